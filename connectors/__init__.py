@@ -1,0 +1,1 @@
+"""The real farm: one file per foreign system, reached by entry point only."""

@@ -1,0 +1,1 @@
+"""What a job may need: virtual organisations, environments, images, and which of them a request accepts."""

@@ -1,0 +1,194 @@
+"""Virtual organisations and their environments: what a worker node is made of, and who may use it.
+
+These are the *checked* objects. `catalogue.py` makes them from YAML and says which file and line is wrong. Every field's
+description is the reference documentation: the pages and the JSON Schema are generated from it.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+NAME_PATTERN = r"^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$"
+Name = Annotated[str, Field(pattern=NAME_PATTERN, description="lower-case letters, digits and hyphens, at most 40")]
+Scalar = bool | int | float | str
+
+_UNITS_OF_TIME = {"s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600, "d": 86400, "w": 604800}
+_UNITS_OF_MEMORY = {"mib": 1, "mb": 1, "m": 1, "gib": 1024, "gb": 1024, "g": 1024, "tib": 1024 * 1024}
+
+
+def _measure(text: object, units: dict[str, int], example: str) -> object:
+    """Read `90`, `"90 s"`, `"2 h"`; anything else is left to pydantic, which refuses it by name."""
+    if not isinstance(text, str):
+        return text
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", text)
+    if not found or (found[2] and found[2].lower() not in units):
+        known = ", ".join(units)
+        raise ValueError(f"{text!r} is not an amount: write a number or, for example, {example!r} (units: {known})")
+    return round(float(found[1]) * units[found[2].lower()]) if found[2] else round(float(found[1]))
+
+
+Seconds = Annotated[int, BeforeValidator(lambda v: _measure(v, _UNITS_OF_TIME, "20 min")), Field(ge=0)]
+Mebibytes = Annotated[int, BeforeValidator(lambda v: _measure(v, _UNITS_OF_MEMORY, "4 GiB")), Field(gt=0)]
+
+
+class Frozen(BaseModel):
+    """A checked, immutable description; unknown keys are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True, use_attribute_docstrings=True)
+
+
+class Virtualization(StrEnum):
+    """How the worker is virtualised; libvirt is the one door to all of them."""
+
+    XEN_PV = "xen-pv"
+    XEN_PVH = "xen-pvh"
+    XEN_HVM = "xen-hvm"
+    QEMU = "qemu"
+    KVM = "kvm"
+    LXC = "lxc"
+
+
+class DiskMode(StrEnum):
+    """How a worker gets its root file system."""
+
+    OVERLAY = "overlay"
+    COPY = "copy"
+    LVM = "lvm"
+    NONE = "none"
+
+
+class Image(Frozen):
+    """What a worker boots from. Paths are on the hypervisor host (shared storage); volumes are names in a storage pool."""
+
+    path: str | None = None
+    """Base disk image (a path on shared storage); for `lxc` the directory tree that becomes the container's root."""
+    pool: Name | None = None
+    """Storage pool that holds `volume`."""
+    volume: str | None = None
+    """Base disk image as a volume of `pool`; instead of `path`."""
+    format: Literal["raw", "qcow2"] = "qcow2"
+    """Format of the base disk image."""
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
+    """Checksum of the image; `check --live` compares it where the host can tell."""
+    kernel: str | None = None
+    """Kernel on the host, for direct boot (always for xen-pv and xen-pvh, and for diskless workers)."""
+    initrd: str | None = None
+    """Initial ramdisk on the host; a diskless worker lives in it."""
+    cmdline: str = ""
+    """Extra words of the kernel command line. A Xen PV guest is cut at 1023 bytes: longer ones are refused."""
+
+
+class Disk(Frozen):
+    """The worker's own writable disk."""
+
+    mode: DiskMode = DiskMode.NONE
+    """`overlay` on the shared base image, full `copy`, an `lvm` volume, or `none` (diskless: everything in memory)."""
+    pool: Name | None = None
+    """Storage pool in which the worker's volume is made."""
+    size_gib: Annotated[int, Field(gt=0)] = 10
+    """Capacity of the worker's volume in GiB."""
+
+
+class NetworkKind(StrEnum):
+    """How a worker is attached."""
+
+    BRIDGE = "bridge"
+    LIBVIRT = "libvirt"
+    USER = "user"
+    HOST = "host"
+
+
+class Network(Frozen):
+    """How a worker is attached to the network."""
+
+    kind: NetworkKind = NetworkKind.LIBVIRT
+    """`bridge` on the host, `libvirt` network, `user` (QEMU's own, unprivileged), `host` (an LXC worker shares the host's)."""
+    source: str = "default"
+    """Name of the bridge or of the libvirt network."""
+    vlan: Annotated[int, Field(ge=1, le=4094)] | None = None
+    """VLAN tag, where the bridge or the network supports it (Open vSwitch)."""
+    addresses: str | None = None
+    """Range of static addresses given to workers one by one, where no DHCP serves: `10.0.2.16-10.0.2.40/24`."""
+    gateway: str | None = None
+    """Default gateway of workers with a static address."""
+
+
+class Environment(Frozen):
+    """One kind of worker node: image, size, network, what it provides, and when it may live."""
+
+    name: Name
+    """Unique in the farm. Jobs ask for it: `+WantEnvironment = "atlas-el9"`."""
+    vo: Name
+    """The VO that owns the definition (filled in from the file it stands in)."""
+    description: str = ""
+    """One line for people."""
+    version: str = "1"
+    """Change it when the image changes: new workers boot it (one canary first), old ones are replaced when idle."""
+    shared_with: tuple[Name, ...] = ()
+    """Other VOs whose jobs may run here too."""
+    virtualization: Virtualization
+    """xen-pv, xen-pvh, xen-hvm, qemu, kvm or lxc."""
+    image: Image = Image()
+    """What it boots from."""
+    disk: Disk = Disk()
+    """Its writable disk; none by default."""
+    vcpus: Annotated[int, Field(gt=0)] = 1
+    """Virtual processors of one worker."""
+    memory_mib: Mebibytes = 2048
+    """Memory of one worker in MiB (or `4 GiB`)."""
+    job_memory_mib: Mebibytes | None = None
+    """Memory that jobs can have in it, in MiB; by default `memory_mib` less 10 % (at least 64 MiB) for the system."""
+    network: Network = Network()
+    """How it is attached."""
+    provides: dict[str, Scalar] = {}
+    """Attributes that jobs can require, e.g. `OpSysAndVer: AlmaLinux9`. Advertised by the worker as they stand here."""
+    minimum_workers: Annotated[int, Field(ge=0)] = 0
+    """Workers kept even without demand."""
+    maximum_workers: Annotated[int, Field(ge=0)] | None = None
+    """Never more workers than this; no limit by default."""
+    spare_workers: Annotated[int, Field(ge=0)] = 0
+    """Idle workers kept ready while there is any demand for this environment."""
+    idle_seconds: Seconds = 300
+    """A worker idle for longer is retired (or `10 min`)."""
+    lifetime_seconds: Seconds = 172800
+    """A worker older than this is drained and replaced (or `2 d`). Jobs that need longer than what is left are not sent to it."""
+    boot_seconds: Seconds = 600
+    """A worker that has not registered with the batch system this long after its boot has failed."""
+    labels: dict[str, str] = {}
+    """Host labels that this environment needs: `{rack: a}` places it only on hosts that carry `rack: a`."""
+    default: bool = False
+    """The environment for jobs of this VO that ask for nothing; at most one per VO."""
+
+    @property
+    def vos(self) -> tuple[str, ...]:
+        """The VOs whose jobs may run here, the owner first."""
+        return (self.vo, *self.shared_with)
+
+    @property
+    def slot_memory_mib(self) -> int:
+        """Memory for jobs in MiB."""
+        return self.job_memory_mib or self.memory_mib - max(64, self.memory_mib // 10)
+
+
+class Share(Frozen):
+    """What a VO may have of the farm. Amounts are cores; memory is shared in proportion (dominant resource fairness)."""
+
+    weight: Annotated[float, Field(gt=0)] = 1.0
+    """Relative share when the farm is full."""
+    guarantee_cpus: Annotated[int, Field(ge=0)] = 0
+    """Cores this VO gets back by drain when it needs them, whoever borrowed them."""
+    ceiling_cpus: Annotated[int, Field(ge=0)] | None = None
+    """Never more cores than this, even when the farm is idle."""
+
+
+class VO(Frozen):
+    """A virtual organisation: a share of the farm."""
+
+    name: Name
+    """atlas, cms, theory..."""
+    share: Share = Share()
+    """Weight, guarantee and ceiling."""

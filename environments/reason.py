@@ -1,0 +1,29 @@
+"""Why something was decided: a code for programs, the numbers used, one sentence for people."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Number = int | float | str
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One answer to "why?".
+
+    `code` is stable and kebab-case (`memory-short`), `sentence` is plain English with the numbers already in it,
+    `numbers` repeats them by name with units (`{"asked_memory_mib": 9000}`), `remedy` says what would change the answer.
+    """
+
+    code: str
+    sentence: str
+    numbers: Mapping[str, Number] = field(default_factory=dict)
+    remedy: str = ""
+
+    def __str__(self) -> str:
+        """Return the sentence."""
+        return self.sentence

@@ -1,0 +1,105 @@
+"""What a plan may order. Each action is a value that can be repeated without harm, with the reason for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from environments.reason import Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Boot:
+    """Start one worker on a host. Its name is new and never used again; its UUID derives from it."""
+
+    worker: str
+    serial: int
+    environment: str
+    version: str
+    vo: str
+    batch_system: str
+    host: str
+    reason: Reason
+    address: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """Let a worker finish its jobs and take no new ones."""
+
+    worker: str
+    cause: str
+    """Why: idle, lifetime, drift, reclaim, host-drain, black-hole, unwanted, surplus."""
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class CancelDrain:
+    """Demand returned: let a draining worker take jobs again."""
+
+    worker: str
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class PowerOff:
+    """Stop a worker's domain: only after a last look that no job is in it (unless it failed or is silent)."""
+
+    worker: str
+    host: str
+    reason: Reason
+    recheck: bool = True
+    """Ask the batch system once more just before; False for workers that never registered."""
+
+
+@dataclass(frozen=True, slots=True)
+class CleanUp:
+    """A worker whose domain is gone: remove its volumes, invalidate its ads, close its entry in the journal."""
+
+    worker: str
+    host: str
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Adopt:
+    """A domain with our identity that the journal does not know: take it into the journal as it is."""
+
+    worker: str
+    host: str
+    reason: Reason
+
+
+Action = Boot | Drain | CancelDrain | PowerOff | CleanUp | Adopt
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What became of one subject in a decision: a request cluster, a worker, a VO, an environment or a host."""
+
+    subject: str
+    reasons: tuple[Reason, ...]
+    """The decisive one first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The ordered actions of one decision, and the reasons for what was and was not done."""
+
+    at: float
+    actions: tuple[Action, ...]
+    clusters: Mapping[str, Verdict] = field(default_factory=dict)
+    """By request cluster key: why its jobs wait, or what serves them."""
+    workers: Mapping[str, Verdict] = field(default_factory=dict)
+    """By worker name, for those that something was decided about or that are kept against a rule."""
+    vos: Mapping[str, Verdict] = field(default_factory=dict)
+    environments: Mapping[str, Verdict] = field(default_factory=dict)
+    """Breakers, canaries, ceilings."""
+    hosts: Mapping[str, Verdict] = field(default_factory=dict)
+    quiet_until: float | None = None
+    """The earliest instant at which time alone could change this decision; None if only new readings can."""
+
+    @property
+    def destructive(self) -> bool:
+        """Whether it ends or drains anything: such a plan needs exact readings."""
+        return any(isinstance(action, (Drain, PowerOff)) for action in self.actions)

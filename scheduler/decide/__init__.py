@@ -1,0 +1,1 @@
+"""The pure decisions, in their order: demand, shares, placement, retirement, health, explanation."""

@@ -1,0 +1,263 @@
+"""What the farm looks like at one instant: readings of queues and hosts, workers, and the observation made of them.
+
+Everything here is a frozen value. Times are seconds since the epoch (UTC) as floats; durations are seconds. "No answer" is
+`Unanswered`, a value of its own, and is never read as "empty".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from environments.environment import Virtualization
+from environments.matching import Requirements
+
+
+@dataclass(frozen=True, slots=True)
+class Unanswered:
+    """A source that did not answer, and what was known of it last."""
+
+    source: str
+    reason: str
+    asked_at: float
+    answered_at: float | None = None
+    """When it last answered; None if never since this daemon started."""
+
+
+# --- the batch side ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class RequestCluster:
+    """Jobs that ask for the same thing, with their count: one row however many jobs (HTCondor: a GroupBy row)."""
+
+    key: str
+    """Stable while the requests are the same; unique in the farm (`pool:3f2a91`)."""
+    batch_system: str
+    vo: str
+    """After the site's mapping; "" where no rule maps these jobs to a VO."""
+    requirements: Requirements
+    idle: int
+    running: int = 0
+    held: int = 0
+    oldest_idle_at: float | None = None
+    """When the longest waiting idle job was queued."""
+    example_job: str = ""
+    """An id of one of the jobs, as the batch system writes it (`12.0`)."""
+    problem: str = ""
+    """Why this row cannot be understood (a malformed ad); such a row asks for nothing and is shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunningJob:
+    """A job seen running (or claimed) in a worker."""
+
+    job: str
+    vo: str = ""
+    user: str = ""
+    since: float | None = None
+    cpus: int = 1
+    memory_mib: int = 0
+    ends_by: float | None = None
+    """The latest end its requested walltime allows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A worker as its batch system sees it."""
+
+    worker: str
+    cpus: int
+    memory_mib: int
+    free_cpus: int
+    free_memory_mib: int
+    jobs: tuple[RunningJob, ...] = ()
+    claimed: bool = False
+    """True from the claim on, before the first job starts: such a worker has work."""
+    draining: bool = False
+    idle_since: float | None = None
+    """Since when nothing is claimed; None while claimed."""
+    registered_at: float | None = None
+    quick_failures: int = 0
+    """Jobs that failed within seconds of their start, one after the other (a black hole)."""
+
+
+@dataclass(frozen=True, slots=True)
+class QueueReading:
+    """One answer of a batch system. `complete=False`: some part is missing; absent rows then mean nothing."""
+
+    source: str
+    at: float
+    clusters: tuple[RequestCluster, ...]
+    nodes: tuple[Node, ...]
+    complete: bool = True
+    exact: bool = True
+    """False when the counts were carried over because a cheap summary says that nothing changed."""
+    suspect: bool = False
+    """Empty right after full: not yet confirmed by a second reading."""
+    warnings: tuple[str, ...] = ()
+
+
+# --- the hypervisor side ----------------------------------------------------------------------------------------------
+
+
+class DomainState(StrEnum):
+    """libvirt's domain states, as far as they matter here."""
+
+    RUNNING = "running"
+    PAUSED = "paused"
+    STOPPED = "stopped"
+    CRASHED = "crashed"
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What a domain carries in its `<metadata>`: enough to adopt it when the journal is lost."""
+
+    site: str
+    worker: str
+    environment: str
+    version: str
+    vo: str
+    batch_system: str
+    serial: int
+    requested_at: float
+    address: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Domain:
+    """A domain on a host. `identity=None`: a stranger, never touched, but its memory counts."""
+
+    name: str
+    uuid: str
+    state: DomainState
+    cpus: int
+    memory_mib: int
+    identity: Identity | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PoolSpace:
+    """A storage pool on a host."""
+
+    name: str
+    capacity_gib: float
+    available_gib: float
+    active: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class HostReading:
+    """One answer of a hypervisor host."""
+
+    host: str
+    at: float
+    cpus: int
+    memory_mib: int
+    """Memory that domains may have (after the configured reserve for the host itself)."""
+    virtualizations: frozenset[Virtualization]
+    domains: tuple[Domain, ...]
+    networks: frozenset[str] = frozenset()
+    pools: tuple[PoolSpace, ...] = ()
+    complete: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """A host as the site describes it: what decisions need beside its reading."""
+
+    name: str
+    labels: Mapping[str, str] = field(default_factory=dict)
+    max_boots: int = 4
+    """Simultaneous boots on this host."""
+    cpu_overcommit: float = 1.0
+    draining: bool = False
+    """The administrator drains it: nothing new starts here, its workers are retired."""
+
+
+# --- workers: both sides and the journal, joined ----------------------------------------------------------------------
+
+
+class WorkerState(StrEnum):
+    """Where a worker stands; the table of transitions is in `lifecycle.py`."""
+
+    REQUESTED = "requested"
+    BOOTING = "booting"
+    IDLE = "idle"
+    BUSY = "busy"
+    DRAINING = "draining"
+    DRAINED = "drained"
+    SILENT = "silent"
+    UNSEEN = "unseen"
+    FAILED = "failed"
+    GONE = "gone"
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """A worker node, joined from journal, domain and batch system by its name."""
+
+    name: str
+    serial: int
+    environment: str
+    version: str
+    vo: str
+    """The VO it is charged to: whose jobs run in it, else for whom it was booted."""
+    batch_system: str
+    host: str
+    cpus: int
+    memory_mib: int
+    state: WorkerState
+    requested_at: float
+    since: float
+    """When it entered its present state."""
+    address: str | None = None
+    free_cpus: int = 0
+    free_memory_mib: int = 0
+    jobs: tuple[RunningJob, ...] = ()
+    claimed: bool = False
+    idle_since: float | None = None
+    registered_at: float | None = None
+    busy_until: float | None = None
+    """When the last of its jobs must have ended by its walltime; None if idle or unknown."""
+    drain_cause: str = ""
+    """Code of the reason for which it is being drained (`idle`, `lifetime`, `reclaim`, ...); "" otherwise."""
+    quick_failures: int = 0
+    seen_at: float | None = None
+    """When its host last showed its domain."""
+
+
+@dataclass(frozen=True, slots=True)
+class BootOutcome:
+    """How a past boot ended, from the journal: what the breakers judge by."""
+
+    worker: str
+    environment: str
+    version: str
+    host: str
+    at: float
+    registered: bool
+    cause: str = ""
+    """Why it failed, in the words of the source: decides whether the image, the host or a stock-out is to blame."""
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """All that one decision may know."""
+
+    now: float
+    queues: Mapping[str, QueueReading | Unanswered]
+    hosts: Mapping[str, HostReading | Unanswered]
+    workers: tuple[Worker, ...]
+    """Those that are, or may be, alive; FAILED ones until they are cleaned up."""
+    boots: tuple[BootOutcome, ...] = ()
+    """Recent ended boots, oldest first (the policy's `history_seconds`)."""
+    proven: frozenset[tuple[str, str]] = frozenset()
+    """(environment, version) pairs of which a worker has registered at least once."""
+    draining_hosts: frozenset[str] = frozenset()
+    """Hosts that the administrator drains (kept in the journal)."""
+    next_serial: int = 1
+    strangers: tuple[tuple[str, str], ...] = ()
+    """(host, domain name) of domains that are not ours."""

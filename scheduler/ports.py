@@ -1,0 +1,182 @@
+"""What the loop asks of the outside: small protocols in the domain's words, answered by `connectors` or by `simulations`.
+
+Rules for whoever implements one:
+- a failure is a `SourceError`, nothing else; no call returns an empty answer instead;
+- every act may be repeated: booting a worker that runs, powering off one that is gone, is success;
+- every call ends: `deadline_seconds` was given at construction;
+- calls on one object come one at a time; different objects are called from different threads.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from environments.environment import Environment
+    from scheduler.model import Domain, HostReading, Identity, Node, QueueReading
+
+
+class SourceError(Exception):
+    """They erred: which system, what was asked, what came back."""
+
+    def __init__(self, source: str, asked: str, answer: str) -> None:
+        super().__init__(f"{source}: {asked}: {answer}")
+        self.source = source
+        self.asked = asked
+        self.answer = answer
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerOrder:
+    """All that is needed to make one worker."""
+
+    worker: str
+    uuid: str
+    environment: Environment
+    identity: Identity
+    enrolment: Enrolment
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolment:
+    """What a worker must be told to join its batch system; made by the batch system, delivered by the hypervisor.
+
+    `files` are secrets: they reach the worker on a small read-only disk or directory, never on a command line, in a log or in
+    the journal. `parameters` are not secret and may stand on the kernel command line.
+    """
+
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class JobRecord:
+    """One job, for `why`: as its batch system tells it."""
+
+    job: str
+    batch_system: str
+    vo: str
+    user: str
+    status: str
+    """idle, running, held, removed, completed, unknown."""
+    cluster_key: str
+    """The key of its request cluster, as in `RequestCluster.key`; "" once it has left the queue."""
+    wanted: str
+    cpus: int
+    memory_mib: int
+    queued_at: float | None = None
+    hold_reason: str = ""
+    worker: str = ""
+    """Where it runs or ran."""
+
+
+@dataclass(frozen=True, slots=True)
+class DomainEvent:
+    """A domain of a host changed; `host_lost` says that the connection itself broke."""
+
+    host: str
+    domain: str
+    what: str
+    """started, stopped, crashed, failed, host-lost, host-back."""
+    detail: str = ""
+
+
+class BatchSystemConnector(Protocol):
+    """An entry point of `ambienti.batch_systems`. Raises pydantic's ValidationError when `options` are wrong."""
+
+    def __call__(
+        self, name: str, options: Mapping[str, object], *, site: str, deadline_seconds: float, directory: Path
+    ) -> BatchSystem:
+        """Connect lazily: a system that is down now must not stop the daemon; `directory` is ours to keep things in."""
+        ...
+
+
+class HypervisorConnector(Protocol):
+    """An entry point of `ambienti.hypervisors`. Raises pydantic's ValidationError when `options` are wrong."""
+
+    def __call__(self, name: str, uri: str, options: Mapping[str, object], *, site: str, deadline_seconds: float) -> Hypervisor:
+        """Connect lazily: a host that is down now must not stop the daemon."""
+        ...
+
+
+class BatchSystem(Protocol):
+    """One batch system (an HTCondor pool, a Slurm cluster)."""
+
+    name: str
+
+    def read(self, environments: Sequence[Environment], *, cheap: bool) -> QueueReading:
+        """Read request clusters and nodes; `environments` are the prototypes that requirements are evaluated against.
+
+        With `cheap`, counts may be carried over (`exact=False`) when a summary says that nothing changed.
+        """
+        ...
+
+    def node(self, worker: str) -> Node | None:
+        """Look at one worker afresh; None: the batch system answers that it does not know it."""
+        ...
+
+    def enrol(self, order: Identity, environment: Environment) -> Enrolment:
+        """Make what a new worker needs to join: configuration and a short-lived token of its own."""
+        ...
+
+    def drain(self, worker: str, why: str) -> None:
+        """Let running jobs finish and start no others."""
+        ...
+
+    def cancel_drain(self, worker: str) -> None:
+        """Take a drain back."""
+        ...
+
+    def forget(self, worker: str) -> None:
+        """Invalidate all that the batch system still believes of a worker that is gone."""
+        ...
+
+    def job(self, job: str) -> JobRecord | None:
+        """Return one job, from the queue or its history; None if the batch system does not know it."""
+        ...
+
+    def close(self) -> None:
+        """Give everything back."""
+        ...
+
+
+class Hypervisor(Protocol):
+    """One host that runs domains."""
+
+    name: str
+
+    def read(self) -> HostReading:
+        """Read capacity and all domains, strangers included."""
+        ...
+
+    def domain(self, worker: str) -> Domain | None:
+        """Look at one domain afresh; None: the host answers that there is none."""
+        ...
+
+    def boot(self, order: WorkerOrder) -> None:
+        """Make the worker's disks and start its domain; a domain with the same UUID that runs already is success."""
+        ...
+
+    def power_off(self, worker: str, uuid: str) -> None:
+        """Destroy the domain if it is ours (same UUID); gone already is success."""
+        ...
+
+    def clean_up(self, worker: str, uuid: str) -> None:
+        """Remove the volumes and directories made for a worker whose domain is gone."""
+        ...
+
+    def check(self, environment: Environment) -> Sequence[str]:
+        """Return what on this host stands against booting this environment (no such image, network, pool, too large)."""
+        ...
+
+    def watch(self, tell: Callable[[DomainEvent], None]) -> None:
+        """Call `tell` from another thread whenever a domain changes or the connection breaks."""
+        ...
+
+    def close(self) -> None:
+        """Give everything back; domains go on running."""
+        ...

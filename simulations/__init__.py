@@ -1,0 +1,1 @@
+"""A farm that can break, under a simulated clock: plant, faults, scenarios, invariants."""

@@ -1,0 +1,1 @@
+"""Scenario directories: README.md, scenario.yaml, log.expect."""
