@@ -67,4 +67,4 @@ class Policy:
     hosts: Mapping[str, Host]
     limits: Limits = field(default_factory=Limits)
     address_pools: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """For environments with a static range: environment name -> the addresses, in order, with prefix length (`10.0.2.16/24`)."""
+    """Environments with a static range: name -> addresses in order, with prefix length (`10.0.2.16/24`)."""

@@ -9,15 +9,18 @@ Rules for whoever implements one:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from environments.environment import Environment
+from scheduler.model import Identity
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from environments.environment import Environment
-    from scheduler.model import Domain, HostReading, Identity, Node, QueueReading
+    from scheduler.model import Domain, HostReading, Node, QueueReading
 
 
 class SourceError(Exception):
