@@ -1,0 +1,128 @@
+"""The house: imports point downward only, each foreign library has one door, the clock and randomness too."""
+
+import ast
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = ("environments", "scheduler", "connectors", "simulations")
+MAY_IMPORT = {
+    "environments": {"environments"},
+    "scheduler": {"scheduler", "environments"},
+    "connectors": {"connectors", "scheduler", "environments"},
+    "simulations": {"simulations", "scheduler", "environments"},
+}
+CONNECTORS_SEE = {"scheduler.ports", "scheduler.model"}
+DOORS = {
+    "htcondor2": "connectors/htcondor",
+    "classad2": "connectors/htcondor",
+    "libvirt": "connectors/libvirt",
+    "sqlalchemy": "scheduler/journal",
+    "alembic": "scheduler/journal",
+    "yaml": "environments/reader",
+    "apscheduler": "scheduler/daemon",
+    "subprocess": "connectors/command",
+    "typer": ("scheduler/cli", "simulations/cli", "simulations/demo", "scheduler/reference"),
+    "prometheus_client": ("scheduler/metrics", "scheduler/daemon", "scheduler/web"),
+}
+FORBIDDEN_CALLS = {"datetime.now", "datetime.utcnow", "date.today", "uuid.uuid4", "uuid.uuid1", "time.time", "time.sleep"}
+READS_THE_CLOCK = ("scheduler/clock.py", "connectors/")
+RUNTIME_RANDOM = {"random.random", "random.randint", "random.choice", "random.uniform", "random.gauss", "random.shuffle"}
+
+
+def files():
+    for package in PACKAGES:
+        for path in sorted((ROOT / package).rglob("*.py")):
+            yield path.relative_to(ROOT)
+
+
+def imports(path):
+    tree = ast.parse((ROOT / path).read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, node.lineno) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno}: relative import"
+            yield node.module, node.lineno
+            yield from ((f"{node.module}.{alias.name}", node.lineno) for alias in node.names)
+
+
+@pytest.mark.parametrize("path", list(files()), ids=str)
+def test_imports_point_downward(path):
+    package = path.parts[0]
+    for name, line in imports(path):
+        top = name.split(".")[0]
+        if top in PACKAGES:
+            assert top in MAY_IMPORT[package], f"{path}:{line}: {package} may not import {name}"
+        if package == "connectors" and top == "scheduler" and name != "scheduler":
+            assert any(name == seen or name.startswith(seen + ".") for seen in CONNECTORS_SEE), f"{path}:{line}: imports {name}"
+
+
+@pytest.mark.parametrize("path", list(files()), ids=str)
+def test_each_foreign_library_has_one_door(path):
+    for name, line in imports(path):
+        doors = DOORS.get(name.split(".")[0])
+        if doors is None or (name.split(".")[0] in {"alembic", "sqlalchemy"} and "migrations" in path.parts):
+            continue
+        doors = (doors,) if isinstance(doors, str) else doors
+        assert path.as_posix().startswith(tuple(doors)), f"{path}:{line}: {name} has its door in {doors}"
+
+
+@pytest.mark.parametrize("path", list(files()), ids=str)
+def test_clock_and_chance_come_in_by_the_front_door(path):
+    if path.as_posix().startswith(READS_THE_CLOCK):
+        return
+    for node in ast.walk(ast.parse((ROOT / path).read_text())):
+        if isinstance(node, ast.Call):
+            called = ast.unparse(node.func)
+            short = ".".join(called.split(".")[-2:])
+            assert short not in FORBIDDEN_CALLS | RUNTIME_RANDOM, f"{path}:{node.lineno}: {called}()"
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_an_init_file_holds_one_docstring_and_nothing_else(package):
+    for path in (ROOT / package).rglob("__init__.py"):
+        body = ast.parse(path.read_text()).body
+        one_docstring = len(body) == 1 and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant)
+        assert one_docstring or _is_connector_facade(path), path
+
+
+def _is_connector_facade(path):
+    """A connector that outgrew one file keeps its entry point: its `__init__` may re-export `connect` and `hooks`."""
+    body = ast.parse(path.read_text()).body
+    return path.parent.parent.name == "connectors" and all(
+        isinstance(node, (ast.Expr, ast.ImportFrom, ast.Assign)) for node in body
+    )
+
+
+def test_there_are_no_import_circles():
+    graph = {}
+    modules = {".".join(path.with_suffix("").parts): path for path in files()}
+    for module, path in modules.items():
+        graph[module] = {name for name, _ in imports(path) if name in modules and name != module}
+    done, stack = set(), []
+
+    def visit(module):
+        assert module not in stack, " -> ".join([*stack[stack.index(module) :], module])
+        if module not in done:
+            stack.append(module)
+            for imported in sorted(graph[module]):
+                visit(imported)
+            stack.pop()
+            done.add(module)
+
+    for module in graph:
+        visit(module)
+
+
+def test_every_package_is_shipped():
+    shipped = set(tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"])
+    present = {".".join(path.parent.parts) for path in files() if path.name == "__init__.py"}
+    assert present == shipped
+
+
+def test_no_file_outgrows_a_head():
+    long = {str(path): count for path in files() if (count := len((ROOT / path).read_text().splitlines())) > 420}
+    assert not long, long
