@@ -39,6 +39,7 @@ TRANSITIONS: dict[S, dict[S, str]] = {
     S.IDLE: {
         S.BUSY: "claimed",
         S.DRAINING: "idle too long, too old, drifted, reclaimed or its host is drained",
+        S.DRAINED: "drained by hand before the next look",
         S.SILENT: "the batch system no longer sees it",
         S.GONE: "the domain ended",
         S.UNSEEN: "the host does not answer",
@@ -46,6 +47,7 @@ TRANSITIONS: dict[S, dict[S, str]] = {
     S.BUSY: {
         S.IDLE: "its jobs ended",
         S.DRAINING: "too old, reclaimed, a black hole or its host is drained",
+        S.DRAINED: "drained by hand, and its last job ended, before the next look",
         S.SILENT: "the batch system no longer sees it",
         S.GONE: "the domain ended",
         S.UNSEEN: "the host does not answer",
@@ -54,17 +56,21 @@ TRANSITIONS: dict[S, dict[S, str]] = {
         S.IDLE: "drain cancelled: demand returned",
         S.BUSY: "drain cancelled while jobs ran",
         S.DRAINED: "its last job ended",
+        S.SILENT: "the batch system no longer sees it, and jobs were in it",
         S.GONE: "the domain ended",
         S.UNSEEN: "the host does not answer",
     },
     S.DRAINED: {
         S.IDLE: "drain cancelled: demand returned",
+        S.BUSY: "drain cancelled, and claimed before the next look",
         S.GONE: "powered off",
         S.UNSEEN: "the host does not answer",
     },
     S.SILENT: {
         S.IDLE: "seen again",
         S.BUSY: "seen again, with jobs",
+        S.DRAINING: "seen again, draining",
+        S.DRAINED: "seen again, drained",
         S.GONE: "silent too long and powered off, or the domain ended",
         S.UNSEEN: "the host does not answer",
     },
@@ -79,7 +85,12 @@ TRANSITIONS: dict[S, dict[S, str]] = {
         S.FAILED: "the host answers, the boot had failed",
         S.GONE: "the host answers, the domain is gone",
     },
-    S.FAILED: {S.GONE: "cleaned up"},
+    S.FAILED: {
+        S.IDLE: "registered after all",
+        S.BUSY: "registered after all, and claimed",
+        S.GONE: "cleaned up",
+        S.UNSEEN: "the host does not answer",
+    },
     S.GONE: {},
 }
 
