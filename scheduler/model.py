@@ -262,6 +262,6 @@ class Observation:
     strangers: tuple[tuple[str, str], ...] = ()
     """(host, domain name) of domains that are not ours."""
     unjournaled: frozenset[str] = frozenset()
-    """Workers (they stand in `workers` too) whose domain carries our identity but that the journal does not know: to be adopted."""
+    """Those of `workers` whose domain carries our identity but that the journal does not know: to be adopted."""
     adopting_until: float | None = None
     """Set while the journal is new and some host has never answered: until then nothing boots, names could be taken already."""
