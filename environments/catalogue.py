@@ -1,0 +1,290 @@
+"""From the YAML file of each VO to the catalogue: includes, inheritance, and the names that must agree across files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from environments import addresses
+from environments.checking import checked
+from environments.environment import VO, Environment, Frozen, Name, Virtualization
+from environments.matching import Catalogue
+from environments.reader import ConfigurationError, KeyPath, Node, Problem, merged, nearest_name, problem_at, read, without
+from environments.soundness import faults
+
+NOT_INHERITED = ("extends", "abstract", "default", "name", "vo")
+
+
+class Definition(Environment):
+    """An environment as it is written: what it extends may supply any of the fields."""
+
+    name: Name = "name"
+    """Only in a list of environments; in a mapping the key is the name."""
+    vo: Name = "vo"
+    """The VO of the file; need not be repeated."""
+    virtualization: Virtualization = Virtualization.XEN_PV
+    """xen-pv, xen-pvh, xen-hvm, qemu, kvm or lxc; required, here or in what this extends."""
+    extends: Name | None = None
+    """Another definition of this file, or of an included one, that this one overrides key by key."""
+    abstract: bool = False
+    """A template only: others extend it, no worker is booted from it."""
+
+
+class VOFile(Frozen):
+    """The environments of one VO."""
+
+    vo: Name | None = None
+    """The VO that owns these environments; an included file of templates has none."""
+    include: tuple[str, ...] = ()
+    """Files with more definitions, relative to this file."""
+    environments: dict[Name, Definition] = {}
+    """The definitions by name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Owned:
+    """A checked environment and the lines it was made of."""
+
+    environment: Environment
+    node: Node
+
+
+@dataclass(frozen=True, slots=True)
+class VODefinitions:
+    """All that the file of one VO (and what it includes) says, or what is wrong with it."""
+
+    vo: str
+    environments: Mapping[str, Owned] = field(default_factory=dict)
+    files: tuple[Path, ...] = ()
+    """Every file looked at, also those that could not be read: a change of one of them is a change of this VO."""
+    problems: tuple[Problem, ...] = ()
+
+
+def load_vo(path: Path, vo: str) -> VODefinitions:
+    """Read the file of one VO and check all that can be checked without the other VOs."""
+    scope = _Scope(vo)
+    scope.gather(path, ())
+    resolved = {name: scope.resolve(name, ()) for name in scope.definitions}
+    owned: dict[str, Owned] = {}
+    if not scope.problems:
+        for name, definition in scope.definitions.items():
+            node = resolved[name]
+            if node is None or definition.abstract or definition.vo != vo:
+                continue
+            environment = checked(Environment, _named(node, name, vo), scope.problems, ("environments", name))
+            if environment is not None:
+                scope.problems += faults(environment, node)
+                owned[name] = Owned(environment, node)
+        scope.problems += _defaults(owned)
+    return VODefinitions(vo, owned, tuple(scope.files), tuple(scope.problems))
+
+
+def join(definitions: Iterable[VODefinitions], vos: Mapping[str, VO]) -> tuple[Catalogue, list[Problem]]:
+    """Join the definitions of all VOs; the problems are those between them."""
+    together: dict[str, Owned] = {}
+    problems: list[Problem] = []
+    for one in definitions:
+        for name, owned in one.environments.items():
+            if name in together:
+                problems.append(_twice(name, owned.node, together[name].node, elsewhere=True))
+            else:
+                together[name] = owned
+    for owned in together.values():
+        problems += _sharing(owned, vos)
+    problems += _overlaps(together.values())
+    return Catalogue({name: owned.environment for name, owned in together.items()}, vos), problems
+
+
+def _sharing(owned: Owned, vos: Mapping[str, VO]) -> Iterator[Problem]:
+    for index, vo in enumerate(owned.environment.shared_with):
+        if vo not in vos:
+            path = ("shared_with", index)
+            expected = f"one of the site's VOs: {', '.join(vos)}"
+            yield _fault(owned, path, f"no VO is called {vo!r}", expected, nearest_name(vo, vos))
+
+
+def _overlaps(environments: Iterable[Owned]) -> Iterator[Problem]:
+    holders: dict[str, str] = {}
+    for owned in environments:
+        text = owned.environment.network.addresses
+        for address in addresses.expand(text) if text else ():
+            bare = address.partition("/")[0]
+            other = holders.setdefault(bare, owned.environment.name)
+            if other != owned.environment.name:
+                yield _fault(owned, ("network", "addresses"), f"{bare} is also in the range of {other}", "a range of its own")
+                break
+
+
+def _fault(owned: Owned, path: KeyPath, message: str, expected: str = "", nearest: str = "") -> Problem:
+    problem = owned.node.problem(path, message, expected, nearest)
+    return replace(problem, key=f"environments.{owned.environment.name}.{problem.key}")
+
+
+def _named(node: Node, name: str, vo: str) -> Node:
+    mark = node.key_place
+    return replace(node, value={**node.items, "name": Node(name, mark), "vo": Node(vo, mark)})
+
+
+def _defaults(owned: Mapping[str, Owned]) -> Iterator[Problem]:
+    first = ""
+    for name, one in owned.items():
+        if one.environment.default and first:
+            message = f"a VO has one default, and {first} is it already"
+            yield _fault(one, ("default",), message, "default: true in at most one environment of a VO")
+        elif one.environment.default:
+            first = name
+
+
+def _twice(name: str, second: Node, first: Node, *, elsewhere: bool) -> Problem:
+    there = first.key_place
+    message = f"this name is defined twice: first in {there.file}:{there.line}"
+    expected = "names that are unique in the farm" if elsewhere else "each name once in a file and what it includes"
+    if (second.key_place.file, second.key_place.line) == (there.file, there.line):
+        message = "two VOs include this environment"
+        expected = "`abstract: true` here, or `shared_with` in the file of one VO"
+    return problem_at(second.key_place, f"environments.{name}", message, expected)
+
+
+# --- one file and what it includes ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """One definition as it stands in a file."""
+
+    node: Node
+    vo: str
+    abstract: bool
+
+
+class _Scope:
+    """The definitions one VO's file can see, while they are gathered."""
+
+    def __init__(self, vo: str) -> None:
+        self.vo = vo
+        self.definitions: dict[str, _Written] = {}
+        self.files: list[Path] = []
+        self.problems: list[Problem] = []
+        self._resolved: dict[str, Node | None] = {}
+
+    def gather(self, path: Path, trail: tuple[Path, ...]) -> None:
+        """Read a file and all that it includes, each once."""
+        if path in self.files:
+            return
+        self.files.append(path)
+        try:
+            node = _by_name(read(path), self.problems)
+        except ConfigurationError as error:
+            self.problems += error.problems
+            return
+        checked(VOFile, _without_nulls(node), self.problems)
+        written = node.items.get("vo")
+        if not trail and written is None:
+            self.problems.append(node.problem(("vo",), "is missing", f"vo: {self.vo}"))
+        elif not trail and written is not None and written.value != self.vo:
+            message = f"this is the file of VO {self.vo!r} in the site file"
+            self.problems.append(problem_at(written.mark, "vo", message, f"vo: {self.vo}"))
+        self._add(node, str(written.value) if trail and written is not None else self.vo)
+        include = node.items.get("include")
+        for index, name in enumerate(include.elements if include else ()):
+            if isinstance(name.value, str):
+                self._include(name, index, path.parent / name.value, (*trail, path))
+
+    def _include(self, name: Node, index: int, path: Path, trail: tuple[Path, ...]) -> None:
+        place = name.mark
+        cycle = next((i for i, earlier in enumerate(trail) if _same(earlier, path)), None)
+        if cycle is not None:
+            shown = " -> ".join(p.name for p in (*trail[cycle:], path))
+            self.problems.append(problem_at(place, f"include[{index}]", f"the files include each other in a circle: {shown}"))
+            return
+        if not path.is_file():
+            near = nearest_name(path.name, _siblings(path))
+            message = f"there is no file {path}"
+            self.problems.append(problem_at(place, f"include[{index}]", message, "a file relative to this one", near))
+            self.files.append(path)
+            return
+        self.gather(path, trail)
+
+    def _add(self, node: Node, vo: str) -> None:
+        environments = node.items.get("environments")
+        for name, definition in environments.items.items() if environments else ():
+            first = self.definitions.get(name)
+            abstract = definition.items.get("abstract")
+            if first is not None:
+                self.problems.append(_twice(name, definition, first.node, elsewhere=False))
+            elif isinstance(definition.value, Mapping):
+                self.definitions[name] = _Written(definition, vo, abstract is not None and abstract.value is True)
+
+    def resolve(self, name: str, trail: tuple[str, ...]) -> Node | None:
+        """Return a definition laid over all that it extends; None when that cannot be done."""
+        if name in self._resolved:
+            return self._resolved[name]
+        node = self.definitions[name].node
+        extends = node.items.get("extends")
+        if extends is None or not isinstance(extends.value, str):
+            self._resolved[name] = without(node, *NOT_INHERITED[:2])
+            return self._resolved[name]
+        base, key = extends.value, f"environments.{name}.extends"
+        trail = (*trail, name)
+        self._resolved[name] = None
+        if base in trail:
+            circle = " -> ".join((*trail[trail.index(base) :], base))
+            message = f"the definitions extend each other in a circle: {circle}"
+            self.problems.append(problem_at(extends.mark, key, message))
+        elif base not in self.definitions:
+            known = [one for one in self.definitions if one != name]
+            message, expected = f"no definition is called {base!r}", f"one of: {', '.join(known)}" if known else ""
+            near = nearest_name(base, known)
+            self.problems.append(problem_at(extends.mark, key, message, "" if near else expected, near))
+        else:
+            below = self.resolve(base, trail)
+            if below is not None:
+                self._resolved[name] = without(merged(without(below, *NOT_INHERITED), node), *NOT_INHERITED[:2])
+        return self._resolved[name]
+
+
+def _same(one: Path, other: Path) -> bool:
+    return one.resolve() == other.resolve()
+
+
+def _siblings(path: Path) -> list[str]:
+    return [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
+
+
+def _by_name(node: Node, problems: list[Problem]) -> Node:
+    """Turn a list of environments that carry their names into a mapping."""
+    environments = node.items.get("environments")
+    if environments is None or not isinstance(environments.value, tuple):
+        return node
+    named: dict[str, Node] = {}
+    for index, element in enumerate(environments.value):
+        name = element.items.get("name")
+        if name is None or not isinstance(name.value, str):
+            message = "an environment in a list needs its name"
+            problems.append(problem_at(element.mark, f"environments[{index}].name", message, "name: some-name"))
+            continue
+        definition = replace(element, key_mark=name.mark)
+        if name.value in named:
+            problems.append(_twice(name.value, definition, named[name.value], elsewhere=False))
+        named[name.value] = definition
+    return replace(node, value={**node.items, "environments": replace(environments, value=named)})
+
+
+def _without_nulls(node: Node) -> Node:
+    """Leave out what definitions that extend another take back, and an `environments:` with nothing below it."""
+    environments = node.items.get("environments")
+    if environments is None:
+        return node
+    if environments.value is None:
+        return without(node, "environments")
+    kept = {name: _pruned(one) if "extends" in one.items else one for name, one in environments.items.items()}
+    if not isinstance(environments.value, Mapping):
+        return node
+    return replace(node, value={**node.items, "environments": replace(environments, value=kept)})
+
+
+def _pruned(node: Node) -> Node:
+    if not isinstance(node.value, Mapping):
+        return node
+    return replace(node, value={key: _pruned(one) for key, one in node.value.items() if one.value is not None})

@@ -1,0 +1,220 @@
+"""From data to checked objects: every refusal of pydantic becomes a Problem at its line, in words, with the nearest key."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Iterable, Iterator, Mapping
+from enum import Enum
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+
+from environments.environment import NAME_PATTERN
+from environments.reader import KeyPath, Node, Problem, Step, dotted, nearest_name, problem_at
+
+Model = TypeVar("Model", bound=BaseModel)
+
+_KINDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "string": "text",
+    "dict": "a mapping (`key: value` lines)",
+    "mapping": "a mapping (`key: value` lines)",
+    "model": "a mapping (`key: value` lines)",
+    "model_attributes": "a mapping (`key: value` lines)",
+    "list": "a list (`- item` lines)",
+    "tuple": "a list (`- item` lines)",
+    "set": "a list (`- item` lines)",
+    "frozen_set": "a list (`- item` lines)",
+    "none": "nothing (null)",
+    "path": "a path",
+    "url": "a URL",
+    "date": "a date (2024-11-05)",
+    "datetime": "a date and time (2024-11-05T14:00:00Z)",
+    "time": "a time of day (14:00)",
+}
+_BOUNDS = {
+    "greater_than": "a number greater than {gt}",
+    "greater_than_equal": "at least {ge}",
+    "less_than": "a number less than {lt}",
+    "less_than_equal": "at most {le}",
+    "multiple_of": "a multiple of {multiple_of}",
+    "too_short": "at least {min_length} of them",
+    "too_long": "at most {max_length} of them",
+    "string_too_short": "at least {min_length} characters",
+    "string_too_long": "at most {max_length} characters",
+}
+_PATTERNS = {
+    NAME_PATTERN: "a name: lower-case letters, digits and hyphens, at most 40, no hyphen at either end",
+    r"^[0-9a-f]{64}$": "a SHA-256 checksum: 64 digits 0-9 a-f",
+}
+
+
+def checked(model: type[Model], node: Node, problems: list[Problem], path: KeyPath = ()) -> Model | None:
+    """Check `node` against `model`; what is wrong is added to `problems` under the key path `path`, and the answer is None."""
+    try:
+        return model.model_validate(node.plain())
+    except ValidationError as error:
+        problems += explained(error, node, model, path)
+        return None
+
+
+def explained(error: ValidationError, node: Node, model: type[BaseModel] | None, path: KeyPath = ()) -> list[Problem]:
+    """Turn all errors of one validation of `node` into problems; `model` tells which keys would have been right."""
+    found: dict[tuple[KeyPath, bool], Problem] = {}
+    misspelt: set[KeyPath] = set()
+    missing: list[tuple[KeyPath, Problem]] = []
+    for detail in error.errors(include_url=False, include_input=False):
+        place, followed, left = node.walk(detail["loc"])
+        if detail["type"] == "missing":
+            key = left[-1:] or followed[-1:]
+            missing.append(((*followed, *key), _missing(place, followed, key, model, path)))
+            continue
+        if detail["type"] == "extra_forbidden":
+            problem, meant = _unknown_key(place, followed, model, path)
+            misspelt.add(meant)
+        else:
+            problem = _refused(place, followed, detail, model, path)
+        on_key = left[-1:] == ("[key]",)
+        if on_key:
+            mark = place.key_place
+            problem = problem_at(mark, problem.key, f"{followed[-1]!r} is not accepted as a key", problem.expected)
+        earlier = found.get((followed, on_key))
+        found[followed, on_key] = problem if earlier is None else _either(earlier, problem)
+    needless = {meant for meant in misspelt if meant}
+    return [*found.values(), *(problem for key, problem in missing if key not in needless)]
+
+
+def _missing(place: Node, followed: KeyPath, key: KeyPath, model: type[BaseModel] | None, path: KeyPath) -> Problem:
+    described = _description(model, (*followed, *key)) if model else ""
+    return problem_at(place.key_place, dotted((*path, *followed, *key)), "is missing", described)
+
+
+def _unknown_key(place: Node, followed: KeyPath, model: type[BaseModel] | None, path: KeyPath) -> tuple[Problem, KeyPath]:
+    """Say which key was meant: one of the same level, else the same name deeper down."""
+    key, above = str(followed[-1]), followed[:-1]
+    owner = _model_at(model, above) if model else None
+    known = list(owner.model_fields) if owner else []
+    near = nearest_name(key, known)
+    meant = (*above, near) if near else ()
+    if not near and owner is not None:
+        near = next((dotted(inner) for inner in _deeper(owner) if inner[-1] == key), "")
+    expected = "" if near or not known else f"one of: {', '.join(known)}"
+    return problem_at(place.key_place, dotted((*path, *followed)), "is not a known key", expected, near), meant
+
+
+def _refused(
+    place: Node, followed: KeyPath, detail: Mapping[str, Any], model: type[BaseModel] | None, path: KeyPath
+) -> Problem:
+    kind, context = str(detail["type"]), detail.get("ctx", {})
+    shown = place.raw if len(place.raw) <= 60 else f"{place.raw[:57]}..."
+    got = _got(place, shown)
+    key = dotted((*path, *followed))
+    if kind in {"enum", "literal_error"}:
+        known = _choices(model, followed) or [str(context.get("expected", ""))]
+        near = nearest_name(place.raw, known)
+        return problem_at(place.mark, key, got, f"one of: {', '.join(known)}", near)
+    if kind == "value_error":
+        return problem_at(place.mark, key, str(context.get("error", detail["msg"])))
+    if kind == "string_type" and isinstance(place.value, (bool, int, float)):
+        return problem_at(place.mark, key, got, f'text in quotes: "{shown}"')
+    if kind == "string_pattern_mismatch":
+        pattern = str(context["pattern"])
+        return problem_at(place.mark, key, got, _PATTERNS.get(pattern, f"text like {pattern}"))
+    if kind in _BOUNDS:
+        return problem_at(place.mark, key, got, _BOUNDS[kind].format_map(context))
+    stem = kind.removesuffix("_type").removesuffix("_parsing").removesuffix("_from_float")
+    expected = _KINDS.get(stem, str(detail["msg"])[:1].lower() + str(detail["msg"])[1:])
+    return problem_at(place.mark, key, got, expected)
+
+
+def _got(place: Node, shown: str) -> str:
+    if isinstance(place.value, Mapping):
+        return "is a mapping"
+    if isinstance(place.value, tuple):
+        return f"is a list of {len(place.value)}"
+    return "has no value" if place.value is None else f"{shown!r} is not accepted"
+
+
+def _either(first: Problem, second: Problem) -> Problem:
+    """Join the refusals of the members of a union into one."""
+    if not second.expected or second.expected in first.expected:
+        return first
+    joined = f"{first.expected} or {second.expected}" if first.expected else second.expected
+    return Problem(
+        first.file, first.line, first.column, first.key, first.message, joined, first.nearest, first.source, first.width
+    )
+
+
+# --- what the model knows ---------------------------------------------------------------------------------------------
+
+
+def _below(annotation: Any, step: Step) -> Any:
+    """Return the annotation of one member of an annotated value, or None."""
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return _below(arguments[0], step)
+    if origin in (Union, types.UnionType):
+        return next((found for found in (_below(member, step) for member in arguments) if found is not None), None)
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        field = annotation.model_fields.get(str(step))
+        return field.annotation if field else None
+    if origin in (dict, Mapping) and len(arguments) == 2:
+        return arguments[1]
+    if origin in (list, tuple, set, frozenset) and arguments:
+        return arguments[0]
+    return None
+
+
+def _annotation_at(model: type[BaseModel] | None, path: Iterable[Step]) -> Any:
+    annotation: Any = model
+    for step in path:
+        annotation = _below(annotation, step)
+        if annotation is None:
+            return None
+    return annotation
+
+
+def _bare(annotation: Any) -> Iterator[Any]:
+    """Return the plain types an annotation stands for."""
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        yield from _bare(get_args(annotation)[0])
+    elif origin in (Union, types.UnionType):
+        for member in get_args(annotation):
+            yield from _bare(member)
+    else:
+        yield annotation
+
+
+def _model_at(model: type[BaseModel], path: Iterable[Step]) -> type[BaseModel] | None:
+    for bare in _bare(_annotation_at(model, path)):
+        if isinstance(bare, type) and issubclass(bare, BaseModel):
+            return bare
+    return None
+
+
+def _choices(model: type[BaseModel] | None, path: KeyPath) -> list[str]:
+    choices: list[str] = []
+    for bare in _bare(_annotation_at(model, path)):
+        if get_origin(bare) is Literal:
+            choices += [str(value) for value in get_args(bare)]
+        elif isinstance(bare, type) and issubclass(bare, Enum):
+            choices += [str(member.value) for member in bare]
+    return choices
+
+
+def _description(model: type[BaseModel], path: KeyPath) -> str:
+    owner = _model_at(model, path[:-1])
+    field = owner.model_fields.get(str(path[-1])) if owner and path else None
+    return (field.description or "").rstrip(".") if field else ""
+
+
+def _deeper(model: type[BaseModel], above: KeyPath = ()) -> Iterator[KeyPath]:
+    """All keys of the mappings within a model, one or more levels down."""
+    for name, field in model.model_fields.items():
+        for bare in _bare(field.annotation):
+            if isinstance(bare, type) and issubclass(bare, BaseModel) and len(above) < 4:
+                yield from ((*above, name, inner) for inner in bare.model_fields)
+                yield from _deeper(bare, (*above, name))

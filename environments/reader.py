@@ -1,0 +1,373 @@
+"""The door to YAML: every value knows its file, line and column, and every error says what to write instead."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import yaml
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+Step = str | int
+KeyPath = tuple[Step, ...]
+Plain = bool | int | float | str | None
+
+MAXIMUM_DEPTH = 40
+MAXIMUM_NODES = 200_000
+SCREEN_LINES = 22
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A place in a file; lines and columns count from 1, line 0 is the file as a whole."""
+
+    file: str
+    line: int = 0
+    column: int = 0
+    source: str = ""
+    """The text of the line."""
+    width: int = 1
+    """How many characters stand there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong in a configuration, in words its author can act on."""
+
+    file: str
+    line: int
+    column: int
+    key: str
+    """Path of the key: `environments.atlas-el9.image.kernel`."""
+    message: str
+    expected: str = ""
+    nearest: str = ""
+    """The known key or name most like the one that was written; "" when none is near."""
+    source: str = ""
+    width: int = 1
+
+    def __str__(self) -> str:
+        """Return one line: `file:line:column key: message; expected ...; did you mean ...?`."""
+        place = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
+        return f"{place} {self.key}: {self.sentence}" if self.key else f"{place}: {self.sentence}"
+
+    @property
+    def sentence(self) -> str:
+        """What is wrong and what would be right, without the place."""
+        parts = [self.message]
+        if self.expected:
+            parts.append(f"expected {self.expected}")
+        if self.nearest:
+            parts.append(f"did you mean {self.nearest}?")
+        return "; ".join(parts)
+
+
+class ConfigurationError(Exception):
+    """You erred: all problems of all files at once."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems: tuple[Problem, ...] = ordered(problems)
+        super().__init__("\n".join(screen(self.problems)))
+
+
+def ordered(problems: Iterable[Problem]) -> tuple[Problem, ...]:
+    """Return the problems by file and line, each once."""
+    return tuple(sorted(dict.fromkeys(problems), key=lambda p: (p.file, p.line, p.column, p.key)))
+
+
+def screen(problems: tuple[Problem, ...], height: int = SCREEN_LINES) -> list[str]:
+    """Render problems as lines that fit one screen: with the source line and a caret while there is room for it."""
+    lines: list[str] = []
+    roomy = sum(3 if p.source else 1 for p in problems) <= height
+    shown = problems if len(problems) <= height else problems[: height - 1]
+    for problem in shown:
+        lines.append(str(problem))
+        if roomy and problem.source:
+            lines += excerpt(problem)
+    if len(shown) < len(problems):
+        lines.append(f"... and {len(problems) - len(shown)} more (check --json lists all)")
+    return lines
+
+
+def excerpt(problem: Problem, width: int = 110) -> list[str]:
+    """Return the source line of a problem and the caret under it; a long line is cut around the place."""
+    cut = max(0, problem.column - 1 - width // 2) if len(problem.source) > width else 0
+    text = "".join(c if c.isprintable() else " " for c in problem.source[cut : cut + width])
+    caret = " " * (problem.column - 1 - cut) + "^" * max(1, min(problem.width, width - problem.column + 1 + cut))
+    return [f"  {problem.line:5} | {text}", f"        | {caret}"]
+
+
+def nearest_name(name: str, known: Iterable[str]) -> str:
+    """Return the known name most like `name`, or "" when none is near."""
+    found = difflib.get_close_matches(name[:80], list(known), n=1, cutoff=0.6)
+    return found[0] if found else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A value of a YAML file and where it stands; mappings and lists hold nodes."""
+
+    value: Mapping[str, Node] | tuple[Node, ...] | Plain
+    mark: Mark
+    key_mark: Mark | None = None
+    """Where its key stands; None in a list and at the top of a file."""
+    raw: str = ""
+    """A scalar as it was written."""
+
+    @property
+    def items(self) -> Mapping[str, Node]:
+        """The members of a mapping; of anything else: none."""
+        return self.value if isinstance(self.value, Mapping) else {}
+
+    @property
+    def elements(self) -> tuple[Node, ...]:
+        """The elements of a list; of anything else: none."""
+        return self.value if isinstance(self.value, tuple) else ()
+
+    @property
+    def key_place(self) -> Mark:
+        """Where its key stands, else where it stands itself."""
+        return self.key_mark or self.mark
+
+    def plain(self) -> object:
+        """Return the bare data."""
+        if isinstance(self.value, Mapping):
+            return {key: node.plain() for key, node in self.value.items()}
+        if isinstance(self.value, tuple):
+            return [node.plain() for node in self.value]
+        return self.value
+
+    def walk(self, path: Iterable[Step]) -> tuple[Node, KeyPath, KeyPath]:
+        """Follow `path` as far as it exists; return the node reached, the part followed and the part that is left."""
+        node, steps = self, tuple(path)
+        for count, step in enumerate(steps):
+            below = node.items.get(str(step)) if isinstance(node.value, Mapping) else None
+            if isinstance(node.value, tuple) and isinstance(step, int) and step < len(node.value):
+                below = node.value[step]
+            if below is None:
+                return node, steps[:count], steps[count:]
+            node = below
+        return node, steps, ()
+
+    def problem(self, path: KeyPath, message: str, expected: str = "", nearest: str = "", *, key: bool = False) -> Problem:
+        """Make a problem of the value at `path` (or of its key), as near to it as the file goes."""
+        node, followed, left = self.walk(path)
+        mark = node.key_place if key or left else node.mark
+        return problem_at(mark, dotted(path if left else followed), message, expected, nearest)
+
+
+def problem_at(mark: Mark, key: str, message: str, expected: str = "", nearest: str = "") -> Problem:
+    """Make a problem at a place."""
+    return Problem(mark.file, mark.line, mark.column, key, message, expected, nearest, mark.source, mark.width)
+
+
+def dotted(path: KeyPath) -> str:
+    """Write a key path as people do: `hosts[0].uri`."""
+    text = ""
+    for step in path:
+        text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else str(step)
+    return text
+
+
+def merged(base: Node, top: Node) -> Node:
+    """Lay `top` over `base`: mappings key by key, anything else as a whole; a null takes an inherited value back."""
+    if not (isinstance(base.value, Mapping) and isinstance(top.value, Mapping)):
+        return top
+    together = dict(base.value)
+    for key, node in top.value.items():
+        if key in base.value and node.value is None:
+            together.pop(key)
+        else:
+            together[key] = merged(base.value[key], node) if key in base.value else node
+    return Node(together, top.mark, top.key_mark)
+
+
+def without(node: Node, *keys: str) -> Node:
+    """Return a mapping without some keys."""
+    return replace(node, value={key: value for key, value in node.items.items() if key not in keys})
+
+
+# --- reading ----------------------------------------------------------------------------------------------------------
+
+
+def read(path: Path) -> Node:
+    """Read one YAML file whose top is a mapping; whatever is wrong with it is a ConfigurationError."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        near = _near_file(path) if isinstance(error, FileNotFoundError) else ""
+        message = "there is no such file" if isinstance(error, FileNotFoundError) else f"cannot be read: {error.strerror}"
+        raise ConfigurationError([Problem(str(path), 0, 0, "", message, nearest=near)]) from error
+    return parse(content, str(path))
+
+
+def _near_file(path: Path) -> str:
+    try:
+        names = [entry.name for entry in path.parent.iterdir()]
+    except OSError:
+        return ""
+    near = nearest_name(path.name, names)
+    return str(path.with_name(near)) if near else ""
+
+
+def parse(content: bytes | str, file: str) -> Node:
+    """Turn the text of a YAML file into nodes."""
+    text = content if isinstance(content, str) else _decoded(content, file)
+    lines = text.split("\n")
+    if not text.strip().strip("\ufeff"):
+        raise ConfigurationError([Problem(file, 1, 1, "", "the file is empty", "a mapping (`key: value` lines)")])
+    try:
+        root = yaml.compose(text, Loader=_Loader)
+    except yaml.MarkedYAMLError as error:
+        raise ConfigurationError([_syntax(error, file, lines)]) from error
+    except yaml.reader.ReaderError as error:
+        before = text[: error.position]
+        mark = _mark(file, lines, before.count("\n"), error.position - (before.rfind("\n") + 1))
+        code = error.character if isinstance(error.character, int) else ord(error.character[:1])
+        message = f"the character U+{code:04X} is not allowed in YAML"
+        raise ConfigurationError([problem_at(mark, "", message, "printable text in UTF-8")]) from error
+    except RecursionError as error:
+        raise ConfigurationError(
+            [Problem(file, 1, 1, "", "is nested too deeply", f"at most {MAXIMUM_DEPTH} levels")]
+        ) from error
+    if root is None:
+        raise ConfigurationError([Problem(file, 1, 1, "", "the file holds comments only", "a mapping (`key: value` lines)")])
+    builder = _Builder(file, lines)
+    node = builder.build(root, (), 0)
+    if not builder.problems and not isinstance(node.value, Mapping):
+        builder.problems.append(problem_at(node.mark, "", f"is {_kind(root)}", "a mapping (`key: value` lines)"))
+    if builder.problems:
+        raise ConfigurationError(builder.problems)
+    return node
+
+
+def _decoded(content: bytes, file: str) -> str:
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        before = content[: error.start]
+        line, column = before.count(b"\n") + 1, error.start - (before.rfind(b"\n") + 1) + 1
+        utf16 = content[:2] in (b"\xff\xfe", b"\xfe\xff")
+        message = "looks like UTF-16" if utf16 else f"byte 0x{content[error.start]:02x} is not UTF-8 (Latin-1 text?)"
+        problem = Problem(file, line, column, "", message, "UTF-8; convert it with `iconv -f ... -t UTF-8`")
+        raise ConfigurationError([problem]) from error
+
+
+class _Loader(yaml.SafeLoader):
+    """Dates stay text: a version written 2024-11-05 is a version."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith(":timestamp")]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+
+_TAG = "tag:yaml.org,2002:"
+_SYNTAX = {
+    "cannot start any token": "a tab or a reserved character stands here; indent with spaces, put special text in quotes",
+    "mapping values are not allowed": "a colon does not fit here: check the indentation, or put text that holds `: ` in quotes",
+    "expected <block end>": "the indentation does not fit the lines above",
+    "could not find expected ':'": "a key without its colon, or text that lacks its indentation",
+    "undefined alias": "this alias (*name) has no anchor (&name) before it",
+    "a single document": "a second document (---) begins here; one file holds one document",
+    "unexpected end of stream": "the file ends within a quoted text",
+}
+
+
+def _syntax(error: yaml.MarkedYAMLError, file: str, lines: list[str]) -> Problem:
+    place = error.problem_mark or error.context_mark
+    mark = _mark(file, lines, place.line, place.column) if place else Mark(file)
+    said = f"{error.context or ''} {error.problem or ''}".strip()
+    words = next((ours for theirs, ours in _SYNTAX.items() if theirs in said), said)
+    return problem_at(mark, "", f"is not YAML: {words}")
+
+
+def _mark(file: str, lines: list[str], line: int, column: int, width: int = 1) -> Mark:
+    if line >= len(lines):  # the end of the file: show the last line that says something
+        line = max(i for i, text in enumerate([*lines, "."]) if i < len(lines) and (text.strip() or i == 0))
+        column = len(lines[line])
+    return Mark(file, line + 1, column + 1, lines[line].rstrip("\r"), max(1, width))
+
+
+def _kind(node: yaml.Node) -> str:
+    return "a list" if isinstance(node, yaml.SequenceNode) else "a single value"
+
+
+class _Builder:
+    """Turns composed YAML nodes into ours and gathers what is wrong with them."""
+
+    def __init__(self, file: str, lines: list[str]) -> None:
+        self.file = file
+        self.lines = lines
+        self.problems: list[Problem] = []
+        self.count = 0
+
+    def mark(self, node: yaml.Node) -> Mark:
+        one_line = node.end_mark.line == node.start_mark.line
+        width = node.end_mark.column - node.start_mark.column if one_line else 1
+        return _mark(self.file, self.lines, node.start_mark.line, node.start_mark.column, width)
+
+    def build(self, node: yaml.Node, path: KeyPath, depth: int) -> Node:
+        """Build one node and all below it (an alias is followed, a bomb of them is refused)."""
+        mark = self.mark(node)
+        self.count += 1
+        if depth > MAXIMUM_DEPTH or self.count > MAXIMUM_NODES:
+            message = "is nested too deeply" if depth > MAXIMUM_DEPTH else "grows beyond all measure through aliases"
+            raise ConfigurationError([*self.problems, problem_at(mark, dotted(path), message)])
+        if isinstance(node, yaml.MappingNode):
+            return Node(self.mapping(node, path, depth), mark)
+        if isinstance(node, yaml.SequenceNode):
+            return Node(tuple(self.build(n, (*path, i), depth + 1) for i, n in enumerate(node.value)), mark)
+        assert isinstance(node, yaml.ScalarNode)
+        return Node(self.scalar(node, path), mark, raw=node.value)
+
+    def mapping(self, node: yaml.MappingNode, path: KeyPath, depth: int) -> Mapping[str, Node]:
+        """Build a mapping: keys are text as written, twice the same is refused, `<<` brings in what is not there."""
+        built: dict[str, Node] = {}
+        inherited: dict[str, Node] = {}
+        for key_node, value_node in node.value:
+            key_mark = self.mark(key_node)
+            if not isinstance(key_node, yaml.ScalarNode):
+                self.problems.append(problem_at(key_mark, dotted(path), "a key is a list or a mapping", "a name"))
+                continue
+            key = key_node.value
+            if key_node.tag == f"{_TAG}merge":
+                for part in self.merge_parts(value_node, path, depth):
+                    inherited = {**part, **inherited}
+                continue
+            value = replace(self.build(value_node, (*path, key), depth + 1), key_mark=key_mark)
+            if key in built:
+                first = built[key].key_place.line
+                message = f"stands here twice: first in line {first}"
+                self.problems.append(problem_at(key_mark, dotted((*path, key)), message, "each key once"))
+                continue
+            built[key] = value
+        return {**inherited, **built}
+
+    def merge_parts(self, node: yaml.Node, path: KeyPath, depth: int) -> Iterator[Mapping[str, Node]]:
+        for part in node.value if isinstance(node, yaml.SequenceNode) else [node]:
+            if isinstance(part, yaml.MappingNode):
+                yield self.build(part, path, depth + 1).items
+            else:
+                self.problems.append(
+                    problem_at(self.mark(part), dotted((*path, "<<")), "cannot be merged", "an alias of a mapping")
+                )
+
+    def scalar(self, node: yaml.ScalarNode, path: KeyPath) -> Plain:
+        """Read a scalar by YAML's rules; what looks like a number and is none stays text."""
+        kind = node.tag.removeprefix(_TAG)
+        if kind not in {"str", "int", "float", "bool", "null", "merge", "value"}:
+            message = f"the tag {node.tag.replace(_TAG, '!!')} is not used here"
+            self.problems.append(problem_at(self.mark(node), dotted(path), message, "a plain value"))
+            return None
+        if kind in {"str", "merge", "value"}:
+            return str(node.value)
+        try:
+            value: Plain = yaml.constructor.SafeConstructor().construct_object(node)
+        except (ValueError, KeyError, OverflowError):
+            return str(node.value)
+        return value

@@ -1,0 +1,139 @@
+"""Whether the fields of one environment fit each other: what can be known to fail before anything is booted."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from environments import addresses
+from environments.environment import DiskMode, Environment, NetworkKind, Virtualization
+from environments.reader import KeyPath, Node, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+XEN_PV_CMDLINE_BYTES = 1023
+"""The hypervisor cuts longer kernel command lines of PV guests without a word."""
+_PARAVIRTUAL = {Virtualization.XEN_PV, Virtualization.XEN_PVH}
+_EMULATED = {Virtualization.QEMU, Virtualization.KVM}
+
+Fault = tuple[KeyPath, str, str]
+"""Key path, what is wrong, what is expected."""
+
+
+def faults(environment: Environment, node: Node) -> Iterator[Problem]:
+    """Return what is wrong between the fields of an environment, at the lines it was made of."""
+    for rule in RULES:
+        for path, message, expected in rule(environment):
+            problem = node.problem(path, message, expected)
+            yield replace(problem, key=f"environments.{environment.name}.{problem.key}")
+
+
+def _boots_from_something(environment: Environment) -> Iterator[Fault]:
+    image, kind = environment.image, environment.virtualization
+    if kind is Virtualization.LXC:
+        if not image.path:
+            yield ("image", "path"), "a container needs its root directory", "image.path: the directory tree it starts from"
+        for name in ("kernel", "initrd", "pool", "volume"):
+            if getattr(image, name):
+                yield ("image", name), "is not used by lxc", "image.path only"
+        return
+    if image.initrd and not image.kernel:
+        yield ("image", "initrd"), "an initrd without its kernel", "image.kernel beside it"
+    if image.cmdline and not image.kernel:
+        yield ("image", "cmdline"), "a command line without a kernel is ignored", "image.kernel beside it"
+    if image.kernel or image.path or image.volume:
+        return
+    needs = "image.kernel and image.initrd, or a bootable image (image.path, or image.pool and image.volume)"
+    yield ("image",), f"a {kind} worker has nothing to boot from", needs
+
+
+def _kernel_has_a_root(environment: Environment) -> Iterator[Fault]:
+    image = environment.image
+    if image.kernel and not image.initrd and environment.disk.mode is DiskMode.NONE:
+        yield ("image", "kernel"), "a diskless kernel finds no root file system", "image.initrd, or a disk (disk.mode)"
+
+
+def _image_in_one_place(environment: Environment) -> Iterator[Fault]:
+    image = environment.image
+    if image.path and image.volume:
+        yield ("image", "volume"), "image.path is given too", "one of image.path and image.volume"
+    if image.volume and not image.pool:
+        yield ("image", "volume"), "a volume needs the pool that holds it", "image.pool beside it"
+
+
+def _disk_has_its_image(environment: Environment) -> Iterator[Fault]:
+    disk, image = environment.disk, environment.image
+    if environment.virtualization is Virtualization.LXC:
+        if disk.mode not in {DiskMode.NONE, DiskMode.OVERLAY, DiskMode.COPY}:
+            yield ("disk", "mode"), f"lxc has no {disk.mode} disk", "none, overlay or copy of image.path"
+        return
+    if disk.mode in {DiskMode.OVERLAY, DiskMode.COPY} and not (image.path or image.volume):
+        yield ("disk", "mode"), f"{disk.mode} of what?", "image.path, or image.pool and image.volume"
+    if disk.mode is DiskMode.LVM and not disk.pool:
+        yield ("disk", "mode"), "an LVM disk needs its storage pool", "disk.pool: the pool of the volume group"
+    if disk.mode is DiskMode.NONE and (image.path or image.volume) and not image.kernel:
+        yield ("disk", "mode"), "workers would all write to the shared image", "overlay or copy, or image.kernel for diskless"
+
+
+def _command_line_fits(environment: Environment) -> Iterator[Fault]:
+    length = len(environment.image.cmdline.encode())
+    if environment.virtualization is Virtualization.XEN_PV and length > XEN_PV_CMDLINE_BYTES:
+        expected = f"at most {XEN_PV_CMDLINE_BYTES} bytes: Xen cuts the rest off silently"
+        yield ("image", "cmdline"), f"is {length} bytes long", expected
+
+
+def _network_fits(environment: Environment) -> Iterator[Fault]:
+    network, kind = environment.network, environment.virtualization
+    if network.kind is NetworkKind.HOST and kind is not Virtualization.LXC:
+        yield ("network", "kind"), f"a {kind} worker cannot share the host's network", "host with lxc only"
+    if network.kind is NetworkKind.USER and kind not in _EMULATED:
+        yield ("network", "kind"), f"{kind} has no user network", "user with qemu or kvm only"
+    if network.vlan and network.kind not in {NetworkKind.BRIDGE, NetworkKind.LIBVIRT}:
+        yield ("network", "vlan"), f"a {network.kind} network has no VLAN", "vlan with bridge or libvirt only"
+    if network.addresses:
+        try:
+            range_ = addresses.expand(network.addresses)
+            wrong = addresses.outside(network.gateway, range_) if network.gateway else ""
+        except ValueError as error:
+            yield ("network", "addresses"), str(error), f"a range like {addresses.EXAMPLE}"
+        else:
+            if wrong:
+                yield ("network", "gateway"), wrong, "an address of that network outside the range"
+    elif network.gateway:
+        yield ("network", "gateway"), "a gateway without addresses is ignored", "network.addresses beside it"
+
+
+def _memory_fits(environment: Environment) -> Iterator[Fault]:
+    if environment.job_memory_mib is not None and environment.job_memory_mib >= environment.memory_mib:
+        message = f"{environment.job_memory_mib} MiB for jobs in a worker of {environment.memory_mib} MiB"
+        yield ("job_memory_mib",), message, "less than memory_mib: the system needs some"
+    elif environment.slot_memory_mib <= 0:
+        message = f"{environment.memory_mib} MiB leave nothing for jobs"
+        yield ("memory_mib",), message, "at least 128 MiB, or job_memory_mib beside it"
+
+
+def _counts_fit(environment: Environment) -> Iterator[Fault]:
+    most = environment.maximum_workers
+    for name in ("minimum_workers", "spare_workers"):
+        count = getattr(environment, name)
+        if most is not None and count > most:
+            yield (name,), f"{count} is more than maximum_workers ({most})", f"at most {most}"
+    if environment.idle_seconds > environment.lifetime_seconds:
+        message = f"{environment.idle_seconds} s is longer than the worker lives ({environment.lifetime_seconds} s)"
+        yield ("idle_seconds",), message, "less than lifetime_seconds"
+    if environment.boot_seconds == 0 or environment.boot_seconds >= environment.lifetime_seconds:
+        message = f"{environment.boot_seconds} s to boot in a life of {environment.lifetime_seconds} s"
+        yield ("boot_seconds",), message, "more than 0 and less than lifetime_seconds"
+
+
+RULES: tuple[Callable[[Environment], Iterator[Fault]], ...] = (
+    _boots_from_something,
+    _kernel_has_a_root,
+    _image_in_one_place,
+    _disk_has_its_image,
+    _command_line_fits,
+    _network_fits,
+    _memory_fits,
+    _counts_fit,
+)
