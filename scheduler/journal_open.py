@@ -1,0 +1,119 @@
+"""Opening the journal: connections, the form of its errors, migrations."""
+
+from __future__ import annotations
+
+import logging
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.pool import StaticPool
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import URL, Connection, Engine
+
+_UPGRADE_LOCK = 0x616D62
+"""Number of PostgreSQL's advisory lock under which one daemon at a time migrates."""
+
+
+class JournalError(Exception):
+    """The journal cannot be read or written: nothing is done until it can."""
+
+
+def connect(url: str, *, durable: bool, busy_seconds: float) -> tuple[Engine, str | None]:
+    """Return an engine for a SQLAlchemy URL and, for a SQLite file, the path of the side file that proves its holder alive."""
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise JournalError(f"journal {url!r} is not a database URL: write, for example, sqlite:///ambienti.db") from error
+    if parsed.get_backend_name() == "sqlite":
+        return _connect_sqlite(parsed, durable, busy_seconds)
+    if parsed.drivername in {"postgresql", "postgres"}:
+        parsed = parsed.set(drivername="postgresql+psycopg")
+    where = parsed.render_as_string(hide_password=True)
+    try:
+        # A dead server must not be found out by the first statement of a begin.
+        engine = sa.create_engine(parsed, pool_pre_ping=True, connect_args={"connect_timeout": max(2, round(busy_seconds))})
+    except (NoSuchModuleError, ImportError) as error:
+        raise JournalError(f"journal {where}: {error}; supported are sqlite and postgresql (extra `postgresql`)") from error
+    return engine, None
+
+
+def _connect_sqlite(url: URL, durable: bool, busy_seconds: float) -> tuple[Engine, str | None]:
+    path = url.database if url.database and url.database != ":memory:" else None
+    options: dict[str, Any] = {"connect_args": {"check_same_thread": False, "timeout": busy_seconds}}
+    if path is None:
+        options["poolclass"] = StaticPool
+    engine = sa.create_engine(url, **options)
+
+    @sa.event.listens_for(engine, "connect")
+    def _prepare(connection: Any, _record: object) -> None:
+        connection.isolation_level = None  # the driver opens no transactions of its own; we say BEGIN below
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA journal_mode=WAL")
+        cursor.execute(f"PRAGMA synchronous={'FULL' if durable else 'OFF'}")
+        cursor.execute("PRAGMA foreign_keys=ON")
+        cursor.close()
+
+    @sa.event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        reading = connection.get_execution_options().get("reading", False)
+        # A writer takes its lock at once: a late upgrade from reading to writing fails without waiting.
+        connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+
+    return engine, f"{path}.lease" if path else None
+
+
+def explain(error: SQLAlchemyError) -> str:
+    """Say what the database answered, in one line and in words an administrator can act on."""
+    original = getattr(error, "orig", None) or error
+    text = " ".join(str(original).split())
+    if "database is locked" in text:
+        return f"{text}: another process keeps it locked"
+    if "disk is full" in text or "disk I/O error" in text:
+        return f"{text}: is the file system full, or the quota reached?"
+    return text or type(original).__name__
+
+
+def upgrade(engine: Engine, where: str, now: float) -> None:
+    """Bring the tables to the newest form; refuse a journal written by a newer Ambienti."""
+    config = Config()
+    config.set_main_option("script_location", str(resources.files("scheduler.migrations")))
+    config.attributes["now"] = now
+    script = ScriptDirectory.from_config(config)
+    alembic_log = logging.getLogger("alembic")
+    alembic_log.setLevel(logging.WARNING)
+    try:
+        with engine.connect().execution_options(reading=True) as connection:
+            found = MigrationContext.configure(connection).get_current_revision()
+        if found == script.get_current_head():
+            return
+        with engine.begin() as connection:
+            if engine.dialect.name == "postgresql":
+                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_UPGRADE_LOCK)))
+            found = MigrationContext.configure(connection).get_current_revision()
+            _refuse_newer(script, found, where)
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+    except SQLAlchemyError as error:
+        raise JournalError(f"journal {where}: cannot open: {explain(error)}") from error
+
+
+def _refuse_newer(script: ScriptDirectory, found: str | None, where: str) -> None:
+    if found is None:
+        return
+    try:
+        script.get_revision(found)
+    except CommandError as error:
+        newest = script.get_current_head()
+        raise JournalError(
+            f"journal {where} was written by a newer Ambienti (its form is {found}, this one knows up to {newest}): "
+            "upgrade Ambienti, or name another journal in daemon.journal"
+        ) from error

@@ -1,0 +1,125 @@
+"""Reading the journal: what an observation needs, and what `why`, reports and the snapshot look up."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+from sqlalchemy.exc import SQLAlchemyError
+
+from scheduler import journal_tables as t
+from scheduler.journal_open import JournalError, connect, explain, upgrade
+from scheduler.model import BootOutcome, WorkerState
+from scheduler.records import Entry, Event, Ledger, Note, OpenIntent, Sighting
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sqlalchemy.engine import Connection
+
+
+class JournalReader:
+    """An open journal as far as it can be read; calls may come from several threads."""
+
+    def __init__(self, url: str, *, now: float, durable: bool = True, busy_seconds: float = 5) -> None:
+        """Open the journal, bring an older one up to date, make a missing one.
+
+        `durable=False` leaves out SQLite's fsync (simulations). Raises JournalError for one written by a newer Ambienti.
+        """
+        self._engine, self._lock_path = connect(url, durable=durable, busy_seconds=busy_seconds)
+        self._where = self._engine.url.render_as_string(hide_password=True)
+        self._turn = threading.RLock()
+        self._cache: Ledger | None = None
+        self._epoch = 0
+        upgrade(self._engine, self._where, now)
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._engine.dispose()
+
+    @contextmanager
+    def _read(self, what: str) -> Iterator[Connection]:
+        try:
+            with self._engine.connect().execution_options(reading=True) as connection:
+                yield connection
+        except SQLAlchemyError as error:
+            raise JournalError(f"journal {self._where}: cannot read ({what}): {explain(error)}") from error
+
+    def lease(self) -> tuple[str, float]:
+        """Return who may act, and until when."""
+        with self._read("lease") as connection:
+            row = connection.execute(sa.select(t.lease)).one()
+            return row.owner, row.until
+
+    def ledger(self, history_since: float = 0.0) -> Ledger:
+        """Read open workers, open intents, past boots since `history_since`, proven versions and drained hosts.
+
+        While this daemon holds the lease nobody else writes workers, so those are read once and kept.
+        """
+        with self._turn, self._read("ledger") as connection:
+            cache = self._cache or self._load(connection, history_since)
+            self._cache = cache if self._epoch else None
+            drained = frozenset(connection.execute(sa.select(t.drained_hosts.c.host)).scalars())
+            columns = [t.intents.c[name] for name in ("id", "kind", "worker", "cause", "epoch", "begun_at")]
+            rows = connection.execute(sa.select(*columns).where(t.intents.c.ended_at.is_(None)).order_by(t.intents.c.id))
+            intents = tuple(OpenIntent(*row) for row in rows)
+        recent = tuple(boot for boot in cache.boots if boot.at >= history_since)
+        entries = dict(cache.entries)
+        return replace(cache, entries=entries, intents=intents, boots=recent, draining_hosts=drained)
+
+    def _load(self, connection: Connection, history_since: float) -> Ledger:
+        one = connection.execute(sa.select(t.journal)).one()
+        opened = connection.execute(sa.select(*ENTRY).where(t.workers.c.closed_at.is_(None)).order_by(t.workers.c.id))
+        recent = sa.select(*_BOOT).where(t.boots.c.at >= history_since).order_by(t.boots.c.at, t.boots.c.worker)
+        proven = sa.select(t.boots.c.environment, t.boots.c.version).where(t.boots.c.registered).distinct()
+        return Ledger(
+            made_at=one.made_at,
+            next_serial=one.next_serial,
+            entries={entry.name: entry for entry in map(_entry, opened)},
+            epoch=self._epoch,
+            boots=tuple(BootOutcome(*row) for row in connection.execute(recent)),
+            proven=frozenset((row.environment, row.version) for row in connection.execute(proven)),
+        )
+
+    def drained_hosts(self) -> dict[str, tuple[float, str]]:
+        """Return the drained hosts: since when, and why."""
+        with self._read("drained hosts") as connection:
+            return {row.host: (row.since, row.why) for row in connection.execute(sa.select(t.drained_hosts))}
+
+    def entry(self, worker: str) -> Entry | None:
+        """Return one worker, closed ones included."""
+        with self._read("worker") as connection:
+            row = connection.execute(sa.select(*ENTRY).where(t.workers.c.name == worker)).one_or_none()
+        return None if row is None else _entry(row)
+
+    def sightings(self, *, worker: str = "", job: str = "", opened: bool = False, limit: int | None = None) -> list[Sighting]:
+        """Return which job ran in which worker, the oldest first; `opened`: only those still seen."""
+        asked = sa.select(*_SIGHTING).order_by(t.sightings.c.id).limit(limit)
+        asked = asked.where(t.sightings.c.worker == worker) if worker else asked
+        asked = asked.where(t.sightings.c.job == job) if job else asked
+        asked = asked.where(sa.not_(t.sightings.c.ended)) if opened else asked
+        with self._read("sightings") as connection:
+            return [Sighting(*row) for row in connection.execute(asked)]
+
+    def events(self, *, subject: str = "", since: float = 0.0, after: int = 0, limit: int | None = None) -> list[Event]:
+        """Return lines of the event log, the oldest first; with `limit` the newest that many."""
+        asked = sa.select(t.events).where(t.events.c.at >= since, t.events.c.id > after)
+        asked = asked.where(t.events.c.subject == subject) if subject else asked
+        asked = asked.order_by(t.events.c.id.desc()).limit(limit) if limit else asked.order_by(t.events.c.id)
+        with self._read("events") as connection:
+            rows = connection.execute(asked).all()
+        found = [Event(r.id, r.at, Note(r.kind, r.subject, r.cause, r.correlation, r.detail)) for r in rows]
+        return found[::-1] if limit else found
+
+
+ENTRY = [t.workers.c[name] for name in Entry.__dataclass_fields__]
+_BOOT = [t.boots.c[name] for name in BootOutcome.__dataclass_fields__]
+_SIGHTING = [t.sightings.c[name] for name in Sighting.__dataclass_fields__]
+
+
+def _entry(row: Any) -> Entry:
+    values = dict(row._mapping)  # noqa: SLF001 - public in all but name
+    return Entry(**values | {"state": WorkerState(values["state"])})

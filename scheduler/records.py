@@ -1,0 +1,151 @@
+"""What the journal keeps, as plain values: open workers, intents, notes of events, sightings of jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from uuid import NAMESPACE_URL, uuid5
+
+from environments.reason import Number
+from scheduler.actions import Action
+from scheduler.model import BootOutcome, WorkerState
+
+Value = bool | int | float | str | None
+
+
+class Outcome(StrEnum):
+    """How an action ended."""
+
+    DONE = "done"
+    FAILED = "failed"
+    """A source erred; what became of it the next observation tells."""
+    REFUSED = "refused"
+    """The last look just before it said no."""
+    LATE = "late"
+    """It came to its turn too late and was not begun."""
+    UNDER_WAY = "under-way"
+    """Its source has not answered yet; the end is written when it does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A worker as the journal knows it."""
+
+    name: str
+    serial: int
+    uuid: str
+    environment: str
+    version: str
+    vo: str
+    """For whom it was booted."""
+    batch_system: str
+    host: str
+    cpus: int
+    memory_mib: int
+    state: WorkerState
+    since: float
+    requested_at: float
+    address: str | None = None
+    origin: str = "booted"
+    """booted or adopted."""
+    booted_at: float | None = None
+    """When the boot call ended well, or its domain was first seen."""
+    registered_at: float | None = None
+    drain_cause: str = ""
+    drained_at: float | None = None
+    """When its drain was ordered."""
+    boot_error: str = ""
+    """What the boot call answered, when it failed."""
+    closed_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """An action about to be performed; `entry` is the row that it opens (boot, adopt)."""
+
+    action: Action
+    entry: Entry | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OpenIntent:
+    """An intent that has begun and whose end is not written."""
+
+    id: int
+    kind: str
+    worker: str
+    cause: str
+    epoch: int
+    begun_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """One line of the event log."""
+
+    kind: str
+    subject: str
+    cause: str = ""
+    correlation: str = ""
+    detail: Mapping[str, Number | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One line of the event log, as it was written."""
+
+    id: int
+    at: float
+    note: Note
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """Which job was seen in which worker of which environment."""
+
+    batch_system: str
+    job: str
+    worker: str
+    vo: str
+    user: str
+    environment: str
+    first_seen: float
+    last_seen: float
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """All that an observation needs of the journal, read at once."""
+
+    made_at: float
+    next_serial: int
+    entries: dict[str, Entry]
+    """Open workers by name."""
+    intents: tuple[OpenIntent, ...] = ()
+    epoch: int = 0
+    """The lease under which this daemon acts; intents of older ones were cut off by a crash."""
+    boots: tuple[BootOutcome, ...] = ()
+    proven: frozenset[tuple[str, str]] = frozenset()
+    draining_hosts: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Memo:
+    """What one observation adds to the journal."""
+
+    changes: Mapping[str, Mapping[str, Value]] = field(default_factory=dict)
+    """Worker -> columns of its row that change."""
+    outcomes: tuple[BootOutcome, ...] = ()
+    appeared: tuple[Sighting, ...] = ()
+    ended: tuple[Sighting, ...] = ()
+    notes: tuple[Note, ...] = ()
+
+    def __bool__(self) -> bool:
+        """Whether there is anything to write."""
+        return bool(self.changes or self.outcomes or self.appeared or self.ended or self.notes)
+
+
+def worker_uuid(site: str, worker: str, serial: int) -> str:
+    """Return the UUID of a worker's domain: it derives from the journaled intent, so a repeated boot finds the first."""
+    return str(uuid5(uuid5(NAMESPACE_URL, f"ambienti:{site}"), f"{worker}:{serial}"))
