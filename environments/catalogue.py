@@ -10,7 +10,8 @@ from environments import addresses
 from environments.checking import checked
 from environments.environment import VO, Environment, Frozen, Name, Virtualization
 from environments.matching import Catalogue
-from environments.reader import ConfigurationError, KeyPath, Node, Problem, merged, nearest_name, problem_at, read, without
+from environments.names import nearest, nearest_file
+from environments.reader import ConfigurationError, KeyPath, Node, Problem, merged, problem_at, read, without
 from environments.soundness import faults
 
 NOT_INHERITED = ("extends", "abstract", "default", "name", "vo")
@@ -101,7 +102,7 @@ def _sharing(owned: Owned, vos: Mapping[str, VO]) -> Iterator[Problem]:
         if vo not in vos:
             path = ("shared_with", index)
             expected = f"one of the site's VOs: {', '.join(vos)}"
-            yield _fault(owned, path, f"no VO is called {vo!r}", expected, nearest_name(vo, vos))
+            yield _fault(owned, path, f"no VO is called {vo!r}", expected, nearest(vo, vos))
 
 
 def _overlaps(environments: Iterable[Owned]) -> Iterator[Problem]:
@@ -199,7 +200,7 @@ class _Scope:
             self.problems.append(problem_at(place, f"include[{index}]", f"the files include each other in a circle: {shown}"))
             return
         if not path.is_file():
-            near = nearest_name(path.name, _siblings(path))
+            near = nearest_file(path)
             message = f"there is no file {path}"
             self.problems.append(problem_at(place, f"include[{index}]", message, "a file relative to this one", near))
             self.files.append(path)
@@ -235,7 +236,7 @@ class _Scope:
         elif base not in self.definitions:
             known = [one for one in self.definitions if one != name]
             message, expected = f"no definition is called {base!r}", f"one of: {', '.join(known)}" if known else ""
-            near = nearest_name(base, known)
+            near = nearest(base, known)
             self.problems.append(problem_at(extends.mark, key, message, "" if near else expected, near))
         else:
             below = self.resolve(base, trail)
@@ -246,10 +247,6 @@ class _Scope:
 
 def _same(one: Path, other: Path) -> bool:
     return one.resolve() == other.resolve()
-
-
-def _siblings(path: Path) -> list[str]:
-    return [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
 
 
 def _by_name(node: Node, problems: list[Problem]) -> Node:

@@ -8,9 +8,11 @@ from enum import Enum
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import PydanticCustomError
 
 from environments.environment import NAME_PATTERN
-from environments.reader import KeyPath, Node, Problem, Step, dotted, nearest_name, problem_at
+from environments.names import nearest
+from environments.reader import KeyPath, Node, Problem, Step, dotted, problem_at
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -51,6 +53,15 @@ _PATTERNS = {
 }
 
 
+NAMED = "named"
+
+
+def named_error(message: str, expected: str = "", nearest: str = "") -> PydanticCustomError:
+    """Make the error a validator raises when it knows what was expected, and what was perhaps meant."""
+    context = {"message": message, "expected": expected, "nearest": nearest}
+    return PydanticCustomError(NAMED, "{message}", context)
+
+
 def checked(model: type[Model], node: Node, problems: list[Problem], path: KeyPath = ()) -> Model | None:
     """Check `node` against `model`; what is wrong is added to `problems` under the key path `path`, and the answer is None."""
     try:
@@ -65,7 +76,10 @@ def explained(error: ValidationError, node: Node, model: type[BaseModel] | None,
     found: dict[tuple[KeyPath, bool], Problem] = {}
     misspelt: set[KeyPath] = set()
     missing: list[tuple[KeyPath, Problem]] = []
-    for detail in error.errors(include_url=False, include_input=False):
+    details = error.errors(include_url=False, include_input=False)
+    for detail in details:
+        if detail["type"] == "too_short" and any(_within(other["loc"], detail["loc"]) for other in details):
+            continue  # elements that are wrong are not counted
         place, followed, left = node.walk(detail["loc"])
         if detail["type"] == "missing":
             key = left[-1:] or followed[-1:]
@@ -86,6 +100,10 @@ def explained(error: ValidationError, node: Node, model: type[BaseModel] | None,
     return [*found.values(), *(problem for key, problem in missing if key not in needless)]
 
 
+def _within(inner: KeyPath, outer: KeyPath) -> bool:
+    return len(inner) > len(outer) and inner[: len(outer)] == outer
+
+
 def _missing(place: Node, followed: KeyPath, key: KeyPath, model: type[BaseModel] | None, path: KeyPath) -> Problem:
     described = _description(model, (*followed, *key)) if model else ""
     return problem_at(place.key_place, dotted((*path, *followed, *key)), "is missing", described)
@@ -96,7 +114,7 @@ def _unknown_key(place: Node, followed: KeyPath, model: type[BaseModel] | None, 
     key, above = str(followed[-1]), followed[:-1]
     owner = _model_at(model, above) if model else None
     known = list(owner.model_fields) if owner else []
-    near = nearest_name(key, known)
+    near = nearest(key, known)
     meant = (*above, near) if near else ()
     if not near and owner is not None:
         near = next((dotted(inner) for inner in _deeper(owner) if inner[-1] == key), "")
@@ -113,20 +131,24 @@ def _refused(
     key = dotted((*path, *followed))
     if kind in {"enum", "literal_error"}:
         known = _choices(model, followed) or [str(context.get("expected", ""))]
-        near = nearest_name(place.raw, known)
-        return problem_at(place.mark, key, got, f"one of: {', '.join(known)}", near)
+        return problem_at(place.mark, key, got, f"one of: {', '.join(known)}", nearest(place.raw, known))
+    if kind == NAMED:
+        return problem_at(place.mark, key, str(detail["msg"]), str(context["expected"]), str(context["nearest"]))
     if kind == "value_error":
         return problem_at(place.mark, key, str(context.get("error", detail["msg"])))
+    return problem_at(place.mark, key, got, _expected(kind, context, str(detail["msg"]), place, shown))
+
+
+def _expected(kind: str, context: Mapping[str, Any], said: str, place: Node, shown: str) -> str:
     if kind == "string_type" and isinstance(place.value, (bool, int, float)):
-        return problem_at(place.mark, key, got, f'text in quotes: "{shown}"')
+        return f'text in quotes: "{shown}"'
     if kind == "string_pattern_mismatch":
         pattern = str(context["pattern"])
-        return problem_at(place.mark, key, got, _PATTERNS.get(pattern, f"text like {pattern}"))
+        return _PATTERNS.get(pattern, f"text like {pattern}")
     if kind in _BOUNDS:
-        return problem_at(place.mark, key, got, _BOUNDS[kind].format_map(context))
+        return _BOUNDS[kind].format_map(context)
     stem = kind.removesuffix("_type").removesuffix("_parsing").removesuffix("_from_float")
-    expected = _KINDS.get(stem, str(detail["msg"])[:1].lower() + str(detail["msg"])[1:])
-    return problem_at(place.mark, key, got, expected)
+    return _KINDS.get(stem, said[:1].lower() + said[1:])
 
 
 def _got(place: Node, shown: str) -> str:

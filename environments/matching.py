@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from environments.environment import VO, Environment
+from environments.names import nearest
 from environments.reason import Reason
 
 
@@ -46,12 +46,6 @@ class Match:
     refused: Mapping[str, Reason]
     problem: Reason | None = None
     """Set when nothing fits: the one reason to show first."""
-
-
-def nearest(name: str, known: Mapping[str, object] | frozenset[str]) -> str:
-    """Return the known name most like `name`, or "" when none is near."""
-    found = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
-    return found[0] if found else ""
 
 
 def match(requirements: Requirements, vo: str, catalogue: Catalogue) -> Match:

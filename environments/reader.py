@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import yaml
+
+from environments.names import nearest_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -99,12 +100,6 @@ def excerpt(problem: Problem, width: int = 110) -> list[str]:
     text = "".join(c if c.isprintable() else " " for c in problem.source[cut : cut + width])
     caret = " " * (problem.column - 1 - cut) + "^" * max(1, min(problem.width, width - problem.column + 1 + cut))
     return [f"  {problem.line:5} | {text}", f"        | {caret}"]
-
-
-def nearest_name(name: str, known: Iterable[str]) -> str:
-    """Return the known name most like `name`, or "" when none is near."""
-    found = difflib.get_close_matches(name[:80], list(known), n=1, cutoff=0.6)
-    return found[0] if found else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,19 +194,10 @@ def read(path: Path) -> Node:
     try:
         content = path.read_bytes()
     except OSError as error:
-        near = _near_file(path) if isinstance(error, FileNotFoundError) else ""
+        near = nearest_file(path) if isinstance(error, FileNotFoundError) else ""
         message = "there is no such file" if isinstance(error, FileNotFoundError) else f"cannot be read: {error.strerror}"
         raise ConfigurationError([Problem(str(path), 0, 0, "", message, nearest=near)]) from error
     return parse(content, str(path))
-
-
-def _near_file(path: Path) -> str:
-    try:
-        names = [entry.name for entry in path.parent.iterdir()]
-    except OSError:
-        return ""
-    near = nearest_name(path.name, names)
-    return str(path.with_name(near)) if near else ""
 
 
 def parse(content: bytes | str, file: str) -> Node:

@@ -2,19 +2,125 @@
 
 from __future__ import annotations
 
+import ipaddress
+import re
+import string
+import zoneinfo
+from importlib import metadata
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
-from environments.environment import Frozen, Name, Seconds, Share
+from environments.checking import named_error
+from environments.environment import Frozen, Name, Seconds, Share, Virtualization
+from environments.names import nearest
 from scheduler.policy import Limits
+
+BATCH_SYSTEMS = "ambienti.batch_systems"
+HYPERVISORS = "ambienti.hypervisors"
+MAXIMUM_HOSTS = 20_000
+
+
+def known_kinds(group: str) -> tuple[str, ...]:
+    """Return the connectors installed for an entry-point group."""
+    return tuple(sorted(metadata.entry_points(group=group).names))
+
+
+def _known_kind(group: str, what: str) -> AfterValidator:
+    def check(kind: str) -> str:
+        known = known_kinds(group)
+        if kind not in known:
+            message = f"no connector for {what} is called {kind!r}"
+            raise named_error(message, f"one of: {', '.join(known)}", nearest(kind, known))
+        return kind
+
+    return AfterValidator(check)
+
+
+def expand_hosts(text: str) -> tuple[str, ...]:
+    """Return the hosts a name stands for: `node[001-003,7]` is node001, node002, node003 and node7."""
+    found = re.fullmatch(r"([A-Za-z0-9._-]*)(?:\[([0-9,\- ]+)\]([A-Za-z0-9._-]*))?", text)
+    if not found or not text:
+        raise named_error(f"{text!r} is not a host name", "a host name or a range like node[001-300]")
+    before, ranges, after = found[1], found[2], found[3] or ""
+    if ranges is None:
+        return (text,)
+    names: list[str] = []
+    for part in ranges.replace(" ", "").split(","):
+        first, dash, last = part.partition("-")
+        if not first.isdigit() or (dash and not last.isdigit()) or (dash and int(last) < int(first)):
+            raise named_error(f"{part!r} in {text!r} is not a range", "first-last with first not above last: node[001-300]")
+        numbers = range(int(first), int(last or first) + 1)
+        if len(names) + len(numbers) > MAXIMUM_HOSTS:
+            raise named_error(f"{text!r} stands for too many hosts", f"at most {MAXIMUM_HOSTS}")
+        names += [f"{before}{number:0{len(first)}}{after}" for number in numbers]
+    return tuple(names)
+
+
+def _host_name(text: str) -> str:
+    expand_hosts(text)
+    return text
+
+
+def _uri(uri: str) -> str:
+    try:
+        fields = [name for _, name, _, _ in string.Formatter().parse(uri) if name is not None]
+    except ValueError as error:
+        raise named_error(f"a brace is left alone ({error})", "{{host}} where the host's name goes") from error
+    wrong = next((name for name in fields if name != "host"), None)
+    if wrong is not None:
+        raise named_error(f"{{{wrong}}} stands for nothing", "{host} where the host's name goes", "{host}")
+    if "://" not in uri:
+        raise named_error(f"{uri!r} is not a URI", "for example xen+ssh://root@{host}/system or qemu:///system")
+    return uri
+
+
+def _zone(name: str) -> str:
+    zones = zoneinfo.available_timezones()
+    if name not in zones:
+        raise named_error(f"no time zone is called {name!r}", "an IANA zone, e.g. Europe/Rome", nearest(name, zones))
+    return name
+
+
+def split_address(text: str) -> tuple[str, int] | None:
+    """Return host and port of `127.0.0.1:9620`, `[::1]:9620` or `localhost:9620`; None for "" (nothing listens)."""
+    if not text:
+        return None
+    host, colon, port = text.rpartition(":")
+    if not colon or not port.isdigit() or not 0 <= int(port) <= 65535 or not host:
+        raise named_error(f"{text!r} is not an address", "host:port, e.g. 127.0.0.1:9620")
+    bare = host.strip("[]")
+    if ":" in bare:
+        try:
+            ipaddress.IPv6Address(bare)
+        except ValueError:
+            raise named_error(f"{host!r} is not an IPv6 address", "[::1]:9620") from None
+    return bare, int(port)
+
+
+def _listen(text: str) -> str:
+    split_address(text)
+    return text
+
+
+def _journal(url: str) -> str:
+    if not re.match(r"^(sqlite|postgresql)(\+\w+)?:", url):
+        scheme = url.partition(":")[0]
+        near = nearest(scheme, ["sqlite", "postgresql"])
+        raise named_error(f"{scheme!r} holds no journal", "sqlite:///ambienti.db or postgresql+psycopg://user@host/name", near)
+    return url
+
+
+def _nothing_is_default(value: object) -> object:
+    return {} if value is None else value
 
 
 class BatchSystemSettings(Frozen):
     """One batch system. `options` are those of its connector (see the reference of each)."""
 
     name: Name
-    kind: str = "htcondor"
+    """Yours to choose; part of what `status` and the metrics show."""
+    kind: Annotated[str, _known_kind(BATCH_SYSTEMS, "batch systems")] = "htcondor"
     """The connector: an entry point of `ambienti.batch_systems` (htcondor, simulated...)."""
     options: dict[str, Any] = {}
     """Checked by the connector itself, with the same messages as this file."""
@@ -23,11 +129,11 @@ class BatchSystemSettings(Frozen):
 class HostSettings(Frozen):
     """One hypervisor host, or a pattern of several: `uri` may hold `{host}`."""
 
-    name: str
+    name: Annotated[str, AfterValidator(_host_name)]
     """`xen1`, or a range `node[001-300]`: one host each."""
-    uri: str
+    uri: Annotated[str, AfterValidator(_uri)]
     """libvirt URI: xen+ssh://root@{host}/system, qemu:///system, lxc:///system, test:///default."""
-    kind: str = "libvirt"
+    kind: Annotated[str, _known_kind(HYPERVISORS, "hypervisors")] = "libvirt"
     """The connector: an entry point of `ambienti.hypervisors`."""
     labels: dict[str, str] = {}
     """What environments can ask for."""
@@ -37,7 +143,7 @@ class HostSettings(Frozen):
     """Simultaneous boots on this host."""
     cpu_overcommit: Annotated[float, Field(gt=0)] = 1.0
     """Virtual per physical cores; memory is never over-committed."""
-    virtualizations: tuple[str, ...] = ()
+    virtualizations: tuple[Virtualization, ...] = ()
     """What the host may be used for; by default what libvirt says it can."""
     options: dict[str, Any] = {}
     """Further options of the connector."""
@@ -55,9 +161,11 @@ class VOSettings(Frozen):
 class DaemonSettings(Frozen):
     """Where the daemon keeps and shows things."""
 
-    journal: str = "sqlite:///ambienti.db"
+    journal: Annotated[str, AfterValidator(_journal)] = "sqlite:///ambienti.db"
     """SQLAlchemy URL; a relative SQLite path is relative to the site file."""
-    listen: str = "127.0.0.1:9620"
+    directory: str = "state"
+    """What connectors keep (tokens, caches), relative to the site file."""
+    listen: Annotated[str, AfterValidator(_listen)] = "127.0.0.1:9620"
     """Address of /healthz, /metrics and /snapshot; "" for none."""
     log: Literal["human", "json"] = "human"
     """Form of the log."""
@@ -70,13 +178,13 @@ class Site(Frozen):
 
     site: Name
     """Name of the farm: part of every worker's UUID, so never change it."""
-    timezone: str = "UTC"
+    timezone: Annotated[str, AfterValidator(_zone)] = "UTC"
     """IANA zone in which calendars are cut."""
-    batch_systems: tuple[BatchSystemSettings, ...]
+    batch_systems: Annotated[tuple[BatchSystemSettings, ...], Field(min_length=1)]
     """At least one."""
-    hosts: tuple[HostSettings, ...]
+    hosts: Annotated[tuple[HostSettings, ...], Field(min_length=1)]
     """At least one."""
-    vos: dict[Name, VOSettings]
+    vos: Annotated[dict[Name, Annotated[VOSettings, BeforeValidator(_nothing_is_default)]], Field(min_length=1)]
     """The VOs served."""
     limits: Limits = Limits()
     """The knobs of the loop."""

@@ -1,0 +1,28 @@
+"""Names as people mistype them."""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+LONGEST = 80
+"""Longer names are compared by their beginning: the comparison is quadratic."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return the known name most like `name`, or "" when none is near."""
+    found = difflib.get_close_matches(name[:LONGEST], list(known), n=1, cutoff=0.6)
+    return found[0] if found else ""
+
+
+def nearest_file(path: Path) -> str:
+    """Return the file beside `path` whose name is most like it (endings do not count), or "" when none is near."""
+    try:
+        present = {entry.stem: entry.name for entry in path.parent.iterdir() if entry.is_file()}
+    except OSError:
+        return ""
+    return present.get(nearest(path.stem, present), "")

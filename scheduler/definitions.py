@@ -1,0 +1,276 @@
+"""The site file and the files of the VOs, read together and kept fresh: what is in force, and what was refused since."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from environments import addresses
+from environments.catalogue import VODefinitions, join, load_vo
+from environments.checking import checked
+from environments.environment import VO, Environment
+from environments.names import nearest, nearest_file
+from environments.reader import ConfigurationError, Node, Problem, ordered, problem_at, read
+from scheduler.model import Host
+from scheduler.policy import Policy
+from scheduler.settings import HostSettings, Site, expand_hosts
+
+if TYPE_CHECKING:
+    from environments.catalogue import Owned
+
+Stamp = tuple[int, int, str]
+"""Time of change in ns, size, checksum of the content; (0, 0, "") for a file that cannot be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class HostEntry:
+    """One host, after ranges are expanded."""
+
+    name: str
+    uri: str
+    settings: HostSettings
+    index: int
+    """Which entry of the site file's `hosts` it comes from."""
+
+
+@dataclass(frozen=True, slots=True)
+class SiteFile:
+    """The site file, checked by itself."""
+
+    path: Path
+    site: Site
+    node: Node
+    hosts: Mapping[str, HostEntry]
+
+
+@dataclass(frozen=True, slots=True)
+class Definitions:
+    """What is in force, and what was refused at the last look."""
+
+    file: SiteFile
+    policy: Policy
+    vos: Mapping[str, VODefinitions]
+    """In force, by VO."""
+    latest: Mapping[str, VODefinitions]
+    """As the files stand now, right or wrong."""
+    stamps: Mapping[Path, Stamp]
+    problems: tuple[Problem, ...] = ()
+    """Why the newest state of some file is not in force."""
+
+    @property
+    def site(self) -> Site:
+        """The checked site file."""
+        return self.file.site
+
+
+def load(path: Path) -> Definitions:
+    """Read everything; a ConfigurationError holds all problems of all files."""
+    problems: list[Problem] = []
+    file, node = _site_file(path, problems)
+    latest = {vo: missing or load_vo(where, vo) for vo, where, missing in _vo_files(path, node)}
+    problems += [problem for one in latest.values() for problem in one.problems]
+    if file is None or problems:
+        raise ConfigurationError(problems)
+    policy, between = assemble(file, latest)
+    if between:
+        raise ConfigurationError(between)
+    return Definitions(file, policy, latest, latest, _stamps(path, latest, {}))
+
+
+def refresh(last: Definitions) -> Definitions:
+    """Look at the files again; the same object when none changed.
+
+    What is wrong is refused and the last good stays in force: each VO's file by itself, so that the broken file of one VO
+    does not hold up another's change.
+    """
+    stamps = _stamps(last.file.path, last.latest, last.stamps)
+    if stamps == last.stamps:
+        return last
+    problems: list[Problem] = []
+    file, node = _site_file(last.file.path, problems)
+    if file is None:
+        file, node = last.file, last.file.node
+    latest = dict(_latest(last, file, node, stamps))
+    file, vos = _acceptable(last, file, latest, problems)
+    policy, _ = assemble(file, vos)
+    return Definitions(file, policy, vos, latest, _stamps(file.path, latest, stamps), ordered(problems))
+
+
+def assemble(file: SiteFile, definitions: Mapping[str, VODefinitions]) -> tuple[Policy, list[Problem]]:
+    """Make the policy of a site file and the definitions of its VOs; the problems are those between the files."""
+    vos = {name: VO(name=name, share=settings.share) for name, settings in file.site.vos.items()}
+    catalogue, problems = join((definitions[name] for name in vos if name in definitions), vos)
+    for one in definitions.values():
+        for owned in one.environments.values():
+            problems += _placeable(owned, file)
+    hosts = {
+        name: Host(name, entry.settings.labels, entry.settings.max_boots, entry.settings.cpu_overcommit)
+        for name, entry in file.hosts.items()
+    }
+    pools = {} if problems else _address_pools(catalogue.environments)
+    return Policy(file.site.site, catalogue, hosts, file.site.limits, pools), problems
+
+
+def _address_pools(environments: Mapping[str, Environment]) -> dict[str, tuple[str, ...]]:
+    return {
+        name: addresses.expand(environment.network.addresses)
+        for name, environment in environments.items()
+        if environment.network.addresses
+    }
+
+
+def _placeable(owned: Owned, file: SiteFile) -> Iterator[Problem]:
+    """Say which labels or virtualization no host of the site offers."""
+    environment = owned.environment
+    key = f"environments.{environment.name}"
+    entries = tuple(file.hosts.values())
+    for label, value in environment.labels.items():
+        offered = sorted({entry.settings.labels[label] for entry in entries if label in entry.settings.labels})
+        if value not in offered:
+            place = owned.node.problem(("labels", label), f"no host of the site carries the label {label}: {value}")
+            labels = sorted({one for entry in entries for one in entry.settings.labels})
+            expected = f"one of: {', '.join(offered or labels)}" if offered or labels else "hosts with labels in the site file"
+            near = nearest(value, offered) if offered else nearest(label, labels)
+            yield replace(place, key=f"{key}.{place.key}", expected=expected, nearest=near)
+    allowed = {one for entry in entries for one in entry.settings.virtualizations}
+    if environment.virtualization not in allowed and all(entry.settings.virtualizations for entry in entries):
+        place = owned.node.problem(("virtualization",), f"no host of the site may run {environment.virtualization}")
+        yield replace(place, key=f"{key}.{place.key}", expected=f"one of: {', '.join(sorted(allowed))}")
+
+
+# --- the site file ----------------------------------------------------------------------------------------------------
+
+
+def _site_file(path: Path, problems: list[Problem]) -> tuple[SiteFile | None, Node | None]:
+    """Read and check the site file by itself; the node also when only its content is wrong."""
+    try:
+        node = read(path)
+    except ConfigurationError as error:
+        problems += error.problems
+        return None, None
+    before = len(problems)
+    site = checked(Site, node, problems)
+    if site is None:
+        return None, node
+    hosts = _hosts(site, node, problems)
+    problems += _twice_named(site, node)
+    problems += _limits(site, node)
+    return (SiteFile(path, site, node, hosts) if len(problems) == before else None), node
+
+
+def _hosts(site: Site, node: Node, problems: list[Problem]) -> dict[str, HostEntry]:
+    hosts: dict[str, HostEntry] = {}
+    for index, settings in enumerate(site.hosts):
+        names = expand_hosts(settings.name)
+        if len(names) > 1 and "{host}" not in settings.uri:
+            message = f"{len(names)} hosts would share one connection"
+            problems.append(node.problem(("hosts", index, "uri"), message, "{host} where the host's name goes"))
+        for name in names:
+            if name in hosts:
+                line = node.walk(("hosts", hosts[name].index))[0].mark.line
+                message = f"host {name} is named twice: first in line {line}"
+                problems.append(node.problem(("hosts", index, "name"), message, "each host once"))
+                break
+            hosts[name] = HostEntry(name, settings.uri.replace("{host}", name), settings, index)
+    return hosts
+
+
+def _twice_named(site: Site, node: Node) -> Iterator[Problem]:
+    seen: set[str] = set()
+    for index, settings in enumerate(site.batch_systems):
+        if settings.name in seen:
+            yield node.problem(("batch_systems", index, "name"), f"{settings.name!r} is named twice", "each batch system once")
+        seen.add(settings.name)
+
+
+def _limits(site: Site, node: Node) -> Iterator[Problem]:
+    limits = site.limits
+    if limits.breaker_maximum_seconds < limits.breaker_seconds:
+        message = f"{limits.breaker_maximum_seconds} s is less than breaker_seconds ({limits.breaker_seconds} s)"
+        yield node.problem(("limits", "breaker_maximum_seconds"), message, f"at least {limits.breaker_seconds}")
+    if limits.stale_seconds < limits.poll_seconds:
+        message = f"{limits.stale_seconds} s is less than poll_seconds ({limits.poll_seconds} s): every reading would be stale"
+        yield node.problem(("limits", "stale_seconds"), message, f"at least {limits.poll_seconds}")
+    for name, vo in site.vos.items():
+        most = vo.share.ceiling_cpus
+        if most is not None and vo.share.guarantee_cpus > most:
+            path = ("vos", name, "share", "guarantee_cpus")
+            yield node.problem(path, f"{vo.share.guarantee_cpus} is more than ceiling_cpus ({most})", f"at most {most}")
+
+
+def _vo_files(site_path: Path, node: Node | None) -> Iterator[tuple[str, Path, VODefinitions | None]]:
+    """Return the file of each VO, also when other parts of the site file are wrong; for one that is missing: the problem."""
+    vos = node.items.get("vos") if node else None
+    for vo, entry in vos.items.items() if vos else ():
+        file = entry.items.get("file")
+        given = file if file is not None and isinstance(file.value, str) else None
+        path = site_path.parent / (str(given.value) if given else f"vos/{vo}.yaml")
+        if path.is_file():
+            yield vo, path, None
+            continue
+        message, expected = f"VO {vo} has no file {path}", "a file with its environments, relative to the site file"
+        place, key = (given.mark, f"vos.{vo}.file") if given else (entry.key_place, f"vos.{vo}")
+        problem = problem_at(place, key, message, expected, nearest_file(path))
+        yield vo, path, VODefinitions(vo, {}, (path,), (problem,))
+
+
+# --- what changed -----------------------------------------------------------------------------------------------------
+
+
+def _latest(
+    last: Definitions, file: SiteFile, node: Node | None, stamps: Mapping[Path, Stamp]
+) -> Iterator[tuple[str, VODefinitions]]:
+    """Read again the VOs of which some file changed."""
+    for vo, path, missing in _vo_files(file.path, node):
+        known = last.latest.get(vo)
+        if missing is not None:
+            yield vo, missing
+        elif (
+            known is not None
+            and known.files[:1] == (path,)
+            and all(one in stamps and stamps[one] == last.stamps.get(one) for one in known.files)
+        ):
+            yield vo, known
+        else:
+            yield vo, load_vo(path, vo)
+
+
+def _acceptable(
+    last: Definitions, file: SiteFile, latest: Mapping[str, VODefinitions], problems: list[Problem]
+) -> tuple[SiteFile, dict[str, VODefinitions]]:
+    """Return the newest state that is right as a whole: all that changed, else each change that agrees with the rest."""
+    problems += [problem for one in latest.values() for problem in one.problems]
+    good = {vo: one if not one.problems else last.vos.get(vo) for vo, one in latest.items()}
+    vos = {vo: one for vo, one in good.items() if one is not None}
+    if set(vos) == set(file.site.vos):
+        _, between = assemble(file, vos)
+        if not between:
+            return file, vos
+        problems += between
+    accepted = dict(last.vos)
+    waiting = [vo for vo in accepted if vo in vos and vos[vo] is not accepted[vo]]
+    while waiting:
+        fitting = [vo for vo in waiting if not assemble(last.file, {**accepted, vo: vos[vo]})[1]]
+        if not fitting:
+            break
+        accepted[fitting[0]] = vos[fitting[0]]
+        waiting.remove(fitting[0])
+    return last.file, accepted
+
+
+def _stamps(site: Path, definitions: Mapping[str, VODefinitions], known: Mapping[Path, Stamp]) -> dict[Path, Stamp]:
+    paths = dict.fromkeys([site, *(path for one in definitions.values() for path in one.files)])
+    return {path: _stamp(path, known.get(path)) for path in paths}
+
+
+def _stamp(path: Path, known: Stamp | None) -> Stamp:
+    try:
+        found = path.stat()
+        if known is not None and known[:2] == (found.st_mtime_ns, found.st_size):
+            return known
+        return found.st_mtime_ns, found.st_size, hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return 0, 0, ""
