@@ -1,0 +1,131 @@
+"""Calls to the outside: one lane per source, deadlines, and what a hanging source costs the others."""
+
+import threading
+import time
+
+import pytest
+
+from scheduler.clock import WallClock
+from scheduler.ports import SourceError
+from scheduler.runner import Answered, Call, Erred, SerialRunner, ThreadRunner
+
+
+@pytest.fixture
+def runner():
+    made = ThreadRunner(WallClock(), threads=4, idle_seconds=1)
+    yield made
+    made.close()
+
+
+def fails():
+    raise SourceError("h1", "read", "no route to host")
+
+
+@pytest.mark.parametrize("make", [SerialRunner, lambda: ThreadRunner(WallClock())])
+def test_one_failing_source_does_not_stop_the_others(make):
+    runner = make()
+    ends = runner.run([Call("h1", "read", fails), Call("h2", "read", lambda: 2)], 5)
+    assert ends[1] == Answered(2)
+    assert isinstance(ends[0], Erred)
+    assert str(ends[0].error) == "h1: read: no route to host"
+    runner.close()
+
+
+def test_calls_of_one_lane_come_one_at_a_time_and_in_order(runner):
+    inside, seen, most = threading.Lock(), [], []
+
+    def one(number):
+        assert inside.acquire(blocking=False), "two calls in one lane at a time"
+        seen.append(number)
+        most.append(threading.active_count())
+        inside.release()
+
+    runner.run([Call("h1", str(n), lambda n=n: one(n)) for n in range(200)], 10)
+    assert seen == list(range(200))
+
+
+def test_lanes_run_side_by_side(runner):
+    together = threading.Barrier(4, timeout=5)
+    ends = runner.run([Call(f"h{n}", "read", together.wait) for n in range(4)], 5)
+    assert all(isinstance(end, Answered) for end in ends)
+
+
+def test_a_source_that_hangs_costs_the_deadline_once_and_is_not_asked_again(runner):
+    wake, asked = threading.Event(), []
+
+    def hang():
+        asked.append(1)
+        wake.wait(30)
+
+    begun = time.monotonic()
+    ends = runner.run([Call("h1", "read", hang), Call("h2", "read", lambda: 2)], 0.2)
+    assert 0.15 < time.monotonic() - begun < 2
+    assert ends[1] == Answered(2)
+    assert str(ends[0].error) == "h1: read: no answer within 0.2 s"
+    assert ends[0].under_way
+
+    begun = time.monotonic()
+    ends = runner.run([Call("h1", "read", hang), Call("h2", "read", lambda: 3)], 5)
+    assert time.monotonic() - begun < 1, "the second round waits for nothing"
+    assert "still waiting for the answer to an earlier call (read), asked 0 s ago" in str(ends[0].error)
+    assert not ends[0].begun
+    assert asked == [1]
+
+    wake.set()
+    end = None
+    for _ in range(100):
+        (end,) = runner.run([Call("h1", "read", lambda: 4)], 5)
+        if isinstance(end, Answered):
+            break
+        time.sleep(0.01)
+    assert end == Answered(4), "once it has answered it is asked again"
+
+
+def test_more_hanging_sources_than_threads_leave_threads_for_the_others(runner):
+    wake = threading.Event()
+    runner.run([Call(f"dead{n}", "read", lambda: wake.wait(30)) for n in range(4)], 0.2)
+    ends = runner.run([Call(f"h{n}", "read", lambda n=n: n) for n in range(20)], 5)
+    assert ends == [Answered(n) for n in range(20)]
+    wake.set()
+
+
+def test_what_has_not_begun_by_the_deadline_is_never_begun(runner):
+    wake, done = threading.Event(), []
+    ends = runner.run([Call("h1", "boot a", lambda: wake.wait(30)), Call("h1", "boot b", lambda: done.append("b"))], 0.2)
+    assert [end.begun for end in ends] == [True, False]
+    wake.set()
+    for _ in range(100):
+        if isinstance(runner.run([Call("h1", "read", lambda: 1)], 5)[0], Answered):
+            break
+        time.sleep(0.01)
+    assert done == []
+
+
+def test_calls_from_lane_to_lane_find_a_thread_even_when_all_are_taken(runner):
+    def act():
+        return runner.call("batch", "enrol", lambda: "token", 5)
+
+    begun = time.monotonic()
+    ends = runner.run([Call(f"h{n}", "boot", act) for n in range(16)], 8)
+    assert ends == [Answered("token")] * 16
+    assert time.monotonic() - begun < 4
+
+
+def test_a_lane_that_calls_itself_does_not_wait_for_itself(runner):
+    (end,) = runner.run([Call("h1", "boot", lambda: runner.call("h1", "look", lambda: 7, 2))], 5)
+    assert end == Answered(7)
+
+
+def test_an_error_that_is_nobodys_answer_is_raised(runner):
+    def broken():
+        raise ZeroDivisionError("a bug")
+
+    with pytest.raises(ZeroDivisionError):
+        runner.run([Call("h1", "read", broken)], 5)
+
+
+def test_after_closing_nothing_begins(runner):
+    runner.close()
+    (end,) = runner.run([Call("h1", "read", lambda: 1)], 5)
+    assert isinstance(end, Erred)
+    assert "shutting down" in str(end.error)
