@@ -1,0 +1,341 @@
+"""Hypervisor hosts that exist only in memory: domains, memory that is really limited, volumes, images and networks that break.
+
+A started domain takes its time and then registers with its batch system, unless its image, its host or its network is broken.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from environments.environment import DiskMode, Environment, NetworkKind, Virtualization
+from scheduler.model import Domain, DomainState, HostReading, Identity, PoolSpace
+from scheduler.ports import DomainEvent, SourceError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from random import Random
+
+    from scheduler.ports import WorkerOrder
+    from simulations.clock import Agenda
+    from simulations.queue import SimulatedQueue
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What one host is."""
+
+    name: str
+    cpus: int = 8
+    memory_mib: int = 16384
+    virtualizations: frozenset[Virtualization] = frozenset(Virtualization)
+    networks: frozenset[str] = frozenset({"default"})
+    pools: tuple[PoolSpace, ...] = ()
+    boot_seconds: float = 30.0
+    """From the call to the registered worker, give or take a tenth."""
+
+
+@dataclass(slots=True)
+class HostFaults:
+    """What is wrong with a host now."""
+
+    silent: bool = False
+    """Its libvirt daemon answers nothing; its domains run on."""
+    dead: bool = False
+    """No power: nothing runs, nothing answers."""
+    slow_seconds: float = 0.0
+    """Takes this long for an answer; longer than the deadline is no answer, but what was asked is done."""
+    boots_fail: str = ""
+    """What it answers to every boot."""
+    black_hole: bool = False
+    """Domains start and never register."""
+    partial: bool = False
+    """Readings lack every second domain, and say so."""
+    mute: bool = False
+    """Sends no events."""
+
+
+@dataclass(slots=True)
+class SimulatedDomain:
+    """A domain as it really is."""
+
+    name: str
+    uuid: str
+    memory_mib: int
+    cpus: int
+    identity: Identity | None = None
+    environment: Environment | None = None
+    state: DomainState = DomainState.RUNNING
+    volume: tuple[str, str] | None = None
+    """(pool, volume) that it writes to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Something the scheduler did to a host, with what was true at that instant: what the invariants judge."""
+
+    at: float
+    kind: str
+    """boot, power-off, clean-up."""
+    host: str
+    worker: str
+    started: bool = False
+    """A boot that really started a domain."""
+    stopped: bool = False
+    """A power-off that really stopped one."""
+    journaled: bool = True
+    running_jobs: int = 0
+    seen_by_batch_system: bool = False
+    uuid: str = ""
+
+
+class Plant:
+    """All hosts, what they share, and the batch systems that their workers join."""
+
+    def __init__(self, agenda: Agenda, chance: Random, queues: Mapping[str, SimulatedQueue]) -> None:
+        self.agenda = agenda
+        self.chance = chance
+        self.queues = queues
+        self.hosts: dict[str, SimulatedHost] = {}
+        self.volumes: dict[tuple[str, str], str] = {}
+        """(pool, volume) -> worker it was made for; storage is shared by all hosts."""
+        self.broken_images: dict[tuple[str, str], str] = {}
+        """(environment, version) -> `hangs` or `crashes`."""
+        self.missing_images: set[str] = set()
+        """Paths, kernels and volumes that are not there."""
+        self.calls: list[Call] = []
+        self.is_journaled: Callable[[str], bool] = lambda _worker: True
+        self.tell: Callable[[str, str], None] = lambda _kind, _text: None
+        for queue in queues.values():
+            queue.on_exit = self.worker_exits
+
+    def add(self, machine: Machine, deadline_seconds: float = 20.0) -> SimulatedHost:
+        """Put up one more host."""
+        host = SimulatedHost(self, machine, deadline_seconds)
+        self.hosts[machine.name] = host
+        return host
+
+    def where(self, worker: str) -> SimulatedHost | None:
+        """Return the host that really runs a worker."""
+        return next((host for host in self.hosts.values() if worker in host.domains), None)
+
+    def worker_exits(self, worker: str) -> None:
+        """Let the domain of a drained worker end by itself."""
+        host = self.where(worker)
+        if host is not None:
+            host.stop(worker, "stopped", "shut down from inside")
+
+    def arrive(self, host: SimulatedHost, domain: SimulatedDomain, token: bytes) -> None:
+        """Let a booted worker register, if nothing is in its way."""
+        identity, environment = domain.identity, domain.environment
+        if host.domains.get(domain.name) is not domain or identity is None or environment is None:
+            return
+        broken = self.broken_images.get((identity.environment, identity.version))
+        if broken == "crashes":
+            host.stop(domain.name, "crashed", "kernel panic: no root file system")
+        elif not broken and not host.faults.black_hole:
+            self.queues[identity.batch_system].register(identity.worker, environment, token, host.name)
+
+
+class SimulatedHost:
+    """One host; implements `scheduler.ports.Hypervisor`."""
+
+    def __init__(self, plant: Plant, machine: Machine, deadline_seconds: float) -> None:
+        self.name = machine.name
+        self.machine = machine
+        self.faults = HostFaults()
+        self.domains: dict[str, SimulatedDomain] = {}
+        self._plant = plant
+        self._deadline_seconds = deadline_seconds
+        self._watchers: list[Callable[[DomainEvent], None]] = []
+
+    # --- what happens to it -------------------------------------------------------------------------------------------
+
+    @property
+    def used_memory_mib(self) -> int:
+        """Memory of all domains, strangers included."""
+        return sum(domain.memory_mib for domain in self.domains.values())
+
+    def stop(self, name: str, what: str, detail: str = "") -> None:
+        """End a domain, whatever the cause; its worker goes without a word."""
+        domain = self.domains.pop(name, None)
+        if domain is None:
+            return
+        if domain.identity is not None and domain.identity.batch_system in self._plant.queues:
+            self._plant.queues[domain.identity.batch_system].die(domain.identity.worker)
+        self._plant.tell(what, name)
+        self._notify(name, what, detail)
+
+    def add_stranger(self, name: str, memory_mib: int, cpus: int = 1) -> None:
+        """Start a domain that is not ours."""
+        self.domains[name] = SimulatedDomain(name, f"stranger-{self.name}-{name}", memory_mib, cpus)
+
+    def die(self) -> None:
+        """Cut the power."""
+        self.faults.dead = True
+        for name in list(self.domains):
+            self.stop(name, "stopped", "power lost")
+        self._notify("", "host-lost", "power lost")
+
+    def fall_silent(self) -> None:
+        """Stop its libvirt daemon."""
+        self._notify("", "host-lost", "connection reset")
+        self.faults.silent = True
+
+    def come_back(self) -> None:
+        """Mend whatever was wrong."""
+        lost = self.faults.dead or self.faults.silent
+        self.faults = HostFaults()
+        if lost:
+            self._notify("", "host-back")
+
+    def _notify(self, domain: str, what: str, detail: str = "") -> None:
+        if self.faults.mute or self.faults.silent or (self.faults.dead and domain):
+            return
+        for tell in self._watchers:
+            tell(DomainEvent(self.name, domain, what, detail))
+
+    # --- what the scheduler asks --------------------------------------------------------------------------------------
+
+    def read(self) -> HostReading:
+        """Read capacity and all domains."""
+        self._answer("capacity and domains")
+        domains = tuple(_seen(domain) for domain in self.domains.values())
+        return HostReading(
+            host=self.name,
+            at=self._plant.agenda.now(),
+            cpus=self.machine.cpus,
+            memory_mib=self.machine.memory_mib,
+            virtualizations=self.machine.virtualizations,
+            domains=domains[::2] if self.faults.partial else domains,
+            networks=self.machine.networks,
+            pools=self.machine.pools,
+            complete=not self.faults.partial,
+        )
+
+    def domain(self, worker: str) -> Domain | None:
+        """Look at one domain afresh."""
+        self._answer(f"domain {worker}")
+        found = self.domains.get(worker)
+        return _seen(found) if found is not None else None
+
+    def boot(self, order: WorkerOrder) -> None:
+        """Make the worker's volume and start its domain."""
+        asked, started = f"boot {order.worker}", False
+        try:
+            self._answer(asked, done=True)
+            running = self.domains.get(order.worker)
+            if running is None:
+                self._start(order, asked)
+                started = True
+            elif running.uuid != order.uuid:
+                raise SourceError(self.name, asked, f"a domain of this name exists with UUID {running.uuid}")
+            self._answer(asked)
+        finally:
+            self._plant.calls.append(self._call("boot", order.worker, started=started, uuid=order.uuid))
+
+    def _start(self, order: WorkerOrder, asked: str) -> None:
+        environment, plant = order.environment, self._plant
+        obstacles = [*self.check(environment)]
+        left = self.machine.memory_mib - self.used_memory_mib
+        if environment.memory_mib > left:
+            obstacles.append(f"cannot allocate {environment.memory_mib} MiB: {left} MiB are free")
+        if self.faults.boots_fail:
+            obstacles.append(self.faults.boots_fail)
+        if obstacles:
+            raise SourceError(self.name, asked, "; ".join(obstacles))
+        volume = None
+        if environment.disk.mode is not DiskMode.NONE:
+            volume = (environment.disk.pool or "default", order.worker)
+            plant.volumes[volume] = order.worker
+        domain = SimulatedDomain(
+            name=order.worker,
+            uuid=order.uuid,
+            memory_mib=environment.memory_mib,
+            cpus=environment.vcpus,
+            identity=order.identity,
+            environment=environment,
+            volume=volume,
+        )
+        self.domains[order.worker] = domain
+        token = order.enrolment.files.get("token", b"")
+        takes = self.machine.boot_seconds * plant.chance.uniform(0.9, 1.1)
+        plant.agenda.after(takes, lambda: plant.arrive(self, domain, token))
+        self._notify(order.worker, "started")
+
+    def power_off(self, worker: str, uuid: str) -> None:
+        """Destroy the domain if it is ours."""
+        found = self.domains.get(worker)
+        stopped = found is not None and found.uuid == uuid and not (self.faults.silent or self.faults.dead)
+        self._plant.calls.append(self._call("power-off", worker, stopped=stopped, uuid=uuid))
+        self._answer(f"power off {worker}", done=stopped)
+        if stopped:
+            self.stop(worker, "stopped", "destroyed")
+        self._answer(f"power off {worker}")
+
+    def clean_up(self, worker: str, uuid: str) -> None:
+        """Remove the volume made for a worker whose domain is gone."""
+        self._plant.calls.append(self._call("clean-up", worker, uuid=uuid))
+        self._answer(f"clean up {worker}")
+        found = self.domains.get(worker)
+        if found is not None and found.uuid == uuid:
+            raise SourceError(self.name, f"clean up {worker}", "its domain still runs")
+        for volume in [volume for volume, owner in self._plant.volumes.items() if owner == worker]:
+            del self._plant.volumes[volume]
+
+    def check(self, environment: Environment) -> Sequence[str]:
+        """Say what on this host stands against booting an environment."""
+        self._answer(f"check {environment.name}", done=True)
+        image, missing = environment.image, self._plant.missing_images
+        parts = [part for part in (image.path, image.volume, image.kernel, image.initrd) if part in missing]
+        found = [f"there is no {part}" for part in parts]
+        if environment.virtualization not in self.machine.virtualizations:
+            found.append(f"{environment.virtualization.value} is not supported")
+        network = environment.network
+        if network.kind in {NetworkKind.BRIDGE, NetworkKind.LIBVIRT} and network.source not in self.machine.networks:
+            found.append(f"there is no network {network.source}")
+        if environment.memory_mib > self.machine.memory_mib:
+            found.append(f"{environment.memory_mib} MiB do not fit {self.machine.memory_mib} MiB")
+        pool = environment.disk.pool
+        if environment.disk.mode is not DiskMode.NONE and pool and pool not in {p.name for p in self.machine.pools}:
+            found.append(f"there is no storage pool {pool}")
+        return found
+
+    def watch(self, tell: Callable[[DomainEvent], None]) -> None:
+        """Call `tell` whenever a domain changes."""
+        self._watchers.append(tell)
+
+    def close(self) -> None:
+        """Domains go on running; nobody is told any more."""
+        self._watchers.clear()
+
+    def _answer(self, asked: str, *, done: bool = False) -> None:
+        """Bring the plant up to now, and fail when the host would not answer; `done`: slowness alone is no matter."""
+        self._plant.agenda.catch_up()
+        if self.faults.dead:
+            raise SourceError(self.name, asked, "no route to host")
+        if self.faults.silent:
+            raise SourceError(self.name, asked, "connection refused")
+        if self.faults.slow_seconds > self._deadline_seconds and not done:
+            raise SourceError(self.name, asked, f"no answer within {self._deadline_seconds:g} s")
+
+    def _call(self, kind: str, worker: str, *, started: bool = False, stopped: bool = False, uuid: str = "") -> Call:
+        plant = self._plant
+        nodes = [node for queue in plant.queues.values() if (node := queue.nodes.get(worker)) is not None]
+        seen = [node for node in nodes if node.connected and node.alive]
+        return Call(
+            at=plant.agenda.monotonic(),
+            kind=kind,
+            host=self.name,
+            worker=worker,
+            started=started,
+            stopped=stopped,
+            journaled=plant.is_journaled(worker),
+            running_jobs=sum(len(node.jobs) for node in nodes if node.alive),
+            seen_by_batch_system=bool(seen),
+            uuid=uuid,
+        )
+
+
+def _seen(domain: SimulatedDomain) -> Domain:
+    return Domain(domain.name, domain.uuid, domain.state, domain.cpus, domain.memory_mib, domain.identity)

@@ -1,0 +1,374 @@
+"""A batch system that exists only in memory: jobs of several VOs, worker nodes that register, a negotiator between them.
+
+It runs under simulated time with the plant, and under real time in the demo, where workers register by themselves a while
+after they were enrolled. Readings can fail, be partial, lie or lag: `QueueFaults` says how.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from itertools import repeat
+from typing import TYPE_CHECKING
+
+from environments.environment import Environment
+from scheduler.model import Node, QueueReading, RunningJob
+from scheduler.ports import Enrolment, SourceError
+from simulations.jobs import Job, JobBook, JobState, Request
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from scheduler.model import Identity, RequestCluster
+    from scheduler.ports import JobRecord
+    from simulations.clock import Agenda
+
+
+@dataclass(slots=True)
+class QueueFaults:
+    """What is wrong with the batch system now."""
+
+    silent: bool = False
+    """Answers nothing."""
+    slow_seconds: float = 0.0
+    """Takes this long for an answer; longer than the deadline is no answer."""
+    partial: bool = False
+    """Every second row and every second node is missing, and it says so."""
+    empty: bool = False
+    """Answers at once that there is nothing at all, and believes it."""
+    lagging: bool = False
+    """Its cheap summary never notices a change."""
+    deaf: bool = False
+    """Readings work, commands to workers fail."""
+    black_holes: set[str] = field(default_factory=set)
+    """Workers, or hosts, on which jobs fail at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Habits:
+    """How the batch system goes about its work, in seconds."""
+
+    negotiation_seconds: float = 5.0
+    """From a change to the next matching."""
+    start_seconds: float = 1.0
+    """From the claim to the start of the job."""
+    failure_seconds: float = 2.0
+    """How long a job lasts in a black hole."""
+    lease_seconds: float = 60.0
+    """A job of a dead worker is queued again after this."""
+    ad_seconds: float = 900.0
+    """A dead worker is believed alive for this long, unless somebody says that it is gone."""
+    leave_seconds: float | None = None
+    """A drained worker leaves by itself after this; None: it stays until it is powered off."""
+
+
+@dataclass(slots=True)
+class SimulatedNode:
+    """A worker as it really is; `Node` is what a reading tells of it."""
+
+    worker: str
+    host: str
+    environment: Environment
+    ends_monotonic: float
+    registered_at: float
+    free_cpus: int
+    free_memory_mib: int
+    idle_since: float | None
+    idle_monotonic: float | None
+    jobs: dict[str, Job] = field(default_factory=dict)
+    draining: bool = False
+    connected: bool = True
+    alive: bool = True
+    quick_failures: int = 0
+
+    def takes(self, request: Request, now: float) -> bool:
+        """Say whether one job of this kind can start here."""
+        environment = self.environment
+        if self.draining or not self.connected or not self.alive or request.vo not in environment.vos:
+            return False
+        if request.cpus > self.free_cpus or request.memory_mib > self.free_memory_mib:
+            return False
+        if request.wanted and request.wanted != environment.name:
+            return False
+        if request.walltime_seconds is not None and now + request.walltime_seconds > self.ends_monotonic:
+            return False
+        return not request.accepts(environment)
+
+
+class SimulatedQueue:
+    """One batch system; implements `scheduler.ports.BatchSystem`."""
+
+    def __init__(self, name: str, agenda: Agenda, *, deadline_seconds: float = 20.0, habits: Habits | None = None) -> None:
+        self.name = name
+        self.faults = QueueFaults()
+        self.book = JobBook(name)
+        self.nodes: dict[str, SimulatedNode] = {}
+        self.habits = habits or Habits()
+        self.idle_worker_seconds = 0.0
+        self.ended_badly: list[str] = []
+        """Workers that died with jobs in them."""
+        self.tell: Callable[[str, str], None] = lambda _kind, _text: None
+        """Is told what happens, for the log of a scenario."""
+        self.on_exit: Callable[[str], None] = lambda _worker: None
+        """Is told when a drained worker leaves by itself."""
+        self.on_enrol: Callable[[str, Environment], None] = lambda _worker, _environment: None
+        self._agenda = agenda
+        self._deadline_seconds = deadline_seconds
+        self._negotiation_due = False
+        self._carried: tuple[int, tuple[RequestCluster, ...]] | None = None
+
+    # --- what users do ------------------------------------------------------------------------------------------------
+
+    def submit(
+        self, request: Request, count: int = 1, run_seconds: float | Iterator[float] = 60.0, user: str = "someone"
+    ) -> list[Job]:
+        """Queue equal jobs, each with its run time."""
+        lengths = repeat(run_seconds) if isinstance(run_seconds, (int, float)) else run_seconds
+        made = self.book.submit(request, count, lengths, (self._agenda.now(), self._agenda.monotonic()), user)
+        self._negotiate_soon()
+        return made
+
+    # --- what workers do ----------------------------------------------------------------------------------------------
+
+    def token(self, worker: str) -> bytes:
+        """Return the secret of one worker."""
+        return hashlib.sha256(f"{self.name}:{worker}".encode()).hexdigest().encode()
+
+    def register(self, worker: str, environment: Environment, token: bytes, host: str = "") -> bool:
+        """Let a worker join; False when its token is not its own."""
+        if token != self.token(worker):
+            return False
+        now, monotonic = self._agenda.now(), self._agenda.monotonic()
+        self.nodes[worker] = SimulatedNode(
+            worker=worker,
+            host=host,
+            environment=environment,
+            ends_monotonic=monotonic + environment.lifetime_seconds,
+            registered_at=now,
+            free_cpus=environment.vcpus,
+            free_memory_mib=environment.slot_memory_mib,
+            idle_since=now,
+            idle_monotonic=monotonic,
+        )
+        self.tell("registered", worker)
+        self._negotiate_soon()
+        return True
+
+    def die(self, worker: str) -> None:
+        """Let a worker end without a word: its ads stay, its jobs are missed only after their lease."""
+        node = self.nodes.get(worker)
+        if node is None or not node.alive:
+            return
+        node.alive = False
+        if node.jobs:
+            self.ended_badly.append(worker)
+        self._agenda.after(self.habits.lease_seconds, lambda: self._take_jobs_back(node))
+        self._agenda.after(self.habits.ad_seconds, lambda: self._drop(node))
+
+    def cut_off(self, worker: str, *, back: bool = False) -> None:
+        """Break (or mend) the network between a worker and the batch system; its jobs run on."""
+        node = self.nodes.get(worker)
+        if node is not None:
+            node.connected = back
+            self._negotiate_soon()
+
+    def _take_jobs_back(self, node: SimulatedNode) -> None:
+        for job in list(node.jobs.values()):
+            self.book.give_back(job)
+        if node.jobs:
+            self.tell("jobs", f"{_jobs(len(node.jobs))} of {node.worker} back in the queue")
+        node.jobs.clear()
+        self._negotiate_soon()
+
+    def _drop(self, node: SimulatedNode) -> None:
+        if self.nodes.get(node.worker) is node:
+            self._take_jobs_back(node)
+            self._count_idle(node)
+            del self.nodes[node.worker]
+            self._negotiate_soon()
+
+    # --- the negotiator -----------------------------------------------------------------------------------------------
+
+    def _negotiate_soon(self) -> None:
+        if not self._negotiation_due:
+            self._negotiation_due = True
+            self._agenda.after(self.habits.negotiation_seconds, self._negotiate)
+
+    def _negotiate(self) -> None:
+        self._negotiation_due = False
+        now = self._agenda.monotonic()
+        # A dead worker's claimed ad counts as usage of its VO, and the negotiator then gives that VO nothing at all.
+        stalled = {job.request.vo for node in self.nodes.values() if not node.alive for job in node.jobs.values()}
+        free = sorted((n for n in self.nodes.values() if n.free_cpus), key=lambda n: (n.free_cpus, n.worker))
+        for request, idle in self.book.waiting():
+            if request.vo in stalled:
+                continue
+            for node in free:
+                while idle and node.takes(request, now):
+                    self._claim(node, idle[0])
+                if not idle:
+                    break
+
+    def _claim(self, node: SimulatedNode, job: Job) -> None:
+        self.book.claim(job, node.worker)
+        self._count_idle(node)
+        node.jobs[job.id] = job
+        node.free_cpus -= job.request.cpus
+        node.free_memory_mib -= job.request.memory_mib
+        node.idle_since = node.idle_monotonic = None
+        self._agenda.after(self.habits.start_seconds, lambda: self._start(node, job))
+
+    def _start(self, node: SimulatedNode, job: Job) -> None:
+        if node.jobs.get(job.id) is not job or job.state is not JobState.CLAIMED or not node.alive:
+            return
+        self.book.start(job, self._agenda.now(), self._agenda.monotonic())
+        run = job.starts
+        hole = node.worker in self.faults.black_holes or node.host in self.faults.black_holes
+        lasts = self.habits.failure_seconds if hole else job.run_seconds
+        self._agenda.after(lasts, lambda: self._finish(node, job, run, hole=hole))
+
+    def _finish(self, node: SimulatedNode, job: Job, run: int, *, hole: bool) -> None:
+        if node.jobs.get(job.id) is not job or job.starts != run or not node.alive:
+            return
+        if hole:
+            self.book.give_back(job, quick_failure=True)
+            node.quick_failures += 1
+        else:
+            self.book.complete(job, self._agenda.monotonic())
+            node.quick_failures = 0
+            self.tell("done", node.worker)
+        self._release(node, job)
+
+    def _release(self, node: SimulatedNode, job: Job) -> None:
+        del node.jobs[job.id]
+        node.free_cpus += job.request.cpus
+        node.free_memory_mib += job.request.memory_mib
+        if not node.jobs:
+            node.idle_since, node.idle_monotonic = self._agenda.now(), self._agenda.monotonic()
+            self._leave_soon(node)
+        self._negotiate_soon()
+
+    def _leave_soon(self, node: SimulatedNode) -> None:
+        if node.draining and self.habits.leave_seconds is not None:
+            self._agenda.after(self.habits.leave_seconds, lambda: self._leave(node))
+
+    def _leave(self, node: SimulatedNode) -> None:
+        if node.draining and not node.jobs and node.alive and self.nodes.get(node.worker) is node:
+            self._count_idle(node)
+            del self.nodes[node.worker]
+            self.on_exit(node.worker)
+
+    def _count_idle(self, node: SimulatedNode) -> None:
+        if node.idle_monotonic is not None:
+            self.idle_worker_seconds += self._agenda.monotonic() - node.idle_monotonic
+            node.idle_monotonic = self._agenda.monotonic()
+
+    # --- what the scheduler asks --------------------------------------------------------------------------------------
+
+    def read(self, environments: Sequence[Environment], *, cheap: bool) -> QueueReading:
+        """Read request clusters and nodes."""
+        self._answer("the queue and its nodes")
+        now = self._agenda.now()
+        if self.faults.empty:
+            return QueueReading(self.name, now, (), ())
+        carried = self._carried
+        unchanged = carried is not None and (self.faults.lagging or carried[0] == self.book.changes)
+        exact = not (cheap and unchanged)
+        clusters = tuple(self.book.rows(environments)) if exact or carried is None else carried[1]
+        if exact:
+            self._carried = (self.book.changes, clusters)
+        nodes = tuple(_seen(node) for node in self.nodes.values() if node.connected)
+        if self.faults.partial:
+            warnings = ("one of two schedds did not answer",)
+            return QueueReading(self.name, now, clusters[::2], nodes[::2], complete=False, exact=exact, warnings=warnings)
+        return QueueReading(self.name, now, clusters, nodes, exact=exact)
+
+    def node(self, worker: str) -> Node | None:
+        """Look at one worker afresh."""
+        self._answer(f"node {worker}")
+        node = self.nodes.get(worker)
+        return _seen(node) if node is not None and node.connected and not self.faults.empty else None
+
+    def enrol(self, order: Identity, environment: Environment) -> Enrolment:
+        """Make the parameters and the token of a new worker."""
+        self._answer(f"a token for {order.worker}")
+        self.on_enrol(order.worker, environment)
+        return Enrolment({"pool": self.name, "worker": order.worker}, {"token": self.token(order.worker)})
+
+    def drain(self, worker: str, why: str) -> None:
+        """Let running jobs finish; claims that have not started go back to the queue."""
+        node = self._command(f"drain {worker} ({why})", worker)
+        if node.draining:
+            return
+        node.draining = True
+        for job in [job for job in node.jobs.values() if job.state is JobState.CLAIMED]:
+            self.book.give_back(job)
+            self._release(node, job)
+        if not node.jobs:
+            self._leave_soon(node)
+
+    def cancel_drain(self, worker: str) -> None:
+        """Take a drain back."""
+        self._command(f"cancel the drain of {worker}", worker).draining = False
+        self._negotiate_soon()
+
+    def forget(self, worker: str) -> None:
+        """Invalidate what is left of a worker that is gone."""
+        self._answer(f"invalidate {worker}")
+        node = self.nodes.get(worker)
+        if node is not None:
+            node.alive = False
+            self._drop(node)
+
+    def job(self, job: str) -> JobRecord | None:
+        """Return one job, whatever became of it."""
+        self._answer(f"job {job}")
+        found = self.book.jobs.get(job)
+        return self.book.record(found) if found is not None else None
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+    def _command(self, asked: str, worker: str) -> SimulatedNode:
+        self._answer(asked)
+        node = self.nodes.get(worker)
+        if node is None or not node.connected:
+            raise SourceError(self.name, asked, "no such worker in the pool")
+        if self.faults.deaf or not node.alive:
+            raise SourceError(self.name, asked, "the worker does not answer")
+        return node
+
+    def _answer(self, asked: str) -> None:
+        """Bring the queue up to now, and fail when it would not answer."""
+        self._agenda.catch_up()
+        if self.faults.silent:
+            raise SourceError(self.name, asked, "connection refused")
+        if self.faults.slow_seconds > self._deadline_seconds:
+            raise SourceError(self.name, asked, f"no answer within {self._deadline_seconds:g} s")
+
+
+def _seen(node: SimulatedNode) -> Node:
+    running = tuple(_running(job) for job in node.jobs.values() if job.state is JobState.RUNNING)
+    return Node(
+        worker=node.worker,
+        cpus=node.environment.vcpus,
+        memory_mib=node.environment.slot_memory_mib,
+        free_cpus=node.free_cpus,
+        free_memory_mib=node.free_memory_mib,
+        jobs=running,
+        claimed=bool(node.jobs),
+        draining=node.draining,
+        idle_since=node.idle_since,
+        registered_at=node.registered_at,
+        quick_failures=node.quick_failures,
+    )
+
+
+def _running(job: Job) -> RunningJob:
+    request, since = job.request, job.started_at
+    ends_by = since + request.walltime_seconds if since is not None and request.walltime_seconds is not None else None
+    return RunningJob(job.id, request.vo, job.user, since, request.cpus, request.memory_mib, ends_by)
+
+
+def _jobs(count: int) -> str:
+    return "1 job" if count == 1 else f"{count} jobs"
