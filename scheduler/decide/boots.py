@@ -1,0 +1,262 @@
+"""Boots: which workers are started now, for whom and where.
+
+VOs take turns by their shares; in each turn one worker is placed for one of the VO's wants. A want that cannot be served keeps
+the reason of every environment that it could have used.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import defaultdict, deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from environments.reason import Reason
+from scheduler.actions import Boot
+from scheduler.decide.demand import jobs_per_worker
+from scheduler.decide.health import Health, hosts_to_avoid, image_gate
+from scheduler.decide.placement import Grounds, find_host, occupy, shortage, sources_of
+from scheduler.decide.shares import Ledger, over_ceiling
+from scheduler.decide.supply import Kind, Shelf, Shelves, take_room
+from scheduler.model import Observation
+from scheduler.policy import Policy
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from environments.environment import Environment
+    from scheduler.decide.census import Census
+    from scheduler.decide.demand import Want
+
+_COMING = frozenset({Kind.COMING_PART})
+
+
+@dataclass(slots=True)
+class Yard:
+    """What boots draw on during one decision; everything here only shrinks."""
+
+    observation: Observation
+    policy: Policy
+    health: Health
+    grounds: Grounds
+    ledger: Ledger
+    shelves: Shelves
+    budget: int
+    serial: int
+    alive: dict[str, int]
+    """Living workers of each environment, those ordered here included."""
+    booting: dict[tuple[str, str], int]
+    """Boots under way of each image, those ordered here included."""
+    storms: dict[str, int]
+    """Boots under way from each storage pool or image."""
+    addresses: set[str]
+    blocked: dict[tuple[str, bool], Reason] = field(default_factory=dict)
+    """By (environment, for a VO below its guarantee): why no more of it boots in this decision."""
+    avoid: dict[str, tuple[set[str], set[str]]] = field(default_factory=dict)
+    boots: list[Boot] = field(default_factory=list)
+    ordered: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    """Boots ordered here, by environment."""
+
+    @property
+    def exhausted(self) -> Reason:
+        """Say that this decision may order no more boots."""
+        limits, flying = self.policy.limits, sum(self.booting.values())
+        if len(self.boots) >= limits.boots_per_cycle:
+            return Reason(
+                "boots-limit",
+                f"{len(self.boots)} workers are booted in this cycle, no more than boots_per_cycle allows; the next cycle boots more",
+                {"boots": len(self.boots), "boots_per_cycle": limits.boots_per_cycle},
+                "wait for the next cycle, or raise limits.boots_per_cycle",
+            )
+        return Reason(
+            "in-flight-limit",
+            f"{flying} workers are booting, no more than boots_in_flight = {limits.boots_in_flight} allows",
+            {"in_flight": flying, "boots_in_flight": limits.boots_in_flight},
+            "wait until boots end, or raise limits.boots_in_flight",
+        )
+
+
+def open_yard(
+    observation: Observation,
+    policy: Policy,
+    census: Census,
+    health: Health,
+    grounds: Grounds,
+    ledger: Ledger,
+    shelves: Shelves,
+) -> Yard:
+    """Count what is under way and what may still be started."""
+    environments = policy.catalogue.environments
+    booting: dict[tuple[str, str], int] = defaultdict(int)
+    storms: dict[str, int] = defaultdict(int)
+    flying = 0
+    for fleet in census.fleets.values():
+        flying += len(fleet.in_flight)
+        environment = environments.get(fleet.environment)
+        for worker in fleet.in_flight:
+            booting[worker.environment, worker.version] += 1
+        for source in sources_of(environment) if environment else ():
+            storms[source] += len(fleet.in_flight)
+    budget = max(0, min(policy.limits.boots_per_cycle, policy.limits.boots_in_flight - flying))
+    return Yard(
+        observation,
+        policy,
+        health,
+        grounds,
+        ledger,
+        shelves,
+        budget,
+        observation.next_serial,
+        defaultdict(int, census.alive_of),
+        booting,
+        storms,
+        set(census.addresses),
+    )
+
+
+def boot_for(wants: Iterable[Want], yard: Yard) -> None:
+    """Order boots for wants, the VOs taking turns by their shares; fill in what was ordered and what stands against more."""
+    queues: dict[str, deque[Want]] = {}
+    for want in wants:
+        if want.missing > 0:
+            queues.setdefault(want.vo, deque()).append(want)
+    turns = [yard.ledger.turn(vo) for vo in queues]
+    heapq.heapify(turns)
+    while turns:
+        vo = heapq.heappop(turns)[2]
+        queue = queues[vo]
+        want = queue.popleft()
+        take_room(want, yard.shelves, only=_COMING)
+        if want.missing > 0 and _boot_one(want, yard):
+            queue.append(want)
+        if queue:
+            heapq.heappush(turns, yard.ledger.turn(vo))
+
+
+def _boot_one(want: Want, yard: Yard) -> bool:
+    """Boot one worker for a want; False when nothing (more) can be booted for it."""
+    if yard.budget <= 0:
+        for name in want.environments:
+            want.blockers.setdefault(name, yard.exhausted)
+        return False
+    guaranteed = yard.ledger.of(want.vo).below_guarantee
+    for name in want.environments:
+        if name in want.blockers:
+            continue
+        environment = yard.policy.catalogue.environments[name]
+        reason = over_ceiling(yard.ledger, want.vo, environment) or yard.blocked.get((name, guaranteed))
+        if reason is None:
+            host = _host_for(environment, yard, guaranteed=guaranteed)
+            if isinstance(host, str):
+                _order(want, environment, host, yard)
+                return want.missing > 0
+            reason = yard.blocked[name, guaranteed] = host
+        want.blockers[name] = reason
+    return False
+
+
+def _host_for(environment: Environment, yard: Yard, *, guaranteed: bool) -> str | Reason:
+    """Return the host for one more worker of an environment, or why there is none."""
+    standing_against = _limits_of(environment, yard)
+    if standing_against is not None:
+        return standing_against
+    name = environment.name
+    if name not in yard.avoid:
+        image = (name, environment.version)
+        yard.avoid[name] = hosts_to_avoid(yard.health, image, yard.observation.now)
+    soft, hard = yard.avoid[name]
+    host = find_host(environment, yard.grounds, avoid=soft | hard, guaranteed=guaranteed)
+    if host is None and soft:
+        host = find_host(environment, yard.grounds, avoid=hard, guaranteed=guaranteed)
+    return host or shortage(environment, yard.grounds)
+
+
+def _limits_of(environment: Environment, yard: Yard) -> Reason | None:
+    """Say which limit of an environment stands against one more worker, or None."""
+    name = environment.name
+    allowed, reason = image_gate(yard.health, environment, yard.booting[name, environment.version], yard.observation.now)
+    if allowed == 0 and reason is not None:
+        return reason
+    maximum = environment.maximum_workers
+    if maximum is not None and yard.alive[name] >= maximum:
+        return Reason(
+            "maximum-workers",
+            f"environment {name} has {yard.alive[name]} workers, at most {maximum} are allowed",
+            {"workers": yard.alive[name], "maximum_workers": maximum},
+            f"wait until workers of {name} end, or let the VO manager raise maximum_workers",
+        )
+    limit = yard.policy.limits.boots_per_pool
+    for source in sources_of(environment):
+        if yard.storms[source] >= limit:
+            return Reason(
+                "pool-boots-limit",
+                f"{yard.storms[source]} workers boot from {source}, no more than boots_per_pool = {limit} allows",
+                {"booting": yard.storms[source], "boots_per_pool": limit, "source": source},
+                "wait until boots end, or raise limits.boots_per_pool",
+            )
+    pool = yard.policy.address_pools.get(name)
+    if pool is not None and _free_address(pool, yard) is None:
+        return Reason(
+            "addresses-exhausted",
+            f"all {len(pool)} static addresses of {name} are in use",
+            {"addresses": len(pool)},
+            f"wait until workers of {name} end, or give its network more addresses",
+        )
+    return None
+
+
+def _free_address(pool: tuple[str, ...], yard: Yard) -> str | None:
+    return next((address for address in pool if address not in yard.addresses), None)
+
+
+def _order(want: Want, environment: Environment, host: str, yard: Yard) -> None:
+    """Order one boot and book everything it uses."""
+    name = environment.name
+    each = jobs_per_worker(want.cpus, want.memory_mib, environment)
+    jobs = min(each, want.missing)
+    address = _free_address(yard.policy.address_pools.get(name, ()), yard)
+    waiting = want.missing
+    yard.boots.append(
+        Boot(
+            worker=f"{name}-{yard.serial}",
+            serial=yard.serial,
+            environment=name,
+            version=environment.version,
+            vo=want.vo,
+            batch_system=want.batch_system,
+            host=host,
+            reason=_why(want, name, waiting, each),
+            address=address,
+        )
+    )
+    if address is not None:
+        yard.addresses.add(address)
+    yard.serial += 1
+    yard.budget -= 1
+    yard.alive[name] += 1
+    yard.ordered[name] += 1
+    yard.booting[name, environment.version] += 1
+    for source in sources_of(environment):
+        yard.storms[source] += 1
+    yard.ledger.charge(want.vo, environment)
+    occupy(host, environment, yard.grounds)
+    want.missing -= jobs
+    want.ordered += jobs
+    shelf = yard.shelves.setdefault((want.batch_system, name), Shelf())
+    part = Kind.COMING_PART if want.purpose == "demand" else Kind.COMING_WHOLE
+    used = jobs if want.purpose == "demand" else 0
+    left_cpus = environment.vcpus - used * want.cpus
+    left_memory = environment.slot_memory_mib - used * want.memory_mib
+    shelf.put(part, left_cpus, left_memory, len(shelf.walltimes))
+
+
+def _why(want: Want, environment: str, waiting: int, each: int) -> Reason:
+    if want.purpose == "demand":
+        sentence = f"{waiting} idle jobs of {want.vo} ({want.key}) have no room; a worker of {environment} takes {each}"
+        return Reason("demand", sentence, {"missing_jobs": waiting, "jobs_per_worker": each, "cluster": want.key})
+    sentences = {
+        "minimum": f"{environment} keeps a minimum of workers and {waiting} are missing",
+        "spare": f"{environment} keeps spare workers while there is demand and {waiting} are missing",
+        "canary": f"a first worker of the new version of {environment} proves it before the old ones are replaced",
+    }
+    return Reason(want.purpose, sentences[want.purpose], {"missing_workers": waiting})

@@ -1,0 +1,89 @@
+"""Ending: what is drained, failed or silent for too long is powered off; what is gone is cleaned up."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from environments.reason import Reason
+from scheduler.actions import CleanUp, PowerOff
+from scheduler.decide.trust import mass_silence
+from scheduler.model import DomainState, HostReading, WorkerState
+
+if TYPE_CHECKING:
+    from scheduler.decide.census import Census, Fleet
+    from scheduler.decide.retirement import Orders
+    from scheduler.decide.trust import Trust
+    from scheduler.model import Worker
+
+
+def end_workers(census: Census, trust: Trust, orders: Orders) -> None:
+    """Power off what is drained, failed or silent for too long, and clean up what is gone."""
+    cancelled = {cancel.worker for cancel in orders.cancels}
+    unjournaled = trust.observation.unjournaled
+    for worker in census.ended:
+        if worker.name not in unjournaled:
+            _end(worker, trust, orders)
+    for fleet in census.fleets.values():
+        for worker in fleet.leaving:
+            if worker.state is not WorkerState.DRAINED or worker.name in cancelled or worker.name in unjournaled:
+                continue
+            against = trust.of(worker)
+            if against is None:
+                cause = worker.drain_cause or "drained"
+                reason = Reason("drained", f"it is drained ({cause}) and holds no job", {"cause": cause})
+                orders.ends.append(PowerOff(worker.name, worker.host, reason))
+            else:
+                orders.kept[worker.name] = against
+        if fleet.silent:
+            _end_silent(fleet, mass_silence(census.fleets.values(), fleet.batch_system), trust, orders)
+
+
+def _end(worker: Worker, trust: Trust, orders: Orders) -> None:
+    """End a failed or gone worker: power its domain off if there is one, else clean up."""
+    against = trust.of_host(worker.host)
+    if against is not None:
+        orders.kept[worker.name] = against
+        return
+    if worker.state is WorkerState.GONE:
+        reason = Reason("gone", "its domain is gone")
+        orders.ends.append(CleanUp(worker.name, worker.host, reason))
+        return
+    state = _domain_state(worker, trust)
+    if state is None:
+        reason = Reason("boot-failed", "its boot failed and left no domain")
+        orders.ends.append(CleanUp(worker.name, worker.host, reason))
+        return
+    # A running domain may have registered with a batch system that does not answer just now.
+    against = trust.of_batch(worker.batch_system) if state is DomainState.RUNNING else None
+    if against is not None:
+        orders.kept[worker.name] = against
+        return
+    age = round(trust.observation.now - worker.requested_at)
+    reason = Reason("boot-failed", f"it did not register within {age} s", {"age_seconds": age})
+    orders.ends.append(PowerOff(worker.name, worker.host, reason, recheck=False))
+
+
+def _domain_state(worker: Worker, trust: Trust) -> DomainState | None:
+    reading = trust.observation.hosts.get(worker.host)
+    if not isinstance(reading, HostReading):
+        return None
+    return next((domain.state for domain in reading.domains if domain.name == worker.name), None)
+
+
+def _end_silent(fleet: Fleet, brake: Reason | None, trust: Trust, orders: Orders) -> None:
+    now, patience = trust.observation.now, trust.policy.limits.silence_seconds
+    if brake is not None:
+        patience *= 4
+    for worker in fleet.silent:
+        silent = round(now - worker.since)
+        if silent < patience or worker.name in trust.observation.unjournaled:
+            if brake is not None:
+                orders.kept[worker.name] = brake
+            continue
+        against = trust.of(worker)
+        if against is None:
+            sentence = f"its batch system has not seen it for {silent} s, more than {patience} s"
+            reason = Reason("silent", sentence, {"silent_seconds": silent, "patience_seconds": patience})
+            orders.ends.append(PowerOff(worker.name, worker.host, reason))
+        else:
+            orders.kept[worker.name] = against

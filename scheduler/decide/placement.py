@@ -1,0 +1,352 @@
+"""Placement: which host takes a worker. Vector packing over cores and memory; memory is never over-committed.
+
+Hosts that can take an environment at all form a *class*; inside it they stand by free cores and free memory, so that the
+tightest host is found by bisection and not by looking at all of them.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from environments.environment import DiskMode, NetworkKind, Virtualization
+from environments.reason import Reason
+from scheduler.decide.health import host_gate
+from scheduler.decide.trust import distrust_host, draining_hosts
+from scheduler.model import DomainState, Host, HostReading, WorkerState
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from environments.environment import Environment
+    from scheduler.decide.census import Census
+    from scheduler.decide.health import Health
+    from scheduler.model import Observation, Worker
+    from scheduler.policy import Policy
+
+Bucket = list[tuple[int, str]]
+"""(free MiB, host), ascending, of the hosts with one number of free cores."""
+
+
+@dataclass(slots=True)
+class Ground:
+    """What one host can still take in this decision."""
+
+    host: Host
+    reading: HostReading
+    cpus: int
+    memory_mib: int
+    boots_left: int
+    pools: dict[str, float] = field(default_factory=dict)
+    """Free GiB of its active storage pools."""
+    held: bool = False
+    """Room here is being taken back by reclaim; only VOs below their guarantee may have it."""
+
+
+@dataclass(slots=True)
+class HostClass:
+    """The hosts that can take some environments at all, ordered by free room."""
+
+    members: frozenset[str]
+    ready: dict[int, Bucket] = field(default_factory=dict)
+    """By free cores."""
+    resting: dict[int, Bucket] = field(default_factory=dict)
+    """The same for hosts that boot as many workers as they may."""
+
+
+@dataclass(slots=True)
+class Grounds:
+    """All hosts on which something may be placed in this decision."""
+
+    open: dict[str, Ground] = field(default_factory=dict)
+    closed: dict[str, Reason] = field(default_factory=dict)
+    """Why nothing is placed on the others."""
+    classes: dict[tuple[object, ...], HostClass] = field(default_factory=dict)
+    signatures: dict[tuple[object, ...], list[str]] = field(default_factory=dict)
+    """Hosts that look the same to every environment."""
+    held: list[str] = field(default_factory=list)
+    """Hosts whose room is being taken back for VOs below their guarantee."""
+
+
+def survey(observation: Observation, policy: Policy, census: Census, health: Health, *, hold: bool) -> Grounds:
+    """Work out what each host can still take; `hold` keeps room that is being reclaimed for those it is reclaimed for."""
+    grounds = Grounds()
+    drained = draining_hosts(observation, policy)
+    for name in sorted(policy.hosts):
+        reading = observation.hosts.get(name)
+        distrust = distrust_host(name, reading, observation.now, policy.limits)
+        if distrust is not None or not isinstance(reading, HostReading):
+            grounds.closed[name] = distrust or Reason("host-unread", f"host {name} has not been read yet")
+            continue
+        if name in drained:
+            grounds.closed[name] = Reason(
+                "host-draining", f"host {name} is drained by the administrators", {}, f"`ambienti host undrain {name}`"
+            )
+            continue
+        ground = measure(policy.hosts[name], reading, census.on_host.get(name, ()))
+        allowed, reason = host_gate(health, name, policy.hosts[name].max_boots - ground.boots_left, observation.now)
+        if allowed is not None and reason is not None:
+            if allowed == 0:
+                grounds.closed[name] = reason
+                continue
+            ground.boots_left = min(ground.boots_left, allowed)
+        ground.held = ground.held and hold
+        if ground.held:
+            grounds.held.append(name)
+        grounds.open[name] = ground
+        grounds.signatures.setdefault(_signature(ground), []).append(name)
+    return grounds
+
+
+def measure(host: Host, reading: HostReading, workers: Collection[Worker]) -> Ground:
+    """Return the free room of one host: all domains count, strangers too, and workers whose domain is not seen yet."""
+    cpus = memory = 0
+    stopped = DomainState.STOPPED
+    seen = set()
+    for domain in reading.domains:
+        if domain.state is not stopped:
+            seen.add(domain.name)
+            cpus += domain.cpus
+            memory += domain.memory_mib
+    in_flight = 0
+    held = False
+    for worker in workers:
+        if worker.name not in seen:
+            cpus += worker.cpus
+            memory += worker.memory_mib
+        state = worker.state
+        if state is WorkerState.REQUESTED or state is WorkerState.BOOTING:
+            in_flight += 1
+        elif worker.drain_cause == "reclaim":
+            held = True
+    return Ground(
+        host,
+        reading,
+        int(reading.cpus * host.cpu_overcommit) - cpus,
+        reading.memory_mib - memory,
+        host.max_boots - in_flight,
+        {pool.name: pool.available_gib for pool in reading.pools if pool.active},
+        held,
+    )
+
+
+def _signature(ground: Ground) -> tuple[object, ...]:
+    reading = ground.reading
+    labels = ground.host.labels
+    return (
+        reading.virtualizations,
+        reading.networks,
+        tuple(ground.pools),
+        tuple(sorted(labels.items())) if labels else (),
+    )
+
+
+def lonely(environment: Environment, observation: Observation, policy: Policy) -> bool:
+    """Whether at most one of the hosts that answer can take an environment at all."""
+    able = 0
+    for name, host in policy.hosts.items():
+        reading = observation.hosts.get(name)
+        if isinstance(reading, HostReading) and unsuitable(environment, host, reading) is None:
+            able += 1
+            if able > 1:
+                return False
+    return True
+
+
+def unsuitable(environment: Environment, described: Host, reading: HostReading) -> Reason | None:
+    """Say why a host can never take an environment as both stand now, or None."""
+    host = described.name
+    if environment.virtualization not in reading.virtualizations:
+        offered = ", ".join(sorted(Virtualization(v).value for v in reading.virtualizations)) or "nothing"
+        return Reason(
+            "virtualization",
+            f"host {host} offers {offered}, not {environment.virtualization.value}",
+            {"host": host, "asked": environment.virtualization.value},
+        )
+    for label, value in environment.labels.items():
+        if described.labels.get(label) != value:
+            return Reason("labels", f"host {host} does not carry {label}: {value}", {"host": host, "label": label})
+    network = environment.network
+    if network.kind is NetworkKind.LIBVIRT and network.source not in reading.networks:
+        return Reason("network", f"host {host} has no network {network.source}", {"host": host, "network": network.source})
+    for pool in pools_of(environment):
+        if not any(found.name == pool and found.active for found in reading.pools):
+            return Reason("pool", f"host {host} has no active storage pool {pool}", {"host": host, "pool": pool})
+    return None
+
+
+def pools_of(environment: Environment) -> tuple[str, ...]:
+    """Return the storage pools that a host must have for an environment."""
+    return tuple(sorted({pool for pool in (environment.image.pool, environment.disk.pool) if pool}))
+
+
+def sources_of(environment: Environment) -> tuple[str, ...]:
+    """Return what a boot storm of an environment would starve: its storage pools, or the image it reads."""
+    image = environment.image
+    path = image.path or image.initrd or image.kernel
+    return pools_of(environment) or ((path,) if path else ())
+
+
+def class_of(environment: Environment, grounds: Grounds) -> HostClass:
+    """Return the hosts that can take an environment, ordered; built at the first call."""
+    network = environment.network
+    key = (
+        environment.virtualization.value,
+        tuple(sorted(environment.labels.items())),
+        network.source if network.kind is NetworkKind.LIBVIRT else "",
+        pools_of(environment),
+    )
+    found = grounds.classes.get(key)
+    if found is None:
+        found = grounds.classes[key] = _build_class(environment, grounds)
+    return found
+
+
+def _build_class(environment: Environment, grounds: Grounds) -> HostClass:
+    members: list[str] = []
+    for names in grounds.signatures.values():
+        first = grounds.open[names[0]]
+        if unsuitable(environment, first.host, first.reading) is None:
+            members += names
+    host_class = HostClass(frozenset(members))
+    for name in members:
+        ground = grounds.open[name]
+        shelf = host_class.ready if ground.boots_left > 0 and not ground.held else host_class.resting
+        shelf.setdefault(ground.cpus, []).append((ground.memory_mib, name))
+    for shelf in (host_class.ready, host_class.resting):
+        for bucket in shelf.values():
+            bucket.sort()
+    return host_class
+
+
+def find_host(
+    environment: Environment, grounds: Grounds, *, avoid: Collection[str] = (), guaranteed: bool = False
+) -> str | None:
+    """Return the host on which a worker leaves the least memory free, or None.
+
+    `guaranteed`: the worker is for a VO below its guarantee, so it may use room that is being taken back.
+    """
+    host_class = class_of(environment, grounds)
+    best: tuple[int, int, str] | None = None
+    if guaranteed:
+        for name in grounds.held:
+            ground = grounds.open[name]
+            free = ground.boots_left > 0 and name in host_class.members and name not in avoid
+            if free and fits(environment, ground):
+                candidate = (ground.memory_mib, ground.cpus, name)
+                best = candidate if best is None else min(best, candidate)
+    for cpus, bucket in host_class.ready.items():
+        if cpus < environment.vcpus:
+            continue
+        for index in range(bisect_left(bucket, (environment.memory_mib, "")), len(bucket)):
+            memory_mib, name = bucket[index]
+            if best is not None and (memory_mib, cpus, name) >= best:
+                break
+            if name not in avoid and _disk_fits(environment, grounds.open[name]):
+                best = (memory_mib, cpus, name)
+                break
+    return best[2] if best else None
+
+
+def fits(environment: Environment, ground: Ground) -> bool:
+    """Whether one more worker fits on a host that can take the environment at all."""
+    enough = ground.cpus >= environment.vcpus and ground.memory_mib >= environment.memory_mib
+    return enough and _disk_fits(environment, ground)
+
+
+def _disk_fits(environment: Environment, ground: Ground) -> bool:
+    disk = environment.disk
+    if disk.mode not in (DiskMode.COPY, DiskMode.LVM) or not disk.pool:
+        return True
+    return ground.pools.get(disk.pool, 0.0) >= disk.size_gib
+
+
+def occupy(name: str, environment: Environment, grounds: Grounds) -> None:
+    """Book one worker on a host, in every class that knows the host."""
+    ground = grounds.open[name]
+    before = (ground.memory_mib, name)
+    cpus_before = ground.cpus
+    ground.cpus -= environment.vcpus
+    ground.memory_mib -= environment.memory_mib
+    ground.boots_left -= 1
+    if environment.disk.mode in (DiskMode.COPY, DiskMode.LVM) and environment.disk.pool:
+        ground.pools[environment.disk.pool] -= environment.disk.size_gib
+    for host_class in grounds.classes.values():
+        if name not in host_class.members:
+            continue
+        was = host_class.resting if ground.held else host_class.ready
+        bucket = was[cpus_before]
+        del bucket[bisect_left(bucket, before)]
+        if not bucket:
+            del was[cpus_before]
+        now = host_class.ready if ground.boots_left > 0 and not ground.held else host_class.resting
+        insort(now.setdefault(ground.cpus, []), (ground.memory_mib, name))
+
+
+def shortage(environment: Environment, grounds: Grounds) -> Reason:
+    """Say, with numbers, why no host takes one more worker of an environment."""
+    name, members = environment.name, class_of(environment, grounds).members
+    if not members:
+        return _no_host(environment, grounds)
+    host_class = class_of(environment, grounds)
+    largest = max(grounds.open[host].reading.memory_mib for host in members)
+    asked: dict[str, int | float | str] = {
+        "asked_memory_mib": environment.memory_mib,
+        "asked_cpus": environment.vcpus,
+        "hosts": len(members),
+    }
+    if largest < environment.memory_mib:
+        return Reason(
+            "larger-than-hosts",
+            f"a worker of {name} needs {environment.memory_mib} MiB, the largest of {len(members)} hosts has {largest} MiB",
+            {**asked, "largest_memory_mib": largest},
+            f"let the VO manager give {name} less memory, or add a larger host",
+        )
+    resting = _roomiest(host_class.resting, environment.vcpus)
+    if resting is not None and resting[0] >= environment.memory_mib and not grounds.open[resting[1]].held:
+        return Reason(
+            "host-boots-limit",
+            f"every host with room for {name} boots as many workers as it may; {resting[1]} is the roomiest",
+            {**asked, "best_host": resting[1], "best_free_memory_mib": resting[0]},
+            "wait until boots end, or raise max_boots of the hosts",
+        )
+    ready = _roomiest(host_class.ready, environment.vcpus)
+    best = max((found for found in (ready, resting) if found is not None), default=None)
+    if best is None:
+        host = max(members, key=lambda host: (grounds.open[host].cpus, host))
+        cpus = grounds.open[host].cpus
+        return Reason(
+            "farm-full",
+            f"no host has the {environment.vcpus} free cores of a worker of {name}: the best of {len(members)} is {host} with {cpus}",
+            {**asked, "best_host": host, "best_free_cpus": cpus},
+            "wait until workers end, or add hosts",
+        )
+    ground = grounds.open[best[1]]
+    sentence = (
+        f"a worker of {name} needs {environment.memory_mib} MiB and {environment.vcpus} cores; "
+        f"the best of {len(members)} hosts, {best[1]}, has {ground.memory_mib} MiB and {ground.cpus} cores free"
+    )
+    numbers = {**asked, "best_host": best[1], "best_free_memory_mib": ground.memory_mib, "best_free_cpus": ground.cpus}
+    return Reason("farm-full", sentence, numbers, "wait until workers end, or add hosts")
+
+
+def _roomiest(buckets: Mapping[int, Bucket], cpus: int) -> tuple[int, str] | None:
+    return max((bucket[-1] for free, bucket in buckets.items() if free >= cpus and bucket), default=None)
+
+
+def _no_host(environment: Environment, grounds: Grounds) -> Reason:
+    """Say why not a single host can take an environment: the causes, counted."""
+    causes: dict[str, int] = {}
+    for names in grounds.signatures.values():
+        first = grounds.open[names[0]]
+        reason = unsuitable(environment, first.host, first.reading)
+        if reason is not None:
+            causes[reason.code] = causes.get(reason.code, 0) + len(names)
+    for reason in grounds.closed.values():
+        causes[reason.code] = causes.get(reason.code, 0) + 1
+    told = ", ".join(f"{count} {code}" for code, count in sorted(causes.items())) or "there are none"
+    silent = sum(count for code, count in causes.items() if code in {"host-silent", "host-unread", "host-stale"})
+    code = "hosts-silent" if silent and silent == sum(causes.values()) else "no-host"
+    remedy = "bring the hosts back" if code == "hosts-silent" else f"compare {environment.name} with `ambienti status`"
+    return Reason(code, f"no host can take {environment.name} ({told})", dict(causes), remedy)

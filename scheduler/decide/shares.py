@@ -1,0 +1,99 @@
+"""Shares: whose turn it is, by weighted dominant-resource fairness, with guarantees and ceilings.
+
+Dominant-resource fairness: Ghodsi and others, "Dominant Resource Fairness: Fair Allocation of Multiple Resource Types", NSDI 2011.
+A VO's dominant share is the larger of its shares of cores and of memory; the VO with the smallest weighted one is served next.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from environments.environment import VO
+from environments.reason import Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from environments.environment import Environment
+    from scheduler.decide.census import Census
+    from scheduler.model import HostReading
+
+
+@dataclass(slots=True)
+class Standing:
+    """What one VO holds."""
+
+    vo: VO
+    cpus: int = 0
+    memory_mib: int = 0
+
+    @property
+    def below_guarantee(self) -> bool:
+        """Whether the VO holds less than it is guaranteed."""
+        return self.cpus < self.vo.share.guarantee_cpus
+
+    def spare_above_guarantee(self, cpus: int) -> bool:
+        """Whether the VO keeps its guarantee when it gives `cpus` cores back."""
+        return self.cpus - cpus >= self.vo.share.guarantee_cpus
+
+
+@dataclass(slots=True)
+class Ledger:
+    """What all VOs hold, and the farm's total they are compared with."""
+
+    total_cpus: int
+    total_memory_mib: int
+    standings: dict[str, Standing] = field(default_factory=dict)
+
+    def of(self, vo: str) -> Standing:
+        """Return a VO's standing; one that the catalogue no longer knows has no share of its own."""
+        standing = self.standings.get(vo)
+        if standing is None:
+            standing = self.standings[vo] = Standing(VO.model_construct(name=vo))
+        return standing
+
+    def charge(self, vo: str, environment: Environment) -> None:
+        """Book one worker more on a VO."""
+        standing = self.of(vo)
+        standing.cpus += environment.vcpus
+        standing.memory_mib += environment.memory_mib
+
+    def dominant_share(self, vo: str) -> float:
+        """Return the larger of the VO's shares of cores and memory, between 0 and 1."""
+        standing = self.of(vo)
+        return max(standing.cpus / max(1, self.total_cpus), standing.memory_mib / max(1, self.total_memory_mib))
+
+    def turn(self, vo: str) -> tuple[int, float, str]:
+        """Sort key of the next VO to be served: below its guarantee first, then the smallest weighted dominant share."""
+        standing = self.of(vo)
+        share = standing.vo.share
+        if standing.below_guarantee:
+            return (0, standing.cpus / share.guarantee_cpus, vo)
+        return (1, self.dominant_share(vo) / share.weight, vo)
+
+
+def open_ledger(census: Census, vos: Mapping[str, VO], hosts: Iterable[HostReading], overcommit: Mapping[str, float]) -> Ledger:
+    """Book what living workers hold; the total is what the hosts that answer can give."""
+    cpus = memory = 0
+    for reading in hosts:
+        cpus += int(reading.cpus * overcommit.get(reading.host, 1.0))
+        memory += reading.memory_mib
+    ledger = Ledger(cpus, memory)
+    for name, vo in vos.items():
+        ledger.standings[name] = Standing(vo, census.cpus_of_vo.get(name, 0), census.memory_of_vo.get(name, 0))
+    return ledger
+
+
+def over_ceiling(ledger: Ledger, vo: str, environment: Environment) -> Reason | None:
+    """Say that one worker more would lift the VO above its ceiling, or None."""
+    standing = ledger.of(vo)
+    ceiling = standing.vo.share.ceiling_cpus
+    if ceiling is None or standing.cpus + environment.vcpus <= ceiling:
+        return None
+    return Reason(
+        "over-ceiling",
+        f"VO {vo} holds {standing.cpus} of at most {ceiling} cores; a worker of {environment.name} needs {environment.vcpus} more",
+        {"held_cpus": standing.cpus, "ceiling_cpus": ceiling, "worker_cpus": environment.vcpus},
+        f"wait until jobs of {vo} end, or let the administrators raise its ceiling_cpus",
+    )

@@ -1,0 +1,193 @@
+"""Usable supply: the free room that waiting jobs can really use, counted once.
+
+Free room stands on *shelves*, one per batch system and environment. Equal rooms are one entry with a count, so that taking
+room for a thousand jobs costs as much as for one.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right, insort
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import TYPE_CHECKING
+
+from scheduler.decide.census import ends_at
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from environments.environment import Environment
+    from scheduler.decide.census import Fleet
+    from scheduler.decide.demand import Want
+    from scheduler.model import Worker
+
+
+class Kind(IntEnum):
+    """Where free room is; it is taken in this order."""
+
+    RUNNING_PART = 0
+    """Beside jobs in a running worker."""
+    RUNNING_WHOLE = 1
+    """A whole idle worker."""
+    COMING_PART = 2
+    """What is left of a worker in flight."""
+    COMING_WHOLE = 3
+    """A whole worker in flight."""
+    DOUBTFUL = 4
+    """A worker whose host does not answer: it may serve, so nothing is booted in its place for a while."""
+
+
+_LEFT_OVER = (Kind.RUNNING_PART, Kind.RUNNING_PART, Kind.COMING_PART, Kind.COMING_PART, Kind.DOUBTFUL)
+
+Room = tuple[int, int, int, int]
+"""Kind, free cores, free MiB, and how many of the shelf's walltimes still fit before its lifetime passes."""
+
+
+@dataclass(slots=True)
+class Shelf:
+    """The free room of one environment for one batch system."""
+
+    walltimes: tuple[int, ...] = ()
+    """Walltimes that waiting jobs ask for, ascending."""
+    rooms: dict[Room, int] = field(default_factory=dict)
+    order: list[Room] = field(default_factory=list)
+    """The rooms in the order in which they are taken: by kind, then the tightest first."""
+    idle_taken: int = 0
+    """Whole idle workers that waiting jobs are expected to use."""
+
+    def put(self, kind: Kind, cpus: int, memory_mib: int, level: int, count: int = 1) -> None:
+        """Add equal rooms."""
+        if cpus <= 0 or memory_mib <= 0:
+            return
+        room = (int(kind), cpus, memory_mib, level)
+        if room in self.rooms:
+            self.rooms[room] += count
+        else:
+            self.rooms[room] = count
+            insort(self.order, room)
+
+    def level(self, seconds_left: float) -> int:
+        """Return how many of the walltimes asked for fit into what is left of a lifetime."""
+        return bisect_right(self.walltimes, seconds_left)
+
+    def level_needed(self, walltime_seconds: int | None) -> int:
+        """Return the level that jobs of this walltime need."""
+        return 0 if walltime_seconds is None else bisect_right(self.walltimes, walltime_seconds)
+
+    def count(self, kind: Kind) -> int:
+        """Return how many rooms of a kind are left."""
+        return sum(self.rooms[room] for room in self.order if room[0] == kind)
+
+
+Shelves = dict[tuple[str, str], Shelf]
+
+
+def build_shelves(
+    wants: list[Want],
+    fleets: Mapping[tuple[str, str], Fleet],
+    environments: Mapping[str, Environment],
+    leaving: set[str],
+    now: float,
+    doubt_seconds: int,
+) -> Shelves:
+    """Put the free room of every fleet that some waiting job could use on its shelf.
+
+    `leaving` are workers that this decision drains already; `doubt_seconds` bounds how long a silent host's workers count.
+    """
+    asked: dict[tuple[str, str], set[int]] = {}
+    for want in wants:
+        for name in want.environments:
+            of_shelf = asked.setdefault((want.batch_system, name), set())
+            if want.walltime_seconds is not None:
+                of_shelf.add(want.walltime_seconds)
+    shelves: Shelves = {}
+    for key, walltimes in asked.items():
+        shelf = shelves[key] = Shelf(tuple(sorted(walltimes)))
+        fleet = fleets.get(key)
+        if fleet is not None:
+            _stock(shelf, fleet, environments[key[1]], leaving, now, doubt_seconds)
+    return shelves
+
+
+def _stock(shelf: Shelf, fleet: Fleet, environment: Environment, leaving: set[str], now: float, doubt_seconds: int) -> None:
+    every = len(shelf.walltimes)
+    for worker in fleet.serving:
+        if worker.free_cpus <= 0 or worker.name in leaving:
+            continue
+        left = ends_at(worker, environment) - now
+        if left <= 0:
+            continue
+        # A worker that has just registered still takes jobs that ask for its whole lifetime.
+        level = shelf.level(left + environment.boot_seconds) if every else 0
+        whole = worker.idle_since is not None and not worker.claimed and not worker.jobs
+        kind = Kind.RUNNING_WHOLE if whole else Kind.RUNNING_PART
+        shelf.put(kind, worker.free_cpus, worker.free_memory_mib, level)
+    for worker in fleet.in_flight:
+        shelf.put(Kind.COMING_WHOLE, *full_room(worker, environment), every)
+    for worker in fleet.unseen:
+        if now - worker.since > doubt_seconds:
+            continue
+        if worker.registered_at is None:
+            shelf.put(Kind.DOUBTFUL, *full_room(worker, environment), every)
+        else:
+            left = ends_at(worker, environment) - now + environment.boot_seconds
+            shelf.put(Kind.DOUBTFUL, worker.free_cpus, worker.free_memory_mib, shelf.level(left))
+
+
+def full_room(worker: Worker, environment: Environment) -> tuple[int, int]:
+    """Return the cores and memory that a worker offers to jobs when it is empty."""
+    if worker.version == environment.version:
+        return environment.vcpus, environment.slot_memory_mib
+    return worker.cpus, min(environment.slot_memory_mib, worker.memory_mib)
+
+
+def take_room(want: Want, shelves: Shelves, *, only: frozenset[Kind] | None = None) -> None:
+    """Let a want take the room it can use, in its order of environments; what it takes is gone for the others."""
+    for name in want.environments:
+        if want.missing == 0:
+            return
+        shelf = shelves.get((want.batch_system, name))
+        if shelf is not None:
+            _take(want, shelf, only)
+
+
+def _take(want: Want, shelf: Shelf, only: frozenset[Kind] | None) -> None:
+    needed = shelf.level_needed(want.walltime_seconds)
+    for room in tuple(shelf.order):
+        kind, cpus, memory_mib, level = room
+        if cpus < want.cpus or memory_mib < want.memory_mib or level < needed:
+            continue
+        if only is not None and kind not in only:
+            continue
+        each = min(cpus // want.cpus, memory_mib // want.memory_mib)
+        used = min(shelf.rooms[room], -(-want.missing // each))
+        jobs = min(want.missing, used * each)
+        _remove(shelf, room, used)
+        _book(want, kind, jobs)
+        if kind == Kind.RUNNING_WHOLE:
+            shelf.idle_taken += used
+        full, rest = divmod(jobs, each)
+        left_over = _LEFT_OVER[kind]
+        if full:
+            shelf.put(left_over, cpus - each * want.cpus, memory_mib - each * want.memory_mib, level, full)
+        if rest:
+            shelf.put(left_over, cpus - rest * want.cpus, memory_mib - rest * want.memory_mib, level)
+        if want.missing == 0:
+            return
+
+
+def _remove(shelf: Shelf, room: Room, count: int) -> None:
+    shelf.rooms[room] -= count
+    if shelf.rooms[room] == 0:
+        del shelf.rooms[room]
+        shelf.order.remove(room)
+
+
+def _book(want: Want, kind: int, jobs: int) -> None:
+    want.missing -= jobs
+    if kind <= Kind.RUNNING_WHOLE:
+        want.free_slots += jobs
+    elif kind <= Kind.COMING_WHOLE:
+        want.booting += jobs
+    else:
+        want.in_doubt += jobs

@@ -1,0 +1,142 @@
+"""Trust: which readings may be believed, and for what. No answer is never read as "empty"."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from environments.reason import Reason
+from scheduler.model import HostReading, Observation, QueueReading, Unanswered
+from scheduler.policy import Policy
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from scheduler.decide.census import Fleet
+    from scheduler.model import Worker
+    from scheduler.policy import Limits
+
+_MANY_SILENT = 3
+"""From so many silent workers on, and half of those registered, the batch system is suspected rather than the workers."""
+
+
+@dataclass(slots=True)
+class Trust:
+    """Which sources may be believed about what is *not* there."""
+
+    observation: Observation
+    policy: Policy
+    batch: dict[str, Reason | None] = field(default_factory=dict)
+    """The systems asked about so far."""
+    hosts: dict[str, Reason | None] = field(default_factory=dict)
+    """The hosts asked about so far."""
+
+    def of_batch(self, name: str) -> Reason | None:
+        """Say why a batch system may not be believed, or None."""
+        if name not in self.batch:
+            reading = self.observation.queues.get(name)
+            self.batch[name] = distrust_absence(reading, self.observation.now, self.policy.limits)
+        return self.batch[name]
+
+    def of_host(self, name: str) -> Reason | None:
+        """Say why a host may not be believed, or None."""
+        if name not in self.hosts:
+            reading = self.observation.hosts.get(name)
+            self.hosts[name] = distrust_host(name, reading, self.observation.now, self.policy.limits)
+        return self.hosts[name]
+
+    def of(self, worker: Worker) -> Reason | None:
+        """Say why nothing may be ended about a worker, or None."""
+        return self.of_batch(worker.batch_system) or self.of_host(worker.host)
+
+
+def distrust_demand(reading: QueueReading | Unanswered | None, now: float, limits: Limits) -> Reason | None:
+    """Say why a batch system's demand is not known now, or None when boots may be based on its reading.
+
+    A partial reading still counts: the jobs it shows are real, only absent rows mean nothing.
+    """
+    if reading is None:
+        return Reason("batch-unread", "the batch system has not been read yet")
+    if isinstance(reading, Unanswered):
+        return Reason(
+            "batch-silent",
+            f"batch system {reading.source} does not answer: {reading.reason}",
+            {"source": reading.source, "reason": reading.reason},
+            f"bring {reading.source} back; until then nothing is booted or retired for it",
+        )
+    if now - reading.at > limits.stale_seconds:
+        age = round(now - reading.at)
+        return Reason(
+            "batch-stale",
+            f"the reading of batch system {reading.source} is {age} s old, more than {limits.stale_seconds} s",
+            {"age_seconds": age, "stale_seconds": limits.stale_seconds},
+            f"see why {reading.source} is read so rarely",
+        )
+    return None
+
+
+def distrust_absence(reading: QueueReading | Unanswered | None, now: float, limits: Limits) -> Reason | None:
+    """Say why what a reading does *not* show means nothing, or None when drains may be based on it."""
+    reason = distrust_demand(reading, now, limits)
+    if reason is not None or not isinstance(reading, QueueReading):
+        return reason
+    if not reading.complete:
+        missing = "; ".join(reading.warnings) or "some part is missing"
+        return Reason(
+            "batch-incomplete",
+            f"batch system {reading.source} answered only in part: {missing}",
+            {"source": reading.source},
+            f"see `ambienti status` for what {reading.source} did not answer",
+        )
+    if reading.suspect:
+        return Reason(
+            "batch-suspect",
+            f"batch system {reading.source} answered with nothing right after a full answer; not believed until confirmed",
+            {"source": reading.source, "confirm_seconds": limits.confirm_empty_seconds},
+            f"wait {limits.confirm_empty_seconds} s for a second reading",
+        )
+    return None
+
+
+def distrust_host(name: str, reading: HostReading | Unanswered | None, now: float, limits: Limits) -> Reason | None:
+    """Say why nothing is placed on or ended on a host now, or None when its reading may be used."""
+    if reading is None:
+        return Reason("host-unread", f"host {name} has not been read yet", {"host": name})
+    if isinstance(reading, Unanswered):
+        return Reason(
+            "host-silent",
+            f"host {name} does not answer: {reading.reason}",
+            {"host": name, "reason": reading.reason},
+            f"bring {name} back; until then nothing is started or ended there",
+        )
+    if not reading.complete:
+        return Reason("host-incomplete", f"host {name} answered only in part", {"host": name}, f"see the log of {name}")
+    if now - reading.at > limits.stale_seconds:
+        age = round(now - reading.at)
+        return Reason(
+            "host-stale",
+            f"the reading of host {name} is {age} s old, more than {limits.stale_seconds} s",
+            {"host": name, "age_seconds": age, "stale_seconds": limits.stale_seconds},
+        )
+    return None
+
+
+def draining_hosts(observation: Observation, policy: Policy) -> frozenset[str]:
+    """Return the hosts that the administrator drains, by command or by configuration."""
+    configured = {name for name, host in policy.hosts.items() if host.draining}
+    return observation.draining_hosts | configured
+
+
+def mass_silence(fleets: Iterable[Fleet], batch_system: str) -> Reason | None:
+    """Say that so many workers of a batch system are silent that it is the one to suspect, or None."""
+    of_system = [fleet for fleet in fleets if fleet.batch_system == batch_system]
+    silent = sum(len(fleet.silent) for fleet in of_system)
+    known = silent + sum(len(fleet.serving) + len(fleet.leaving) for fleet in of_system)
+    if silent < _MANY_SILENT or 2 * silent < known:
+        return None
+    return Reason(
+        "mass-silence",
+        f"batch system {batch_system} no longer sees {silent} of {known} workers: it is suspected, not they",
+        {"silent": silent, "workers": known},
+        f"look at {batch_system}; its workers are kept four times as long as silence_seconds",
+    )
