@@ -10,10 +10,11 @@ import re
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 NAME_PATTERN = r"^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$"
-Name = Annotated[str, Field(pattern=NAME_PATTERN, description="lower-case letters, digits and hyphens, at most 40")]
+Name = Annotated[str, Field(pattern=NAME_PATTERN)]
+"""Lower-case letters, digits and hyphens, at most 40."""
 Scalar = bool | int | float | str
 
 _UNITS_OF_TIME = {"s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600, "d": 86400, "w": 604800}
@@ -31,8 +32,21 @@ def _measure(text: object, units: dict[str, int], example: str) -> object:
     return round(float(found[1]) * units[found[2].lower()]) if found[2] else round(float(found[1]))
 
 
-Seconds = Annotated[int, BeforeValidator(lambda v: _measure(v, _UNITS_OF_TIME, "20 min")), Field(ge=0)]
-Mebibytes = Annotated[int, BeforeValidator(lambda v: _measure(v, _UNITS_OF_MEMORY, "4 GiB")), Field(gt=0)]
+def _amount(units: dict[str, int], example: str) -> WithJsonSchema:
+    """Tell editors what an amount looks like: a whole number, or one with a unit."""
+    spelt = "|".join("".join(f"[{c.upper()}{c}]" for c in unit) for unit in sorted(units, key=len, reverse=True))
+    pattern = rf"^\s*\d+(\.\d+)?\s*({spelt})?\s*$"
+    return WithJsonSchema(
+        {"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": pattern}], "examples": [example]}
+    )
+
+
+Seconds = Annotated[
+    int, BeforeValidator(lambda v: _measure(v, _UNITS_OF_TIME, "20 min")), Field(ge=0), _amount(_UNITS_OF_TIME, "20 min")
+]
+Mebibytes = Annotated[
+    int, BeforeValidator(lambda v: _measure(v, _UNITS_OF_MEMORY, "4 GiB")), Field(gt=0), _amount(_UNITS_OF_MEMORY, "4 GiB")
+]
 
 
 class Frozen(BaseModel):

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
 XEN_PV_CMDLINE_BYTES = 1023
 """The hypervisor cuts longer kernel command lines of PV guests without a word."""
-_PARAVIRTUAL = {Virtualization.XEN_PV, Virtualization.XEN_PVH}
 _EMULATED = {Virtualization.QEMU, Virtualization.KVM}
 
 Fault = tuple[KeyPath, str, str]
@@ -42,6 +41,9 @@ def _boots_from_something(environment: Environment) -> Iterator[Fault]:
         yield ("image", "initrd"), "an initrd without its kernel", "image.kernel beside it"
     if image.cmdline and not image.kernel:
         yield ("image", "cmdline"), "a command line without a kernel is ignored", "image.kernel beside it"
+    if kind is Virtualization.XEN_PVH and not image.kernel:
+        yield ("image",), "a xen-pvh worker boots a kernel directly", "image.kernel and image.initrd"
+        return
     if image.kernel or image.path or image.volume:
         return
     needs = "image.kernel and image.initrd, or a bootable image (image.path, or image.pool and image.volume)"
@@ -65,8 +67,8 @@ def _image_in_one_place(environment: Environment) -> Iterator[Fault]:
 def _disk_has_its_image(environment: Environment) -> Iterator[Fault]:
     disk, image = environment.disk, environment.image
     if environment.virtualization is Virtualization.LXC:
-        if disk.mode not in {DiskMode.NONE, DiskMode.OVERLAY, DiskMode.COPY}:
-            yield ("disk", "mode"), f"lxc has no {disk.mode} disk", "none, overlay or copy of image.path"
+        if disk.mode is not DiskMode.NONE:
+            yield ("disk", "mode"), f"lxc has no {disk.mode} disk", "none: containers share image.path and write to memory"
         return
     if disk.mode in {DiskMode.OVERLAY, DiskMode.COPY} and not (image.path or image.volume):
         yield ("disk", "mode"), f"{disk.mode} of what?", "image.path, or image.pool and image.volume"

@@ -24,7 +24,7 @@ DOORS = {
     "yaml": "environments/reader",
     "apscheduler": "scheduler/daemon",
     "subprocess": "connectors/command",
-    "typer": ("scheduler/cli", "simulations/cli", "simulations/demo", "scheduler/reference"),
+    "typer": ("scheduler/cli", "scheduler/commands", "simulations/cli", "simulations/demo", "scheduler/reference"),
     "prometheus_client": ("scheduler/metrics", "scheduler/daemon", "scheduler/web"),
 }
 FORBIDDEN_CALLS = {"datetime.now", "datetime.utcnow", "date.today", "uuid.uuid4", "uuid.uuid1", "time.time", "time.sleep"}

@@ -1,0 +1,92 @@
+"""The command line `ambienti`: one typer application; what may go wrong is said in a sentence, never as a traceback."""
+
+from __future__ import annotations
+
+import sys
+from importlib import metadata
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from environments.reader import ConfigurationError
+from scheduler.commands import configuration
+from scheduler.commands.common import Exit, examples, fail, say, show_problems
+from scheduler.ports import SourceError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+FURTHER_COMMANDS = "ambienti.commands"
+EPILOG = "Exit codes: 0 ok, 1 a problem was found, 2 wrong use or configuration, 3 a source did not answer."
+
+COMMANDS: dict[Callable[..., None], tuple[str, ...]] = {
+    configuration.check: ("ambienti check", "ambienti check --site /etc/ambienti/site.yaml --live"),
+    configuration.schema: ("ambienti schema site > ambienti-site.schema.json", "ambienti schema vo > ambienti-vo.schema.json"),
+    configuration.hooks: ("ambienti hooks htcondor > /etc/condor/config.d/60-ambienti.conf && condor_reconfig",),
+}
+"""The commands and their examples, in the order of the help."""
+GROUPS: dict[str, typer.Typer] = {"env": configuration.environments}
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"ambienti {metadata.version('ambienti')}")
+        raise typer.Exit
+
+
+def build(wanted: str | None = None) -> typer.Typer:
+    """Put the application together; commands of others are loaded only when one of them, or the help, is wanted."""
+    app = typer.Typer(
+        name="ambienti", no_args_is_help=True, rich_markup_mode="markdown", pretty_exceptions_enable=False, epilog=EPILOG
+    )
+
+    @app.callback()
+    def ambienti(
+        version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")] = False,
+    ) -> None:
+        """Give every job of a shared farm the environment it needs: read the queues, boot and retire worker VMs."""
+
+    for command, lines in COMMANDS.items():
+        app.command(epilog=examples(*lines))(command)
+    for name, group in GROUPS.items():
+        app.add_typer(group, name=name)
+    own = {command.__name__.replace("_", "-") for command in COMMANDS} | set(GROUPS)
+    if wanted not in own:
+        for entry in sorted(metadata.entry_points(group=FURTHER_COMMANDS), key=lambda e: e.name):
+            _add_further(app, entry)
+    return app
+
+
+def _add_further(app: typer.Typer, entry: metadata.EntryPoint) -> None:
+    try:
+        loaded = entry.load()
+    except ImportError as error:
+        said = f"cannot be loaded: {error}"
+
+        @app.command(entry.name, help=f"({said})")
+        def missing() -> None:
+            raise fail(f"ambienti {entry.name} {said}", Exit.WRONG)
+
+        return
+    if isinstance(loaded, typer.Typer):
+        app.add_typer(loaded, name=entry.name)
+    else:
+        app.command(entry.name)(loaded)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one command and leave with its exit code."""
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    wanted = next((word for word in given if not word.startswith("-")), None)
+    try:
+        build(wanted)(args=given, prog_name="ambienti")
+    except ConfigurationError as error:
+        show_problems(error.problems)
+        sys.exit(Exit.WRONG)
+    except SourceError as error:
+        say(f"no answer: {error}", error=True, style="red")
+        sys.exit(Exit.UNANSWERED)
+
+
+if __name__ == "__main__":
+    main()

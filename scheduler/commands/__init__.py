@@ -1,0 +1,1 @@
+"""The commands of `ambienti`, a file for each kind of question."""

@@ -1,0 +1,107 @@
+"""What all commands share: the site file, exit codes, and how things are printed."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from enum import IntEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from environments.reader import ConfigurationError, Problem, screen
+
+PLACES = (Path("site.yaml"), Path("/etc/ambienti/site.yaml"))
+WIDTH_OF_A_FILE = 160
+
+
+class Exit(IntEnum):
+    """Exit codes of every command."""
+
+    OK = 0
+    PROBLEM = 1
+    """The question was answered, and the answer is bad news: problems found, no such job."""
+    WRONG = 2
+    """Wrong use or wrong configuration."""
+    UNANSWERED = 3
+    """A batch system, a host or the journal did not answer."""
+
+
+SiteOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--site",
+        "-s",
+        envvar="AMBIENTI_SITE",
+        show_default=False,
+        help="The site file. [default: ./site.yaml, /etc/ambienti/site.yaml]",
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+SnapshotOption = Annotated[
+    str | None,
+    typer.Option(
+        "--snapshot", metavar="FILE", show_default=False, help="Look at a snapshot (`-`: standard input), not at the farm."
+    ),
+]
+
+
+def find_site(given: Path | None) -> Path:
+    """Return the site file that is meant."""
+    if given is not None:
+        return given
+    for place in PLACES:
+        if place.is_file():
+            return place
+    message = f"there is no site file: neither {' nor '.join(map(str, PLACES))}"
+    expected = "--site FILE, or its path in AMBIENTI_SITE (docs: Connect a pool)"
+    raise ConfigurationError([Problem("ambienti", 0, 0, "", message, expected)])
+
+
+def console(*, error: bool = False) -> Console:
+    """Return a console: colours and the terminal's width only where there is a terminal."""
+    stream = sys.stderr if error else sys.stdout
+    width = None if stream.isatty() or "COLUMNS" in os.environ else WIDTH_OF_A_FILE
+    return Console(file=stream, width=width, highlight=False, soft_wrap=False)
+
+
+def say(text: str, *, error: bool = False, style: str = "") -> None:
+    """Print plain text; brackets in it mean nothing."""
+    console(error=error).print(Text(text), style=style, soft_wrap=True)
+
+
+def print_json(data: Any) -> None:
+    """Print data as JSON."""
+    sys.stdout.write(json.dumps(data, indent=2, sort_keys=False, default=str, ensure_ascii=False) + "\n")
+
+
+def show_problems(problems: tuple[Problem, ...], *, error: bool = True) -> None:
+    """Print what is wrong in a configuration, on one screen."""
+    out = console(error=error)
+    for line in screen(problems):
+        indented = line.startswith("  ")
+        out.print(Text(line), style="dim" if indented else "", soft_wrap=True)
+    files = len({problem.file for problem in problems})
+    count = f"{len(problems)} problem{'s' * (len(problems) != 1)} in {files} file{'s' * (files != 1)}."
+    out.print(Text(count), style="bold red", soft_wrap=True)
+
+
+def problem_data(problems: tuple[Problem, ...]) -> list[dict[str, object]]:
+    """Return problems as plain data."""
+    keys = ("file", "line", "column", "key", "message", "expected", "nearest")
+    return [{key: getattr(problem, key) for key in keys} for problem in problems]
+
+
+def fail(message: str, code: Exit) -> typer.Exit:
+    """Say why there is no answer, and make the exit to raise."""
+    say(message, error=True, style="red")
+    return typer.Exit(int(code))
+
+
+def examples(*lines: str) -> str:
+    """Return the examples of a command for the end of its help."""
+    return "\n\n".join(["Examples:", *(f"  {line}" for line in lines)])

@@ -1,0 +1,178 @@
+"""Questions about the configuration: `check`, `schema`, `hooks`, `env list`, `env show`."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from environments.names import nearest
+from environments.reader import ConfigurationError
+from scheduler.commands.common import (
+    Exit,
+    JsonOption,
+    SiteOption,
+    console,
+    examples,
+    fail,
+    find_site,
+    print_json,
+    problem_data,
+    say,
+    show_problems,
+)
+
+environments = typer.Typer(no_args_is_help=True, help="The environments of the farm.")
+
+
+class SchemaOf(StrEnum):
+    """Which kind of file."""
+
+    SITE = "site"
+    VO = "vo"
+
+
+def check(
+    site: SiteOption = None,
+    live: Annotated[bool, typer.Option("--live", help="Also ask the batch systems and the hosts.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Check the site file and the files of all VOs; every problem is shown at once.
+
+    With --live: does every batch system answer, and can at least one host boot each environment (image, network, pool, memory)?
+    """
+    from scheduler import compose, definitions, live_check
+
+    try:
+        found = definitions.load(find_site(site))
+        farm = compose.connect(found)
+    except ConfigurationError as error:
+        if as_json:
+            print_json({"ok": False, "problems": problem_data(error.problems)})
+        else:
+            show_problems(error.problems, error=False)
+        raise typer.Exit(int(Exit.WRONG)) from error
+    try:
+        findings = live_check.check(found, farm) if live else ()
+    finally:
+        farm.close()
+    counts = (
+        f"{len(found.site.vos)} VOs, {len(found.policy.catalogue.environments)} environments, {len(found.policy.hosts)} hosts"
+    )
+    if as_json:
+        print_json({"ok": not findings, "problems": [], "findings": [live_check.as_data(one) for one in findings]})
+    else:
+        for finding in findings:
+            say(str(finding), style="red" if finding.fatal else "yellow")
+        verdict = "all is well" if not findings else f"{len(findings)} findings"
+        say(f"{found.file.path}: {counts}: {verdict}.", style="green" if not findings else "")
+    if any(finding.unanswered for finding in findings):
+        raise typer.Exit(int(Exit.UNANSWERED))
+    if any(finding.fatal for finding in findings):
+        raise typer.Exit(int(Exit.PROBLEM))
+
+
+def schema(of: Annotated[SchemaOf, typer.Argument(help="site or vo")] = SchemaOf.SITE) -> None:
+    """Print the JSON Schema of the site file or of a VO's file, for editors.
+
+    In the first line of a YAML file: # yaml-language-server: $schema=ambienti-vo.schema.json
+    """
+    from scheduler import reference
+
+    print_json(reference.site_schema() if of is SchemaOf.SITE else reference.vo_schema())
+
+
+def hooks(
+    batch_system: Annotated[str, typer.Argument(help="Kind or name of the batch system, e.g. htcondor.")],
+    site: SiteOption = None,
+) -> None:
+    """Print the configuration that a batch system needs: defaults and checks at submission, attributes of workers."""
+    from scheduler import compose, definitions
+    from scheduler.settings import known_kinds
+
+    found = definitions.load(find_site(site))
+    chosen = [one for one in found.site.batch_systems if batch_system in (one.name, one.kind)]
+    if not chosen:
+        known = [name for one in found.site.batch_systems for name in (one.name, one.kind)]
+        near = nearest(batch_system, known)
+        hint = f"; did you mean {near}?" if near else f"; there are {', '.join(dict.fromkeys(known))}"
+        raise fail(f"the site has no batch system called {batch_system!r}{hint}", Exit.WRONG)
+    if len(chosen) > 1:
+        names = ", ".join(one.name for one in chosen)
+        raise fail(f"the site has several of kind {batch_system}: say which of {names}", Exit.WRONG)
+    if chosen[0].kind not in known_kinds("ambienti.hooks"):
+        raise fail(f"batch systems of kind {chosen[0].kind} need no configuration of ours", Exit.WRONG)
+    compose.connect(found).close()  # so that wrong options are refused in the site file's words
+    make = compose.load_entry("ambienti.hooks", chosen[0].kind)
+    catalogue = found.policy.catalogue
+    typer.echo(make(chosen[0].options, tuple(catalogue.environments.values()), tuple(catalogue.vos)), nl=False)
+
+
+@environments.command("list", epilog=examples("ambienti env list", "ambienti env list --vo atlas --json"))
+def list_environments(
+    site: SiteOption = None,
+    vo: Annotated[str | None, typer.Option("--vo", show_default=False, help="Only those this VO may use.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the environments: owner, size, virtualization, who may use them."""
+    from scheduler import definitions
+
+    catalogue = definitions.load(find_site(site)).policy.catalogue
+    if vo is not None and vo not in catalogue.vos:
+        near = nearest(vo, catalogue.vos)
+        hint = f"; did you mean {near}?" if near else f"; there are {', '.join(catalogue.vos)}"
+        raise fail(f"the site has no VO called {vo!r}{hint}", Exit.WRONG)
+    chosen = [one for one in catalogue.environments.values() if vo is None or vo in one.vos]
+    if as_json:
+        print_json([one.model_dump(mode="json") for one in chosen])
+        return
+    table = Table(
+        "environment", "VO", "shared with", "version", "virtualization", "cores", "memory", "jobs have", "workers", ""
+    )
+    for one in sorted(chosen, key=lambda e: (e.vo, e.name)):
+        most = "no limit" if one.maximum_workers is None else str(one.maximum_workers)
+        table.add_row(
+            *(one.name, one.vo, ", ".join(one.shared_with), one.version, str(one.virtualization), str(one.vcpus)),
+            *(f"{one.memory_mib} MiB", f"{one.slot_memory_mib} MiB", f"{one.minimum_workers}..{most}"),
+            "default" if one.default else "",
+        )
+    console().print(table)
+
+
+@environments.command("show", epilog=examples("ambienti env show atlas-el9"))
+def show_environment(
+    name: Annotated[str, typer.Argument(help="Name of the environment.")], site: SiteOption = None, as_json: JsonOption = False
+) -> None:
+    """Show one environment with all its values, inherited ones included, and the line each was written in."""
+    from scheduler import definitions
+
+    found = definitions.load(find_site(site))
+    environment = found.policy.catalogue.environments.get(name)
+    if environment is None:
+        near = nearest(name, found.policy.catalogue.environments)
+        hint = f"; did you mean {near}?" if near else "; see `ambienti env list`"
+        raise fail(f"no environment is called {name!r}{hint}", Exit.PROBLEM)
+    if as_json:
+        print_json(environment.model_dump(mode="json"))
+        return
+    node = found.vos[environment.vo].environments[name].node
+    table = Table("key", "value", "from", title=f"{name} (VO {environment.vo})")
+    for path, value in _leaves(environment.model_dump(mode="json")):
+        reached, _, left = node.walk(path)
+        written = reached.items if left else None
+        mark = reached.key_place
+        place = "default" if left or written is not None else f"{mark.file}:{mark.line}"
+        table.add_row(".".join(path), str(value), place, style="dim" if place == "default" else "")
+    console().print(table)
+
+
+def _leaves(data: dict[str, object], above: tuple[str, ...] = ()) -> list[tuple[tuple[str, ...], object]]:
+    found: list[tuple[tuple[str, ...], object]] = []
+    for key, value in data.items():
+        if isinstance(value, dict) and value:
+            found += _leaves(value, (*above, key))
+        else:
+            found.append(((*above, key), value))
+    return found

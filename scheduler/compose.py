@@ -1,0 +1,136 @@
+"""The composition root: from checked files to connected systems. Connectors are reached by entry point, never imported."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ValidationError
+
+from environments.checking import explained
+from environments.reader import ConfigurationError, KeyPath, Problem
+from scheduler.ports import BatchSystem, Hypervisor
+from scheduler.settings import BATCH_SYSTEMS, HYPERVISORS
+
+if TYPE_CHECKING:
+    from scheduler.definitions import Definitions, HostEntry
+    from scheduler.settings import BatchSystemSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Farm:
+    """The connected systems of a site. Each is connected lazily: one that is down now stops nobody."""
+
+    batch_systems: Mapping[str, BatchSystem]
+    hypervisors: Mapping[str, Hypervisor]
+
+    def close(self) -> None:
+        """Give all connections back."""
+        for batch_system in self.batch_systems.values():
+            batch_system.close()
+        for hypervisor in self.hypervisors.values():
+            hypervisor.close()
+
+
+class _Connecting:
+    """Calls connectors and gathers what they refuse, each at its line of the site file."""
+
+    def __init__(self, definitions: Definitions) -> None:
+        self.definitions = definitions
+        self.problems: list[Problem] = []
+
+    def call(self, group: str, kind: str, path: KeyPath, arguments: tuple[Any, ...], keywords: Mapping[str, Any]) -> Any:
+        """Call one connector; None when it refused its options or cannot be loaded here."""
+        node = self.definitions.file.node
+        try:
+            connector = load_entry(group, kind)
+        except ImportError as error:
+            message = f"the connector {kind!r} cannot be loaded: {error}"
+            expected = f"its Python packages: pip install 'ambienti[{kind}]'"
+            self.problems.append(node.problem((*path, "kind"), message, expected))
+            return None
+        try:
+            return connector(*arguments, **keywords)
+        except ValidationError as error:
+            options = node.walk((*path, "options"))
+            self.problems += explained(error, options[0], model_titled(connector, error.title), (*path, "options"))
+            return None
+
+
+def load_entry(group: str, name: str) -> Callable[..., Any]:
+    """Load what an entry point of `group` names; ImportError when its packages are not installed."""
+    (entry,) = metadata.entry_points(group=group, name=name)
+    loaded: Callable[..., Any] = entry.load()
+    return loaded
+
+
+def model_titled(connector: Callable[..., Any], title: str) -> type[BaseModel] | None:
+    """Find the options model of a connector by the title its errors carry: it knows the keys that would be right."""
+    package = connector.__module__.rpartition(".")[0] or connector.__module__
+    modules = [sys.modules[connector.__module__], *(m for name, m in list(sys.modules.items()) if name.startswith(package))]
+    for module in modules:
+        found = getattr(module, title, None)
+        if isinstance(found, type) and issubclass(found, BaseModel):
+            return found
+    return None
+
+
+def connect(definitions: Definitions, known: Farm | None = None, before: Definitions | None = None) -> Farm:
+    """Connect all systems of the site; a ConfigurationError says which options are wrong.
+
+    After a change of the site file (`before`: what `known` was made of), what has not changed keeps its connection.
+    """
+    connecting = _Connecting(definitions)
+    batch_systems: dict[str, Any] = {}
+    for index, settings in enumerate(definitions.site.batch_systems):
+        kept = known.batch_systems.get(settings.name) if known and before and settings in before.site.batch_systems else None
+        batch_systems[settings.name] = kept or _batch_system(connecting, settings, index)
+    hypervisors: dict[str, Any] = {}
+    for name, entry in definitions.file.hosts.items():
+        unchanged = before is not None and name in before.file.hosts and _same_host(entry, before.file.hosts[name])
+        kept_host = known.hypervisors.get(name) if known and unchanged else None
+        hypervisors[name] = kept_host or _hypervisor(connecting, entry)
+    farm = Farm(
+        {name: one for name, one in batch_systems.items() if one is not None},
+        {name: one for name, one in hypervisors.items() if one is not None},
+    )
+    if connecting.problems:
+        raise ConfigurationError(connecting.problems)
+    return farm
+
+
+def _same_host(one: HostEntry, other: HostEntry) -> bool:
+    return one.uri == other.uri and one.settings == other.settings
+
+
+def _batch_system(connecting: _Connecting, settings: BatchSystemSettings, index: int) -> Any:
+    site, path = connecting.definitions.site, connecting.definitions.file.path
+    directory = path.parent / site.daemon.directory / settings.name
+    keywords = {
+        "site": site.site,
+        "deadline_seconds": float(site.limits.reading_deadline_seconds),
+        "directory": directory,
+    }
+    place = ("batch_systems", index)
+    return connecting.call(BATCH_SYSTEMS, settings.kind, place, (settings.name, settings.options), keywords)
+
+
+def _hypervisor(connecting: _Connecting, entry: HostEntry) -> Any:
+    site, settings = connecting.definitions.site, entry.settings
+    options = {"reserve_mib": settings.reserve_mib, "virtualizations": settings.virtualizations, **settings.options}
+    keywords = {"site": site.site, "deadline_seconds": float(site.limits.reading_deadline_seconds)}
+    place = ("hosts", entry.index)
+    return connecting.call(HYPERVISORS, settings.kind, place, (entry.name, entry.uri, options), keywords)
+
+
+def journal_url(definitions: Definitions) -> str:
+    """Return the journal's URL; a relative SQLite path is relative to the site file."""
+    url = definitions.site.daemon.journal
+    scheme, slashes, path = url.partition(":///")
+    if not scheme.startswith("sqlite") or not slashes or path.startswith("/") or path in {"", ":memory:"}:
+        return url
+    return f"{scheme}:///{(definitions.file.path.parent / Path(path)).absolute()}"
