@@ -1,0 +1,1 @@
+"""The lab: real systems started by hand, for the tests and for `make lab`."""
