@@ -1,0 +1,206 @@
+"""Where one worker stands, derived from its journal entry, its domain and its node. Pure.
+
+Rules:
+1. What a source did not say is not known: an unanswered, partial or doubtful reading ends and fails nothing.
+2. A boot cut off by a crash is given the time in which its last call may still take effect.
+3. A worker that registers after all is a worker, whatever was said of it before.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from scheduler.model import Domain, DomainState, Node, Worker, WorkerState
+from scheduler.records import Entry, worker_uuid
+
+if TYPE_CHECKING:
+    from scheduler.model import Identity, RunningJob
+
+S = WorkerState
+REGISTERED = frozenset({S.IDLE, S.BUSY, S.DRAINING, S.DRAINED, S.SILENT})
+DRAIN_SHOWS_SECONDS = 60.0
+"""So long after a drain was ordered the batch system's word that the worker is not draining is taken as old."""
+
+
+@dataclass(slots=True)
+class Facts:
+    """All that is known of one worker at one instant."""
+
+    now: float
+    entry: Entry
+    host: str
+    """Where its domain is seen, else where it was booted."""
+    domain: Domain | None
+    host_answers: bool
+    """Its host's reading is complete and believed: a domain that is not there is gone."""
+    node: Node | None
+    batch_answers: bool
+    """Its batch system's reading is complete and believed: a node that is not there is not registered."""
+    before: Worker | None
+    """The worker at the last look, if this daemon saw it."""
+    boot_seconds: float
+    grace_seconds: float
+    """For how long a call cut off by a crash may still take effect."""
+    performing: bool = False
+    """Its boot is under way in this daemon."""
+    cut_off_at: float | None = None
+    """When a boot that a crash cut off had begun."""
+    twins: bool = False
+    """Domains of this name run on two hosts."""
+
+
+def state_of(facts: Facts) -> WorkerState:
+    """Derive a worker's state."""
+    if facts.twins:
+        return S.UNSEEN
+    domain = facts.domain
+    if domain is None:
+        return _without_domain(facts) if facts.host_answers else S.UNSEEN
+    if domain.state in {DomainState.STOPPED, DomainState.CRASHED}:
+        return _stopped(facts)
+    return _with_node(facts, facts.node) if facts.node else _without_node(facts)
+
+
+def _without_domain(facts: Facts) -> WorkerState:
+    entry = facts.entry
+    if entry.registered_at is not None:
+        return S.GONE
+    return S.REQUESTED if _boot_may_come(facts) else S.FAILED
+
+
+def _stopped(facts: Facts) -> WorkerState:
+    if facts.entry.registered_at is not None:
+        return S.GONE
+    return S.REQUESTED if _boot_may_come(facts) else S.FAILED
+
+
+def _boot_may_come(facts: Facts) -> bool:
+    if facts.performing:
+        return True
+    begun = facts.cut_off_at
+    return begun is not None and facts.entry.booted_at is None and facts.now - begun < facts.grace_seconds
+
+
+def _with_node(facts: Facts, node: Node) -> WorkerState:
+    work = bool(node.jobs) or node.claimed
+    if node.draining or _drain_not_shown_yet(facts):
+        return S.DRAINING if work else S.DRAINED
+    return S.BUSY if work else S.IDLE
+
+
+def _drain_not_shown_yet(facts: Facts) -> bool:
+    entry = facts.entry
+    return bool(entry.drain_cause) and entry.drained_at is not None and facts.now - entry.drained_at < DRAIN_SHOWS_SECONDS
+
+
+def _without_node(facts: Facts) -> WorkerState:
+    if facts.entry.registered_at is not None:
+        return _no_longer_seen(facts) if facts.batch_answers else _as_before(facts)
+    if facts.entry.drain_cause:
+        return S.DRAINED if facts.batch_answers else S.DRAINING
+    if facts.entry.state is S.FAILED:
+        return S.FAILED
+    begun = facts.entry.requested_at if facts.entry.booted_at is None else facts.entry.booted_at
+    if facts.batch_answers and facts.now - begun > facts.boot_seconds:
+        return S.FAILED
+    return S.BOOTING
+
+
+def _no_longer_seen(facts: Facts) -> WorkerState:
+    """Tell a worker that left after its drain from one that fell silent with jobs in it."""
+    if not facts.entry.drain_cause:
+        return S.SILENT
+    if facts.before is None:
+        return S.DRAINED if facts.entry.state is S.DRAINED else S.SILENT
+    return S.SILENT if facts.before.jobs or facts.before.claimed else S.DRAINED
+
+
+def _as_before(facts: Facts) -> WorkerState:
+    """Keep what was known when the batch system says nothing; what was not known counts as busy."""
+    known = facts.before.state if facts.before else facts.entry.state
+    if known in REGISTERED:
+        return known
+    if facts.entry.state in REGISTERED:
+        return facts.entry.state
+    return S.DRAINING if facts.entry.drain_cause else S.BUSY
+
+
+def entry_of(domain: Domain, identity: Identity, host: str, now: float, boot_seconds: float) -> Entry:
+    """Make the entry of a domain that carries our identity and that the journal does not know.
+
+    One that is older than its boot deadline counts as registered: it may be serving a batch system that is silent just now.
+    """
+    requested_at = min(identity.requested_at, now)
+    old = now - requested_at > boot_seconds
+    return Entry(
+        name=identity.worker,
+        serial=identity.serial,
+        uuid=domain.uuid or worker_uuid(identity.site, identity.worker, identity.serial),
+        environment=identity.environment,
+        version=identity.version,
+        vo=identity.vo,
+        batch_system=identity.batch_system,
+        host=host,
+        cpus=domain.cpus,
+        memory_mib=domain.memory_mib,
+        state=S.SILENT if old else S.BOOTING,
+        since=now,
+        requested_at=requested_at,
+        address=identity.address,
+        origin="adopted",
+        booted_at=requested_at,
+        registered_at=requested_at if old else None,
+    )
+
+
+def worker_of(facts: Facts, state: WorkerState) -> Worker:
+    """Join everything into one worker."""
+    entry, node, before = facts.entry, facts.node, facts.before
+    registered_at = entry.registered_at
+    if node is not None and registered_at is None:
+        registered_at = min(node.registered_at or facts.now, facts.now)
+    draining = state in {S.DRAINING, S.DRAINED} or (bool(entry.drain_cause) and state in {S.SILENT, S.UNSEEN})
+    shows: Node | Worker | None = node or before
+    jobs = shows.jobs if shows else ()
+    claimed = shows.claimed if shows else state is S.BUSY
+    return Worker(
+        name=entry.name,
+        serial=entry.serial,
+        environment=entry.environment,
+        version=entry.version,
+        vo=_charged_to(entry, jobs),
+        batch_system=entry.batch_system,
+        host=facts.host,
+        cpus=entry.cpus,
+        memory_mib=entry.memory_mib,
+        state=state,
+        requested_at=min(entry.requested_at, facts.now),
+        since=min(entry.since, facts.now) if state is entry.state else facts.now,
+        address=entry.address,
+        free_cpus=shows.free_cpus if shows else 0,
+        free_memory_mib=shows.free_memory_mib if shows else 0,
+        jobs=jobs,
+        claimed=claimed,
+        idle_since=shows.idle_since if shows else None,
+        registered_at=registered_at,
+        busy_until=_busy_until(jobs),
+        drain_cause=(entry.drain_cause or "by-hand") if draining else "",
+        quick_failures=shows.quick_failures if shows else 0,
+        seen_at=facts.now if facts.domain else (before.seen_at if before else None),
+    )
+
+
+def _charged_to(entry: Entry, jobs: tuple[RunningJob, ...]) -> str:
+    if not jobs:
+        return entry.vo
+    cores: dict[str, int] = {}
+    for job in jobs:
+        if job.vo:
+            cores[job.vo] = cores.get(job.vo, 0) + job.cpus
+    return max(cores, key=lambda vo: (cores[vo], vo)) if cores else entry.vo
+
+
+def _busy_until(jobs: tuple[RunningJob, ...]) -> float | None:
+    ends = [job.ends_by for job in jobs if job.ends_by is not None]
+    return max(ends) if ends and len(ends) == len(jobs) else None

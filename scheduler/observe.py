@@ -1,0 +1,293 @@
+"""Observation: readings, journal and what was seen last, merged into one value. Pure.
+
+Rules:
+1. No answer is never read as "empty".
+2. Workers are joined by name: journal entry, domain that carries our identity, node of the batch system.
+3. Two running domains of one name are shouted about and neither is touched.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from scheduler.believe import Shape, believe_queue, first_shape, vanished_hosts, with_last_answer
+from scheduler.derive import Facts, entry_of, state_of, worker_of
+from scheduler.model import (
+    Domain,
+    DomainState,
+    HostReading,
+    Identity,
+    Node,
+    Observation,
+    QueueReading,
+    Unanswered,
+    Worker,
+    WorkerState,
+)
+from scheduler.policy import Policy
+from scheduler.records import Memo, Sighting
+from scheduler.remember import News
+
+if TYPE_CHECKING:
+    from scheduler.records import Entry, Ledger
+
+BOOT_SECONDS = 600
+"""Boot deadline of workers whose environment is no longer defined."""
+ADOPTION_GAP = 1000
+"""With a lost journal, names on hosts that are down now may be higher than any seen: so much room is left for them."""
+_ALIVE = frozenset({DomainState.RUNNING, DomainState.PAUSED})
+Queues = Mapping[str, QueueReading | Unanswered]
+Hosts = Mapping[str, HostReading | Unanswered]
+Sources = Mapping[str, QueueReading | HostReading | Unanswered]
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What one observation leaves to the next. A new daemon starts with an empty one and the journal."""
+
+    workers: Mapping[str, Worker] = field(default_factory=dict)
+    queues_at: Mapping[str, float] = field(default_factory=dict)
+    """When each batch system last answered."""
+    hosts_at: Mapping[str, float] = field(default_factory=dict)
+    shapes: Mapping[str, Shape] = field(default_factory=dict)
+    """By batch system."""
+    vanished: Mapping[str, float] = field(default_factory=dict)
+    """Host -> monotonic time since which it no longer shows any of our workers, unexplained."""
+    sightings: Mapping[tuple[str, str, str], Sighting] = field(default_factory=dict)
+    """By batch system, job and worker: jobs seen running at the last look."""
+    twins: frozenset[str] = frozenset()
+    silent: frozenset[str] = frozenset()
+    """Sources that did not answer at the last look."""
+
+
+@dataclass(frozen=True, slots=True)
+class Readings:
+    """What the sources answered in one round."""
+
+    now: float
+    monotonic: float
+    queues: Queues
+    hosts: Hosts
+    performing: frozenset[str] = frozenset()
+    """Workers whose boot is under way in this daemon."""
+    explained: frozenset[str] = frozenset()
+    """Workers whose domain was powered off by us or is known by an event to have ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """An observation, and what it adds to memory and journal."""
+
+    observation: Observation
+    memory: Memory
+    memo: Memo
+    illegal: tuple[tuple[str, WorkerState, WorkerState], ...] = ()
+    """(worker, before, after): steps that the lifecycle does not hold."""
+    twins: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Worker -> hosts, for names that run more than once."""
+
+
+@dataclass(slots=True)
+class _Farm:
+    """All domains and nodes, by worker."""
+
+    domains: dict[str, tuple[str, Domain, Identity]]
+    """Worker -> host, domain, identity; a running one before a stopped one."""
+    showing: dict[str, int]
+    twins: dict[str, tuple[str, ...]]
+    strangers: list[tuple[str, str]]
+    nodes: dict[tuple[str, str], Node]
+    """By batch system and worker."""
+
+
+@dataclass(slots=True)
+class _Round:
+    """What is the same for all workers of one observation."""
+
+    readings: Readings
+    memory: Memory
+    policy: Policy
+    farm: _Farm
+    answering_hosts: frozenset[str]
+    answering_queues: frozenset[str]
+    cut_off: Mapping[str, float]
+    """Worker -> when the boot had begun that a crash cut off."""
+
+
+def merge(readings: Readings, ledger: Ledger, memory: Memory, policy: Policy) -> Seen:
+    """Make one observation."""
+    queues, shapes = _believe(readings, ledger, memory, policy)
+    hosts: dict[str, HostReading | Unanswered] = {
+        name: with_last_answer(reading, memory.hosts_at) if isinstance(reading, Unanswered) else reading
+        for name, reading in readings.hosts.items()
+    }
+    farm = _join(queues, hosts, policy)
+    missing = vanished_hosts(hosts, farm.showing, ledger.entries.values(), readings.explained)
+    vanished = {host: memory.vanished.get(host, readings.monotonic) for host in missing}
+    confirm = policy.limits.confirm_empty_seconds
+    doubted = {host for host, since in vanished.items() if readings.monotonic - since < confirm}
+    cut_off = {i.worker: i.begun_at for i in ledger.intents if i.kind == "boot" and i.worker not in readings.performing}
+    round_ = _Round(readings, memory, policy, farm, _believed(hosts, doubted), _believed(queues, set()), cut_off)
+    entries, unjournaled = _entries(round_, ledger)
+    workers: dict[str, Worker] = {}
+    news = News()
+    for name, entry in entries.items():
+        facts = _facts(round_, entry)
+        worker = worker_of(facts, state_of(facts))
+        workers[name] = worker
+        if name not in unjournaled:
+            news.tell(facts, worker, ledger)
+    sightings = news.tell_sightings(workers, memory.sightings, farm.nodes, readings.now)
+    sources: Sources = {**queues, **hosts}
+    silent = frozenset(name for name, reading in sources.items() if isinstance(reading, Unanswered))
+    news.tell_sources(sources, silent, memory.silent)
+    news.tell_twins(farm.twins, memory.twins)
+    observation = Observation(
+        now=readings.now,
+        queues=queues,
+        hosts=hosts,
+        workers=tuple(workers.values()),
+        boots=ledger.boots,
+        proven=ledger.proven,
+        draining_hosts=ledger.draining_hosts,
+        next_serial=_next_serial(ledger, entries, unjournaled),
+        strangers=tuple(farm.strangers),
+        unjournaled=unjournaled,
+        adopting_until=_adopting_until(readings, hosts, ledger, policy),
+    )
+    left = Memory(
+        workers=workers,
+        queues_at=_answered_at(queues, memory.queues_at, readings.now),
+        hosts_at=_answered_at(hosts, memory.hosts_at, readings.now),
+        shapes=shapes,
+        vanished=vanished,
+        sightings=sightings,
+        twins=frozenset(farm.twins),
+        silent=silent,
+    )
+    return Seen(observation, left, news.memo(), tuple(news.illegal), farm.twins)
+
+
+def _believe(
+    readings: Readings, ledger: Ledger, memory: Memory, policy: Policy
+) -> tuple[dict[str, QueueReading | Unanswered], dict[str, Shape]]:
+    queues: dict[str, QueueReading | Unanswered] = {}
+    shapes = dict(memory.shapes)
+    registered = {entry.batch_system for entry in ledger.entries.values() if entry.registered_at is not None}
+    confirm = policy.limits.confirm_empty_seconds
+    for name, reading in readings.queues.items():
+        if isinstance(reading, Unanswered):
+            queues[name] = with_last_answer(reading, memory.queues_at)
+            continue
+        shape = shapes.get(name) or first_shape(ledger.entries.values(), name)
+        queues[name], shapes[name] = believe_queue(reading, shape, name in registered, readings.monotonic, confirm)
+    return queues, shapes
+
+
+def _join(queues: Queues, hosts: Hosts, policy: Policy) -> _Farm:
+    farm = _Farm({}, defaultdict(int), {}, [], {})
+    running: dict[str, list[str]] = {}
+    for host, reading in hosts.items():
+        if isinstance(reading, Unanswered):
+            continue
+        for domain in reading.domains:
+            identity = domain.identity
+            if identity is None or identity.site != policy.site:
+                farm.strangers.append((host, domain.name))
+                continue
+            farm.showing[host] += 1
+            alive = domain.state in _ALIVE
+            if alive or identity.worker not in farm.domains:
+                farm.domains[identity.worker] = (host, domain, identity)
+            if alive:
+                running.setdefault(identity.worker, []).append(host)
+    farm.twins = {worker: tuple(on) for worker, on in running.items() if len(on) > 1}
+    for name, queue in queues.items():
+        if isinstance(queue, QueueReading):
+            farm.nodes.update(((name, node.worker), node) for node in queue.nodes)
+    return farm
+
+
+def _believed(sources: Sources, doubted: set[str]) -> frozenset[str]:
+    """Return the sources whose reading is complete and not doubted: what they do not show is not there."""
+    whole = (name for name, reading in sources.items() if not isinstance(reading, Unanswered) and reading.complete)
+    suspect = {name for name, reading in sources.items() if isinstance(reading, QueueReading) and reading.suspect}
+    return frozenset(whole) - doubted - suspect
+
+
+def _entries(round_: _Round, ledger: Ledger) -> tuple[dict[str, Entry], frozenset[str]]:
+    """Return all workers there may be: those of the journal, and those that only their domain tells of."""
+    entries = dict(ledger.entries)
+    now = round_.readings.now
+    for worker, (host, domain, identity) in round_.farm.domains.items():
+        if worker not in entries:
+            entries[worker] = entry_of(domain, identity, host, now, _boot_seconds(round_, identity.environment))
+    return entries, frozenset(entries.keys() - ledger.entries.keys())
+
+
+def _facts(round_: _Round, entry: Entry) -> Facts:
+    readings, name = round_.readings, entry.name
+    host, domain, _ = round_.farm.domains.get(name, (entry.host, None, None))
+    return Facts(
+        now=readings.now,
+        entry=entry,
+        host=host,
+        domain=domain,
+        host_answers=host in round_.answering_hosts,
+        node=round_.farm.nodes.get((entry.batch_system, name)),
+        batch_answers=entry.batch_system in round_.answering_queues,
+        before=round_.memory.workers.get(name),
+        boot_seconds=_boot_seconds(round_, entry.environment),
+        grace_seconds=round_.policy.limits.reading_deadline_seconds,
+        performing=name in readings.performing,
+        cut_off_at=round_.cut_off.get(name),
+        twins=name in round_.farm.twins,
+    )
+
+
+def _boot_seconds(round_: _Round, environment: str) -> float:
+    found = round_.policy.catalogue.environments.get(environment)
+    return found.boot_seconds if found else BOOT_SECONDS
+
+
+def _next_serial(ledger: Ledger, entries: Mapping[str, Entry], unjournaled: frozenset[str]) -> int:
+    highest = max((entries[name].serial for name in unjournaled), default=0)
+    return max(ledger.next_serial, highest + ADOPTION_GAP) if unjournaled else ledger.next_serial
+
+
+def _adopting_until(readings: Readings, hosts: Hosts, ledger: Ledger, policy: Policy) -> float | None:
+    until = min(ledger.made_at, readings.now) + policy.limits.adoption_seconds
+    never = any(isinstance(reading, Unanswered) and reading.answered_at is None for reading in hosts.values())
+    return until if never and readings.now < until else None
+
+
+def _answered_at(sources: Sources, before: Mapping[str, float], now: float) -> dict[str, float]:
+    return dict(before) | {name: now for name, reading in sources.items() if not isinstance(reading, Unanswered)}
+
+
+def moved(memory: Memory, seconds: float) -> Memory:
+    """Return a memory whose times are moved by a step of the clock."""
+
+    def later(at: float | None) -> float | None:
+        return None if at is None else at + seconds
+
+    def move(worker: Worker) -> Worker:
+        return replace(
+            worker,
+            requested_at=worker.requested_at + seconds,
+            since=worker.since + seconds,
+            registered_at=later(worker.registered_at),
+            idle_since=later(worker.idle_since),
+            busy_until=later(worker.busy_until),
+            seen_at=later(worker.seen_at),
+        )
+
+    return replace(
+        memory,
+        workers={name: move(worker) for name, worker in memory.workers.items()},
+        queues_at={name: at + seconds for name, at in memory.queues_at.items()},
+        hosts_at={name: at + seconds for name, at in memory.hosts_at.items()},
+    )

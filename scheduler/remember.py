@@ -1,0 +1,143 @@
+"""What an observation adds to the journal: steps of workers, ends of boots, jobs seen, sources that fall silent. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from scheduler.lifecycle import allowed
+from scheduler.model import BootOutcome, Node, Unanswered, Worker, WorkerState
+from scheduler.records import Memo, Note, Sighting, Value
+
+if TYPE_CHECKING:
+    from scheduler.derive import Facts
+    from scheduler.model import HostReading, QueueReading, RunningJob
+    from scheduler.records import Ledger
+
+S = WorkerState
+_SERVES = frozenset({S.IDLE, S.BUSY})
+Sightings = Mapping[tuple[str, str, str], Sighting]
+
+
+@dataclass(slots=True)
+class News:
+    """Collects what one observation adds."""
+
+    changes: dict[str, dict[str, Value]] = field(default_factory=dict)
+    outcomes: list[BootOutcome] = field(default_factory=list)
+    appeared: list[Sighting] = field(default_factory=list)
+    ended: list[Sighting] = field(default_factory=list)
+    notes: list[Note] = field(default_factory=list)
+    illegal: list[tuple[str, S, S]] = field(default_factory=list)
+
+    def memo(self) -> Memo:
+        """Return all of it as one value."""
+        return Memo(self.changes, tuple(self.outcomes), tuple(self.appeared), tuple(self.ended), tuple(self.notes))
+
+    def tell(self, facts: Facts, worker: Worker, ledger: Ledger) -> None:
+        """Compare one worker with its entry."""
+        entry = facts.entry
+        change: dict[str, Value] = {}
+        if worker.state is not entry.state:
+            change |= {"state": worker.state.value, "since": facts.now}
+            self._tell_step(entry.state, worker)
+        if facts.domain is not None and entry.booted_at is None:
+            change["booted_at"] = facts.now
+        if facts.domain is not None and facts.host != entry.host and not facts.twins:
+            change["host"] = facts.host
+            self.notes.append(Note("moved", entry.name, "seen-elsewhere", detail={"from": entry.host, "to": facts.host}))
+        if worker.registered_at is not None and entry.registered_at is None:
+            change["registered_at"] = worker.registered_at
+            self._outcome(facts, worker.registered_at, registered=True)
+        elif worker.state is S.FAILED and entry.state is not S.FAILED:
+            self._tell_failure(facts)
+        change |= _drain_change(facts, worker, ledger)
+        if change:
+            self.changes[entry.name] = change
+
+    def _tell_step(self, before: S, worker: Worker) -> None:
+        legal = allowed(before, worker.state)
+        if not legal:
+            self.illegal.append((worker.name, before, worker.state))
+        kind = "state" if legal else "illegal-step"
+        detail = {"from": before.value, "host": worker.host, "environment": worker.environment, "vo": worker.vo}
+        self.notes.append(Note(kind, worker.name, worker.state.value, detail=detail))
+
+    def _tell_failure(self, facts: Facts) -> None:
+        entry = facts.entry
+        if entry.origin != "booted" or (not entry.boot_error and entry.booted_at is None and facts.domain is None):
+            return  # adopted, or cut off before it was asked for: neither image nor host is to blame
+        if entry.boot_error:
+            cause = entry.boot_error
+        elif facts.domain is None or facts.domain.state.value in {"stopped", "crashed"}:
+            cause = "its domain ended before it registered"
+        else:
+            cause = f"did not register with {entry.batch_system} within {facts.boot_seconds:g} s"
+        self._outcome(facts, facts.now, registered=False, cause=cause)
+
+    def _outcome(self, facts: Facts, at: float, *, registered: bool, cause: str = "") -> None:
+        entry = facts.entry
+        outcome = BootOutcome(entry.name, entry.environment, entry.version, facts.host, at, registered, cause)
+        self.outcomes.append(outcome)
+
+    def tell_sightings(
+        self, workers: Mapping[str, Worker], before: Sightings, nodes: Mapping[tuple[str, str], Node], now: float
+    ) -> dict[tuple[str, str, str], Sighting]:
+        """Compare the jobs seen in our workers with those of the last look."""
+        seen: dict[tuple[str, str, str], Sighting] = {}
+        for (batch_system, name), node in nodes.items():
+            worker = workers.get(name)
+            if worker is None or worker.batch_system != batch_system:
+                continue
+            for job in node.jobs:
+                key = (batch_system, job.job, name)
+                known = before.get(key)
+                if known is None:
+                    known = _first_seen(batch_system, job, worker, now)
+                    self.appeared.append(known)
+                seen[key] = known
+        for key, sighting in before.items():
+            if key in seen:
+                continue
+            batch_system, _, name = key
+            if (batch_system, name) in nodes or name not in workers:
+                self.ended.append(replace(sighting, last_seen=max(now, sighting.first_seen)))
+            else:
+                seen[key] = sighting  # its worker is not seen now: the job may run on
+        return seen
+
+    def tell_sources(
+        self, sources: Mapping[str, QueueReading | HostReading | Unanswered], silent: frozenset[str], before: frozenset[str]
+    ) -> None:
+        """Note each source that falls silent or answers again."""
+        for name in sorted(silent - before):
+            reading = sources[name]
+            why = reading.reason if isinstance(reading, Unanswered) else ""
+            self.notes.append(Note("source", name, "unanswered", detail={"reason": why}))
+        for name in sorted(before - silent):
+            if name in sources:
+                self.notes.append(Note("source", name, "answers"))
+
+    def tell_twins(self, twins: Mapping[str, tuple[str, ...]], before: frozenset[str]) -> None:
+        """Note each name that runs more than once."""
+        for name in sorted(twins.keys() - before):
+            self.notes.append(Note("twins", name, "runs-twice", detail={"hosts": ", ".join(twins[name])}))
+
+
+def _drain_change(facts: Facts, worker: Worker, ledger: Ledger) -> dict[str, Value]:
+    """Take note of a drain that our journal does not know, and of one that is over."""
+    entry = facts.entry
+    if facts.node is None or facts.twins:
+        return {}
+    if worker.state in {S.DRAINING, S.DRAINED} and not entry.drain_cause:
+        ordered = next((i for i in ledger.intents if i.kind == "drain" and i.worker == entry.name), None)
+        return {"drain_cause": ordered.cause if ordered else "by-hand", "drained_at": facts.now}
+    if worker.state in _SERVES and entry.drain_cause:
+        return {"drain_cause": "", "drained_at": None}
+    return {}
+
+
+def _first_seen(batch_system: str, job: RunningJob, worker: Worker, now: float) -> Sighting:
+    first = min(job.since, now) if job.since is not None else now
+    return Sighting(batch_system, job.job, worker.name, job.vo, job.user, worker.environment, first, now)
