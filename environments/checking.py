@@ -19,6 +19,7 @@ Model = TypeVar("Model", bound=BaseModel)
 _KINDS = {
     "int": "a whole number",
     "float": "a number",
+    "finite_number": "a finite number",
     "bool": "true or false",
     "string": "text",
     "dict": "a mapping (`key: value` lines)",

@@ -52,7 +52,9 @@ Mebibytes = Annotated[
 class Frozen(BaseModel):
     """A checked, immutable description; unknown keys are refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, str_strip_whitespace=True, use_attribute_docstrings=True
+    )
 
 
 class Virtualization(StrEnum):

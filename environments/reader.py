@@ -260,15 +260,21 @@ _SYNTAX = {
     "could not find expected ':'": "a key without its colon, or text that lacks its indentation",
     "undefined alias": "this alias (*name) has no anchor (&name) before it",
     "a single document": "a second document (---) begins here; one file holds one document",
-    "unexpected end of stream": "the file ends within a quoted text",
 }
+_UNCLOSED = {
+    "expected ',' or '}'": "this brace is not closed, or a comma is missing in it",
+    "expected ',' or ']'": "this bracket is not closed, or a comma is missing in it",
+    "found unexpected end of stream": "this quote is not closed",
+}
+"""What is shown where it begins, not where YAML gave up."""
 
 
 def _syntax(error: yaml.MarkedYAMLError, file: str, lines: list[str]) -> Problem:
-    place = error.problem_mark or error.context_mark
+    unclosed = next((ours for theirs, ours in _UNCLOSED.items() if theirs in str(error.problem)), "")
+    place = (error.context_mark if unclosed else error.problem_mark) or error.problem_mark
     mark = _mark(file, lines, place.line, place.column) if place else Mark(file)
     said = f"{error.context or ''} {error.problem or ''}".strip()
-    words = next((ours for theirs, ours in _SYNTAX.items() if theirs in said), said)
+    words = unclosed or next((ours for theirs, ours in _SYNTAX.items() if theirs in said), said)
     return problem_at(mark, "", f"is not YAML: {words}")
 
 
@@ -354,6 +360,6 @@ class _Builder:
             return str(node.value)
         try:
             value: Plain = yaml.constructor.SafeConstructor().construct_object(node)
-        except (ValueError, KeyError, OverflowError):
+        except (ValueError, KeyError, IndexError, OverflowError):
             return str(node.value)
         return value

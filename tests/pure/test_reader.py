@@ -1,0 +1,162 @@
+"""The YAML door: every value knows its place, and nothing but a ConfigurationError ever comes out of it."""
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from environments.reader import ConfigurationError, dotted, merged, parse, read, screen
+
+SAMPLE = """\
+site: perugia
+hosts:
+  - name: xen1
+    labels: {rack: "a"}
+  - name: xen2
+limits:
+  poll_seconds: 30
+"""
+
+
+def test_every_value_and_every_key_knows_its_line_and_column():
+    node = parse(SAMPLE, "site.yaml")
+    assert node.plain() == {
+        "site": "perugia",
+        "hosts": [{"name": "xen1", "labels": {"rack": "a"}}, {"name": "xen2"}],
+        "limits": {"poll_seconds": 30},
+    }
+    rack = node.walk(("hosts", 0, "labels", "rack"))[0]
+    assert (rack.mark.line, rack.mark.column, rack.key_mark.column, rack.mark.source) == (4, 20, 14, '    labels: {rack: "a"}')
+    assert (node.items["limits"].key_mark.line, node.items["limits"].mark.line) == (6, 7)
+
+
+def test_a_path_is_followed_as_far_as_the_file_goes():
+    node = parse(SAMPLE, "site.yaml")
+    reached, followed, left = node.walk(("hosts", 1, "uri"))
+    assert (reached.mark.line, followed, left) == (5, ("hosts", 1), ("uri",))
+    assert dotted(("hosts", 1, "uri")) == "hosts[1].uri"
+
+
+def test_a_date_a_version_and_a_broken_number_stay_text():
+    node = parse("a: 2024-11-05\nb: '1.10'\nc: ._\nd: 0x_\n", "f")
+    assert node.plain() == {"a": "2024-11-05", "b": "1.10", "c": "._", "d": "0x_"}
+
+
+def test_keys_are_the_text_that_was_written():
+    assert parse("on: 1\n2024: 2\nnull: 3\n", "f").plain() == {"on": 1, "2024": 2, "null": 3}
+
+
+def test_a_merge_key_brings_in_what_is_not_there():
+    node = parse("base: &base {a: 1, b: 2}\nother: &other {c: 3}\nnew: {<<: [*base, *other], b: 4}\n", "f")
+    assert node.items["new"].plain() == {"a": 1, "b": 4, "c": 3}
+
+
+def test_laying_over_replaces_values_joins_mappings_and_null_takes_back():
+    base = parse("a: {x: 1, y: 2}\nb: [1, 2]\nc: 3\n", "base")
+    top = parse("a: {y: 5}\nb: [9]\nc: ~\nd: 7\n", "top")
+    together = merged(base, top)
+    assert together.plain() == {"a": {"x": 1, "y": 5}, "b": [9], "d": 7}
+    assert [together.walk(("a", key))[0].mark.file for key in "xy"] == ["base", "top"]
+
+
+def test_a_bomb_of_aliases_is_refused():
+    bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(
+        f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 12)
+    )
+    with pytest.raises(ConfigurationError, match="grows beyond all measure through aliases"):
+        parse(bomb, "f")
+
+
+@pytest.mark.parametrize("depth", [60, 5000])
+def test_deep_nesting_is_refused(depth):
+    with pytest.raises(ConfigurationError, match="nested too deeply"):
+        parse("a: " + "[" * depth + "]" * depth, "f")
+
+
+def test_an_alias_within_its_own_anchor_is_refused():
+    with pytest.raises(ConfigurationError, match="nested too deeply|no anchor"):
+        parse("a: &a\n  b: *a\n", "f")
+
+
+def test_a_long_line_is_cut_around_the_place():
+    with pytest.raises(ConfigurationError) as caught:
+        parse("x" * 300 + ": {a: 1, a: 2, " + "b" * 300 + ": 1}\n", "f")
+    lines = screen(caught.value.problems)
+    caret = lines[2].index("^")
+    assert len(lines[1]) < 130
+    assert lines[1][caret] == "a"
+
+
+def test_a_directory_in_place_of_a_file_is_a_problem(tmp_path):
+    with pytest.raises(ConfigurationError, match="cannot be read: Is a directory"):
+        read(tmp_path)
+
+
+def refuses_or_reads(content):
+    try:
+        node = parse(content, "file.yaml")
+    except ConfigurationError as error:
+        assert error.problems
+        lines = screen(error.problems)
+        assert 1 <= len(lines) <= 25
+        assert all(problem.line >= 0 and problem.message for problem in error.problems)
+    else:
+        assert isinstance(node.plain(), dict)
+
+
+@given(st.text())
+@example("\ufeff")
+@example("a: \ud800")
+@example("a: 2024-13-45")
+@example("a: " + "9" * 5000)
+@example("a: 1:99:99999999999999999999.9")
+@example("? [a]\n: b")
+@example("<<: 3")
+@example("a: !!int x")
+@example("a: !!binary x")
+@example("=: =")
+@example("%YAML 9.9\n---\na: 1")
+@example("a: 1\n--- \nb: 2")
+@example("\x85a: 1")
+@example("a: *x")
+@example("- &a\n- *a")
+def test_no_text_gives_anything_but_data_or_a_configuration_error(text):
+    refuses_or_reads(text)
+
+
+@given(st.binary())
+def test_no_bytes_give_anything_but_data_or_a_configuration_error(content):
+    refuses_or_reads(content)
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            [
+                "a",
+                "b: ",
+                "- ",
+                "  ",
+                "\n",
+                "{",
+                "}",
+                "[",
+                "]",
+                ": ",
+                "&a ",
+                "*a ",
+                "!!int ",
+                '"',
+                "'",
+                "|",
+                ">",
+                "#",
+                "?",
+                "\t",
+                "<<: ",
+            ]
+        ),
+        max_size=40,
+    )
+)
+def test_no_soup_of_yaml_gives_anything_but_data_or_a_configuration_error(words):
+    refuses_or_reads("".join(words))

@@ -1,0 +1,449 @@
+"""Twenty and more wrong configurations, as a VO manager or an administrator would write them: each gives a message to act on."""
+
+import json
+from dataclasses import dataclass, field
+
+import pytest
+
+from scheduler.cli import main
+
+SITE = """\
+site: perugia
+timezone: Europe/Rome
+batch_systems:
+  - name: pool
+    kind: htcondor
+hosts:
+  - name: xen[01-40]
+    uri: xen+ssh://ambienti@{host}.example.org/system
+    labels: {rack: a}
+vos:
+  atlas: {share: {weight: 3}}
+  cms:
+"""
+ATLAS = """\
+vo: atlas
+environments:
+  atlas-el9:
+    virtualization: xen-pv
+    image: {kernel: /srv/vmlinuz, initrd: /srv/initrd.img}
+    memory_mib: 4 GiB
+"""
+CMS = """\
+vo: cms
+environments:
+  cms-el8:
+    virtualization: qemu
+    image: {path: /srv/el8.qcow2}
+    disk: {mode: overlay, pool: workers}
+"""
+GOOD = {"site.yaml": SITE, "vos/atlas.yaml": ATLAS, "vos/cms.yaml": CMS}
+
+
+def changed(text, old, new):
+    assert old in text
+    return text.replace(old, new)
+
+
+@dataclass(frozen=True)
+class Wrong:
+    """What is written, and what the message must hold."""
+
+    name: str
+    files: dict = field(hash=False)
+    place: str
+    """file:line that must be shown."""
+    key: str
+    says: tuple
+    """Fragments of the sentence: what is wrong and what was expected."""
+    nearest: str = ""
+
+
+CASES = [
+    Wrong(
+        "a typo in a key of an environment",
+        {"vos/atlas.yaml": changed(ATLAS, "memory_mib:", "memry_mib:")},
+        "vos/atlas.yaml:6",
+        "environments.atlas-el9.memry_mib",
+        ("is not a known key",),
+        "memory_mib",
+    ),
+    Wrong(
+        "a key one level too high",
+        {"vos/atlas.yaml": ATLAS + "    kernel: /srv/other\n"},
+        "vos/atlas.yaml:7",
+        "environments.atlas-el9.kernel",
+        ("is not a known key",),
+        "image.kernel",
+    ),
+    Wrong(
+        "a key that resembles nothing",
+        {"site.yaml": SITE + "xyzzy: 1\n"},
+        "site.yaml:13",
+        "xyzzy",
+        ("is not a known key", "expected one of: site, timezone, batch_systems"),
+    ),
+    Wrong(
+        "a word for a number",
+        {"vos/atlas.yaml": ATLAS + "    vcpus: four\n"},
+        "vos/atlas.yaml:7:12",
+        "environments.atlas-el9.vcpus",
+        ("'four' is not accepted", "expected a whole number"),
+    ),
+    Wrong(
+        "an amount in unknown units",
+        {"vos/atlas.yaml": changed(ATLAS, "4 GiB", "4 gigs")},
+        "vos/atlas.yaml:6:17",
+        "environments.atlas-el9.memory_mib",
+        ("'4 gigs' is not an amount", "4 GiB"),
+    ),
+    Wrong(
+        "a version that YAML takes for a number",
+        {"vos/atlas.yaml": ATLAS + "    version: 1.10\n"},
+        "vos/atlas.yaml:7:14",
+        "environments.atlas-el9.version",
+        ('expected text in quotes: "1.10"',),
+    ),
+    Wrong(
+        "an unknown virtualization",
+        {"vos/atlas.yaml": changed(ATLAS, "xen-pv", "xen-vp")},
+        "vos/atlas.yaml:4:21",
+        "environments.atlas-el9.virtualization",
+        ("'xen-vp' is not accepted", "expected one of: xen-pv, xen-pvh, xen-hvm, qemu, kvm, lxc"),
+        "xen-pv",
+    ),
+    Wrong(
+        "a missing field",
+        {"site.yaml": changed(SITE, "    uri: xen+ssh://ambienti@{host}.example.org/system\n", "")},
+        "site.yaml:7",
+        "hosts[0].uri",
+        ("is missing", "libvirt URI"),
+    ),
+    Wrong(
+        "a list where a mapping belongs",
+        {"vos/cms.yaml": changed(CMS, "image: {path: /srv/el8.qcow2}", "image: [/srv/el8.qcow2]")},
+        "vos/cms.yaml:5:12",
+        "environments.cms-el8.image",
+        ("is a list of 1", "expected a mapping"),
+    ),
+    Wrong(
+        "a name with a space",
+        {"vos/atlas.yaml": changed(ATLAS, "atlas-el9:", "Atlas EL9:")},
+        "vos/atlas.yaml:3:3",
+        "environments.Atlas EL9",
+        ("is not accepted as a key", "lower-case letters"),
+    ),
+    Wrong(
+        "a VO without its file",
+        {"site.yaml": changed(SITE, "  cms:", "  cmss:"), "vos/cms.yaml": CMS},
+        "site.yaml:12:3",
+        "vos.cmss",
+        ("VO cmss has no file",),
+        "cms.yaml",
+    ),
+    Wrong(
+        "the file of another VO",
+        {"vos/cms.yaml": changed(CMS, "vo: cms", "vo: cmss")},
+        "vos/cms.yaml:1:5",
+        "vo",
+        ("this is the file of VO 'cms'", "expected vo: cms"),
+    ),
+    Wrong(
+        "shared with a VO nobody knows",
+        {"vos/atlas.yaml": ATLAS + "    shared_with: [cmz]\n"},
+        "vos/atlas.yaml:7:19",
+        "environments.atlas-el9.shared_with[0]",
+        ("no VO is called 'cmz'", "expected one of the site's VOs: atlas, cms"),
+        "cms",
+    ),
+    Wrong(
+        "an unknown time zone",
+        {"site.yaml": changed(SITE, "Europe/Rome", "Europe/Roma")},
+        "site.yaml:2:11",
+        "timezone",
+        ("no time zone is called 'Europe/Roma'", "expected an IANA zone"),
+        "Europe/Rome",
+    ),
+    Wrong(
+        "an unknown connector",
+        {"site.yaml": changed(SITE, "kind: htcondor", "kind: htcondr")},
+        "site.yaml:5:11",
+        "batch_systems[0].kind",
+        ("no connector for batch systems is called 'htcondr'", "expected one of: htcondor"),
+        "htcondor",
+    ),
+    Wrong(
+        "forty hosts behind one connection",
+        {"site.yaml": changed(SITE, "xen+ssh://ambienti@{host}.example.org/system", "xen+ssh://xen01/system")},
+        "site.yaml:8:10",
+        "hosts[0].uri",
+        ("40 hosts would share one connection", "expected {host}"),
+    ),
+    Wrong(
+        "a typo in the placeholder of a URI",
+        {"site.yaml": changed(SITE, "{host}", "{hots}")},
+        "site.yaml:8:10",
+        "hosts[0].uri",
+        ("{hots} stands for nothing",),
+        "{host}",
+    ),
+    Wrong(
+        "a range that ends before it begins",
+        {"site.yaml": changed(SITE, "xen[01-40]", '"xen[40-01]"')},
+        "site.yaml:7:11",
+        "hosts[0].name",
+        ("'40-01' in 'xen[40-01]' is not a range", "expected first-last"),
+    ),
+    Wrong(
+        "a host named twice",
+        {"site.yaml": changed(SITE, "vos:", "  - {name: xen07, uri: 'qemu:///system'}\nvos:")},
+        "site.yaml:10:12",
+        "hosts[1].name",
+        ("host xen07 is named twice: first in line 7", "expected each host once"),
+    ),
+    Wrong(
+        "extends what nobody defined",
+        {"vos/atlas.yaml": ATLAS + "  atlas-big: {extends: atlas-el8, memory_mib: 8192}\n"},
+        "vos/atlas.yaml:7:24",
+        "environments.atlas-big.extends",
+        ("no definition is called 'atlas-el8'",),
+        "atlas-el9",
+    ),
+    Wrong(
+        "a circle of extends",
+        {"vos/atlas.yaml": ATLAS + "  one: {extends: two}\n  two: {extends: three}\n  three: {extends: one}\n"},
+        "vos/atlas.yaml:9",
+        "environments.three.extends",
+        ("extend each other in a circle: one -> two -> three -> one",),
+    ),
+    Wrong(
+        "a circle of includes",
+        {
+            "vos/atlas.yaml": changed(ATLAS, "vo: atlas\n", "vo: atlas\ninclude: [base.yaml]\n"),
+            "vos/base.yaml": "include: [atlas.yaml]\nenvironments: {}\n",
+        },
+        "vos/base.yaml:1:11",
+        "include[0]",
+        ("include each other in a circle: atlas.yaml -> base.yaml -> atlas.yaml",),
+    ),
+    Wrong(
+        "an include that is not there",
+        {
+            "vos/atlas.yaml": changed(ATLAS, "vo: atlas\n", "vo: atlas\ninclude: [bsae.yaml]\n"),
+            "vos/base.yaml": "environments: {}\n",
+        },
+        "vos/atlas.yaml:2:11",
+        "include[0]",
+        ("there is no file", "expected a file relative to this one"),
+        "base.yaml",
+    ),
+    Wrong(
+        "one name in the files of two VOs",
+        {"vos/cms.yaml": changed(CMS, "cms-el8", "atlas-el9")},
+        "vos/cms.yaml:3:3",
+        "environments.atlas-el9",
+        ("defined twice: first in", "vos/atlas.yaml:3", "expected names that are unique in the farm"),
+    ),
+    Wrong(
+        "one key twice in a mapping",
+        {"vos/atlas.yaml": ATLAS + "    memory_mib: 8 GiB\n"},
+        "vos/atlas.yaml:7:5",
+        "environments.atlas-el9.memory_mib",
+        ("stands here twice: first in line 6", "expected each key once"),
+    ),
+    Wrong(
+        "two defaults of one VO",
+        {"vos/atlas.yaml": ATLAS + "    default: true\n  atlas-big: {extends: atlas-el9, default: true}\n"},
+        "vos/atlas.yaml:8:44",
+        "environments.atlas-big.default",
+        ("atlas-el9 is it already", "expected default: true in at most one"),
+    ),
+    Wrong(
+        "a Xen worker with nothing to boot from",
+        {"vos/atlas.yaml": changed(ATLAS, "image: {kernel: /srv/vmlinuz, initrd: /srv/initrd.img}", "image: {}")},
+        "vos/atlas.yaml:5",
+        "environments.atlas-el9.image",
+        ("nothing to boot from", "expected image.kernel and image.initrd, or a bootable image"),
+    ),
+    Wrong(
+        "a kernel command line that Xen would cut",
+        {
+            "vos/atlas.yaml": changed(
+                ATLAS, "initrd: /srv/initrd.img}", "initrd: /srv/initrd.img, cmdline: '" + "x" * 1024 + "'}"
+            )
+        },
+        "vos/atlas.yaml:5",
+        "environments.atlas-el9.image.cmdline",
+        ("is 1024 bytes long", "expected at most 1023 bytes"),
+    ),
+    Wrong(
+        "a container without a root directory",
+        {
+            "vos/cms.yaml": changed(
+                changed(CMS, "qemu", "lxc"), "    image: {path: /srv/el8.qcow2}\n    disk: {mode: overlay, pool: workers}\n", ""
+            )
+        },
+        "vos/cms.yaml:3",
+        "environments.cms-el8.image.path",
+        ("a container needs its root directory", "expected image.path"),
+    ),
+    Wrong(
+        "an overlay of nothing",
+        {"vos/cms.yaml": changed(CMS, "image: {path: /srv/el8.qcow2}", "image: {kernel: /srv/k, initrd: /srv/i}")},
+        "vos/cms.yaml:6:18",
+        "environments.cms-el8.disk.mode",
+        ("overlay of what?", "expected image.path, or image.pool and image.volume"),
+    ),
+    Wrong(
+        "an address range across networks",
+        {"vos/atlas.yaml": ATLAS + "    network: {addresses: 10.0.2.16-10.0.3.40/24}\n"},
+        "vos/atlas.yaml:7:26",
+        "environments.atlas-el9.network.addresses",
+        ("10.0.3.40 is not in the network 10.0.2.0/24", "expected a range like 10.0.2.16-10.0.2.40/24"),
+    ),
+    Wrong(
+        "more memory for jobs than the worker has",
+        {"vos/atlas.yaml": ATLAS + "    job_memory_mib: 8 GiB\n"},
+        "vos/atlas.yaml:7:21",
+        "environments.atlas-el9.job_memory_mib",
+        ("8192 MiB for jobs in a worker of 4096 MiB", "expected less than memory_mib"),
+    ),
+    Wrong(
+        "a label that no host carries",
+        {"vos/atlas.yaml": ATLAS + "    labels: {rakc: a}\n"},
+        "vos/atlas.yaml:7",
+        "environments.atlas-el9.labels.rakc",
+        ("no host of the site carries the label rakc: a",),
+        "rack",
+    ),
+    Wrong(
+        "a tab for indentation",
+        {"vos/atlas.yaml": "vo: atlas\nenvironments:\n\tatlas-el9: {}\n"},
+        "vos/atlas.yaml:3:1",
+        "",
+        ("is not YAML", "indent with spaces"),
+    ),
+    Wrong(
+        "a bracket never closed",
+        {"vos/cms.yaml": "vo: cms\nenvironments: {cms-el8: {virtualization: qemu\n"},
+        "vos/cms.yaml:2:25",
+        "",
+        ("is not YAML: this brace is not closed",),
+    ),
+    Wrong("an empty file", {"vos/cms.yaml": ""}, "vos/cms.yaml:1", "", ("the file is empty", "expected a mapping")),
+    Wrong("only comments", {"vos/cms.yaml": "# later\n"}, "vos/cms.yaml:1", "", ("comments only", "expected a mapping")),
+    Wrong("a list at the top", {"vos/cms.yaml": "- vo: cms\n"}, "vos/cms.yaml:1:1", "", ("is a list", "expected a mapping")),
+    Wrong(
+        "Latin-1 text",
+        {"vos/cms.yaml": "vo: cms\n# qualità\n".encode("latin-1")},
+        "vos/cms.yaml:2:9",
+        "",
+        ("byte 0xe0 is not UTF-8", "expected UTF-8"),
+    ),
+    Wrong(
+        "UTF-16 text", {"vos/cms.yaml": CMS.encode("utf-16")}, "vos/cms.yaml:1:1", "", ("looks like UTF-16", "expected UTF-8")
+    ),
+    Wrong(
+        "a tag of another program",
+        {"vos/cms.yaml": "vo: !!python/object:os.system cms\nenvironments: {}\n"},
+        "vos/cms.yaml:1:5",
+        "vo",
+        ("the tag !!python/object:os.system is not used here", "expected a plain value"),
+    ),
+]
+
+
+def write(directory, files):
+    (directory / "vos").mkdir()
+    for name, content in {**GOOD, **files}.items():
+        (directory / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+
+
+def run(capsys, *arguments):
+    with pytest.raises(SystemExit) as left:
+        main(list(arguments))
+    return left.value.code, capsys.readouterr()
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_the_message_names_place_key_expectation_and_nearest_name(case, tmp_path, capsys, monkeypatch):
+    write(tmp_path, case.files)
+    monkeypatch.chdir(tmp_path)
+    code, printed = run(capsys, "check")
+    shown = printed.out
+    assert code == 2
+    head = next((line for line in shown.splitlines() if line.startswith((f"{case.place}:", f"{case.place} "))), "")
+    assert head, f"{case.place} is not named in: {shown}"
+    assert f" {case.key}: " in head if case.key else ": " in head
+    for fragment in case.says:
+        assert fragment in head
+    if case.nearest:
+        assert f"did you mean {case.nearest}?" in head
+    else:
+        assert "did you mean" not in head
+    assert "Traceback" not in shown + printed.err
+    assert len(shown.splitlines()) <= 25
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_a_wrong_file_gives_one_problem_and_not_a_cascade(case, tmp_path, capsys, monkeypatch):
+    write(tmp_path, case.files)
+    monkeypatch.chdir(tmp_path)
+    code, printed = run(capsys, "check", "--json")
+    problems = json.loads(printed.out)["problems"]
+    assert code == 2
+    assert len(problems) == 1, problems
+    assert problems[0]["nearest"] == case.nearest
+
+
+def test_all_errors_of_all_files_are_shown_at_once(tmp_path, capsys, monkeypatch):
+    wrong = [CASES[0], CASES[2], CASES[8]]
+    write(tmp_path, {name: text for case in wrong for name, text in case.files.items()})
+    monkeypatch.chdir(tmp_path)
+    _, printed = run(capsys, "check")
+    for case in wrong:
+        assert case.place in printed.out
+    assert "3 problems in 3 files." in printed.out
+
+
+def test_a_hundred_errors_still_fit_one_screen(tmp_path, capsys, monkeypatch):
+    write(tmp_path, {"vos/cms.yaml": CMS + "".join(f"    wrong{n}: 1\n" for n in range(100))})
+    monkeypatch.chdir(tmp_path)
+    _, printed = run(capsys, "check")
+    assert len(printed.out.splitlines()) <= 25
+    assert "more (check --json lists all)" in printed.out
+    _, printed = run(capsys, "check", "--json")
+    assert len(json.loads(printed.out)["problems"]) == 100
+
+
+def test_the_source_line_stands_below_with_a_caret_under_the_place(tmp_path, capsys, monkeypatch):
+    write(tmp_path, {"vos/atlas.yaml": ATLAS + "    vcpus: four\n"})
+    monkeypatch.chdir(tmp_path)
+    _, printed = run(capsys, "check")
+    assert "      7 |     vcpus: four\n        |            ^^^^\n" in printed.out
+
+
+def test_without_a_site_file_the_places_looked_at_are_named(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("AMBIENTI_SITE", raising=False)
+    code, printed = run(capsys, "check")
+    assert code == 2
+    assert "neither site.yaml nor /etc/ambienti/site.yaml" in printed.out
+    assert "AMBIENTI_SITE" in printed.out
+
+
+def test_a_site_file_that_is_not_there_names_its_neighbour(tmp_path, capsys, monkeypatch):
+    write(tmp_path, {})
+    monkeypatch.chdir(tmp_path)
+    code, printed = run(capsys, "check", "--site", "sit.yaml")
+    assert code == 2
+    assert "sit.yaml: there is no such file; did you mean site.yaml?" in printed.out
+
+
+def test_other_commands_refuse_a_wrong_configuration_in_the_same_words(tmp_path, capsys, monkeypatch):
+    write(tmp_path, CASES[0].files)
+    monkeypatch.chdir(tmp_path)
+    code, printed = run(capsys, "env", "list")
+    assert code == 2
+    assert "did you mean memory_mib?" in printed.err
+    assert "Traceback" not in printed.err
