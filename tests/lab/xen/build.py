@@ -6,7 +6,6 @@ Needs root (a chroot is filled), no loop mounts and no KVM.
 
 from __future__ import annotations
 
-import fcntl
 import gzip
 import hashlib
 import itertools
@@ -18,6 +17,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.lab.packages import host_mirror
+from tests.lab.paths import lab_path, locked
 from tests.lab.xen.boot_files import write_kernel, write_ramdisk
 
 HERE = Path(__file__).parent
@@ -119,35 +120,17 @@ class XenImages:
         return (self.directory / "host_key.pub").read_text().strip()
 
 
-def lab_directory() -> Path:
-    """Where the lab keeps its state."""
-    return Path(os.environ.get("AMBIENTI_LAB") or HERE.parents[2] / ".lab").absolute()
-
-
-def mirror() -> str:
-    """Return the Debian mirror that this machine's own apt uses."""
-    asked = ["apt-get", "indextargets", "--format", "$(SITE) $(RELEASE) $(COMPONENT)", "Created-By: Packages"]
-    rows = [row.split() for row in _run(asked).splitlines()]
-    same_suite = [site for site, release, component in rows if (release, component) == (SUITE, "main")]
-    debian = [site for site, _, component in rows if component == "main" and site.rstrip("/").endswith("/debian")]
-    if not same_suite + debian:
-        raise RuntimeError("apt knows no Debian mirror: see /etc/apt/sources.list*")
-    return (same_suite + debian)[0]
-
-
 def build(out: Path | None = None) -> XenImages:
     """Return the images, building them below `out` (the lab's `xen` directory) when none of these inputs is there."""
-    out = out or lab_directory() / "xen"
-    out.mkdir(parents=True, exist_ok=True)
+    out = out or lab_path("xen")
     directory = out / f"images-{_key()}"
-    with (out / "build.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with locked("xen-images"):
         if not (directory / "build.json").exists():
             for old in out.glob("images-*"):
                 shutil.rmtree(old)
             partial = out / "partial"
             shutil.rmtree(partial, ignore_errors=True)
-            partial.mkdir()
+            partial.mkdir(parents=True)
             _build(partial)
             partial.rename(directory)
     return XenImages(directory, json.loads((directory / "build.json").read_text())["kernel_version"])
@@ -183,7 +166,7 @@ def _build(out: Path) -> None:
 def _install_packages(root: Path, log: Path) -> None:
     leave_out = [f"--dpkgopt=path-exclude={path}/*" for path in UNNEEDED]
     command = ["mmdebstrap", "--mode=root", "--variant=minbase", f"--include={','.join(PACKAGES)}"]
-    command += ['--aptopt=APT::Install-Recommends "false"', *leave_out, SUITE, str(root), mirror()]
+    command += ['--aptopt=APT::Install-Recommends "false"', *leave_out, SUITE, str(root), host_mirror()]
     with log.open("w") as output:
         done = subprocess.run(
             command,

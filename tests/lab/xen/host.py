@@ -20,7 +20,8 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from tests.lab.xen.build import XenImages, build, lab_directory
+from tests.lab.paths import lab_path
+from tests.lab.xen.build import XenImages, build
 
 BRIDGE = "xenbr1"
 """The bridge in dom0 on which workers sit beside dom0, on the emulator's network 10.0.2.0/24."""
@@ -52,9 +53,9 @@ class XenHost:
     def __init__(self, number: int = 1) -> None:
         self.number = number
         self.name = f"xen{number}"
-        base = lab_directory() / "xen"
+        base = lab_path("xen")
         self.directory = base / self.name
-        self.share = base / "share"
+        self.share = lab_path("xen", "share")
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -153,7 +154,6 @@ class XenHost:
     def _prepare(self, images: XenImages) -> None:
         shutil.rmtree(self.directory, ignore_errors=True)
         self.directory.mkdir(parents=True)
-        self.share.mkdir(exist_ok=True)
         for source in (images.kernel, images.probe_ramdisk):
             (self.share / source.name).unlink(missing_ok=True)
             os.link(source, self.share / source.name)
@@ -239,7 +239,6 @@ def host_of_the_tests() -> XenHost:
     It is not the host of `make lab`. Another process that runs tests here at the same time waits for its turn.
     """
     host = XenHost(2)
-    host.directory.parent.mkdir(parents=True, exist_ok=True)
     lock = (host.directory.parent / "tests.lock").open("w")
     deadline = time.monotonic() + 600
     while True:
