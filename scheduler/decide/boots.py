@@ -14,18 +14,17 @@ from typing import TYPE_CHECKING
 from environments.reason import Reason
 from scheduler.actions import Boot
 from scheduler.decide.demand import jobs_per_worker
-from scheduler.decide.health import Health, hosts_to_avoid, image_gate
-from scheduler.decide.placement import Grounds, find_host, occupy, shortage, sources_of
+from scheduler.decide.facts import Facts
+from scheduler.decide.health import hosts_to_avoid, image_gate
+from scheduler.decide.placement import Grounds, find_host, occupy, shortage, survey
 from scheduler.decide.shares import Ledger, over_ceiling
+from scheduler.decide.suitability import sources_of
 from scheduler.decide.supply import Kind, Shelf, Shelves, take_room
-from scheduler.model import Observation
-from scheduler.policy import Policy
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from environments.environment import Environment
-    from scheduler.decide.census import Census
     from scheduler.decide.demand import Want
 
 _COMING = frozenset({Kind.COMING_PART})
@@ -35,21 +34,19 @@ _COMING = frozenset({Kind.COMING_PART})
 class Yard:
     """What boots draw on during one decision; everything here only shrinks."""
 
-    observation: Observation
-    policy: Policy
-    health: Health
+    facts: Facts
     grounds: Grounds
     ledger: Ledger
     shelves: Shelves
-    budget: int
-    serial: int
     alive: dict[str, int]
     """Living workers of each environment, those ordered here included."""
-    booting: dict[tuple[str, str], int]
-    """Boots under way of each image, those ordered here included."""
-    storms: dict[str, int]
-    """Boots under way from each storage pool or image."""
     addresses: set[str]
+    serial: int
+    budget: int = 0
+    booting: dict[tuple[str, str], int] = field(default_factory=lambda: defaultdict(int))
+    """Boots under way of each image, those ordered here included."""
+    storms: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    """Boots under way from each storage pool or image."""
     blocked: dict[tuple[str, bool], Reason] = field(default_factory=dict)
     """By (environment, for a VO below its guarantee): why no more of it boots in this decision."""
     avoid: dict[str, tuple[set[str], set[str]]] = field(default_factory=dict)
@@ -57,60 +54,57 @@ class Yard:
     ordered: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     """Boots ordered here, by environment."""
 
-    @property
-    def exhausted(self) -> Reason:
-        """Say that this decision may order no more boots."""
-        limits, flying = self.policy.limits, sum(self.booting.values())
-        if len(self.boots) >= limits.boots_per_cycle:
-            return Reason(
-                "boots-limit",
-                f"{len(self.boots)} workers are booted in this cycle, no more than boots_per_cycle allows; the next cycle boots more",
-                {"boots": len(self.boots), "boots_per_cycle": limits.boots_per_cycle},
-                "wait for the next cycle, or raise limits.boots_per_cycle",
-            )
+
+def open_yard(facts: Facts, ledger: Ledger, shelves: Shelves, *, hold: bool) -> Yard:
+    """Count what is under way and what may still be started; `hold` keeps reclaimed room for those it is reclaimed for."""
+    census, observation = facts.census, facts.observation
+    alive = defaultdict(int, census.alive_of)
+    yard = Yard(facts, survey(facts, hold=hold), ledger, shelves, alive, set(census.addresses), observation.next_serial)
+    for fleet in census.fleets.values():
+        environment = facts.environments.get(fleet.environment)
+        for worker in fleet.in_flight:
+            yard.booting[worker.environment, worker.version] += 1
+        for source in sources_of(environment) if environment else ():
+            yard.storms[source] += len(fleet.in_flight)
+    limits = facts.limits
+    if adopting(facts) is None:
+        yard.budget = max(0, min(limits.boots_per_cycle, limits.boots_in_flight - census.in_flight))
+    return yard
+
+
+def adopting(facts: Facts) -> Reason | None:
+    """Say that nothing boots yet because the journal is new and hosts that have never answered may hold workers, or None."""
+    until, now = facts.observation.adopting_until, facts.now
+    if until is None or now >= until:
+        return None
+    silent = sum(1 for name in facts.policy.hosts if facts.trust.of_host(name) is not None)
+    wait = round(until - now)
+    return Reason(
+        "adopting",
+        f"the journal is new and {silent} hosts have not answered yet: nothing boots for {wait} s, or until they have",
+        {"silent_hosts": silent, "seconds": wait},
+        "bring the hosts back, or wait",
+    )
+
+
+def no_budget(yard: Yard) -> Reason:
+    """Say why this decision may order no more boots."""
+    limits, flying = yard.facts.limits, sum(yard.booting.values())
+    waiting = adopting(yard.facts)
+    if waiting is not None:
+        return waiting
+    if flying >= limits.boots_in_flight:
         return Reason(
             "in-flight-limit",
             f"{flying} workers are booting, no more than boots_in_flight = {limits.boots_in_flight} allows",
             {"in_flight": flying, "boots_in_flight": limits.boots_in_flight},
             "wait until boots end, or raise limits.boots_in_flight",
         )
-
-
-def open_yard(
-    observation: Observation,
-    policy: Policy,
-    census: Census,
-    health: Health,
-    grounds: Grounds,
-    ledger: Ledger,
-    shelves: Shelves,
-) -> Yard:
-    """Count what is under way and what may still be started."""
-    environments = policy.catalogue.environments
-    booting: dict[tuple[str, str], int] = defaultdict(int)
-    storms: dict[str, int] = defaultdict(int)
-    flying = 0
-    for fleet in census.fleets.values():
-        flying += len(fleet.in_flight)
-        environment = environments.get(fleet.environment)
-        for worker in fleet.in_flight:
-            booting[worker.environment, worker.version] += 1
-        for source in sources_of(environment) if environment else ():
-            storms[source] += len(fleet.in_flight)
-    budget = max(0, min(policy.limits.boots_per_cycle, policy.limits.boots_in_flight - flying))
-    return Yard(
-        observation,
-        policy,
-        health,
-        grounds,
-        ledger,
-        shelves,
-        budget,
-        observation.next_serial,
-        defaultdict(int, census.alive_of),
-        booting,
-        storms,
-        set(census.addresses),
+    return Reason(
+        "boots-limit",
+        f"{len(yard.boots)} boots are ordered in this cycle, as many as boots_per_cycle allows; the next cycle boots more",
+        {"boots": len(yard.boots), "boots_per_cycle": limits.boots_per_cycle},
+        "wait for the next cycle, or raise limits.boots_per_cycle",
     )
 
 
@@ -136,22 +130,23 @@ def boot_for(wants: Iterable[Want], yard: Yard) -> None:
 def _boot_one(want: Want, yard: Yard) -> bool:
     """Boot one worker for a want; False when nothing (more) can be booted for it."""
     if yard.budget <= 0:
+        reason = no_budget(yard)
         for name in want.environments:
-            want.blockers.setdefault(name, yard.exhausted)
+            want.blockers.setdefault(name, reason)
         return False
     guaranteed = yard.ledger.of(want.vo).below_guarantee
     for name in want.environments:
         if name in want.blockers:
             continue
-        environment = yard.policy.catalogue.environments[name]
-        reason = over_ceiling(yard.ledger, want.vo, environment) or yard.blocked.get((name, guaranteed))
-        if reason is None:
+        environment = yard.facts.environments[name]
+        against = over_ceiling(yard.ledger, want.vo, environment) or yard.blocked.get((name, guaranteed))
+        if against is None:
             host = _host_for(environment, yard, guaranteed=guaranteed)
             if isinstance(host, str):
                 _order(want, environment, host, yard)
                 return want.missing > 0
-            reason = yard.blocked[name, guaranteed] = host
-        want.blockers[name] = reason
+            against = yard.blocked[name, guaranteed] = host
+        want.blockers[name] = against
     return False
 
 
@@ -163,7 +158,7 @@ def _host_for(environment: Environment, yard: Yard, *, guaranteed: bool) -> str 
     name = environment.name
     if name not in yard.avoid:
         image = (name, environment.version)
-        yard.avoid[name] = hosts_to_avoid(yard.health, image, yard.observation.now)
+        yard.avoid[name] = hosts_to_avoid(yard.facts.health, image, yard.facts.now)
     soft, hard = yard.avoid[name]
     host = find_host(environment, yard.grounds, avoid=soft | hard, guaranteed=guaranteed)
     if host is None and soft:
@@ -174,7 +169,7 @@ def _host_for(environment: Environment, yard: Yard, *, guaranteed: bool) -> str 
 def _limits_of(environment: Environment, yard: Yard) -> Reason | None:
     """Say which limit of an environment stands against one more worker, or None."""
     name = environment.name
-    allowed, reason = image_gate(yard.health, environment, yard.booting[name, environment.version], yard.observation.now)
+    allowed, reason = image_gate(yard.facts.health, environment, yard.booting[name, environment.version], yard.facts.now)
     if allowed == 0 and reason is not None:
         return reason
     maximum = environment.maximum_workers
@@ -185,7 +180,7 @@ def _limits_of(environment: Environment, yard: Yard) -> Reason | None:
             {"workers": yard.alive[name], "maximum_workers": maximum},
             f"wait until workers of {name} end, or let the VO manager raise maximum_workers",
         )
-    limit = yard.policy.limits.boots_per_pool
+    limit = yard.facts.policy.limits.boots_per_pool
     for source in sources_of(environment):
         if yard.storms[source] >= limit:
             return Reason(
@@ -194,7 +189,7 @@ def _limits_of(environment: Environment, yard: Yard) -> Reason | None:
                 {"booting": yard.storms[source], "boots_per_pool": limit, "source": source},
                 "wait until boots end, or raise limits.boots_per_pool",
             )
-    pool = yard.policy.address_pools.get(name)
+    pool = yard.facts.policy.address_pools.get(name)
     if pool is not None and _free_address(pool, yard) is None:
         return Reason(
             "addresses-exhausted",
@@ -214,7 +209,7 @@ def _order(want: Want, environment: Environment, host: str, yard: Yard) -> None:
     name = environment.name
     each = jobs_per_worker(want.cpus, want.memory_mib, environment)
     jobs = min(each, want.missing)
-    address = _free_address(yard.policy.address_pools.get(name, ()), yard)
+    address = _free_address(yard.facts.policy.address_pools.get(name, ()), yard)
     waiting = want.missing
     yard.boots.append(
         Boot(

@@ -1,6 +1,6 @@
 """One pass over the observation: workers grouped by environment, host and VO.
 
-Everything after this works on groups, so that the cost of a decision grows with the workers once and not with workers times jobs.
+Everything after this works on groups: the cost of a decision grows with the workers once, not with workers times jobs.
 """
 
 from __future__ import annotations

@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING
 
 from environments.matching import Catalogue, Match, match
 from environments.reason import Reason
-from scheduler.decide.trust import distrust_demand
 from scheduler.model import QueueReading
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from environments.environment import Environment
-    from scheduler.model import Observation, RequestCluster
-    from scheduler.policy import Policy
+    from scheduler.decide.facts import Facts
+    from scheduler.model import RequestCluster
 
 
 @dataclass(slots=True)
@@ -47,6 +46,8 @@ class Want:
     """Jobs for which this decision boots workers."""
     blockers: dict[str, Reason] = field(default_factory=dict)
     """By environment: why no worker is booted for the missing jobs."""
+    reclaiming: Reason | None = None
+    """Set while room is being taken back for it."""
 
 
 @dataclass(slots=True)
@@ -63,14 +64,14 @@ class Demand:
     """Environments that waiting jobs could use."""
 
 
-def read_demand(observation: Observation, policy: Policy) -> Demand:
+def read_demand(facts: Facts) -> Demand:
     """Match every request cluster of every batch system that answered; order the wants for packing."""
     demand = Demand()
-    matcher = Matcher(policy.catalogue)
-    environments = policy.catalogue.environments
-    for source in sorted(observation.queues):
-        reading = observation.queues[source]
-        if not isinstance(reading, QueueReading) or distrust_demand(reading, observation.now, policy.limits):
+    matcher = Matcher(facts.policy.catalogue)
+    environments = facts.environments
+    for source in sorted(facts.observation.queues):
+        reading = facts.observation.queues[source]
+        if not isinstance(reading, QueueReading) or facts.trust.of_demand(source) is not None:
             continue
         for cluster in reading.clusters:
             _add(cluster, matcher, demand)
@@ -153,8 +154,3 @@ class Matcher:
         if key not in self._unknown:
             self._unknown[key] = match(asked, cluster.vo, self._all)
         return self._unknown[key]
-
-
-def total(wants: Iterable[Want]) -> int:
-    """Return the number of jobs still without room."""
-    return sum(want.missing for want in wants)

@@ -6,24 +6,24 @@ from typing import TYPE_CHECKING
 
 from environments.reason import Reason
 from scheduler.actions import CleanUp, PowerOff
-from scheduler.decide.trust import mass_silence
 from scheduler.model import DomainState, HostReading, WorkerState
 
 if TYPE_CHECKING:
-    from scheduler.decide.census import Census, Fleet
+    from scheduler.decide.census import Fleet
+    from scheduler.decide.facts import Facts
     from scheduler.decide.retirement import Orders
     from scheduler.decide.trust import Trust
     from scheduler.model import Worker
 
 
-def end_workers(census: Census, trust: Trust, orders: Orders) -> None:
+def end_workers(facts: Facts, orders: Orders) -> None:
     """Power off what is drained, failed or silent for too long, and clean up what is gone."""
-    cancelled = {cancel.worker for cancel in orders.cancels}
-    unjournaled = trust.observation.unjournaled
-    for worker in census.ended:
+    cancelled = orders.cancelled
+    trust, unjournaled = facts.trust, facts.observation.unjournaled
+    for worker in facts.census.ended:
         if worker.name not in unjournaled:
             _end(worker, trust, orders)
-    for fleet in census.fleets.values():
+    for fleet in facts.census.fleets.values():
         for worker in fleet.leaving:
             if worker.state is not WorkerState.DRAINED or worker.name in cancelled or worker.name in unjournaled:
                 continue
@@ -35,7 +35,7 @@ def end_workers(census: Census, trust: Trust, orders: Orders) -> None:
             else:
                 orders.kept[worker.name] = against
         if fleet.silent:
-            _end_silent(fleet, mass_silence(census.fleets.values(), fleet.batch_system), trust, orders)
+            _end_silent(fleet, facts.suspected.get(fleet.batch_system), trust, orders)
 
 
 def _end(worker: Worker, trust: Trust, orders: Orders) -> None:

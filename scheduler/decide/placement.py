@@ -10,20 +10,18 @@ from bisect import bisect_left, insort
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from environments.environment import DiskMode, NetworkKind, Virtualization
+from environments.environment import DiskMode, NetworkKind
 from environments.reason import Reason
 from scheduler.decide.health import host_gate
-from scheduler.decide.trust import distrust_host, draining_hosts
+from scheduler.decide.suitability import pools_of, unsuitable
 from scheduler.model import DomainState, Host, HostReading, WorkerState
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from environments.environment import Environment
-    from scheduler.decide.census import Census
-    from scheduler.decide.health import Health
-    from scheduler.model import Observation, Worker
-    from scheduler.policy import Policy
+    from scheduler.decide.facts import Facts
+    from scheduler.model import Worker
 
 Bucket = list[tuple[int, str]]
 """(free MiB, host), ascending, of the hosts with one number of free cores."""
@@ -69,23 +67,23 @@ class Grounds:
     """Hosts whose room is being taken back for VOs below their guarantee."""
 
 
-def survey(observation: Observation, policy: Policy, census: Census, health: Health, *, hold: bool) -> Grounds:
+def survey(facts: Facts, *, hold: bool) -> Grounds:
     """Work out what each host can still take; `hold` keeps room that is being reclaimed for those it is reclaimed for."""
     grounds = Grounds()
-    drained = draining_hosts(observation, policy)
-    for name in sorted(policy.hosts):
-        reading = observation.hosts.get(name)
-        distrust = distrust_host(name, reading, observation.now, policy.limits)
+    hosts = facts.policy.hosts
+    for name in sorted(hosts):
+        reading = facts.observation.hosts.get(name)
+        distrust = facts.trust.of_host(name)
         if distrust is not None or not isinstance(reading, HostReading):
             grounds.closed[name] = distrust or Reason("host-unread", f"host {name} has not been read yet")
             continue
-        if name in drained:
+        if name in facts.drained:
             grounds.closed[name] = Reason(
                 "host-draining", f"host {name} is drained by the administrators", {}, f"`ambienti host undrain {name}`"
             )
             continue
-        ground = measure(policy.hosts[name], reading, census.on_host.get(name, ()))
-        allowed, reason = host_gate(health, name, policy.hosts[name].max_boots - ground.boots_left, observation.now)
+        ground = measure(hosts[name], reading, facts.census.on_host.get(name, ()))
+        allowed, reason = host_gate(facts.health, name, hosts[name].max_boots - ground.boots_left, facts.now)
         if allowed is not None and reason is not None:
             if allowed == 0:
                 grounds.closed[name] = reason
@@ -140,52 +138,6 @@ def _signature(ground: Ground) -> tuple[object, ...]:
         tuple(ground.pools),
         tuple(sorted(labels.items())) if labels else (),
     )
-
-
-def lonely(environment: Environment, observation: Observation, policy: Policy) -> bool:
-    """Whether at most one of the hosts that answer can take an environment at all."""
-    able = 0
-    for name, host in policy.hosts.items():
-        reading = observation.hosts.get(name)
-        if isinstance(reading, HostReading) and unsuitable(environment, host, reading) is None:
-            able += 1
-            if able > 1:
-                return False
-    return True
-
-
-def unsuitable(environment: Environment, described: Host, reading: HostReading) -> Reason | None:
-    """Say why a host can never take an environment as both stand now, or None."""
-    host = described.name
-    if environment.virtualization not in reading.virtualizations:
-        offered = ", ".join(sorted(Virtualization(v).value for v in reading.virtualizations)) or "nothing"
-        return Reason(
-            "virtualization",
-            f"host {host} offers {offered}, not {environment.virtualization.value}",
-            {"host": host, "asked": environment.virtualization.value},
-        )
-    for label, value in environment.labels.items():
-        if described.labels.get(label) != value:
-            return Reason("labels", f"host {host} does not carry {label}: {value}", {"host": host, "label": label})
-    network = environment.network
-    if network.kind is NetworkKind.LIBVIRT and network.source not in reading.networks:
-        return Reason("network", f"host {host} has no network {network.source}", {"host": host, "network": network.source})
-    for pool in pools_of(environment):
-        if not any(found.name == pool and found.active for found in reading.pools):
-            return Reason("pool", f"host {host} has no active storage pool {pool}", {"host": host, "pool": pool})
-    return None
-
-
-def pools_of(environment: Environment) -> tuple[str, ...]:
-    """Return the storage pools that a host must have for an environment."""
-    return tuple(sorted({pool for pool in (environment.image.pool, environment.disk.pool) if pool}))
-
-
-def sources_of(environment: Environment) -> tuple[str, ...]:
-    """Return what a boot storm of an environment would starve: its storage pools, or the image it reads."""
-    image = environment.image
-    path = image.path or image.initrd or image.kernel
-    return pools_of(environment) or ((path,) if path else ())
 
 
 def class_of(environment: Environment, grounds: Grounds) -> HostClass:
@@ -318,7 +270,7 @@ def shortage(environment: Environment, grounds: Grounds) -> Reason:
         cpus = grounds.open[host].cpus
         return Reason(
             "farm-full",
-            f"no host has the {environment.vcpus} free cores of a worker of {name}: the best of {len(members)} is {host} with {cpus}",
+            f"a worker of {name} needs {environment.vcpus} cores; the best of {len(members)} hosts, {host}, has {cpus} free",
             {**asked, "best_host": host, "best_free_cpus": cpus},
             "wait until workers end, or add hosts",
         )

@@ -11,19 +11,18 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from environments.reason import Reason
-from scheduler.actions import Adopt, CancelDrain, CleanUp, Drain, PowerOff
+from scheduler.actions import CancelDrain, CleanUp, Drain, PowerOff
 from scheduler.decide.census import ends_at
 from scheduler.decide.supply import Kind
 from scheduler.model import Worker, WorkerState
 
 if TYPE_CHECKING:
     from environments.environment import Environment
-    from scheduler.decide.census import Census, Fleet
+    from scheduler.decide.census import Fleet
     from scheduler.decide.demand import Demand
+    from scheduler.decide.facts import Facts
     from scheduler.decide.health import Health
-    from scheduler.decide.supply import Shelves
-    from scheduler.decide.trust import Trust
-    from scheduler.policy import Policy
+    from scheduler.decide.supply import Shelf, Shelves
 
 BY_CHOICE = frozenset({"idle", "surplus", "lifetime", "drift", "black-hole"})
 """Causes bounded by `drain_percent`."""
@@ -37,10 +36,10 @@ class Orders:
 
     drains: list[Drain] = field(default_factory=list)
     ends: list[PowerOff | CleanUp] = field(default_factory=list)
-    cancels: list[CancelDrain] = field(default_factory=list)
-    adopts: list[Adopt] = field(default_factory=list)
-    leaving: set[str] = field(default_factory=set)
-    """Workers of `drains`."""
+    cancelled: dict[str, CancelDrain] = field(default_factory=dict)
+    """By worker."""
+    leaving: dict[str, Worker] = field(default_factory=dict)
+    """Workers of `drains`, by name."""
     budget: int = 0
     """Drains that may still be ordered."""
     chosen: dict[tuple[str, str], int] = field(default_factory=lambda: defaultdict(int))
@@ -55,7 +54,7 @@ class Orders:
     def drain(self, worker: Worker, cause: str, reason: Reason) -> None:
         """Order one drain."""
         self.drains.append(Drain(worker.name, cause, reason))
-        self.leaving.add(worker.name)
+        self.leaving[worker.name] = worker
         self.budget -= 1
         if worker.environment in self.remaining:
             self.remaining[worker.environment] -= 1
@@ -63,29 +62,25 @@ class Orders:
             self.chosen[worker.batch_system, worker.environment] += 1
 
 
-def forced_drains(census: Census, trust: Trust, drained: frozenset[str], orders: Orders) -> dict[str, Reason]:
+def forced_drains(facts: Facts, orders: Orders) -> dict[str, Reason]:
     """Drain the workers that go whatever the demand; return the environments in which that looks like the jobs' own fault.
 
     These are black holes, workers on drained hosts, of removed environments, and those past their lifetime.
     """
     found: list[tuple[int, float, Worker]] = []
     suspected: dict[str, Reason] = {}
-    for fleet in census.fleets.values():
-        if trust.of_batch(fleet.batch_system) is not None:
-            continue
-        environment = trust.policy.catalogue.environments.get(fleet.environment)
-        found += _forced(fleet, environment, trust, drained, suspected)
+    for fleet in facts.census.fleets.values():
+        if facts.trust.of_batch(fleet.batch_system) is None:
+            found += _forced(fleet, facts, suspected)
     found.sort(key=lambda entry: (entry[0], entry[1], entry[2].name))
-    unjournaled = trust.observation.unjournaled
+    unjournaled = facts.observation.unjournaled
     for rank, _, worker in found:
-        if worker.name in unjournaled or trust.of_host(worker.host) is not None:
+        if worker.name in unjournaled or facts.trust.of_host(worker.host) is not None:
             continue
         cause = _FORCED[rank]
-        environment = trust.policy.catalogue.environments.get(worker.environment)
-        reason = _why_forced(cause, worker, environment, trust.observation.now)
-        against = _against(cause, worker, census, orders, trust.policy)
+        against = against_drain(cause, worker, facts, orders)
         if against is None:
-            orders.drain(worker, cause, reason)
+            orders.drain(worker, cause, _why_forced(cause, worker, facts))
         else:
             orders.kept[worker.name] = against
     return suspected
@@ -94,15 +89,10 @@ def forced_drains(census: Census, trust: Trust, drained: frozenset[str], orders:
 _FORCED = ("black-hole", "host-drain", "unwanted", "lifetime")
 
 
-def _forced(
-    fleet: Fleet,
-    environment: Environment | None,
-    trust: Trust,
-    drained: frozenset[str],
-    suspected: dict[str, Reason],
-) -> list[tuple[int, float, Worker]]:
+def _forced(fleet: Fleet, facts: Facts, suspected: dict[str, Reason]) -> list[tuple[int, float, Worker]]:
     """Return (index into `_FORCED`, urgency, worker) of a fleet's serving workers that must go."""
-    now, limit = trust.observation.now, trust.policy.limits.black_hole_failures
+    now, limit, drained = facts.now, facts.limits.black_hole_failures, facts.drained
+    environment = facts.environments.get(fleet.environment)
     unwanted = environment is None
     lifetime = 0.0 if environment is None else float(environment.lifetime_seconds)
     found: list[tuple[int, float, Worker]] = []
@@ -129,7 +119,8 @@ def _forced(
     return found + holes
 
 
-def _why_forced(cause: str, worker: Worker, environment: Environment | None, now: float) -> Reason:
+def _why_forced(cause: str, worker: Worker, facts: Facts) -> Reason:
+    environment = facts.environments.get(worker.environment)
     if cause == "black-hole":
         sentence = f"{worker.quick_failures} jobs failed at once, one after the other"
         return Reason(
@@ -141,14 +132,14 @@ def _why_forced(cause: str, worker: Worker, environment: Environment | None, now
         return Reason(
             "unwanted", f"no environment is called {worker.environment} any more", {"environment": worker.environment}
         )
-    age = round(now - ends_at(worker, environment) + environment.lifetime_seconds)
+    age = round(facts.now - ends_at(worker, environment) + environment.lifetime_seconds)
     sentence = f"it lives for {age} s, its lifetime is {environment.lifetime_seconds} s"
     return Reason(cause, sentence, {"age_seconds": age, "lifetime_seconds": environment.lifetime_seconds})
 
 
-def _against(cause: str, worker: Worker, census: Census, orders: Orders, policy: Policy) -> Reason | None:
+def against_drain(cause: str, worker: Worker, facts: Facts, orders: Orders) -> Reason | None:
     """Say which bound on churn stands against one more drain, or None."""
-    limits = policy.limits
+    limits = facts.limits
     if orders.budget <= 0:
         return Reason(
             "drains-limit",
@@ -157,7 +148,7 @@ def _against(cause: str, worker: Worker, census: Census, orders: Orders, policy:
         )
     if cause not in BY_CHOICE:
         return None
-    fleet = census.fleets[worker.batch_system, worker.environment]
+    fleet = facts.census.fleets[worker.batch_system, worker.environment]
     allowed, going = drain_room(fleet, orders, limits.drain_percent)
     if going < allowed:
         return None
@@ -176,75 +167,72 @@ def drain_room(fleet: Fleet, orders: Orders, percent: int) -> tuple[int, int]:
     return allowed, going
 
 
-def drain_idle(census: Census, demand: Demand, shelves: Shelves, health: Health, trust: Trust, orders: Orders) -> None:
+def drain_idle(facts: Facts, demand: Demand, shelves: Shelves, orders: Orders) -> None:
     """Drain idle workers that nobody needs: those idle for too long, and those of an old version.
 
     An idle worker is needed when waiting jobs are expected in it, as a spare while there is demand, or for the minimum.
     """
     remaining = orders.remaining
-    for fleet in census.fleets.values():
+    for fleet in facts.census.fleets.values():
         here = sum(1 for worker in fleet.serving if worker.name in orders.leaving) if orders.leaving else 0
         coming = len(fleet.serving) + len(fleet.in_flight) - here
         remaining[fleet.environment] = remaining.get(fleet.environment, 0) + coming
-    for key in sorted(census.fleets):
-        fleet = census.fleets[key]
-        environment = trust.policy.catalogue.environments.get(fleet.environment)
-        if environment is None or trust.of_batch(fleet.batch_system) is not None:
+    for key in sorted(facts.census.fleets):
+        fleet = facts.census.fleets[key]
+        environment = facts.environments.get(fleet.environment)
+        if environment is None or facts.trust.of_batch(fleet.batch_system) is not None:
             continue
-        idle = [w for w in fleet.serving if w.state is WorkerState.IDLE and not w.claimed and w.name not in orders.leaving]
+        idle_state, leaving = WorkerState.IDLE, orders.leaving
+        idle = [w for w in fleet.serving if w.state is idle_state and not w.claimed and w.name not in leaving]
         if not idle:
             continue
-        shelf = shelves.get(key)
-        needed = shelf.idle_taken if shelf else 0
-        spare = environment.spare_workers if fleet.environment in demand.wanted else 0
-        if shelf is not None and spare:
-            spare = max(0, spare - shelf.count(Kind.COMING_WHOLE))
-        unneeded = min(len(idle) - needed - spare, remaining[fleet.environment] - environment.minimum_workers)
+        unneeded = len(idle) - _needed(environment, shelves.get(key), demand)
+        unneeded = min(unneeded, remaining[fleet.environment] - environment.minimum_workers)
         idle.sort(key=lambda w: (w.version == environment.version, w.requested_at, w.name))
-        _drain_unneeded(idle, unneeded, fleet, environment, census, demand, trust, orders)
-        if idle[0].version != environment.version and _version_is_good(environment, health):
-            _replace_drifted(idle, environment, census, trust, orders)
+        early = _drain_unneeded(idle, unneeded, environment, facts, demand, orders)
+        orders.surplus[key] = early
+        if idle[0].version != environment.version and _version_is_good(environment, facts.health):
+            _replace_drifted(idle, environment, facts, orders)
+
+
+def _needed(environment: Environment, shelf: Shelf | None, demand: Demand) -> int:
+    """Return how many idle workers are needed: by waiting jobs, and as spares that are not coming anyway."""
+    if shelf is None:
+        return 0
+    spare = environment.spare_workers if environment.name in demand.wanted else 0
+    return shelf.idle_taken + max(0, spare - shelf.count(Kind.COMING_WHOLE))
 
 
 def _drain_unneeded(
-    idle: list[Worker],
-    unneeded: int,
-    fleet: Fleet,
-    environment: Environment,
-    census: Census,
-    demand: Demand,
-    trust: Trust,
-    orders: Orders,
-) -> None:
-    """Drain at most `unneeded` of a fleet's idle workers, and remember those that could go early."""
-    now, limits = trust.observation.now, trust.policy.limits
+    idle: list[Worker], unneeded: int, environment: Environment, facts: Facts, demand: Demand, orders: Orders
+) -> list[Worker]:
+    """Drain at most `unneeded` of a fleet's idle workers; return those that could go early, the first to go first."""
+    now, limits = facts.now, facts.limits
     early: list[Worker] = []
     keeping: Reason | None = None
     for worker in idle:
         settled = worker.registered_at is None or worker.registered_at + limits.minimum_life_seconds <= now
-        since = worker.since if worker.idle_since is None else worker.idle_since
-        drifted = worker.version != environment.version
-        long_idle = since + environment.idle_seconds <= now
-        if not settled or worker.name in trust.observation.unjournaled:
+        if not settled or worker.name in facts.observation.unjournaled:
             continue
-        if not (long_idle or drifted):
+        since = worker.since if worker.idle_since is None else worker.idle_since
+        cause = "drift" if worker.version != environment.version else "idle"
+        if cause == "idle" and since + environment.idle_seconds > now:
             early.append(worker)
             continue
         if unneeded <= 0:
-            keeping = keeping or _why_kept(fleet, environment, demand)
+            keeping = keeping or _why_kept(environment, demand)
             orders.kept[worker.name] = keeping
             continue
-        cause = "drift" if drifted else "idle"
-        # Where nothing waits and nothing runs there is nothing to churn against.
-        unbounded = fleet.environment not in demand.wanted and orders.budget > 0
-        against = None if unbounded else _against(cause, worker, census, orders, trust.policy)
-        against = against or trust.of_host(worker.host)
+        # Where nothing waits and nothing runs there is nothing to churn against: only the number per cycle counts.
+        bounded = environment.name in demand.wanted or orders.budget <= 0
+        against = against_drain(cause, worker, facts, orders) if bounded else None
+        against = against or facts.trust.of_host(worker.host)
         if against is not None:
             orders.kept[worker.name] = against
             continue
         unneeded -= 1
         orders.drain(worker, cause, _why_idle(cause, worker, environment, now - since))
-    orders.surplus[fleet.batch_system, fleet.environment] = early[: max(0, unneeded)]
+    return early[: max(0, unneeded)]
 
 
 def _why_idle(cause: str, worker: Worker, environment: Environment, seconds: float) -> Reason:
@@ -256,11 +244,11 @@ def _why_idle(cause: str, worker: Worker, environment: Environment, seconds: flo
     return Reason(cause, sentence, {"idle_seconds": idle, "allowed_seconds": environment.idle_seconds})
 
 
-def _why_kept(fleet: Fleet, environment: Environment, demand: Demand) -> Reason:
-    if fleet.environment in demand.waiting:
+def _why_kept(environment: Environment, demand: Demand) -> Reason:
+    if environment.name in demand.waiting:
         sentence = f"jobs wait that can run in {environment.name}: its idle workers are kept for them"
         return Reason("kept-for-demand", sentence, {}, "the batch system's negotiator places the jobs")
-    if fleet.environment in demand.wanted and environment.spare_workers:
+    if environment.name in demand.wanted and environment.spare_workers:
         sentence = f"{environment.name} keeps {environment.spare_workers} spare workers while there is demand"
         return Reason("kept-spare", sentence, {"spare_workers": environment.spare_workers})
     sentence = f"{environment.name} keeps at least {environment.minimum_workers} workers"
@@ -273,16 +261,17 @@ def _version_is_good(environment: Environment, health: Health) -> bool:
     return image in health.proven and (streak is None or streak.opened_at is None)
 
 
-def _replace_drifted(idle: list[Worker], environment: Environment, census: Census, trust: Trust, orders: Orders) -> None:
+def _replace_drifted(idle: list[Worker], environment: Environment, facts: Facts, orders: Orders) -> None:
     """Drain idle workers of an old version although jobs could use them: the new version is proven and is booted instead."""
     for worker in idle:
         if worker.version == environment.version:
             return
-        if worker.name in orders.leaving or worker.name in trust.observation.unjournaled:
+        if worker.name in orders.leaving or worker.name in facts.observation.unjournaled:
             continue
-        if trust.of_host(worker.host) is not None:
+        if facts.trust.of_host(worker.host) is not None:
             continue
-        if _against("drift", worker, census, orders, trust.policy) is not None:
+        if against_drain("drift", worker, facts, orders) is not None:
             return
         orders.kept.pop(worker.name, None)
-        orders.drain(worker, "drift", _why_idle("drift", worker, environment, 0.0))
+        since = worker.since if worker.idle_since is None else worker.idle_since
+        orders.drain(worker, "drift", _why_idle("drift", worker, environment, facts.now - since))

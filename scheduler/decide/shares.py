@@ -1,6 +1,6 @@
 """Shares: whose turn it is, by weighted dominant-resource fairness, with guarantees and ceilings.
 
-Dominant-resource fairness: Ghodsi and others, "Dominant Resource Fairness: Fair Allocation of Multiple Resource Types", NSDI 2011.
+Ghodsi and others, "Dominant Resource Fairness: Fair Allocation of Multiple Resource Types", NSDI 2011.
 A VO's dominant share is the larger of its shares of cores and of memory; the VO with the smallest weighted one is served next.
 """
 
@@ -11,13 +11,11 @@ from typing import TYPE_CHECKING
 
 from environments.environment import VO
 from environments.reason import Reason
+from scheduler.model import HostReading
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
     from environments.environment import Environment
-    from scheduler.decide.census import Census
-    from scheduler.model import HostReading
+    from scheduler.decide.facts import Facts
 
 
 @dataclass(slots=True)
@@ -73,14 +71,16 @@ class Ledger:
         return (1, self.dominant_share(vo) / share.weight, vo)
 
 
-def open_ledger(census: Census, vos: Mapping[str, VO], hosts: Iterable[HostReading], overcommit: Mapping[str, float]) -> Ledger:
+def open_ledger(facts: Facts) -> Ledger:
     """Book what living workers hold; the total is what the hosts that answer can give."""
-    cpus = memory = 0
-    for reading in hosts:
-        cpus += int(reading.cpus * overcommit.get(reading.host, 1.0))
-        memory += reading.memory_mib
-    ledger = Ledger(cpus, memory)
-    for name, vo in vos.items():
+    ledger = Ledger(0, 0)
+    for name, host in facts.policy.hosts.items():
+        reading = facts.observation.hosts.get(name)
+        if isinstance(reading, HostReading):
+            ledger.total_cpus += int(reading.cpus * host.cpu_overcommit)
+            ledger.total_memory_mib += reading.memory_mib
+    census = facts.census
+    for name, vo in facts.policy.catalogue.vos.items():
         ledger.standings[name] = Standing(vo, census.cpus_of_vo.get(name, 0), census.memory_of_vo.get(name, 0))
     return ledger
 
@@ -93,7 +93,7 @@ def over_ceiling(ledger: Ledger, vo: str, environment: Environment) -> Reason | 
         return None
     return Reason(
         "over-ceiling",
-        f"VO {vo} holds {standing.cpus} of at most {ceiling} cores; a worker of {environment.name} needs {environment.vcpus} more",
+        f"VO {vo} holds {standing.cpus} of at most {ceiling} cores, a worker of {environment.name} has {environment.vcpus}",
         {"held_cpus": standing.cpus, "ceiling_cpus": ceiling, "worker_cpus": environment.vcpus},
         f"wait until jobs of {vo} end, or let the administrators raise its ceiling_cpus",
     )

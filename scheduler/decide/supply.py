@@ -12,13 +12,15 @@ from enum import IntEnum
 from typing import TYPE_CHECKING
 
 from scheduler.decide.census import ends_at
+from scheduler.model import WorkerState
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection
 
     from environments.environment import Environment
     from scheduler.decide.census import Fleet
-    from scheduler.decide.demand import Want
+    from scheduler.decide.demand import Demand, Want
+    from scheduler.decide.facts import Facts
     from scheduler.model import Worker
 
 
@@ -82,20 +84,13 @@ class Shelf:
 Shelves = dict[tuple[str, str], Shelf]
 
 
-def build_shelves(
-    wants: list[Want],
-    fleets: Mapping[tuple[str, str], Fleet],
-    environments: Mapping[str, Environment],
-    leaving: set[str],
-    now: float,
-    doubt_seconds: int,
-) -> Shelves:
-    """Put the free room of every fleet that some waiting job could use on its shelf.
+def build_shelves(demand: Demand, facts: Facts, leaving: Collection[str]) -> Shelves:
+    """Put the free room of every fleet that some job could use on its shelf.
 
-    `leaving` are workers that this decision drains already; `doubt_seconds` bounds how long a silent host's workers count.
+    `leaving` are workers that this decision drains already.
     """
-    asked: dict[tuple[str, str], set[int]] = {}
-    for want in wants:
+    asked: dict[tuple[str, str], set[int]] = {key: set() for key in facts.census.fleets if key[1] in demand.wanted}
+    for want in demand.wants:
         for name in want.environments:
             of_shelf = asked.setdefault((want.batch_system, name), set())
             if want.walltime_seconds is not None:
@@ -103,35 +98,45 @@ def build_shelves(
     shelves: Shelves = {}
     for key, walltimes in asked.items():
         shelf = shelves[key] = Shelf(tuple(sorted(walltimes)))
-        fleet = fleets.get(key)
-        if fleet is not None:
-            _stock(shelf, fleet, environments[key[1]], leaving, now, doubt_seconds)
+        fleet = facts.census.fleets.get(key)
+        environment = facts.environments.get(key[1])
+        if fleet is not None and environment is not None:
+            _stock_serving(shelf, fleet, environment, facts.now, leaving)
+            _stock_others(shelf, fleet, environment, facts)
     return shelves
 
 
-def _stock(shelf: Shelf, fleet: Fleet, environment: Environment, leaving: set[str], now: float, doubt_seconds: int) -> None:
-    every = len(shelf.walltimes)
+def _stock_serving(shelf: Shelf, fleet: Fleet, environment: Environment, now: float, leaving: Collection[str]) -> None:
+    timed, idle = bool(shelf.walltimes), WorkerState.IDLE
+    lifetime, slack = environment.lifetime_seconds, environment.boot_seconds
     for worker in fleet.serving:
         if worker.free_cpus <= 0 or worker.name in leaving:
             continue
-        left = ends_at(worker, environment) - now
+        begun = worker.requested_at if worker.registered_at is None else worker.registered_at
+        left = begun + lifetime - now
         if left <= 0:
             continue
         # A worker that has just registered still takes jobs that ask for its whole lifetime.
-        level = shelf.level(left + environment.boot_seconds) if every else 0
-        whole = worker.idle_since is not None and not worker.claimed and not worker.jobs
+        level = shelf.level(left + slack) if timed else 0
+        whole = worker.state is idle and not worker.claimed
         kind = Kind.RUNNING_WHOLE if whole else Kind.RUNNING_PART
         shelf.put(kind, worker.free_cpus, worker.free_memory_mib, level)
+
+
+def _stock_others(shelf: Shelf, fleet: Fleet, environment: Environment, facts: Facts) -> None:
+    """Count boots in flight as whole workers, and for a while those of whom nothing is heard as they were."""
+    every, patience = len(shelf.walltimes), facts.limits.silence_seconds
     for worker in fleet.in_flight:
         shelf.put(Kind.COMING_WHOLE, *full_room(worker, environment), every)
-    for worker in fleet.unseen:
-        if now - worker.since > doubt_seconds:
+    doubtful = [*fleet.unseen, *(fleet.silent if fleet.batch_system in facts.suspected else ())]
+    for worker in doubtful:
+        if facts.now - worker.since > patience:
             continue
-        if worker.registered_at is None:
+        if worker.registered_at is None or worker.state is WorkerState.SILENT:
             shelf.put(Kind.DOUBTFUL, *full_room(worker, environment), every)
         else:
-            left = ends_at(worker, environment) - now + environment.boot_seconds
-            shelf.put(Kind.DOUBTFUL, worker.free_cpus, worker.free_memory_mib, shelf.level(left))
+            level = shelf.level(ends_at(worker, environment) - facts.now + environment.boot_seconds)
+            shelf.put(Kind.DOUBTFUL, worker.free_cpus, worker.free_memory_mib, level)
 
 
 def full_room(worker: Worker, environment: Environment) -> tuple[int, int]:

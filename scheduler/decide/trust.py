@@ -38,6 +38,10 @@ class Trust:
             self.batch[name] = distrust_absence(reading, self.observation.now, self.policy.limits)
         return self.batch[name]
 
+    def of_demand(self, name: str) -> Reason | None:
+        """Say why a batch system's demand is not known now, or None."""
+        return distrust_demand(self.observation.queues.get(name), self.observation.now, self.policy.limits)
+
     def of_host(self, name: str) -> Reason | None:
         """Say why a host may not be believed, or None."""
         if name not in self.hosts:

@@ -1,0 +1,72 @@
+"""The facts of one decision: the observation, the policy, and what follows from them before anything is decided."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from environments.reason import Reason
+from scheduler.decide.census import Census, take_census
+from scheduler.decide.health import Health, judge
+from scheduler.decide.suitability import lonely
+from scheduler.decide.trust import Trust, draining_hosts, mass_silence
+from scheduler.model import Observation
+from scheduler.policy import Policy
+
+if TYPE_CHECKING:
+    from environments.environment import Environment
+    from scheduler.policy import Limits
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What every part of a decision is given."""
+
+    observation: Observation
+    policy: Policy
+    census: Census
+    trust: Trust
+    health: Health
+    drained: frozenset[str]
+    """Hosts that the administrators drain."""
+    suspected: Mapping[str, Reason]
+    """Batch systems that lost sight of so many workers at once that they are suspected, not the workers."""
+
+    @property
+    def now(self) -> float:
+        """The instant of the decision."""
+        return self.observation.now
+
+    @property
+    def limits(self) -> Limits:
+        """The knobs of the loop."""
+        return self.policy.limits
+
+    @property
+    def environments(self) -> Mapping[str, Environment]:
+        """The environments of the catalogue, by name."""
+        return self.policy.catalogue.environments
+
+
+def gather(observation: Observation, policy: Policy) -> Facts:
+    """Count the workers, judge the readings and the history of boots."""
+    environments = policy.catalogue.environments
+    known: dict[str, bool] = {}
+
+    def alone(name: str) -> bool:
+        if name not in known:
+            known[name] = name in environments and lonely(environments[name], observation, policy)
+        return known[name]
+
+    census = take_census(observation)
+    silences = {name: mass_silence(census.fleets.values(), name) for name in observation.queues}
+    return Facts(
+        observation,
+        policy,
+        census,
+        Trust(observation, policy),
+        judge(observation, policy.limits, alone),
+        draining_hosts(observation, policy),
+        {name: reason for name, reason in silences.items() if reason is not None},
+    )
