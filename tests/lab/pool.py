@@ -81,7 +81,13 @@ class Pool:
         log = (self.directory / "log/master.out").open("ab")
         command = [*self._become(), str(self.release / "sbin/condor_master"), "-f"]
         self._process = subprocess.Popen(
-            command, cwd=self.directory, env=self._environment(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            command,
+            cwd=self.directory,
+            env=self._environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
         )
         log.close()
         (self.directory / "master.pid").write_text(f"{self._process.pid}\n")
@@ -147,14 +153,16 @@ class Pool:
         """Return the configuration (for CONDOR_CONFIG) with which `user` talks to this pool; made on first use."""
         home = self.directory / "clients" / user
         config = home / "condor_config"
-        if not config.exists():
+        if not (home / "tokens" / user).exists():
             (home / "tokens").mkdir(parents=True, exist_ok=True, mode=0o700)
             (home / "keys").mkdir(exist_ok=True, mode=0o700)
             identity = f"{user}@{DOMAIN}"
             _secret(home / "tokens" / user, self._token(identity, "POOL"))
             if user == "ambienti":
                 _secret(home / "keys" / WORKER_KEY, (self.directory / "keys" / WORKER_KEY).read_bytes())
-            config.write_text(self._client_config(home))
+        text = self._client_config(home)
+        if not config.exists() or config.read_text() != text:
+            config.write_text(text)
         return config
 
     def submit(self, description: Mapping[str, object] | str, user: str = "alice", count: int = 1) -> int:
@@ -207,7 +215,11 @@ class Pool:
         """Run one of HTCondor's programs as `user` (by default the pool's own) and return what it prints."""
         path = self.release / "bin" / program
         path = path if path.exists() else self.release / "sbin" / program
-        environment = {"PATH": os.environ["PATH"], "HOME": str(self.directory), "CONDOR_CONFIG": str(self.client(user or self.user))}
+        environment = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(self.directory),
+            "CONDOR_CONFIG": str(self.client(user or self.user)),
+        }
         done = subprocess.run(
             [str(path), *arguments], input=given, env=environment, capture_output=True, text=True, timeout=120, cwd="/"
         )
@@ -346,10 +358,8 @@ CREATE_CORE_FILES = False
             if not self.running():
                 tail = (self.directory / "log/master.out").read_text()[-2000:]
                 raise RuntimeError(f"the pool ended at once: {tail}")
-            if not (self.directory / "clients" / self.user / "condor_config").exists() and not self._listening():
-                return False
-            names = {ad["Name"] for ad in self.ads("-schedd", "-attributes", "Name")}
-            return len(names) >= len(self.schedds)
+            text = self._listening() and self.tool("condor_status", "-schedd", "-af", "Name", check=False)
+            return bool(text) and len(text.split()) >= len(self.schedds)
 
         if not _wait(known, 60):
             raise RuntimeError(f"the pool in {self.directory} did not come up")
