@@ -48,10 +48,11 @@ class Ports:
 
 
 class XenHost:
-    """Holds one emulated machine that runs Xen; `number` is 1, 2, ..."""
+    """Holds one emulated machine that runs Xen; `number` is 1 for the lab's own, 2 for the tests', and so on."""
 
-    def __init__(self, number: int = 1) -> None:
+    def __init__(self, number: int = 1, *, dies_with_parent: bool = False) -> None:
         self.number = number
+        self.dies_with_parent = dies_with_parent
         self.name = f"xen{number}"
         base = lab_path("xen")
         self.directory = base / self.name
@@ -172,7 +173,9 @@ class XenHost:
         xen = f"console=com1 com1=115200,8n1 dom0_mem={DOM0_MIB}M,max:{DOM0_MIB}M dom0_max_vcpus=1 loglvl=warning guest_loglvl=warning noreboot"
         linux = f"console=hvc0 xenhost={self.number} quiet loglevel=4 mitigations=off"
         forward = f"hostfwd=tcp:127.0.0.1:{ports.ssh}-:22,hostfwd=tcp:127.0.0.1:{ports.libvirt}-:16509"
+        parent = ["setpriv", "--pdeathsig=KILL"] if self.dies_with_parent else []
         return [
+            *parent,
             # The emulator reads the frame of a return to user mode as the supervisor's, which SMAP forbids: a PV dom0 dies of it.
             # It reports RDTSCP as RDTSC, of another length, which kills a PVH guest.
             "qemu-system-x86_64", "-name", self.name, "-machine", "q35", "-cpu", "max,-smap,-rdtscp", "-smp", "1",
@@ -238,7 +241,7 @@ def host_of_the_tests() -> XenHost:
 
     It is not the host of `make lab`. Another process that runs tests here at the same time waits for its turn.
     """
-    host = XenHost(2)
+    host = XenHost(2, dies_with_parent=True)
     lock = (host.directory.parent / "tests.lock").open("w")
     deadline = time.monotonic() + 600
     while True:
