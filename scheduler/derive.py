@@ -19,8 +19,10 @@ if TYPE_CHECKING:
 
 S = WorkerState
 REGISTERED = frozenset({S.IDLE, S.BUSY, S.DRAINING, S.DRAINED, S.SILENT})
+BOOT_SECONDS = 600
+"""Boot deadline of workers whose environment is no longer defined."""
 DRAIN_SHOWS_SECONDS = 60.0
-"""So long after a drain was ordered the batch system's word that the worker is not draining is taken as old."""
+"""So long after a drain was ordered, or taken back, what the batch system says of it may be old."""
 
 
 @dataclass(slots=True)
@@ -84,14 +86,17 @@ def _boot_may_come(facts: Facts) -> bool:
 
 def _with_node(facts: Facts, node: Node) -> WorkerState:
     work = bool(node.jobs) or node.claimed
-    if node.draining or _drain_not_shown_yet(facts):
+    if (node.draining and not _lately(facts.now, facts.entry.cancelled_at)) or _drain_not_shown_yet(facts):
         return S.DRAINING if work else S.DRAINED
     return S.BUSY if work else S.IDLE
 
 
 def _drain_not_shown_yet(facts: Facts) -> bool:
-    entry = facts.entry
-    return bool(entry.drain_cause) and entry.drained_at is not None and facts.now - entry.drained_at < DRAIN_SHOWS_SECONDS
+    return bool(facts.entry.drain_cause) and _lately(facts.now, facts.entry.drained_at)
+
+
+def _lately(now: float, at: float | None) -> bool:
+    return at is not None and now - at < DRAIN_SHOWS_SECONDS
 
 
 def _without_node(facts: Facts) -> WorkerState:

@@ -25,7 +25,7 @@ from scheduler.actions import Adopt, Boot, CancelDrain, CleanUp, Drain, PowerOff
 from scheduler.journal_open import JournalError, explain
 from scheduler.journal_reading import JournalReader
 from scheduler.model import BootOutcome, WorkerState
-from scheduler.records import Entry, Note, Sighting
+from scheduler.records import Entry, Note, Outcome, Sighting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
     from scheduler.actions import Action
-    from scheduler.records import Intent, Memo, Outcome, Value
+    from scheduler.records import Intent, Memo, Value
 
 __all__ = ["Journal", "JournalError", "LeaseLostError"]
 
@@ -99,6 +99,11 @@ class Journal(JournalReader):
                 self._note(connection, now, [Note("lease", owner, "taken", detail={"from": row.owner, "epoch": epoch})])
         self._take_file()
         return True
+
+    @property
+    def epoch(self) -> int:
+        """The lease under which this daemon acts; 0 while it has none."""
+        return self._epoch
 
     def release_lease(self, owner: str, now: float) -> None:
         """Let the next daemon act at once."""
@@ -215,7 +220,11 @@ class Journal(JournalReader):
             self._fence(connection, owner)
             self._change(connection, memo.changes)
             self._keep_outcomes(connection, memo.outcomes)
-            self._keep_sightings(connection, [*memo.appeared, *memo.ended], ended={s.job for s in memo.ended})
+            self._keep_sightings(connection, memo.appeared, ended=False)
+            self._keep_sightings(connection, memo.ended, ended=True)
+            if memo.settled:
+                cut = {"ended_at": now, "outcome": Outcome.CUT_OFF.value}
+                connection.execute(t.intents.update().where(t.intents.c.id.in_(memo.settled)).values(cut))
             self._note(connection, now, memo.notes)
 
     def shift(self, owner: str, now: float, seconds: float) -> None:
@@ -226,7 +235,6 @@ class Journal(JournalReader):
             connection.execute(t.workers.update().where(t.workers.c.closed_at.is_(None)).values(moved))
             opened = t.intents.c.ended_at.is_(None)
             connection.execute(t.intents.update().where(opened).values(begun_at=t.intents.c.begun_at + seconds))
-            connection.execute(t.lease.update().values(until=t.lease.c.until + seconds))
             self._note(connection, now, [Note("clock", "clock", "stepped", detail={"seconds": round(seconds, 3)})])
             self._cache = None
 
@@ -250,8 +258,8 @@ class Journal(JournalReader):
             proven = self._cache.proven | {(o.environment, o.version) for o in outcomes if o.registered}
             self._cache = replace(self._cache, boots=boots, proven=proven)
 
-    def _keep_sightings(self, connection: Connection, sightings: Sequence[Sighting], *, ended: set[str]) -> None:
-        rows = [asdict(sighting) | {"ended": sighting.job in ended} for sighting in sightings]
+    def _keep_sightings(self, connection: Connection, sightings: Sequence[Sighting], *, ended: bool) -> None:
+        rows = [asdict(sighting) | {"ended": ended} for sighting in sightings]
         self._upsert(connection, t.sightings, ["batch_system", "job", "worker"], rows, keep=("first_seen",))
 
     def _upsert(
@@ -284,7 +292,7 @@ class Journal(JournalReader):
             return bool(found)
 
 
-_TIMES_OF_WORKER = ("since", "requested_at", "booted_at", "registered_at", "drained_at")
+_TIMES_OF_WORKER = ("since", "requested_at", "booted_at", "registered_at", "drained_at", "cancelled_at")
 _INSERT: dict[str, Any] = {"sqlite": sqlite_insert, "postgresql": postgresql_insert}
 
 

@@ -46,6 +46,7 @@ workers = Table(
     Column("registered_at", Float),
     Column("drain_cause", String(40), nullable=False),
     Column("drained_at", Float),
+    Column("cancelled_at", Float),
     Column("boot_error", Text, nullable=False),
     Column("closed_at", Float),
     comment="Every worker ever ordered or adopted; open while its domain, disks or ads may exist.",

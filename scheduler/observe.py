@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from scheduler.believe import Shape, believe_queue, first_shape, vanished_hosts, with_last_answer
-from scheduler.derive import Facts, entry_of, state_of, worker_of
+from scheduler.derive import BOOT_SECONDS, Facts, entry_of, state_of, worker_of
 from scheduler.model import (
     Domain,
     DomainState,
@@ -34,8 +34,6 @@ from scheduler.remember import News
 if TYPE_CHECKING:
     from scheduler.records import Entry, Ledger
 
-BOOT_SECONDS = 600
-"""Boot deadline of workers whose environment is no longer defined."""
 ADOPTION_GAP = 1000
 """With a lost journal, names on hosts that are down now may be higher than any seen: so much room is left for them."""
 _ALIVE = frozenset({DomainState.RUNNING, DomainState.PAUSED})
@@ -71,8 +69,8 @@ class Readings:
     monotonic: float
     queues: Queues
     hosts: Hosts
-    performing: frozenset[str] = frozenset()
-    """Workers whose boot is under way in this daemon."""
+    performing: frozenset[int] = frozenset()
+    """Numbers of the intents that this daemon is performing; other open ones were cut off."""
     explained: frozenset[str] = frozenset()
     """Workers whose domain was powered off by us or is known by an event to have ended."""
 
@@ -113,7 +111,9 @@ class _Round:
     farm: _Farm
     answering_hosts: frozenset[str]
     answering_queues: frozenset[str]
-    cut_off: Mapping[str, float]
+    performing: dict[str, float] = field(default_factory=dict)
+    """Worker -> when its boot began that is under way."""
+    cut_off: dict[str, float] = field(default_factory=dict)
     """Worker -> when the boot had begun that a crash cut off."""
 
 
@@ -129,8 +129,11 @@ def merge(readings: Readings, ledger: Ledger, memory: Memory, policy: Policy) ->
     vanished = {host: memory.vanished.get(host, readings.monotonic) for host in missing}
     confirm = policy.limits.confirm_empty_seconds
     doubted = {host for host, since in vanished.items() if readings.monotonic - since < confirm}
-    cut_off = {i.worker: i.begun_at for i in ledger.intents if i.kind == "boot" and i.worker not in readings.performing}
-    round_ = _Round(readings, memory, policy, farm, _believed(hosts, doubted), _believed(queues, set()), cut_off)
+    round_ = _Round(readings, memory, policy, farm, _believed(hosts, doubted), _believed(queues, set()))
+    for intent in ledger.intents:
+        if intent.kind == "boot":
+            boots = round_.performing if intent.id in readings.performing else round_.cut_off
+            boots[intent.worker] = intent.begun_at
     entries, unjournaled = _entries(round_, ledger)
     workers: dict[str, Worker] = {}
     news = News()
@@ -144,6 +147,7 @@ def merge(readings: Readings, ledger: Ledger, memory: Memory, policy: Policy) ->
     sources: Sources = {**queues, **hosts}
     silent = frozenset(name for name, reading in sources.items() if isinstance(reading, Unanswered))
     news.tell_sources(sources, silent, memory.silent)
+    news.settle(ledger.intents, readings.performing, workers)
     news.tell_twins(farm.twins, memory.twins)
     observation = Observation(
         now=readings.now,
@@ -242,7 +246,7 @@ def _facts(round_: _Round, entry: Entry) -> Facts:
         before=round_.memory.workers.get(name),
         boot_seconds=_boot_seconds(round_, entry.environment),
         grace_seconds=round_.policy.limits.reading_deadline_seconds,
-        performing=name in readings.performing,
+        performing=name in round_.performing,
         cut_off_at=round_.cut_off.get(name),
         twins=name in round_.farm.twins,
     )

@@ -26,6 +26,8 @@ class Outcome(StrEnum):
     """It came to its turn too late and was not begun."""
     UNDER_WAY = "under-way"
     """Its source has not answered yet; the end is written when it does."""
+    CUT_OFF = "cut-off"
+    """A crash came between; what became of it was read from the farm."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,8 @@ class Entry:
     drain_cause: str = ""
     drained_at: float | None = None
     """When its drain was ordered."""
+    cancelled_at: float | None = None
+    """When its drain was taken back."""
     boot_error: str = ""
     """What the boot call answered, when it failed."""
     closed_at: float | None = None
@@ -140,10 +144,12 @@ class Memo:
     appeared: tuple[Sighting, ...] = ()
     ended: tuple[Sighting, ...] = ()
     notes: tuple[Note, ...] = ()
+    settled: tuple[int, ...] = ()
+    """Intents cut off by a crash whose outcome this observation tells."""
 
     def __bool__(self) -> bool:
         """Whether there is anything to write."""
-        return bool(self.changes or self.outcomes or self.appeared or self.ended or self.notes)
+        return bool(self.changes or self.outcomes or self.appeared or self.ended or self.notes or self.settled)
 
 
 def worker_uuid(site: str, worker: str, serial: int) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ from scheduler.records import Memo, Note, Sighting, Value
 if TYPE_CHECKING:
     from scheduler.derive import Facts
     from scheduler.model import HostReading, QueueReading, RunningJob
-    from scheduler.records import Ledger
+    from scheduler.records import Ledger, OpenIntent
 
 S = WorkerState
 _SERVES = frozenset({S.IDLE, S.BUSY})
@@ -29,11 +29,19 @@ class News:
     appeared: list[Sighting] = field(default_factory=list)
     ended: list[Sighting] = field(default_factory=list)
     notes: list[Note] = field(default_factory=list)
+    settled: list[int] = field(default_factory=list)
     illegal: list[tuple[str, S, S]] = field(default_factory=list)
 
     def memo(self) -> Memo:
         """Return all of it as one value."""
-        return Memo(self.changes, tuple(self.outcomes), tuple(self.appeared), tuple(self.ended), tuple(self.notes))
+        return Memo(
+            self.changes,
+            tuple(self.outcomes),
+            tuple(self.appeared),
+            tuple(self.ended),
+            tuple(self.notes),
+            tuple(self.settled),
+        )
 
     def tell(self, facts: Facts, worker: Worker, ledger: Ledger) -> None:
         """Compare one worker with its entry."""
@@ -118,6 +126,17 @@ class News:
         for name in sorted(before - silent):
             if name in sources:
                 self.notes.append(Note("source", name, "answers"))
+
+    def settle(self, intents: Sequence[OpenIntent], performing: frozenset[int], workers: Mapping[str, Worker]) -> None:
+        """Close the intents that a crash cut off, once the farm shows what became of them."""
+        for intent in intents:
+            worker = workers.get(intent.worker)
+            unknown = worker is not None and worker.state in {S.UNSEEN, S.REQUESTED}
+            if intent.id not in performing and not unknown:
+                self.settled.append(intent.id)
+                state = worker.state.value if worker else S.GONE.value
+                note = Note(f"{intent.kind}-ended", intent.worker, intent.cause, f"intent-{intent.id}")
+                self.notes.append(replace(note, detail={"outcome": "cut-off", "state": state}))
 
     def tell_twins(self, twins: Mapping[str, tuple[str, ...]], before: frozenset[str]) -> None:
         """Note each name that runs more than once."""

@@ -48,6 +48,7 @@ def upgrade() -> None:
         sa.Column("registered_at", sa.Float),
         sa.Column("drain_cause", sa.String(40), nullable=False),
         sa.Column("drained_at", sa.Float),
+        sa.Column("cancelled_at", sa.Float),
         sa.Column("boot_error", sa.Text, nullable=False),
         sa.Column("closed_at", sa.Float),
         comment="Every worker ever ordered or adopted; open while its domain, disks or ads may exist.",

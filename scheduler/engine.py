@@ -1,0 +1,283 @@
+"""The one loop: observe, decide, act, remember."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
+
+from scheduler.act import Reach, Result, batch_lane, host_lane, perform
+from scheduler.actions import Plan
+from scheduler.decide.plan import decide as decide_all
+from scheduler.model import DomainState, HostReading, Observation, QueueReading, Unanswered, WorkerState
+from scheduler.observe import Memory, Readings, Seen, merge, moved
+from scheduler.ports import SourceError
+from scheduler.records import Memo, Note
+from scheduler.runner import Answered, Call, End
+
+if TYPE_CHECKING:
+    from scheduler.clock import Clock
+    from scheduler.journal import Journal
+    from scheduler.policy import Policy
+    from scheduler.ports import BatchSystem, DomainEvent, Hypervisor
+    from scheduler.runner import Runner
+
+CLOCK_STEP_SECONDS = 5.0
+"""A wall clock that has moved by so much more or less than time has passed was set by somebody."""
+_ENDED = frozenset({"stopped", "crashed", "failed"})
+
+R = TypeVar("R", QueueReading, HostReading)
+Decide = Callable[[Observation, "Policy"], Plan]
+StillHolds = Callable[[Plan, Observation, Observation], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Cycle:
+    """One round of the loop."""
+
+    observation: Observation
+    plan: Plan
+    results: tuple[Result, ...]
+    seconds: float
+    leading: bool = True
+    """False while another daemon holds the lease: nothing was read and nothing done."""
+    quiet: bool = False
+    """Nothing had changed that the last decision depends on, so it stands."""
+    phases: Mapping[str, float] = field(default_factory=dict)
+    """Seconds of each part: read, decide, act."""
+    illegal: tuple[tuple[str, WorkerState, WorkerState], ...] = ()
+    """(worker, before, after): steps that the lifecycle does not hold."""
+    twins: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Worker -> hosts, for names that run more than once."""
+    clock_step_seconds: float = 0.0
+
+
+class Engine:
+    """Holds the connections to the farm and the journal, and goes round.
+
+    `cycle`, `look` and `attend` may be called from different threads, `cycle` from one at a time. `policy` may be replaced
+    between cycles.
+    """
+
+    def __init__(  # noqa: PLR0917 - one per part of the loop
+        self,
+        policy: Policy,
+        batch_systems: Mapping[str, BatchSystem],
+        hypervisors: Mapping[str, Hypervisor],
+        journal: Journal,
+        clock: Clock,
+        runner: Runner,
+        *,
+        owner: str = "ambienti",
+        lease_seconds: float = 60,
+        decide: Decide = decide_all,
+        still_holds: StillHolds | None = None,
+    ) -> None:
+        """Connect the parts; nothing is asked yet."""
+        self.policy = policy
+        self.journal = journal
+        self.clock = clock
+        self.owner = owner
+        self.lease_seconds = lease_seconds
+        self.leading = False
+        self._runner = runner
+        self._decide = decide
+        self._still_holds = still_holds
+        self._reach = Reach(batch_systems, hypervisors, journal, clock, runner, owner)
+        self._memory = Memory()
+        self._epoch = 0
+        self._looked: tuple[float, float] | None = None
+        self._last: Cycle | None = None
+        self._decided_by: Policy | None = None
+        self._events: deque[DomainEvent] = deque()
+
+    def connect(self, batch_systems: Mapping[str, BatchSystem], hypervisors: Mapping[str, Hypervisor]) -> None:
+        """Replace the connections, between cycles (a reloaded site)."""
+        self._reach.batch_systems = batch_systems
+        self._reach.hypervisors = hypervisors
+
+    def watch(self, wake: Callable[[], None] = lambda: None) -> None:
+        """Listen to the hosts' events; `wake` is called from their threads, after the event was queued for `attend`."""
+
+        def tell(event: DomainEvent) -> None:
+            self._events.append(event)
+            wake()
+
+        for hypervisor in self._reach.hypervisors.values():
+            hypervisor.watch(tell)
+
+    # --- the loop -----------------------------------------------------------------------------------------------------
+
+    def cycle(self) -> Cycle:
+        """Go round once. Raises JournalError when the journal fails: then nothing is done without a committed intent."""
+        started = self.clock.monotonic()
+        if not self.hold_lease():
+            now = self.clock.now()
+            return Cycle(Observation(now, {}, {}, ()), Plan(now, ()), (), self.clock.monotonic() - started, leading=False)
+        self.attend()
+        step = self._clock_step()
+        readings = self._read(cheap=True)
+        seen = self._merge(readings)
+        read_at = self.clock.monotonic()
+        quiet = self._nothing_new(seen.observation)
+        plan = replace(self._last.plan, actions=()) if quiet and self._last else self._decide(seen.observation, self.policy)
+        if plan.destructive and not _exact(readings):
+            seen = self._merge(self._read_exactly(readings))
+            plan = self._decide(seen.observation, self.policy)
+        decided_at = self.clock.monotonic()
+        self.journal.remember(self.owner, self.clock.now(), seen.memo)
+        self._memory = seen.memory
+        results = tuple(perform(plan.actions, seen.observation, self.policy, self._reach))
+        ended = self.clock.monotonic()
+        self._last = Cycle(
+            observation=seen.observation,
+            plan=plan,
+            results=results,
+            seconds=ended - started,
+            quiet=quiet,
+            phases={"read": read_at - started, "decide": decided_at - read_at, "act": ended - decided_at},
+            illegal=seen.illegal,
+            twins=seen.twins,
+            clock_step_seconds=step,
+        )
+        self._decided_by = self.policy
+        return self._last
+
+    def look(self, *, cheap: bool = False) -> Observation:
+        """Observe only: nothing is written and nothing done, whoever holds the lease."""
+        return self._merge(self._read(cheap=cheap)).observation
+
+    def hold_lease(self) -> bool:
+        """Take or renew the right to act; False while another daemon has it."""
+        self.leading = self.journal.hold_lease(self.owner, self.clock.now(), self.lease_seconds)
+        return self.leading
+
+    def attend(self) -> list[str]:
+        """Follow the events that have come: the ads of a worker whose domain ended are invalidated at once.
+
+        Returns the workers that ended. An event alone proves nothing: the domain is read again first.
+        """
+        ended = []
+        while self._events:
+            event = self._events.popleft()
+            if event.what in _ENDED and self.leading and self._attend_end(event):
+                ended.append(event.domain)
+        return ended
+
+    def close(self) -> None:
+        """Let the next daemon act at once, unless something of ours is still under way."""
+        self._runner.close()
+        if self.leading and not self._reach.performing:
+            self.journal.release_lease(self.owner, self.clock.now())
+        self.leading = False
+
+    @property
+    def under_way(self) -> int:
+        """How many acts have not ended yet."""
+        return len(self._reach.performing)
+
+    @property
+    def last(self) -> Cycle | None:
+        """The last cycle in which this daemon led."""
+        return self._last
+
+    # --- its parts ----------------------------------------------------------------------------------------------------
+
+    def _nothing_new(self, observation: Observation) -> bool:
+        last = self._last
+        if self._still_holds is None or last is None or last.plan.actions or self._decided_by is not self.policy:
+            return False
+        return self._still_holds(last.plan, last.observation, observation)
+
+    def _merge(self, readings: Readings) -> Seen:
+        history_since = readings.now - self.policy.limits.history_seconds
+        ledger = self.journal.ledger(history_since)
+        if ledger.epoch != self._epoch:
+            # Somebody else may have acted since we last did: what we remember is worth nothing now.
+            opened = self.journal.sightings(opened=True)
+            self._memory = Memory(sightings={(s.batch_system, s.job, s.worker): s for s in opened})
+            self._epoch = ledger.epoch
+        self._reach.explained &= ledger.entries.keys()
+        performing, explained = frozenset(self._reach.performing), frozenset(self._reach.explained)
+        return merge(replace(readings, performing=performing, explained=explained), ledger, self._memory, self.policy)
+
+    def _read(self, *, cheap: bool) -> Readings:
+        """Ask all batch systems and hosts, side by side."""
+        asked_at = self.clock.now()
+        hosts = self._reach.hypervisors
+        calls = self._queue_calls(cheap=cheap)
+        asked = [*calls, *(Call(host_lane(name), "read", hypervisor.read) for name, hypervisor in hosts.items())]
+        ends = self._runner.run(asked, self.policy.limits.reading_deadline_seconds)
+        return Readings(
+            now=self.clock.now(),
+            monotonic=self.clock.monotonic(),
+            queues=self._queues(ends[: len(calls)], asked_at),
+            hosts={name: _told(HostReading, name, end, asked_at) for name, end in zip(hosts, ends[len(calls) :], strict=True)},
+        )
+
+    def _read_exactly(self, readings: Readings) -> Readings:
+        """Ask the batch systems again: nothing is drained or ended on carried-over counts."""
+        asked_at = self.clock.now()
+        ends = self._runner.run(self._queue_calls(cheap=False), self.policy.limits.reading_deadline_seconds)
+        return replace(readings, now=self.clock.now(), queues=self._queues(ends, asked_at))
+
+    def _queue_calls(self, *, cheap: bool) -> list[Call]:
+        environments = tuple(self.policy.catalogue.environments.values())
+        asked = "read" if cheap else "read exactly"
+        return [
+            Call(batch_lane(name), asked, partial(batch_system.read, environments, cheap=cheap))
+            for name, batch_system in self._reach.batch_systems.items()
+        ]
+
+    def _queues(self, ends: Sequence[End], asked_at: float) -> dict[str, QueueReading | Unanswered]:
+        names = self._reach.batch_systems
+        return {name: _told(QueueReading, name, end, asked_at) for name, end in zip(names, ends, strict=True)}
+
+    def _clock_step(self) -> float:
+        """Find out whether somebody set the clock since the last look; if so, move all that is measured by it along."""
+        now, monotonic = self.clock.now(), self.clock.monotonic()
+        before = self._looked or (now, monotonic)
+        step = (now - before[0]) - (monotonic - before[1])
+        if abs(step) <= CLOCK_STEP_SECONDS:
+            step = 0.0
+        else:
+            self.journal.shift(self.owner, now, step)
+            self._memory = moved(self._memory, step)
+        self._looked = (now, monotonic)
+        return step
+
+    def _attend_end(self, event: DomainEvent) -> bool:
+        """Invalidate the ads of a worker whose domain really ended."""
+        entry = self.journal.ledger().entries.get(event.domain)
+        hypervisor = self._reach.hypervisors.get(event.host)
+        if entry is None or hypervisor is None or entry.host != event.host:
+            return False
+        seconds = self.policy.limits.reading_deadline_seconds
+        try:
+            found = self._runner.call(
+                host_lane(event.host), f"look at {entry.name}", lambda: hypervisor.domain(entry.name), seconds
+            )
+            if found is not None and found.state in {DomainState.RUNNING, DomainState.PAUSED}:
+                return False
+            note = Note("domain", entry.name, event.what, detail={"host": event.host, "detail": event.detail})
+            self.journal.remember(self.owner, self.clock.now(), Memo(notes=(note,)))
+            self._reach.explained.add(entry.name)
+            self._reach.ask_batch(entry.batch_system, f"forget {entry.name}", lambda b: b.forget(entry.name), seconds)
+        except SourceError:
+            # The next cycle reads the host again and orders the clean-up, which forgets the worker too.
+            return False
+        return True
+
+
+def _told(kind: type[R], name: str, end: End, asked_at: float) -> R | Unanswered:
+    """Return a reading, or that there was no answer: the one place where an error of a source becomes a value."""
+    if isinstance(end, Answered):
+        assert isinstance(end.value, kind), f"{name} answered with {type(end.value).__name__}"
+        return end.value
+    return Unanswered(name, f"{end.error.asked}: {end.error.answer}", asked_at)
+
+
+def _exact(readings: Readings) -> bool:
+    return all(reading.exact for reading in readings.queues.values() if isinstance(reading, QueueReading))
