@@ -48,7 +48,7 @@ class Agenda:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._entries: list[tuple[float, int, Callable[[], None]]] = []
+        self._entries: list[tuple[float, int, Callable[[], object]]] = []
         self._order = count()
         self._at: float | None = None
 
@@ -61,7 +61,7 @@ class Agenda:
         late = 0.0 if self._at is None else self._clock.monotonic() - self._at
         return self._clock.now() - late
 
-    def after(self, seconds: float, call: Callable[[], None]) -> None:
+    def after(self, seconds: float, call: Callable[[], object]) -> None:
         """Let `call` happen so many seconds from now."""
         heapq.heappush(self._entries, (self.monotonic() + max(0.0, seconds), next(self._order), call))
 

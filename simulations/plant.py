@@ -68,6 +68,8 @@ class SimulatedDomain:
     state: DomainState = DomainState.RUNNING
     volume: tuple[str, str] | None = None
     """(pool, volume) that it writes to."""
+    started_monotonic: float = 0.0
+    registered: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +136,8 @@ class Plant:
         if broken == "crashes":
             host.stop(domain.name, "crashed", "kernel panic: no root file system")
         elif not broken and not host.faults.black_hole:
-            self.queues[identity.batch_system].register(identity.worker, environment, token, host.name)
+            queue = self.queues[identity.batch_system]
+            domain.registered = queue.register(identity.worker, environment, token, host.name)
 
 
 class SimulatedHost:
@@ -177,17 +180,20 @@ class SimulatedHost:
             self.stop(name, "stopped", "power lost")
         self._notify("", "host-lost", "power lost")
 
+    def power_on(self) -> None:
+        """Start it again, empty."""
+        self.faults.dead = False
+        self._notify("", "host-back")
+
     def fall_silent(self) -> None:
-        """Stop its libvirt daemon."""
+        """Stop its libvirt daemon; the domains run on."""
         self._notify("", "host-lost", "connection reset")
         self.faults.silent = True
 
-    def come_back(self) -> None:
-        """Mend whatever was wrong."""
-        lost = self.faults.dead or self.faults.silent
-        self.faults = HostFaults()
-        if lost:
-            self._notify("", "host-back")
+    def answer_again(self) -> None:
+        """Start its libvirt daemon."""
+        self.faults.silent = False
+        self._notify("", "host-back")
 
     def _notify(self, domain: str, what: str, detail: str = "") -> None:
         if self.faults.mute or self.faults.silent or (self.faults.dead and domain):
@@ -256,6 +262,7 @@ class SimulatedHost:
             identity=order.identity,
             environment=environment,
             volume=volume,
+            started_monotonic=plant.agenda.monotonic(),
         )
         self.domains[order.worker] = domain
         token = order.enrolment.files.get("token", b"")

@@ -223,6 +223,7 @@ class SimulatedQueue:
             return
         self.book.start(job, self._agenda.now(), self._agenda.monotonic())
         run = job.starts
+        self.tell("start", node.worker)
         hole = node.worker in self.faults.black_holes or node.host in self.faults.black_holes
         lasts = self.habits.failure_seconds if hole else job.run_seconds
         self._agenda.after(lasts, lambda: self._finish(node, job, run, hole=hole))
@@ -233,6 +234,7 @@ class SimulatedQueue:
         if hole:
             self.book.give_back(job, quick_failure=True)
             node.quick_failures += 1
+            self.tell("fail", node.worker)
         else:
             self.book.complete(job, self._agenda.monotonic())
             node.quick_failures = 0

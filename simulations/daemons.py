@@ -1,0 +1,133 @@
+"""A daemon in the simulated farm: the real engine on the real journal, mortal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from scheduler.actions import Adopt, Boot, CancelDrain, CleanUp, Drain, PowerOff
+from scheduler.engine import Cycle, Engine
+from scheduler.journal import Journal, LeaseLostError
+from scheduler.model import Unanswered
+from scheduler.records import Outcome
+from scheduler.runner import SerialRunner
+from simulations.interruptions import Killed, MortalBatchSystem, MortalHost
+
+if TYPE_CHECKING:
+    from scheduler.act import Result
+    from scheduler.actions import Action
+    from scheduler.policy import Policy
+    from simulations.farm import SimulatedFarm
+
+
+class SimulatedDaemon:
+    """One process that goes round every poll, until it is stopped or killed."""
+
+    def __init__(self, farm: SimulatedFarm, owner: str) -> None:
+        self.owner = owner
+        self.alive = True
+        self.leading: bool | None = None
+        self.next_cycle_at = farm.clock.monotonic()
+        self.last: Cycle | None = None
+        self.cycles = 0
+        self._farm = farm
+        knife = farm.knife
+        knife.dead = False
+        try:
+            self.journal = Journal(farm.journal_url, now=farm.clock.now(), on_commit=knife.step, durable=False)
+        except Killed as killed:
+            self.die(f"killed after {killed}")
+            return
+        self.engine = Engine(
+            farm.policy,
+            {farm.queue.name: MortalBatchSystem(farm.queue, knife)},
+            {name: MortalHost(host, knife) for name, host in farm.plant.hosts.items()},
+            self.journal,
+            farm.clock,
+            SerialRunner(),
+            owner=owner,
+        )
+        self.engine.watch()
+
+    def policy_changed(self, policy: Policy) -> None:
+        """Take up changed definitions."""
+        if self.alive:
+            self.engine.policy = policy
+
+    def cycle(self) -> None:
+        """Go round once; the daemon may die on the way."""
+        farm = self._farm
+        self.next_cycle_at = farm.clock.monotonic() + farm.policy.limits.poll_seconds
+        try:
+            cycle = self.engine.cycle()
+        except Killed as killed:
+            self.die(f"killed after {killed}")
+            return
+        except LeaseLostError:
+            return
+        self.cycles += 1
+        if cycle.leading != self.leading:
+            self.leading = cycle.leading
+            farm.tell("daemon", f"{self.owner} {'acts' if cycle.leading else 'waits: another one acts'}")
+        if cycle.leading:
+            self.last = cycle
+            self._tell(cycle)
+
+    def stop(self) -> None:
+        """End in an orderly way."""
+        if not self.alive:
+            return
+        self._farm.tell("daemon", f"{self.owner} stops")
+        self.alive = False
+        self.engine.close()
+        self.journal.close()
+
+    def die(self, how: str) -> None:
+        """End without a word; the kernel closes its files."""
+        farm = self._farm
+        if not self.alive:
+            return
+        self.alive = False
+        farm.tell("daemon", f"{self.owner} {how}")
+        if hasattr(self, "journal"):
+            self.journal.close()
+        farm.daemon_died()
+
+    def _tell(self, cycle: Cycle) -> None:
+        farm, observation = self._farm, cycle.observation
+        tell_if_new = farm.chronicle.tell_if_new
+        at = farm.clock.monotonic()
+        for name, reading in [*observation.queues.items(), *observation.hosts.items()]:
+            answers = f"no answer ({reading.reason})" if isinstance(reading, Unanswered) else ""
+            if answers or farm.chronicle.knows("source", name):
+                tell_if_new(at, "source", name, answers or "answers")
+        for stranger, before, after in cycle.illegal:
+            farm.tell("illegal", f"{stranger}: {before.value} -> {after.value}")
+        for result in cycle.results:
+            farm.tell("plan", _told(result))
+        plan = cycle.plan
+        for who, verdicts in (("cluster", plan.clusters), ("vo", plan.vos), ("image", plan.environments), ("host", plan.hosts)):
+            for subject, verdict in verdicts.items():
+                tell_if_new(at, "why", f"{who} {subject}", verdict.reasons[0].code if verdict.reasons else "")
+
+
+def _told(result: Result) -> str:
+    text = f"{_order(result.action)} [{result.action.reason.code}]"
+    if result.outcome is Outcome.DONE:
+        return text
+    return f"{text}: {result.outcome.value}: {result.detail}"
+
+
+def _order(action: Action) -> str:
+    match action:
+        case Boot():
+            return f"boot {action.worker} on {action.host} for {action.vo}"
+        case Drain():
+            return f"drain {action.worker}"
+        case CancelDrain():
+            return f"cancel the drain of {action.worker}"
+        case PowerOff():
+            return f"power off {action.worker} on {action.host}"
+        case CleanUp():
+            return f"clean up {action.worker} on {action.host}"
+        case Adopt():
+            return f"adopt {action.worker} on {action.host}"

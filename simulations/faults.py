@@ -1,0 +1,170 @@
+"""What can go wrong with a simulated farm, and what its people do to it: one function for each deed, which returns its end."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from simulations.scenario import Deed, FaultLines
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from simulations.farm import SimulatedFarm
+
+
+def begin(farm: SimulatedFarm, fault: FaultLines) -> Callable[[], None] | None:
+    """Let a fault begin; return what ends it, or None when it is over at once."""
+    return _DEEDS[fault.do](farm, fault)
+
+
+def describe(fault: FaultLines) -> str:
+    """Name a fault and what it befalls."""
+    subject = fault.host or fault.worker or fault.environment or fault.vo
+    if fault.do is Deed.CLOCK_JUMP:
+        subject = f"by {fault.seconds} s"
+    if fault.do is Deed.CHANGE:
+        subject += " to " + ", ".join(f"{key} {value}" for key, value in fault.to.items())
+    return f"{fault.do.value} {subject}".strip()
+
+
+def _set(thing: object, attribute: str, value: Any) -> Callable[[], None]:
+    before = getattr(thing, attribute)
+    setattr(thing, attribute, value)
+    return lambda: setattr(thing, attribute, before)
+
+
+def _queue(attribute: str, value: Any = True) -> Callable[[SimulatedFarm, FaultLines], Callable[[], None]]:
+    return lambda farm, _fault: _set(farm.queue.faults, attribute, value)
+
+
+def _host(attribute: str, value: Any = True) -> Callable[[SimulatedFarm, FaultLines], Callable[[], None]]:
+    return lambda farm, fault: _set(farm.plant.hosts[fault.host].faults, attribute, value)
+
+
+def _host_silent(farm: SimulatedFarm, fault: FaultLines) -> Callable[[], None]:
+    host = farm.plant.hosts[fault.host]
+    host.fall_silent()
+    return host.answer_again
+
+
+def _host_dead(farm: SimulatedFarm, fault: FaultLines) -> Callable[[], None]:
+    host = farm.plant.hosts[fault.host]
+    host.die()
+    return host.power_on
+
+
+def _host_drain(farm: SimulatedFarm, fault: FaultLines) -> Callable[[], None]:
+    farm.drain_host(fault.host)
+    return lambda: farm.drain_host(fault.host, back=True)
+
+
+def _stranger(farm: SimulatedFarm, fault: FaultLines) -> Callable[[], None]:
+    host, name = farm.plant.hosts[fault.host], fault.worker or "somebody-elses"
+    host.add_stranger(name, fault.memory_mib)
+
+    def leave() -> None:
+        host.domains.pop(name, None)
+
+    return leave
+
+
+def _image(how: str) -> Callable[[SimulatedFarm, FaultLines], Callable[[], None]]:
+    def breaks(farm: SimulatedFarm, fault: FaultLines) -> Callable[[], None]:
+        version = fault.version or farm.policy.catalogue.environments[fault.environment].version
+        farm.plant.broken_images[fault.environment, version] = how
+
+        def mend() -> None:
+            farm.plant.broken_images.pop((fault.environment, version), None)
+
+        return mend
+
+    return breaks
+
+
+def _worker_dies(farm: SimulatedFarm, fault: FaultLines) -> None:
+    host = farm.plant.where(fault.worker)
+    if host is not None:
+        host.stop(fault.worker, "crashed", "killed")
+
+
+def _worker_cut_off(farm: SimulatedFarm, fault: FaultLines) -> Callable[[], None]:
+    farm.queue.cut_off(fault.worker)
+    return lambda: farm.queue.cut_off(fault.worker, back=True)
+
+
+def _black_hole(farm: SimulatedFarm, fault: FaultLines) -> Callable[[], None]:
+    farm.queue.faults.black_holes.add(fault.worker)
+    return lambda: farm.queue.faults.black_holes.discard(fault.worker)
+
+
+def _jobs_removed(farm: SimulatedFarm, fault: FaultLines) -> None:
+    farm.queue.book.remove_idle(fault.vo)
+
+
+def _jobs_held(farm: SimulatedFarm, fault: FaultLines) -> None:
+    farm.queue.book.hold_idle(fault.vo)
+
+
+def _change(farm: SimulatedFarm, fault: FaultLines) -> None:
+    farm.redefine(fault.environment, fault.to)
+
+
+def _clock_jump(farm: SimulatedFarm, fault: FaultLines) -> None:
+    farm.clock.jump(fault.seconds or 0)
+
+
+def _daemon_stops(farm: SimulatedFarm, _fault: FaultLines) -> Callable[[], None]:
+    farm.stop_daemon()
+
+    def start() -> None:
+        farm.start_daemon()
+
+    return start
+
+
+def _daemon_crashes(farm: SimulatedFarm, fault: FaultLines) -> None:
+    farm.restart_seconds = fault.lasts or 0
+    if fault.after_steps is None:
+        farm.kill_daemon()
+    else:
+        farm.knife.cut_after = len(farm.knife.steps) + fault.after_steps
+
+
+def _second_daemon(farm: SimulatedFarm, _fault: FaultLines) -> None:
+    farm.start_daemon()
+
+
+def _journal_lost(farm: SimulatedFarm, _fault: FaultLines) -> None:
+    farm.lose_journal()
+
+
+_DEEDS: dict[Deed, Callable[[SimulatedFarm, FaultLines], Callable[[], None] | None]] = {
+    Deed.QUEUE_SILENT: _queue("silent"),
+    Deed.QUEUE_SLOW: _queue("slow_seconds", 3600.0),
+    Deed.QUEUE_PARTIAL: _queue("partial"),
+    Deed.QUEUE_EMPTY: _queue("empty"),
+    Deed.QUEUE_LAGGING: _queue("lagging"),
+    Deed.QUEUE_DEAF: _queue("deaf"),
+    Deed.HOST_SILENT: _host_silent,
+    Deed.HOST_DEAD: _host_dead,
+    Deed.HOST_SLOW: _host("slow_seconds", 3600.0),
+    Deed.HOST_PARTIAL: _host("partial"),
+    Deed.HOST_MUTE: _host("mute"),
+    Deed.HOST_BOOTS_FAIL: _host("boots_fail", "no space left on device"),
+    Deed.HOST_BLACK_HOLE: _host("black_hole"),
+    Deed.HOST_DRAIN: _host_drain,
+    Deed.STRANGER: _stranger,
+    Deed.IMAGE_HANGS: _image("hangs"),
+    Deed.IMAGE_CRASHES: _image("crashes"),
+    Deed.WORKER_DIES: _worker_dies,
+    Deed.WORKER_CUT_OFF: _worker_cut_off,
+    Deed.WORKER_BLACK_HOLE: _black_hole,
+    Deed.JOBS_REMOVED: _jobs_removed,
+    Deed.JOBS_HELD: _jobs_held,
+    Deed.CHANGE: _change,
+    Deed.CLOCK_JUMP: _clock_jump,
+    Deed.DAEMON_STOPS: _daemon_stops,
+    Deed.DAEMON_CRASHES: _daemon_crashes,
+    Deed.SECOND_DAEMON: _second_daemon,
+    Deed.JOURNAL_LOST: _journal_lost,
+}
