@@ -2,43 +2,159 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from environments.reason import Reason
-from scheduler.actions import Adopt, Plan
-from scheduler.decide.boots import boot_for, open_yard
-from scheduler.decide.demand import read_demand
+from scheduler.actions import Adopt, Plan, Verdict
+from scheduler.decide.boots import Yard, boot_for, open_yard
+from scheduler.decide.demand import Demand, Want, read_demand
 from scheduler.decide.ending import end_workers
 from scheduler.decide.facts import gather
+from scheduler.decide.quiet import next_change
+from scheduler.decide.reclaim import take_room_back
 from scheduler.decide.retirement import Orders, drain_idle, forced_drains
 from scheduler.decide.returning import take_drains_back
 from scheduler.decide.shares import open_ledger
+from scheduler.decide.standing import standing_wants
 from scheduler.decide.supply import build_shelves, take_room
+from scheduler.decide.verdicts import (
+    cluster_verdicts,
+    environment_verdicts,
+    host_verdicts,
+    vo_verdicts,
+    worker_verdicts,
+)
+from scheduler.model import HostReading, QueueReading, Unanswered
 
 if TYPE_CHECKING:
-    from scheduler.model import Observation
+    from collections.abc import Mapping
+
+    from scheduler.model import Observation, Worker
     from scheduler.policy import Policy
 
 
-def decide(observation: Observation, policy: Policy) -> Plan:
-    """Decide what to do now; the same observation and policy always give the same plan."""
+@dataclass(slots=True)
+class Decision:
+    """A decision with everything it was made from: what `explain` looks into."""
+
+    demand: Demand
+    yard: Yard
+    orders: Orders
+    standing: list[Want]
+    """Workers wanted for their own sake: minimum, spare, canary."""
+    troubled: dict[str, Reason]
+    """Environments that could not be judged or whose jobs fail everywhere."""
+
+
+def deliberate(observation: Observation, policy: Policy) -> Decision:
+    """Go through the parts of the decision in their order."""
     facts = gather(observation, policy)
     orders = Orders(budget=facts.limits.drains_per_cycle)
-    forced_drains(facts, orders)
+    troubled = forced_drains(facts, orders)
     demand = read_demand(facts)
     shelves = build_shelves(demand, facts, orders.leaving)
     for want in demand.wants:
         take_room(want, shelves)
     ledger = open_ledger(facts)
-    hold = facts.limits.reclaim and any(want.missing > 0 and ledger.of(want.vo).below_guarantee for want in demand.wants)
+    hold = facts.limits.reclaim and any(want.missing and ledger.of(want.vo).below_guarantee for want in demand.wants)
     take_drains_back(demand.wants, facts, orders, shelves, hold=hold)
     yard = open_yard(facts, ledger, shelves, hold=hold)
     boot_for(demand.wants, yard)
+    standing, untold = standing_wants(demand, yard, orders)
+    take_drains_back(standing, facts, orders, shelves, hold=hold)
+    boot_for(standing, yard)
     drain_idle(facts, demand, shelves, orders)
+    take_room_back(demand.wants, yard, orders)
     end_workers(facts, orders)
+    return Decision(demand, yard, orders, standing, {**untold, **troubled})
+
+
+def decide(observation: Observation, policy: Policy) -> Plan:
+    """Decide what to do now; the same observation and policy always give the same plan."""
+    decision = deliberate(observation, policy)
+    orders, yard = decision.orders, decision.yard
     adopts = [Adopt(w.name, w.host, _ADOPT) for w in observation.workers if w.name in observation.unjournaled]
-    actions = (*adopts, *orders.cancelled.values(), *yard.boots, *orders.drains, *orders.ends)
-    return Plan(observation.now, actions)
+    adopts.sort(key=lambda adopt: adopt.worker)
+    workers = worker_verdicts(orders)
+    workers.update((adopt.worker, Verdict(adopt.worker, (adopt.reason,))) for adopt in adopts)
+    return Plan(
+        observation.now,
+        (*adopts, *orders.cancelled.values(), *yard.boots, *orders.drains, *orders.ends),
+        cluster_verdicts(decision.demand),
+        workers,
+        vo_verdicts(decision.demand.wants, yard.ledger),
+        environment_verdicts(yard, decision.standing, decision.troubled),
+        host_verdicts(yard),
+        next_change(yard.facts, yard.shelves),
+    )
 
 
 _ADOPT = Reason("adopt", "its domain carries our identity, and the journal does not know it")
+
+_WHAT_DECIDES = attrgetter(
+    "name", "state", "free_cpus", "free_memory_mib", "host", "environment", "version", "vo", "batch_system", "claimed",
+    "idle_since", "registered_at", "busy_until", "drain_cause", "quick_failures", "since", "requested_at", "address",
+    "cpus", "memory_mib",
+)  # fmt: skip
+
+
+def still_holds(plan: Plan, before: Observation, after: Observation) -> bool:
+    """Whether a plan without actions, made of `before`, is also the plan for `after`, without deciding again.
+
+    Parts that are the same objects are not looked into, so keep and reuse what a source answers twice.
+    """
+    if plan.actions or after.now < before.now or (plan.quiet_until is not None and after.now >= plan.quiet_until):
+        return False
+    return (
+        before.draining_hosts == after.draining_hosts
+        and before.unjournaled == after.unjournaled
+        and before.adopting_until == after.adopting_until
+        and before.proven == after.proven
+        and before.boots == after.boots
+        and _same_queues(before.queues, after.queues)
+        and _same_hosts(before.hosts, after.hosts)
+        and _same_workers(before.workers, after.workers)
+    )
+
+
+def _same_queues(before: Mapping[str, QueueReading | Unanswered], after: Mapping[str, QueueReading | Unanswered]) -> bool:
+    """Compare what the batch systems ask for; their nodes stand in the workers."""
+    if before.keys() != after.keys():
+        return False
+    for name, was in before.items():
+        now = after[name]
+        if was is now or (isinstance(was, Unanswered) and isinstance(now, Unanswered)):
+            continue
+        if not (isinstance(was, QueueReading) and isinstance(now, QueueReading)):
+            return False
+        if (was.complete, was.suspect, was.clusters) != (now.complete, now.suspect, now.clusters):
+            return False
+    return True
+
+
+def _same_hosts(before: Mapping[str, HostReading | Unanswered], after: Mapping[str, HostReading | Unanswered]) -> bool:
+    if before.keys() != after.keys():
+        return False
+    for name, was in before.items():
+        now = after[name]
+        if was is now or (isinstance(was, Unanswered) and isinstance(now, Unanswered)):
+            continue
+        if not (isinstance(was, HostReading) and isinstance(now, HostReading)):
+            return False
+        if was.domains is not now.domains and was.domains != now.domains:
+            return False
+        if (was.cpus, was.memory_mib, was.complete, was.virtualizations, was.networks, was.pools) != (
+            now.cpus, now.memory_mib, now.complete, now.virtualizations, now.networks, now.pools,
+        ):  # fmt: skip
+            return False
+    return True
+
+
+def _same_workers(before: tuple[Worker, ...], after: tuple[Worker, ...]) -> bool:
+    if before is after:
+        return True
+    if len(before) != len(after):
+        return False
+    return all(was is now or _WHAT_DECIDES(was) == _WHAT_DECIDES(now) for was, now in zip(before, after, strict=True))

@@ -189,7 +189,7 @@ def drain_idle(facts: Facts, demand: Demand, shelves: Shelves, orders: Orders) -
         unneeded = len(idle) - _needed(environment, shelves.get(key), demand)
         unneeded = min(unneeded, remaining[fleet.environment] - environment.minimum_workers)
         idle.sort(key=lambda w: (w.version == environment.version, w.requested_at, w.name))
-        early = _drain_unneeded(idle, unneeded, environment, facts, demand, orders)
+        early = _drain_unneeded(idle, unneeded, environment, facts, demand, orders=orders)
         orders.surplus[key] = early
         if idle[0].version != environment.version and _version_is_good(environment, facts.health):
             _replace_drifted(idle, environment, facts, orders)
@@ -204,7 +204,7 @@ def _needed(environment: Environment, shelf: Shelf | None, demand: Demand) -> in
 
 
 def _drain_unneeded(
-    idle: list[Worker], unneeded: int, environment: Environment, facts: Facts, demand: Demand, orders: Orders
+    idle: list[Worker], unneeded: int, environment: Environment, facts: Facts, demand: Demand, *, orders: Orders
 ) -> list[Worker]:
     """Drain at most `unneeded` of a fleet's idle workers; return those that could go early, the first to go first."""
     now, limits = facts.now, facts.limits

@@ -41,10 +41,10 @@ def take_drains_back(wants: list[Want], facts: Facts, orders: Orders, shelves: S
             for worker in sorted(fleet.leaving, key=lambda worker: (-worker.requested_at, worker.name)):
                 fitting = worker.drain_cause in causes and worker.version == environment.version
                 if want.missing and fitting and worker.host not in facts.drained and worker.name not in orders.cancelled:
-                    _cancel_for(want, worker, environment, shelf, facts.now, orders)
+                    _cancel_for(want, worker, environment, shelf, facts.now, orders=orders)
 
 
-def _cancel_for(want: Want, worker: Worker, environment: Environment, shelf: Shelf, now: float, orders: Orders) -> None:
+def _cancel_for(want: Want, worker: Worker, environment: Environment, shelf: Shelf, now: float, *, orders: Orders) -> None:
     """Take one drain back if the want's jobs fit in the worker."""
     empty = worker.state is WorkerState.DRAINED or not (worker.jobs or worker.claimed)
     cpus, memory = full_room(worker, environment) if empty else (worker.free_cpus, worker.free_memory_mib)

@@ -1,0 +1,239 @@
+"""Reclaim: when a worker fits nowhere, room is taken back by drain; never by killing a job.
+
+Idle workers that nobody needs go first, for whoever waits. For a VO below its guarantee, workers of VOs that hold more than
+theirs go too: the idle ones first, then those whose jobs end soonest. Room that drains already under way will free is
+counted, so that never more is drained than is needed.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from environments.reason import Reason
+from scheduler.decide.boots import Yard
+from scheduler.decide.demand import jobs_per_worker
+from scheduler.decide.placement import class_of
+from scheduler.decide.retirement import Orders, against_drain
+from scheduler.model import Worker, WorkerState
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from environments.environment import Environment
+    from scheduler.decide.demand import Want
+
+Room = tuple[int, int]
+"""Cores and MiB."""
+
+
+@dataclass(slots=True)
+class Reclaim:
+    """The state of taking room back in one decision."""
+
+    yard: Yard
+    orders: Orders
+    coming: dict[str, Room]
+    """By host with drains under way: the room there when they have ended."""
+    given: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    """Cores that each VO gives back."""
+    lent: list[Worker] | None = None
+    """Workers of VOs above their guarantee, the first to go first; gathered when first needed."""
+    hopeless: set[tuple[object, ...]] = field(default_factory=set)
+    """Kinds of workers for which nothing more can be freed."""
+
+
+def take_room_back(wants: Iterable[Want], yard: Yard, orders: Orders) -> None:
+    """Order the drains that make room for wants which no host can take now."""
+    waiting = [(want, name) for want in wants if want.missing > 0 and (name := _short_of_room(want))]
+    if not waiting:
+        return
+    waiting.sort(key=lambda pair: (yard.ledger.turn(pair[0].vo), pair[0].key))
+    state = Reclaim(yard, orders, _room_that_comes(yard, orders))
+    early = [worker for key in sorted(orders.surplus) for worker in orders.surplus[key]]
+    for want, name in waiting:
+        environment = yard.facts.environments[name]
+        count, owed = _workers_wanted(want, environment, yard)
+        count -= _use_coming_room(environment, count, state)
+        if count > 0 and early:
+            count -= _free(want, environment, count, early, cause="surplus", state=state)
+        if min(count, owed) > 0 and yard.facts.limits.reclaim:
+            state.lent = _lent(yard) if state.lent is None else state.lent
+            _free(want, environment, min(count, owed), state.lent, cause="reclaim", state=state)
+
+
+def _short_of_room(want: Want) -> str | None:
+    """Return the first environment of a want that only room on the hosts stands against."""
+    return next((name for name in want.environments if want.blockers.get(name, _NOTHING).code == "farm-full"), None)
+
+
+_NOTHING = Reason("", "")
+
+
+def _workers_wanted(want: Want, environment: Environment, yard: Yard) -> tuple[int, int]:
+    """Return how many workers a want lacks, and how many of them its VO's guarantee entitles it to."""
+    count = -(-want.missing // jobs_per_worker(want.cpus, want.memory_mib, environment))
+    standing = yard.ledger.of(want.vo)
+    share = standing.vo.share
+    if share.ceiling_cpus is not None:
+        count = min(count, (share.ceiling_cpus - standing.cpus) // environment.vcpus)
+    if environment.maximum_workers is not None:
+        count = min(count, environment.maximum_workers - yard.alive[environment.name])
+    owed = -(-max(0, share.guarantee_cpus - standing.cpus) // environment.vcpus)
+    return max(0, count), owed
+
+
+def _room_that_comes(yard: Yard, orders: Orders) -> dict[str, Room]:
+    """Return, for hosts with drains under way, their room when those workers are gone."""
+    coming: dict[str, Room] = {}
+    leaving = [worker for fleet in yard.facts.census.fleets.values() for worker in fleet.leaving]
+    for worker in (*leaving, *orders.leaving.values()):
+        ground = yard.grounds.open.get(worker.host)
+        if ground is not None and worker.name not in orders.cancelled:
+            cpus, memory_mib = coming.get(worker.host, (ground.cpus, ground.memory_mib))
+            coming[worker.host] = (cpus + worker.cpus, memory_mib + worker.memory_mib)
+    return coming
+
+
+def _takes(room: Room, environment: Environment) -> bool:
+    return room[0] >= environment.vcpus and room[1] >= environment.memory_mib
+
+
+def _less(room: Room, environment: Environment) -> Room:
+    return room[0] - environment.vcpus, room[1] - environment.memory_mib
+
+
+def _use_coming_room(environment: Environment, count: int, state: Reclaim) -> int:
+    """Promise room that drains under way will free; return how many of `count` workers it serves."""
+    members = class_of(environment, state.yard.grounds).members
+    served = 0
+    for host in sorted(state.coming):
+        while served < count and host in members and _takes(state.coming[host], environment):
+            state.coming[host] = _less(state.coming[host], environment)
+            served += 1
+    return served
+
+
+def _lent(yard: Yard) -> list[Worker]:
+    """Return the workers that VOs hold above their guarantee: idle ones first, then those whose jobs end soonest."""
+    ledger, trust = yard.ledger, yard.facts.trust
+    found: list[tuple[int, float, float, str, Worker]] = []
+    for fleet in yard.facts.census.fleets.values():
+        if trust.of_batch(fleet.batch_system) is not None:
+            continue
+        for worker in fleet.serving:
+            if not ledger.of(worker.vo).spare_above_guarantee(worker.cpus):
+                continue
+            idle = worker.state is WorkerState.IDLE and not worker.claimed
+            until = worker.busy_until
+            found.append((0 if idle else 1, float("inf") if until is None else until, worker.requested_at, worker.name, worker))
+    found.sort()
+    return [entry[4] for entry in found]
+
+
+def _free(want: Want, environment: Environment, count: int, victims: list[Worker], *, cause: str, state: Reclaim) -> int:
+    """Drain victims until `count` workers of an environment will fit; return for how many it was done.
+
+    Victims are gathered host by host in their order; a host is drained only once what is gathered there suffices.
+    """
+    yard, orders = state.yard, state.orders
+    members = class_of(environment, yard.grounds).members
+    shape = (cause, want.vo, members, environment.vcpus, environment.memory_mib)
+    if shape in state.hopeless:
+        return 0
+    gathered: dict[str, list[Worker]] = defaultdict(list)
+    freed = 0
+    for worker in victims:
+        if freed >= count or orders.budget <= 0:
+            break
+        host = worker.host
+        if host not in members or worker.name in orders.leaving or not _may_go(worker, want, cause, state):
+            continue
+        gathered[host].append(worker)
+        room = _with(state, host, gathered[host])
+        if _takes(room, environment):
+            group = _only_needed(gathered.pop(host), environment, state)
+            if len(group) <= orders.budget and _agreed(group, cause, state):
+                _drain(group, want, environment, cause, state)
+                state.coming[host] = _less(state.coming[host], environment)
+                freed += 1
+    if freed < count:
+        state.hopeless.add(shape)
+    return freed
+
+
+def _with(state: Reclaim, host: str, workers: Iterable[Worker]) -> Room:
+    """Return the room of a host when drains under way and these workers have ended."""
+    ground = state.yard.grounds.open[host]
+    cpus, memory_mib = state.coming.get(host, (ground.cpus, ground.memory_mib))
+    for worker in workers:
+        cpus += worker.cpus
+        memory_mib += worker.memory_mib
+    return cpus, memory_mib
+
+
+def _only_needed(group: list[Worker], environment: Environment, state: Reclaim) -> list[Worker]:
+    """Leave out the workers, last to go first, without which the rest suffices."""
+    for worker in group[::-1]:
+        rest = [other for other in group if other is not worker]
+        if _takes(_with(state, worker.host, rest), environment):
+            group = rest
+    return group
+
+
+def _may_go(worker: Worker, want: Want, cause: str, state: Reclaim) -> bool:
+    facts = state.yard.facts
+    if worker.name in facts.observation.unjournaled or facts.trust.of_host(worker.host) is not None:
+        return False
+    if cause == "surplus":
+        return against_drain(cause, worker, facts, state.orders) is None
+    return worker.vo != want.vo and _keeps_guarantee(worker.vo, worker.cpus, state)
+
+
+def _keeps_guarantee(vo: str, cpus: int, state: Reclaim) -> bool:
+    return state.yard.ledger.of(vo).spare_above_guarantee(state.given[vo] + cpus)
+
+
+def _agreed(group: list[Worker], cause: str, state: Reclaim) -> bool:
+    """Whether every VO keeps its guarantee when the whole group goes."""
+    if cause == "surplus":
+        return True
+    asked: dict[str, int] = defaultdict(int)
+    for worker in group:
+        asked[worker.vo] += worker.cpus
+    return all(_keeps_guarantee(vo, cpus, state) for vo, cpus in asked.items())
+
+
+def _drain(group: list[Worker], want: Want, environment: Environment, cause: str, state: Reclaim) -> None:
+    """Drain a group of workers on one host, which makes room for one worker of the environment."""
+    state.coming[group[0].host] = _with(state, group[0].host, group)
+    for worker in group:
+        state.given[worker.vo] += worker.cpus
+        state.orders.drain(worker, cause, _why(worker, want, environment, cause, state))
+    sentence = f"{len(group)} workers on {group[0].host} drain ({cause}) to make room for a worker of {environment.name}"
+    want.reclaiming = Reason(
+        "reclaiming", sentence, {"draining": len(group), "host": group[0].host}, "wait until they are empty"
+    )
+
+
+def _why(worker: Worker, want: Want, environment: Environment, cause: str, state: Reclaim) -> Reason:
+    if cause == "surplus":
+        sentence = (
+            f"it is idle, no waiting job needs it, and {want.missing} jobs of {want.vo} have no room for {environment.name}"
+        )
+        return Reason(cause, sentence, {"missing_jobs": want.missing, "environment": environment.name})
+    owner, owed = state.yard.ledger.of(worker.vo), state.yard.ledger.of(want.vo)
+    sentence = (
+        f"VO {want.vo} holds {owed.cpus} of its guaranteed {owed.vo.share.guarantee_cpus} cores, "
+        f"{want.missing} of its jobs wait; "
+        f"VO {worker.vo} holds {owner.cpus} cores, its guarantee is {owner.vo.share.guarantee_cpus}"
+    )
+    numbers: Mapping[str, int | float | str] = {
+        "held_cpus": owed.cpus,
+        "guarantee_cpus": owed.vo.share.guarantee_cpus,
+        "missing_jobs": want.missing,
+        "lender_cpus": owner.cpus,
+        "lender_guarantee_cpus": owner.vo.share.guarantee_cpus,
+    }
+    return Reason(cause, sentence, numbers, f"running jobs finish first; {want.vo} then boots here")

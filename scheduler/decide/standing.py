@@ -1,0 +1,91 @@
+"""Workers that an environment wants for its own sake: its minimum, its spares, the canary of a new version."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from environments.reason import Reason
+from scheduler.decide.demand import Want
+from scheduler.decide.supply import Kind
+
+if TYPE_CHECKING:
+    from environments.environment import Environment
+    from scheduler.decide.boots import Yard
+    from scheduler.decide.demand import Demand
+    from scheduler.decide.retirement import Orders
+
+
+def standing_wants(demand: Demand, yard: Yard, orders: Orders) -> tuple[list[Want], dict[str, Reason]]:
+    """Return what is wanted after the demand is served, and for environments that cannot be judged now the reason."""
+    wants: list[Want] = []
+    untold: dict[str, Reason] = {}
+    for name in sorted(yard.facts.environments):
+        environment = yard.facts.environments[name]
+        lacking = _lacking(environment, demand, yard, orders)
+        if not lacking:
+            continue
+        batch_system, against = _batch_system_for(environment, yard)
+        if against is not None:
+            untold[name] = against
+            continue
+        for purpose, count in lacking:
+            wants.append(_want(environment, batch_system, purpose, count))
+    return wants, untold
+
+
+def _lacking(environment: Environment, demand: Demand, yard: Yard, orders: Orders) -> list[tuple[str, int]]:
+    """Return (purpose, workers) that an environment lacks."""
+    name = environment.name
+    wanted = name in demand.wanted
+    if not (environment.minimum_workers or wanted):
+        return []
+    here = yard.ordered[name]
+    fleets = [fleet for fleet in yard.facts.census.fleets.values() if fleet.environment == name]
+    canary = _needs_canary(environment, yard) and any(
+        worker.version != environment.version for fleet in fleets for worker in fleet.serving
+    )
+    found: list[tuple[str, int]] = []
+    if environment.minimum_workers:
+        present = here + sum(len(fleet.serving) + len(fleet.in_flight) + len(fleet.unseen) for fleet in fleets)
+        present += sum(1 for fleet in fleets for worker in fleet.leaving if worker.name in orders.cancelled)
+        present -= sum(1 for worker in orders.leaving.values() if worker.environment == name)
+        found.append(("minimum", environment.minimum_workers - present))
+    if wanted and environment.spare_workers:
+        shelves = [shelf for key, shelf in yard.shelves.items() if key[1] == name]
+        whole = sum(shelf.count(Kind.RUNNING_WHOLE) + shelf.count(Kind.COMING_WHOLE) for shelf in shelves)
+        found.append(("spare", environment.spare_workers - whole - max(0, found[0][1] if found else 0)))
+    if canary:
+        found.append(("canary", 1))
+    return [(purpose, count) for purpose, count in found if count > 0]
+
+
+def _needs_canary(environment: Environment, yard: Yard) -> bool:
+    image = (environment.name, environment.version)
+    return image not in yard.facts.health.proven and yard.booting[image] == 0
+
+
+def _batch_system_for(environment: Environment, yard: Yard) -> tuple[str, Reason | None]:
+    """Return the batch system that such a worker joins: one that answered, rather one where the environment serves already."""
+    trust, fleets = yard.facts.trust, yard.facts.census.fleets
+    names = sorted(yard.facts.observation.queues, key=lambda name: ((name, environment.name) not in fleets, name))
+    against: Reason | None = Reason("batch-unread", "no batch system is configured")
+    for name in names:
+        reason = trust.of_batch(name)
+        if reason is None:
+            return name, None
+        against = reason
+    return "", against
+
+
+def _want(environment: Environment, batch_system: str, purpose: str, count: int) -> Want:
+    return Want(
+        key=f"{purpose}:{environment.name}",
+        batch_system=batch_system,
+        vo=environment.vo,
+        cpus=environment.vcpus,
+        memory_mib=environment.slot_memory_mib,
+        walltime_seconds=None,
+        environments=(environment.name,),
+        missing=count,
+        purpose=purpose,
+    )

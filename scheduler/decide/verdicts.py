@@ -1,0 +1,127 @@
+"""Verdicts: what a plan tells about every request cluster, VO, environment, host and worker it touched or could not serve."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from environments.reason import Reason
+from scheduler.actions import Verdict
+from scheduler.decide.health import image_gate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from scheduler.decide.boots import Yard
+    from scheduler.decide.demand import Demand, Want
+    from scheduler.decide.retirement import Orders
+    from scheduler.decide.shares import Ledger
+
+
+def cluster_verdicts(demand: Demand) -> dict[str, Verdict]:
+    """Say of every cluster with idle jobs what serves them and what does not."""
+    verdicts = {key: Verdict(key, (reason,)) for key, reason in demand.refused.items()}
+    for want in demand.wants:
+        verdicts[want.key] = Verdict(want.key, reasons_of(want))
+    return verdicts
+
+
+def reasons_of(want: Want) -> tuple[Reason, ...]:
+    """Return what stands against the jobs without room first, then what the others wait for."""
+    reasons: list[Reason] = []
+    if want.missing:
+        if want.reclaiming is not None:
+            reasons.append(want.reclaiming)
+        reasons += [want.blockers[name] for name in want.environments if name in want.blockers]
+    first = want.environments[0]
+    if want.free_slots:
+        sentence = f"{want.free_slots} jobs fit in running workers of {first}: they wait only for the batch system's negotiator"
+        reasons.append(Reason("free-slot", sentence, {"jobs": want.free_slots}, "wait for the next negotiation"))
+    if want.ordered:
+        sentence = f"for {want.ordered} jobs workers are being booted now"
+        reasons.append(Reason("boot-ordered", sentence, {"jobs": want.ordered}, "wait until they have registered"))
+    if want.booting:
+        sentence = f"{want.booting} jobs fit in workers that are booting"
+        reasons.append(Reason("booting", sentence, {"jobs": want.booting}, "wait until they have registered"))
+    if want.cancelled:
+        sentence = f"for {want.cancelled} jobs drains are taken back"
+        reasons.append(Reason("drain-cancelled", sentence, {"jobs": want.cancelled}))
+    if want.in_doubt:
+        sentence = (
+            f"{want.in_doubt} jobs may fit in workers of which nothing is heard now; nothing is booted in their place yet"
+        )
+        reasons.append(Reason("in-doubt", sentence, {"jobs": want.in_doubt}, "bring the silent hosts back"))
+    return tuple(reasons)
+
+
+def vo_verdicts(wants: Iterable[Want], ledger: Ledger) -> dict[str, Verdict]:
+    """Say of every VO what it holds of what it may hold, and what it lacks."""
+    missing: dict[str, int] = {}
+    ceilings: dict[str, Reason] = {}
+    for want in wants:
+        if want.missing:
+            missing[want.vo] = missing.get(want.vo, 0) + want.missing
+            for reason in want.blockers.values():
+                if reason.code == "over-ceiling":
+                    ceilings.setdefault(want.vo, reason)
+    verdicts = {}
+    for vo in ledger.standings:
+        reason = share_reason(vo, missing.get(vo, 0), ledger)
+        verdicts[vo] = Verdict(vo, (ceilings[vo], reason) if vo in ceilings else (reason,))
+    return verdicts
+
+
+def share_reason(vo: str, missing: int, ledger: Ledger) -> Reason:
+    """Say what a VO holds, with its weight, guarantee and ceiling."""
+    standing, share = ledger.of(vo), ledger.of(vo).vo.share
+    part = ledger.dominant_share(vo)
+    ceiling = "no ceiling" if share.ceiling_cpus is None else f"ceiling {share.ceiling_cpus}"
+    sentence = (
+        f"{vo} holds {standing.cpus} of {ledger.total_cpus} cores and {standing.memory_mib} of {ledger.total_memory_mib} MiB "
+        f"(dominant share {part:.1%}, weight {share.weight:g}, guarantee {share.guarantee_cpus}, {ceiling}); "
+        f"{missing} jobs have no room"
+    )
+    numbers: dict[str, int | float | str] = {
+        "held_cpus": standing.cpus,
+        "total_cpus": ledger.total_cpus,
+        "held_memory_mib": standing.memory_mib,
+        "total_memory_mib": ledger.total_memory_mib,
+        "dominant_share": round(part, 4),
+        "weight": share.weight,
+        "guarantee_cpus": share.guarantee_cpus,
+        "missing_jobs": missing,
+    }
+    if share.ceiling_cpus is not None:
+        numbers["ceiling_cpus"] = share.ceiling_cpus
+    code = "below-guarantee" if missing and standing.below_guarantee else "share"
+    return Reason(code, sentence, numbers)
+
+
+def environment_verdicts(yard: Yard, standing: Iterable[Want], untold: Mapping[str, Reason]) -> dict[str, Verdict]:
+    """Say of the environments in trouble what stands against more workers of them."""
+    found: dict[str, list[Reason]] = {name: [reason] for name, reason in untold.items()}
+    for name in sorted(yard.facts.environments):
+        environment = yard.facts.environments[name]
+        flying = yard.booting[name, environment.version]
+        reason = image_gate(yard.facts.health, environment, flying, yard.facts.now)[1]
+        if reason is not None and (reason.code != "canary" or flying):
+            found.setdefault(name, []).append(reason)
+    blocked = [(name, reason) for (name, _), reason in yard.blocked.items()]
+    blocked += [(name, reason) for want in standing if want.missing for name, reason in want.blockers.items()]
+    for name, reason in blocked:
+        reasons = found.setdefault(name, [])
+        if all(reason.code != known.code for known in reasons):
+            reasons.append(reason)
+    return {name: Verdict(name, tuple(reasons)) for name, reasons in sorted(found.items())}
+
+
+def host_verdicts(yard: Yard) -> dict[str, Verdict]:
+    """Say of the hosts on which nothing is placed why not."""
+    return {name: Verdict(name, (reason,)) for name, reason in yard.grounds.closed.items()}
+
+
+def worker_verdicts(orders: Orders) -> dict[str, Verdict]:
+    """Say of every worker that something was decided about why, and of those kept against a rule what keeps them."""
+    verdicts = {name: Verdict(name, (reason,)) for name, reason in orders.kept.items()}
+    for action in (*orders.cancelled.values(), *orders.drains, *orders.ends):
+        verdicts[action.worker] = Verdict(action.worker, (action.reason,))
+    return verdicts
