@@ -1,0 +1,36 @@
+"""What a site may say about one libvirt host."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from environments.environment import Frozen, Virtualization
+
+
+class LibvirtOptions(Frozen):
+    """`options` of a host of kind `libvirt`."""
+
+    reserve_mib: Annotated[int, Field(ge=0)] = 0
+    """Memory kept for the host itself, in MiB."""
+    virtualizations: tuple[Virtualization, ...] = ()
+    """What the host may be used for; by default what libvirt says it can (KVM only after it has run a guest)."""
+    kvm: Literal["try", "off", "trust"] = "try"
+    """`try`: offer KVM once a trial guest has run; `off`: never; `trust`: whenever libvirt offers it."""
+    disk_pool: str = "default"
+    """Storage pool for the disks of environments that name none."""
+    config_pool: str | None = None
+    """Storage pool for the small disks with a worker's enrolment; by default the first active directory pool."""
+    enrolment_directory: Annotated[str, Field(pattern=r"^/[^\s]*$")] = "/run/ambienti"
+    """Directory on the host below which each container finds its enrolment; better in memory: it is secret."""
+    console_directory: Annotated[str, Field(pattern=r"^/[^\s]*$")] | None = None
+    """Directory on the host for what QEMU guests say on their consoles, one file each; none by default."""
+    graceful_seconds: Annotated[float, Field(ge=0)] = 0
+    """Ask a guest to shut down and wait so long before its domain is destroyed; 0: destroy at once (it is drained already)."""
+    storage_seconds: Annotated[float, Field(gt=0)] = 600
+    """Deadline of a boot that copies a whole disk."""
+    keepalive_seconds: Annotated[int, Field(gt=0)] = 5
+    """A host that answers nothing for three times as long is lost."""
+    retry_seconds: Annotated[float, Field(gt=0)] = 60
+    """Longest pause between two attempts to reach a lost host."""

@@ -1,0 +1,247 @@
+"""A worker's own storage, made and removed through libvirt alone, so that a host far away is served like this one.
+
+Volumes are `WORKER-XXXXXXXX.disk` and `.config`, with the first digits of the UUID: two sites may share a pool.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import posixpath
+from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree as ET
+
+import libvirt
+
+from connectors.libvirt.line import no_such, unsupported
+from connectors.libvirt.reading import OUR_POOLS
+from environments.domain import DiskSource, Driver
+from environments.environment import DiskMode
+from scheduler.ports import SourceError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from connectors.libvirt.line import Talk
+    from connectors.libvirt.options import LibvirtOptions
+    from environments.environment import Environment
+    from scheduler.ports import WorkerOrder
+
+_GIB = 1024**3
+FILE_POOLS = {"dir", "fs", "netfs", "gluster", "vstorage"}
+
+
+def volume_names(worker: str, uuid: str) -> tuple[str, str]:
+    """Return the names of a worker's disk and of its config disk."""
+    return f"{worker}-{uuid[:8]}.disk", f"{worker}-{uuid[:8]}.config"
+
+
+def make_disk(talk: Talk, order: WorkerOrder, options: LibvirtOptions) -> DiskSource | None:
+    """Make the worker's root disk; None for a diskless one."""
+    environment = order.environment
+    mode = environment.disk.mode
+    if mode is DiskMode.NONE:
+        return None
+    pool = active_pool(talk, environment.disk.pool or options.disk_pool)
+    name, _ = volume_names(order.worker, order.uuid)
+    capacity = environment.disk.size_gib * _GIB
+    if mode is DiskMode.OVERLAY:
+        volume = _overlay(talk, pool, name, environment, capacity)
+        return source_of(talk, volume, "qcow2")
+    if mode is DiskMode.LVM and not (environment.image.path or environment.image.volume):
+        volume = create_volume(talk, pool, volume_xml(name, capacity, "raw"), name)
+        return source_of(talk, volume, "raw")
+    raw = mode is DiskMode.LVM or talk.driver is Driver.XEN
+    kind = "raw" if raw else environment.image.format
+    with _base_volume(talk, environment) as base, talk.asking(f"copy {_image_name(environment)} to volume {name}"):
+        capacity = max(capacity, base.info()[1])
+        remove_volume(talk, pool, name)
+        volume = pool.createXMLFrom(volume_xml(name, capacity, kind), base, 0)
+    return source_of(talk, volume, kind)
+
+
+def active_pool(talk: Talk, name: str) -> Any:
+    """Return a storage pool by name. Raises SourceError when it is not there or not active."""
+    with talk.asking(f"find storage pool {name}"):
+        try:
+            pool = talk.connection.storagePoolLookupByName(name)
+        except libvirt.libvirtError as error:
+            if not no_such(error):
+                raise
+            known = ", ".join(sorted(pool.name() for pool in talk.connection.listAllStoragePools())) or "none"
+            raise SourceError(talk.host, f"find storage pool {name}", f"there is none; there are: {known}") from error
+        if not pool.isActive():
+            raise SourceError(talk.host, f"find storage pool {name}", "it is not active")
+        return pool
+
+
+def pool_type(pool: Any) -> str:
+    """Return the type of a pool: dir, netfs, logical, iscsi..."""
+    return ET.fromstring(pool.XMLDesc()).get("type", "")  # noqa: S314 - it comes from libvirt
+
+
+def find_volume(talk: Talk, pool: Any, name: str) -> Any | None:
+    """Return a volume; a second look after a refresh finds what another host has put on shared storage."""
+    with talk.asking(f"find volume {name} in pool {pool.name()}"):
+        for last in (False, True):
+            try:
+                return pool.storageVolLookupByName(name)
+            except libvirt.libvirtError as error:
+                if not no_such(error):
+                    raise
+                if not last:
+                    pool.refresh(0)
+    return None
+
+
+def remove_volume(talk: Talk, pool: Any, name: str) -> bool:
+    """Remove a volume if it is there."""
+    with talk.asking(f"remove volume {name}"):
+        try:
+            pool.storageVolLookupByName(name).delete(0)
+        except libvirt.libvirtError as error:
+            if no_such(error):
+                return False
+            raise
+    return True
+
+
+def remove_volumes(talk: Talk, worker: str, uuid: str) -> None:
+    """Remove a worker's volumes from whichever active pool they are in."""
+    with talk.asking(f"find the volumes of {worker}"):
+        try:
+            pools = talk.connection.listAllStoragePools(libvirt.VIR_CONNECT_LIST_STORAGE_POOLS_ACTIVE)
+        except libvirt.libvirtError as error:
+            if unsupported(error):
+                return
+            raise
+    for pool in pools:
+        for name in volume_names(worker, uuid):
+            remove_volume(talk, pool, name)
+
+
+def create_volume(talk: Talk, pool: Any, xml: str, name: str) -> Any:
+    """Make a volume anew: one of that name is left from an earlier attempt at this worker, whose domain does not run."""
+    remove_volume(talk, pool, name)
+    with talk.asking(f"make volume {name} in pool {pool.name()}"):
+        return pool.createXML(xml, 0)
+
+
+def _overlay(talk: Talk, pool: Any, name: str, environment: Environment, capacity: int) -> Any:
+    """Make a copy-on-write volume over the shared image, at least as large as the image."""
+    image = environment.image
+    if image.path:
+        xml = volume_xml(name, None if talk.driver is not Driver.TEST else capacity, "qcow2", (image.path, image.format))
+        volume = create_volume(talk, pool, xml, name)
+        with talk.asking(f"enlarge volume {name}"):
+            if volume.info()[1] < capacity:
+                volume.resize(capacity, 0)
+        return volume
+    with _base_volume(talk, environment) as base:
+        with talk.asking(f"measure {_image_name(environment)}"):
+            capacity, path = max(capacity, base.info()[1]), base.path()
+        return create_volume(talk, pool, volume_xml(name, capacity, "qcow2", (path, image.format)), name)
+
+
+@contextlib.contextmanager
+def _base_volume(talk: Talk, environment: Environment) -> Iterator[Any]:
+    """Hold the image as a volume, through a pool of the moment when its directory is in none."""
+    image = environment.image
+    asked = f"find {_image_name(environment)}"
+    if image.volume and image.pool:
+        volume = find_volume(talk, active_pool(talk, image.pool), image.volume)
+        if volume is None:
+            raise SourceError(talk.host, asked, "there is no such volume")
+        yield volume
+        return
+    with volume_at(talk, image.path or "") as volume:
+        if volume is None:
+            raise SourceError(talk.host, asked, "there is no such file")
+        yield volume
+
+
+@contextlib.contextmanager
+def volume_at(talk: Talk, path: str) -> Iterator[Any | None]:
+    """Hold the volume at a path of the host; None when nothing is there. Directories are volumes too."""
+    with talk.asking(f"look for {path}"):
+        try:
+            volume = talk.connection.storageVolLookupByPath(path)
+        except libvirt.libvirtError as error:
+            if not no_such(error):
+                raise
+            volume = None
+    if volume is not None:
+        yield volume
+        return
+    with _pool_of_the_moment(talk, posixpath.dirname(path)) as pool:
+        yield None if pool is None else find_volume(talk, pool, posixpath.basename(path))
+
+
+@contextlib.contextmanager
+def _pool_of_the_moment(talk: Talk, directory: str) -> Iterator[Any | None]:
+    """Hold a directory of the host as a storage pool; None when it cannot be read."""
+    name = f"{OUR_POOLS}look-{hashlib.sha256(directory.encode()).hexdigest()[:12]}"
+    connection = talk.connection
+    with talk.asking(f"look into {directory}"):
+        pools = connection.listAllStoragePools(libvirt.VIR_CONNECT_LIST_STORAGE_POOLS_ACTIVE)
+        there = next((pool for pool in pools if _target(pool) == directory), None)
+        if there is not None:
+            yield there
+            return
+        try:
+            pool = connection.storagePoolCreateXML(directory_pool_xml(name, directory), 0)
+        except libvirt.libvirtError:
+            yield None
+            return
+    try:
+        yield pool
+    finally:
+        with talk.asking(f"leave {directory}"):
+            pool.destroy()
+
+
+def _target(pool: Any) -> str:
+    return ET.fromstring(pool.XMLDesc()).findtext("target/path", "")  # noqa: S314 - it comes from libvirt
+
+
+def directory_pool_xml(name: str, directory: str, mode: str | None = None) -> str:
+    """Return the XML of a directory pool."""
+    root = ET.Element("pool", type="dir")
+    ET.SubElement(root, "name").text = name
+    target = ET.SubElement(root, "target")
+    ET.SubElement(target, "path").text = directory
+    if mode:
+        ET.SubElement(ET.SubElement(target, "permissions"), "mode").text = mode
+    return ET.tostring(root, encoding="unicode")
+
+
+def volume_xml(
+    name: str, capacity: int | None, kind: str, backing: tuple[str, str] | None = None, mode: str | None = None
+) -> str:
+    """Return the XML of a volume; without a capacity it is as large as what backs it."""
+    root = ET.Element("volume")
+    ET.SubElement(root, "name").text = name
+    if capacity is not None:
+        ET.SubElement(root, "capacity", unit="bytes").text = str(capacity)
+    if backing is not None:
+        ET.SubElement(root, "allocation", unit="bytes").text = "0"
+    target = ET.SubElement(root, "target")
+    ET.SubElement(target, "format", type=kind)
+    if mode:
+        ET.SubElement(ET.SubElement(target, "permissions"), "mode").text = mode
+    if backing is not None:
+        store = ET.SubElement(root, "backingStore")
+        ET.SubElement(store, "path").text = backing[0]
+        ET.SubElement(store, "format", type=backing[1])
+    return ET.tostring(root, encoding="unicode")
+
+
+def source_of(talk: Talk, volume: Any, kind: str) -> DiskSource:
+    """Return a volume as a domain sees it."""
+    with talk.asking("locate a volume"):
+        return DiskSource(volume.path(), kind, block=volume.info()[0] == libvirt.VIR_STORAGE_VOL_BLOCK)
+
+
+def _image_name(environment: Environment) -> str:
+    image = environment.image
+    return f"image {image.pool}/{image.volume}" if image.volume else f"image {image.path}"

@@ -1,0 +1,106 @@
+"""Tells of domains that change and of hosts that are lost or come back, within a second, not at the next poll."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import threading
+from typing import TYPE_CHECKING
+
+import libvirt
+
+from scheduler.ports import DomainEvent, SourceError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from connectors.libvirt.line import Line, Talk
+
+_LOOK_SECONDS = 2.0
+_FIRST_RETRY_SECONDS = 0.5
+_STOPPED = {
+    libvirt.VIR_DOMAIN_EVENT_STOPPED_SHUTDOWN: ("stopped", "it shut down"),
+    libvirt.VIR_DOMAIN_EVENT_STOPPED_DESTROYED: ("stopped", "it was destroyed"),
+    libvirt.VIR_DOMAIN_EVENT_STOPPED_CRASHED: ("crashed", "the guest crashed"),
+    libvirt.VIR_DOMAIN_EVENT_STOPPED_MIGRATED: ("stopped", "it migrated"),
+    libvirt.VIR_DOMAIN_EVENT_STOPPED_SAVED: ("stopped", "it was saved"),
+    libvirt.VIR_DOMAIN_EVENT_STOPPED_FAILED: ("failed", "its process ended or could not start"),
+    libvirt.VIR_DOMAIN_EVENT_STOPPED_FROM_SNAPSHOT: ("stopped", "a snapshot was restored"),
+}
+
+
+class Watcher:
+    """Holds a thread that turns libvirt's events of one host into ours, and seeks a lost host again."""
+
+    def __init__(self, line: Line, tell: Callable[[DomainEvent], None], retry_seconds: float) -> None:
+        self._line = line
+        self._tell = tell
+        self._retry_seconds = retry_seconds
+        self._news: queue.SimpleQueue[DomainEvent | None] = queue.SimpleQueue()
+        line.watch(self._event, self._line_changed)
+        threading.Thread(target=self._work, name=f"libvirt-watch-{line.host}", daemon=True).start()
+
+    def close(self) -> None:
+        """Tell nothing any more."""
+        self._news.put(None)
+
+    def _event(self, name: str, _uuid: str, event: int, detail: int) -> None:
+        what, words = "", ""
+        if event == libvirt.VIR_DOMAIN_EVENT_STARTED:
+            what = "started"
+        elif event == libvirt.VIR_DOMAIN_EVENT_STOPPED:
+            what, words = _STOPPED.get(detail, ("stopped", f"libvirt's detail {detail}"))
+        elif event == libvirt.VIR_DOMAIN_EVENT_CRASHED:
+            what, words = "crashed", "the guest crashed"
+        if what:
+            self._news.put(DomainEvent(self._line.host, name, what, words))
+
+    def _line_changed(self, is_open: bool, why: str) -> None:
+        self._news.put(DomainEvent(self._line.host, "", "host-back" if is_open else "host-lost", why))
+
+    def _work(self) -> None:
+        """Tell one thing after the other; while the host is lost, seek it at growing intervals."""
+        pause, lost = 0.0, False
+        while True:
+            try:
+                news = self._news.get(timeout=None if self._line.is_open else pause)
+            except queue.Empty:
+                lost = self._seek(lost)
+                pause = min(max(_FIRST_RETRY_SECONDS, 2 * pause), self._retry_seconds)
+                continue
+            if news is None:
+                return
+            if news.what == "host-back":
+                pause = 0.0
+                if not lost:  # opened for the first time
+                    continue
+                lost = False
+            elif news.what == "host-lost":
+                if lost:
+                    continue
+                lost = True
+            self._tell(self._seen_again(news))
+
+    def _seek(self, lost: bool) -> bool:
+        try:
+            self._line.run("reach the host", lambda _: None)
+        except SourceError as error:
+            if not lost:
+                self._tell(DomainEvent(self._line.host, "", "host-lost", error.answer))
+            return True
+        return lost
+
+    def _seen_again(self, news: DomainEvent) -> DomainEvent:
+        """Look again before an end is told: a reboot under Xen reads as an end for seconds, and its start came before."""
+        if news.what not in {"stopped", "crashed", "failed"}:
+            return news
+        with contextlib.suppress(SourceError):
+            if self._line.run(f"look at {news.domain} again", lambda talk: _is_active(talk, news.domain), _LOOK_SECONDS):
+                return DomainEvent(news.host, news.domain, "started", f"it runs again after: {news.detail}")
+        return news
+
+
+def _is_active(talk: Talk, name: str) -> bool:
+    with talk.asking(f"look at {name} again"), contextlib.suppress(libvirt.libvirtError):
+        return bool(talk.connection.lookupByName(name).isActive())
+    return False

@@ -1,0 +1,153 @@
+"""The hypervisors that must all behave alike, with the hands that the tests need inside each of them."""
+
+import threading
+import time
+import uuid
+
+from environments.environment import Environment, Image, Virtualization
+from scheduler.model import Identity, PoolSpace
+from scheduler.ports import DomainEvent, Enrolment, WorkerOrder
+
+SITE = "contract"
+SECRET = b"a token of its own"
+
+
+class Listener:
+    """Takes note of events as they are told, and of when."""
+
+    def __init__(self):
+        self.events: list[tuple[float, DomainEvent]] = []
+        self._news = threading.Condition()
+
+    def tell(self, event):
+        with self._news:
+            self.events.append((time.monotonic(), event))
+            self._news.notify_all()
+
+    def wait_for(self, whats, domain="", seconds=10.0):
+        """Return when the first such event was told; fail after so many seconds."""
+        until = time.monotonic() + seconds
+        with self._news:
+            while True:
+                for at, event in self.events:
+                    if event.what in whats and event.domain == domain:
+                        return at
+                left = until - time.monotonic()
+                assert left > 0, f"none of {whats} told of {domain or 'the host'} in {seconds} s, but {self.events}"
+                self._news.wait(left)
+
+    def forget(self):
+        with self._news:
+            self.events.clear()
+
+
+def order(environment, serial=1, *, site=SITE, address=None):
+    """An order for one worker of an environment; its UUID derives from its name, as the engine's do."""
+    name = f"{environment.name}-{serial}"
+    identity = Identity(
+        site=site,
+        worker=name,
+        environment=environment.name,
+        version=environment.version,
+        vo=environment.vo,
+        batch_system="pool",
+        serial=serial,
+        requested_at=1732233600.5,
+        address=address,
+    )
+    enrolment = Enrolment(parameters={"pool": "127.0.0.2:9618"}, files={"token": SECRET})
+    return WorkerOrder(
+        name, str(uuid.uuid5(uuid.NAMESPACE_URL, f"urn:ambienti:{site}:{name}")), environment, identity, enrolment
+    )
+
+
+class Simulated:
+    """A host of the simulations' plant."""
+
+    def __init__(self, tmp_path):
+        import random
+
+        from simulations.clock import Agenda, SimulatedClock
+        from simulations.plant import Machine, Plant
+
+        self.plant = Plant(Agenda(SimulatedClock()), random.Random(1), {})
+        self.host = self.plant.add(Machine("sim1", pools=(PoolSpace("default", 100.0, 100.0),)))
+        self.environment = Environment(
+            name="sim-env", vo="atlas", virtualization=Virtualization.XEN_PV, memory_mib=512, disk={"mode": "overlay", "pool": "default"},
+            image={"path": "/images/base.qcow2"},
+        )  # fmt: skip
+        self.broken = self.environment.model_copy(update={"name": "broken", "image": Image(path="/images/gone.qcow2")})
+        self.missing = "/images/gone.qcow2"
+        self.plant.missing_images.add(self.missing)
+
+    def add_stranger(self, name):
+        self.host.add_stranger(name, 256)
+        return self.host.domains[name].uuid
+
+    def uuids(self):
+        return {name: domain.uuid for name, domain in self.host.domains.items()}
+
+    def kill(self, worker):
+        self.host.stop(worker, "failed", "its process was killed")
+
+    def silence(self):
+        self.host.fall_silent()
+
+    def answer_again(self):
+        self.host.answer_again()
+
+    def storage(self):
+        return {"/".join(volume) for volume in self.plant.volumes}
+
+    def close(self):
+        self.host.close()
+
+
+class TestDriver:
+    """libvirt's built-in test driver behind the real connector: no daemon, so none that can fall silent."""
+
+    __test__ = False
+
+    def __init__(self, tmp_path):
+        import libvirt
+
+        from connectors.libvirt import connect
+        from connectors.libvirt.line import start_event_loop
+
+        start_event_loop()
+        self._hand = libvirt.open("test:///default")
+        pool = self._hand.storagePoolLookupByName("default-pool")
+        pool.createXML(
+            "<volume><name>base.qcow2</name><capacity unit='MiB'>64</capacity><target><format type='qcow2'/></target></volume>"
+        )
+        self.host = connect("test1", "test:///default", {"disk_pool": "default-pool"}, site=SITE, deadline_seconds=5.0)
+        self.environment = Environment(
+            name="test-env", vo="atlas", virtualization=Virtualization.XEN_PV, memory_mib=512, disk={"mode": "overlay", "size_gib": 1},
+            image={"pool": "default-pool", "volume": "base.qcow2"},
+        )  # fmt: skip
+        self.missing = "gone.qcow2"
+        image = self.environment.image.model_copy(update={"volume": self.missing})
+        self.broken = self.environment.model_copy(update={"name": "broken", "image": image})
+
+    def add_stranger(self, name):
+        xml = f"<domain type='test'><name>{name}</name><memory unit='MiB'>256</memory><os><type>hvm</type></os></domain>"
+        return self._hand.createXML(xml).UUIDString()
+
+    def uuids(self):
+        return {domain.name(): domain.UUIDString() for domain in self._hand.listAllDomains()}
+
+    def kill(self, worker):
+        self._hand.lookupByName(worker).destroy()
+
+    def storage(self):
+        return {volume.name() for pool in self._hand.listAllStoragePools() for volume in pool.listAllVolumes()} - {"base.qcow2"}
+
+    def close(self):
+        self.host.close()
+        for domain in self._hand.listAllDomains():
+            if domain.isActive():
+                domain.destroy()
+        for pool in self._hand.listAllStoragePools():
+            for volume in pool.listAllVolumes():
+                volume.delete()
+        self._hand.close()
