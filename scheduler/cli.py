@@ -7,9 +7,10 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from typer.completion import completion_init
 
 from environments.reader import ConfigurationError
-from scheduler.commands import configuration
+from scheduler.commands import completion, configuration, hosts, loop, questions
 from scheduler.commands.common import Exit, examples, fail, say, show_problems
 from scheduler.ports import SourceError
 
@@ -20,12 +21,17 @@ FURTHER_COMMANDS = "ambienti.commands"
 EPILOG = "Exit codes: 0 ok, 1 a problem was found, 2 wrong use or configuration, 3 a source did not answer."
 
 COMMANDS: dict[Callable[..., None], tuple[str, ...]] = {
+    loop.once: ("ambienti once", "ambienti once --json"),
+    loop.plan: ("ambienti plan", "ambienti plan --json", "ambienti plan --snapshot farm.json"),
+    questions.status: ("ambienti status", "ambienti status --all", "ambienti status --json | jq .vos"),
     configuration.check: ("ambienti check", "ambienti check --site /etc/ambienti/site.yaml --live"),
     configuration.schema: ("ambienti schema site > ambienti-site.schema.json", "ambienti schema vo > ambienti-vo.schema.json"),
     configuration.hooks: ("ambienti hooks htcondor > /etc/condor/config.d/60-ambienti.conf && condor_reconfig",),
+    loop.snapshot: ("ambienti snapshot farm.json", "ambienti snapshot - | gzip > farm.json.gz"),
+    completion.completion: ("ambienti completion bash > /etc/bash_completion.d/ambienti", "ambienti completion zsh --install"),
 }
 """The commands and their examples, in the order of the help."""
-GROUPS: dict[str, typer.Typer] = {"env": configuration.environments}
+GROUPS: dict[str, typer.Typer] = {"env": configuration.environments, "host": hosts.hosts}
 
 
 def _version(asked: bool) -> None:
@@ -37,7 +43,12 @@ def _version(asked: bool) -> None:
 def build(wanted: str | None = None) -> typer.Typer:
     """Put the application together; commands of others are loaded only when one of them, or the help, is wanted."""
     app = typer.Typer(
-        name="ambienti", no_args_is_help=True, rich_markup_mode="markdown", pretty_exceptions_enable=False, epilog=EPILOG
+        name="ambienti",
+        no_args_is_help=True,
+        rich_markup_mode="markdown",
+        pretty_exceptions_enable=False,
+        add_completion=False,
+        epilog=EPILOG,
     )
 
     @app.callback()
@@ -76,6 +87,7 @@ def _add_further(app: typer.Typer, entry: metadata.EntryPoint) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and leave with its exit code."""
+    completion_init()
     given = sys.argv[1:] if arguments is None else list(arguments)
     wanted = next((word for word in given if not word.startswith("-")), None)
     try:
@@ -85,6 +97,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(Exit.WRONG)
     except SourceError as error:
         say(f"no answer: {error}", error=True, style="red")
+        sys.exit(Exit.UNANSWERED)
+    except Exception as error:
+        from scheduler.journal_open import JournalError  # late: SQLAlchemy takes its time to load
+
+        if not isinstance(error, JournalError):
+            raise
+        say(str(error), error=True, style="red")
         sys.exit(Exit.UNANSWERED)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -17,7 +18,11 @@ from scheduler.ports import BatchSystem, Hypervisor
 from scheduler.settings import BATCH_SYSTEMS, HYPERVISORS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from scheduler.definitions import Definitions, HostEntry
+    from scheduler.engine import Engine
+    from scheduler.journal import Journal
     from scheduler.settings import BatchSystemSettings
 
 
@@ -79,7 +84,9 @@ def model_titled(connector: Callable[..., Any], title: str) -> type[BaseModel] |
     return None
 
 
-def connect(definitions: Definitions, known: Farm | None = None, before: Definitions | None = None) -> Farm:
+def connect(
+    definitions: Definitions, known: Farm | None = None, before: Definitions | None = None, *, hosts: bool = True
+) -> Farm:
     """Connect all systems of the site; a ConfigurationError says which options are wrong.
 
     After a change of the site file (`before`: what `known` was made of), what has not changed keeps its connection.
@@ -90,7 +97,7 @@ def connect(definitions: Definitions, known: Farm | None = None, before: Definit
         kept = known.batch_systems.get(settings.name) if known and before and settings in before.site.batch_systems else None
         batch_systems[settings.name] = kept or _batch_system(connecting, settings, index)
     hypervisors: dict[str, Any] = {}
-    for name, entry in definitions.file.hosts.items():
+    for name, entry in definitions.file.hosts.items() if hosts else ():
         unchanged = before is not None and name in before.file.hosts and _same_host(entry, before.file.hosts[name])
         kept_host = known.hypervisors.get(name) if known and unchanged else None
         hypervisors[name] = kept_host or _hypervisor(connecting, entry)
@@ -125,6 +132,50 @@ def _hypervisor(connecting: _Connecting, entry: HostEntry) -> Any:
     keywords = {"site": site.site, "deadline_seconds": float(site.limits.reading_deadline_seconds)}
     place = ("hosts", entry.index)
     return connecting.call(HYPERVISORS, settings.kind, place, (entry.name, entry.uri, options), keywords)
+
+
+@contextmanager
+def connected(definitions: Definitions, *, hosts: bool = True) -> Iterator[Farm]:
+    """Connect the farm for a while."""
+    farm = connect(definitions, hosts=hosts)
+    try:
+        yield farm
+    finally:
+        farm.close()
+
+
+@contextmanager
+def engine(definitions: Definitions, farm: Farm, *, owner: str = "look", read_only: bool = False) -> Iterator[Engine]:
+    """Make an engine on the site's journal for a while; `read_only` makes no journal where there is none yet."""
+    from scheduler.clock import WallClock
+    from scheduler.engine import Engine
+    from scheduler.journal import Journal
+    from scheduler.runner import ThreadRunner
+
+    clock = WallClock()
+    url = journal_url(definitions)
+    file = Path(url.partition(":///")[2])
+    if read_only and url.startswith("sqlite") and not file.is_file():
+        url = "sqlite://"
+    journal = Journal(url, now=clock.now())
+    lease_seconds = definitions.site.daemon.lease_seconds
+    made = Engine(
+        *(definitions.policy, farm.batch_systems, farm.hypervisors, journal, clock, ThreadRunner(clock)),
+        owner=owner,
+        lease_seconds=lease_seconds,
+    )
+    try:
+        yield made
+    finally:
+        made.close()
+        journal.close()
+
+
+def open_journal(definitions: Definitions, now: float) -> Journal:
+    """Open the site's journal."""
+    from scheduler.journal import Journal
+
+    return Journal(journal_url(definitions), now=now)
 
 
 def journal_url(definitions: Definitions) -> str:

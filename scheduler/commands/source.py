@@ -1,0 +1,128 @@
+"""Where an answer comes from: a snapshot file, the running daemon, or a look of our own at the farm."""
+
+from __future__ import annotations
+
+import sys
+import urllib.error
+import urllib.request
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from scheduler import snapshot as snapshots
+from scheduler.actions import Plan
+from scheduler.clock import WallClock
+from scheduler.commands.common import Exit, fail, find_site
+from scheduler.definitions import Definitions
+from scheduler.model import Observation, Unanswered
+from scheduler.policy import Policy
+from scheduler.ports import BatchSystem
+from scheduler.view import duration
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from scheduler.compose import Farm
+
+DAEMON_SECONDS = 5.0
+
+
+@dataclass(slots=True)
+class Looked:
+    """An observation, the policy it is judged by, the plan made of it, and where it comes from."""
+
+    observation: Observation
+    policy: Policy
+    plan: Plan
+    origin: str
+    definitions: Definitions | None = None
+    """None for a snapshot: there is no site to ask further."""
+    batch_systems: dict[str, BatchSystem] = field(default_factory=dict)
+
+    @property
+    def silent(self) -> tuple[str, ...]:
+        """The sources that did not answer."""
+        return silent_sources(self.observation)
+
+
+def silent_sources(observation: Observation) -> tuple[str, ...]:
+    """Return the sources that did not answer."""
+    sources = {**observation.queues, **observation.hosts}
+    return tuple(name for name, reading in sources.items() if isinstance(reading, Unanswered))
+
+
+@contextmanager
+def looked(site: Path | None, snapshot: str | None, *, jobs: bool = False) -> Iterator[Looked]:
+    """Look at a snapshot, else ask the running daemon, else look at the farm ourselves.
+
+    With `jobs` the batch systems stay connected, to be asked for single jobs.
+    """
+    if snapshot is not None:
+        yield _from_snapshot(_content(snapshot), f"snapshot {snapshot}")
+        return
+    from scheduler import compose, definitions
+
+    found = definitions.load(find_site(site))
+    told = _ask_daemon(found.site.daemon.listen)
+    with ExitStack() as stack:
+        if told is not None:
+            answer = _from_snapshot(told, f"the daemon at {found.site.daemon.listen}")
+            answer.definitions = found
+            if jobs:
+                answer.batch_systems = dict(stack.enter_context(compose.connected(found, hosts=False)).batch_systems)
+        else:
+            farm = stack.enter_context(compose.connected(found))
+            answer = _look(found, farm)
+            answer.batch_systems = dict(farm.batch_systems)
+        yield answer
+
+
+def _look(found: Definitions, farm: Farm) -> Looked:
+    from scheduler import compose
+
+    with compose.engine(found, farm, read_only=True) as engine:
+        observation = engine.look(cheap=False)
+    origin = "a look of our own"
+    if found.site.daemon.listen:
+        origin += f" (no daemon answers at {found.site.daemon.listen})"
+    return Looked(observation, found.policy, _decide(observation, found.policy), origin, found)
+
+
+def _decide(observation: Observation, policy: Policy) -> Plan:
+    from scheduler.decide.plan import decide
+
+    return decide(observation, policy)
+
+
+def _from_snapshot(content: bytes, origin: str) -> Looked:
+    try:
+        read = snapshots.load(content)
+    except snapshots.SnapshotError as error:
+        raise fail(f"{origin}: {error}", Exit.WRONG) from error
+    age = WallClock().now() - read.observation.now
+    when = f"{duration(age)} old" if age >= 0 else "from the future by this machine's clock"
+    plan = _decide(read.observation, read.policy)
+    return Looked(read.observation, read.policy, plan, f"{origin}, {when}")
+
+
+def _content(snapshot: str) -> bytes:
+    if snapshot == "-":
+        return sys.stdin.buffer.read()
+    try:
+        return Path(snapshot).read_bytes()
+    except OSError as error:
+        raise fail(f"snapshot {snapshot}: {error.strerror}", Exit.WRONG) from error
+
+
+def _ask_daemon(listen: str) -> bytes | None:
+    """Ask the running daemon for its last observation; None when nobody answers, or when it has not made one yet."""
+    if not listen:
+        return None
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(f"http://{listen}/snapshot", timeout=DAEMON_SECONDS) as answer:
+            content: bytes = answer.read()
+    except (urllib.error.URLError, OSError, ValueError):
+        return None
+    return content
