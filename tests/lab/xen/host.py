@@ -32,6 +32,7 @@ IMAGES = "/images"
 """Where dom0 sees the host's `share` directory: kernels and ramdisks of guests, read-only, the same files for every host."""
 MEMORY_MIB = 2048
 DOM0_MIB = 640
+CPUS = 2
 DEAD = ("Panic on CPU", "Kernel panic", "Hardware Dom0 crashed", "no root disk", "libvirtd failed")
 
 
@@ -170,7 +171,7 @@ class XenHost:
 
     def _command(self, images: XenImages) -> list[str]:
         ports, serial = self.ports, f"{self.number:02x}"
-        xen = f"console=com1 com1=115200,8n1 dom0_mem={DOM0_MIB}M,max:{DOM0_MIB}M dom0_max_vcpus=1 loglvl=warning guest_loglvl=warning noreboot"
+        xen = f"console=com1 com1=115200,8n1 dom0_mem={DOM0_MIB}M,max:{DOM0_MIB}M dom0_max_vcpus={CPUS} loglvl=warning guest_loglvl=warning noreboot"
         linux = f"console=hvc0 xenhost={self.number} quiet loglevel=4 mitigations=off"
         forward = f"hostfwd=tcp:127.0.0.1:{ports.ssh}-:22,hostfwd=tcp:127.0.0.1:{ports.libvirt}-:16509"
         parent = ["setpriv", "--pdeathsig=KILL"] if self.dies_with_parent else []
@@ -178,7 +179,7 @@ class XenHost:
             *parent,
             # The emulator reads the frame of a return to user mode as the supervisor's, which SMAP forbids: a PV dom0 dies of it.
             # It reports RDTSCP as RDTSC, of another length, which kills a PVH guest.
-            "qemu-system-x86_64", "-name", self.name, "-machine", "q35", "-cpu", "max,-smap,-rdtscp", "-smp", "1",
+            "qemu-system-x86_64", "-name", self.name, "-machine", "q35", "-cpu", "max,-smap,-rdtscp", "-smp", str(CPUS),
             "-accel", "tcg,thread=multi,tb-size=256", "-m", str(MEMORY_MIB), "-nodefaults", "-display", "none",
             "-kernel", str(images.hypervisor), "-append", xen,
             "-initrd", f"{images.kernel} {linux},{images.ramdisk}",
