@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +36,9 @@ WAKE_SECONDS = 1.0
 """From a hypervisor's event to the cycle that it wakes."""
 
 
+RECOVERY_SECONDS = 900.0
+
+
 class SimulatedFarm:
     """Everything there is, and the passing of time."""
 
@@ -58,8 +62,12 @@ class SimulatedFarm:
         """A killed daemon is started again after this; None: it stays dead."""
         self.faults_active: set[int] = set()
         self.journals_lost = 0
+        self.kills = 0
+        self._endings: list[Callable[[], None]] = []
         self.checks: list[Callable[[SimulatedFarm], None]] = []
         """Called after every step."""
+        self.disturbed_at = 0.0
+        """When something last went wrong, or was mended: for a while after, the scheduler may know less than we do."""
         self._wake_at: float | None = None
         self._tell_what_happens()
         self._fill_agenda()
@@ -96,7 +104,7 @@ class SimulatedFarm:
             )
             self.expect(Arrival(lines.at, request, lines.count, lines.runs))
         for fault in self.scenario.faults:
-            self.agenda.after(fault.at, lambda fault=fault: self.befall(fault))
+            self.agenda.after(fault.at, partial(self.befall, fault))
 
     # --- what people do -----------------------------------------------------------------------------------------------
 
@@ -115,6 +123,7 @@ class SimulatedFarm:
     def befall(self, fault: FaultLines) -> Callable[[], None]:
         """Let a fault begin; return what ends it. It ends by itself after `lasts`."""
         self.tell("fault", faults.describe(fault))
+        self.disturbed_at = self.agenda.monotonic()
         end = faults.begin(self, fault)
         if end is None:
             return lambda: None
@@ -125,11 +134,27 @@ class SimulatedFarm:
             if mark in self.faults_active:
                 self.faults_active.discard(mark)
                 self.tell("fault", f"{faults.describe(fault)}: over")
+                self.disturbed_at = self.agenda.monotonic()
                 end()
 
         if fault.lasts is not None:
             self.agenda.after(fault.lasts, over)
+        self._endings.append(over)
         return over
+
+    def mend_everything(self) -> None:
+        """End all faults, and see to it that a daemon runs."""
+        self.knife.cut_after = None
+        for over in self._endings:
+            over()
+        self._endings.clear()
+        if not any(daemon.alive for daemon in self.daemons):
+            self.start_daemon()
+
+    @property
+    def recovering(self) -> bool:
+        """Whether something was wrong a short while ago."""
+        return self.clock.monotonic() - self.disturbed_at < RECOVERY_SECONDS
 
     def redefine(self, environment: str, changes: dict[str, Any]) -> None:
         """Change the definition of an environment, as a VO manager who saves the file."""
@@ -174,6 +199,7 @@ class SimulatedFarm:
 
     def daemon_died(self) -> None:
         """Start another one when the service manager would."""
+        self.kills += 1
         if self.restart_seconds is not None:
             self.agenda.after(self.restart_seconds, self.start_daemon)
 

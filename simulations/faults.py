@@ -61,11 +61,7 @@ def _host_drain(farm: SimulatedFarm, fault: FaultLines) -> Callable[[], None]:
 def _stranger(farm: SimulatedFarm, fault: FaultLines) -> Callable[[], None]:
     host, name = farm.plant.hosts[fault.host], fault.worker or "somebody-elses"
     host.add_stranger(name, fault.memory_mib)
-
-    def leave() -> None:
-        host.domains.pop(name, None)
-
-    return leave
+    return lambda: host.remove_stranger(name)
 
 
 def _image(how: str) -> Callable[[SimulatedFarm, FaultLines], Callable[[], None]]:

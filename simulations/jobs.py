@@ -187,8 +187,11 @@ class JobBook:
         return count
 
     def key(self, request: Request) -> str:
-        """Return the key of a request's cluster."""
-        return f"{self.batch_system}:{hashlib.sha256(repr(request).encode()).hexdigest()[:8]}"
+        """Return the key of a request's cluster, readable: `pool:atlas/atlas-el9/1c/512m`."""
+        further = (request.walltime_seconds, request.requires, request.problem)
+        mark = "" if further == (None, (), "") else "/" + hashlib.sha256(repr(further).encode()).hexdigest()[:4]
+        wanted = request.wanted or "any"
+        return f"{self.batch_system}:{request.vo}/{wanted}/{request.cpus}c/{request.memory_mib}m{mark}"
 
     def rows(self, environments: Sequence[Environment]) -> Iterable[RequestCluster]:
         """Return one row for each request cluster that is not empty."""

@@ -148,6 +148,8 @@ class SimulatedHost:
         self.machine = machine
         self.faults = HostFaults()
         self.domains: dict[str, SimulatedDomain] = {}
+        self.strangers: set[str] = set()
+        """Domains that are not ours and should be here."""
         self._plant = plant
         self._deadline_seconds = deadline_seconds
         self._watchers: list[Callable[[DomainEvent], None]] = []
@@ -172,10 +174,17 @@ class SimulatedHost:
     def add_stranger(self, name: str, memory_mib: int, cpus: int = 1) -> None:
         """Start a domain that is not ours."""
         self.domains[name] = SimulatedDomain(name, f"stranger-{self.name}-{name}", memory_mib, cpus)
+        self.strangers.add(name)
+
+    def remove_stranger(self, name: str) -> None:
+        """Let its owner stop it."""
+        self.strangers.discard(name)
+        self.domains.pop(name, None)
 
     def die(self) -> None:
         """Cut the power."""
         self.faults.dead = True
+        self.strangers.clear()
         for name in list(self.domains):
             self.stop(name, "stopped", "power lost")
         self._notify("", "host-lost", "power lost")
