@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 from scheduler.act import Reach, Result, batch_lane, host_lane, perform
 from scheduler.actions import Plan
 from scheduler.decide.plan import decide as decide_all
+from scheduler.decide.plan import still_holds as all_still_holds
 from scheduler.model import DomainState, HostReading, Observation, QueueReading, Unanswered, WorkerState
 from scheduler.observe import Memory, Readings, Seen, merge, moved
 from scheduler.ports import SourceError
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 CLOCK_STEP_SECONDS = 5.0
 """A wall clock that has moved by so much more or less than time has passed was set by somebody."""
+_ALIVE = frozenset({DomainState.RUNNING, DomainState.PAUSED})
 _ENDED = frozenset({"stopped", "crashed", "failed"})
 
 R = TypeVar("R", QueueReading, HostReading)
@@ -73,7 +75,7 @@ class Engine:
         owner: str = "ambienti",
         lease_seconds: float = 60,
         decide: Decide = decide_all,
-        still_holds: StillHolds | None = None,
+        still_holds: StillHolds = all_still_holds,
     ) -> None:
         """Connect the parts; nothing is asked yet."""
         self.policy = policy
@@ -92,21 +94,28 @@ class Engine:
         self._last: Cycle | None = None
         self._decided_by: Policy | None = None
         self._events: deque[DomainEvent] = deque()
+        self._wake: Callable[[DomainEvent], None] | None = None
+        self._watched: dict[str, Hypervisor] = {}
 
     def connect(self, batch_systems: Mapping[str, BatchSystem], hypervisors: Mapping[str, Hypervisor]) -> None:
         """Replace the connections, between cycles (a reloaded site)."""
         self._reach.batch_systems = batch_systems
         self._reach.hypervisors = hypervisors
+        if self._wake is not None:
+            self.watch(self._wake)
 
-    def watch(self, wake: Callable[[], None] = lambda: None) -> None:
+    def watch(self, wake: Callable[[DomainEvent], None] = lambda _: None) -> None:
         """Listen to the hosts' events; `wake` is called from their threads, after the event was queued for `attend`."""
+        self._wake = wake
 
         def tell(event: DomainEvent) -> None:
             self._events.append(event)
-            wake()
+            wake(event)
 
-        for hypervisor in self._reach.hypervisors.values():
-            hypervisor.watch(tell)
+        for name, hypervisor in self._reach.hypervisors.items():
+            if self._watched.get(name) is not hypervisor:
+                self._watched[name] = hypervisor
+                hypervisor.watch(tell)
 
     # --- the loop -----------------------------------------------------------------------------------------------------
 
@@ -154,10 +163,18 @@ class Engine:
         self.leading = self.journal.hold_lease(self.owner, self.clock.now(), self.lease_seconds)
         return self.leading
 
+    def renew_lease(self) -> bool:
+        """Prolong the lease while a round takes long; from any thread."""
+        return self.leading and self.journal.renew_lease(self.owner, self.clock.now(), self.lease_seconds)
+
+    def begin_nothing_more(self) -> None:
+        """Let what runs end and begin nothing any more: the daemon is being stopped."""
+        self._runner.close()
+
     def attend(self) -> list[str]:
         """Follow the events that have come: the ads of a worker whose domain ended are invalidated at once.
 
-        Returns the workers that ended. An event alone proves nothing: the domain is read again first.
+        Returns the workers that ended by themselves. An event alone proves nothing: the domain is read again first.
         """
         ended = []
         while self._events:
@@ -187,7 +204,7 @@ class Engine:
 
     def _nothing_new(self, observation: Observation) -> bool:
         last = self._last
-        if self._still_holds is None or last is None or last.plan.actions or self._decided_by is not self.policy:
+        if last is None or last.plan.actions or self._decided_by is not self.policy:
             return False
         return self._still_holds(last.plan, last.observation, observation)
 
@@ -259,7 +276,7 @@ class Engine:
             found = self._runner.call(
                 host_lane(event.host), f"look at {entry.name}", lambda: hypervisor.domain(entry.name), seconds
             )
-            if found is not None and found.state in {DomainState.RUNNING, DomainState.PAUSED}:
+            if (found is not None and found.state in _ALIVE) or entry.name in self._reach.explained:
                 return False
             note = Note("domain", entry.name, event.what, detail={"host": event.host, "detail": event.detail})
             self.journal.remember(self.owner, self.clock.now(), Memo(notes=(note,)))

@@ -143,7 +143,7 @@ def merge(readings: Readings, ledger: Ledger, memory: Memory, policy: Policy) ->
         workers[name] = worker
         if name not in unjournaled:
             news.tell(facts, worker, ledger)
-    sightings = news.tell_sightings(workers, memory.sightings, farm.nodes, readings.now)
+    sightings = news.tell_sightings(workers, memory.sightings, farm.nodes, readings.now, memory.queues_at)
     sources: Sources = {**queues, **hosts}
     silent = frozenset(name for name, reading in sources.items() if isinstance(reading, Unanswered))
     news.tell_sources(sources, silent, memory.silent)

@@ -90,7 +90,12 @@ class News:
         self.outcomes.append(outcome)
 
     def tell_sightings(
-        self, workers: Mapping[str, Worker], before: Sightings, nodes: Mapping[tuple[str, str], Node], now: float
+        self,
+        workers: Mapping[str, Worker],
+        before: Sightings,
+        nodes: Mapping[tuple[str, str], Node],
+        now: float,
+        before_at: Mapping[str, float],
     ) -> dict[tuple[str, str, str], Sighting]:
         """Compare the jobs seen in our workers with those of the last look."""
         seen: dict[tuple[str, str, str], Sighting] = {}
@@ -110,7 +115,7 @@ class News:
                 continue
             batch_system, _, name = key
             if (batch_system, name) in nodes or name not in workers:
-                self.ended.append(replace(sighting, last_seen=max(now, sighting.first_seen)))
+                self.ended.append(replace(sighting, last_seen=max(before_at.get(batch_system, 0.0), sighting.last_seen)))
             else:
                 seen[key] = sighting  # its worker is not seen now: the job may run on
         return seen

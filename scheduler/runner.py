@@ -165,6 +165,9 @@ class ThreadRunner:
         """Begin nothing any more; what runs is left to end."""
         with self._lock:
             self._closed = True
+            for lane in self._lanes.values():
+                for task in lane.waiting:
+                    self._give_up(task)
             self._lock.notify_all()
 
     def _submit(self, call: Call, batch: _Batch) -> _Task:
