@@ -1,0 +1,40 @@
+"""Run every benchmark, one process each, and put the figures into `bench-results/` and docs/benchmarks.md.
+
+`python -m tests.bench [NAME ...]`: only those. A benchmark that fails is said to have failed; the others go on.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.bench import report
+
+HERE = Path(__file__).parent
+RESULTS = HERE.parents[1] / "bench-results"
+PAGE = HERE.parents[1] / "docs" / "benchmarks.md"
+MARK = "<!-- figures: everything below is written by `make bench` -->\n"
+
+
+def main() -> int:
+    """Run them; the exit status is 1 when one of them failed to run."""
+    RESULTS.mkdir(exist_ok=True)
+    names = sys.argv[1:] or sorted(path.stem.removeprefix("bench_") for path in HERE.glob("bench_*.py"))
+    failed = []
+    for name in names:
+        done = subprocess.run(
+            [sys.executable, "-m", f"tests.bench.bench_{name}", "--json", RESULTS / f"{name}.json"], check=False
+        )
+        if done.returncode:
+            failed.append(name)
+            print(f"benchmark {name} failed with status {done.returncode}", file=sys.stderr)
+    reports = [report.load(path) for path in sorted(RESULTS.glob("*.json"))]
+    head = PAGE.read_text().split(MARK)[0] if PAGE.exists() else "# Benchmarks\n\n"
+    PAGE.write_text(head + MARK + "\n" + report.markdown(reports))
+    print(f"figures in {PAGE.name} and {RESULTS.name}/")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
