@@ -52,6 +52,8 @@ def _boots_from_something(environment: Environment) -> Iterator[Fault]:
 
 def _kernel_has_a_root(environment: Environment) -> Iterator[Fault]:
     image = environment.image
+    if environment.virtualization is Virtualization.LXC:
+        return
     if image.kernel and not image.initrd and environment.disk.mode is DiskMode.NONE:
         yield ("image", "kernel"), "a diskless kernel finds no root file system", "image.initrd, or a disk (disk.mode)"
 

@@ -7,7 +7,6 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from typer.completion import completion_init
 
 from environments.reader import ConfigurationError
 from scheduler.commands import completion, configuration, hosts, loop, questions
@@ -87,7 +86,7 @@ def _add_further(app: typer.Typer, entry: metadata.EntryPoint) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and leave with its exit code."""
-    completion_init()
+    completion.prepare()
     given = sys.argv[1:] if arguments is None else list(arguments)
     wanted = next((word for word in given if not word.startswith("-")), None)
     try:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from typer.completion import get_completion_script  # type: ignore[attr-defined] # typer exports it without saying so
+from typer.completion import completion_init, get_completion_script  # type: ignore[attr-defined] # exported without a word
 
 from scheduler.commands.common import Exit, fail, say
 
@@ -29,6 +29,11 @@ _PLACES = {
     Shell.ZSH: ("ZDOTDIR", "", ".zfunc/_ambienti"),
     Shell.FISH: ("XDG_CONFIG_HOME", ".config", "fish/completions/ambienti.fish"),
 }
+
+
+def prepare() -> None:
+    """Answer the shells that ask for completions."""
+    completion_init()
 
 
 def completion(

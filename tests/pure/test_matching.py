@@ -1,0 +1,141 @@
+"""Which environments a request may run in, and why not in the others."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from environments.environment import VO, Environment, Image, Virtualization
+from environments.matching import Catalogue, Requirements, match, misfit
+from environments.names import nearest
+
+
+def environment(name, vo="atlas", **fields):
+    image = Image(path="/srv/root")
+    return Environment(name=name, vo=vo, virtualization=Virtualization.LXC, image=image, **fields)
+
+
+def catalogue(*environments, vos=("atlas", "cms", "theory")):
+    return Catalogue({e.name: e for e in environments}, {name: VO(name=name) for name in vos})
+
+
+FARM = catalogue(
+    environment("small", vcpus=1, memory_mib=2048),
+    environment("large", vcpus=8, memory_mib=16384),
+    environment("usual", vcpus=4, memory_mib=8192, default=True),
+    environment("cms-el8", vo="cms", vcpus=2, memory_mib=4096, shared_with=("atlas",)),
+    environment("cms-own", vo="cms", vcpus=2, memory_mib=4096),
+)
+
+
+def test_the_default_comes_first_then_small_workers_before_large_ones():
+    assert match(Requirements(), "atlas", FARM).environments == ("usual", "small", "cms-el8", "large")
+
+
+def test_what_the_job_names_is_taken_alone():
+    assert match(Requirements(wanted="large"), "atlas", FARM).environments == ("large",)
+
+
+def test_a_shared_environment_is_open_to_the_other_vo():
+    assert match(Requirements(wanted="cms-el8"), "atlas", FARM).environments == ("cms-el8",)
+
+
+def test_an_environment_that_is_not_shared_is_refused_with_what_may_be_used():
+    found = match(Requirements(wanted="cms-own"), "atlas", FARM)
+    assert (found.environments, found.problem.code) == ((), "not-allowed")
+    assert "cms-el8" in found.problem.remedy
+
+
+def test_an_unknown_environment_is_answered_with_the_nearest_name():
+    problem = match(Requirements(wanted="usaul"), "atlas", FARM).problem
+    assert (problem.code, problem.sentence) == (
+        "unknown-environment",
+        "No environment is called 'usaul'. Did you mean 'usual'?",
+    )
+
+
+def test_an_unknown_vo_is_answered_with_the_nearest_name():
+    problem = match(Requirements(), "atlsa", FARM).problem
+    assert problem.code == "unknown-vo"
+    assert "Did you mean 'atlas'?" in problem.sentence
+
+
+def test_jobs_that_no_rule_maps_are_told_so():
+    assert match(Requirements(), "", FARM).problem.code == "no-vo"
+
+
+def test_a_vo_without_environments_is_told_so():
+    assert match(Requirements(), "theory", FARM).problem.code == "no-environment"
+
+
+def test_too_many_cores_too_much_memory_and_too_much_time_are_told_with_both_numbers():
+    large = FARM.environments["large"]
+    reasons = [
+        misfit(Requirements(cpus=9), large),
+        misfit(Requirements(memory_mib=99_999), large),
+        misfit(Requirements(walltime_seconds=999_999), large),
+    ]
+    assert [r.code for r in reasons] == ["larger-than-worker", "larger-than-worker", "longer-than-lifetime"]
+    assert reasons[0].numbers == {"asked_cpus": 9, "worker_cpus": 8}
+    assert reasons[1].numbers == {"asked_memory_mib": 99_999, "worker_memory_mib": large.slot_memory_mib}
+    assert all(r.remedy for r in reasons)
+
+
+def test_the_clause_that_refused_is_shown():
+    requirements = Requirements(accepts=frozenset({"small"}), refusals={"usual": 'OpSysAndVer == "AlmaLinux8"'})
+    found = match(requirements, "atlas", FARM)
+    assert found.environments == ("small",)
+    assert 'OpSysAndVer == "AlmaLinux8"' in found.refused["usual"].sentence
+
+
+def test_when_nothing_fits_the_first_reason_is_shown_with_the_count():
+    problem = match(Requirements(cpus=100), "atlas", FARM).problem
+    assert problem.code == "no-match"
+    assert problem.numbers["environments"] == 4
+
+
+names = st.sampled_from(["small", "large", "usual", "cms-el8", "cms-own", "nobody", ""])
+requests = st.builds(
+    Requirements,
+    wanted=names,
+    cpus=st.integers(0, 20),
+    memory_mib=st.integers(0, 40_000),
+    walltime_seconds=st.none() | st.integers(0, 400_000),
+    accepts=st.none() | st.frozensets(names),
+)
+
+
+@given(requests, st.sampled_from(["atlas", "cms", "theory", "other", ""]))
+def test_a_match_fits_and_everything_else_has_a_reason(requirements, vo):
+    found = match(requirements, vo, FARM)
+    assert bool(found.environments) != (found.problem is not None)
+    assert not set(found.environments) & set(found.refused)
+    for name in found.environments:
+        assert vo in FARM.environments[name].vos
+        assert misfit(requirements, FARM.environments[name]) is None
+    for reason in found.refused.values():
+        assert reason.code
+        assert reason.remedy
+    if not requirements.wanted and vo in FARM.vos:
+        assert set(found.environments) | set(found.refused) == {e.name for e in FARM.usable_by(vo)}
+
+
+@given(requests, st.integers(0, 5), st.integers(0, 5000))
+def test_asking_for_less_never_loses_an_environment(requirements, cpus, memory_mib):
+    less = Requirements(
+        requirements.wanted,
+        max(0, requirements.cpus - cpus),
+        max(0, requirements.memory_mib - memory_mib),
+        requirements.walltime_seconds,
+        requirements.accepts,
+    )
+    assert set(match(requirements, "atlas", FARM).environments) <= set(match(less, "atlas", FARM).environments)
+
+
+@given(st.text(), st.lists(st.text(max_size=20), max_size=20))
+def test_the_nearest_name_is_a_known_one_or_none(name, known):
+    assert nearest(name, known) in {*known, ""}
+
+
+def test_one_wrong_letter_is_always_found():
+    for name in FARM.environments:
+        for position in range(len(name)):
+            assert nearest(name[:position] + "_" + name[position + 1 :], FARM.environments) == name
