@@ -1,0 +1,304 @@
+"""The daemon: the ticker, signals, events of the hosts, and the page it shows.
+
+Rules:
+1. One cycle at a time. A host's event starts one at once, many events start one together.
+2. SIGTERM begins nothing more, lets what runs end within a deadline, and gives the lease back. SIGHUP reads the files again.
+3. Whatever one cycle fails of, the next one is tried; /healthz and the log tell.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import signal
+import socket
+import threading
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import structlog
+from apscheduler.schedulers.background import BackgroundScheduler
+
+from scheduler.daemon_notify import notify
+from scheduler.journal import JournalError, LeaseLostError, kind_of
+from scheduler.metrics import Metrics
+from scheduler.model import Unanswered
+from scheduler.records import Outcome
+from scheduler.web import Shown, Web
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from scheduler.engine import Cycle, Engine
+    from scheduler.policy import Policy
+    from scheduler.ports import DomainEvent
+
+GATHER_SECONDS = 0.3
+"""Events that come within this time start one cycle together."""
+GAP_SECONDS = 2.0
+"""Between the end of a cycle and one that an event starts: a storm of events must not become a storm of queries."""
+_WAKING = frozenset({"stopped", "crashed", "failed", "host-lost", "host-back"})
+
+
+def owner_name() -> str:
+    """Name this process, for the lease."""
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+@dataclass(slots=True)
+class _Turn:
+    """Who has the next cycle, and when."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    running: bool = False
+    wanted: bool = False
+    ended_at: float = float("-inf")
+
+
+class Daemon:
+    """Goes round until it is told to stop."""
+
+    def __init__(self, engine: Engine, *, refresh: Callable[[bool], Policy | None] = lambda _: None, listen: str = "") -> None:
+        """Prepare.
+
+        `refresh(forced)` is called before each cycle, with True after SIGHUP: it returns the new policy when files have changed
+        and are valid, else None, and tells its errors itself. It may call `engine.connect` for a changed site.
+        """
+        self.engine = engine
+        self.metrics = Metrics()
+        self.address = ""
+        """Where it listens, once it does."""
+        self._refresh = refresh
+        self._listen = listen
+        self._log = structlog.get_logger("ambienti")
+        self._shown = Shown(engine.policy.limits.poll_seconds, engine.clock.monotonic)
+        self._ticker = BackgroundScheduler(timezone=dt.UTC)
+        self._turn = _Turn()
+        self._stop = threading.Event()
+        self._reload = threading.Event()
+        self._news = threading.Event()
+        self._told_leading: bool | None = None
+        self._told_silent: dict[str, str] = {}
+
+    # --- life ---------------------------------------------------------------------------------------------------------
+
+    def run(self) -> int:
+        """Go round until SIGTERM or SIGINT; to be called in the main thread. Returns the exit code."""
+        with _signals() as signals:
+            web = Web(self._listen, self._shown, self.metrics) if self._listen else None
+            self.address = web.address if web else ""
+            self._log.info("started", owner=self.engine.owner, listens=self.address or "nowhere", pid=os.getpid())
+            self.start()
+            notify("READY=1", "STATUS=going round")
+            try:
+                self._obey(signals)
+            finally:
+                self.stop()
+                if web is not None:
+                    web.close()
+        return 0
+
+    def _obey(self, signals: int) -> None:
+        """Wait for signals until one says stop."""
+        while True:
+            for number in os.read(signals, 64):
+                if number != signal.SIGHUP:
+                    return
+                self._reload.set()
+                self._want_cycle()
+
+    def start(self) -> None:
+        """Start the ticker and listen to the hosts; returns at once."""
+        self.engine.watch(self._on_event)
+        limits = self.engine.policy.limits
+        once_only: dict[str, Any] = {"max_instances": 1, "coalesce": True, "misfire_grace_time": None}
+        now = dt.datetime.now(dt.UTC)
+        self._ticker.add_job(self._tick, "interval", seconds=limits.poll_seconds, id="cycle", next_run_time=now, **once_only)
+        self._ticker.add_job(self._renew, "interval", seconds=self.engine.lease_seconds / 3, id="lease", **once_only)
+        self._ticker.start()
+        threading.Thread(target=self._follow_events, name="ambienti-events", daemon=True).start()
+
+    def stop(self) -> None:
+        """Begin nothing more, let what runs end within a deadline, give the lease back."""
+        self._stop.set()
+        self._news.set()
+        notify("STOPPING=1")
+        seconds = self.engine.policy.limits.reading_deadline_seconds + 5
+        self._log.info("stopping", under_way=self.engine.under_way, at_most_seconds=seconds)
+        self.engine.begin_nothing_more()
+        self._ticker.shutdown(wait=False)
+        until = self.engine.clock.monotonic() + seconds
+        while (self._turn.running or self.engine.under_way) and self.engine.clock.monotonic() < until:
+            self.engine.clock.sleep(0.02)
+        try:
+            self.engine.close()
+        except JournalError as error:
+            self._log.error("stop", problem=str(error))
+        self._log.info("stopped", left_under_way=self.engine.under_way)
+
+    # --- events of the hosts ------------------------------------------------------------------------------------------
+
+    def _on_event(self, event: DomainEvent) -> None:
+        """Take note of an event, in the thread of whoever tells it."""
+        if event.what in _WAKING:
+            self._news.set()
+
+    def _follow_events(self) -> None:
+        """Attend to events the instant they come, also while a cycle runs; then start a cycle."""
+        while not self._stop.is_set():
+            self._news.wait()
+            self.engine.clock.sleep(0.01)
+            self._news.clear()
+            if self._stop.is_set():
+                return
+            try:
+                ended = self.engine.attend()
+            except JournalError as error:
+                self._log.error("event", problem=str(error))
+                continue
+            for worker in ended:
+                self._log.warning("domain ended by itself", worker=worker)
+            self.metrics.count_ended(len(ended))
+            self._want_cycle()
+
+    def _want_cycle(self) -> None:
+        """Start a cycle soon, or directly after the one that runs."""
+        turn = self._turn
+        with turn.lock:
+            turn.wanted = True
+            if turn.running or self._stop.is_set():
+                return
+            since = self.engine.clock.monotonic() - turn.ended_at
+            self._bring_forward(max(GATHER_SECONDS, GAP_SECONDS - since))
+
+    def _bring_forward(self, seconds: float) -> None:
+        at = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=seconds)
+        job = self._ticker.get_job("cycle")
+        if job is not None and (job.next_run_time is None or job.next_run_time > at):
+            job.modify(next_run_time=at)
+
+    # --- cycles -------------------------------------------------------------------------------------------------------
+
+    def _renew(self) -> None:
+        """Keep the lease while a cycle takes long."""
+        try:
+            if self.engine.leading and not self.engine.renew_lease():
+                self._log.warning("lease lost", owner=self.engine.owner)
+        except JournalError as error:
+            self._log.error("lease", problem=str(error))
+
+    def _tick(self) -> None:
+        turn = self._turn
+        with turn.lock:
+            if self._stop.is_set():
+                return
+            turn.running, turn.wanted = True, False
+        try:
+            self._round()
+        finally:
+            with turn.lock:
+                turn.running = False
+                turn.ended_at = self.engine.clock.monotonic()
+                if turn.wanted and not self._stop.is_set():
+                    self._bring_forward(GAP_SECONDS)
+
+    def _round(self) -> None:
+        """Go round once; whatever goes wrong is told, and the next round is tried."""
+        try:
+            self._take_up_files()
+            cycle = self.engine.cycle()
+        except LeaseLostError as error:
+            self._failed("lease lost", str(error))
+        except JournalError as error:
+            self._failed("journal", str(error))
+        except Exception as error:  # noqa: BLE001 - the loop outlives its own bugs, loudly
+            self._failed("cycle", f"{type(error).__name__}: {error}", exc_info=True)
+        else:
+            self._shown.cycle, self._shown.policy = cycle, self.engine.policy
+            self._shown.problem, self._shown.ended_at = "", self.engine.clock.monotonic()
+            self.metrics.count(cycle)
+            self._tell(cycle)
+            notify("WATCHDOG=1", f"STATUS={_status(cycle)}")
+
+    def _failed(self, what: str, problem: str, **further: Any) -> None:
+        self._shown.problem = f"{what}: {problem}"
+        self.metrics.count_failed()
+        self._log.error(what, problem=problem, **further)
+
+    def _take_up_files(self) -> None:
+        forced = self._reload.is_set()
+        self._reload.clear()
+        policy = self._refresh(forced)
+        if policy is None:
+            if forced:
+                self._log.info("reload", result="nothing changed, or refused: the last good definition stays in force")
+            return
+        before, self.engine.policy = self.engine.policy.limits.poll_seconds, policy
+        self._log.info("reload", result="new definitions are in force", environments=len(policy.catalogue.environments))
+        if policy.limits.poll_seconds != before:
+            self._shown.poll_seconds = policy.limits.poll_seconds
+            self._ticker.reschedule_job("cycle", trigger="interval", seconds=policy.limits.poll_seconds)
+
+    # --- telling ------------------------------------------------------------------------------------------------------
+
+    def _tell(self, cycle: Cycle) -> None:
+        if cycle.leading != self._told_leading:
+            self._told_leading = cycle.leading
+            self._log.info("acts" if cycle.leading else "waits: another daemon holds the lease", owner=self.engine.owner)
+        if not cycle.leading:
+            return
+        self._tell_sources(cycle)
+        for worker, before, after in cycle.illegal:
+            self._log.error("illegal step", worker=worker, before=before.value, after=after.value)
+        for worker, hosts in cycle.twins.items():
+            self._log.error("one worker runs twice; neither is touched", worker=worker, hosts=", ".join(hosts))
+        if cycle.clock_step_seconds:
+            self._log.warning("the clock was set", by_seconds=round(cycle.clock_step_seconds, 1))
+        for result in cycle.results:
+            action = result.action
+            tell = self._log.info if result.outcome is Outcome.DONE else self._log.warning
+            further = {"detail": result.detail} if result.detail else {}
+            told: dict[str, Any] = {"worker": action.worker, "outcome": result.outcome.value, **further}
+            if host := getattr(action, "host", ""):
+                told["host"] = host
+            tell(kind_of(action), **told, reason=action.reason.code, why=action.reason.sentence)
+        phases = {name: round(seconds, 3) for name, seconds in cycle.phases.items()}
+        self._log.debug("cycle", quiet=cycle.quiet, workers=len(cycle.observation.workers), **phases)
+
+    def _tell_sources(self, cycle: Cycle) -> None:
+        sources = {**cycle.observation.queues, **cycle.observation.hosts}
+        silent = {name: reading.reason for name, reading in sources.items() if isinstance(reading, Unanswered)}
+        for name in silent.keys() - self._told_silent.keys():
+            self._log.warning("no answer", source=name, reason=silent[name])
+        for name in (self._told_silent.keys() - silent.keys()) & sources.keys():
+            self._log.info("answers again", source=name)
+        self._told_silent = silent
+
+
+@contextmanager
+def _signals() -> Iterator[int]:
+    """Return a descriptor on which the numbers of signals can be read.
+
+    Handlers do nothing themselves: one that took a lock could meet the main thread holding it. And no signal is blocked: the
+    programs that connectors run would inherit that.
+    """
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    before = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
+    woken = signal.set_wakeup_fd(writer)
+    try:
+        yield reader
+    finally:
+        signal.set_wakeup_fd(woken)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        os.close(reader)
+        os.close(writer)
+
+
+def _status(cycle: Cycle) -> str:
+    if not cycle.leading:
+        return "waiting: another daemon holds the lease"
+    silent = sum(isinstance(r, Unanswered) for r in (*cycle.observation.queues.values(), *cycle.observation.hosts.values()))
+    return f"{len(cycle.observation.workers)} workers, {silent} silent sources, last cycle {cycle.seconds:.1f} s"

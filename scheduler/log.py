@@ -1,0 +1,70 @@
+"""The log: structured, for people or as JSON; secrets never reach it."""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from typing import TYPE_CHECKING, Any, Literal
+
+import structlog
+
+if TYPE_CHECKING:
+    from collections.abc import MutableMapping
+    from typing import TextIO
+
+HIDDEN = "***"
+_SECRET_KEY = re.compile(r"(?i)(token|secret|passw|credential|private_key|authorization)")
+_PASSWORD_IN_URL = re.compile(r"(?P<before>[a-z][a-z0-9+.-]*://[^\s:/@]*):[^\s@/]+@")
+_TOKEN_TEXT = re.compile(r"eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
+
+
+def clean(text: str) -> str:
+    """Hide what looks like a password in a URL, or like a JSON web token."""
+    return _TOKEN_TEXT.sub(HIDDEN, _PASSWORD_IN_URL.sub(rf"\g<before>:{HIDDEN}@", text))
+
+
+def hide_secrets(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Replace the values of telling names, byte strings, and what looks like a secret in any text."""
+    for key, value in event.items():
+        if key.startswith("_"):
+            continue
+        if isinstance(value, bytes) or _SECRET_KEY.search(key):
+            event[key] = HIDDEN
+        elif isinstance(value, str):
+            event[key] = clean(value)
+    return event
+
+
+def configure(form: Literal["human", "json"] = "human", *, verbose: bool = False, stream: TextIO | None = None) -> None:
+    """Set up the log of this process, that of foreign libraries included. Colours only on a terminal."""
+    out = stream or sys.stderr
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    if form == "json":
+        ending: list[Any] = [
+            structlog.processors.format_exc_info,
+            hide_secrets,
+            structlog.processors.JSONRenderer(sort_keys=False),
+        ]
+    else:
+        plain = structlog.dev.ConsoleRenderer(colors=out.isatty(), exception_formatter=structlog.dev.plain_traceback)
+        ending = [hide_secrets, plain]
+    structlog.configure(
+        processors=[structlog.stdlib.filter_by_level, *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=False,
+    )
+    remove_meta = structlog.stdlib.ProcessorFormatter.remove_processors_meta
+    handler = logging.StreamHandler(out)
+    handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=[remove_meta, *ending]))
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(logging.DEBUG if verbose else logging.INFO)
+    # The ticker tells every tick at INFO, the migrations every step.
+    for name in ("apscheduler", "alembic"):
+        logging.getLogger(name).setLevel(logging.WARNING)
