@@ -1,0 +1,223 @@
+"""Shares: whose jobs are served when not all can be, and how lent cores come back."""
+
+from collections import Counter
+
+import pytest
+
+from scheduler.model import WorkerState
+from tests.pure.builders import (
+    NOW,
+    a_cluster,
+    a_host,
+    a_policy,
+    a_vo,
+    a_worker,
+    an_environment,
+    boots,
+    cancels,
+    codes,
+    drains,
+    plan_for,
+    silent,
+)
+
+PROVEN = [("el9", "1"), ("c9", "1"), ("t9", "1")]
+
+
+def farm(*vos, hosts=("h1",), limits=None, **environment):
+    """One environment per VO: el9 of atlas, c9 of cms, t9 of theory."""
+    names = {"atlas": "el9", "cms": "c9", "theory": "t9"}
+    environments = [an_environment(names[vo.name], vo.name, **environment) for vo in vos]
+    return a_policy(*environments, vos=vos, hosts=hosts, limits=limits)
+
+
+def served(plan):
+    return Counter(boot.vo for boot in boots(plan))
+
+
+def both(idle=50):
+    return a_cluster("pool:a", idle, "atlas"), a_cluster("pool:c", idle, "cms")
+
+
+def test_equal_vos_get_equal_parts_of_a_full_farm():
+    plan = plan_for(*both(), policy=farm(a_vo("atlas"), a_vo("cms")), proven=PROVEN)
+    assert served(plan) == {"atlas": 8, "cms": 8}
+
+
+def test_weights_divide_the_farm():
+    plan = plan_for(*both(), policy=farm(a_vo("atlas", weight=3), a_vo("cms")), proven=PROVEN)
+    assert served(plan) == {"atlas": 12, "cms": 4}
+
+
+def test_the_dominant_resource_counts_not_only_cores():
+    policy = a_policy(an_environment("el9", vcpus=2, memory_mib=8192), an_environment("c9", "cms", vcpus=2, memory_mib=2048))
+    plan = plan_for(
+        a_cluster("pool:a", 50, "atlas"),
+        a_cluster("pool:c", 50, "cms", memory_mib=900),
+        policy=policy,
+        hosts=[a_host(cpus=40, memory_mib=81920)],
+        proven=PROVEN,
+    )
+    # A worker of atlas is a tenth of the memory, one of cms a twentieth of the cores: both reach 60 %, atlas takes the rest.
+    assert served(plan) == {"atlas": 7, "cms": 12}
+
+
+def test_what_a_vo_holds_already_counts():
+    held = [a_worker(f"el9-{n}", WorkerState.BUSY) for n in range(1, 9)]
+    plan = plan_for(*both(), policy=farm(a_vo("atlas"), a_vo("cms")), proven=PROVEN, workers=held)
+    assert served(plan) == {"cms": 8}
+
+
+def test_idle_share_is_lent():
+    policy = farm(a_vo("atlas", guarantee_cpus=16), a_vo("cms"))
+    plan = plan_for(a_cluster("pool:c", 50, "cms"), policy=policy, proven=PROVEN)
+    assert served(plan) == {"cms": 16}
+
+
+def test_a_guarantee_goes_before_weights():
+    policy = farm(a_vo("atlas", guarantee_cpus=24), a_vo("cms", weight=100))
+    assert served(plan_for(*both(), policy=policy, proven=PROVEN)) == {"atlas": 12, "cms": 4}
+
+
+def test_a_ceiling_holds_even_when_the_farm_is_idle_and_is_told_with_numbers():
+    policy = farm(a_vo("atlas", ceiling_cpus=5))
+    plan = plan_for(a_cluster(idle=50), policy=policy, workers=[a_worker(state=WorkerState.BUSY)])
+    assert len(boots(plan)) == 1
+    reason = plan.clusters["pool:1"].reasons[0]
+    assert reason.code == "over-ceiling"
+    assert reason.numbers == {"held_cpus": 4, "ceiling_cpus": 5, "worker_cpus": 2}
+    assert codes(plan.vos["atlas"]) == ["over-ceiling", "share"]
+
+
+def test_small_classes_of_a_vo_do_not_wait_for_its_largest():
+    plan = plan_for(
+        a_cluster("pool:big", 1000, wanted="el9"), a_cluster("pool:small", 1, wanted="el8"),
+        policy=a_policy(an_environment(), an_environment("el8"), limits={"boots_per_cycle": 4}),
+        proven=[("el9", "1"), ("el8", "1")],
+    )  # fmt: skip
+    assert Counter(boot.environment for boot in boots(plan)) == {"el9": 3, "el8": 1}
+    assert codes(plan.clusters["pool:big"]) == ["boots-limit", "boot-ordered"]
+
+
+# --- reclaim ----------------------------------------------------------------------------------------------------------
+
+
+def lent(count, **changes):
+    """Workers of cms, each 2 cores and 4096 MiB, busy."""
+    return [
+        a_worker(f"c9-{n}", WorkerState.BUSY, environment="c9", vo="cms", busy_until=NOW + 100 * n, **changes)
+        for n in range(1, count + 1)
+    ]
+
+
+def guaranteed(**limits):
+    return farm(a_vo("atlas", guarantee_cpus=8), a_vo("cms"), limits=limits)
+
+
+SMALL = (a_host(cpus=8, memory_mib=65536),)
+
+
+def test_lent_cores_come_back_by_drain_those_whose_jobs_end_first():
+    plan = plan_for(a_cluster(idle=4), policy=guaranteed(), workers=lent(4), hosts=SMALL, proven=PROVEN)
+    assert drains(plan) == {"c9-1": "reclaim", "c9-2": "reclaim"}
+    assert boots(plan) == []
+    assert codes(plan.clusters["pool:1"]) == ["reclaiming", "farm-full"]
+    assert codes(plan.vos["atlas"]) == ["below-guarantee"]
+
+
+def test_an_idle_lent_worker_goes_before_a_busy_one():
+    workers = [*lent(3), a_worker("c9-9", environment="c9", vo="cms", registered_at=NOW - 10)]
+    plan = plan_for(a_cluster(idle=2), policy=guaranteed(), workers=workers, hosts=SMALL, proven=PROVEN)
+    assert drains(plan) == {"c9-9": "reclaim"}
+
+
+def test_no_more_is_taken_back_than_the_guarantee():
+    plan = plan_for(a_cluster(idle=100), policy=guaranteed(), workers=lent(8), hosts=(a_host(cpus=16),), proven=PROVEN)
+    assert len(drains(plan)) == 4
+
+
+def test_nobody_gives_more_than_it_holds_above_its_own_guarantee():
+    policy = farm(a_vo("atlas", guarantee_cpus=8), a_vo("cms", guarantee_cpus=6))
+    plan = plan_for(a_cluster(idle=100), policy=policy, workers=lent(4), hosts=SMALL, proven=PROVEN)
+    assert len(drains(plan)) == 1
+
+
+def test_drains_under_way_are_counted():
+    workers = lent(4)
+    leaving = [
+        *workers[2:],
+        *(a_worker(w.name, WorkerState.DRAINING, environment="c9", vo="cms", drain_cause="reclaim") for w in workers[:2]),
+    ]
+    plan = plan_for(a_cluster(idle=4), policy=guaranteed(), workers=leaving, hosts=SMALL, proven=PROVEN)
+    assert drains(plan) == {}
+    plan = plan_for(a_cluster(idle=6), policy=guaranteed(), workers=leaving, hosts=SMALL, proven=PROVEN)
+    assert drains(plan) == {"c9-3": "reclaim"}
+
+
+def test_reclaim_can_be_switched_off():
+    plan = plan_for(a_cluster(idle=4), policy=guaranteed(reclaim=False), workers=lent(4), hosts=SMALL, proven=PROVEN)
+    assert drains(plan) == {}
+
+
+def test_nothing_is_reclaimed_on_the_word_of_a_silent_host():
+    plan = plan_for(
+        a_cluster(idle=4), policy=farm(a_vo("atlas", guarantee_cpus=8), a_vo("cms"), hosts=("h1", "h2")),
+        workers=lent(4, host="h2"), hosts=[a_host(cpus=1), silent("h2")], proven=PROVEN,
+    )  # fmt: skip
+    assert drains(plan) == {}
+
+
+def test_reclaimed_room_is_kept_for_the_owner_of_the_guarantee():
+    workers = [*lent(2), a_worker("c9-3", WorkerState.DRAINING, environment="c9", vo="cms", drain_cause="reclaim")]
+    policy = a_policy(
+        an_environment(vcpus=4, memory_mib=8192),
+        an_environment("c9", "cms"),
+        vos=[a_vo("atlas", guarantee_cpus=4), a_vo("cms")],
+    )
+    plan = plan_for(
+        a_cluster(idle=1, cpus=4), a_cluster("pool:c", 9, "cms"),
+        policy=policy, workers=workers, hosts=SMALL, proven=PROVEN,
+    )  # fmt: skip
+    assert boots(plan) == []  # two cores are free and cms could use them, but atlas waits for four
+
+
+def test_room_is_freed_where_one_worker_will_fit_and_not_a_little_on_every_host():
+    policy = a_policy(
+        an_environment(vcpus=4, memory_mib=8192),
+        an_environment("c9", "cms"),
+        vos=[a_vo("atlas", guarantee_cpus=4), a_vo("cms")],
+        hosts=("h1", "h2"),
+    )
+    workers = [
+        a_worker("c9-1", WorkerState.BUSY, environment="c9", vo="cms", host="h1", busy_until=NOW + 10),
+        a_worker("c9-2", WorkerState.BUSY, environment="c9", vo="cms", host="h2", busy_until=NOW + 20),
+        a_worker("c9-3", WorkerState.BUSY, environment="c9", vo="cms", host="h2", busy_until=NOW + 30),
+        a_worker("c9-4", WorkerState.BUSY, environment="c9", vo="cms", host="h1", busy_until=NOW + 40),
+    ]
+    hosts = [a_host("h1", cpus=4), a_host("h2", cpus=4)]
+    plan = plan_for(a_cluster(idle=1, cpus=4), policy=policy, workers=workers, hosts=hosts, proven=PROVEN)
+    assert set(drains(plan)) == {"c9-2", "c9-3"}
+
+
+def test_a_reclaim_that_is_no_longer_needed_is_taken_back_when_its_owner_has_work():
+    leaving = [a_worker("c9-1", WorkerState.DRAINED, environment="c9", vo="cms", drain_cause="reclaim")]
+    plan = plan_for(a_cluster("pool:c", 2, "cms"), policy=guaranteed(), workers=leaving, proven=PROVEN)
+    assert cancels(plan) == ["c9-1"]
+
+
+@pytest.mark.parametrize(("idle_for", "expected"), [(10, {"c9-1": "surplus"}), (400, {"c9-1": "idle"})])
+def test_an_idle_worker_that_nobody_needs_makes_room_early_for_jobs_that_fit_nowhere(idle_for, expected):
+    idle = a_worker("c9-1", environment="c9", vo="cms", idle_since=NOW - idle_for)
+    plan = plan_for(
+        a_cluster(idle=2), policy=farm(a_vo("atlas"), a_vo("cms")), workers=[idle], hosts=[a_host(cpus=2)], proven=PROVEN
+    )
+    assert drains(plan) == expected
+
+
+def test_an_idle_worker_whose_jobs_wait_is_not_taken_for_others():
+    idle = a_worker("c9-1", environment="c9", vo="cms")
+    plan = plan_for(
+        a_cluster(idle=2), a_cluster("pool:c", 2, "cms"),
+        policy=farm(a_vo("atlas"), a_vo("cms")), workers=[idle], hosts=[a_host(cpus=2)], proven=PROVEN,
+    )  # fmt: skip
+    assert drains(plan) == {}
