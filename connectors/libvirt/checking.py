@@ -11,7 +11,7 @@ from xml.etree import ElementTree as ET
 import libvirt
 
 from connectors.libvirt.line import no_such
-from connectors.libvirt.reading import read_networks, read_pools
+from connectors.libvirt.reading import read_capacity, read_networks, read_pools
 from connectors.libvirt.storage import active_pool, find_volume, volume_at
 from environments.domain import Driver
 from environments.environment import DiskMode, NetworkKind
@@ -35,13 +35,12 @@ def obstacles(
     if environment.virtualization not in offered:
         kinds = ", ".join(sorted(offered)) or "nothing"
         yield f"the host offers {kinds}, not {environment.virtualization}"
-    with talk.asking("read its capacity"):
-        info = talk.connection.getInfo()
-    free_mib = info[1] - options.reserve_mib
+    cpus, memory_mib = read_capacity(talk)
+    free_mib = memory_mib - options.reserve_mib
     if environment.memory_mib > free_mib:
         yield f"memory_mib: {environment.memory_mib} MiB are more than the host has for domains ({free_mib} MiB)"
-    if environment.vcpus > info[2]:
-        yield f"vcpus: {environment.vcpus} are more than the host's {info[2]} cores"
+    if environment.vcpus > cpus:
+        yield f"vcpus: {environment.vcpus} are more than the host's {cpus} cores"
     yield from _missing_network(talk, environment)
     yield from missing_images(talk, environment)
     yield from _missing_pools(talk, environment, options)

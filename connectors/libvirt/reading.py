@@ -39,19 +39,32 @@ Identities = dict[tuple[str, int], Identity | None]
 
 def read_host(talk: Talk, identities: Identities, reserve_mib: int, offered: frozenset[Virtualization]) -> HostReading:
     """Read everything that decisions need of a host."""
-    with talk.asking("read its capacity"):
-        info = talk.connection.getInfo()
+    cpus, memory_mib = read_capacity(talk)
     domains = read_domains(talk, identities)
     return HostReading(
         host=talk.host,
         at=time.time(),
-        cpus=info[2],
-        memory_mib=max(0, info[1] - reserve_mib),
+        cpus=cpus,
+        memory_mib=max(0, memory_mib - reserve_mib),
         virtualizations=offered,
         domains=domains,
         networks=read_networks(talk),
         pools=read_pools(talk),
     )
+
+
+def read_capacity(talk: Talk) -> tuple[int, int]:
+    """Return the host's cores and its memory in MiB."""
+    with talk.asking("read its capacity"):
+        info = talk.connection.getInfo()
+        try:
+            # getInfo leaves out memory of NUMA nodes without processors, for example what was plugged in later
+            memory_mib = talk.connection.getMemoryStats(libvirt.VIR_NODE_MEMORY_STATS_ALL_CELLS)["total"] // 1024
+        except (libvirt.libvirtError, KeyError) as error:
+            if isinstance(error, libvirt.libvirtError) and not unsupported(error):
+                raise
+            memory_mib = info[1]
+    return info[2], memory_mib
 
 
 def read_domains(talk: Talk, identities: Identities) -> tuple[Domain, ...]:

@@ -1,0 +1,213 @@
+"""A real libvirtd with its LXC and QEMU drivers, started by hand: no systemd, nothing of the host's configuration touched.
+
+Each one is a hypervisor host of its own; several live side by side, with their state in the lab's directory. Needs root.
+"""
+
+import contextlib
+import hashlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.lab.paths import lab_path
+
+KEEPER = Path(__file__).parent / "keeper.py"
+SOCKET_BYTES = 100
+_LIBVIRTD = """\
+auth_unix_ro = "none"
+auth_unix_rw = "none"
+unix_sock_rw_perms = "0700"
+host_uuid = "{uuid}"
+log_outputs = "2:file:{log}"
+"""
+# Guests run as root: the lab's directory need not be open to another user. Without virtlogd, QEMU writes its logs itself.
+_QEMU = """\
+user = "root"
+group = "root"
+security_driver = "none"
+stdio_handler = "file"
+namespaces = []
+"""
+_POOL = "<pool type='dir'><name>{name}</name><target><path>{path}</path></target></pool>\n"
+
+
+@dataclass
+class Libvirtd:
+    """One libvirtd; `start` and `stop` may be repeated, from another process too."""
+
+    name: str
+    pools: Mapping[str, Path] = field(default_factory=dict)
+    """Directory pools beside `workers`, in which the host's workers have their disks."""
+    dies_with_parent: bool = False
+    """For tests: it and all its guests end when the process that started it does."""
+
+    def __post_init__(self) -> None:
+        self.directory = lab_path("libvirt", self.name)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    # --- where things are -----------------------------------------------------------------------------------------------
+
+    @property
+    def socket(self) -> Path:
+        """Return its socket, by a path short enough for one."""
+        path = self.directory / "run/libvirt-sock"
+        if len(str(path)) <= SOCKET_BYTES:
+            return path
+        short = Path(f"/tmp/ambienti-{hashlib.sha256(str(self.directory).encode()).hexdigest()[:12]}")
+        if not short.is_symlink():
+            short.symlink_to(self.directory / "run")
+        return short / "libvirt-sock"
+
+    def uri(self, driver: str) -> str:
+        """Return the URI of one of its drivers: `lxc` or `qemu`."""
+        return f"{driver}+unix:///system?socket={self.socket}"
+
+    @property
+    def volumes(self) -> Path:
+        """Return the directory of its pool `workers`."""
+        return self.directory / "volumes"
+
+    def options(self, **more: object) -> dict[str, object]:
+        """Return the options of Ambienti's connector for this host; KVM is not even tried."""
+        places = {
+            "enrolment_directory": str(self.directory / "enrolment"),
+            "console_directory": str(self.directory / "consoles"),
+        }
+        return {"kvm": "off", "disk_pool": "workers", "config_pool": "workers", **places, **more}
+
+    # --- up and down ----------------------------------------------------------------------------------------------------
+
+    def start(self, seconds: float = 60) -> None:
+        """Start it and wait until it answers."""
+        if not self.keeper():
+            self._prepare()
+            with (self.directory / "keeper.out").open("ab") as log:
+                self._process = subprocess.Popen(
+                    ["unshare", "-m", "--propagation", "private", sys.executable, str(KEEPER), str(self.directory)]
+                    + ["--dies-with-parent"] * self.dies_with_parent,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,
+                )
+            (self.directory / "keeper.pid").write_text(f"{self._process.pid}\n")
+        self.wait_until_it_answers(seconds)
+
+    def stop(self) -> None:
+        """End it and all its guests."""
+        keeper = self.keeper()
+        if keeper:
+            self.thaw()
+            os.kill(keeper, signal.SIGTERM)
+            _wait(lambda: not self.keeper(), 20, f"{self.name} does not end")
+        (self.directory / "keeper.pid").unlink(missing_ok=True)
+        shutil.rmtree(self.directory / "run", ignore_errors=True)
+
+    def remove(self) -> None:
+        """Stop it and forget its state."""
+        self.stop()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def crash(self) -> None:
+        """Kill the daemon alone, at once; its guests run on."""
+        pid = self.pid()
+        os.kill(pid, signal.SIGKILL)
+        _wait(lambda: not Path(f"/proc/{pid}").exists(), 5, f"{self.name} does not die")
+
+    def recover(self, seconds: float = 30) -> None:
+        """Start the daemon again after a crash."""
+        os.kill(self.keeper(), signal.SIGUSR1)
+        self.wait_until_it_answers(seconds)
+
+    def freeze(self) -> None:
+        """Let the daemon answer nothing, with all its connections open."""
+        os.kill(self.pid(), signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let a frozen daemon go on."""
+        with contextlib.suppress(OSError, ValueError):
+            os.kill(self.pid(), signal.SIGCONT)
+
+    def keeper(self) -> int:
+        """Return the process that keeps it, 0 when it does not run."""
+        if self._process is not None and self._process.poll() is None:
+            return self._process.pid
+        try:
+            pid = int((self.directory / "keeper.pid").read_text())
+            ours = str(self.directory).encode() in Path(f"/proc/{pid}/cmdline").read_bytes()
+        except (OSError, ValueError):
+            return 0
+        return pid if ours else 0
+
+    def pid(self) -> int:
+        """Return the daemon's process."""
+        return int((self.directory / "libvirtd.pid").read_text())
+
+    def log(self) -> str:
+        """Return what went wrong, in libvirt's words."""
+        return "\n".join(
+            path.read_text(errors="replace")[-3000:]
+            for path in (self.directory / "keeper.out", self.directory / "libvirtd.out", self.directory / "log/libvirtd.log")
+            if path.exists()
+        )
+
+    def wait_until_it_answers(self, seconds: float) -> None:
+        """Wait for an answered call; an open port would prove nothing."""
+
+        def answers() -> bool:
+            if not self.keeper():
+                raise RuntimeError(f"{self.name} ended:\n{self.log()}")
+            command = ["virsh", "-q", "-c", self.uri("lxc"), "list", "--name"]
+            return subprocess.run(command, capture_output=True, timeout=30, check=False).returncode == 0
+
+        _wait(answers, seconds, f"{self.name} does not answer:\n{self.log()}")
+
+    # --- guests ---------------------------------------------------------------------------------------------------------
+
+    def guest_pid(self, guest: str, driver: str) -> int:
+        """Return the process that a guest is on this host: QEMU, or a container's controller."""
+        return int((self.directory / f"run/{driver}/{guest}.pid").read_text())
+
+    def kill_guest(self, guest: str, driver: str) -> None:
+        """Kill a guest's process, at once."""
+        os.kill(self.guest_pid(guest, driver), signal.SIGKILL)
+
+    def console(self, guest: str) -> str:
+        """Return what a guest has said."""
+        paths = (self.directory / f"consoles/{guest}.log", self.directory / f"log/lxc/{guest}.log")
+        return "\n".join(path.read_text(errors="replace") for path in paths if path.exists())
+
+    def _prepare(self) -> None:
+        etc = self.directory / "etc"
+        autostart = etc / "storage/autostart"
+        for directory in (
+            autostart,
+            self.volumes,
+            self.directory / "enrolment",
+            self.directory / "consoles",
+            self.directory / "log",
+        ):
+            directory.mkdir(parents=True, exist_ok=True)
+        own = uuid.uuid5(uuid.NAMESPACE_URL, str(self.directory))
+        (etc / "libvirtd.conf").write_text(_LIBVIRTD.format(uuid=own, log="/var/log/libvirt/libvirtd.log"))
+        (etc / "qemu.conf").write_text(_QEMU)
+        for name, path in {"workers": self.volumes, **self.pools}.items():
+            (etc / f"storage/{name}.xml").write_text(_POOL.format(name=name, path=path))
+            link = autostart / f"{name}.xml"
+            link.unlink(missing_ok=True)
+            link.symlink_to(f"/etc/libvirt/storage/{name}.xml")
+
+
+def _wait(condition, seconds: float, message: str) -> None:
+    until = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > until:
+            raise RuntimeError(message)
+        time.sleep(0.05)
