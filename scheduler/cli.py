@@ -70,7 +70,7 @@ def build(wanted: str | None = None) -> typer.Typer:
 def _add_further(app: typer.Typer, entry: metadata.EntryPoint) -> None:
     try:
         loaded = entry.load()
-    except ImportError as error:
+    except (ImportError, AttributeError) as error:
         said = f"cannot be loaded: {error}"
 
         @app.command(entry.name, help=f"({said})")

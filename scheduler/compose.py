@@ -53,7 +53,7 @@ class _Connecting:
         node = self.definitions.file.node
         try:
             connector = load_entry(group, kind)
-        except ImportError as error:
+        except (ImportError, AttributeError) as error:
             message = f"the connector {kind!r} cannot be loaded: {error}"
             expected = f"its Python packages: pip install 'ambienti[{kind}]'"
             self.problems.append(node.problem((*path, "kind"), message, expected))

@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Any
+import json
+import sys
+from importlib import metadata
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel
 
 from environments.catalogue import Definition, VOFile
-from environments.environment import Environment
-from scheduler.settings import Site
+from environments.environment import DiskMode, Environment, NetworkKind, Virtualization
+from scheduler.settings import BATCH_SYSTEMS, HYPERVISORS, Site
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_ENUMS = {one.__name__: one for one in (Virtualization, DiskMode, NetworkKind)}
 _DRAFT = "https://json-schema.org/draft/2020-12/schema"
+Schema = dict[str, Any]
 
 
-def site_schema() -> dict[str, Any]:
+# --- JSON Schema, for editors -----------------------------------------------------------------------------------------
+
+
+def site_schema() -> Schema:
     """Return the JSON Schema of the site file."""
     return {"$schema": _DRAFT, **Site.model_json_schema(), "title": "Ambienti: the site file"}
 
 
-def vo_schema() -> dict[str, Any]:
+def vo_schema() -> Schema:
     """Return the JSON Schema of a VO's file: environments by name, or a list of environments with names."""
     schema = VOFile.model_json_schema()
     definition = schema["$defs"][Definition.__name__]
@@ -30,3 +43,167 @@ def vo_schema() -> dict[str, Any]:
         "anyOf": [{key: value for key, value in by_name.items() if key not in {"default", "title"}}, listed],
     }
     return {"$schema": _DRAFT, **schema, "title": "Ambienti: the environments of a VO"}
+
+
+# --- configuration ----------------------------------------------------------------------------------------------------
+
+
+def configuration() -> str:
+    """Return the page on the site file, the files of the VOs and the options of the connectors."""
+    parts = [
+        "# Configuration",
+        "Made from the program. Unknown keys are refused; amounts may carry a unit (`20 min`, `4 GiB`). For your editor:",
+        "`ambienti schema site`, `ambienti schema vo`.",
+        *_sections(site_schema(), "The site file"),
+        *_sections(vo_schema(), "The file of a VO"),
+    ]
+    for group, title in ((BATCH_SYSTEMS, "Batch system"), (HYPERVISORS, "Hypervisor")):
+        for kind, model in _options(group):
+            parts += _sections(model.model_json_schema(), f"{title}: options of `{kind}`")
+    return "\n\n".join(parts) + "\n"
+
+
+def _options(group: str) -> Iterator[tuple[str, type[BaseModel]]]:
+    """Return the options model of each connector that can be loaded here."""
+    for entry in sorted(metadata.entry_points(group=group), key=lambda e: e.name):
+        try:
+            connector = entry.load()
+        except (ImportError, AttributeError):
+            continue
+        for model in vars(sys.modules[connector.__module__]).values():
+            if isinstance(model, type) and issubclass(model, BaseModel) and model.__name__.endswith("Options"):
+                yield entry.name, model
+
+
+def _sections(schema: Schema, title: str) -> list[str]:
+    """Return one section for a model and one for each model within it."""
+    parts = [f"## {title}"]
+    if schema.get("description") and "properties" in schema:
+        parts.append(str(schema["description"]))
+    parts.append(_fields(schema))
+    for name, inner in schema.get("$defs", {}).items():
+        if "properties" in inner:
+            parts += [f"### {title}: {_words(name)}", str(inner.get("description", "")), _fields(inner)]
+    return [part for part in parts if part]
+
+
+def _fields(schema: Schema) -> str:
+    lines = ["| key | value | default | meaning |", "|---|---|---|---|"]
+    for key, field in schema.get("properties", {}).items():
+        required = key in schema.get("required", ())
+        default = "required" if required else _default(field)
+        meaning = str(field.get("description", "")).replace("\n", " ").replace("|", "\\|")
+        lines.append(f"| `{key}` | {_kind(field)} | {default} | {meaning} |")
+    return "\n".join(lines) if len(lines) > 2 else ""
+
+
+def _default(field: Schema) -> str:
+    value = field.get("default")
+    if value in (None, "", [], {}) or isinstance(value, dict):
+        return ""
+    return f"`{json.dumps(value)}`"
+
+
+def _kind(field: Schema) -> str:
+    """Say in words what a value may be."""
+    if "examples" in field:
+        return f"amount like `{field['examples'][0]}`"
+    for key in ("anyOf", "oneOf", "allOf"):
+        if key in field:
+            return " or ".join(dict.fromkeys(_kind(one) for one in field[key] if one.get("type") != "null"))
+    if "$ref" in field:
+        return _words(field["$ref"].rpartition("/")[2])
+    if "enum" in field or "const" in field:
+        return ", ".join(f"`{one}`" for one in field.get("enum", [field.get("const")]))
+    return _plain_kind(field)
+
+
+def _plain_kind(field: Schema) -> str:
+    kind = field.get("type", "anything")
+    if kind == "array":
+        return f"list of {_kind(field.get('items', {}))}"
+    if kind == "object":
+        inner = field.get("additionalProperties") or next(iter(field.get("patternProperties", {}).values()), None)
+        return f"mapping of {_kind(inner)}" if isinstance(inner, dict) and inner else "mapping"
+    return {"integer": "whole number", "number": "number", "string": "text", "boolean": "true or false"}.get(kind, str(kind))
+
+
+def _words(name: str) -> str:
+    """Turn the name of a model into words: `BatchSystemSettings` is a batch system."""
+    stem = name.removesuffix("Settings") if name != "Settings" else name
+    if stem in _ENUMS:
+        return ", ".join(f"`{one.value}`" for one in _ENUMS[stem])
+    spaced = "".join(f" {c.lower()}" if c.isupper() and not stem[max(0, i - 1)].isupper() else c for i, c in enumerate(stem))
+    return spaced.strip() if not stem.isupper() else stem
+
+
+# --- command line -----------------------------------------------------------------------------------------------------
+
+
+def command_line() -> str:
+    """Return the page on the commands."""
+    import typer
+
+    from scheduler.cli import EPILOG, build
+
+    root: Any = typer.main.get_command(build())
+    parts = [
+        "# Command line",
+        EPILOG,
+        "Colours are off when the output is no terminal, or with `NO_COLOR`.",
+        *_commands(root, "ambienti"),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _commands(group: Any, path: str) -> Iterator[str]:
+    for name, command in group.commands.items():
+        words = f"{path} {name}"
+        yield f"## `{words}`" if path == "ambienti" else f"### `{words}`"
+        yield (command.help or "").strip()
+        if hasattr(command, "commands"):
+            yield from _commands(command, words)
+            continue
+        rows = [
+            f"| `{_spelt(one)}` | {(getattr(one, 'help', '') or '').replace('|', chr(92) + '|')} |" for one in command.params
+        ]
+        if rows:
+            yield "\n".join(["| argument or option | meaning |", "|---|---|", *rows])
+        if command.epilog:
+            lines = [line.strip() for line in command.epilog.split("\n\n")[1:]]
+            yield "\n".join(["```sh", *lines, "```"])
+
+
+def _spelt(parameter: Any) -> str:
+    if parameter.param_type_name == "argument":
+        return str(parameter.metavar or parameter.name.upper())
+    return ", ".join(parameter.opts)
+
+
+# --- metrics and lifecycle --------------------------------------------------------------------------------------------
+
+
+def metrics() -> str:
+    """Return the page on the metrics."""
+    from scheduler.metrics import METRICS
+
+    lines = ["# Metrics", "", "At `/metrics` of the daemon's address, for Prometheus.", ""]
+    lines += ["| metric | kind | labels | meaning |", "|---|---|---|---|"]
+    for one in METRICS:
+        labels = ", ".join(f"`{label}`" for label in one.labels)
+        lines.append(f"| `{one.name}` | {one.kind} | {labels} | {one.meaning} |")
+    return "\n".join(lines) + "\n"
+
+
+def lifecycle() -> str:
+    """Return the page on the life of a worker: the diagram, what each state means, and every step."""
+    from scheduler.diagram import lifecycle_svg
+    from scheduler.lifecycle import MEANING, TRANSITIONS
+
+    lines = ["# The life of a worker", "", lifecycle_svg(), ""]
+    lines += ["Any living worker may become *unseen* while its host does not answer, and goes back to where it was.", ""]
+    lines += ["| state | meaning | may become |", "|---|---|---|"]
+    for state, meaning in MEANING.items():
+        steps = "<br>".join(f"**{after}**: {why}" for after, why in TRANSITIONS[state].items()) or "nothing: it is over"
+        lines.append(f"| **{state}** | {meaning} | {steps} |")
+    return "\n".join(lines) + "\n"
