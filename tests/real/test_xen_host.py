@@ -53,13 +53,6 @@ def test_its_libvirt_says_that_it_drives_xen(connection):
     assert connection.storagePoolLookupByName(POOL).isActive()
 
 
-def test_libvirt_is_reached_through_ssh_too_with_the_host_key_checked(host):
-    connection = libvirt.open(host.ssh_uri)
-    assert connection.getHostname() == host.name
-    assert names(connection) == {"Domain-0"}
-    connection.close()
-
-
 def test_a_paravirtualised_guest_boots_from_shared_files_reads_its_disk_and_stops_when_told(host, connection):
     written = b"a-disk-of-its-own" + bytes(65536 - 17)
     pool = connection.storagePoolLookupByName(POOL)

@@ -1,0 +1,177 @@
+"""The mission's own lane: jobs of a real HTCondor pool in paravirtualised workers of a real Xen host, booted and retired by the daemon."""
+
+import itertools
+import time
+
+import libvirt
+import pytest
+
+from connectors.libvirt import connect
+from environments.environment import Environment, Virtualization
+from scheduler.model import DomainState
+from tests.contract.hypervisors import order
+from tests.lab import pool as pools
+from tests.lab.farm import Farm
+from tests.lab.xen.host import POOL, host_of_the_tests
+from tests.lab.xen.worker import environment, host_entry, publish_worker
+
+pytestmark = [pytest.mark.real, pytest.mark.xen, pytest.mark.slow, pytest.mark.timeout(400)]
+
+REPORT = """#!/bin/sh
+echo "hypervisor $(cat /sys/hypervisor/type) $(cat /sys/hypervisor/guest_type) uuid $(cat /sys/hypervisor/uuid)"
+echo "worker $(hostname)"
+sleep "$1"
+"""
+
+
+@pytest.fixture(scope="module")
+def host():
+    return host_of_the_tests()
+
+
+@pytest.fixture(scope="module")
+def pool():
+    with pools.test_pool("xen") as pool:
+        yield pool
+
+
+@pytest.fixture(scope="module")
+def farm(host, pool, tmp_path_factory):
+    definition = {**environment(publish_worker(host)), "idle_seconds": 4}
+    farm = Farm(tmp_path_factory.mktemp("farm"), pool, [host_entry(host)], {"atlas": {"atlas-xen": definition}})
+    pool.configure("60-ambienti.conf", farm.ambienti("hooks", "htcondor"))
+    farm.start()
+    yield farm
+    assert farm.stop() == 0, farm.log()
+
+
+@pytest.fixture
+def hand(host):
+    """libvirt beside Ambienti: what an administrator at the console of the host would see and do."""
+    connection = libvirt.open(host.uri)
+    yield connection
+    connection.close()
+
+
+def workers(hand):
+    return {domain.name(): domain for domain in hand.listAllDomains() if domain.name() != "Domain-0"}
+
+
+def volumes(hand):
+    pool = hand.storagePoolLookupByName(POOL)
+    pool.refresh(0)
+    return {volume.name() for volume in pool.listAllVolumes()}
+
+
+numbers = itertools.count(1)
+
+
+def submit(pool, seconds):
+    """Submit a job of atlas that asks for the Xen environment; return its id and where it says what it saw."""
+    script, out = pool.jobs / "report.sh", pool.jobs / f"report.{next(numbers)}"
+    script.write_text(REPORT)
+    script.chmod(0o755)
+    words = {"executable": script, "output": out, "error": f"{out}.err", "transfer_executable": "true", "arguments": seconds}
+    return pool.sleep(environment="atlas-xen", **words), out
+
+
+def status(pool, cluster):
+    jobs = pool.queue(str(cluster), "-attributes", "JobStatus,RemoteHost,NumJobStarts")
+    return jobs[0].get("JobStatus") if jobs else 4
+
+
+def nothing_left(hand, pool):
+    return not workers(hand) and not volumes(hand) and not pool.ads("-attributes", "Name")
+
+
+def test_the_connector_reads_the_same_host_through_ssh(host):
+    through_ssh, plain = (
+        connect(host.name, uri, {"config_pool": POOL}, site="ssh", deadline_seconds=60) for uri in (host.ssh_uri, host.uri)
+    )
+    try:
+        reading, other = through_ssh.read(), plain.read()
+        assert {Virtualization.XEN_PV, Virtualization.XEN_PVH} <= reading.virtualizations
+        assert (reading.cpus, reading.memory_mib, reading.networks) == (other.cpus, other.memory_mib, other.networks)
+        assert [(domain.name, domain.identity) for domain in reading.domains] == [("Domain-0", None)]
+        assert POOL in {pool.name for pool in reading.pools}
+    finally:
+        through_ssh.close()
+        plain.close()
+
+
+def test_a_pvh_worker_starts_and_stops_and_leaves_nothing(host, hand):
+    connector = connect(host.name, host.uri, {"config_pool": POOL}, site="pvh", deadline_seconds=60)
+    asked = order(
+        Environment(name="pvh", vo="atlas", **environment(publish_worker(host), "xen-pvh")), site="pvh", address="10.0.2.40/24"
+    )
+    try:
+        assert connector.check(asked.environment) == ()
+        connector.boot(asked)
+        assert connector.domain(asked.worker).state is DomainState.RUNNING
+        assert "machine='xenpvh'" in hand.lookupByName(asked.worker).XMLDesc()
+        host.guest_console(asked.worker, awaited="ACPI", seconds=60)  # the first that a PVH kernel says
+        connector.power_off(asked.worker, asked.uuid)
+        connector.clean_up(asked.worker, asked.uuid)
+        assert not workers(hand)
+        assert not volumes(hand)
+    finally:
+        connector.close()
+
+
+def test_a_job_runs_in_a_paravirtualised_worker_booted_for_it_that_is_retired_after(farm, pool, hand, record_property):
+    began = time.monotonic()
+    cluster, out = submit(pool, 0)
+    (worker,) = farm.until(lambda: workers(hand), 60, "a worker boots")
+    booted = time.monotonic()
+    uuid = hand.lookupByName(worker).UUIDString()
+    farm.until(lambda: pool.ads("-attributes", "Name"), 90, "it registers")
+    registered = time.monotonic()
+    farm.until(lambda: status(pool, cluster) == 4, 90, "the job ends")
+    done = time.monotonic()
+    assert out.read_text().splitlines() == [f"hypervisor xen PV uuid {uuid}", f"worker {worker}"]
+    (job,) = pool.history(cluster)
+    assert (job["ExitCode"], job["NumJobStarts"]) == (0, 1)
+    assert worker in job["LastRemoteHost"]
+    farm.until(lambda: nothing_left(hand, pool), 90, "the worker is retired and nothing of it stays")
+    with farm.journal() as journal:
+        entry = farm.until(lambda: (found := journal.entry(worker)).closed_at and found, 10, "its entry is closed")
+        assert (entry.environment, entry.vo, entry.registered_at is not None) == ("atlas-xen", "atlas", True)
+        (sighting,) = journal.sightings(worker=worker)
+        assert sighting.job.startswith(f"{cluster}.")
+    for name, seconds in {
+        "submit_to_domain": booted - began,
+        "domain_to_registered": registered - booted,
+        "submit_to_done": done - began,
+        "done_to_nothing_left": time.monotonic() - done,
+    }.items():
+        print(f"{name}: {seconds:.1f} s")
+        record_property(name, round(seconds, 1))
+
+
+def test_a_worker_destroyed_behind_its_back_is_known_at_once_and_its_job_runs_again_elsewhere(farm, pool, hand):
+    cluster, out = submit(pool, 600)
+    (first,) = farm.until(lambda: workers(hand), 60, "a worker boots")
+    farm.until(lambda: status(pool, cluster) == 2, 90, "the job runs")
+    hand.lookupByName(first).destroy()
+    destroyed = time.monotonic()
+    farm.until(
+        lambda: not [ad for ad in pool.ads("-attributes", "Name,Machine") if first in str(ad)], 1.5, "its ads are invalidated"
+    )
+    print(f"ads invalidated {time.monotonic() - destroyed:.2f} s after the domain was gone")
+    second = farm.until(lambda: workers(hand).keys() - {first}, 60, "another worker boots").pop()
+    farm.until(lambda: status(pool, cluster) == 2 and second in out.read_text(), 90, "the job runs again")
+    pool.remove(f"ClusterId == {cluster}")
+    farm.until(lambda: nothing_left(hand, pool), 90, "the worker is retired and nothing of it stays")
+
+
+def test_a_worker_that_reboots_ends_for_good_and_does_not_come_back_behind_ambientis_back(farm, pool, hand):
+    cluster, _ = submit(pool, 600)
+    (first,) = farm.until(lambda: workers(hand), 60, "a worker boots")
+    farm.until(lambda: status(pool, cluster) == 2, 90, "the job runs")
+    pool.remove(f"ClusterId == {cluster}")
+    hand.lookupByName(first).reboot(0)
+    farm.until(lambda: nothing_left(hand, pool), 60, "the worker has ended and nothing of it stays")
+    time.sleep(8)
+    assert nothing_left(hand, pool)
+    with farm.journal() as journal:
+        assert journal.entry(first).closed_at is not None
