@@ -20,6 +20,7 @@ FURTHER_COMMANDS = "ambienti.commands"
 EPILOG = "Exit codes: 0 ok, 1 a problem was found, 2 wrong use or configuration, 3 a source did not answer."
 
 COMMANDS: dict[Callable[..., None], tuple[str, ...]] = {
+    loop.run: ("ambienti run", "ambienti run --view"),
     loop.once: ("ambienti once", "ambienti once --json"),
     loop.plan: ("ambienti plan", "ambienti plan --json", "ambienti plan --snapshot farm.json"),
     questions.status: ("ambienti status", "ambienti status --all", "ambienti status --json | jq .vos"),

@@ -5,15 +5,44 @@ from __future__ import annotations
 import os
 import socket
 import sys
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from scheduler.commands.common import Exit, JsonOption, SiteOption, SnapshotOption, console, fail, find_site, print_json, say
 from scheduler.commands.source import looked, silent_sources
 
+if TYPE_CHECKING:
+    from environments.reader import Problem
+
 FileArgument = Annotated[str, typer.Argument(metavar="FILE", help="Where to; `-` is standard output.")]
+
+
+def run(
+    site: SiteOption = None,
+    view: Annotated[bool, typer.Option("--view", help="Draw the farm on the terminal; the log goes to ambienti.log.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log every cycle.")] = False,
+) -> None:
+    """Run the daemon: go round until SIGTERM; SIGHUP reads the files again at once."""
+    from scheduler import compose, definitions, log
+    from scheduler.daemon import Daemon, owner_name
+    from scheduler.reload import Reload
+    from scheduler.watching import watching
+
+    found = definitions.load(find_site(site))
+    with ExitStack() as stack:
+        stream = stack.enter_context((found.file.path.parent / "ambienti.log").open("a")) if view else sys.stderr
+        log.configure(found.site.daemon.log, verbose=verbose, stream=stream)
+        farm = compose.connect(found)
+        engine = stack.enter_context(compose.engine(found, farm, owner=owner_name()))
+        reload = Reload(found, farm, engine, log_problems)
+        stack.callback(reload.close)
+        if view:
+            stack.enter_context(watching(engine, console()))
+        code = Daemon(engine, refresh=reload, listen=found.site.daemon.listen).run()
+    raise typer.Exit(code)
 
 
 def plan(site: SiteOption = None, snapshot: SnapshotOption = None, as_json: JsonOption = False) -> None:
@@ -72,6 +101,16 @@ def once(site: SiteOption = None, as_json: JsonOption = False) -> None:
     _leave(silent_sources(cycle.observation), quietly=as_json)
     if any(str(result.outcome) in {"failed", "late"} for result in cycle.results):
         raise typer.Exit(int(Exit.PROBLEM))
+
+
+def log_problems(problems: tuple[Problem, ...]) -> None:
+    """Tell the log what is wrong in changed files."""
+    import structlog
+
+    log = structlog.get_logger("ambienti")
+    for problem in problems:
+        place = f"{problem.file}:{problem.line}:{problem.column}"
+        log.error("refused", place=place, key=problem.key, problem=problem.sentence)
 
 
 def _result(result: Any) -> dict[str, Any]:
