@@ -58,7 +58,7 @@ def read_capacity(talk: Talk) -> tuple[int, int]:
     with talk.asking("read its capacity"):
         info = talk.connection.getInfo()
         try:
-            # getInfo leaves out memory of NUMA nodes without processors, for example what was plugged in later
+            # getInfo sums up NUMA nodes and misses memory that was plugged in later
             memory_mib = talk.connection.getMemoryStats(libvirt.VIR_NODE_MEMORY_STATS_ALL_CELLS)["total"] // 1024
         except (libvirt.libvirtError, KeyError) as error:
             if isinstance(error, libvirt.libvirtError) and not unsupported(error):

@@ -30,6 +30,8 @@ def boot(talk: Talk, order: WorkerOrder, options: LibvirtOptions) -> None:
     """Make the worker's storage and start its domain; one that runs already is success."""
     if _runs(talk, order.worker, order.uuid):
         return
+    if talk.driver is Driver.LXC:  # libvirt would make the missing directory and fail in it
+        _refuse_missing(talk, order)
     try:
         _start(talk, order, _pieces(talk, order, options))
     except SourceError:
@@ -138,6 +140,12 @@ def _start(talk: Talk, order: WorkerOrder, pieces: DomainPieces) -> None:
         if missing:
             raise SourceError(talk.host, asked, "; ".join((*missing, error.answer))) from error
         raise
+
+
+def _refuse_missing(talk: Talk, order: WorkerOrder) -> None:
+    missing = tuple(missing_images(talk, order.environment))
+    if missing:
+        raise SourceError(talk.host, f"boot {order.worker}", "; ".join(missing))
 
 
 def _shut_down(talk: Talk, handle: Any, asked: str, seconds: float) -> None:

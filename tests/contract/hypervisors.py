@@ -1,8 +1,11 @@
 """The hypervisors that must all behave alike, with the hands that the tests need inside each of them."""
 
+import shutil
 import threading
 import time
 import uuid
+from dataclasses import replace
+from xml.etree import ElementTree as ET
 
 from environments.environment import Environment, Image, Virtualization
 from scheduler.model import Identity, PoolSpace
@@ -64,7 +67,7 @@ def order(environment, serial=1, *, site=SITE, address=None):
 class Simulated:
     """A host of the simulations' plant."""
 
-    def __init__(self, tmp_path):
+    def __init__(self):
         import random
 
         from simulations.clock import Agenda, SimulatedClock
@@ -108,7 +111,7 @@ class TestDriver:
 
     __test__ = False
 
-    def __init__(self, tmp_path):
+    def __init__(self):
         import libvirt
 
         from connectors.libvirt import connect
@@ -151,3 +154,98 @@ class TestDriver:
             for volume in pool.listAllVolumes():
                 volume.delete()
         self._hand.close()
+
+
+class _Libvirtd:
+    """What LXC and QEMU have in common: a real libvirtd of the lab, with another hand on it."""
+
+    driver = ""
+
+    def __init__(self, daemon):
+        import libvirt
+
+        from connectors.libvirt import connect
+        from connectors.libvirt.line import start_event_loop
+
+        start_event_loop()
+        self.daemon = daemon
+        self._libvirt = libvirt
+        self.host = connect(f"{self.driver}1", daemon.uri(self.driver), daemon.options(), site=SITE, deadline_seconds=20.0)
+
+    def hand(self):
+        return self._libvirt.open(self.daemon.uri(self.driver))
+
+    def stranger_xml(self, name):
+        from environments.domain import DomainPieces, Driver, domain_xml
+
+        asked = order(self.environment)
+        pieces = DomainPieces(str(uuid.uuid4()), self.environment, replace(asked.identity, worker=name))
+        root = ET.fromstring(domain_xml(pieces, Driver(self.driver)))
+        root.remove(root.find("metadata"))
+        return ET.tostring(root, encoding="unicode")
+
+    def add_stranger(self, name):
+        return self.hand().createXML(self.stranger_xml(name)).UUIDString()
+
+    def uuids(self):
+        return {domain.name(): domain.UUIDString() for domain in self.hand().listAllDomains()}
+
+    def kill(self, worker):
+        self.daemon.kill_guest(worker, self.driver)
+
+    def silence(self):
+        self.daemon.crash()
+
+    def answer_again(self):
+        self.daemon.recover()
+
+    def storage(self):
+        directories = (self.daemon.volumes, self.daemon.directory / "enrolment")
+        return {path.name for directory in directories if directory.exists() for path in directory.iterdir()}
+
+    def close(self):
+        self.host.close()
+        if not self.daemon.answers():
+            self.daemon.recover()
+        for domain in self.hand().listAllDomains():
+            domain.destroy()
+        for directory in (self.daemon.volumes, self.daemon.directory / "enrolment"):
+            shutil.rmtree(directory, ignore_errors=True)
+            directory.mkdir()
+        self.hand().storagePoolLookupByName("workers").refresh()
+
+
+class Lxc(_Libvirtd):
+    """Containers, by libvirt's LXC driver."""
+
+    driver = "lxc"
+
+    def __init__(self, daemon):
+        from tests.lab.tiny import tiny_tree
+
+        super().__init__(daemon)
+        self.environment = Environment(
+            name="lxc-env", vo="atlas", virtualization=Virtualization.LXC, memory_mib=64, job_memory_mib=32,
+            image={"path": str(tiny_tree())}, network={"kind": "host"},
+        )  # fmt: skip
+        self.missing = f"{tiny_tree()}-gone"
+        self.broken = self.environment.model_copy(update={"name": "broken", "image": Image(path=self.missing)})
+
+
+class Qemu(_Libvirtd):
+    """Emulated machines, by libvirt's QEMU driver."""
+
+    driver = "qemu"
+
+    def __init__(self, daemon):
+        from tests.lab.tiny import tiny_ramdisk
+        from tests.lab.worker_image import kernel
+
+        super().__init__(daemon)
+        self.environment = Environment(
+            name="qemu-env", vo="atlas", virtualization=Virtualization.QEMU, memory_mib=128, job_memory_mib=64,
+            image={"kernel": str(kernel().image), "initrd": str(tiny_ramdisk()), "cmdline": "quiet"}, network={"kind": "user"},
+        )  # fmt: skip
+        self.missing = f"{tiny_ramdisk()}-gone"
+        image = self.environment.image.model_copy(update={"initrd": self.missing})
+        self.broken = self.environment.model_copy(update={"name": "broken", "image": image})

@@ -1,24 +1,41 @@
 """What every hypervisor must do: the simulated one, libvirt's test driver, and real ones."""
 
+import os
+import time
+
 import pytest
 
 from scheduler.model import DomainState
 from scheduler.ports import SourceError
-from tests.contract.hypervisors import SITE, Listener, Simulated, TestDriver, order
+from tests.contract.hypervisors import SITE, Listener, Lxc, Qemu, Simulated, TestDriver, order
+from tests.lab.libvirtd import Libvirtd
 
-IMPLEMENTATIONS = [Simulated, TestDriver]
+REAL = [Lxc, Qemu]
+IMPLEMENTATIONS = [Simulated, TestDriver, *REAL]
 WITH_A_DAEMON = [one for one in IMPLEMENTATIONS if hasattr(one, "silence")]
 OF_LIBVIRT = [one for one in IMPLEMENTATIONS if one is not Simulated]
 ENDS = {"stopped", "crashed", "failed"}
 
 
+def marked(implementations):
+    return [pytest.param(one, id=one.__name__, marks=[pytest.mark.real] if one in REAL else []) for one in implementations]
+
+
 def among(implementations):
-    return pytest.mark.parametrize("lane", implementations, indirect=True, ids=lambda one: one.__name__)
+    return pytest.mark.parametrize("lane", marked(implementations), indirect=True)
 
 
-@pytest.fixture(params=IMPLEMENTATIONS, ids=lambda one: one.__name__)
-def lane(request, tmp_path):
-    lane = request.param(tmp_path)
+@pytest.fixture(scope="session")
+def daemon():
+    daemon = Libvirtd(f"contract-{os.getpid()}", dies_with_parent=True)
+    daemon.start()
+    yield daemon
+    daemon.remove()
+
+
+@pytest.fixture(params=marked(IMPLEMENTATIONS))
+def lane(request):
+    lane = request.param(request.getfixturevalue("daemon")) if request.param in REAL else request.param()
     yield lane
     lane.close()
 
@@ -159,8 +176,6 @@ def test_a_start_is_told(lane):
 
 
 def test_a_worker_that_dies_is_told_within_a_second(lane):
-    import time
-
     listener = Listener()
     lane.host.watch(listener.tell)
     asked = order(lane.environment)

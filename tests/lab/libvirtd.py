@@ -164,10 +164,14 @@ class Libvirtd:
         def answers() -> bool:
             if not self.keeper():
                 raise RuntimeError(f"{self.name} ended:\n{self.log()}")
-            command = ["virsh", "-q", "-c", self.uri("lxc"), "list", "--name"]
-            return subprocess.run(command, capture_output=True, timeout=30, check=False).returncode == 0
+            return self.answers()
 
         _wait(answers, seconds, f"{self.name} does not answer:\n{self.log()}")
+
+    def answers(self) -> bool:
+        """Whether it answers a call."""
+        command = ["virsh", "-q", "-c", self.uri("lxc"), "list", "--name"]
+        return subprocess.run(command, capture_output=True, timeout=30, check=False).returncode == 0
 
     # --- guests ---------------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,524 @@
+"""The journal keeps its promises on SQLite and on a real PostgreSQL alike."""
+
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import replace
+from itertools import count
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+
+from environments.reason import Reason
+from scheduler.actions import Adopt, Boot, Drain, PowerOff
+from scheduler.journal import Journal, JournalError, LeaseLostError
+from scheduler.journal_tables import metadata
+from scheduler.model import BootOutcome, WorkerState
+from scheduler.records import Entry, Intent, Memo, Note, Outcome, Sighting, worker_uuid
+from tests.lab.postgresql import PostgreSQL, programs
+
+ROOT = Path(__file__).parents[2]
+WHY = Reason("demand", "12 jobs wait", {"jobs": 12, "vo": "atlas"})
+_numbers = count(1)
+
+
+@pytest.fixture(scope="session")
+def server():
+    if programs() is None and "CI" not in os.environ:
+        pytest.skip("PostgreSQL is not installed (Debian: apt-get install postgresql)")
+    running = PostgreSQL()
+    yield running
+    running.close()
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.real)])
+def url(request, tmp_path):
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/journal.db"
+    return request.getfixturevalue("server").url(f"j{next(_numbers)}")
+
+
+@pytest.fixture
+def opened(url):
+    journals = []
+
+    def open_one(now=100.0, **options):
+        journals.append(Journal(url, now=now, durable=False, **options))
+        return journals[-1]
+
+    yield open_one
+    for journal in journals:
+        journal.close()
+
+
+@pytest.fixture
+def journal(opened):
+    made = opened()
+    assert made.hold_lease("a", 100, 60)
+    return made
+
+
+def entry(number, **changes):
+    name = f"el9-{number}"
+    made = Entry(
+        name=name,
+        serial=number,
+        uuid=worker_uuid("hill", name, number),
+        environment="el9",
+        version="1",
+        vo="atlas",
+        batch_system="pool",
+        host="h1",
+        cpus=2,
+        memory_mib=4096,
+        state=WorkerState.REQUESTED,
+        since=101.0,
+        requested_at=101.0,
+        address="10.0.0.7/24",
+    )
+    return replace(made, **changes)
+
+
+def boot(number):
+    made = entry(number)
+    return Intent(Boot(made.name, number, "el9", "1", "atlas", "pool", "h1", WHY, made.address), made)
+
+
+# --- intents ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_new_journal_knows_nothing(opened):
+    ledger = opened(now=123.0).ledger()
+    assert (ledger.made_at, ledger.next_serial, ledger.entries, ledger.intents, ledger.boots) == (123.0, 1, {}, (), ())
+
+
+def test_a_boot_stands_in_the_journal_before_it_is_done(journal, opened):
+    assert journal.begin("a", 101.0, [boot(7)]) == [1]
+    seen = opened().ledger()
+    assert seen.entries == {"el9-7": entry(7)}
+    assert seen.next_serial == 8
+    (intent,) = seen.intents
+    assert (intent.kind, intent.worker, intent.cause, intent.begun_at) == ("boot", "el9-7", "demand", 101.0)
+
+
+def test_the_end_of_an_intent_closes_it_and_changes_its_worker(journal, opened):
+    (number,) = journal.begin("a", 101.0, [boot(1)])
+    journal.end(105.0, number, Outcome.DONE, changes={"booted_at": 105.0})
+    seen = opened().ledger()
+    assert seen.intents == ()
+    assert seen.entries["el9-1"].booted_at == 105.0
+
+
+def test_a_name_is_used_once_for_ever(journal, opened):
+    first, second = journal.begin("a", 101.0, [boot(1), boot(1)])
+    assert (first, second) == (1, "worker el9-1 stands in the journal already")
+    journal.end(102.0, 1, Outcome.DONE, changes={"state": "gone", "closed_at": 102.0})
+    assert journal.ledger().entries == {}
+    assert journal.begin("a", 103.0, [boot(1)]) == ["worker el9-1 stands in the journal already"]
+    assert journal.entry("el9-1").closed_at == 102.0
+    assert journal.ledger().next_serial == 2
+
+
+def test_a_domain_that_comes_late_reopens_its_entry_by_adoption(journal):
+    journal.begin("a", 101.0, [boot(1)])
+    journal.end(102.0, 1, Outcome.LATE, changes={"state": "gone", "closed_at": 102.0})
+    adopted = entry(1, origin="adopted", state=WorkerState.BOOTING, since=110.0)
+    assert journal.begin("a", 110.0, [Intent(Adopt("el9-1", "h1", WHY), adopted)]) == [2]
+    assert journal.ledger().entries == {"el9-1": adopted}
+    assert journal.begin("a", 111.0, [Intent(Adopt("el9-1", "h1", WHY), adopted)]) == [
+        "worker el9-1 stands in the journal already"
+    ]
+
+
+def test_intents_of_other_acts_open_no_entry(journal):
+    numbers = journal.begin("a", 101.0, [Intent(Drain("el9-1", "idle", WHY)), Intent(PowerOff("el9-1", "h1", WHY))])
+    assert numbers == [1, 2]
+    assert journal.ledger().entries == {}
+    assert [intent.kind for intent in journal.ledger().intents] == ["drain", "power-off"]
+
+
+def test_every_intent_and_its_end_stand_in_the_event_log_with_reason_and_numbers(journal):
+    (number,) = journal.begin("a", 101.0, [boot(1)])
+    journal.end(105.0, number, Outcome.FAILED, "no such image", notes=[Note("state", "el9-1", "failed")])
+    begun, ended, state = journal.events(subject="el9-1")
+    assert (begun.at, begun.note.kind, begun.note.cause, begun.note.correlation) == (101.0, "boot-begun", "demand", "intent-1")
+    assert begun.note.detail == {"jobs": 12, "vo": "atlas", "sentence": "12 jobs wait", "host": "h1"}
+    assert ended.note.detail == {"outcome": "failed", "detail": "no such image"}
+    assert (ended.note.correlation, state.note.cause) == ("intent-1", "failed")
+    assert [event.note.kind for event in journal.events(limit=2)] == ["boot-ended", "state"]
+    assert journal.events(after=ended.id)[0].note == state.note
+
+
+# --- the lease --------------------------------------------------------------------------------------------------------
+
+
+def test_a_second_daemon_waits_and_never_acts(journal, opened):
+    second = opened()
+    assert not second.hold_lease("b", 110, 60)
+    with pytest.raises(LeaseLostError, match="the lease is held by a, not by b: nothing is done"):
+        second.begin("b", 110, [boot(1)])
+    assert journal.ledger().entries == {}
+    assert journal.lease() == ("a", 160.0)
+
+
+def test_a_lease_that_ended_is_taken_over_and_its_old_holder_is_fenced(journal, opened):
+    second = opened()
+    assert journal.hold_lease("a", 120, 60)
+    assert not second.hold_lease("b", 179, 60)
+    assert second.hold_lease("b", 181, 60)
+    with pytest.raises(LeaseLostError):
+        journal.begin("a", 182, [boot(1)])
+    with pytest.raises(LeaseLostError):
+        journal.remember("a", 182, Memo(notes=(Note("x", "y"),)))
+    assert not journal.renew_lease("a", 182, 60)
+    assert second.begin("b", 182, [boot(1)]) == [1]
+    assert not journal.hold_lease("a", 183, 60)
+
+
+def test_a_daemon_that_lost_the_lease_and_has_it_again_reads_everything_afresh(journal, opened):
+    second = opened()
+    journal.ledger()
+    assert second.hold_lease("b", 161, 60)
+    second.begin("b", 162, [boot(1)])
+    second.release_lease("b", 163)
+    assert journal.hold_lease("a", 164, 60)
+    assert list(journal.ledger().entries) == ["el9-1"]
+    assert journal.epoch == 3
+
+
+def test_a_released_lease_is_free_at_once(journal, opened):
+    journal.release_lease("a", 110)
+    assert opened().hold_lease("b", 110, 60)
+
+
+def test_what_happened_is_written_even_after_the_lease_was_lost(journal, opened):
+    (number,) = journal.begin("a", 101, [boot(1)])
+    second = opened()
+    assert second.hold_lease("b", 161, 60)
+    journal.end(170, number, Outcome.DONE, changes={"booted_at": 170.0})
+    assert opened().ledger().entries["el9-1"].booted_at == 170.0
+
+
+def test_of_many_daemons_that_start_together_exactly_one_acts(url):
+    start, got = threading.Barrier(4), []
+
+    def one(name):
+        journal = Journal(url, now=100, durable=False, busy_seconds=20)
+        start.wait(20)
+        held = journal.hold_lease(name, 100, 60)
+        try:
+            begun = journal.begin(name, 100, [boot(1)])
+        except LeaseLostError:
+            begun = None
+        got.append((held, begun))
+        journal.close()
+
+    threads = [threading.Thread(target=one, args=(f"d{n}",)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert sorted(got, key=str) == [(False, None)] * 3 + [(True, [1])]
+
+
+HOLDER = """
+import sys, time
+from scheduler.journal import Journal
+journal = Journal(sys.argv[1], now=100.0)
+print(journal.hold_lease("holder", 100.0, 3600.0), flush=True)
+time.sleep(60)
+"""
+
+
+def test_on_one_machine_the_lease_of_a_killed_daemon_is_taken_over_at_once(tmp_path):
+    url = f"sqlite:///{tmp_path}/journal.db"
+    with subprocess.Popen([sys.executable, "-c", HOLDER, url], stdout=subprocess.PIPE, cwd=ROOT, text=True) as holder:
+        assert holder.stdout.readline() == "True\n"
+        journal = Journal(url, now=101.0)
+        assert not journal.hold_lease("next", 101.0, 60)
+        holder.send_signal(signal.SIGKILL)
+        holder.wait(10)
+        assert journal.hold_lease("next", 101.0, 60)
+        journal.close()
+
+
+# --- what observations leave ------------------------------------------------------------------------------------------
+
+
+def test_what_an_observation_saw_is_remembered(journal, opened):
+    journal.begin("a", 101, [boot(1), boot(2)])
+    seen = Sighting("pool", "12.0", "el9-1", "atlas", "anna", "el9", 110.0, 110.0)
+    other = Sighting("pool", "12.0", "el9-2", "atlas", "anna", "el9", 110.0, 110.0)
+    memo = Memo(
+        changes={
+            "el9-1": {"state": "busy", "since": 110.0, "registered_at": 109.0},
+            "el9-2": {"state": "booting", "since": 110.0},
+        },
+        outcomes=(BootOutcome("el9-1", "el9", "1", "h1", 109.0, True),),
+        appeared=(seen, other),
+        notes=(Note("state", "el9-1", "busy"),),
+        settled=(1,),
+    )
+    journal.remember("a", 110.0, memo)
+    journal.remember("a", 140.0, Memo(ended=(replace(seen, last_seen=139.0),)))
+    fresh = opened()
+    ledger = fresh.ledger()
+    assert ledger == journal.ledger() or replace(ledger, epoch=1) == journal.ledger()
+    assert ledger.entries["el9-1"].state is WorkerState.BUSY
+    assert ledger.proven == {("el9", "1")}
+    assert ledger.boots == memo.outcomes
+    assert [intent.id for intent in ledger.intents] == [2]
+    assert fresh.sightings(opened=True) == [other]
+    assert fresh.sightings(job="12.0") == [replace(seen, last_seen=139.0), other]
+    assert fresh.sightings(worker="el9-1") == [replace(seen, last_seen=139.0)]
+
+
+def test_a_job_seen_again_in_the_same_worker_keeps_its_first_sight(journal):
+    seen = Sighting("pool", "1.0", "w", "atlas", "anna", "el9", 110.0, 110.0)
+    journal.remember("a", 110, Memo(appeared=(seen,)))
+    journal.remember("a", 120, Memo(ended=(seen,)))
+    journal.remember("a", 130, Memo(appeared=(replace(seen, first_seen=130.0, last_seen=130.0),)))
+    assert journal.sightings() == [replace(seen, last_seen=130.0)]
+    assert journal.sightings(opened=True) == journal.sightings()
+
+
+def test_a_boot_that_failed_and_registered_after_all_counts_as_registered(journal):
+    failed = BootOutcome("el9-1", "el9", "1", "h1", 700.0, False, "did not register within 600 s")
+    journal.remember("a", 700, Memo(outcomes=(failed,)))
+    journal.remember("a", 800, Memo(outcomes=(replace(failed, at=790.0, registered=True, cause=""),)))
+    assert [boot.registered for boot in journal.ledger().boots] == [True]
+
+
+def test_only_recent_boots_are_judged_but_proven_versions_stay_proven(journal, opened):
+    old = BootOutcome("el9-1", "el9", "1", "h1", 10.0, True)
+    journal.remember("a", 100, Memo(outcomes=(old, replace(old, worker="el9-2", at=90.0))))
+    for one in (journal, opened()):
+        assert [boot.worker for boot in one.ledger(50.0).boots] == ["el9-2"]
+        assert one.ledger(95.0).proven == {("el9", "1")}
+
+
+def test_when_the_clock_is_set_all_open_times_move_along(journal, opened):
+    (number,) = journal.begin("a", 101, [boot(1)])
+    journal.begin("a", 101, [boot(2)])
+    journal.end(102, number, Outcome.DONE, changes={"booted_at": 102.0})
+    journal.shift("a", 4000, 3600.0)
+    ledger = opened().ledger()
+    moved = ledger.entries["el9-1"]
+    assert (moved.requested_at, moved.since, moved.booted_at, moved.registered_at) == (3701.0, 3701.0, 3702.0, None)
+    assert [intent.begun_at for intent in ledger.intents] == [3701.0]
+    assert journal.ledger() == replace(ledger, epoch=1)
+
+
+def test_drained_hosts_survive_and_are_seen_by_the_daemon_at_once(journal, opened):
+    administrator = opened()
+    journal.ledger()
+    administrator.drain_host("h1", "new memory", 200.0)
+    administrator.drain_host("h1", "new board", 201.0)
+    assert journal.ledger().draining_hosts == {"h1"}
+    assert administrator.drained_hosts() == {"h1": (201.0, "new board")}
+    assert administrator.undrain_host("h1", 300.0)
+    assert not administrator.undrain_host("h1", 301.0)
+    assert journal.ledger().draining_hosts == frozenset()
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_what_is_kept_in_memory_is_what_stands_in_the_database(journal, opened, seed):
+    chance, names = random.Random(seed), count(1)
+    open_numbers = []
+    for step in range(60):
+        now = 200.0 + step
+        kind = chance.choice(["begin", "begin", "end", "remember", "shift", "close"])
+        entries = list(journal.ledger().entries)
+        if kind == "begin":
+            open_numbers += journal.begin("a", now, [boot(next(names)) for _ in range(chance.randint(0, 4))])
+        elif kind == "end" and open_numbers:
+            number = open_numbers.pop(chance.randrange(len(open_numbers)))
+            journal.end(
+                now, number, chance.choice(list(Outcome)), changes={"booted_at": now} if chance.random() < 0.5 else None
+            )
+        elif kind == "remember" and entries:
+            worker = chance.choice(entries)
+            state = chance.choice(list(WorkerState)).value
+            outcome = BootOutcome(worker, "el9", str(chance.randint(1, 3)), "h1", now, chance.random() < 0.5)
+            journal.remember("a", now, Memo(changes={worker: {"state": state, "since": now}}, outcomes=(outcome,)))
+        elif kind == "shift":
+            journal.shift("a", now, chance.choice([-3600.0, 7200.5]))
+        elif kind == "close" and entries:
+            journal.remember("a", now, Memo(changes={chance.choice(entries): {"state": "gone", "closed_at": now}}))
+    kept, fresh = journal.ledger(), opened().ledger()
+    assert sorted(kept.boots, key=lambda b: b.worker) == sorted(fresh.boots, key=lambda b: b.worker)
+    assert replace(kept, boots=()) == replace(fresh, boots=(), epoch=1)
+
+
+# --- when it goes wrong -----------------------------------------------------------------------------------------------
+
+
+def test_every_commit_is_told_by_name(opened):
+    told = []
+    journal = opened(on_commit=told.append)
+    journal.hold_lease("a", 100, 60)
+    (number,) = journal.begin("a", 101, [boot(1)])
+    journal.end(102, number, Outcome.DONE)
+    journal.remember("a", 103, Memo(notes=(Note("x", "y"),)))
+    journal.remember("a", 103, Memo())
+    journal.release_lease("a", 104)
+    assert told == ["lease", "begin", "end", "remember", "release"]
+
+
+def test_a_begin_that_fails_half_way_writes_nothing(journal, opened):
+    bad = Intent(Boot("el9-2", 2, "el9", "1", "atlas", "pool", "h1", WHY), entry(2, host=None))
+    with pytest.raises(JournalError, match="cannot write \\(begin\\)"):
+        journal.begin("a", 101, [boot(1), bad])
+    assert opened().ledger().entries == {}
+    assert journal.ledger().entries == {}
+    assert journal.begin("a", 102, [boot(1)]) == [1]
+
+
+def test_a_locked_sqlite_file_is_a_clear_error_and_nothing_is_begun(tmp_path):
+    journal = Journal(f"sqlite:///{tmp_path}/journal.db", now=100, busy_seconds=0.1)
+    journal.hold_lease("a", 100, 60)
+    locker = sqlite3.connect(tmp_path / "journal.db", isolation_level=None)
+    locker.execute("BEGIN IMMEDIATE")
+    with pytest.raises(JournalError, match=r"journal sqlite:.*cannot write \(begin\): database is locked: another process"):
+        journal.begin("a", 101, [boot(1)])
+    locker.execute("ROLLBACK")
+    locker.close()
+    assert journal.begin("a", 102, [boot(1)]) == [1]
+    journal.close()
+
+
+FILLER = """
+import resource, signal, sys
+from tests.contract.test_journal import boot
+from scheduler.journal import Journal, JournalError
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+journal = Journal(sys.argv[1], now=100.0)
+journal.hold_lease("a", 100.0, 60.0)
+resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, resource.RLIM_INFINITY))
+begun = 0
+try:
+    for number in range(1, 10_000):
+        journal.begin("a", 101.0, [boot(number)])
+        begun = number
+except JournalError as error:
+    print(begun, error)
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+print(journal.begin("a", 102.0, [boot(begun + 1)]))
+"""
+
+
+def test_a_full_disk_is_a_clear_error_and_no_intent_is_half_written(tmp_path):
+    url = f"sqlite:///{tmp_path}/journal.db"
+    done = subprocess.run(
+        [sys.executable, "-c", FILLER, url], capture_output=True, text=True, cwd=ROOT, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    first, second = done.stdout.splitlines()
+    begun = int(first.split()[0])
+    assert begun > 10
+    assert "cannot write (begin)" in first
+    assert "is the file system full" in first
+    assert second == f"[{begun + 1}]"
+    journal = Journal(url, now=200)
+    assert len(journal.ledger().entries) == begun + 1
+    journal.close()
+
+
+@pytest.mark.real
+def test_a_postgresql_that_went_away_is_a_clear_error_and_the_journal_recovers(server):
+    url = server.url(f"j{next(_numbers)}")
+    journal = Journal(url, now=100)
+    journal.hold_lease("a", 100, 60)
+    cutter = sa.create_engine(url, isolation_level="AUTOCOMMIT")
+    cut = sa.text(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = current_database()"
+    )
+    with cutter.connect() as connection:
+        connection.execute(cut)
+    assert journal.begin("a", 101, [boot(1)]) == [1], "a connection that was cut while idle is replaced"
+    cutter.dispose()
+    journal.close()
+
+
+def test_a_server_that_is_not_there_is_a_clear_error_without_the_password():
+    with pytest.raises(JournalError) as failed:
+        Journal("postgresql://ambienti:sesame@127.0.0.1:1/ambienti", now=100, busy_seconds=2)
+    assert "journal postgresql+psycopg://ambienti:***@127.0.0.1:1/ambienti: cannot open" in str(failed.value)
+    assert "sesame" not in str(failed.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "says"), [("ambienti.db", "is not a database URL"), ("mysql://x/y", "supported are sqlite and postgresql")]
+)
+def test_a_wrong_url_is_a_clear_error(url, says):
+    with pytest.raises(JournalError, match=says):
+        Journal(url, now=100)
+
+
+# --- migrations -------------------------------------------------------------------------------------------------------
+
+
+def to_revision(url, revision):
+    from alembic import command
+    from alembic.config import Config
+
+    engine = sa.create_engine(url)
+    with engine.begin() as connection:
+        config = Config()
+        config.set_main_option("script_location", str(ROOT / "scheduler/migrations"))
+        config.attributes.update(connection=connection, now=50.0)
+        command.upgrade(config, revision)
+    return engine
+
+
+def test_a_journal_of_the_first_version_is_brought_up_to_date_with_its_content(url, opened):
+    engine = to_revision(url, "0001")
+    with engine.begin() as connection:
+        connection.execute(sa.text("UPDATE journal SET next_serial = 42"))
+        connection.execute(sa.text("INSERT INTO drained_hosts (host, since, why) VALUES ('h9', 7.0, 'dust')"))
+    journal = opened(now=100.0)
+    assert (journal.ledger().made_at, journal.ledger().next_serial) == (50.0, 42)
+    assert journal.drained_hosts() == {"h9": (7.0, "dust")}
+    names = {index["name"] for index in sa.inspect(engine).get_indexes("events")}
+    assert "ix_events_subject" in names
+    engine.dispose()
+
+
+def test_a_journal_of_a_newer_version_is_refused(url, opened):
+    opened().close()
+    engine = sa.create_engine(url)
+    with engine.begin() as connection:
+        connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(JournalError, match=r"was written by a newer Ambienti \(its form is 9999, this one knows up to 0002\)"):
+        opened()
+    with engine.begin() as connection:
+        assert connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar() == "9999"
+    engine.dispose()
+
+
+def test_the_migrations_lead_to_the_tables_that_the_code_uses(url, opened):
+    opened()
+    engine = sa.create_engine(url)
+    with engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+    engine.dispose()
+
+
+def test_opening_is_quick_when_nothing_is_to_migrate(opened):
+    opened()
+    begun = time.monotonic()
+    opened()
+    assert time.monotonic() - begun < 1.0
+
+
+def test_no_secret_ever_has_a_column():
+    columns = {column.name for table in metadata.tables.values() for column in table.columns}
+    assert not {name for name in columns if "token" in name or "secret" in name or "password" in name}
