@@ -58,6 +58,8 @@ def state_of(facts: Facts) -> WorkerState:
         return S.UNSEEN
     domain = facts.domain
     if domain is None:
+        if facts.entry.state is S.GONE:
+            return S.GONE
         return _without_domain(facts) if facts.host_answers else S.UNSEEN
     if domain.state in {DomainState.STOPPED, DomainState.CRASHED}:
         return _stopped(facts)
