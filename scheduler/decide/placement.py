@@ -47,6 +47,8 @@ class HostClass:
     """The hosts that can take some environments at all, ordered by free room."""
 
     members: frozenset[str]
+    largest_mib: int = 0
+    """Memory of the largest of them when it is empty."""
     ready: dict[int, Bucket] = field(default_factory=dict)
     """By free cores."""
     resting: dict[int, Bucket] = field(default_factory=dict)
@@ -161,7 +163,8 @@ def _build_class(environment: Environment, grounds: Grounds) -> HostClass:
         first = grounds.open[names[0]]
         if unsuitable(environment, first.host, first.reading) is None:
             members += names
-    host_class = HostClass(frozenset(members))
+    largest = max((grounds.open[name].reading.memory_mib for name in members), default=0)
+    host_class = HostClass(frozenset(members), largest)
     for name in members:
         ground = grounds.open[name]
         shelf = host_class.ready if ground.boots_left > 0 and not ground.held else host_class.resting
@@ -238,11 +241,10 @@ def occupy(name: str, environment: Environment, grounds: Grounds) -> None:
 
 def shortage(environment: Environment, grounds: Grounds) -> Reason:
     """Say, with numbers, why no host takes one more worker of an environment."""
-    name, members = environment.name, class_of(environment, grounds).members
+    host_class = class_of(environment, grounds)
+    name, members, largest = environment.name, host_class.members, host_class.largest_mib
     if not members:
         return _no_host(environment, grounds)
-    host_class = class_of(environment, grounds)
-    largest = max(grounds.open[host].reading.memory_mib for host in members)
     asked: dict[str, int | float | str] = {
         "asked_memory_mib": environment.memory_mib,
         "asked_cpus": environment.vcpus,
@@ -266,8 +268,8 @@ def shortage(environment: Environment, grounds: Grounds) -> Reason:
     ready = _roomiest(host_class.ready, environment.vcpus)
     best = max((found for found in (ready, resting) if found is not None), default=None)
     if best is None:
-        host = max(members, key=lambda host: (grounds.open[host].cpus, host))
-        cpus = grounds.open[host].cpus
+        cpus = max((*host_class.ready, *host_class.resting))
+        host = max(bucket[-1] for half in (host_class.ready, host_class.resting) if (bucket := half.get(cpus)))[1]
         return Reason(
             "farm-full",
             f"a worker of {name} needs {environment.vcpus} cores; the best of {len(members)} hosts, {host}, has {cpus} free",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, field
+from heapq import heapify, heappop
 from typing import TYPE_CHECKING
 
 from environments.reason import Reason
@@ -19,13 +20,15 @@ from scheduler.decide.retirement import Orders, against_drain
 from scheduler.model import Worker, WorkerState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from environments.environment import Environment
     from scheduler.decide.demand import Want
 
 Room = tuple[int, int]
 """Cores and MiB."""
+Victim = tuple[float, float, str, Worker]
+"""When its jobs end (0: idle), when it was requested, its name, the worker: the order in which lent workers go."""
 
 
 @dataclass(slots=True)
@@ -38,8 +41,10 @@ class Reclaim:
     """By host with drains under way: the room there when they have ended."""
     given: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     """Cores that each VO gives back."""
-    lent: list[Worker] | None = None
-    """Workers of VOs above their guarantee, the first to go first; gathered when first needed."""
+    lent: list[Victim] | None = None
+    """Heap of workers that VOs hold above their guarantee, the first to go first; gathered when first needed."""
+    looked_at: list[Worker] = field(default_factory=list)
+    """Those taken from the heap already, in order."""
     hopeless: set[tuple[object, ...]] = field(default_factory=set)
     """Kinds of workers for which nothing more can be freed."""
 
@@ -59,8 +64,7 @@ def take_room_back(wants: Iterable[Want], yard: Yard, orders: Orders) -> None:
         if count > 0 and early:
             count -= _free(want, environment, count, early, cause="surplus", state=state)
         if min(count, owed) > 0 and yard.facts.limits.reclaim:
-            state.lent = _lent(yard) if state.lent is None else state.lent
-            _free(want, environment, min(count, owed), state.lent, cause="reclaim", state=state)
+            _free(want, environment, min(count, owed), _lent(state), cause="reclaim", state=state)
 
 
 def _short_of_room(want: Want) -> str | None:
@@ -115,24 +119,34 @@ def _use_coming_room(environment: Environment, count: int, state: Reclaim) -> in
     return served
 
 
-def _lent(yard: Yard) -> list[Worker]:
-    """Return the workers that VOs hold above their guarantee: idle ones first, then those whose jobs end soonest."""
-    ledger, trust = yard.ledger, yard.facts.trust
-    found: list[tuple[int, float, float, str, Worker]] = []
+def _lent(state: Reclaim) -> Iterator[Worker]:
+    """Yield the workers that VOs hold above their guarantee: idle ones first, then those whose jobs end soonest."""
+    if state.lent is None:
+        state.lent = _gather_lent(state.yard)
+        heapify(state.lent)
+    yield from state.looked_at
+    while state.lent:
+        worker = heappop(state.lent)[3]
+        state.looked_at.append(worker)
+        yield worker
+
+
+def _gather_lent(yard: Yard) -> list[Victim]:
+    lenders = {vo for vo, standing in yard.ledger.standings.items() if standing.spare_above_guarantee(1)}
+    idle, never = WorkerState.IDLE, float("inf")
+    found: list[Victim] = []
     for fleet in yard.facts.census.fleets.values():
-        if trust.of_batch(fleet.batch_system) is not None:
+        if yard.facts.trust.of_batch(fleet.batch_system) is not None:
             continue
         for worker in fleet.serving:
-            if not ledger.of(worker.vo).spare_above_guarantee(worker.cpus):
-                continue
-            idle = worker.state is WorkerState.IDLE and not worker.claimed
-            until = worker.busy_until
-            found.append((0 if idle else 1, float("inf") if until is None else until, worker.requested_at, worker.name, worker))
-    found.sort()
-    return [entry[4] for entry in found]
+            if worker.vo in lenders:
+                until = worker.busy_until
+                ends = 0.0 if worker.state is idle and not worker.claimed else never if until is None else until
+                found.append((ends, worker.requested_at, worker.name, worker))
+    return found
 
 
-def _free(want: Want, environment: Environment, count: int, victims: list[Worker], *, cause: str, state: Reclaim) -> int:
+def _free(want: Want, environment: Environment, count: int, victims: Iterable[Worker], *, cause: str, state: Reclaim) -> int:
     """Drain victims until `count` workers of an environment will fit; return for how many it was done.
 
     Victims are gathered host by host in their order; a host is drained only once what is gathered there suffices.
@@ -155,8 +169,9 @@ def _free(want: Want, environment: Environment, count: int, victims: list[Worker
         if _takes(room, environment):
             group = _only_needed(gathered.pop(host), environment, state)
             if len(group) <= orders.budget and _agreed(group, cause, state):
-                _drain(group, want, environment, cause, state)
-                state.coming[host] = _less(state.coming[host], environment)
+                if group:  # else what drains already suffices
+                    _drain(group, want, environment, cause, state)
+                state.coming[host] = _less(_with(state, host, ()), environment)
                 freed += 1
     if freed < count:
         state.hopeless.add(shape)
