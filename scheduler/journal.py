@@ -84,20 +84,22 @@ class Journal(JournalReader):
     def hold_lease(self, owner: str, now: float, seconds: float) -> bool:
         """Take or renew the right to act; False while another daemon has it.
 
-        A lease that has not ended is taken over only when the kernel proves its holder dead (the lock on SQLite's side file).
+        A lease that has not ended is taken over only when the kernel proves its holder dead: it held the lock on SQLite's side
+        file when it wrote the row, and now we hold it.
         """
         with self._write("lease") as connection:
             row = connection.execute(sa.select(t.lease).with_for_update()).one()
             takes_over = row.owner != owner
-            if takes_over and row.owner and row.until > now and not self._take_file():
+            locked = self._take_file()
+            if takes_over and row.owner and row.until > now and not (row.locked and locked):
+                self._let_go_of_file()
                 return False
             epoch = row.epoch + 1 if takes_over or self._epoch != row.epoch else row.epoch
-            connection.execute(t.lease.update().values(owner=owner, until=now + seconds, epoch=epoch))
+            connection.execute(t.lease.update().values(owner=owner, until=now + seconds, epoch=epoch, locked=locked))
             if epoch != self._epoch:
                 self._cache = None
                 self._epoch = epoch
                 self._note(connection, now, [Note("lease", owner, "taken", detail={"from": row.owner, "epoch": epoch})])
-        self._take_file()
         return True
 
     def renew_lease(self, owner: str, now: float, seconds: float) -> bool:
@@ -115,7 +117,7 @@ class Journal(JournalReader):
         """Let the next daemon act at once."""
         with self._write("release") as connection:
             ours = sa.and_(t.lease.c.owner == owner, t.lease.c.epoch == self._epoch)
-            if connection.execute(t.lease.update().where(ours).values(owner="", until=0.0)).rowcount:
+            if connection.execute(t.lease.update().where(ours).values(owner="", until=0.0, locked=False)).rowcount:
                 self._note(connection, now, [Note("lease", owner, "released")])
         self._let_go_of_file()
 

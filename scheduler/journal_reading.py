@@ -34,7 +34,11 @@ class JournalReader:
         self._turn = threading.RLock()
         self._cache: Ledger | None = None
         self._epoch = 0
-        upgrade(self._engine, self._where, now)
+        try:
+            upgrade(self._engine, self._where, now)
+        except JournalError:
+            self._engine.dispose()
+            raise
 
     def close(self) -> None:
         """Give the connections back."""

@@ -21,6 +21,7 @@ lease = Table(
     Column("owner", String(200), nullable=False),
     Column("until", Float, nullable=False),
     Column("epoch", Integer, nullable=False),
+    Column("locked", Boolean, nullable=False),
     comment="One row: which daemon may act, until when; the epoch grows with each change of hands.",
 )
 workers = Table(

@@ -24,6 +24,7 @@ def upgrade() -> None:
         sa.Column("owner", sa.String(200), nullable=False),
         sa.Column("until", sa.Float, nullable=False),
         sa.Column("epoch", sa.Integer, nullable=False),
+        sa.Column("locked", sa.Boolean, nullable=False),
         comment="One row: which daemon may act, until when; the epoch grows with each change of hands.",
     )
     op.create_table(
@@ -119,7 +120,7 @@ def upgrade() -> None:
     op.create_index("ix_sightings_open", "sightings", ["ended"])
     op.create_index("ix_events_at", "events", ["at"])
     op.bulk_insert(one, [{"id": 1, "made_at": op.get_context().config.attributes["now"], "next_serial": 1}])
-    op.bulk_insert(lease, [{"id": 1, "owner": "", "until": 0.0, "epoch": 0}])
+    op.bulk_insert(lease, [{"id": 1, "owner": "", "until": 0.0, "epoch": 0, "locked": False}])
 
 
 def downgrade() -> None:
