@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from functools import partial
 from random import Random
@@ -61,6 +62,8 @@ class SimulatedFarm:
         self.restart_seconds: float | None = None
         """A killed daemon is started again after this; None: it stays dead."""
         self.faults_active: set[int] = set()
+        self.imposed: Counter[tuple[int, str]] = Counter()
+        self.acts_without_lease: list[str] = []
         self.journals_lost = 0
         self.kills = 0
         self._endings: list[Callable[[], None]] = []

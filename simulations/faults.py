@@ -27,18 +27,26 @@ def describe(fault: FaultLines) -> str:
     return f"{fault.do.value} {subject}".strip()
 
 
-def _set(thing: object, attribute: str, value: Any) -> Callable[[], None]:
-    before = getattr(thing, attribute)
+def _impose(farm: SimulatedFarm, thing: object, attribute: str, value: Any) -> Callable[[], None]:
+    """Set a fault; where several of a kind overlap, the last one to end takes it back."""
+    key = (id(thing), attribute)
+    farm.imposed[key] += 1
     setattr(thing, attribute, value)
-    return lambda: setattr(thing, attribute, before)
+
+    def take_back() -> None:
+        farm.imposed[key] -= 1
+        if not farm.imposed[key]:
+            setattr(thing, attribute, getattr(type(thing)(), attribute))
+
+    return take_back
 
 
 def _queue(attribute: str, value: Any = True) -> Callable[[SimulatedFarm, FaultLines], Callable[[], None]]:
-    return lambda farm, _fault: _set(farm.queue.faults, attribute, value)
+    return lambda farm, _fault: _impose(farm, farm.queue.faults, attribute, value)
 
 
 def _host(attribute: str, value: Any = True) -> Callable[[SimulatedFarm, FaultLines], Callable[[], None]]:
-    return lambda farm, fault: _set(farm.plant.hosts[fault.host].faults, attribute, value)
+    return lambda farm, fault: _impose(farm, farm.plant.hosts[fault.host].faults, attribute, value)
 
 
 def _host_silent(farm: SimulatedFarm, fault: FaultLines) -> Callable[[], None]:

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SAFETY_SECONDS = 3600
-LIVENESS_SECONDS = 6 * 3600
-"""Long enough for the longest breaker."""
+PATIENCE_SECONDS = 2 * 3600.0
+"""A farm in which nothing is wrong and for so long nothing gets done is stuck: longer than any breaker, back-off or brake."""
 LOOK_SECONDS = 300.0
 
 _HOST_DEEDS = tuple(deed for deed in Deed if deed.value.startswith("host-"))
@@ -59,10 +59,7 @@ def run_seed(seed: int, directory: Path) -> SeedResult:
     farm.run(SAFETY_SECONDS)
     farm.tell("phase", "everything is mended")
     farm.mend_everything()
-    for _ in range(round(LIVENESS_SECONDS / LOOK_SECONDS)):
-        if watch.violations or not (unserved(farm) or any(zero_jobs_zero_workers(farm))):
-            break
-        farm.run(LOOK_SECONDS)
+    _live_on(farm, watch)
     farm.run(2 * LOOK_SECONDS)
     watch.rest(farm)
     served = farm.queue.book.served.values()
@@ -78,6 +75,18 @@ def run_seed(seed: int, directory: Path) -> SeedResult:
     )
     farm.close()
     return result
+
+
+def _live_on(farm: SimulatedFarm, watch: Watch) -> None:
+    """Let time pass until all is served and at rest, or nothing moves any more."""
+    moved, moved_at = (-1, -1), farm.clock.monotonic()
+    while not watch.violations and farm.clock.monotonic() - moved_at < PATIENCE_SECONDS:
+        if not (unserved(farm) or any(zero_jobs_zero_workers(farm))):
+            return
+        done = sum(one.completed for one in farm.queue.book.served.values())
+        if (done, len(farm.plant.calls)) != moved:
+            moved, moved_at = (done, len(farm.plant.calls)), farm.clock.monotonic()
+        farm.run(LOOK_SECONDS)
 
 
 # --- a random farm ----------------------------------------------------------------------------------------------------
@@ -161,17 +170,25 @@ def _something_happens(farm: SimulatedFarm, chance: Random) -> None:
     deed = chance.choice(list(Deed))
     if chance.random() > _SELDOM.get(deed, 1.0):
         return
-    lasts = None if deed in _ENDS_BY_ITSELF else chance.choice((30, 120, 400, 800))
     details = _DETAILS.get(deed, _no_details)(farm, chance)
     if details is None:
         return
     if deed in _HOST_DEEDS:
         details["host"] = chance.choice(sorted(farm.plant.hosts))
-    farm.befall(FaultLines(at=0, do=deed, lasts=lasts, **details))
+    if deed not in _ENDS_BY_ITSELF:
+        details.setdefault("lasts", chance.choice((30, 120, 400, 800)))
+    farm.befall(FaultLines(at=0, do=deed, **details))
 
 
 def _no_details(_farm: SimulatedFarm, _chance: Random) -> dict[str, Any] | None:
     return {}
+
+
+def _a_lie(farm: SimulatedFarm, _chance: Random) -> dict[str, Any] | None:
+    """Let the queue say that there is nothing, for less time than an empty answer is doubted: longer lies are the truth."""
+    if farm.queue.faults.empty or farm.recovering:
+        return None
+    return {"lasts": farm.policy.limits.confirm_empty_seconds - 5}
 
 
 def _a_worker(farm: SimulatedFarm, chance: Random) -> dict[str, Any] | None:
@@ -208,6 +225,7 @@ def _room(farm: SimulatedFarm, chance: Random) -> dict[str, Any] | None:
 
 
 _DETAILS: dict[Deed, Callable[[SimulatedFarm, Random], dict[str, Any] | None]] = {
+    Deed.QUEUE_EMPTY: _a_lie,
     Deed.WORKER_DIES: _a_worker,
     Deed.WORKER_CUT_OFF: _a_worker,
     Deed.WORKER_BLACK_HOLE: _a_worker,
