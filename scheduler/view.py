@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from scheduler.rows import EnvironmentRow, HostRow, SourceRow, VORow, WorkerRow
 
 HOSTS_SHOWN = 40
+LINES_OF_FRAME = 11
+"""Titles, heads and gaps of the live view, and the line of the cursor."""
 _VERBS: dict[type, tuple[str, str]] = {
     Boot: ("boot", "green"),
     Drain: ("drain", "yellow"),
@@ -239,14 +241,18 @@ class LiveView:
     def picture(self, observation: Observation, policy: Policy, plan: Plan) -> RenderableType:
         """Compose one picture that fits the terminal."""
         hosts = rows.host_rows(observation, policy, plan)
-        room = max(4, self.console.height - len(policy.catalogue.vos) - len(policy.catalogue.environments) - 16)
+        environments = _liveliest(rows.environment_rows(observation, policy, plan), self.console.height // 3)
+        vos = rows.vo_rows(observation, policy, plan)[: max(4, self.console.height // 4)]
+        left = self.console.height - len(environments) - LINES_OF_FRAME
+        beside = max(len(vos), min(len(hosts), left // 2))
+        room = max(1, left - beside)
         started = observation.now if self._started_at is None else self._started_at
         head = Text(f"Ambienti · {policy.site}", style="bold").append(f" · {duration(observation.now - started)}", style="dim")
         silent = [row.source for row in rows.source_rows(observation) if row.state == "silent"]
         if silent:
             head.append(f" · silent: {', '.join(silent[:5])}", style="bold red")
         side = Table.grid(padding=(0, 4))
-        side.add_row(_live_vos(rows.vo_rows(observation, policy, plan)), _live_hosts(hosts, room))
+        side.add_row(_live_vos(vos), _live_hosts(hosts, beside))
         decisions = [
             Text(f"{duration(observation.now - one.at):>6} ago  ", style="dim").append_text(action_line(one.action))
             for one in reversed(self.recent)
@@ -254,7 +260,7 @@ class LiveView:
         for line in decisions:
             line.no_wrap, line.overflow = True, "ellipsis"
         last = [Text("Last decisions", style="bold"), *decisions]
-        return Group(head, Text(), side, Text(), _live_environments(observation, policy, plan), Text(), *last)
+        return Group(head, Text(), side, Text(), _live_environments(environments), Text(), *last)
 
 
 def _live_vos(vos: tuple[VORow, ...]) -> Table:
@@ -269,19 +275,28 @@ def _live_vos(vos: tuple[VORow, ...]) -> Table:
 
 def _live_hosts(hosts: tuple[HostRow, ...], room: int) -> Table:
     table = _table("Hosts", "host", "memory", "cores", "workers", right=("workers",))
-    for row in hosts[:room]:
+    shown = hosts if len(hosts) <= room else hosts[: room - 1]
+    for row in shown:
         style = "red" if row.cpus is None else "yellow" if row.draining else ""
         cores = f"{row.used_cpus}/{'?' if row.cpus is None else row.cpus}"
         table.add_row(Text(row.host, style=style), bar(row.used_memory_mib, row.memory_mib, 16), cores, str(row.workers))
-    if len(hosts) > room:
-        table.add_row(f"and {len(hosts) - room} more", "", "", "")
+    if len(shown) < len(hosts):
+        table.add_row(f"and {len(hosts) - len(shown)} more", "", "", "")
     return table
 
 
-def _live_environments(observation: Observation, policy: Policy, plan: Plan) -> Table:
+def _liveliest(environments: tuple[EnvironmentRow, ...], count: int) -> tuple[EnvironmentRow, ...]:
+    """Leave out environments without workers, then whatever is too much."""
+    if len(environments) <= count:
+        return environments
+    alive = [row for row in environments if row.in_flight + row.idle + row.busy + row.draining + row.other]
+    return tuple(alive[:count])
+
+
+def _live_environments(environments: tuple[EnvironmentRow, ...]) -> Table:
     numbers = ("booting", "idle", "busy", "draining", "other")
     table = _table("Workers", "environment", "VO", *numbers, "", right=numbers)
-    for row in rows.environment_rows(observation, policy, plan):
+    for row in environments:
         counts = (
             (row.in_flight, "cyan"),
             (row.idle, "green"),

@@ -73,7 +73,7 @@ def test_deep_nesting_is_refused(depth):
 
 
 def test_an_alias_within_its_own_anchor_is_refused():
-    with pytest.raises(ConfigurationError, match="nested too deeply|no anchor"):
+    with pytest.raises(ConfigurationError, match="nested too deeply"):
         parse("a: &a\n  b: *a\n", "f")
 
 
@@ -92,15 +92,14 @@ def test_a_directory_in_place_of_a_file_is_a_problem(tmp_path):
 
 
 def refuses_or_reads(content):
+    problems = ()
     try:
-        node = parse(content, "file.yaml")
+        assert isinstance(parse(content, "file.yaml").plain(), dict)
     except ConfigurationError as error:
-        assert error.problems
-        lines = screen(error.problems)
-        assert 1 <= len(lines) <= 25
-        assert all(problem.line >= 0 and problem.message for problem in error.problems)
-    else:
-        assert isinstance(node.plain(), dict)
+        problems = error.problems
+    if problems:
+        assert 1 <= len(screen(problems)) <= 25
+    assert all(problem.line >= 0 and problem.message for problem in problems)
 
 
 @given(st.text())

@@ -1,0 +1,261 @@
+"""The command line as people use it: what it prints, where, and with which exit code."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from builders import a_cluster, a_host, a_policy, a_vo, a_worker, an_environment, an_observation, silent
+
+from scheduler.cli import COMMANDS, main
+from scheduler.model import WorkerState
+from scheduler.snapshot import dump, load
+
+SITE = """\
+site: perugia
+batch_systems: [{name: pool}]
+hosts: [{name: "xen[1-3]", uri: "test:///default", labels: {rack: a}}]
+vos: {atlas: , cms: }
+daemon: {listen: ""}
+"""
+ATLAS = """\
+vo: atlas
+environments:
+  atlas-el9: {virtualization: lxc, image: {path: /srv/el9}, vcpus: 4, memory_mib: 8 GiB, default: true, shared_with: [cms]}
+  atlas-el8: {extends: atlas-el9, image: {path: /srv/el8}, shared_with: ~}
+"""
+
+
+@pytest.fixture(autouse=True)
+def _plain(monkeypatch):
+    for name in ("AMBIENTI_SITE", "COLUMNS", "FORCE_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def site(tmp_path, monkeypatch):
+    (tmp_path / "vos").mkdir()
+    (tmp_path / "site.yaml").write_text(SITE.replace("test:///default", "test://{host}/default"))
+    (tmp_path / "vos/atlas.yaml").write_text(ATLAS)
+    (tmp_path / "vos/cms.yaml").write_text("vo: cms\n")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "site.yaml"
+
+
+@pytest.fixture
+def farm(tmp_path):
+    """A snapshot: one VO with waiting jobs, three workers, one silent host, one host with room."""
+    policy = a_policy(an_environment(), vos=(a_vo(ceiling_cpus=100),), hosts=("h1", "h2"))
+    observation = an_observation(
+        a_cluster(idle=20, running=2, held=1),
+        workers=(a_worker(), a_worker("el9-2", WorkerState.BUSY), a_worker("el9-3", WorkerState.BOOTING)),
+        hosts=[a_host("h1"), silent("h2")],
+    )
+    path = tmp_path / "farm.json"
+    path.write_bytes(dump(observation, policy))
+    return path
+
+
+@pytest.fixture
+def ambienti(capsys):
+    def call(*arguments):
+        with pytest.raises(SystemExit) as left:
+            main([str(one) for one in arguments])
+        printed = capsys.readouterr()
+        assert "Traceback" not in printed.err
+        assert "\x1b" not in printed.out + printed.err
+        return left.value.code or 0, printed.out, printed.err
+
+    return call
+
+
+# --- status and plan --------------------------------------------------------------------------------------------------
+
+
+def test_status_shows_vos_environments_hosts_workers_and_sources(ambienti, farm):
+    code, out, _ = ambienti("status", "--snapshot", farm)
+    lines = [line.split() for line in out.splitlines()]
+    assert code == 0
+    assert ["h2", "host", "60", "s", "ago", "silent", "connection", "refused"] in lines
+    assert any(line[:4] == ["atlas", "20", "2", "1"] for line in lines)
+    assert any(line[:7] == ["el9", "atlas", "1", "0", "1", "1", "1"] for line in lines)
+    assert any(line[:1] == ["el9-2"] and "busy" in line for line in lines)
+
+
+def test_status_as_json_has_every_row(ambienti, farm):
+    code, out, _ = ambienti("status", "--snapshot", farm, "--json")
+    data = json.loads(out)
+    assert code == 0
+    assert data["vos"][0]["idle"] == 20
+    assert data["vos"][0]["cpus"] == 6
+    assert [row["worker"] for row in data["workers"]] == ["el9-1", "el9-2", "el9-3"]
+    assert {row["source"]: row["state"] for row in data["sources"]} == {"pool": "ok", "h1": "ok", "h2": "silent"}
+    assert data["hosts"][0]["used_memory_mib"] == 3 * 4096
+
+
+def test_plan_shows_each_action_with_its_reason_and_tells_who_is_silent(ambienti, farm):
+    code, out, err = ambienti("plan", "--snapshot", farm)
+    assert code == 3
+    assert "boot         el9-4 on h1" in out
+    assert "no answer from h2" in err
+
+
+def test_plan_as_json_has_the_kind_the_reason_and_its_numbers(ambienti, farm):
+    _, out, _ = ambienti("plan", "--snapshot", farm, "--json")
+    first = json.loads(out)["actions"][0]
+    assert (first["action"], first["worker"], first["host"]) == ("Boot", "el9-4", "h1")
+    assert first["reason"]["code"]
+    assert first["reason"]["sentence"]
+
+
+def test_a_snapshot_comes_through_standard_input(ambienti, farm, monkeypatch):
+    stream = io.TextIOWrapper(io.BytesIO(farm.read_bytes()))
+    monkeypatch.setattr(sys, "stdin", stream)
+    code, out, _ = ambienti("status", "--snapshot", "-")
+    assert code == 0
+    assert "seen by snapshot -" in out
+
+
+def test_what_is_no_snapshot_is_wrong_use(ambienti, tmp_path):
+    (tmp_path / "x.json").write_text("{}")
+    assert ambienti("status", "--snapshot", tmp_path / "x.json")[0] == 2
+    code, _, err = ambienti("plan", "--snapshot", tmp_path / "y.json")
+    assert code == 2
+    assert "No such file" in err
+
+
+def test_tables_are_not_cut_where_there_is_no_terminal(ambienti, tmp_path):
+    name = "a-very-long-name-of-an-environment-x"
+    path = tmp_path / "long.json"
+    path.write_bytes(dump(an_observation(a_cluster(idle=1, wanted=name)), a_policy(an_environment(name))))
+    _, out, _ = ambienti("status", "--snapshot", path)
+    assert name in out
+    assert "…" not in out
+
+
+# --- environments -----------------------------------------------------------------------------------------------------
+
+
+def test_environments_are_listed_with_owner_and_size(ambienti, site):
+    _, out, _ = ambienti("env", "list")
+    assert "atlas-el9" in out
+    assert "8192 MiB" in out
+    _, out, _ = ambienti("env", "list", "--vo", "cms", "--json")
+    assert [one["name"] for one in json.loads(out)] == ["atlas-el9"]
+
+
+def test_an_environment_is_shown_with_the_line_of_each_value(ambienti, site):
+    code, out, _ = ambienti("env", "show", "atlas-el8")
+    rows = {
+        line.split("│")[1].strip(): [cell.strip() for cell in line.split("│")[2:4]] for line in out.splitlines() if "│" in line
+    }
+    assert code == 0
+    assert rows["image.path"] == ["/srv/el8", "vos/atlas.yaml:4"]
+    assert rows["vcpus"] == ["4", "vos/atlas.yaml:3"]
+    assert rows["idle_seconds"] == ["300", "default"]
+
+
+def test_an_unknown_environment_vo_or_host_is_answered_with_the_nearest_name(ambienti, site):
+    code, _, err = ambienti("env", "show", "atlas-el7")
+    assert (code, "did you mean atlas-el" in err) == (1, True)
+    code, _, err = ambienti("env", "list", "--vo", "cmz")
+    assert (code, "did you mean cms?" in err) == (2, True)
+    code, _, err = ambienti("host", "drain", "xem1")
+    assert (code, "did you mean xen1?" in err) == (1, True)
+
+
+# --- hosts ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_host_is_drained_listed_and_taken_back(ambienti, site):
+    assert ambienti("host", "drain", "xen2", "--why", "replace fan")[0] == 0
+    _, out, _ = ambienti("host", "list", "--json")
+    rows = {row["host"]: row for row in json.loads(out)}
+    assert rows["xen2"]["why"] == "replace fan"
+    assert rows["xen2"]["drained_since"] > 1_700_000_000
+    assert rows["xen1"]["drained_since"] is None
+    assert "replace fan" in ambienti("host", "list")[1]
+    assert ambienti("host", "undrain", "xen2")[0] == 0
+    code, _, err = ambienti("host", "undrain", "xen2")
+    assert (code, "xen2 was not drained" in err) == (1, True)
+
+
+def test_a_journal_that_cannot_be_opened_is_no_traceback(ambienti, site):
+    (site.parent / "ambienti.db").write_bytes(b"this is no database, " * 100)
+    code, _, err = ambienti("host", "list")
+    assert code == 3
+    assert "journal" in err
+
+
+# --- all commands -----------------------------------------------------------------------------------------------------
+
+
+def test_help_of_every_command_has_an_example(ambienti):
+    for command in COMMANDS:
+        code, out, _ = ambienti(command.__name__.replace("_", "-"), "--help")
+        assert code == 0
+        assert "Examples:" in out
+    for words in (("env", "list"), ("env", "show"), ("host", "drain"), ("host", "undrain"), ("host", "list")):
+        assert "Examples:" in ambienti(*words, "--help")[1]
+
+
+def test_a_mistyped_command_or_option_is_wrong_use(ambienti):
+    assert ambienti("statsu")[0] == 2
+    assert ambienti("status", "--jsno")[0] == 2
+
+
+def test_the_site_file_may_come_from_the_environment(ambienti, site, monkeypatch, tmp_path_factory):
+    monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
+    monkeypatch.setenv("AMBIENTI_SITE", str(site))
+    assert ambienti("env", "list")[0] == 0
+
+
+@pytest.mark.parametrize("of", ["site", "vo"])
+def test_the_schema_describes_every_key(ambienti, of):
+    code, out, _ = ambienti("schema", of)
+    schema = json.loads(out)
+    assert code == 0
+    for model in (schema, *schema["$defs"].values()):
+        for key, field in model.get("properties", {}).items():
+            assert field.get("description"), key
+    if of == "vo":
+        assert "extends" in schema["$defs"]["Definition"]["properties"]
+        assert "virtualization" not in schema["$defs"]["Definition"].get("required", [])
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_is_printed_and_installed(ambienti, shell, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("XDG_DATA_HOME", "XDG_CONFIG_HOME", "ZDOTDIR"):
+        monkeypatch.delenv(name, raising=False)
+    code, out, _ = ambienti("completion", shell)
+    assert code == 0
+    assert "_AMBIENTI_COMPLETE" in out
+    assert ambienti("completion", shell, "--install")[0] == 0
+    (written,) = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert written.read_text().strip() == out.strip()
+
+
+def test_without_a_known_shell_completion_asks_for_one(ambienti, monkeypatch):
+    monkeypatch.setenv("SHELL", "/bin/tcsh")
+    code, _, err = ambienti("completion")
+    assert (code, "bash, zsh or fish" in err) == (2, True)
+
+
+def test_the_installed_program_answers_completes_and_keeps_quiet_about_colours(site):
+    program = Path(sys.executable).with_name("ambienti")
+    environment = {**os.environ, "COMP_WORDS": "ambienti st", "COMP_CWORD": "1", "_AMBIENTI_COMPLETE": "complete_bash"}
+    done = subprocess.run([program], env=environment, capture_output=True, text=True, check=False, timeout=60)
+    assert done.stdout.split() == ["status"]
+    done = subprocess.run([program, "--version"], capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stdout.startswith("ambienti ")) == (0, True)
+    done = subprocess.run([program, "env", "list"], capture_output=True, text=True, check=False, timeout=60, cwd=site.parent)
+    assert (done.returncode, "\x1b" in done.stdout) == (0, False)
+
+
+def test_a_snapshot_of_a_snapshot_is_the_same(farm):
+    read = load(farm.read_bytes())
+    assert dump(read.observation, read.policy) == farm.read_bytes()

@@ -1,0 +1,39 @@
+"""The reference pages are made of the code, so they cannot lag behind it."""
+
+from scheduler import reference
+from scheduler.cli import COMMANDS, GROUPS
+from scheduler.diagram import PLACES
+from scheduler.lifecycle import TRANSITIONS
+from scheduler.metrics import METRICS
+from scheduler.model import WorkerState
+from scheduler.settings import Site
+
+
+def test_the_configuration_page_holds_every_key():
+    page = reference.configuration()
+    for key in (*Site.model_fields, "extends", "idle_seconds", "guarantee_cpus", "black_hole_failures"):
+        assert f"| `{key}` |" in page
+    assert "amount like `20 min`" in page
+    assert "options of `libvirt`" in page
+
+
+def test_the_command_page_holds_every_command():
+    page = reference.command_line()
+    for name in (*(command.__name__ for command in COMMANDS), *GROUPS):
+        assert f"## `ambienti {name.replace('_', '-')}`" in page
+    assert "### `ambienti host drain`" in page
+
+
+def test_the_metrics_page_holds_every_metric():
+    page = reference.metrics()
+    for metric in METRICS:
+        assert f"| `{metric.name}` |" in page
+
+
+def test_the_lifecycle_page_draws_every_step():
+    page = reference.lifecycle()
+    drawn = [(a, b) for a, steps in TRANSITIONS.items() for b in steps if WorkerState.UNSEEN not in (a, b)]
+    for before, after in drawn:
+        assert f"<title>{before} to {after}: " in page
+    assert set(PLACES) == set(WorkerState) - {WorkerState.UNSEEN}
+    assert all(f"| **{state}** |" in page for state in WorkerState)

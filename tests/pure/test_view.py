@@ -1,0 +1,126 @@
+"""The live view and the tables: true numbers, and no more lines than the terminal has."""
+
+import io
+
+import pytest
+from builders import NOW, a_cluster, a_domain, a_host, a_policy, a_vo, a_worker, an_environment, an_observation, silent
+from rich.console import Console
+
+from environments.reason import Reason
+from scheduler import rows, view
+from scheduler.actions import Boot, Drain, Plan, Verdict
+from scheduler.decide.plan import decide
+from scheduler.model import WorkerState
+
+REASON = Reason("queue", "20 jobs of atlas wait")
+
+
+def console(width=120, height=40, *, terminal=True):
+    return Console(file=io.StringIO(), width=width, height=height, force_terminal=terminal, _environ={})
+
+
+def printed(out, what):
+    out.print(what)
+    return out.file.getvalue()
+
+
+def a_large_farm(hosts=200):
+    environments = [an_environment(f"e{n}", vo=f"vo{n % 4}") for n in range(8)]
+    policy = a_policy(*environments, hosts=tuple(f"h{n}" for n in range(hosts)))
+    workers = [
+        a_worker(f"e{n % 8}-{n}", WorkerState.BUSY, environment=f"e{n % 8}", vo=f"vo{n % 4}", host=f"h{n}")
+        for n in range(hosts)
+    ]
+    clusters = [a_cluster(f"pool:{n}", idle=1000, vo=f"vo{n}") for n in range(4)]
+    observation = an_observation(*clusters, workers=workers, hosts=[a_host(f"h{n}") for n in range(hosts)])
+    return observation, policy, decide(observation, policy)
+
+
+def test_the_live_view_fits_the_terminal():
+    for height in (30, 50):
+        out = console(height=height)
+        with view.LiveView(out, decisions=50) as live:
+            observation, policy, plan = a_large_farm()
+            live.show(observation, policy, plan)
+            picture = out.render_lines(live.picture(observation, policy, plan))
+        assert len(picture) <= height
+
+
+def test_the_last_decisions_are_shown_newest_first_with_their_reasons():
+    live = view.LiveView(console(), decisions=2)
+    for serial in (1, 2, 3):
+        boot = Boot(f"el9-{serial}", serial, "el9", "1", "atlas", "pool", "h1", REASON)
+        live.show(an_observation(), a_policy(), Plan(NOW, (boot,)))
+    text = printed(console(), live.picture(an_observation(), a_policy(), Plan(NOW, ())))
+    assert "el9-1" not in text
+    assert text.index("el9-3") < text.index("el9-2")
+    assert "20 jobs of atlas wait" in text
+
+
+def test_without_a_terminal_each_decision_is_one_plain_line():
+    out = console(terminal=False)
+    with view.LiveView(out) as live:
+        live.show(an_observation(), a_policy(), Plan(NOW, (Drain("el9-1", "idle", REASON),)))
+    assert out.file.getvalue() == "    0.0 s  drain        el9-1  20 jobs of atlas wait\n"
+
+
+def test_of_a_large_farm_those_hosts_are_shown_that_have_something_to_say():
+    observation, policy, plan = a_large_farm()
+    observation.hosts["h150"] = silent("h150")
+    text = printed(console(width=160, terminal=False), view.status(observation, policy, plan))
+    assert "h150" in text
+    assert "and 160 more" in text
+    assert "200 workers (--all lists them)" in text
+    everything = printed(console(width=160, terminal=False), view.status(observation, policy, plan, everything=True))
+    assert "h199" in everything
+    assert "e7-199" in everything
+
+
+def test_workers_of_an_environment_that_is_no_longer_defined_are_shown():
+    worker = a_worker("old-1", environment="old")
+    (row,) = [r for r in rows.environment_rows(an_observation(workers=[worker]), a_policy()) if r.environment == "old"]
+    assert (row.defined, row.idle) == (False, 1)
+
+
+def test_jobs_of_unknown_vos_and_unmapped_jobs_are_counted():
+    observation = an_observation(a_cluster("pool:1", idle=3, vo="other"), a_cluster("pool:2", idle=2, vo=""))
+    assert {row.vo: row.idle for row in rows.vo_rows(observation, a_policy(vos=(a_vo(),)))} == {
+        "atlas": 0,
+        rows.UNMAPPED: 2,
+        "other": 3,
+    }
+
+
+def test_the_reason_of_a_verdict_stands_in_its_row():
+    plan = Plan(NOW, (), vos={"atlas": Verdict("atlas", (REASON,))})
+    assert rows.vo_rows(an_observation(), a_policy(), plan)[0].says == "20 jobs of atlas wait"
+
+
+def test_strangers_and_workers_fill_a_host():
+    host = a_host("h1", a_domain(memory_mib=1000, cpus=3), memory_mib=10000, cpus=10)
+    observation = an_observation(workers=[a_worker()], hosts=[host], strangers=(("h1", "stranger"),))
+    (row,) = rows.host_rows(observation, a_policy())
+    assert (row.used_memory_mib, row.used_cpus, row.workers, row.strangers) == (5096, 5, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (None, "-"),
+        (0, "0 s"),
+        (119, "119 s"),
+        (120, "2 min"),
+        (7200, "2 h"),
+        (7500, "2 h 5 min"),
+        (176400, "2 d 1 h"),
+        (172800, "2 d"),
+    ],
+)
+def test_time_spans_are_written_as_people_do(seconds, text):
+    assert view.duration(seconds) == text
+
+
+def test_a_bar_shows_how_full_something_is():
+    assert view.bar(5, 10).plain == "█████░░░░░"
+    assert view.bar(15, 10).plain == "██████████"
+    assert view.bar(0, None).plain == "??????????"
