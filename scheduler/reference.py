@@ -1,4 +1,4 @@
-"""Reference documentation, made of the code: JSON Schemas, and the pages on configuration, commands, metrics and lifecycle."""
+"""Reference documentation, made of the code: the pages on configuration, commands, metrics and lifecycle."""
 
 from __future__ import annotations
 
@@ -9,40 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
-from environments.catalogue import Definition, VOFile
-from environments.environment import DiskMode, Environment, NetworkKind, Virtualization
-from scheduler.settings import BATCH_SYSTEMS, HYPERVISORS, Site
+from environments.environment import DiskMode, NetworkKind, Virtualization
+from scheduler.schemas import Schema, site_schema, vo_schema
+from scheduler.settings import BATCH_SYSTEMS, HYPERVISORS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _ENUMS = {one.__name__: one for one in (Virtualization, DiskMode, NetworkKind)}
-_DRAFT = "https://json-schema.org/draft/2020-12/schema"
-Schema = dict[str, Any]
-
-
-# --- JSON Schema, for editors -----------------------------------------------------------------------------------------
-
-
-def site_schema() -> Schema:
-    """Return the JSON Schema of the site file."""
-    return {"$schema": _DRAFT, **Site.model_json_schema(), "title": "Ambienti: the site file"}
-
-
-def vo_schema() -> Schema:
-    """Return the JSON Schema of a VO's file: environments by name, or a list of environments with names."""
-    schema = VOFile.model_json_schema()
-    definition = schema["$defs"][Definition.__name__]
-    for key in ("name", "vo", "virtualization"):
-        definition["properties"][key].pop("default", None)
-    definition["description"] = Environment.__doc__
-    by_name = schema["properties"]["environments"]
-    listed = {"type": "array", "items": {"allOf": [{"$ref": f"#/$defs/{Definition.__name__}"}], "required": ["name"]}}
-    schema["properties"]["environments"] = {
-        "description": by_name.pop("description"),
-        "anyOf": [{key: value for key, value in by_name.items() if key not in {"default", "title"}}, listed],
-    }
-    return {"$schema": _DRAFT, **schema, "title": "Ambienti: the environments of a VO"}
 
 
 # --- configuration ----------------------------------------------------------------------------------------------------

@@ -79,9 +79,9 @@ def schema(of: Annotated[SchemaOf, typer.Argument(help="site or vo")] = SchemaOf
 
     In the first line of a YAML file: # yaml-language-server: $schema=ambienti-vo.schema.json
     """
-    from scheduler import reference
+    from scheduler import schemas
 
-    print_json(reference.site_schema() if of is SchemaOf.SITE else reference.vo_schema())
+    print_json(schemas.site_schema() if of is SchemaOf.SITE else schemas.vo_schema())
 
 
 def hooks(
