@@ -9,6 +9,8 @@ from environments.environment import VO, Environment
 from environments.names import nearest
 from environments.reason import Reason
 
+__all__ = ["Catalogue", "Match", "Requirements", "match", "misfit", "nearest"]
+
 
 @dataclass(frozen=True, slots=True)
 class Requirements:
