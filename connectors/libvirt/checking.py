@@ -101,11 +101,11 @@ def _missing_pools(talk: Talk, environment: Environment, options: LibvirtOptions
             yield f"disk.size_gib: {environment.disk.size_gib} GiB, pool {pool.name!r} has {pool.available_gib:.1f} GiB left"
 
 
-def kvm_runs(talk: Talk, site: str) -> bool:
-    """Start a guest of no use under KVM and see whether it lives: a device file is no proof."""
-    own = str(uuid.uuid5(uuid.NAMESPACE_URL, f"urn:ambienti:kvm-trial:{site}"))
-    root = ET.Element("domain", type="kvm")
-    ET.SubElement(root, "name").text = f"ambienti-kvm-trial-{site}"
+def guest_lives(talk: Talk, site: str, kind: str = "kvm") -> bool:
+    """Start a guest of no use and see whether it lives: for KVM a device file is no proof."""
+    own = str(uuid.uuid5(uuid.NAMESPACE_URL, f"urn:ambienti:{kind}-trial:{site}"))
+    root = ET.Element("domain", type=kind)
+    ET.SubElement(root, "name").text = f"ambienti-{kind}-trial-{site}"
     ET.SubElement(root, "uuid").text = own
     ET.SubElement(root, "memory", unit="MiB").text = "32"
     ET.SubElement(root, "vcpu").text = "1"
@@ -116,7 +116,7 @@ def kvm_runs(talk: Talk, site: str) -> bool:
     ET.SubElement(root, "devices")
     _end_trial(talk, own)
     try:
-        with talk.asking("try KVM"):
+        with talk.asking(f"try {kind}"):
             try:
                 handle = talk.connection.createXML(ET.tostring(root, encoding="unicode"), 0)
                 until = time.monotonic() + _TRIAL_SECONDS
@@ -132,7 +132,7 @@ def kvm_runs(talk: Talk, site: str) -> bool:
 
 
 def _end_trial(talk: Talk, own: str) -> None:
-    with talk.asking("end the trial of KVM"), contextlib.suppress(libvirt.libvirtError):
+    with talk.asking("end the trial guest"), contextlib.suppress(libvirt.libvirtError):
         try:
             talk.connection.lookupByUUIDString(own).destroy()
         except libvirt.libvirtError as error:

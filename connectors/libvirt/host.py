@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from connectors.libvirt import worker as workers
-from connectors.libvirt.checking import kvm_runs, obstacles
+from connectors.libvirt.checking import guest_lives, obstacles
 from connectors.libvirt.line import Line, Talk
 from connectors.libvirt.options import LibvirtOptions
 from connectors.libvirt.reading import Identities, offered_virtualizations, read_domain, read_host
@@ -119,4 +119,4 @@ class LibvirtHost:
         """Whether KVM may be offered; libvirt's test driver runs nothing, so there is nothing to try."""
         if self._options.kvm != "try" or talk.driver is Driver.TEST:
             return self._options.kvm != "off"
-        return kvm_runs(talk, self._site)
+        return guest_lives(talk, self._site)

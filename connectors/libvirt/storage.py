@@ -57,7 +57,7 @@ def make_disk(talk: Talk, order: WorkerOrder, options: LibvirtOptions) -> DiskSo
         capacity = max(capacity, base.info()[1])
         remove_volume(talk, pool, name)
         volume = pool.createXMLFrom(volume_xml(name, capacity, kind), base, 0)
-    return source_of(talk, volume, kind)
+    return source_of(talk, _enlarged(talk, volume, name, capacity), kind)
 
 
 def active_pool(talk: Talk, name: str) -> Any:
@@ -124,6 +124,14 @@ def create_volume(talk: Talk, pool: Any, xml: str, name: str) -> Any:
     """Make a volume anew: one of that name is left from an earlier attempt at this worker, whose domain does not run."""
     remove_volume(talk, pool, name)
     with talk.asking(f"make volume {name} in pool {pool.name()}"):
+        try:
+            return pool.createXML(xml, 0)
+        except libvirt.libvirtError as error:
+            if error.get_error_code() not in {libvirt.VIR_ERR_OPERATION_INVALID, libvirt.VIR_ERR_OPERATION_FAILED}:
+                raise
+            pool.refresh(0)  # a file may be there that the pool did not know of
+            if not remove_volume(talk, pool, name):
+                raise
         return pool.createXML(xml, 0)
 
 
@@ -133,14 +141,18 @@ def _overlay(talk: Talk, pool: Any, name: str, environment: Environment, capacit
     if image.path:
         xml = volume_xml(name, None if talk.driver is not Driver.TEST else capacity, "qcow2", (image.path, image.format))
         volume = create_volume(talk, pool, xml, name)
-        with talk.asking(f"enlarge volume {name}"):
-            if volume.info()[1] < capacity:
-                volume.resize(capacity, 0)
-        return volume
+        return _enlarged(talk, volume, name, capacity)
     with _base_volume(talk, environment) as base:
         with talk.asking(f"measure {_image_name(environment)}"):
             capacity, path = max(capacity, base.info()[1]), base.path()
         return create_volume(talk, pool, volume_xml(name, capacity, "qcow2", (path, image.format)), name)
+
+
+def _enlarged(talk: Talk, volume: Any, name: str, capacity: int) -> Any:
+    with talk.asking(f"enlarge volume {name}"):
+        if volume.info()[1] < capacity:
+            volume.resize(capacity, 0)
+    return volume
 
 
 @contextlib.contextmanager

@@ -82,7 +82,13 @@ def find(talk: Talk, worker: str) -> Any | None:
 def parameters_of(order: WorkerOrder) -> dict[str, str]:
     """Return what a worker is told beside its secrets; what the batch system says wins."""
     network, identity = order.environment.network, order.identity
-    own = {"worker": order.worker, "environment": order.environment.name, "vo": identity.vo, "site": identity.site}
+    own = {
+        "worker": order.worker,
+        "environment": order.environment.name,
+        "vo": identity.vo,
+        "site": identity.site,
+        "network": network.kind.value,
+    }
     if identity.address:
         own["address"] = identity.address
         own["gateway"] = network.gateway or ""
@@ -153,6 +159,8 @@ def _shut_down(talk: Talk, handle: Any, asked: str, seconds: float) -> None:
     until = time.monotonic() + seconds
     with talk.asking(asked), contextlib.suppress(libvirt.libvirtError):
         handle.shutdown()
+        if talk.driver is Driver.LXC:  # what asks an init by its pipe reports success where none listens
+            handle.shutdownFlags(libvirt.VIR_DOMAIN_SHUTDOWN_SIGNAL)
         while handle.isActive() and time.monotonic() < until and not talk.cancelled.is_set():
             time.sleep(_POLL_SECONDS)
 
