@@ -24,6 +24,8 @@ COMMANDS: dict[Callable[..., None], tuple[str, ...]] = {
     loop.once: ("ambienti once", "ambienti once --json"),
     loop.plan: ("ambienti plan", "ambienti plan --json", "ambienti plan --snapshot farm.json"),
     questions.status: ("ambienti status", "ambienti status --all", "ambienti status --json | jq .vos"),
+    questions.why: ("ambienti why 1234.0", "ambienti why", "ambienti why 1234.0 --snapshot farm.json --json"),
+    questions.why_worker: ("ambienti why-worker atlas-el9-17",),
     configuration.check: ("ambienti check", "ambienti check --site /etc/ambienti/site.yaml --live"),
     configuration.schema: ("ambienti schema site > ambienti-site.schema.json", "ambienti schema vo > ambienti-vo.schema.json"),
     configuration.hooks: ("ambienti hooks htcondor > /etc/condor/config.d/60-ambienti.conf && condor_reconfig",),

@@ -1,13 +1,10 @@
-"""Observation and plan for people at a terminal: the tables of `status`, the list of `plan`, the live view."""
+"""Observation and plan for people at a terminal: the tables of `status`, the list of `plan`, the answers to `why`."""
 
 from __future__ import annotations
 
-from collections import deque
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from rich.console import Group
-from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
@@ -16,18 +13,16 @@ from scheduler.actions import Action, Adopt, Boot, CancelDrain, CleanUp, Drain, 
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from types import TracebackType
 
-    from rich.console import Console, RenderableType
+    from rich.console import RenderableType
 
     from scheduler.actions import Plan
-    from scheduler.model import Observation
+    from scheduler.decide.explain import Explanation
+    from scheduler.model import Observation, RequestCluster
     from scheduler.policy import Policy
     from scheduler.rows import EnvironmentRow, HostRow, SourceRow, VORow, WorkerRow
 
 HOSTS_SHOWN = 40
-LINES_OF_FRAME = 11
-"""Titles, heads and gaps of the live view, and the line of the cursor."""
 _VERBS: dict[type, tuple[str, str]] = {
     Boot: ("boot", "green"),
     Drain: ("drain", "yellow"),
@@ -71,7 +66,8 @@ def bar(part: float, whole: float | None, width: int = 10) -> Text:
     return Text("█" * filled, style=style).append("░" * (width - filled), style="dim")
 
 
-def _table(title: str, *columns: str, right: tuple[str, ...] = ()) -> Table:
+def plain_table(title: str, *columns: str, right: tuple[str, ...] = ()) -> Table:
+    """Make a table without frames; the columns named in `right` hold numbers."""
     table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for column in columns:
         table.add_column(column, justify="right" if column in right else "left", no_wrap=column != "why", header_style="dim")
@@ -83,7 +79,7 @@ def _table(title: str, *columns: str, right: tuple[str, ...] = ()) -> Table:
 
 def source_table(sources: Iterable[SourceRow]) -> Table:
     """Draw the batch systems and those hosts that are not fine."""
-    table = _table("Sources", "source", "kind", "answered", "state", "why")
+    table = plain_table("Sources", "source", "kind", "answered", "state", "why")
     fine = 0
     for row in sources:
         if row.kind == "host" and row.state == "ok":
@@ -99,7 +95,7 @@ def source_table(sources: Iterable[SourceRow]) -> Table:
 def vo_table(vos: Iterable[VORow]) -> Table:
     """Draw what each VO asks and has."""
     numbers = ("waiting", "running", "held", "longest wait", "workers", "cores", "weight", "guarantee", "ceiling")
-    table = _table("VOs", "VO", *numbers, "why", right=numbers)
+    table = plain_table("VOs", "VO", *numbers, "why", right=numbers)
     for row in vos:
         weight = "-" if row.weight is None else f"{row.weight:g}"
         table.add_row(
@@ -113,7 +109,7 @@ def vo_table(vos: Iterable[VORow]) -> Table:
 def environment_table(environments: Iterable[EnvironmentRow]) -> Table:
     """Draw the workers of each environment by state."""
     numbers = ("wanted", "booting", "idle", "busy", "draining", "other", "limits")
-    table = _table("Environments", "environment", "VO", "version", *numbers, "why", right=numbers)
+    table = plain_table("Environments", "environment", "VO", "version", *numbers, "why", right=numbers)
     for row in environments:
         most = "" if row.maximum_workers is None else str(row.maximum_workers)
         says = row.says if row.defined else "no file defines it any more: its workers are retired"
@@ -128,7 +124,7 @@ def environment_table(environments: Iterable[EnvironmentRow]) -> Table:
 def worker_table(workers: Iterable[WorkerRow]) -> Table:
     """Draw the workers one by one."""
     columns = ("worker", "VO", "host", "state", "for", "age", "jobs", "free", "why")
-    table = _table("Workers", *columns, right=("for", "age"))
+    table = plain_table("Workers", *columns, right=("for", "age"))
     for row in workers:
         jobs = " ".join(row.jobs[:3]) + (f" and {len(row.jobs) - 3} more" if len(row.jobs) > 3 else "")
         free = f"{row.free_cpus} cores {memory(row.free_memory_mib)}" if row.free_cpus or row.free_memory_mib else "-"
@@ -145,7 +141,7 @@ def host_table(hosts: Iterable[HostRow], *, everything: bool = False) -> Table:
     shown = listed
     if len(listed) > HOSTS_SHOWN and not everything:
         shown = sorted(listed, key=lambda h: (not h.says, not h.draining, -h.used_memory_mib, h.host))[:HOSTS_SHOWN]
-    table = _table("Hosts", "host", "memory", "", "cores", "workers", "strangers", "why", right=("workers", "strangers"))
+    table = plain_table("Hosts", "host", "memory", "", "cores", "workers", "strangers", "why", right=("workers", "strangers"))
     for row in shown:
         cores = f"{row.used_cpus}/{'?' if row.cpus is None else row.cpus}"
         used = f"{memory(row.used_memory_mib)} of {memory(row.memory_mib)}"
@@ -195,118 +191,35 @@ def plan_lines(plan: Plan) -> RenderableType:
     return Group(*lines, Text("nothing to do" if not count else f"{count} action{'s' * (count != 1)}", style="bold"))
 
 
-# --- live -------------------------------------------------------------------------------------------------------------
+# --- why ---------------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """One action of a past plan."""
-
-    at: float
-    action: Action
-
-
-class LiveView:
-    """The farm on a terminal, drawn anew after each cycle; without a terminal each decision is one line."""
-
-    def __init__(self, console: Console, *, decisions: int = 12) -> None:
-        self.console = console
-        self.recent: deque[Decision] = deque(maxlen=decisions)
-        self._live = Live(console=console, auto_refresh=False, transient=False) if console.is_terminal else None
-        self._started_at: float | None = None
-
-    def __enter__(self) -> Self:
-        """Take the terminal."""
-        if self._live:
-            self._live.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        """Give the terminal back."""
-        if self._live:
-            self._live.stop()
-
-    def show(self, observation: Observation, policy: Policy, plan: Plan) -> None:
-        """Draw what one cycle saw and decided."""
-        if self._started_at is None:
-            self._started_at = observation.now
-        self.recent.extend(Decision(observation.now, action) for action in plan.actions)
-        if self._live:
-            self._live.update(self.picture(observation, policy, plan), refresh=True)
-            return
-        for action in plan.actions:
-            elapsed = Text(f"{observation.now - self._started_at:7.1f} s  ")
-            self.console.print(elapsed.append_text(action_line(action)), soft_wrap=True)
-
-    def picture(self, observation: Observation, policy: Policy, plan: Plan) -> RenderableType:
-        """Compose one picture that fits the terminal."""
-        hosts = rows.host_rows(observation, policy, plan)
-        environments = _liveliest(rows.environment_rows(observation, policy, plan), self.console.height // 3)
-        vos = rows.vo_rows(observation, policy, plan)[: max(4, self.console.height // 4)]
-        left = self.console.height - len(environments) - LINES_OF_FRAME
-        beside = max(len(vos), min(len(hosts), left // 2))
-        room = max(1, left - beside)
-        started = observation.now if self._started_at is None else self._started_at
-        head = Text(f"Ambienti · {policy.site}", style="bold").append(f" · {duration(observation.now - started)}", style="dim")
-        silent = [row.source for row in rows.source_rows(observation) if row.state == "silent"]
-        if silent:
-            head.append(f" · silent: {', '.join(silent[:5])}", style="bold red")
-        side = Table.grid(padding=(0, 4))
-        side.add_row(_live_vos(vos), _live_hosts(hosts, beside))
-        decisions = [
-            Text(f"{duration(observation.now - one.at):>6} ago  ", style="dim").append_text(action_line(one.action))
-            for one in reversed(self.recent)
-        ][:room]
-        for line in decisions:
-            line.no_wrap, line.overflow = True, "ellipsis"
-        last = [Text("Last decisions", style="bold"), *decisions]
-        return Group(head, Text(), side, Text(), _live_environments(environments), Text(), *last)
+def explanation(told: Explanation) -> RenderableType:
+    """Draw one answer to `why` on one screen."""
+    lines = [Text(told.headline, style="bold")]
+    if told.matched:
+        lines += _block("matched", list(told.matched), "green")
+    lines += _block("did not match", [f"{name}: {reason.sentence}" for name, reason in told.refused.items()], "yellow")
+    lines += _block("missing", [f"{name.replace('_', ' ')}: {number}" for name, number in told.missing.items()], "")
+    lines += _block("waits for", list(told.waits_for), "cyan")
+    lines += _block("because", list(told.details), "")
+    lines += _block("would change it", list(told.would_change), "green")
+    return Group(*lines, Text(f"code: {told.code}", style="dim"))
 
 
-def _live_vos(vos: tuple[VORow, ...]) -> Table:
-    numbers = ("waiting", "running", "longest wait", "workers", "cores")
-    table = _table("Queues", "VO", *numbers, right=numbers)
-    for row in vos:
-        waiting = Text(str(row.idle), style="yellow" if row.idle else "dim")
-        wait = duration(row.oldest_wait_seconds)
-        table.add_row(row.vo, waiting, str(row.running), wait, str(row.workers), str(row.cpus))
-    return table
+def _block(title: str, entries: list[str], style: str, most: int = 6) -> list[Text]:
+    shown = (
+        entries if len(entries) <= most else [*entries[: most - 1], f"and {len(entries) - most + 1} more (--json lists all)"]
+    )
+    return [Text(f"  {title if not index else '':16}").append(entry, style=style) for index, entry in enumerate(shown)]
 
 
-def _live_hosts(hosts: tuple[HostRow, ...], room: int) -> Table:
-    table = _table("Hosts", "host", "memory", "cores", "workers", right=("workers",))
-    shown = hosts if len(hosts) <= room else hosts[: room - 1]
-    for row in shown:
-        style = "red" if row.cpus is None else "yellow" if row.draining else ""
-        cores = f"{row.used_cpus}/{'?' if row.cpus is None else row.cpus}"
-        table.add_row(Text(row.host, style=style), bar(row.used_memory_mib, row.memory_mib, 16), cores, str(row.workers))
-    if len(shown) < len(hosts):
-        table.add_row(f"and {len(hosts) - len(shown)} more", "", "", "")
-    return table
-
-
-def _liveliest(environments: tuple[EnvironmentRow, ...], count: int) -> tuple[EnvironmentRow, ...]:
-    """Leave out environments without workers, then whatever is too much."""
-    if len(environments) <= count:
-        return environments
-    alive = [row for row in environments if row.in_flight + row.idle + row.busy + row.draining + row.other]
-    return tuple(alive[:count])
-
-
-def _live_environments(environments: tuple[EnvironmentRow, ...]) -> Table:
-    numbers = ("booting", "idle", "busy", "draining", "other")
-    table = _table("Workers", "environment", "VO", *numbers, "", right=numbers)
-    for row in environments:
-        counts = (
-            (row.in_flight, "cyan"),
-            (row.idle, "green"),
-            (row.busy, "blue"),
-            (row.draining, "yellow"),
-            (row.other, "red"),
-        )
-        blocks = Text()
-        for count, style in counts:
-            blocks.append("■" * min(count, 24), style=style)
-        cells = [Text(str(count), style=style if count else "dim") for count, style in counts]
-        table.add_row(row.environment, row.vo, *cells, blocks)
+def waiting_table(clusters: Iterable[RequestCluster], plan: Plan) -> Table:
+    """Draw all request clusters that have idle jobs, with the decisive reason of each."""
+    table = plain_table("Waiting", "VO", "jobs", "asks for", "example", "why", right=("jobs",))
+    for cluster in clusters:
+        asked, verdict = cluster.requirements, plan.clusters.get(cluster.key)
+        wants = f"{asked.cpus} cores {memory(asked.memory_mib)}" + (f" {asked.wanted}" if asked.wanted else "")
+        says = cluster.problem or (verdict.reasons[0].sentence if verdict and verdict.reasons else "")
+        table.add_row(cluster.vo or rows.UNMAPPED, str(cluster.idle), wants, cluster.example_job, Text(says))
     return table

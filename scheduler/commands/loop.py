@@ -28,8 +28,8 @@ def run(
     """Run the daemon: go round until SIGTERM; SIGHUP reads the files again at once."""
     from scheduler import compose, definitions, log
     from scheduler.daemon import Daemon, owner_name
+    from scheduler.live_view import watching
     from scheduler.reload import Reload
-    from scheduler.watching import watching
 
     found = definitions.load(find_site(site))
     with ExitStack() as stack:

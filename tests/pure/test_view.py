@@ -10,6 +10,7 @@ from environments.reason import Reason
 from scheduler import rows, view
 from scheduler.actions import Boot, Drain, Plan, Verdict
 from scheduler.decide.plan import decide
+from scheduler.live_view import LiveView
 from scheduler.model import WorkerState
 
 REASON = Reason("queue", "20 jobs of atlas wait")
@@ -39,7 +40,7 @@ def a_large_farm(hosts=200):
 def test_the_live_view_fits_the_terminal():
     for height in (30, 50):
         out = console(height=height)
-        with view.LiveView(out, decisions=50) as live:
+        with LiveView(out, decisions=50) as live:
             observation, policy, plan = a_large_farm()
             live.show(observation, policy, plan)
             picture = out.render_lines(live.picture(observation, policy, plan))
@@ -47,7 +48,7 @@ def test_the_live_view_fits_the_terminal():
 
 
 def test_the_last_decisions_are_shown_newest_first_with_their_reasons():
-    live = view.LiveView(console(), decisions=2)
+    live = LiveView(console(), decisions=2)
     for serial in (1, 2, 3):
         boot = Boot(f"el9-{serial}", serial, "el9", "1", "atlas", "pool", "h1", REASON)
         live.show(an_observation(), a_policy(), Plan(NOW, (boot,)))
@@ -59,7 +60,7 @@ def test_the_last_decisions_are_shown_newest_first_with_their_reasons():
 
 def test_without_a_terminal_each_decision_is_one_plain_line():
     out = console(terminal=False)
-    with view.LiveView(out) as live:
+    with LiveView(out) as live:
         live.show(an_observation(), a_policy(), Plan(NOW, (Drain("el9-1", "idle", REASON),)))
     assert out.file.getvalue() == "    0.0 s  drain        el9-1  20 jobs of atlas wait\n"
 
