@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+import select
 import signal
 import socket
 import threading
@@ -53,6 +54,7 @@ class _Turn:
     lock: threading.Lock = field(default_factory=threading.Lock)
     running: bool = False
     wanted: bool = False
+    begun_at: float = float("-inf")
     ended_at: float = float("-inf")
 
 
@@ -102,7 +104,9 @@ class Daemon:
     def _obey(self, signals: int) -> None:
         """Wait for signals until one says stop."""
         while True:
-            for number in os.read(signals, 64):
+            ready, _, _ = select.select([signals], [], [], 1.0)
+            self._keep_ticking()
+            for number in os.read(signals, 64) if ready else b"":
                 if number != signal.SIGHUP:
                     return
                 self._reload.set()
@@ -113,9 +117,10 @@ class Daemon:
         self.engine.watch(self._on_event)
         limits = self.engine.policy.limits
         once_only: dict[str, Any] = {"max_instances": 1, "coalesce": True, "misfire_grace_time": None}
-        now = dt.datetime.now(dt.UTC)
-        self._ticker.add_job(self._tick, "interval", seconds=limits.poll_seconds, id="cycle", next_run_time=now, **once_only)
+        first: dict[str, Any] = {"next_run_time": self._now()}
+        self._ticker.add_job(self._tick, "interval", seconds=limits.poll_seconds, id="cycle", **first, **once_only)
         self._ticker.add_job(self._renew, "interval", seconds=self.engine.lease_seconds / 3, id="lease", **once_only)
+        self._turn.begun_at = self.engine.clock.monotonic()
         self._ticker.start()
         threading.Thread(target=self._follow_events, name="ambienti-events", daemon=True).start()
 
@@ -172,8 +177,19 @@ class Daemon:
             since = self.engine.clock.monotonic() - turn.ended_at
             self._bring_forward(max(GATHER_SECONDS, GAP_SECONDS - since))
 
+    def _now(self) -> dt.datetime:
+        return dt.datetime.fromtimestamp(self.engine.clock.now(), dt.UTC)
+
+    def _keep_ticking(self) -> None:
+        """Start the cycle that the ticker, which lives by the wall clock, would start an hour late after that was set back."""
+        turn, poll = self._turn, self.engine.policy.limits.poll_seconds
+        with turn.lock:
+            overdue = not turn.running and self.engine.clock.monotonic() - turn.begun_at > 1.5 * poll + GAP_SECONDS
+            if overdue and not self._stop.is_set():
+                self._bring_forward(0.0)
+
     def _bring_forward(self, seconds: float) -> None:
-        at = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=seconds)
+        at = self._now() + dt.timedelta(seconds=seconds)
         job = self._ticker.get_job("cycle")
         if job is not None and (job.next_run_time is None or job.next_run_time > at):
             job.modify(next_run_time=at)
@@ -193,7 +209,7 @@ class Daemon:
         with turn.lock:
             if self._stop.is_set():
                 return
-            turn.running, turn.wanted = True, False
+            turn.running, turn.wanted, turn.begun_at = True, False, self.engine.clock.monotonic()
         try:
             self._round()
         finally:
