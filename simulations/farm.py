@@ -119,7 +119,8 @@ class SimulatedFarm:
             self.queue.submit(request, arrival.count, arrival.run_seconds, arrival.user)
             jobs = "1 job" if arrival.count == 1 else f"{arrival.count} jobs"
             wants = f"want {request.wanted}" if request.wanted else "want no environment by name"
-            self.tell("users", f"{jobs} of {request.vo} {wants}: {request.cpus} cores, {request.memory_mib} MiB each")
+            cores = "1 core" if request.cpus == 1 else f"{request.cpus} cores"
+            self.tell("users", f"{jobs} of {request.vo} {wants}: {cores}, {request.memory_mib} MiB each")
 
         self.agenda.after(arrival.at_seconds - self.agenda.monotonic(), submit)
 
