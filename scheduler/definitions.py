@@ -126,17 +126,17 @@ def _placeable(owned: Owned, file: SiteFile) -> Iterator[Problem]:
     """Say which labels or virtualization no host of the site offers."""
     environment = owned.environment
     key = f"environments.{environment.name}"
-    entries = tuple(file.hosts.values())
+    hosts = file.site.hosts
     for label, value in environment.labels.items():
-        offered = sorted({entry.settings.labels[label] for entry in entries if label in entry.settings.labels})
+        offered = sorted({host.labels[label] for host in hosts if label in host.labels})
         if value not in offered:
             place = owned.node.problem(("labels", label), f"no host of the site carries the label {label}: {value}")
-            labels = sorted({one for entry in entries for one in entry.settings.labels})
+            labels = sorted({one for host in hosts for one in host.labels})
             expected = f"one of: {', '.join(offered or labels)}" if offered or labels else "hosts with labels in the site file"
             near = nearest(value, offered) if offered else nearest(label, labels)
             yield replace(place, key=f"{key}.{place.key}", expected=expected, nearest=near)
-    allowed = {one for entry in entries for one in entry.settings.virtualizations}
-    if environment.virtualization not in allowed and all(entry.settings.virtualizations for entry in entries):
+    allowed = {one for host in hosts for one in host.virtualizations}
+    if environment.virtualization not in allowed and all(host.virtualizations for host in hosts):
         place = owned.node.problem(("virtualization",), f"no host of the site may run {environment.virtualization}")
         yield replace(place, key=f"{key}.{place.key}", expected=f"one of: {', '.join(sorted(allowed))}")
 

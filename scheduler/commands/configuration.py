@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from environments.names import nearest
 from environments.reader import ConfigurationError
@@ -159,12 +160,13 @@ def show_environment(
         return
     node = found.vos[environment.vo].environments[name].node
     table = Table("key", "value", "from", title=f"{name} (VO {environment.vo})")
-    for path, value in _leaves(environment.model_dump(mode="json")):
+    for path, value in _leaves(environment.model_dump(mode="json", exclude={"name", "vo"})):
         reached, _, left = node.walk(path)
         written = reached.items if left else None
         mark = reached.key_place
         place = "default" if left or written is not None else f"{mark.file}:{mark.line}"
-        table.add_row(".".join(path), str(value), place, style="dim" if place == "default" else "")
+        shown = "-" if value in (None, "", [], {}) else str(value).lower() if isinstance(value, bool) else str(value)
+        table.add_row(".".join(path), Text(shown), place, style="dim" if place == "default" else "")
     console().print(table)
 
 
