@@ -210,6 +210,7 @@ def _drain_unneeded(
     now, limits = facts.now, facts.limits
     early: list[Worker] = []
     keeping: Reason | None = None
+    bound: Reason | None = None
     for worker in idle:
         settled = worker.registered_at is None or worker.registered_at + limits.minimum_life_seconds <= now
         if not settled or worker.name in facts.observation.unjournaled:
@@ -225,8 +226,9 @@ def _drain_unneeded(
             continue
         # Where nothing waits and nothing runs there is nothing to churn against: only the number per cycle counts.
         bounded = environment.name in demand.wanted or orders.budget <= 0
-        against = against_drain(cause, worker, facts, orders) if bounded else None
-        against = against or facts.trust.of_host(worker.host)
+        # Once a bound is reached, it is reached for all that follow.
+        bound = bound or (against_drain(cause, worker, facts, orders) if bounded else None)
+        against = bound or facts.trust.of_host(worker.host)
         if against is not None:
             orders.kept[worker.name] = against
             continue

@@ -8,7 +8,7 @@ from environments.reason import Reason
 from scheduler.actions import CancelDrain
 from scheduler.decide.census import ends_at
 from scheduler.decide.supply import Kind, Shelf, full_room, take_room
-from scheduler.model import WorkerState
+from scheduler.model import QueueReading, WorkerState
 
 if TYPE_CHECKING:
     from environments.environment import Environment
@@ -30,6 +30,7 @@ def take_drains_back(wants: list[Want], facts: Facts, orders: Orders, shelves: S
     `hold`: some VO is below its guarantee and waits, so drains that take lent cores back stand.
     """
     causes = CANCELLABLE - {"reclaim"} if hold else CANCELLABLE
+    known: dict[str, frozenset[str]] = {}
     for want in wants:
         for name in want.environments:
             fleet = facts.census.fleets.get((want.batch_system, name))
@@ -40,8 +41,19 @@ def take_drains_back(wants: list[Want], facts: Facts, orders: Orders, shelves: S
             take_room(want, {(want.batch_system, name): shelf}, only=_CANCELLED)
             for worker in sorted(fleet.leaving, key=lambda worker: (-worker.requested_at, worker.name)):
                 fitting = worker.drain_cause in causes and worker.version == environment.version
-                if want.missing and fitting and worker.host not in facts.drained and worker.name not in orders.cancelled:
+                if not (want.missing and fitting) or worker.host in facts.drained or worker.name in orders.cancelled:
+                    continue
+                if worker.name in _registered(want.batch_system, facts, known):
                     _cancel_for(want, worker, environment, shelf, facts.now, orders=orders)
+
+
+def _registered(batch_system: str, facts: Facts, known: dict[str, frozenset[str]]) -> frozenset[str]:
+    """Return the workers that a batch system shows: the drain of one that has left it cannot be taken back."""
+    if batch_system not in known:
+        reading = facts.observation.queues.get(batch_system)
+        nodes = reading.nodes if isinstance(reading, QueueReading) else ()
+        known[batch_system] = frozenset(node.worker for node in nodes)
+    return known[batch_system]
 
 
 def _cancel_for(want: Want, worker: Worker, environment: Environment, shelf: Shelf, now: float, *, orders: Orders) -> None:

@@ -132,7 +132,8 @@ def _stock_others(shelf: Shelf, fleet: Fleet, environment: Environment, facts: F
     for worker in doubtful:
         if facts.now - worker.since > patience:
             continue
-        if worker.registered_at is None or worker.state is WorkerState.SILENT:
+        empty = worker.state is WorkerState.SILENT and not (worker.jobs or worker.claimed)
+        if worker.registered_at is None or empty:
             shelf.put(Kind.DOUBTFUL, *full_room(worker, environment), every)
         else:
             level = shelf.level(ends_at(worker, environment) - facts.now + environment.boot_seconds)

@@ -1,5 +1,7 @@
 """Small farms for the tests of decisions: every builder has a default for everything, and takes what a test is about."""
 
+from dataclasses import replace
+
 from environments.environment import VO, Environment, Network, NetworkKind, Share, Virtualization
 from environments.matching import Catalogue, Requirements
 from scheduler.actions import Boot, CancelDrain, CleanUp, Drain, PowerOff
@@ -11,6 +13,7 @@ from scheduler.model import (
     Host,
     HostReading,
     Identity,
+    Node,
     Observation,
     PoolSpace,
     QueueReading,
@@ -108,6 +111,13 @@ def a_worker(name="el9-1", state=WorkerState.IDLE, **changes):
     return Worker(name=name, state=state, **{**given, **changes})
 
 
+def node_of(worker):
+    return Node(
+        worker.name, worker.cpus, worker.memory_mib, worker.free_cpus, worker.free_memory_mib, worker.jobs, worker.claimed,
+        draining=worker.state in (WorkerState.DRAINING, WorkerState.DRAINED), registered_at=worker.registered_at,
+    )  # fmt: skip
+
+
 def domain_of(worker):
     identity = Identity(
         "test",
@@ -135,7 +145,9 @@ def an_observation(*clusters, workers=(), hosts=None, queues=None, proven=(("el9
             readings[host.host] = HostReading(**{**fields, "domains": (*host.domains, *own)})
         else:
             readings[host.source] = host
-    queues = queues if queues is not None else [a_queue(*clusters)]
+    if queues is None:
+        serving = (WorkerState.IDLE, WorkerState.BUSY, WorkerState.DRAINING, WorkerState.DRAINED)
+        queues = [replace(a_queue(*clusters), nodes=tuple(node_of(w) for w in workers if w.state in serving))]
     serial = max((w.serial for w in workers), default=0) + 1
     given = {"proven": frozenset(proven), "next_serial": serial, **changes}
     return Observation(NOW, {q.source: q for q in queues}, readings, tuple(workers), **given)

@@ -18,6 +18,7 @@ from tests.pure.builders import (
     codes,
     drains,
     plan_for,
+    power_offs,
     silent,
 )
 
@@ -208,6 +209,14 @@ def test_no_more_drains_are_taken_back_than_are_needed():
     plan = plan_for(a_cluster(idle=3), workers=leaving)
     assert len(cancels(plan)) == 2
     assert boots(plan) == []
+
+
+def test_the_drain_of_a_worker_that_has_left_its_batch_system_cannot_be_taken_back():
+    left = a_worker(state=WorkerState.DRAINED, drain_cause="idle")
+    plan = plan_for(workers=[left], queues=[a_queue(a_cluster(idle=1))])
+    assert cancels(plan) == []
+    assert len(boots(plan)) == 1
+    assert power_offs(plan) == {"el9-1": True}
 
 
 def test_the_drain_of_an_old_version_is_not_taken_back():

@@ -1,0 +1,205 @@
+"""Why: one screen about one job or one worker, with the numbers that the decision used. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from environments.matching import match, nearest
+from environments.reason import Number, Reason
+from scheduler.decide.candidates import closest_hosts
+from scheduler.decide.demand import malformed
+from scheduler.decide.trust import distrust_demand
+from scheduler.decide.worker_story import what_comes, what_it_is, why_kept
+from scheduler.lifecycle import MEANING
+from scheduler.model import QueueReading
+
+if TYPE_CHECKING:
+    from environments.matching import Match
+    from scheduler.actions import Plan
+    from scheduler.model import Observation, RequestCluster, Worker
+    from scheduler.policy import Policy
+    from scheduler.ports import JobRecord
+
+_CONTENTION = frozenset({"farm-full", "boots-limit", "in-flight-limit", "host-boots-limit", "pool-boots-limit", "reclaiming"})
+"""Codes that mean: somebody else uses, or gets first, what the job needs."""
+_ABOUT_HOSTS = frozenset({"farm-full", "host-boots-limit", "no-host", "hosts-silent", "larger-than-hosts", "reclaiming"})
+_SERVED = frozenset({"free-slot", "boot-ordered", "booting", "drain-cancelled", "in-doubt", "reclaiming"})
+"""Codes that name something to wait for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """One screen: what matched, what did not, what is missing, what it waits for, what would change it."""
+
+    subject: str
+    code: str
+    """The decisive reason's code."""
+    headline: str
+    matched: tuple[str, ...] = ()
+    """Environments that fit, best first."""
+    refused: Mapping[str, Reason] = field(default_factory=dict)
+    """By environment: why it does not fit."""
+    missing: Mapping[str, Number] = field(default_factory=dict)
+    """The numbers of the decisive reason."""
+    waits_for: tuple[str, ...] = ()
+    details: tuple[str, ...] = ()
+    """Evidence: other reasons, the closest hosts, the VO's share, what the worker holds."""
+    would_change: tuple[str, ...] = ()
+
+
+def explain_job(job: JobRecord, observation: Observation, policy: Policy, plan: Plan) -> Explanation:
+    """Say where a job runs, or why it waits; `plan` was made of `observation` and `policy`."""
+    if job.status.lower() != "idle":
+        return _not_waiting(job, observation)
+    subject = f"job {job.job}"
+    reading = observation.queues.get(job.batch_system)
+    distrust = distrust_demand(reading, observation.now, policy.limits)
+    if distrust is not None or not isinstance(reading, QueueReading):
+        return _for_one_reason(subject, distrust or Reason("batch-unread", "its batch system has not been read yet"))
+    cluster = next((row for row in reading.clusters if row.key == job.cluster_key), None)
+    if cluster is None:
+        age = round(observation.now - reading.at)
+        sentence = f"it is not in the last reading of {reading.source}, {age} s ago: it was submitted or changed since"
+        remedy = f"wait for the next cycle, at most {policy.limits.poll_seconds} s"
+        return _for_one_reason(subject, Reason("not-read-yet", sentence, {"age_seconds": age}, remedy))
+    if cluster.problem:
+        return _for_one_reason(subject, malformed(cluster))
+    found = match(cluster.requirements, cluster.vo, policy.catalogue)
+    if found.problem is not None:
+        return _for_one_reason(subject, found.problem, found)
+    return _waiting(subject, cluster, found, observation, policy=policy, plan=plan)
+
+
+def _for_one_reason(subject: str, reason: Reason, found: Match | None = None) -> Explanation:
+    refused = found.refused if found else {}
+    remedies = (reason.remedy, *(other.remedy for other in refused.values()))
+    return Explanation(
+        subject,
+        reason.code,
+        f"{subject} waits: {reason.sentence}",
+        refused=refused,
+        missing=reason.numbers,
+        would_change=_unlike(remedies),
+    )
+
+
+def _not_waiting(job: JobRecord, observation: Observation) -> Explanation:
+    """Explain a job that runs, is held, has left the queue, or is not known."""
+    subject, status = f"job {job.job}", job.status.lower()
+    if status == "running":
+        worker = next((worker for worker in observation.workers if worker.name == job.worker), None)
+        if worker is None:
+            where = f"in {job.worker}, which is no worker of this farm" if job.worker else "in a worker that is not known yet"
+            return Explanation(subject, "runs", f"{subject} runs {where}")
+        headline = f"{subject} runs in {worker.name} (environment {worker.environment}) on host {worker.host}"
+        return Explanation(subject, "runs", headline, (worker.environment,), details=_of_running(job, worker, observation.now))
+    if status == "held":
+        why = job.hold_reason or "its batch system gives no reason"
+        change = (f"remove the cause and release {job.job}",)
+        return Explanation(subject, "held", f"{subject} is held: {why}", would_change=change)
+    if status in {"completed", "removed"}:
+        ran = f"; it ran in {job.worker}" if job.worker else ""
+        return Explanation(subject, status, f"{subject} is {status} and asks for nothing{ran}")
+    sentence = f"{subject} is not known to batch system {job.batch_system}: neither its queue nor its history has it"
+    return Explanation(subject, "not-known", sentence, would_change=("check the number of the job and the batch system",))
+
+
+def _of_running(job: JobRecord, worker: Worker, now: float) -> tuple[str, ...]:
+    details = [
+        f"worker {worker.name}: {worker.state.value}, {worker.cpus} cores, {worker.memory_mib} MiB, version {worker.version}"
+    ]
+    mine = next((running for running in worker.jobs if running.job == job.job), None)
+    if mine is not None and mine.since is not None:
+        details.append(f"it has run for {round(now - mine.since)} s")
+    if worker.drain_cause:
+        details.append(f"the worker drains ({worker.drain_cause}): it takes no new jobs, this one finishes")
+    return tuple(details)
+
+
+def _waiting(
+    subject: str, cluster: RequestCluster, found: Match, observation: Observation, *, policy: Policy, plan: Plan
+) -> Explanation:
+    """Explain an idle job that some environment fits: from the plan's verdict on its request cluster."""
+    verdict = plan.clusters.get(cluster.key)
+    if verdict is None or not verdict.reasons:
+        reason = Reason("not-decided-yet", "nothing has been decided about it yet", {}, "wait for the next cycle")
+        return _for_one_reason(subject, reason, found)
+    first = verdict.reasons[0]
+    headline = f"{subject} waits, one of {cluster.idle} idle jobs that ask for the same: {first.sentence}"
+    details = [reason.sentence for reason in verdict.reasons[1:] if reason.code not in _SERVED]
+    if first.code in _ABOUT_HOSTS:
+        environment = policy.catalogue.environments[found.environments[0]]
+        details += closest_hosts(environment, observation, policy, plan)
+    if first.code in _CONTENTION:
+        details += _turn(cluster.vo, plan)
+    share = plan.vos.get(cluster.vo)
+    if share is not None:
+        details.append(share.reasons[-1].sentence)
+    return Explanation(
+        subject,
+        first.code,
+        headline,
+        found.environments,
+        found.refused,
+        first.numbers,
+        tuple(reason.sentence for reason in verdict.reasons if reason.code in _SERVED),
+        tuple(details),
+        _unlike(reason.remedy for reason in verdict.reasons),
+    )
+
+
+def _turn(vo: str, plan: Plan) -> list[str]:
+    """Say which place a VO has among those that wait for the same hosts, by its weighted dominant share."""
+    waiting: list[tuple[bool, float, str]] = []
+    for name, verdict in plan.vos.items():
+        numbers = verdict.reasons[-1].numbers
+        if not numbers.get("missing_jobs"):
+            continue
+        held, guarantee = float(numbers["held_cpus"]), float(numbers["guarantee_cpus"])
+        below = held < guarantee
+        weighted = held / guarantee if below else float(numbers["dominant_share"]) / float(numbers["weight"])
+        waiting.append((not below, weighted, name))
+    waiting.sort()
+    names = [name for _, _, name in waiting]
+    if vo not in names or len(names) < 2:
+        return []
+    place = names.index(vo) + 1
+    before = f", after {', '.join(names[: place - 1][:5])}" if place > 1 else ", the next to be served"
+    return [f"{vo} is number {place} of {len(names)} VOs that wait, by weighted dominant share{before}"]
+
+
+def _unlike(remedies: Iterable[str]) -> tuple[str, ...]:
+    """Return the remedies that are not empty, each once, in their order."""
+    return tuple(dict.fromkeys(remedy for remedy in remedies if remedy))
+
+
+def explain_worker(name: str, observation: Observation, policy: Policy, plan: Plan) -> Explanation:
+    """Say what a worker does and why it stays or goes; `plan` was made of `observation` and `policy`."""
+    worker = next((worker for worker in observation.workers if worker.name == name), None)
+    if worker is None:
+        return _unknown_worker(name, observation)
+    environment = policy.catalogue.environments.get(worker.environment)
+    verdict = plan.workers.get(name)
+    reason = verdict.reasons[0] if verdict else why_kept(worker, environment, observation, policy)
+    age = round(observation.now - worker.since)
+    headline = f"worker {name} is {worker.state.value} since {age} s ({MEANING[worker.state]}): {reason.sentence}"
+    remedies = [reason.remedy] if reason.remedy else []
+    return Explanation(
+        f"worker {name}",
+        reason.code,
+        headline,
+        matched=(worker.environment,) if environment else (),
+        missing=reason.numbers,
+        waits_for=tuple(what_comes(worker, environment, observation, policy)),
+        details=tuple(what_it_is(worker, environment, observation, policy)),
+        would_change=tuple(remedies),
+    )
+
+
+def _unknown_worker(name: str, observation: Observation) -> Explanation:
+    near = nearest(name, frozenset(worker.name for worker in observation.workers))
+    hint = f"; did you mean {near}?" if near else ""
+    change = ("see `ambienti status` for the workers",)
+    return Explanation(f"worker {name}", "not-known", f"no worker is called {name}{hint}", would_change=change)

@@ -1,0 +1,103 @@
+"""What explanations tell of one worker: what it is, why it is kept, and what comes when nothing but time passes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from environments.reason import Reason
+from scheduler.decide.demand import Matcher
+from scheduler.decide.trust import distrust_absence, distrust_host
+from scheduler.model import QueueReading, WorkerState
+
+if TYPE_CHECKING:
+    from environments.environment import Environment
+    from scheduler.model import Observation, Worker
+    from scheduler.policy import Policy
+
+S = WorkerState
+
+
+def why_kept(worker: Worker, environment: Environment | None, observation: Observation, policy: Policy) -> Reason:
+    """Say why nothing was decided about a worker."""
+    now, state = observation.now, worker.state
+    against = distrust_host(worker.host, observation.hosts.get(worker.host), now, policy.limits)
+    against = against or distrust_absence(observation.queues.get(worker.batch_system), now, policy.limits)
+    if against is not None:
+        return Reason(against.code, f"nothing is done about it: {against.sentence}", against.numbers, against.remedy)
+    if state in (S.REQUESTED, S.BOOTING):
+        age = round(now - worker.requested_at)
+        allowed = environment.boot_seconds if environment else 0
+        return Reason(
+            "booting", f"it boots for {age} s, {allowed} s are allowed", {"age_seconds": age, "allowed_seconds": allowed}
+        )
+    if state is S.BUSY:
+        count = max(1, len(worker.jobs))
+        sentence = f"{count} jobs run in it or are about to; {worker.free_cpus} cores are free"
+        return Reason("busy", sentence, {"jobs": count, "free_cpus": worker.free_cpus})
+    if state is S.DRAINING:
+        sentence = f"it drains ({worker.drain_cause}) and waits for {len(worker.jobs)} jobs to finish"
+        return Reason("draining", sentence, {"cause": worker.drain_cause, "jobs": len(worker.jobs)})
+    if state is S.SILENT:
+        silent = round(now - worker.since)
+        limit = policy.limits.silence_seconds
+        sentence = f"its batch system has not seen it for {silent} s; after {limit} s it is powered off"
+        return Reason("silent", sentence, {"silent_seconds": silent, "silence_seconds": limit}, "look at the worker's console")
+    idle = round(now - (worker.since if worker.idle_since is None else worker.idle_since))
+    allowed = environment.idle_seconds if environment else 0
+    return Reason("idle-for-now", f"idle for {idle} s of {allowed} s", {"idle_seconds": idle, "allowed_seconds": allowed})
+
+
+def what_it_is(worker: Worker, environment: Environment | None, observation: Observation, policy: Policy) -> list[str]:
+    """Return what the worker is, holds and could serve."""
+    now = observation.now
+    lines = [
+        f"environment {worker.environment} version {worker.version}, charged to VO {worker.vo}, of {worker.batch_system}",
+        f"on host {worker.host}: {worker.cpus} cores, {worker.memory_mib} MiB"
+        + (f", address {worker.address}" if worker.address else ""),
+    ]
+    if environment is not None and environment.version != worker.version:
+        lines.append(f"{environment.name} is now version {environment.version}: it is replaced when it is idle")
+    if environment is None:
+        lines.append(f"no environment is called {worker.environment} any more")
+    for job in worker.jobs[:5]:
+        since = f" for {round(now - job.since)} s" if job.since is not None else ""
+        lines.append(f"job {job.job} of {job.vo or 'an unknown VO'} runs in it{since}")
+    if len(worker.jobs) > 5:
+        lines.append(f"and {len(worker.jobs) - 5} jobs more")
+    waiting = _could_serve(worker, observation, policy)
+    if waiting:
+        lines.append("waiting jobs that could run in it: " + ", ".join(waiting))
+    return lines
+
+
+def _could_serve(worker: Worker, observation: Observation, policy: Policy, most: int = 3) -> list[str]:
+    reading = observation.queues.get(worker.batch_system)
+    if not isinstance(reading, QueueReading):
+        return []
+    matcher, found = Matcher(policy.catalogue), []
+    for cluster in reading.clusters:
+        if cluster.idle > 0 and not cluster.problem and worker.environment in matcher.match(cluster).environments:
+            found.append(f"{cluster.key} ({cluster.idle} of {cluster.vo})")
+            if len(found) == most:
+                break
+    return found
+
+
+def what_comes(worker: Worker, environment: Environment | None, observation: Observation, policy: Policy) -> list[str]:
+    """Return what will happen to the worker when nothing but time passes, the soonest first."""
+    if environment is None or worker.state in (S.FAILED, S.GONE, S.DRAINING, S.DRAINED, S.UNSEEN):
+        return []
+    now = observation.now
+    ahead: list[tuple[float, str]] = []
+    if worker.state in (S.REQUESTED, S.BOOTING):
+        ahead.append((worker.requested_at + environment.boot_seconds, "its boot has failed"))
+    if worker.state is S.SILENT:
+        ahead.append((worker.since + policy.limits.silence_seconds, "it is powered off if it is still silent"))
+    if worker.registered_at is not None:
+        ahead.append((worker.registered_at + environment.lifetime_seconds, "its lifetime has passed and it is drained"))
+    if worker.state is S.IDLE:
+        since = worker.since if worker.idle_since is None else worker.idle_since
+        ahead.append((since + environment.idle_seconds, "it is drained as idle if no job needs it"))
+    if worker.busy_until is not None:
+        ahead.append((worker.busy_until, "its jobs have ended by their walltimes"))
+    return [f"in {round(at - now)} s {what}" for at, what in sorted(ahead) if at > now]

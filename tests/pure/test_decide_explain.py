@@ -1,0 +1,279 @@
+"""Why: for each situation of a job or a worker the right answer, with the numbers."""
+
+from dataclasses import replace
+
+import pytest
+
+from environments.environment import Virtualization
+from scheduler.decide.explain import explain_job, explain_worker
+from scheduler.decide.plan import decide
+from scheduler.model import RunningJob, WorkerState
+from scheduler.ports import JobRecord
+from tests.pure.builders import (
+    NOW,
+    POOL,
+    a_cluster,
+    a_domain,
+    a_host,
+    a_policy,
+    a_queue,
+    a_vo,
+    a_worker,
+    an_environment,
+    an_observation,
+    an_outcome,
+    silent,
+)
+
+
+def a_job(status="idle", vo="atlas", cluster_key="pool:1", **changes):
+    return JobRecord("12.0", POOL, vo, "ada", status, cluster_key, "", 1, 1000, **changes)
+
+
+def why(*clusters, job=None, policy=None, **changes):
+    observation = an_observation(*clusters, **changes)
+    policy = policy or a_policy()
+    return explain_job(job or a_job(), observation, policy, decide(observation, policy))
+
+
+def why_worker(worker, *clusters, policy=None, name=None, **changes):
+    observation = an_observation(*clusters, workers=[worker], **changes)
+    policy = policy or a_policy()
+    return explain_worker(name or worker.name, observation, policy, decide(observation, policy))
+
+
+def test_why_a_running_job_names_its_worker_environment_and_host():
+    worker = a_worker(state=WorkerState.BUSY, jobs=(RunningJob("12.0", since=NOW - 90),))
+    answer = why(job=a_job("running", worker="el9-1"), workers=[worker])
+    assert answer.code == "runs"
+    assert answer.headline == "job 12.0 runs in el9-1 (environment el9) on host h1"
+    assert "it has run for 90 s" in answer.details
+
+
+def test_why_a_held_job_gives_the_batch_systems_own_words():
+    answer = why(job=a_job("held", hold_reason="Transfer input files failure"))
+    assert answer.code == "held"
+    assert "Transfer input files failure" in answer.headline
+    assert answer.would_change == ("remove the cause and release 12.0",)
+
+
+@pytest.mark.parametrize(("status", "code"), [("completed", "completed"), ("removed", "removed"), ("unknown", "not-known")])
+def test_why_a_job_that_is_not_in_the_queue(status, code):
+    assert why(job=a_job(status)).code == code
+
+
+def test_why_unknown_environment_names_the_nearest():
+    answer = why(a_cluster(wanted="el-9"))
+    assert answer.code == "unknown-environment"
+    assert "Did you mean 'el9'?" in answer.headline
+    assert answer.would_change == ("resubmit with WantEnvironment = 'el9'",)
+
+
+def test_why_not_allowed_names_the_owner_and_what_the_vo_may_use():
+    policy = a_policy(an_environment(), an_environment("c9", "cms"))
+    answer = why(a_cluster(wanted="c9"), policy=policy)
+    assert answer.code == "not-allowed"
+    assert "belongs to VO cms and is not shared with atlas" in answer.headline
+    assert answer.would_change[0].endswith("use one of: el9")
+
+
+def test_why_larger_than_any_worker_tells_both_sizes_for_each_environment():
+    policy = a_policy(an_environment(), an_environment("large", vcpus=8))
+    answer = why(a_cluster(cpus=16), policy=policy)
+    assert answer.code == "no-match"
+    assert {name: reason.numbers for name, reason in answer.refused.items()} == {
+        "el9": {"asked_cpus": 16, "worker_cpus": 2},
+        "large": {"asked_cpus": 16, "worker_cpus": 8},
+    }
+
+
+def test_why_refused_requirements_give_the_clause():
+    cluster = a_cluster(accepts=frozenset(), refusals={"el9": 'OpSysAndVer == "AlmaLinux8"'})
+    answer = why(cluster)
+    assert answer.code == "no-match"
+    assert answer.refused["el9"].numbers == {"clause": 'OpSysAndVer == "AlmaLinux8"'}
+
+
+def test_why_tells_beside_what_matched_also_what_did_not():
+    policy = a_policy(an_environment(), an_environment("large", vcpus=8))
+    answer = why(a_cluster(idle=1, cpus=4), policy=policy, proven=[("large", "1")])
+    assert answer.matched == ("large",)
+    assert answer.refused["el9"].code == "larger-than-worker"
+
+
+def test_why_a_job_waits_for_a_booting_worker():
+    answer = why(a_cluster(idle=2), workers=[a_worker(state=WorkerState.BOOTING)])
+    assert answer.code == "booting"
+    assert answer.waits_for == ("2 jobs fit in workers that are booting",)
+
+
+def test_why_a_worker_is_being_booted_for_it_now():
+    assert why(a_cluster(idle=2)).code == "boot-ordered"
+
+
+def test_why_over_the_ceiling_of_its_vo():
+    policy = a_policy(vos=[a_vo("atlas", ceiling_cpus=2)])
+    answer = why(a_cluster(idle=4), policy=policy, workers=[a_worker(state=WorkerState.BUSY)])
+    assert answer.code == "over-ceiling"
+    assert answer.missing == {"held_cpus": 2, "ceiling_cpus": 2, "worker_cpus": 2}
+    assert any("ceiling 2" in line for line in answer.details)
+
+
+def test_why_an_environment_at_its_maximum():
+    policy = a_policy(an_environment(maximum_workers=1))
+    answer = why(a_cluster(idle=4), policy=policy, workers=[a_worker(state=WorkerState.BUSY)])
+    assert answer.code == "maximum-workers"
+    assert answer.missing == {"workers": 1, "maximum_workers": 1}
+
+
+def test_why_the_farm_is_full_shows_the_hosts_that_come_closest():
+    hosts = [
+        a_host("h1", a_domain(memory_mib=62000)),
+        a_host("h2", a_domain(memory_mib=64000)),
+        a_host("h3", kinds=(Virtualization.LXC,)),
+    ]
+    answer = why(a_cluster(idle=4), policy=a_policy(hosts=("h1", "h2", "h3")), hosts=hosts)
+    assert answer.code == "farm-full"
+    assert answer.missing["asked_memory_mib"] == 4096
+    assert answer.missing["best_free_memory_mib"] == 3536
+    assert answer.details[:3] == (
+        "host h1 has 3536 MiB and 30 cores free: 560 MiB short",
+        "host h2 has 1536 MiB and 30 cores free: 2560 MiB short",
+        "host h3 offers lxc, not qemu",
+    )
+
+
+def test_why_another_vo_is_served_first_tells_the_place_in_the_order():
+    policy = a_policy(an_environment(), an_environment("c9", "cms"), vos=[a_vo("atlas"), a_vo("cms")])
+    held = [a_worker(f"el9-{n}", WorkerState.BUSY) for n in range(1, 5)]
+    clusters = [a_cluster(idle=50), a_cluster("pool:2", 50, "cms")]
+    answer = why(*clusters, policy=policy, workers=held, hosts=[a_host(cpus=10)], proven=[("el9", "1"), ("c9", "1")])
+    assert answer.code == "farm-full"
+    assert "atlas is number 2 of 2 VOs that wait, by weighted dominant share, after cms" in answer.details
+
+
+def test_why_the_images_breaker_is_open():
+    history = tuple(an_outcome(host, ago=100, n=n) for n, host in enumerate(("h1", "h2", "h1")))
+    answer = why(a_cluster(idle=4), boots=history, hosts=[a_host("h1"), a_host("h2")], policy=a_policy(hosts=("h1", "h2")))
+    assert answer.code == "breaker-open"
+    assert "3 boots in a row of el9 version 1 failed on 2 hosts" in answer.headline
+    assert answer.missing["seconds"] == 200
+
+
+def test_why_a_canary_boots_first():
+    answer = why(a_cluster(idle=4), proven=(), workers=[a_worker(state=WorkerState.BOOTING)])
+    assert answer.code == "canary"
+    assert answer.missing == {"in_flight": 1}
+
+
+def test_why_all_hosts_are_silent():
+    answer = why(a_cluster(idle=4), hosts=[silent("h1")])
+    assert answer.code == "hosts-silent"
+    assert "host h1 does not answer: connection refused" in answer.details
+
+
+def test_why_the_batch_system_is_silent():
+    answer = why(queues=[silent()])
+    assert answer.code == "batch-silent"
+    assert "batch system pool does not answer: connection refused" in answer.headline
+
+
+def test_why_addresses_are_exhausted():
+    policy = a_policy(addresses={"el9": ("10.0.0.1/24",)})
+    answer = why(a_cluster(idle=4), policy=policy, workers=[a_worker(state=WorkerState.BUSY, address="10.0.0.1/24")])
+    assert answer.code == "addresses-exhausted"
+    assert answer.missing == {"addresses": 1}
+
+
+def test_why_this_cycles_boots_are_used_up():
+    answer = why(a_cluster(idle=40), policy=a_policy(limits={"boots_per_cycle": 2}))
+    assert answer.code == "boots-limit"
+    assert answer.missing == {"boots": 2, "boots_per_cycle": 2}
+    assert answer.waits_for == ("for 4 jobs workers are being booted now",)
+
+
+def test_why_only_the_negotiator_is_waited_for():
+    answer = why(a_cluster(idle=2), workers=[a_worker()])
+    assert answer.code == "free-slot"
+    assert answer.missing == {"jobs": 2}
+
+
+def test_why_room_is_being_taken_back_for_it():
+    policy = a_policy(an_environment(), an_environment("c9", "cms"), vos=[a_vo("atlas", guarantee_cpus=2), a_vo("cms")])
+    lent = a_worker("c9-1", WorkerState.BUSY, environment="c9", vo="cms")
+    answer = why(a_cluster(idle=2), policy=policy, workers=[lent], hosts=[a_host(cpus=2)])
+    assert answer.code == "reclaiming"
+
+
+def test_why_a_malformed_row_says_what_is_wrong_with_it():
+    answer = why(a_cluster(problem="RequestCpus is not a number", example_job="12.0"))
+    assert answer.code == "malformed"
+    assert "RequestCpus is not a number" in answer.headline
+
+
+def test_why_a_job_submitted_since_the_last_reading():
+    answer = why(a_cluster("pool:2"), queues=[a_queue(at=NOW - 20)])
+    assert answer.code == "not-read-yet"
+    assert answer.missing == {"age_seconds": 20}
+
+
+def test_why_with_an_older_plan_says_that_nothing_is_decided_yet():
+    policy = a_policy()
+    older = decide(an_observation(), policy)
+    assert explain_job(a_job(), an_observation(a_cluster()), policy, older).code == "not-decided-yet"
+
+
+# --- workers ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("worker", "code", "numbers"),
+    [
+        (a_worker(state=WorkerState.BOOTING), "booting", {"age_seconds": 30, "allowed_seconds": 600}),
+        (a_worker(state=WorkerState.BUSY), "busy", {"jobs": 1, "free_cpus": 0}),
+        (a_worker(idle_since=NOW - 100), "idle-for-now", {"idle_seconds": 100, "allowed_seconds": 300}),
+        (a_worker(idle_since=NOW - 400), "idle", {"idle_seconds": 400, "allowed_seconds": 300}),
+        (a_worker(state=WorkerState.DRAINING, drain_cause="idle"), "draining", {"cause": "idle", "jobs": 0}),
+        (a_worker(state=WorkerState.DRAINED, drain_cause="idle"), "drained", {"cause": "idle"}),
+        (a_worker(state=WorkerState.SILENT, since=NOW - 50), "silent", {"silent_seconds": 50, "silence_seconds": 900}),
+        (a_worker(state=WorkerState.FAILED), "boot-failed", {"age_seconds": 30}),
+        (a_worker(state=WorkerState.GONE), "gone", {}),
+        (a_worker(environment="el7", state=WorkerState.BUSY), "unwanted", {"environment": "el7"}),
+        (a_worker(quick_failures=7), "black-hole", {"quick_failures": 7}),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_why_worker_tells_its_state_and_the_numbers(worker, code, numbers):
+    answer = why_worker(worker)
+    assert (answer.code, answer.missing) == (code, numbers)
+    assert answer.headline.startswith(f"worker el9-1 is {worker.state.value} since ")
+
+
+def test_why_worker_tells_which_waiting_jobs_keep_it_and_what_lies_ahead():
+    answer = why_worker(a_worker(idle_since=NOW - 400), a_cluster(idle=2))
+    assert answer.code == "kept-for-demand"
+    assert "waiting jobs that could run in it: pool:1 (2 of atlas)" in answer.details
+    assert answer.waits_for == ("in 169200 s its lifetime has passed and it is drained",)
+    soon = why_worker(a_worker(idle_since=NOW - 100))
+    assert soon.waits_for[0] == "in 200 s it is drained as idle if no job needs it"
+
+
+def test_why_worker_on_a_silent_host_says_that_nothing_is_done():
+    answer = why_worker(a_worker(state=WorkerState.UNSEEN), hosts=[silent("h1")])
+    assert answer.code == "host-silent"
+    assert "nothing is done about it" in answer.headline
+
+
+def test_why_worker_of_a_silent_batch_system_says_that_nothing_is_done():
+    assert why_worker(a_worker(idle_since=NOW - 9999), queues=[silent()]).code == "batch-silent"
+
+
+def test_why_worker_of_an_old_version_says_which_is_current():
+    busy = replace(a_worker(state=WorkerState.BUSY), version="0")
+    assert "el9 is now version 1: it is replaced when it is idle" in why_worker(busy).details
+
+
+def test_why_an_unknown_worker_names_the_nearest():
+    answer = why_worker(a_worker("el9-17"), name="el9-71")
+    assert answer.code == "not-known"
+    assert "did you mean el9-17?" in answer.headline
