@@ -147,8 +147,14 @@ def read_pools(talk: Talk) -> tuple[PoolSpace, ...]:
                 if no_such(error):
                     continue
                 raise
-        spaces.append(PoolSpace(name, capacity / _GIB, available / _GIB, active=state == libvirt.VIR_STORAGE_POOL_RUNNING))
+        active = state == libvirt.VIR_STORAGE_POOL_RUNNING
+        spaces.append(PoolSpace(name, _rounded(capacity / _GIB), _rounded(available / _GIB), active))
     return tuple(spaces)
+
+
+def _rounded(gib: float) -> float:
+    """Round down, so that a log file that grows does not make every reading a new one."""
+    return float(int(gib)) if gib >= 10 else int(gib * 10) / 10
 
 
 def _listed(talk: Talk, asked: str, listing: Callable[[], list[Any]]) -> list[Any]:

@@ -1,0 +1,107 @@
+"""What the tests of a lane do and see: jobs as users submit them, domains as an administrator at the host's console sees them."""
+
+import contextlib
+import itertools
+import time
+
+import libvirt
+
+from tests.lab import pool as pools
+from tests.lab.farm import Farm
+from tests.lab.lanes import host_entry
+from tests.lab.libvirtd import Libvirtd
+
+REPORT = """#!/bin/sh
+echo "worker $(hostname)"
+echo "first process $(cat /proc/1/comm)"
+echo "root $(grep ' / ' /proc/mounts | head -1 | cut -d' ' -f1,3,4 | cut -d, -f1)"
+sleep "$1"
+echo done
+"""
+IDLE, RUNNING, GONE = 1, 2, 4
+
+
+class Lane:
+    """Holds one driver of one libvirtd, a pool, and the farm of both."""
+
+    def __init__(self, driver, daemon, pool, farm):
+        self.driver = driver
+        self.daemon = daemon
+        self.pool = pool
+        self.farm = farm
+        self._numbers = itertools.count(1)
+
+    # --- jobs ---------------------------------------------------------------------------------------------------------
+
+    def submit(self, environment, seconds=0.0, vo="atlas"):
+        """Submit one job; return its cluster and where it says what it saw."""
+        script, out = self.pool.jobs / "report.sh", self.pool.jobs / f"report.{next(self._numbers)}"
+        script.write_text(REPORT)
+        script.chmod(0o755)
+        words = {
+            "executable": script,
+            "output": out,
+            "error": f"{out}.err",
+            "transfer_executable": "true",
+            "arguments": seconds,
+        }
+        return self.pool.sleep(vo=vo, environment=environment, **words), out
+
+    def status(self, cluster):
+        """Return a job's status; GONE when it has left the queue."""
+        jobs = self.pool.queue(str(cluster), "-attributes", "JobStatus")
+        return jobs[0].get("JobStatus") if jobs else GONE
+
+    def ads(self, worker):
+        """Return the collector's ads of a worker."""
+        return [ad for ad in self.pool.ads("-attributes", "Name,Machine") if worker in str(ad)]
+
+    # --- domains ------------------------------------------------------------------------------------------------------
+
+    def domains(self):
+        """Return names and UUIDs of what runs, as its libvirtd says."""
+        with contextlib.closing(libvirt.open(self.daemon.uri(self.driver))) as connection:
+            return {domain.name(): domain.UUIDString() for domain in connection.listAllDomains()}
+
+    def storage(self):
+        """Return the names of all that was made for workers."""
+        return {path.name for place in (self.daemon.volumes, self.daemon.directory / "enrolment") for path in place.iterdir()}
+
+    def nothing_left(self):
+        """Whether no domain, no volume, no directory and no ad of any worker is left."""
+        return not self.domains() and not self.storage() and not self.pool.ads("-attributes", "Name")
+
+    def wait_until_nothing_is_left(self, seconds=60):
+        """Wait for the end of all workers; return how long it took."""
+        began = time.monotonic()
+        self.farm.until(self.nothing_left, seconds, "the workers are retired and nothing of them stays")
+        return time.monotonic() - began
+
+    def running_job(self, environment, seconds=600.0):
+        """Submit a job, wait until it runs; return its cluster, its worker and its output."""
+        before = set(self.domains())
+        cluster, out = self.submit(environment, seconds)
+        self.farm.until(
+            lambda: self.status(cluster) == RUNNING and out.exists() and "worker" in out.read_text(), 60, "the job runs"
+        )
+        worker = out.read_text().split()[1]
+        assert worker in set(self.domains()) - before or worker in before
+        return cluster, worker, out
+
+
+@contextlib.contextmanager
+def lane(driver, directory, environments, **limits):
+    """Run a farm with one host of a driver, a pool of its own and these environments (VO -> name -> definition)."""
+    daemon = Libvirtd(f"{driver}-lane-{directory.name[-8:]}", dies_with_parent=True)
+    with pools.test_pool(f"{driver}-lane") as pool:
+        try:
+            daemon.start()
+            farm = Farm(directory, pool, [host_entry(daemon, driver)], environments, limits)
+            pool.configure("60-ambienti.conf", farm.ambienti("hooks", "htcondor"))
+            farm.start()
+            try:
+                yield Lane(driver, daemon, pool, farm)
+            finally:
+                assert farm.stop() == 0, farm.log()
+        finally:
+            daemon.remove()

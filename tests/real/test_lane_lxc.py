@@ -1,0 +1,96 @@
+"""The fast lane: jobs of a real HTCondor pool in containers of a real libvirt, booted and retired by the daemon."""
+
+import os
+import signal
+import time
+
+import pytest
+
+from tests.lab.lanes import VOS, container
+from tests.real.lane import GONE, RUNNING, lane
+
+pytestmark = [pytest.mark.real, pytest.mark.slow, pytest.mark.timeout(200)]
+
+
+@pytest.fixture(scope="module")
+def lxc(tmp_path_factory):
+    environments = {vo: {f"{vo}-box": container(vo)} for vo in VOS}
+    with lane("lxc", tmp_path_factory.mktemp("lxc"), environments) as lxc:
+        yield lxc
+
+
+def test_a_job_of_each_vo_runs_in_a_container_of_its_environment_that_is_retired_after(lxc, record_property):
+    began = time.monotonic()
+    jobs = {vo: lxc.submit(f"{vo}-box", vo=vo) for vo in VOS}
+    for vo, (cluster, _) in jobs.items():
+        lxc.farm.until(lambda cluster=cluster: lxc.status(cluster) == GONE, 60, f"the job of {vo} ends")
+    done = time.monotonic()
+    for vo, (cluster, out) in jobs.items():
+        worker = out.read_text().split()[1]
+        assert worker.startswith(f"{vo}-box-")
+        (job,) = lxc.pool.history(cluster)
+        assert (job["ExitCode"], job["NumJobStarts"]) == (0, 1)
+        assert worker in job["LastRemoteHost"]
+        with lxc.farm.journal() as journal:
+            assert (journal.entry(worker).vo, journal.entry(worker).environment) == (vo, f"{vo}-box")
+            assert any(seen.job.startswith(f"{cluster}.") for seen in journal.sightings(worker=worker))
+    retired = lxc.wait_until_nothing_is_left()
+    record_property("three_jobs_done_seconds", round(done - began, 1))
+    record_property("done_to_nothing_left_seconds", round(retired, 1))
+    print(f"three jobs of three VOs done {done - began:.1f} s after the first submit, nothing left {retired:.1f} s later")
+
+
+def test_a_killed_libvirtd_costs_no_job_and_no_worker(lxc):
+    cluster, worker, out = lxc.running_job("atlas-box", 8)
+    uuid = lxc.domains()[worker]
+    lxc.daemon.crash()
+    time.sleep(2)  # two polls see nothing of the host
+    lxc.daemon.recover()
+    assert lxc.domains() == {worker: uuid}
+    lxc.farm.until(lambda: lxc.status(cluster) == GONE, 40, "the job ends")
+    assert out.read_text().split()[-1] == "done"
+    (job,) = lxc.pool.history(cluster)
+    assert (job["ExitCode"], job["NumJobStarts"]) == (0, 1)
+    lxc.wait_until_nothing_is_left()
+
+
+def test_a_killed_worker_is_known_at_once_and_its_job_runs_again_elsewhere(lxc, record_property):
+    cluster, first, out = lxc.running_job("atlas-box")
+    lxc.daemon.kill_guest(first, "lxc")
+    killed = time.monotonic()
+    lxc.farm.until(lambda: not lxc.ads(first), 3, "its ads are invalidated")
+    record_property("ads_invalidated_seconds", round(time.monotonic() - killed, 2))
+    print(f"ads invalidated {time.monotonic() - killed:.2f} s after the kill")
+    lxc.farm.until(
+        lambda: lxc.status(cluster) == RUNNING and first not in out.read_text() and "worker" in out.read_text(),
+        60,
+        "the job runs again",
+    )
+    assert first not in lxc.domains()
+    lxc.pool.remove(f"ClusterId == {cluster}")
+    lxc.wait_until_nothing_is_left()
+
+
+def test_a_killed_schedd_costs_no_job_and_no_worker(lxc):
+    cluster, worker, out = lxc.running_job("cms-box", 8)
+    lxc.pool.kill_schedd()
+    lxc.farm.until(lambda: lxc.pool.history(cluster), 60, "the job ends")
+    assert out.read_text().split()[-1] == "done"
+    assert out.read_text().split()[1] == worker
+    lxc.wait_until_nothing_is_left()
+
+
+def test_a_killed_daemon_boots_nothing_twice_and_leaves_nothing_behind(lxc):
+    cluster, _ = lxc.submit("theory-box", 6, vo="theory")
+    lxc.farm.until(lxc.domains, 20, "a worker boots")
+    pid = lxc.farm._process.pid
+    os.kill(pid, signal.SIGKILL)
+    lxc.farm._process.wait(10)
+    lxc.farm.start()
+    lxc.farm.until(lambda: lxc.pool.history(cluster), 60, "the job ends")
+    (job,) = lxc.pool.history(cluster)
+    assert (job["ExitCode"], job["NumJobStarts"]) == (0, 1)
+    with lxc.farm.journal() as journal:
+        sightings = journal.sightings(job=f"{cluster}.0")
+        assert len({seen.worker for seen in sightings}) == 1
+    lxc.wait_until_nothing_is_left()
