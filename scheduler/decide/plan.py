@@ -76,12 +76,12 @@ def decide(observation: Observation, policy: Policy) -> Plan:
     decision = deliberate(observation, policy)
     orders, yard = decision.orders, decision.yard
     adopts = [Adopt(w.name, w.host, _ADOPT) for w in observation.workers if w.name in observation.unjournaled]
-    adopts.sort(key=lambda adopt: adopt.worker)
+    adopts.sort(key=_BY_WORKER)
     workers = worker_verdicts(orders)
     workers.update((adopt.worker, Verdict(adopt.worker, (adopt.reason,))) for adopt in adopts)
     return Plan(
         observation.now,
-        (*adopts, *orders.cancelled.values(), *yard.boots, *orders.drains, *orders.ends),
+        (*adopts, *orders.cancelled.values(), *yard.boots, *orders.drains, *sorted(orders.ends, key=_BY_WORKER)),
         cluster_verdicts(decision.demand),
         workers,
         vo_verdicts(decision.demand.wants, yard.ledger),
@@ -91,6 +91,7 @@ def decide(observation: Observation, policy: Policy) -> Plan:
     )
 
 
+_BY_WORKER = attrgetter("worker")
 _ADOPT = Reason("adopt", "its domain carries our identity, and the journal does not know it")
 
 _WHAT_DECIDES = attrgetter(

@@ -1,0 +1,368 @@
+"""What holds for every decision, whatever the farm looks like."""
+
+import os
+import random
+from collections import Counter
+from dataclasses import replace
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from environments.environment import Virtualization
+from scheduler.actions import CancelDrain, CleanUp, Drain, PowerOff
+from scheduler.decide.plan import decide, still_holds
+from scheduler.model import Host, HostReading, Observation, QueueReading, Unanswered, WorkerState
+from tests.pure.builders import (
+    NOW,
+    a_cluster,
+    a_domain,
+    a_host,
+    a_policy,
+    a_vo,
+    a_worker,
+    an_environment,
+    an_observation,
+    an_outcome,
+    boots,
+    cancels,
+    drains,
+    node_of,
+    silent,
+)
+
+EXAMPLES = int(os.environ.get("AMBIENTI_EXAMPLES", "80"))
+VOS = ("atlas", "cms")
+NAMES = ("el9", "c9", "both")
+HOSTS = ("h1", "h2", "h3")
+
+
+@st.composite
+def environments(draw):
+    found = []
+    for name, vo in zip(NAMES, ("atlas", "cms", "atlas"), strict=True):
+        changes = {
+            "vcpus": draw(st.sampled_from((1, 2, 4))),
+            "memory_mib": draw(st.sampled_from((1024, 2048, 4096))),
+            "maximum_workers": draw(st.sampled_from((None, None, 3))),
+            "minimum_workers": draw(st.sampled_from((0, 0, 0, 1))),
+            "spare_workers": draw(st.sampled_from((0, 0, 1))),
+            "version": draw(st.sampled_from(("1", "1", "2"))),
+            "shared_with": ("cms",) if name == "both" else (),
+            "virtualization": draw(st.sampled_from((Virtualization.QEMU, Virtualization.QEMU, Virtualization.LXC))),
+        }
+        found.append(an_environment(name, vo, **changes))
+    return found
+
+
+@st.composite
+def policies(draw):
+    vos = [
+        a_vo(
+            name,
+            weight=draw(st.sampled_from((1.0, 2.0))),
+            guarantee_cpus=draw(st.sampled_from((0, 0, 4, 8))),
+            ceiling_cpus=draw(st.sampled_from((None, None, 6, 12))),
+        )
+        for name in VOS
+    ]
+    hosts = [Host(name, max_boots=draw(st.sampled_from((1, 4, 100))), draining=draw(st.integers(0, 9)) == 0) for name in HOSTS]
+    limits = {
+        "boots_per_cycle": draw(st.sampled_from((2, 200))),
+        "boots_in_flight": draw(st.sampled_from((3, 400))),
+        "drains_per_cycle": draw(st.sampled_from((1, 50))),
+    }
+    addresses = {"el9": tuple(f"10.0.0.{n}/24" for n in range(1, 4))} if draw(st.booleans()) else None
+    return a_policy(*draw(environments()), vos=vos, hosts=hosts, limits=limits, addresses=addresses)
+
+
+@st.composite
+def worker_lists(draw, policy, readings):
+    workers = []
+    for serial in range(draw(st.integers(0, 8))):
+        environment = policy.catalogue.environments[draw(st.sampled_from(NAMES))]
+        state = draw(st.sampled_from(list(WorkerState)))
+        host = draw(st.sampled_from(HOSTS))
+        if isinstance(readings[host], Unanswered):
+            state = WorkerState.UNSEEN
+        elif state is WorkerState.UNSEEN:
+            state = WorkerState.BUSY
+        changes = {
+            "environment": draw(st.sampled_from((environment.name,) * 5 + ("removed",))),
+            "version": draw(st.sampled_from(("1", "1", "2"))),
+            "vo": draw(st.sampled_from(VOS)),
+            "host": host,
+            "cpus": environment.vcpus,
+            "memory_mib": environment.memory_mib,
+            "quick_failures": draw(st.sampled_from((0, 0, 0, 9))),
+            "since": NOW - draw(st.sampled_from((5, 500, 5000))),
+        }
+        if state is WorkerState.IDLE:
+            changes |= {"free_cpus": environment.vcpus, "free_memory_mib": environment.slot_memory_mib}
+            changes["idle_since"] = NOW - draw(st.sampled_from((5, 500)))
+        if state is WorkerState.BUSY:
+            changes |= {"free_cpus": draw(st.integers(0, environment.vcpus - 1)), "free_memory_mib": draw(st.integers(0, 900))}
+        if state in (WorkerState.DRAINING, WorkerState.DRAINED):
+            changes["drain_cause"] = draw(st.sampled_from(("idle", "reclaim", "lifetime", "surplus", "by-hand")))
+        if state not in (WorkerState.REQUESTED, WorkerState.BOOTING, WorkerState.FAILED):
+            changes["registered_at"] = NOW - draw(st.sampled_from((10, 5000, 180_000)))
+        workers.append(a_worker(f"{environment.name}-{serial + 1}", state, **changes))
+    return workers
+
+
+@st.composite
+def cluster_lists(draw):
+    return [
+        a_cluster(
+            f"pool:{n}",
+            draw(st.integers(0, 12)),
+            draw(st.sampled_from(VOS)),
+            cpus=draw(st.integers(1, 4)),
+            memory_mib=draw(st.sampled_from((100, 900, 1800))),
+            wanted=draw(st.sampled_from(("", "", *NAMES, "nowhere"))),
+            walltime_seconds=draw(st.sampled_from((None, 3600, 100_000))),
+            running=draw(st.integers(0, 2)),
+        )
+        for n in range(draw(st.integers(0, 5)))
+    ]
+
+
+@st.composite
+def farms(draw):
+    policy = draw(policies())
+    readings = {}
+    for name in HOSTS:
+        strangers = [a_domain(f"stranger-{n}", draw(st.sampled_from((500, 3000)))) for n in range(draw(st.integers(0, 2)))]
+        up = a_host(name, *strangers, cpus=draw(st.integers(1, 12)), memory_mib=draw(st.integers(2000, 20000)))
+        readings[name] = draw(
+            st.sampled_from((up, up, up, silent(name), replace(up, at=NOW - 500), replace(up, complete=False)))
+        )
+    workers = draw(worker_lists(policy, readings))
+    clusters = draw(cluster_lists())
+    kind = draw(st.sampled_from(("full", "full", "full", "silent", "partial", "suspect", "stale")))
+    outcomes = [
+        an_outcome(
+            draw(st.sampled_from(HOSTS)), registered=draw(st.booleans()), ago=1000 - n, environment=draw(st.sampled_from(NAMES))
+        )
+        for n in range(draw(st.integers(0, 6)))
+    ]
+    proven = [(name, version) for name in NAMES for version in "12" if draw(st.integers(0, 4))]
+    observation = an_observation(
+        *clusters, workers=workers, hosts=list(readings.values()), proven=proven, boots=tuple(outcomes)
+    )
+    return replace(observation, queues={"pool": told(observation.queues["pool"], kind)}), policy
+
+
+def told(reading, kind):
+    changed = {
+        "silent": silent(),
+        "partial": replace(reading, complete=False),
+        "suspect": replace(reading, clusters=(), suspect=True),
+        "stale": replace(reading, at=NOW - 500),
+    }
+    return changed.get(kind, reading)
+
+
+def held_memory(observation, host, boots_there=()):
+    reading = observation.hosts[host]
+    seen = {domain.name for domain in reading.domains}
+    coming = [w for w in observation.workers if w.host == host and w.name not in seen and w.state not in ENDED]
+    return sum(d.memory_mib for d in reading.domains) + sum(w.memory_mib for w in coming) + sum(boots_there)
+
+
+ENDED = (WorkerState.FAILED, WorkerState.GONE)
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(farms())
+def test_no_boot_over_commits_memory_or_goes_where_nothing_is_known(farm):
+    observation, policy = farm
+    environments = policy.catalogue.environments
+    on_host = {}
+    for boot in boots(decide(observation, policy)):
+        on_host.setdefault(boot.host, []).append(environments[boot.environment])
+    for host, booted in on_host.items():
+        reading = observation.hosts[host]
+        assert isinstance(reading, HostReading)
+        assert reading.complete
+        assert NOW - reading.at <= policy.limits.stale_seconds
+        assert not policy.hosts[host].draining
+        assert held_memory(observation, host, [e.memory_mib for e in booted]) <= reading.memory_mib
+        assert all(e.virtualization in reading.virtualizations for e in booted)
+        flying = sum(
+            1 for w in observation.workers if w.host == host and w.state in (WorkerState.REQUESTED, WorkerState.BOOTING)
+        )
+        assert flying + len(booted) <= policy.hosts[host].max_boots
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(farms())
+def test_nothing_is_ended_or_drained_on_the_word_of_a_source_that_cannot_be_believed(farm):
+    observation, policy = farm
+    plan = decide(observation, policy)
+    workers = {worker.name: worker for worker in observation.workers}
+    queue = observation.queues["pool"]
+    believed = isinstance(queue, QueueReading) and queue.complete and not queue.suspect and NOW - queue.at <= 180
+    for action in plan.actions:
+        if not isinstance(action, (Drain, PowerOff)):
+            continue
+        worker = workers[action.worker]
+        reading = observation.hosts[worker.host]
+        assert isinstance(reading, HostReading)
+        assert reading.complete
+        assert NOW - reading.at <= 180
+        assert believed
+    if isinstance(queue, Unanswered):
+        assert not boots(plan)
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(farms())
+def test_running_work_is_never_ended_and_no_worker_gets_two_orders(farm):
+    observation, policy = farm
+    plan = decide(observation, policy)
+    states = {worker.name: worker.state for worker in observation.workers}
+    for action in plan.actions:
+        if isinstance(action, PowerOff):
+            assert states[action.worker] in (WorkerState.DRAINED, WorkerState.SILENT, WorkerState.FAILED)
+        if isinstance(action, CleanUp):
+            assert states[action.worker] in ENDED
+        if isinstance(action, Drain) and states[action.worker] is WorkerState.BUSY:
+            assert action.cause in ("lifetime", "host-drain", "unwanted", "black-hole", "reclaim")
+        if isinstance(action, CancelDrain):
+            assert states[action.worker] in (WorkerState.DRAINING, WorkerState.DRAINED)
+    assert max(Counter(action.worker for action in plan.actions).values(), default=0) <= 1
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(farms())
+def test_limits_hold_whatever_is_asked_for(farm):
+    observation, policy = farm
+    plan = decide(observation, policy)
+    ordered, limits = boots(plan), policy.limits
+    flying = sum(1 for worker in observation.workers if worker.state in (WorkerState.REQUESTED, WorkerState.BOOTING))
+    assert len(ordered) <= limits.boots_per_cycle
+    assert not ordered or len(ordered) + flying <= limits.boots_in_flight
+    assert len(drains(plan)) <= limits.drains_per_cycle
+    addresses = [boot.address for boot in ordered if boot.address] + [w.address for w in observation.workers if w.address]
+    assert len(addresses) == len(set(addresses))
+    serials = [boot.serial for boot in ordered]
+    assert serials == list(range(observation.next_serial, observation.next_serial + len(ordered)))
+    assert len({boot.worker for boot in ordered} | {w.name for w in observation.workers}) == len(ordered) + len(
+        observation.workers
+    )
+    alive = [worker for worker in observation.workers if worker.state not in ENDED]
+    for name, environment in policy.catalogue.environments.items():
+        more = sum(1 for boot in ordered if boot.environment == name)
+        if more and environment.maximum_workers is not None:
+            assert more + sum(1 for worker in alive if worker.environment == name) <= environment.maximum_workers
+    for vo in VOS:
+        ceiling = policy.catalogue.vos[vo].share.ceiling_cpus
+        more = sum(policy.catalogue.environments[boot.environment].vcpus for boot in ordered if boot.vo == vo)
+        if more and ceiling is not None:
+            assert more + sum(worker.cpus for worker in alive if worker.vo == vo) <= ceiling
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(farms())
+def test_boots_for_demand_never_outnumber_the_waiting_jobs(farm):
+    observation, policy = farm
+    plan = decide(observation, policy)
+    queue = observation.queues["pool"]
+    waiting = sum(cluster.idle for cluster in queue.clusters) if isinstance(queue, QueueReading) else 0
+    assert sum(1 for boot in boots(plan) if boot.reason.code == "demand") <= waiting
+    busy = isinstance(queue, QueueReading) and any(c.idle or c.running for c in queue.clusters)
+    if not busy:
+        assert all(boot.reason.code in ("minimum", "canary") for boot in boots(plan))
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(farms(), st.randoms(use_true_random=False))
+def test_the_same_farm_gives_the_same_plan_in_whatever_order_it_is_told(farm, chance):
+    observation, policy = farm
+    plan = decide(observation, policy)
+    assert decide(observation, policy) == plan
+    assert decide(shuffled(observation, chance), replace(policy, hosts=turned(policy.hosts, chance))).actions == plan.actions
+
+
+def turned(mapping, chance):
+    entries = list(mapping.items())
+    chance.shuffle(entries)
+    return dict(entries)
+
+
+def shuffled(observation, chance: random.Random) -> Observation:
+    workers = list(observation.workers)
+    chance.shuffle(workers)
+    queues = {}
+    for name, reading in observation.queues.items():
+        if isinstance(reading, QueueReading):
+            clusters = list(reading.clusters)
+            chance.shuffle(clusters)
+            reading = replace(reading, clusters=tuple(clusters))
+        queues[name] = reading
+    return replace(observation, workers=tuple(workers), queues=queues, hosts=turned(observation.hosts, chance))
+
+
+def obeyed(observation, plan, environments):
+    """The farm just after the plan was carried out: boots in flight, drains begun, nothing else changed."""
+    draining = drains(plan)
+    cancelled = cancels(plan)
+    workers = []
+    for worker in observation.workers:
+        if worker.name in draining:
+            empty = worker.state is WorkerState.IDLE
+            state = WorkerState.DRAINED if empty else WorkerState.DRAINING
+            worker = replace(worker, state=state, drain_cause=draining[worker.name])
+        if worker.name in cancelled:
+            idle = {} if worker.jobs or worker.claimed else {"state": WorkerState.IDLE, "idle_since": NOW}
+            full = environments[worker.environment]
+            room = {"free_cpus": full.vcpus, "free_memory_mib": full.slot_memory_mib} if idle else {}
+            worker = replace(worker, **{"state": WorkerState.BUSY, "drain_cause": "", **idle, **room})
+        workers.append(worker)
+    for boot in boots(plan):
+        shape = environments[boot.environment]
+        workers.append(
+            a_worker(
+                boot.worker,
+                WorkerState.REQUESTED,
+                serial=boot.serial,
+                environment=boot.environment,
+                version=boot.version,
+                vo=boot.vo,
+                host=boot.host,
+                cpus=shape.vcpus,
+                memory_mib=shape.memory_mib,
+                address=boot.address,
+                requested_at=NOW,
+            )
+        )
+    queue = observation.queues["pool"]
+    if isinstance(queue, QueueReading):
+        known = {node.worker for node in queue.nodes}
+        queue = replace(queue, nodes=tuple(node_of(worker) for worker in workers if worker.name in known))
+    last = max([worker.serial for worker in workers], default=0)
+    return replace(observation, workers=tuple(workers), queues={"pool": queue}, next_serial=last + 1)
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(farms())
+def test_what_was_just_ordered_is_counted_and_neither_ordered_again_nor_taken_back(farm):
+    observation, policy = farm
+    plan = decide(observation, policy)
+    after = decide(obeyed(observation, plan, policy.catalogue.environments), policy)
+    again = [boot for boot in boots(after) if boot.reason.code == "demand"]
+    unlimited = policy.limits.boots_per_cycle == 200 and policy.limits.drains_per_cycle == 50
+    forced = {"lifetime", "host-drain", "unwanted", "black-hole", "drift"} & set(drains(plan).values())
+    if unlimited and not forced:
+        assert again == []
+    assert not set(cancels(after)) & {name for name, cause in drains(plan).items() if cause in ("idle", "drift")}
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(farms())
+def test_a_plan_without_actions_holds_for_the_same_farm_a_little_later(farm):
+    observation, policy = farm
+    plan = decide(observation, policy)
+    later = replace(observation, now=observation.now + 1)
+    if still_holds(plan, observation, later):
+        assert decide(later, policy).actions == ()
