@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
     from scheduler.metrics import Metrics
 
-JSON = [("Content-Type", "application/json; charset=utf-8"), ("Cache-Control", "no-store")]
+JSON = (("Content-Type", "application/json; charset=utf-8"), ("Cache-Control", "no-store"))
+"""Given to `start` as a new list each time: the server adds Content-Length to the very list it is given."""
 INDEX = b"Ambienti: /healthz /metrics /snapshot\n"
 
 
@@ -76,7 +77,7 @@ def application(shown: Shown, metrics: Metrics) -> Callable[[WSGIEnvironment, St
             return body
         if path == "/healthz":
             well, told = shown.health()
-            start("200 OK" if well else "503 Service Unavailable", JSON)
+            start("200 OK" if well else "503 Service Unavailable", list(JSON))
             return [json.dumps(told).encode()]
         if path == "/snapshot":
             return _snapshot(shown, start)
@@ -89,10 +90,10 @@ def application(shown: Shown, metrics: Metrics) -> Callable[[WSGIEnvironment, St
 def _snapshot(shown: Shown, start: StartResponse) -> Iterable[bytes]:
     cycle, policy = shown.cycle, shown.policy
     if cycle is None or policy is None or not cycle.leading:
-        start("503 Service Unavailable", JSON)
+        start("503 Service Unavailable", list(JSON))
         why = "another daemon acts: ask that one" if cycle is not None and not cycle.leading else "no cycle has ended yet"
         return [json.dumps({"problem": why}).encode()]
-    start("200 OK", JSON)
+    start("200 OK", list(JSON))
     return [dump(cycle.observation, policy, cycle.plan)]
 
 
