@@ -80,15 +80,16 @@ def plain_table(title: str, *columns: str, right: tuple[str, ...] = ()) -> Table
 def source_table(sources: Iterable[SourceRow]) -> Table:
     """Draw the batch systems and those hosts that are not fine."""
     table = plain_table("Sources", "source", "kind", "answered", "state", "why")
-    fine = 0
+    fine = []
     for row in sources:
         if row.kind == "host" and row.state == "ok":
-            fine += 1
+            fine.append(row.answered_seconds_ago or 0.0)
             continue
         ago = "never" if row.answered_seconds_ago is None else f"{duration(row.answered_seconds_ago)} ago"
         table.add_row(row.source, row.kind, ago, Text(row.state, style=_SOURCE_STYLES[row.state]), Text(row.says))
     if fine:
-        table.add_row(f"{fine} hosts" if fine > 1 else "1 host", "host", "", Text("ok", style="green"), "")
+        ago, count = f"{duration(max(fine))} ago", f"{len(fine)} host{'s' * (len(fine) != 1)}"
+        table.add_row(count, "", ago, Text("ok", style="green"), "")
     return table
 
 
@@ -168,8 +169,9 @@ def status(observation: Observation, policy: Policy, plan: Plan | None = None, *
     elif workers:
         parts.append(Text(f"{len(workers)} workers (--all lists them)"))
     if observation.strangers:
-        named = ", ".join(f"{domain} on {host}" for host, domain in observation.strangers[:3])
-        parts.append(Text(f"{len(observation.strangers)} domains are not ours and are left alone: {named}...", style="dim"))
+        named = [f"{domain} on {host}" for host, domain in observation.strangers[:3]]
+        more = ["..."] if len(observation.strangers) > len(named) else []
+        parts.append(Text(f"Not ours, and left alone: {', '.join([*named, *more])}", style="dim"))
     return Group(*(piece for part in parts for piece in (part, Text())))
 
 

@@ -86,7 +86,7 @@ def show_problems(problems: tuple[Problem, ...], *, error: bool = True) -> None:
         indented = line.startswith("  ")
         out.print(Text(line), style="dim" if indented else "", soft_wrap=True)
     files = len({problem.file for problem in problems})
-    count = f"{len(problems)} problem{'s' * (len(problems) != 1)} in {files} file{'s' * (files != 1)}."
+    count = f"{plural(len(problems), 'problem')} in {plural(files, 'file')}."
     out.print(Text(count), style="bold red", soft_wrap=True)
 
 
@@ -105,3 +105,8 @@ def fail(message: str, code: Exit) -> typer.Exit:
 def examples(*lines: str) -> str:
     """Return the examples of a command for the end of its help."""
     return "\n\n".join(["Examples:", *(f"  {line}" for line in lines)])
+
+
+def plural(count: int, word: str) -> str:
+    """Write a count: `1 host`, `3 hosts`."""
+    return f"{count} {word}{'s' * (count != 1)}"

@@ -19,6 +19,7 @@ from scheduler.commands.common import (
     examples,
     fail,
     find_site,
+    plural,
     print_json,
     problem_data,
     say,
@@ -67,7 +68,7 @@ def check(
     else:
         for finding in findings:
             say(str(finding), style="red" if finding.fatal else "yellow")
-        verdict = "all is well" if not findings else f"{len(findings)} findings"
+        verdict = "all is well" if not findings else plural(len(findings), "finding")
         say(f"{found.file.path}: {counts}: {verdict}.", style="green" if not findings else "")
     if any(finding.unanswered for finding in findings):
         raise typer.Exit(int(Exit.UNANSWERED))

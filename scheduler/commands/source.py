@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import sys
 import urllib.error
 import urllib.request
@@ -123,6 +124,6 @@ def _ask_daemon(listen: str) -> bytes | None:
     try:
         with opener.open(f"http://{listen}/snapshot", timeout=DAEMON_SECONDS) as answer:
             content: bytes = answer.read()
-    except (urllib.error.URLError, OSError, ValueError):
+    except (urllib.error.URLError, http.client.HTTPException, OSError, ValueError):
         return None
     return content
