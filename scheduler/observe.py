@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from scheduler.believe import Shape, believe_queue, first_shape, vanished_hosts, with_last_answer
 from scheduler.derive import BOOT_SECONDS, Facts, entry_of, state_of, worker_of
 from scheduler.model import (
+    BootOutcome,
     Domain,
     DomainState,
     HostReading,
@@ -154,8 +155,8 @@ def merge(readings: Readings, ledger: Ledger, memory: Memory, policy: Policy) ->
         queues=queues,
         hosts=hosts,
         workers=tuple(workers.values()),
-        boots=ledger.boots,
-        proven=ledger.proven,
+        boots=_with_news(ledger.boots, news.outcomes),
+        proven=ledger.proven | {(one.environment, one.version) for one in news.outcomes if one.registered},
         draining_hosts=ledger.draining_hosts,
         next_serial=_next_serial(ledger, entries, unjournaled),
         strangers=tuple(farm.strangers),
@@ -173,6 +174,12 @@ def merge(readings: Readings, ledger: Ledger, memory: Memory, policy: Policy) ->
         silent=silent,
     )
     return Seen(observation, left, news.memo(), tuple(news.illegal), farm.twins)
+
+
+def _with_news(boots: tuple[BootOutcome, ...], ended: list[BootOutcome]) -> tuple[BootOutcome, ...]:
+    """Add the boots that ended just now: a breaker that waited for the next look would let one more through."""
+    told = {outcome.worker for outcome in ended}
+    return (*(boot for boot in boots if boot.worker not in told), *ended) if ended else boots
 
 
 def _believe(
