@@ -37,7 +37,7 @@ class LibvirtHost:
         self._deadline_seconds = deadline_seconds
         self._line = Line(name, uri, deadline_seconds=deadline_seconds, keepalive_seconds=options.keepalive_seconds)
         self._identities: Identities = {}
-        self._offered: frozenset[Virtualization] | None = None
+        self._offered: tuple[object, frozenset[Virtualization]] = (None, frozenset())
         self._watcher: Watcher | None = None
 
     def read(self) -> HostReading:
@@ -104,16 +104,16 @@ class LibvirtHost:
         self._line.close()
 
     def _offers(self, talk: Talk) -> frozenset[Virtualization]:
-        """Return what the host may be used for; asked once, KVM tried once."""
-        if self._offered is None:
+        """Return what the host may be used for; asked, and KVM tried, once in the life of a connection."""
+        if self._offered[0] is not talk.connection:
             with talk.asking("read its capabilities"):
                 offered = offered_virtualizations(talk.connection.getCapabilities(), talk.driver)
             if self._options.virtualizations:
                 offered &= frozenset(self._options.virtualizations)
             if Virtualization.KVM in offered and not self._kvm(talk):
                 offered -= {Virtualization.KVM}
-            self._offered = offered
-        return self._offered
+            self._offered = talk.connection, offered
+        return self._offered[1]
 
     def _kvm(self, talk: Talk) -> bool:
         """Whether KVM may be offered; libvirt's test driver runs nothing, so there is nothing to try."""

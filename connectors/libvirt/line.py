@@ -90,6 +90,7 @@ class _Task:
     began: float
     cancelled: threading.Event = field(default_factory=threading.Event)
     done: threading.Event = field(default_factory=threading.Event)
+    connection: Any = None
     value: Any = None
     error: BaseException | None = None
 
@@ -124,7 +125,7 @@ class Line:
         if not task.done.wait(seconds):
             task.cancelled.set()
             self._hanging.append(task)
-            self._give_up(self._connection, f"no answer within {seconds:g} s")
+            self._give_up(task.connection, f"no answer within {seconds:g} s")
             raise SourceError(self.host, asked, f"no answer within {seconds:g} s")
         if task.error is not None:
             raise task.error
@@ -156,7 +157,7 @@ class Line:
             task.done.set()
 
     def _attempt(self, task: _Task, operation: Callable[[Talk], Any], *, again: bool) -> Any:
-        connection = self._opened(task)
+        task.connection = connection = self._opened(task)
         try:
             return operation(Talk(self.host, connection, self._driver, task.cancelled))
         except SourceError as error:
