@@ -146,7 +146,7 @@ def host_table(hosts: Iterable[HostRow], *, everything: bool = False) -> Table:
     for row in shown:
         cores = f"{row.used_cpus}/{'?' if row.cpus is None else row.cpus}"
         used = f"{memory(row.used_memory_mib)} of {memory(row.memory_mib)}"
-        says = "; ".join(filter(None, ["draining" if row.draining else "", row.says]))
+        says = row.says or ("draining" if row.draining else "")
         full = bar(row.used_memory_mib, row.memory_mib)
         table.add_row(row.host, full, used, cores, str(row.workers), str(row.strangers), Text(says))
     if len(shown) < len(listed):

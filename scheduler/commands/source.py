@@ -67,26 +67,23 @@ def looked(site: Path | None, snapshot: str | None, *, jobs: bool = False) -> It
     found = definitions.load(find_site(site))
     told = _ask_daemon(found.site.daemon.listen)
     with ExitStack() as stack:
-        if told is not None:
+        if isinstance(told, bytes):
             answer = _from_snapshot(told, f"the daemon at {found.site.daemon.listen}")
             answer.definitions = found
             if jobs:
                 answer.batch_systems = dict(stack.enter_context(compose.connected(found, hosts=False)).batch_systems)
         else:
             farm = stack.enter_context(compose.connected(found))
-            answer = _look(found, farm)
+            answer = _look(found, farm, f"a look of our own{told}")
             answer.batch_systems = dict(farm.batch_systems)
         yield answer
 
 
-def _look(found: Definitions, farm: Farm) -> Looked:
+def _look(found: Definitions, farm: Farm, origin: str) -> Looked:
     from scheduler import compose
 
     with compose.engine(found, farm, read_only=True) as engine:
         observation = engine.look(cheap=False)
-    origin = "a look of our own"
-    if found.site.daemon.listen:
-        origin += f" (no daemon answers at {found.site.daemon.listen})"
     return Looked(observation, found.policy, _decide(observation, found.policy), origin, found)
 
 
@@ -116,14 +113,16 @@ def _content(snapshot: str) -> bytes:
         raise fail(f"snapshot {snapshot}: {error.strerror}", Exit.WRONG) from error
 
 
-def _ask_daemon(listen: str) -> bytes | None:
-    """Ask the running daemon for its last observation; None when nobody answers, or when it has not made one yet."""
+def _ask_daemon(listen: str) -> bytes | str:
+    """Ask the running daemon for its last observation; a sentence says why there is none."""
     if not listen:
-        return None
+        return ""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(f"http://{listen}/snapshot", timeout=DAEMON_SECONDS) as answer:
             content: bytes = answer.read()
+    except urllib.error.HTTPError as error:
+        return f" (the daemon at {listen} has nothing to show yet: {error.read().decode(errors='replace')})"
     except (urllib.error.URLError, http.client.HTTPException, OSError, ValueError):
-        return None
+        return f" (no daemon answers at {listen})"
     return content
