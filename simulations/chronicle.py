@@ -49,6 +49,12 @@ class Chronicle:
             self._shown[who, subject] = text
             self.tell(seconds, who, f"{subject}: {text}" if text else subject)
 
+    def take_since(self, mark: int) -> list[Line]:
+        """Take the lines after the first `mark` out: what came of a plan is told after the plan."""
+        taken = self.lines[mark:]
+        del self.lines[mark:]
+        return taken
+
     def knows(self, who: str, subject: str) -> bool:
         """Whether anything was ever told about a subject."""
         return (who, subject) in self._shown

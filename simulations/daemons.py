@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from scheduler.act import Result
     from scheduler.actions import Action
     from scheduler.policy import Policy
-    from simulations.farm import SimulatedFarm
+    from simulations.world import World
 
 
 class SimulatedDaemon:
     """One process that goes round every poll, until it is stopped or killed."""
 
-    def __init__(self, farm: SimulatedFarm, owner: str) -> None:
+    def __init__(self, farm: World, owner: str) -> None:
         self.owner = owner
         self.alive = True
         self.leading: bool | None = None
@@ -57,6 +57,7 @@ class SimulatedDaemon:
         """Go round once; the daemon may die on the way."""
         farm = self._farm
         self.next_cycle_at = farm.clock.monotonic() + farm.policy.limits.poll_seconds
+        before = len(farm.chronicle.lines)
         try:
             cycle = self.engine.cycle()
         except Killed as killed:
@@ -65,6 +66,7 @@ class SimulatedDaemon:
         except LeaseLostError:
             return
         self.cycles += 1
+        effects = farm.chronicle.take_since(before)
         if cycle.leading != self.leading:
             self.leading = cycle.leading
             farm.tell("daemon", f"{self.owner} {'acts' if cycle.leading else 'waits: another one acts'}")
@@ -73,6 +75,7 @@ class SimulatedDaemon:
             if cycle.results and self.journal.lease()[0] != self.owner:
                 farm.acts_without_lease.append(f"{self.owner} acted, {self.journal.lease()[0]} held the lease")
             self._tell(cycle)
+        farm.chronicle.lines += effects
 
     def stop(self) -> None:
         """End in an orderly way."""
@@ -92,7 +95,7 @@ class SimulatedDaemon:
         farm.tell("daemon", f"{self.owner} {how}")
         if hasattr(self, "journal"):
             self.journal.close()
-        farm.daemon_died()
+        farm.on_death()
 
     def _tell(self, cycle: Cycle) -> None:
         farm, observation = self._farm, cycle.observation
@@ -109,7 +112,13 @@ class SimulatedDaemon:
         plan = cycle.plan
         for who, verdicts in (("cluster", plan.clusters), ("vo", plan.vos), ("image", plan.environments), ("host", plan.hosts)):
             for subject, verdict in verdicts.items():
+                if verdict.reasons and verdict.reasons[0].code in _EVERYDAY:
+                    continue
                 tell_if_new(at, "why", f"{who} {subject}", verdict.reasons[0].code if verdict.reasons else "")
+
+
+_EVERYDAY = frozenset({"share"})
+"""Verdicts that say that all is as it should be."""
 
 
 def _told(result: Result) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from simulations.scenario import Deed, FaultLines
@@ -12,9 +13,41 @@ if TYPE_CHECKING:
     from simulations.farm import SimulatedFarm
 
 
-def begin(farm: SimulatedFarm, fault: FaultLines) -> Callable[[], None] | None:
-    """Let a fault begin; return what ends it, or None when it is over at once."""
-    return _DEEDS[fault.do](farm, fault)
+def schedule(farm: SimulatedFarm) -> None:
+    """Let the faults of the farm's scenario happen when their time comes."""
+    for fault in farm.scenario.faults:
+        farm.agenda.after(fault.at, partial(befall, farm, fault))
+
+
+def befall(farm: SimulatedFarm, fault: FaultLines) -> None:
+    """Let a fault begin; it ends by itself after `lasts`."""
+    farm.tell("fault", describe(fault))
+    farm.disturbed_at = farm.agenda.monotonic()
+    end = _DEEDS[fault.do](farm, fault)
+    if end is None:
+        return
+    ending, mark = end, len(farm.endings)
+    farm.faults_active.add(mark)
+
+    def over() -> None:
+        if mark in farm.faults_active:
+            farm.faults_active.discard(mark)
+            farm.tell("fault", f"{describe(fault)}: over")
+            farm.disturbed_at = farm.agenda.monotonic()
+            ending()
+
+    farm.endings.append(over)
+    if fault.lasts is not None:
+        farm.agenda.after(fault.lasts, over)
+
+
+def mend_everything(farm: SimulatedFarm) -> None:
+    """End all faults, and see to it that a daemon runs."""
+    farm.knife.cut_after = None
+    for over in farm.endings:
+        over()
+    if not any(daemon.alive for daemon in farm.daemons):
+        farm.start_daemon()
 
 
 def describe(fault: FaultLines) -> str:
@@ -119,11 +152,7 @@ def _clock_jump(farm: SimulatedFarm, fault: FaultLines) -> None:
 
 def _daemon_stops(farm: SimulatedFarm, _fault: FaultLines) -> Callable[[], None]:
     farm.stop_daemon()
-
-    def start() -> None:
-        farm.start_daemon()
-
-    return start
+    return farm.start_daemon
 
 
 def _daemon_crashes(farm: SimulatedFarm, fault: FaultLines) -> None:

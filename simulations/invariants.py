@@ -183,7 +183,7 @@ def nothing_starts_without_a_journaled_intent(calls: list[Call]) -> Iterator[str
 
 
 def no_more_workers_boot_than_jobs_can_use(farm: SimulatedFarm) -> Iterator[str]:
-    """Boots are counted exactly: those just ordered never exceed the jobs that wait, spares and minimum."""
+    """Boots are counted exactly: those just ordered never exceed the jobs that wait, spares, minimum and one canary."""
     now = farm.clock.monotonic()
     booting: Counter[str] = Counter()
     ordered: set[str] = set()
@@ -197,7 +197,8 @@ def no_more_workers_boot_than_jobs_can_use(farm: SimulatedFarm) -> Iterator[str]
     for name in ordered:
         environment = farm.policy.catalogue.environments[name]
         jobs = sum(len(idle) for request, idle in waiting if request.vo in environment.vos and request.wanted in {"", name})
-        most = jobs + environment.spare_workers + environment.minimum_workers
+        canary = (name, environment.version) not in farm.plant.proven
+        most = jobs + environment.spare_workers + environment.minimum_workers + canary
         if booting[name] > most:
             yield f"{booting[name]} workers of {name} boot for {jobs} waiting jobs"
 

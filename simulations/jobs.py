@@ -60,13 +60,10 @@ class Job:
     request: Request
     user: str
     run_seconds: float
-    queued_at: float
-    """By the wall clock."""
     queued_monotonic: float
     state: JobState = JobState.IDLE
     worker: str = ""
     started_monotonic: float | None = None
-    started_at: float | None = None
     starts: int = 0
     """How often it has begun to run."""
 
@@ -105,13 +102,11 @@ class JobBook:
         self._clusters: dict[Request, _Cluster] = {}
         self._submissions = 0
 
-    def submit(
-        self, request: Request, count: int, run_seconds: Iterator[float], now: tuple[float, float], user: str
-    ) -> list[Job]:
-        """Queue `count` equal jobs; `now` is wall clock and monotonic time."""
+    def submit(self, request: Request, count: int, run_seconds: Iterator[float], monotonic: float, user: str) -> list[Job]:
+        """Queue `count` equal jobs."""
         self._submissions += 1
         cluster = self._clusters.setdefault(request, _Cluster())
-        made = [Job(f"{self._submissions}.{i}", request, user, next(run_seconds), *now) for i in range(count)]
+        made = [Job(f"{self._submissions}.{i}", request, user, next(run_seconds), monotonic) for i in range(count)]
         for job in made:
             self.jobs[job.id] = job
             cluster.idle.append(job)
@@ -133,11 +128,11 @@ class JobBook:
         job.state, job.worker = JobState.CLAIMED, worker
         self.changes += 1
 
-    def start(self, job: Job, now: float, monotonic: float) -> None:
+    def start(self, job: Job, monotonic: float) -> None:
         """Let a claimed job run."""
         if job.starts == 0:
             self.served[job.request.vo].waits_seconds.append(monotonic - job.queued_monotonic)
-        job.state, job.starts, job.started_monotonic, job.started_at = JobState.RUNNING, job.starts + 1, monotonic, now
+        job.state, job.starts, job.started_monotonic = JobState.RUNNING, job.starts + 1, monotonic
 
     def give_back(self, job: Job, *, quick_failure: bool = False) -> None:
         """Return a claimed or running job to the head of its queue."""
@@ -147,7 +142,7 @@ class JobBook:
             served.returned += not quick_failure
         cluster.running -= 1
         cluster.idle.appendleft(job)
-        job.state, job.worker, job.started_monotonic, job.started_at = JobState.IDLE, "", None, None
+        job.state, job.worker, job.started_monotonic = JobState.IDLE, "", None
         self.changes += 1
 
     def complete(self, job: Job, monotonic: float) -> None:
@@ -193,8 +188,8 @@ class JobBook:
         wanted = request.wanted or "any"
         return f"{self.batch_system}:{request.vo}/{wanted}/{request.cpus}c/{request.memory_mib}m{mark}"
 
-    def rows(self, environments: Sequence[Environment]) -> Iterable[RequestCluster]:
-        """Return one row for each request cluster that is not empty."""
+    def rows(self, environments: Sequence[Environment], wall: float = 0.0) -> Iterable[RequestCluster]:
+        """Return one row for each request cluster that is not empty; `wall` turns monotonic time into the reader's clock."""
         for request, cluster in self._clusters.items():
             if not (cluster.idle or cluster.running or cluster.held):
                 continue
@@ -206,12 +201,12 @@ class JobBook:
                 idle=len(cluster.idle),
                 running=cluster.running,
                 held=cluster.held,
-                oldest_idle_at=cluster.idle[0].queued_at if cluster.idle else None,
+                oldest_idle_at=cluster.idle[0].queued_monotonic + wall if cluster.idle else None,
                 example_job=cluster.idle[0].id if cluster.idle else "",
                 problem=request.problem,
             )
 
-    def record(self, job: Job) -> JobRecord:
+    def record(self, job: Job, wall: float) -> JobRecord:
         """Return what the batch system tells of one job."""
         left = job.state in {JobState.COMPLETED, JobState.REMOVED}
         return JobRecord(
@@ -224,7 +219,7 @@ class JobBook:
             wanted=job.request.wanted,
             cpus=job.request.cpus,
             memory_mib=job.request.memory_mib,
-            queued_at=job.queued_at,
+            queued_at=job.queued_monotonic + wall,
             hold_reason="held by its user" if job.state is JobState.HELD else "",
             worker=job.worker,
         )

@@ -103,6 +103,8 @@ class Plant:
         """(pool, volume) -> worker it was made for; storage is shared by all hosts."""
         self.broken_images: dict[tuple[str, str], str] = {}
         """(environment, version) -> `hangs` or `crashes`."""
+        self.proven: set[tuple[str, str]] = set()
+        """(environment, version) of which a worker has registered."""
         self.missing_images: set[str] = set()
         """Paths, kernels and volumes that are not there."""
         self.calls: list[Call] = []
@@ -138,6 +140,7 @@ class Plant:
         elif not broken and not host.faults.black_hole:
             queue = self.queues[identity.batch_system]
             domain.registered = queue.register(identity.worker, environment, token, host.name)
+            self.proven.add((identity.environment, identity.version))
 
 
 class SimulatedHost:

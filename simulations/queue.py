@@ -69,11 +69,9 @@ class SimulatedNode:
     worker: str
     host: str
     environment: Environment
-    ends_monotonic: float
-    registered_at: float
+    registered_monotonic: float
     free_cpus: int
     free_memory_mib: int
-    idle_since: float | None
     idle_monotonic: float | None
     jobs: dict[str, Job] = field(default_factory=dict)
     draining: bool = False
@@ -90,7 +88,9 @@ class SimulatedNode:
             return False
         if request.wanted and request.wanted != environment.name:
             return False
-        if request.walltime_seconds is not None and now + request.walltime_seconds > self.ends_monotonic:
+        # A worker that has just registered still takes jobs that ask for its whole lifetime.
+        ends = self.registered_monotonic + environment.lifetime_seconds + environment.boot_seconds
+        if request.walltime_seconds is not None and now + request.walltime_seconds > ends:
             return False
         return not request.accepts(environment)
 
@@ -124,7 +124,7 @@ class SimulatedQueue:
     ) -> list[Job]:
         """Queue equal jobs, each with its run time."""
         lengths = repeat(run_seconds) if isinstance(run_seconds, (int, float)) else run_seconds
-        made = self.book.submit(request, count, lengths, (self._agenda.now(), self._agenda.monotonic()), user)
+        made = self.book.submit(request, count, lengths, self._agenda.monotonic(), user)
         self._negotiate_soon()
         return made
 
@@ -138,17 +138,14 @@ class SimulatedQueue:
         """Let a worker join; False when its token is not its own."""
         if token != self.token(worker):
             return False
-        now, monotonic = self._agenda.now(), self._agenda.monotonic()
         self.nodes[worker] = SimulatedNode(
             worker=worker,
             host=host,
             environment=environment,
-            ends_monotonic=monotonic + environment.lifetime_seconds,
-            registered_at=now,
+            registered_monotonic=self._agenda.monotonic(),
             free_cpus=environment.vcpus,
             free_memory_mib=environment.slot_memory_mib,
-            idle_since=now,
-            idle_monotonic=monotonic,
+            idle_monotonic=self._agenda.monotonic(),
         )
         self.tell("registered", worker)
         self._negotiate_soon()
@@ -211,17 +208,17 @@ class SimulatedQueue:
 
     def _claim(self, node: SimulatedNode, job: Job) -> None:
         self.book.claim(job, node.worker)
-        self._count_idle(node)
+        self._count_idle(node)  # once: the claim ends the idle time below
         node.jobs[job.id] = job
         node.free_cpus -= job.request.cpus
         node.free_memory_mib -= job.request.memory_mib
-        node.idle_since = node.idle_monotonic = None
+        node.idle_monotonic = None
         self._agenda.after(self.habits.start_seconds, lambda: self._start(node, job))
 
     def _start(self, node: SimulatedNode, job: Job) -> None:
         if node.jobs.get(job.id) is not job or job.state is not JobState.CLAIMED or not node.alive:
             return
-        self.book.start(job, self._agenda.now(), self._agenda.monotonic())
+        self.book.start(job, self._agenda.monotonic())
         run = job.starts
         self.tell("start", node.worker)
         hole = node.worker in self.faults.black_holes or node.host in self.faults.black_holes
@@ -246,7 +243,7 @@ class SimulatedQueue:
         node.free_cpus += job.request.cpus
         node.free_memory_mib += job.request.memory_mib
         if not node.jobs:
-            node.idle_since, node.idle_monotonic = self._agenda.now(), self._agenda.monotonic()
+            node.idle_monotonic = self._agenda.monotonic()
             self._leave_soon(node)
         self._negotiate_soon()
 
@@ -263,7 +260,6 @@ class SimulatedQueue:
     def _count_idle(self, node: SimulatedNode) -> None:
         if node.idle_monotonic is not None:
             self.idle_worker_seconds += self._agenda.monotonic() - node.idle_monotonic
-            node.idle_monotonic = self._agenda.monotonic()
 
     # --- what the scheduler asks --------------------------------------------------------------------------------------
 
@@ -276,10 +272,10 @@ class SimulatedQueue:
         carried = self._carried
         unchanged = carried is not None and (self.faults.lagging or carried[0] == self.book.changes)
         exact = not (cheap and unchanged)
-        clusters = tuple(self.book.rows(environments)) if exact or carried is None else carried[1]
+        clusters = tuple(self.book.rows(environments, self._wall)) if exact or carried is None else carried[1]
         if exact:
             self._carried = (self.book.changes, clusters)
-        nodes = tuple(_seen(node) for node in self.nodes.values() if node.connected)
+        nodes = tuple(_seen(node, self._wall) for node in self.nodes.values() if node.connected)
         if self.faults.partial:
             warnings = ("one of two schedds did not answer",)
             return QueueReading(self.name, now, clusters[::2], nodes[::2], complete=False, exact=exact, warnings=warnings)
@@ -289,7 +285,7 @@ class SimulatedQueue:
         """Look at one worker afresh."""
         self._answer(f"node {worker}")
         node = self.nodes.get(worker)
-        return _seen(node) if node is not None and node.connected and not self.faults.empty else None
+        return _seen(node, self._wall) if node is not None and node.connected and not self.faults.empty else None
 
     def enrol(self, order: Identity, environment: Environment) -> Enrolment:
         """Make the parameters and the token of a new worker."""
@@ -326,10 +322,15 @@ class SimulatedQueue:
         """Return one job, whatever became of it."""
         self._answer(f"job {job}")
         found = self.book.jobs.get(job)
-        return self.book.record(found) if found is not None else None
+        return self.book.record(found, self._wall) if found is not None else None
 
     def close(self) -> None:
         """Nothing is held open."""
+
+    @property
+    def _wall(self) -> float:
+        """Return what turns our time into the reader's: stamps are told as ages, so a clock that is set falsifies none."""
+        return self._agenda.now() - self._agenda.monotonic()
 
     def _command(self, asked: str, worker: str) -> SimulatedNode:
         self._answer(asked)
@@ -349,8 +350,8 @@ class SimulatedQueue:
             raise SourceError(self.name, asked, f"no answer within {self._deadline_seconds:g} s")
 
 
-def _seen(node: SimulatedNode) -> Node:
-    running = tuple(_running(job) for job in node.jobs.values() if job.state is JobState.RUNNING)
+def _seen(node: SimulatedNode, wall: float) -> Node:
+    running = tuple(_running(job, wall) for job in node.jobs.values() if job.state is JobState.RUNNING)
     return Node(
         worker=node.worker,
         cpus=node.environment.vcpus,
@@ -360,14 +361,14 @@ def _seen(node: SimulatedNode) -> Node:
         jobs=running,
         claimed=bool(node.jobs),
         draining=node.draining,
-        idle_since=node.idle_since,
-        registered_at=node.registered_at,
+        idle_since=None if node.idle_monotonic is None else node.idle_monotonic + wall,
+        registered_at=node.registered_monotonic + wall,
         quick_failures=node.quick_failures,
     )
 
 
-def _running(job: Job) -> RunningJob:
-    request, since = job.request, job.started_at
+def _running(job: Job, wall: float) -> RunningJob:
+    request, since = job.request, None if job.started_monotonic is None else job.started_monotonic + wall
     ends_by = since + request.walltime_seconds if since is not None and request.walltime_seconds is not None else None
     return RunningJob(job.id, request.vo, job.user, since, request.cpus, request.memory_mib, ends_by)
 

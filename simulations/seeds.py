@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from environments.environment import Disk, DiskMode, Network, NetworkKind, Share
 from scheduler.policy import Limits
 from simulations.farm import SimulatedFarm
+from simulations.faults import befall, mend_everything
 from simulations.invariants import Watch, unserved, zero_jobs_zero_workers
 from simulations.scenario import Deed, EnvironmentLines, FaultLines, HostLines, Scenario
 from simulations.workload import random_arrivals
@@ -58,7 +59,7 @@ def run_seed(seed: int, directory: Path) -> SeedResult:
         farm.agenda.after(chance.uniform(60, SAFETY_SECONDS), partial(_something_happens, farm, chance))
     farm.run(SAFETY_SECONDS)
     farm.tell("phase", "everything is mended")
-    farm.mend_everything()
+    mend_everything(farm)
     _live_on(farm, watch)
     farm.run(2 * LOOK_SECONDS)
     watch.rest(farm)
@@ -177,7 +178,7 @@ def _something_happens(farm: SimulatedFarm, chance: Random) -> None:
         details["host"] = chance.choice(sorted(farm.plant.hosts))
     if deed not in _ENDS_BY_ITSELF:
         details.setdefault("lasts", chance.choice((30, 120, 400, 800)))
-    farm.befall(FaultLines(at=0, do=deed, **details))
+    befall(farm, FaultLines(at=0, do=deed, **details))
 
 
 def _no_details(_farm: SimulatedFarm, _chance: Random) -> dict[str, Any] | None:
