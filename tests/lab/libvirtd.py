@@ -176,8 +176,11 @@ class Libvirtd:
     # --- guests ---------------------------------------------------------------------------------------------------------
 
     def guest_pid(self, guest: str, driver: str) -> int:
-        """Return the process that a guest is on this host: QEMU, or a container's controller."""
-        return int((self.directory / f"run/{driver}/{guest}.pid").read_text())
+        """Return the process that a guest is on this host: QEMU, or the first process of a container."""
+        pid = int((self.directory / f"run/{driver}/{guest}.pid").read_text())
+        if driver == "lxc":  # that is its controller; when only that dies, libvirt asks the rest to end and waits 1.6 s
+            (pid,) = map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
+        return pid
 
     def kill_guest(self, guest: str, driver: str) -> None:
         """Kill a guest's process, at once."""

@@ -155,7 +155,7 @@ def children(pid):
 
 def init_of(daemon, worker):
     """The first process of a container, once it listens to signals (it then sleeps in a child)."""
-    (init,) = children(daemon.guest_pid(worker, "lxc"))
+    init = daemon.guest_pid(worker, "lxc")
     until = time.monotonic() + 10
     while not children(init):
         assert time.monotonic() < until, "the container does not come up"
