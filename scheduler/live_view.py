@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from scheduler.policy import Policy
     from scheduler.rows import EnvironmentRow, HostRow, VORow
 
+WIDE = 110
+"""Columns from which on there is room for everything."""
 LINES_OF_FRAME = 11
 """Titles, heads and gaps of the picture, and the line of the cursor."""
 LOOK_SECONDS = 0.25
@@ -87,8 +89,9 @@ class LiveView:
         silent = [row.source for row in rows.source_rows(observation) if row.state == "silent"]
         if silent:
             head.append(f" · silent: {', '.join(silent[:5])}", style="bold red")
-        side = Table.grid(padding=(0, 4))
-        side.add_row(_live_vos(vos), _live_hosts(hosts, beside))
+        wide = self.console.width >= WIDE
+        side = Table.grid(padding=(0, 4, 0, 0))
+        side.add_row(_live_vos(vos, wide=wide), _live_hosts(hosts, beside, wide=wide))
         decisions = [
             Text(f"{duration(observation.now - one.at):>6} ago  ", style="dim").append_text(action_line(one.action))
             for one in reversed(self.recent)
@@ -99,23 +102,25 @@ class LiveView:
         return Group(head, Text(), side, Text(), _live_environments(environments), Text(), *last)
 
 
-def _live_vos(vos: tuple[VORow, ...]) -> Table:
-    numbers = ("waiting", "running", "longest wait", "workers", "cores")
+def _live_vos(vos: tuple[VORow, ...], *, wide: bool) -> Table:
+    numbers = ("waiting", "running", "workers", "cores", *(("longest wait",) if wide else ()))
     table = plain_table("Queues", "VO", *numbers, right=numbers)
     for row in vos:
         waiting = Text(str(row.idle), style="yellow" if row.idle else "dim")
-        wait = duration(row.oldest_wait_seconds)
-        table.add_row(row.vo, waiting, str(row.running), wait, str(row.workers), str(row.cpus))
+        wait = [duration(row.oldest_wait_seconds)] if wide else []
+        table.add_row(row.vo, waiting, str(row.running), str(row.workers), str(row.cpus), *wait)
     return table
 
 
-def _live_hosts(hosts: tuple[HostRow, ...], room: int) -> Table:
+def _live_hosts(hosts: tuple[HostRow, ...], room: int, *, wide: bool) -> Table:
     table = plain_table("Hosts", "host", "memory", "cores", "workers", right=("workers",))
     shown = hosts if len(hosts) <= room else hosts[: room - 1]
     for row in shown:
         style = "red" if row.cpus is None else "yellow" if row.draining else ""
         cores = f"{row.used_cpus}/{'?' if row.cpus is None else row.cpus}"
-        table.add_row(Text(row.host, style=style), bar(row.used_memory_mib, row.memory_mib, 16), cores, str(row.workers))
+        table.add_row(
+            Text(row.host, style=style), bar(row.used_memory_mib, row.memory_mib, 16 if wide else 8), cores, str(row.workers)
+        )
     if len(shown) < len(hosts):
         table.add_row(f"and {len(hosts) - len(shown)} more", "", "", "")
     return table

@@ -47,6 +47,15 @@ def test_the_live_view_fits_the_terminal():
         assert len(picture) <= height
 
 
+@pytest.mark.parametrize("width", [80, 109, 110, 160])
+def test_no_column_of_the_live_view_is_cut(width):
+    out = console(width=width, terminal=False)
+    observation, policy, _ = a_large_farm()
+    text = printed(out, LiveView(console(width=width)).picture(observation, policy, Plan(NOW, ())))
+    assert "…" not in text
+    assert "waiting" in text
+
+
 def test_the_last_decisions_are_shown_newest_first_with_their_reasons():
     live = LiveView(console(), decisions=2)
     for serial in (1, 2, 3):
