@@ -1,7 +1,7 @@
 # Ambienti. `make demo` and `make test` install all they need on a fresh Debian 12 (root or sudo).
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test lab lab-down lab-status bench docs check format clean packages-demo packages-test
+.PHONY: help demo test lab lab-try lab-down lab-status bench docs check format clean packages-demo packages-test
 
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 VENV := .venv
@@ -53,6 +53,9 @@ test: $(VENV)/.test ## everything that proves the project, real systems included
 
 lab: $(VENV)/.test ## a real farm on this machine: HTCondor, libvirt, LXC, QEMU and Xen workers
 	$(PYTHON) -m tests.lab up $(LAB)
+
+lab-try: $(VENV)/.test ## a job of each VO in each lane of the running lab
+	$(PYTHON) -m tests.lab try $(LAB)
 
 lab-status: ## what runs in the lab
 	$(PYTHON) -m tests.lab status

@@ -38,6 +38,7 @@ class Farm:
         hosts: list[Mapping[str, object]],
         environments: Mapping[str, Mapping[str, Mapping[str, object]]],
         limits: Mapping[str, object] | None = None,
+        listen: str = "",
     ) -> None:
         """Write the site's files; `environments` are VO -> name -> definition. YAML reads JSON."""
         self.directory = directory
@@ -49,12 +50,19 @@ class Farm:
             "hosts": hosts,
             "vos": {vo: {} for vo in environments},
             "limits": {**LIMITS, **(limits or {})},
-            "daemon": {"listen": "", "lease_seconds": 10},
+            "daemon": {"listen": listen, "lease_seconds": 10},
         }
         (directory / "vos").mkdir(parents=True, exist_ok=True)
         self.site_file.write_text(json.dumps(site, indent=2))
         for vo, definitions in environments.items():
             (directory / f"vos/{vo}.yaml").write_text(json.dumps({"vo": vo, "environments": definitions}, indent=2))
+
+    @classmethod
+    def found(cls, directory: Path) -> Farm:
+        """Return the farm whose files stand in `directory` already."""
+        farm = cls.__new__(cls)
+        farm.directory, farm.site_file, farm._process = directory, directory / "site.yaml", None
+        return farm
 
     def ambienti(self, *words: str, seconds: float = 60) -> str:
         """Run one command of the command line on this site and return what it prints."""
@@ -66,17 +74,19 @@ class Farm:
 
     # --- the daemon -------------------------------------------------------------------------------------------------------
 
-    def start(self) -> None:
-        """Start the daemon; it dies with this process."""
+    def start(self, *, stays: bool = False) -> int:
+        """Start the daemon and return its pid; unless it `stays` it dies with this process."""
+        bound = [] if stays else ["setpriv", "--pdeathsig=TERM"]
         with (self.directory / "daemon.log").open("ab") as log:
             self._process = subprocess.Popen(
-                ["setpriv", "--pdeathsig=TERM", str(PROGRAM), "run", "--site", str(self.site_file)],
+                [*bound, str(PROGRAM), "run", "--site", str(self.site_file)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 env={**os.environ, "NO_COLOR": "1"},
                 start_new_session=True,
             )
+        return self._process.pid
 
     def stop(self, how: signal.Signals = signal.SIGTERM, seconds: float = 60) -> int:
         """End the daemon and return its exit status; one that does not end in time is killed, and that is an error."""
