@@ -1,0 +1,216 @@
+"""A real farm on one machine: `make lab`, `make lab-try`, `make lab-status`, `make lab-down`.
+
+    python -m tests.lab up [lxc qemu xen]    start the pool, the hosts of these lanes (all by default) and the daemon
+    python -m tests.lab try [lxc qemu xen]   a job of each VO in each lane; shows where it ran, from HTCondor's history and the journal
+    python -m tests.lab status               what runs
+    python -m tests.lab env                  print what a shell needs: source <(python -m tests.lab env)
+    python -m tests.lab down                 stop all of it
+
+Everything it keeps is in the lab's directory: `$AMBIENTI_LAB`, by default `.lab`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import signal
+import sys
+import time
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from tests.lab import lanes
+from tests.lab.farm import PROGRAM, Farm
+from tests.lab.libvirtd import Libvirtd
+from tests.lab.paths import lab_path
+from tests.lab.pool import Pool, lab_pool
+from tests.lab.xen import worker as xen_worker
+from tests.lab.xen.host import XenHost
+
+LANES = ("lxc", "qemu", "xen")
+LISTEN = "127.0.0.1:19620"
+TRY_SECONDS = {"lxc": 120, "qemu": 240, "xen": 300}
+OUT = Console()
+
+
+def up(chosen: list[str]) -> int:
+    """Start everything, the slow things first; what runs already stays."""
+    if os.getuid() != 0:
+        OUT.print("The lab starts containers and mounts: run it as root (sudo make lab).")
+        return 2
+    if _daemon_pid():
+        OUT.print("The lab runs already; `make lab-down` first to change its lanes.")
+        return 1
+    hosts, daemon, xen = [], Libvirtd("lab"), XenHost(1)
+    with OUT.status("HTCondor pool") as status:
+        pool = lab_pool()
+        pool.start()
+        if {"lxc", "qemu"} & set(chosen):
+            status.update("libvirt daemon and worker images")
+            daemon.start()
+            hosts += [lanes.host_entry(daemon, lane, name=f"{lane}1") for lane in ("lxc", "qemu") if lane in chosen]
+        if "xen" in chosen:
+            status.update("Xen host in full emulation (its first build takes about a minute)")
+            if not xen.pid:
+                xen.start()
+            hosts.append(xen_worker.host_entry(xen))
+        status.update("Ambienti's daemon")
+        farm = Farm(_directory(), pool, hosts, _environments(chosen, xen), {"poll_seconds": 2}, listen=LISTEN)
+        pool.configure("60-ambienti.conf", farm.ambienti("hooks", "htcondor"))
+        pid = farm.start(stays=True)
+        (_directory() / "daemon.pid").write_text(f"{pid}\n")
+        farm.until(lambda: (_directory() / "ambienti.db").exists(), 60, "the daemon opens its journal")
+    OUT.print("The farm is up. Now:\n")
+    for line in (
+        f"source <({shlex.quote(sys.executable)} -m tests.lab env)     # condor_* and ambienti of this farm",
+        "ambienti status",
+        f"make lab-try LAB='{' '.join(chosen)}'     # a job of each VO in each lane",
+        "make lab-down",
+    ):
+        OUT.print(f"    {line}", soft_wrap=True, highlight=False)
+    return 0
+
+
+def try_jobs(chosen: list[str]) -> int:
+    """Submit a job of each VO to each lane; half by condor_submit, half through the Python bindings."""
+    farm_of, pool = _running_farm(), lab_pool()
+    submitted = {}
+    for number, (lane, vo) in enumerate((lane, vo) for lane in chosen for vo in lanes.VOS):
+        environment = f"{vo}-{lane}"
+        how = pool.submit_by_bindings if number % 2 else pool.sleep
+        submitted[how(1, vo=vo, user=f"user-{vo}", environment=environment)] = (lane, vo, environment, how.__name__)
+    table = Table(
+        "VO", "environment", "job", "submitted by", "ran on", "seconds", "journal", title="A job of each VO in each lane"
+    )
+    failed = 0
+    began = time.monotonic()
+    for cluster, (lane, vo, environment, how) in submitted.items():
+        job = _finished(pool, cluster, began + TRY_SECONDS[lane])
+        with farm_of.journal() as journal:
+            seen = [s for s in journal.sightings() if s.job.startswith(f"{cluster}.") and s.environment == environment]
+        good = bool(job and job.get("ExitCode") == 0 and seen and str(seen[0].worker) in str(job.get("LastRemoteHost")))
+        failed += not good
+        took = f"{job['CompletionDate'] - job['QDate']}" if job else "-"
+        tool = "condor_submit" if how == "sleep" else "htcondor2"
+        ran = str(job.get("LastRemoteHost", "?")) if job else "[red]did not end[/]"
+        table.add_row(vo, environment, str(cluster), tool, ran, took, seen[0].worker if seen else "[red]not seen[/]")
+    OUT.print(table)
+    return 1 if failed else 0
+
+
+def status() -> int:
+    """Say what runs."""
+    table = Table("part", "pid", "where")
+    pool = lab_pool()
+    table.add_row("HTCondor pool", str(pool.running() or "-"), pool.collector)
+    daemon, xen = Libvirtd("lab"), XenHost(1)
+    table.add_row("libvirt daemon", str(daemon.keeper() or "-"), daemon.uri("qemu"))
+    table.add_row("Xen host", str(xen.pid or "-"), xen.uri if xen.pid else "")
+    table.add_row("ambienti run", str(_daemon_pid() or "-"), f"http://{LISTEN}")
+    OUT.print(table)
+    return 0 if pool.running() and _daemon_pid() else 1
+
+
+def environment() -> int:
+    """Print the lines that a shell evaluates."""
+    pool = lab_pool()
+    path = f"{PROGRAM.parent}:{pool.release / 'bin'}:{pool.release / 'sbin'}:$PATH"
+    print(f'export PATH="{path}"')
+    print(f"export CONDOR_CONFIG={shlex.quote(str(pool.client('alice')))}")
+    print(f"export AMBIENTI_SITE={shlex.quote(str(_directory() / 'site.yaml'))}")
+    return 0
+
+
+def down() -> int:
+    """Stop the daemon, the hosts with all their guests, and the pool."""
+    pid = _daemon_pid()
+    if pid:
+        os.kill(pid, signal.SIGTERM)
+        end = time.monotonic() + 60
+        while _daemon_pid() and time.monotonic() < end:
+            time.sleep(0.1)
+        if _daemon_pid():
+            os.kill(pid, signal.SIGKILL)
+    (_directory() / "daemon.pid").unlink(missing_ok=True)
+    Libvirtd("lab").stop()
+    XenHost(1).stop()
+    pool_directory = lab_path("pool")
+    if (pool_directory / "master.pid").exists():
+        lab_pool().stop()
+    for left in _directory().glob("ambienti.db*"):
+        left.unlink()  # the workers are gone with their hosts; a journal of them would be a lie
+    return 0
+
+
+def _directory() -> Path:
+    return lab_path("farm")
+
+
+def _daemon_pid() -> int:
+    try:
+        pid = int((_directory() / "daemon.pid").read_text())
+        command = Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (OSError, ValueError):
+        return 0
+    return pid if b"ambienti" in command else 0
+
+
+def _running_farm() -> Farm:
+    if not _daemon_pid():
+        OUT.print("The lab does not run: `make lab` first.")
+        raise SystemExit(1)
+    return Farm.found(_directory())
+
+
+def _environments(chosen: list[str], xen: XenHost) -> dict[str, dict[str, dict[str, object]]]:
+    """Each VO has an environment in each lane; its default is the lane of its own number, if that runs."""
+    ramdisk = xen_worker.publish_worker(xen) if "xen" in chosen else ""
+    result: dict[str, dict[str, dict[str, object]]] = {}
+    for number, vo in enumerate(lanes.VOS):
+        made: dict[str, dict[str, object]] = {}
+        if "lxc" in chosen:
+            made[f"{vo}-lxc"] = lanes.container(vo, idle_seconds=20)
+        if "qemu" in chosen:
+            made[f"{vo}-qemu"] = lanes.diskless(idle_seconds=20)
+            made[f"{vo}-disk"] = lanes.with_disk(idle_seconds=20)
+        if "xen" in chosen:
+            definition = xen_worker.environment(ramdisk, idle_seconds=20)
+            first = 16 + 8 * number
+            network = {**definition["network"], "addresses": f"10.0.2.{first}-10.0.2.{first + 7}/24"}  # type: ignore[dict-item]
+            made[f"{vo}-xen"] = {**definition, "network": network}
+        own = f"{vo}-{LANES[number]}"
+        made[own if own in made else next(iter(made))]["default"] = True
+        result[vo] = made
+    return result
+
+
+def _finished(pool: Pool, cluster: int, deadline: float) -> dict[str, object] | None:
+    while time.monotonic() < deadline:
+        found = pool.history(cluster)
+        if found:
+            return found[0]
+        time.sleep(0.3)
+    return None
+
+
+def main() -> int:
+    """Choose the command."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.lab", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("command", choices=["up", "try", "status", "env", "down"])
+    parser.add_argument("lanes", nargs="*", metavar="LANE", help=f"of {', '.join(LANES)}; all by default")
+    options = parser.parse_args()
+    unknown = sorted(set(options.lanes) - set(LANES))
+    if unknown:
+        parser.error(f"no lane is called {', '.join(unknown)}; there are {', '.join(LANES)}")
+    chosen = options.lanes or list(LANES)
+    act = {"up": lambda: up(chosen), "try": lambda: try_jobs(chosen), "status": status, "env": environment, "down": down}
+    return act[options.command]()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
