@@ -13,6 +13,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -190,6 +191,38 @@ class Pool:
         if environment is not None:
             description["+WantEnvironment"] = f'"{environment}"'
         return self.submit({**description, **more}, user=user, count=count)
+
+    def submit_by_bindings(self, seconds: float = 0, *, vo: str = "atlas", user: str = "alice", environment: str = "") -> int:
+        """Submit one sleeping job as `user` through the Python bindings, in a process of its own: they read one configuration."""
+        description = {
+            "executable": "/bin/sleep",
+            "transfer_executable": "false",
+            "should_transfer_files": "yes",
+            "arguments": f"{seconds:g}",
+            "initialdir": str(self.jobs),
+            "request_cpus": "1",
+            "request_memory": "32",
+            "request_disk": "1000",
+            "accounting_group": f"group_{vo}",
+            "accounting_group_user": user,
+            **({"My.WantEnvironment": f'"{environment}"'} if environment else {}),
+        }
+        program = (
+            "import htcondor2, json, sys\n"
+            "where = htcondor2.Collector().locate(htcondor2.DaemonType.Schedd)\n"
+            "print(htcondor2.Schedd(where).submit(htcondor2.Submit(json.load(sys.stdin))).cluster())\n"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", program],
+            input=json.dumps(description),
+            env={**os.environ, "CONDOR_CONFIG": str(self.client(user))},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        if done.returncode:
+            raise RuntimeError(f"htcondor2 submit: {done.stderr.strip().splitlines()[-1]}")
+        return int(done.stdout)
 
     def remove(self, constraint: str = "true") -> None:
         """Remove jobs as the pool's administrator."""
