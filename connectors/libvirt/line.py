@@ -105,6 +105,7 @@ class Line:
         self._keepalive_seconds = keepalive_seconds
         self._connection: Any = None
         self._subscribed: Any = None
+        self._subscription = 0
         self._driver = Driver.QEMU
         self._opening = threading.Lock()
         self._hanging: list[_Task] = []
@@ -178,17 +179,18 @@ class Line:
         with self._opening:
             if self._closed or task.cancelled.is_set():
                 raise SourceError(self.host, task.asked, "not begun: the connection was closed")
-            if self._connection is None:
+            connection = self._connection
+            if connection is None:
                 try:
-                    self._connection = self._open()
+                    connection = self._connection = self._open()
                 except libvirt.libvirtError as error:
                     raise SourceError(self.host, f"connect to {self._uri}", error.get_error_message() or str(error)) from error
                 if self._on_line is not None:
                     self._on_line(True, "")
-            connection = self._connection
-            if connection is not None and self._on_event is not None and self._subscribed is not connection:
+            if self._on_event is not None and self._subscribed is not connection:
                 try:
-                    connection.domainEventRegisterAny(None, libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, self._event, None)
+                    lifecycle = libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE
+                    self._subscription = connection.domainEventRegisterAny(None, lifecycle, self._event, None)
                 except libvirt.libvirtError as error:
                     raise SourceError(self.host, "watch its domains", error.get_error_message() or str(error)) from error
                 self._subscribed = connection
@@ -220,13 +222,18 @@ class Line:
         if connection is None or connection is not self._connection:
             return
         self._connection = None
+        subscription = self._subscription if self._subscribed is connection else None
+        self._subscribed = None
         # closing asks the host too, and may hang with it
-        threading.Thread(target=_close, args=(connection,), name=f"libvirt-close-{self.host}", daemon=True).start()
+        threading.Thread(target=_close, args=(connection, subscription), name=f"libvirt-close-{self.host}", daemon=True).start()
         if self._on_line is not None and not quietly:
             self._on_line(False, why)
 
 
-def _close(connection: Any) -> None:
+def _close(connection: Any, subscription: int | None) -> None:
+    if subscription is not None:  # else the connection would live on for its sake
+        with contextlib.suppress(libvirt.libvirtError):
+            connection.domainEventDeregisterAny(subscription)
     with contextlib.suppress(libvirt.libvirtError):
         connection.unregisterCloseCallback()
     with contextlib.suppress(libvirt.libvirtError):

@@ -213,6 +213,19 @@ def test_an_overlay_is_made_over_a_volume_that_another_host_has_just_put_into_th
     (daemon.volumes / "late.qcow2").unlink()
 
 
+@pytest.mark.parametrize("image", [{}, {"format": "qcow2"}], ids=["blank", "filled"])
+def test_a_disk_of_a_pool_that_knows_no_formats_is_raw(host, daemon, images, image):
+    """A volume group has none of its own here: a directory pool stands for it."""
+    given = {"path": str(images / "base.qcow2"), **image} if image else {}
+    asked = order(machine("group", image=given, disk={"mode": "lvm", "pool": "workers", "size_gib": 1}))
+    host.boot(asked)
+    info = disk_info(next(daemon.volumes.glob("group-*.disk")))
+    assert (info["format"], info["virtual-size"]) == ("raw", GIB)
+    host.power_off(asked.worker, asked.uuid)
+    host.clean_up(asked.worker, asked.uuid)
+    assert not list(daemon.volumes.iterdir())
+
+
 @pytest.mark.parametrize("kind", ["qcow2", "raw"])
 def test_a_copy_stands_on_its_own(host, daemon, images, kind):
     base = images / f"base.{kind}"
@@ -355,6 +368,24 @@ def test_a_daemon_restarted_between_two_calls_is_not_noticed_by_the_second(daemo
     containers.boot(asked)
     containers.power_off(asked.worker, asked.uuid)
     assert containers.read().domains == ()
+
+
+def test_a_host_lost_again_and_again_gathers_neither_connections_nor_threads(daemon):
+    host = connect("lxc1", daemon.uri("lxc"), daemon.options(), site=SITE, deadline_seconds=10)
+    listener = Listener()
+    host.watch(listener.tell)
+    host.read()
+    held = []
+    for _ in range(4):
+        daemon.crash()
+        listener.wait_for({"host-lost"})
+        daemon.recover()
+        listener.wait_for({"host-back"})
+        listener.forget()
+        assert host.read().complete
+        held.append((len(list(Path("/proc/self/fd").iterdir())), threading.active_count()))
+    assert held[-1] <= held[0]
+    host.close()
 
 
 def test_a_guest_that_ends_by_itself_is_told_and_leaves_a_clean_host(daemon, containers):
