@@ -259,6 +259,7 @@ _SYNTAX = {
     "expected <block end>": "the indentation does not fit the lines above",
     "could not find expected ':'": "a key without its colon, or text that lacks its indentation",
     "undefined alias": "this alias (*name) has no anchor (&name) before it",
+    "expected the node content": "a value is missing before this character, or text that begins with it needs quotes",
     "a single document": "a second document (---) begins here; one file holds one document",
 }
 _UNCLOSED = {

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from environments.environment import Environment
+from environments.names import nearest
+from environments.reader import Problem
 from scheduler.model import HostReading
 from scheduler.ports import SourceError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from environments.environment import Environment
+    from environments.catalogue import Owned
     from scheduler.compose import Farm
     from scheduler.definitions import Definitions
     from scheduler.ports import BatchSystem, Hypervisor
@@ -31,10 +35,12 @@ class Finding:
     fatal: bool = True
     """False: somebody is hindered, but another host can do it."""
     unanswered: bool = False
+    problem: Problem | None = None
+    """The line that is to be changed, where one is to blame."""
 
     def __str__(self) -> str:
         """Return one line."""
-        return f"{self.subject}: {self.message}"
+        return str(self.problem) if self.problem else f"{self.subject}: {self.message}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +63,15 @@ def check(definitions: Definitions, farm: Farm) -> tuple[Finding, ...]:
         answers = pool.map(lambda one: _ask_host(one, environments), farm.hypervisors.values())
         by_host = dict(zip(farm.hypervisors, answers, strict=True))
         findings = [finding for finding in queues if finding is not None]
-    findings += [
-        Finding(f"host {name}", answer.error, unanswered=True) for name, answer in by_host.items() if answer.reading is None
-    ]
-    for environment in environments:
-        findings += _bootable(environment, by_host)
+    for name, answer in by_host.items():
+        if answer.reading is None:
+            place = definitions.file.node.problem(
+                ("hosts", definitions.file.hosts[name].index, "uri"), f"{name}: {answer.error}"
+            )
+            findings.append(Finding(f"host {name}", answer.error, unanswered=True, problem=place))
+    for definitions_of_vo in definitions.vos.values():
+        for owned in definitions_of_vo.environments.values():
+            findings += _bootable(owned, by_host)
     return tuple(findings)
 
 
@@ -85,21 +95,53 @@ def _ask_host(hypervisor: Hypervisor, environments: Iterable[Environment]) -> _H
     return _HostAnswer(reading, refusals)
 
 
-def _bootable(environment: Environment, hosts: Mapping[str, _HostAnswer]) -> Iterator[Finding]:
+def _bootable(owned: Owned, hosts: Mapping[str, _HostAnswer]) -> Iterator[Finding]:
     """Say when no host can boot an environment; the hosts that cannot are grouped by what stands against it."""
+    environment = owned.environment
     able = 0
-    hindered: dict[str, list[str]] = {}
+    hindered: dict[str, list[tuple[str, str]]] = {}
     for name, answer in hosts.items():
-        if answer.reading is None:
-            continue
-        against = list(answer.refusals[environment.name])
-        if environment.memory_mib > answer.reading.memory_mib and not any("memory" in one for one in against):
-            against.append(f"needs {environment.memory_mib} MiB, the host has {answer.reading.memory_mib} MiB for workers")
-        if environment.virtualization not in answer.reading.virtualizations and not against:
-            against.append(f"the host has no {environment.virtualization}")
-        able += not against
-        for one in against:
-            hindered.setdefault(one, []).append(name)
-    for message, names in hindered.items():
+        if answer.reading is not None:
+            against = _against(environment, answer.reading, answer.refusals[environment.name])
+            able += not against
+            for one in against:
+                key = one.partition(": ")[0]
+                hindered.setdefault(key if _is_key(key) else one, []).append((name, one))
+    largest = max((a.reading.memory_mib for a in hosts.values() if a.reading is not None), default=0)
+    for told in hindered.values():
+        names = [name for name, _ in told]
         named = ", ".join(names[:HOSTS_NAMED]) + (f" and {len(names) - HOSTS_NAMED} more" if len(names) > HOSTS_NAMED else "")
-        yield Finding(f"environment {environment.name}", f"not on {named}: {message}", fatal=able == 0)
+        problem = _placed(owned, told[0][1], f"not on {named}", largest)
+        yield Finding(f"environment {environment.name}", f"not on {named}: {told[0][1]}", fatal=able == 0, problem=problem)
+
+
+def _against(environment: Environment, reading: HostReading, refusals: tuple[str, ...]) -> list[str]:
+    if refusals:
+        return list(refusals)
+    against = []
+    if environment.memory_mib > reading.memory_mib:
+        against.append(
+            f"memory_mib: {environment.memory_mib} MiB are more than the host has for domains ({reading.memory_mib} MiB)"
+        )
+    if environment.virtualization not in reading.virtualizations:
+        against.append(f"virtualization: the host has no {environment.virtualization}")
+    return against
+
+
+def _is_key(text: str) -> bool:
+    return bool(re.fullmatch(r"[a-z_0-9]+(\.[a-z_0-9]+)*", text)) and text.partition(".")[0] in Environment.model_fields
+
+
+def _placed(owned: Owned, refusal: str, where: str, largest_mib: int) -> Problem | None:
+    """Find the line that a host's refusal is about: hosts say `network.source: no bridge 'x'; there are: y, z`."""
+    key, _, message = refusal.partition(": ")
+    if not _is_key(key):
+        return None
+    said, _, known = message.partition("; there are: ")
+    expected = f"one of: {known}" if known else ""
+    if key == "memory_mib":
+        expected = f"at most {largest_mib} MiB, as the largest host has"
+    quoted = re.search(r"'([^']*)'", said)
+    near = nearest(quoted[1], known.split(", ")) if quoted and known else ""
+    problem = owned.node.problem(tuple(key.split(".")), f"{where}: {said}", expected, near)
+    return replace(problem, key=f"environments.{owned.environment.name}.{key}")

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from environments.names import nearest
-from environments.reader import ConfigurationError
+from environments.reader import ConfigurationError, excerpt
 from scheduler.commands.common import (
     Exit,
     JsonOption,
@@ -26,6 +26,7 @@ from scheduler.commands.common import (
     show_problems,
 )
 
+FINDINGS_WITH_SOURCE = 6
 environments = typer.Typer(no_args_is_help=True, help="The environments of the farm.")
 
 
@@ -68,6 +69,8 @@ def check(
     else:
         for finding in findings:
             say(str(finding), style="red" if finding.fatal else "yellow")
+            if finding.problem and len(findings) <= FINDINGS_WITH_SOURCE:
+                say("\n".join(excerpt(finding.problem)), style="dim")
         verdict = "all is well" if not findings else plural(len(findings), "finding")
         say(f"{found.file.path}: {counts}: {verdict}.", style="green" if not findings else "")
     if any(finding.unanswered for finding in findings):
