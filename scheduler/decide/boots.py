@@ -15,7 +15,7 @@ from environments.reason import Reason
 from scheduler.actions import Boot
 from scheduler.decide.demand import jobs_per_worker
 from scheduler.decide.facts import Facts
-from scheduler.decide.health import hosts_to_avoid, image_gate
+from scheduler.decide.health import failed_there, hosts_to_avoid, image_gate
 from scheduler.decide.placement import Grounds, find_host, occupy, shortage, survey
 from scheduler.decide.shares import Ledger, over_ceiling
 from scheduler.decide.suitability import sources_of
@@ -163,6 +163,10 @@ def _host_for(environment: Environment, yard: Yard, *, guaranteed: bool) -> str 
     host = find_host(environment, yard.grounds, avoid=soft | hard, guaranteed=guaranteed)
     if host is None and soft:
         host = find_host(environment, yard.grounds, avoid=hard, guaranteed=guaranteed)
+    if host is None and hard:
+        resting = find_host(environment, yard.grounds, guaranteed=guaranteed)
+        if resting is not None:
+            return failed_there(yard.facts.health, (name, environment.version), resting, yard.facts.now)
     return host or shortage(environment, yard.grounds)
 
 

@@ -177,3 +177,12 @@ def hosts_to_avoid(health: Health, image: ImageKey, now: float) -> tuple[set[str
         if failed == image and now < streak.until:
             (soft if streak.failures == 1 else hard).add(host)
     return soft, hard
+
+
+def failed_there(health: Health, image: ImageKey, host: str, now: float) -> Reason:
+    """Say that the only host with room has just failed to boot this image, and when it is tried again."""
+    streak = health.pairs[image, host]
+    wait = max(0, round(streak.until - now))
+    story = f"the last {streak.failures} boots of {image[0]} on {host}, the only host with room, failed"
+    numbers: dict[str, int | float | str] = {"failures": streak.failures, "host": host, "seconds": wait}
+    return Reason("failed-there", f"{story}; it is tried again in {wait} s", numbers, "look at the host, or add another one")

@@ -182,17 +182,35 @@ def drain_idle(facts: Facts, demand: Demand, shelves: Shelves, orders: Orders) -
         environment = facts.environments.get(fleet.environment)
         if environment is None or facts.trust.of_batch(fleet.batch_system) is not None:
             continue
-        idle_state, leaving = WorkerState.IDLE, orders.leaving
-        idle = [w for w in fleet.serving if w.state is idle_state and not w.claimed and w.name not in leaving]
+        idle, roomless = _idle_of(fleet, environment, facts, orders)
+        if roomless:
+            _drain_unneeded(roomless, len(roomless), environment, facts, demand, orders=orders)
         if not idle:
             continue
         unneeded = len(idle) - _needed(environment, shelves.get(key), demand)
         unneeded = min(unneeded, remaining[fleet.environment] - environment.minimum_workers)
-        idle.sort(key=lambda w: (w.version == environment.version, w.requested_at, w.name))
-        early = _drain_unneeded(idle, unneeded, environment, facts, demand, orders=orders)
-        orders.surplus[key] = early
+        orders.surplus[key] = _drain_unneeded(idle, unneeded, environment, facts, demand, orders=orders)
         if idle[0].version != environment.version and _version_is_good(environment, facts.health):
             _replace_drifted(idle, environment, facts, orders)
+
+
+def _idle_of(fleet: Fleet, environment: Environment, facts: Facts, orders: Orders) -> tuple[list[Worker], list[Worker]]:
+    """Return a fleet's idle workers, the first to go first: those that jobs could use, and those without any room.
+
+    Those past their lifetime are neither: they go for that.
+    """
+    state, leaving, since = WorkerState.IDLE, orders.leaving, facts.now - environment.lifetime_seconds
+    idle = [
+        worker
+        for worker in fleet.serving
+        if worker.state is state
+        and not worker.claimed
+        and worker.name not in leaving
+        and (worker.requested_at if worker.registered_at is None else worker.registered_at) > since
+    ]
+    idle.sort(key=lambda w: (w.version == environment.version, w.requested_at, w.name))
+    roomless = [worker for worker in idle if worker.free_cpus <= 0]
+    return ([worker for worker in idle if worker.free_cpus > 0] if roomless else idle), roomless
 
 
 def _needed(environment: Environment, shelf: Shelf | None, demand: Demand) -> int:

@@ -71,6 +71,19 @@ def test_only_the_idle_workers_that_nobody_needs_go_the_oldest_first():
     assert drains(plan) == {"el9-1": "idle"}
 
 
+def test_a_worker_that_waiting_jobs_need_does_not_go_in_place_of_one_that_cannot_be_drained():
+    too_old = a_worker("el9-1", idle_since=LONG_IDLE, registered_at=NOW - 200_000, host="h2")
+    needed = a_worker("el9-2", idle_since=LONG_IDLE)
+    policy = a_policy(hosts=("h1", "h2"))
+    plan = plan_for(a_cluster(idle=2), workers=[too_old, needed], policy=policy, hosts=[a_host(), a_host("h2", complete=False)])
+    assert plan.actions == ()
+
+
+def test_an_idle_worker_that_offers_no_room_is_retired_all_the_same():
+    shut = a_worker("el9-1", idle_since=LONG_IDLE, free_cpus=0)
+    assert drains(plan_for(a_cluster(idle=2), workers=[shut, a_worker("el9-2")])) == {"el9-1": "idle"}
+
+
 def test_drains_are_bounded_per_cycle():
     workers = [a_worker(f"el9-{n}", idle_since=LONG_IDLE) for n in range(1, 31)]
     plan = plan_for(workers=workers, policy=a_policy(limits={"drains_per_cycle": 7}))
