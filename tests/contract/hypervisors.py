@@ -7,6 +7,8 @@ import uuid
 from dataclasses import replace
 from xml.etree import ElementTree as ET
 
+import pytest
+
 from environments.environment import Environment, Image, Virtualization
 from scheduler.model import Identity, PoolSpace
 from scheduler.ports import DomainEvent, Enrolment, WorkerOrder
@@ -159,6 +161,7 @@ class TestDriver:
 class _Libvirtd:
     """What LXC and QEMU have in common: a real libvirtd of the lab, with another hand on it."""
 
+    marks = (pytest.mark.real,)
     driver = ""
 
     def __init__(self, daemon):

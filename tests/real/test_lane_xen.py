@@ -9,6 +9,7 @@ import pytest
 from connectors.libvirt import connect
 from environments.environment import Environment, Virtualization
 from scheduler.model import DomainState
+from scheduler.ports import SourceError
 from tests.contract.hypervisors import order
 from tests.lab import pool as pools
 from tests.lab.farm import Farm
@@ -37,8 +38,9 @@ def pool():
 
 @pytest.fixture(scope="module")
 def farm(host, pool, tmp_path_factory):
-    definition = {**environment(publish_worker(host)), "idle_seconds": 4}
-    farm = Farm(tmp_path_factory.mktemp("farm"), pool, [host_entry(host)], {"atlas": {"atlas-xen": definition}})
+    farm = Farm(
+        tmp_path_factory.mktemp("farm"), pool, [host_entry(host)], {"atlas": {"atlas-xen": environment(publish_worker(host))}}
+    )
     pool.configure("60-ambienti.conf", farm.ambienti("hooks", "htcondor"))
     farm.start()
     yield farm
@@ -75,9 +77,19 @@ def submit(pool, seconds):
     return pool.sleep(environment="atlas-xen", **words), out
 
 
-def status(pool, cluster):
-    jobs = pool.queue(str(cluster), "-attributes", "JobStatus,RemoteHost,NumJobStarts")
-    return jobs[0].get("JobStatus") if jobs else 4
+def state(pool, cluster):
+    """Return the status of a job (4 once it has left the queue) and the worker it runs in."""
+    jobs = pool.queue(str(cluster), "-attributes", "JobStatus,RemoteHost")
+    return (jobs[0]["JobStatus"], jobs[0].get("RemoteHost", "")) if jobs else (4, "")
+
+
+def runs_in(pool, cluster, worker):
+    status, where = state(pool, cluster)
+    return status == 2 and worker in where
+
+
+def ads_of(pool, worker):
+    return [ad for ad in pool.ads("-attributes", "Name,Machine") if worker in str(ad)]
 
 
 def nothing_left(hand, pool):
@@ -97,6 +109,24 @@ def test_the_connector_reads_the_same_host_through_ssh(host):
     finally:
         through_ssh.close()
         plain.close()
+
+
+def test_a_host_that_falls_silent_is_an_error_within_the_deadline_and_is_read_again_after(host):
+    connector = connect(host.name, host.uri, {"keepalive_seconds": 1}, site="silent", deadline_seconds=4)
+    before = connector.read()
+    host.freeze()
+    try:
+        began = time.monotonic()
+        with pytest.raises(SourceError) as caught:
+            connector.read()
+        assert time.monotonic() - began < 5
+        assert caught.value.source == host.name
+    finally:
+        host.thaw()
+    try:
+        assert connector.read().domains == before.domains
+    finally:
+        connector.close()
 
 
 def test_a_pvh_worker_starts_and_stops_and_leaves_nothing(host, hand):
@@ -124,9 +154,9 @@ def test_a_job_runs_in_a_paravirtualised_worker_booted_for_it_that_is_retired_af
     (worker,) = farm.until(lambda: workers(hand), 60, "a worker boots")
     booted = time.monotonic()
     uuid = hand.lookupByName(worker).UUIDString()
-    farm.until(lambda: pool.ads("-attributes", "Name"), 90, "it registers")
+    farm.until(lambda: ads_of(pool, worker), 90, "it registers")
     registered = time.monotonic()
-    farm.until(lambda: status(pool, cluster) == 4, 90, "the job ends")
+    farm.until(lambda: state(pool, cluster)[0] == 4, 90, "the job ends")
     done = time.monotonic()
     assert out.read_text().splitlines() == [f"hypervisor xen PV uuid {uuid}", f"worker {worker}"]
     (job,) = pool.history(cluster)
@@ -149,17 +179,15 @@ def test_a_job_runs_in_a_paravirtualised_worker_booted_for_it_that_is_retired_af
 
 
 def test_a_worker_destroyed_behind_its_back_is_known_at_once_and_its_job_runs_again_elsewhere(farm, pool, hand):
-    cluster, out = submit(pool, 600)
+    cluster, _ = submit(pool, 600)
     (first,) = farm.until(lambda: workers(hand), 60, "a worker boots")
-    farm.until(lambda: status(pool, cluster) == 2, 90, "the job runs")
+    farm.until(lambda: runs_in(pool, cluster, first), 90, "the job runs")
     hand.lookupByName(first).destroy()
     destroyed = time.monotonic()
-    farm.until(
-        lambda: not [ad for ad in pool.ads("-attributes", "Name,Machine") if first in str(ad)], 1.5, "its ads are invalidated"
-    )
+    farm.until(lambda: not ads_of(pool, first), 1.5, "its ads are invalidated")
     print(f"ads invalidated {time.monotonic() - destroyed:.2f} s after the domain was gone")
     second = farm.until(lambda: workers(hand).keys() - {first}, 60, "another worker boots").pop()
-    farm.until(lambda: status(pool, cluster) == 2 and second in out.read_text(), 90, "the job runs again")
+    farm.until(lambda: runs_in(pool, cluster, second), 90, "the job runs again")
     pool.remove(f"ClusterId == {cluster}")
     farm.until(lambda: nothing_left(hand, pool), 90, "the worker is retired and nothing of it stays")
 
@@ -167,7 +195,7 @@ def test_a_worker_destroyed_behind_its_back_is_known_at_once_and_its_job_runs_ag
 def test_a_worker_that_reboots_ends_for_good_and_does_not_come_back_behind_ambientis_back(farm, pool, hand):
     cluster, _ = submit(pool, 600)
     (first,) = farm.until(lambda: workers(hand), 60, "a worker boots")
-    farm.until(lambda: status(pool, cluster) == 2, 90, "the job runs")
+    farm.until(lambda: runs_in(pool, cluster, first), 90, "the job runs")
     pool.remove(f"ClusterId == {cluster}")
     hand.lookupByName(first).reboot(0)
     farm.until(lambda: nothing_left(hand, pool), 60, "the worker has ended and nothing of it stays")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.lab.lanes import QUICK
 from tests.lab.worker_image import build_initrd, tree
 from tests.lab.xen.build import build
 from tests.lab.xen.host import ADDRESSES, BRIDGE, GATEWAY, IMAGES, POOL, XenHost
@@ -23,16 +24,18 @@ def publish_worker(host: XenHost) -> str:
     return f"{IMAGES}/{name}"
 
 
-def environment(ramdisk: str, virtualization: str = "xen-pv") -> dict[str, object]:
+def environment(ramdisk: str, virtualization: str = "xen-pv", **more: object) -> dict[str, object]:
     """Return an environment for the YAML file of a VO."""
     return {
         "virtualization": virtualization,
-        "image": {"kernel": f"{IMAGES}/vmlinux", "initrd": ramdisk, "cmdline": "quiet"},
+        "image": {"kernel": f"{IMAGES}/vmlinux", "initrd": ramdisk, "cmdline": QUICK},
         "memory_mib": MEMORY_MIB,
         "job_memory_mib": 128,
         "network": {"kind": "bridge", "source": BRIDGE, "addresses": ADDRESSES, "gateway": GATEWAY},
-        "provides": {"Hypervisor": "xen"},
+        "provides": {"Lane": "xen"},
+        "idle_seconds": 4,
         "boot_seconds": 120,
+        **more,
     }
 
 
