@@ -92,15 +92,19 @@ def connect(
     After a change of the site file (`before`: what `known` was made of), what has not changed keeps its connection.
     """
     connecting = _Connecting(definitions)
+    site, file = definitions.site, definitions.file
+    same_deadline = before is not None and before.site.limits.reading_deadline_seconds == site.limits.reading_deadline_seconds
+    kept = known if same_deadline else None
     batch_systems: dict[str, Any] = {}
-    for index, settings in enumerate(definitions.site.batch_systems):
-        kept = known.batch_systems.get(settings.name) if known and before and settings in before.site.batch_systems else None
-        batch_systems[settings.name] = kept or _batch_system(connecting, settings, index)
+    for index, settings in enumerate(site.batch_systems):
+        keep = kept is not None and before is not None and settings in before.site.batch_systems
+        batch_systems[settings.name] = (
+            kept.batch_systems[settings.name] if kept and keep else _batch_system(connecting, settings, index)
+        )
     hypervisors: dict[str, Any] = {}
-    for name, entry in definitions.file.hosts.items() if hosts else ():
-        unchanged = before is not None and name in before.file.hosts and _same_host(entry, before.file.hosts[name])
-        kept_host = known.hypervisors.get(name) if known and unchanged else None
-        hypervisors[name] = kept_host or _hypervisor(connecting, entry)
+    for name, entry in file.hosts.items() if hosts else ():
+        keep = kept is not None and before is not None and _connects_alike(entry, before.file.hosts.get(name))
+        hypervisors[name] = kept.hypervisors[name] if kept and keep else _hypervisor(connecting, entry)
     farm = Farm(
         {name: one for name, one in batch_systems.items() if one is not None},
         {name: one for name, one in hypervisors.items() if one is not None},
@@ -110,8 +114,12 @@ def connect(
     return farm
 
 
-def _same_host(one: HostEntry, other: HostEntry) -> bool:
-    return one.uri == other.uri and one.settings == other.settings
+def _connects_alike(one: HostEntry, other: HostEntry | None) -> bool:
+    """Whether two entries of one host differ in nothing that its connection is made of."""
+    if other is None or one.uri != other.uri:
+        return False
+    keys = ("kind", "options", "reserve_mib", "virtualizations")
+    return all(getattr(one.settings, key) == getattr(other.settings, key) for key in keys)
 
 
 def _batch_system(connecting: _Connecting, settings: BatchSystemSettings, index: int) -> Any:

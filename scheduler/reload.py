@@ -47,7 +47,7 @@ class Reload:
         problems = list(looked.problems)
         problems += _unchangeable(before, looked)
         try:
-            if looked.file is not before.file and not problems:
+            if looked.site != before.site and not problems:
                 self._reconnect(looked)
             accepted = looked if not problems else self._with_known_site(looked)
         except ConfigurationError as error:
@@ -84,8 +84,6 @@ class Reload:
 
 def _unchangeable(before: Definitions, after: Definitions) -> list[Problem]:
     """Say which changes of the site file need more than reading it again."""
-    if before.file is after.file:
-        return []
     problems = []
     if before.site.site != after.site.site:
         message = f"the farm is called {before.site.site!r}: under another name its workers would be strangers"

@@ -1,0 +1,191 @@
+"""From checked files to connections: connectors refuse their options in the words of the site file; changes are taken up."""
+
+import os
+from contextlib import contextmanager
+
+import pytest
+
+from environments.reader import ConfigurationError
+from scheduler import compose
+from scheduler.definitions import load
+from scheduler.reload import Reload
+
+SITE = """\
+site: perugia
+batch_systems:
+  - name: pool
+    kind: htcondor
+    options: {collector: "127.0.0.1:1"}
+hosts:
+  - {name: "t[1-2]", uri: "test:///nowhere/{host}.xml"}
+  - {name: t9, uri: "test:///nowhere/t9.xml", reserve_mib: 512, options: {disk_pool: fast}}
+vos: {atlas: }
+daemon: {listen: "", journal: "sqlite://"}
+"""
+ATLAS = "vo: atlas\nenvironments:\n  el9: {virtualization: lxc, image: {path: /srv/el9}}\n"
+
+
+class Files:
+    def __init__(self, directory):
+        self.directory, self.tick = directory, 1_700_000_000
+        (directory / "vos").mkdir()
+        self.write("site.yaml", SITE)
+        self.write("vos/atlas.yaml", ATLAS)
+
+    def write(self, name, text):
+        self.tick += 10
+        (self.directory / name).write_text(text)
+        os.utime(self.directory / name, (self.tick, self.tick))
+
+    def load(self):
+        return load(self.directory / "site.yaml")
+
+
+@pytest.fixture
+def files(tmp_path):
+    return Files(tmp_path)
+
+
+def refused(definitions):
+    with pytest.raises(ConfigurationError) as caught:
+        compose.connect(definitions)
+    return caught.value.problems
+
+
+def test_connectors_are_made_without_touching_what_they_connect_to(files):
+    farm = compose.connect(files.load())
+    assert set(farm.batch_systems) == {"pool"}
+    assert set(farm.hypervisors) == {"t1", "t2", "t9"}
+    farm.close()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "place", "key", "says"),
+    [
+        ("collector:", "colector:", (5, 15), "batch_systems[0].options.colector", "did you mean collector?"),
+        (
+            'collector: "127.0.0.1:1"',
+            "",
+            (5, 5),
+            "batch_systems[0].options.collector",
+            "is missing; expected Address of the collector",
+        ),
+        (
+            '"127.0.0.1:1"}',
+            '"127.0.0.1:1", callback: aways}',
+            (5, 51),
+            "batch_systems[0].options.callback",
+            "did you mean always?",
+        ),
+        ("disk_pool", "disk_pol", (8, 75), "hosts[1].options.disk_pol", "did you mean disk_pool?"),
+        ("disk_pool: fast", "kvm: maybe", (8, 80), "hosts[1].options.kvm", "expected one of: try, off, trust"),
+    ],
+)
+def test_wrong_options_are_refused_by_their_connector_at_their_line(files, old, new, place, key, says):
+    files.write("site.yaml", SITE.replace(old, new))
+    (problem,) = refused(files.load())
+    assert ((problem.line, problem.column), problem.key) == (place, key)
+    assert says in problem.sentence
+
+
+def test_wrong_options_of_many_hosts_in_one_line_are_one_problem(files):
+    files.write("site.yaml", SITE.replace('{host}.xml"}', '{host}.xml", options: {consle_directory: /x}}'))
+    (problem,) = refused(files.load())
+    assert problem.nearest == "console_directory"
+
+
+def test_the_journal_of_the_site_file_is_beside_it(files):
+    files.write("site.yaml", SITE.replace("sqlite://", "sqlite:///state/a.db"))
+    assert compose.journal_url(files.load()) == f"sqlite:///{files.directory}/state/a.db"
+    files.write("site.yaml", SITE.replace("sqlite://", "sqlite:////var/a.db"))
+    assert compose.journal_url(files.load()) == "sqlite:////var/a.db"
+    files.write("site.yaml", SITE.replace("sqlite://", "postgresql://h/db"))
+    assert compose.journal_url(files.load()) == "postgresql://h/db"
+
+
+# --- reload -----------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def running(files):
+    found = files.load()
+    farm = compose.connect(found)
+    told = []
+    with compose.engine(found, farm) as engine:
+        reload = Reload(found, farm, engine, told.append)
+        yield reload, told
+        reload.close()
+
+
+def test_nothing_changed_gives_no_new_policy(files):
+    with running(files) as (reload, told):
+        assert reload(False) is None
+        assert reload(True) is None
+        assert told == []
+
+
+def test_a_changed_environment_is_in_the_new_policy_and_no_connection_is_touched(files):
+    with running(files) as (reload, told):
+        farm = reload.farm
+        files.write("vos/atlas.yaml", ATLAS.replace("el9:", "el10:"))
+        assert set(reload(False).catalogue.environments) == {"el10"}
+        assert reload.farm is farm
+        assert told == []
+
+
+def test_a_new_host_is_connected_and_the_others_keep_their_connection(files):
+    with running(files) as (reload, _):
+        before = reload.farm
+        files.write("site.yaml", SITE.replace("t[1-2]", "t[2-3]"))
+        assert set(reload(False).hosts) == {"t2", "t3", "t9"}
+        assert reload.farm.hypervisors["t2"] is before.hypervisors["t2"]
+        assert reload.farm.batch_systems["pool"] is before.batch_systems["pool"]
+        assert "t1" not in reload.farm.hypervisors
+
+
+def test_a_host_with_changed_options_is_connected_anew(files):
+    with running(files) as (reload, _):
+        before = reload.farm
+        files.write("site.yaml", SITE.replace("fast", "slow"))
+        reload(False)
+        assert reload.farm.hypervisors["t9"] is not before.hypervisors["t9"]
+        assert reload.farm.hypervisors["t1"] is before.hypervisors["t1"]
+
+
+def test_options_that_the_connector_refuses_leave_the_site_as_it_was(files):
+    with running(files) as (reload, told):
+        farm = reload.farm
+        files.write("site.yaml", SITE.replace("disk_pool", "disk_pol"))
+        files.write("vos/atlas.yaml", ATLAS.replace("el9:", "el10:"))
+        assert set(reload(False).catalogue.environments) == {"el10"}
+        assert reload.farm is farm
+        assert [p.nearest for p in told[0]] == ["disk_pool"]
+        assert reload(False) is None
+        assert len(told) == 1
+        files.write("site.yaml", SITE.replace("disk_pool: fast", "disk_pool: slow"))
+        reload(False)
+        assert reload.farm is not farm
+
+
+def test_a_farm_cannot_be_renamed_while_it_runs(files):
+    with running(files) as (reload, told):
+        files.write("site.yaml", SITE.replace("perugia", "pisa"))
+        assert reload(False) is None
+        assert "its workers would be strangers" in told[0][0].message
+
+
+def test_settings_that_need_a_restart_are_told_as_such(files):
+    with running(files) as (reload, told):
+        files.write("site.yaml", SITE.replace('listen: ""', "listen: 127.0.0.1:9999"))
+        assert reload(False) is None
+        assert (told[0][0].key, "restart" in told[0][0].message) == ("daemon.listen", True)
+
+
+def test_what_is_wrong_is_told_again_when_asked_for(files):
+    with running(files) as (reload, told):
+        files.write("vos/atlas.yaml", "vo: [")
+        assert reload(False) is None
+        assert reload(False) is None
+        assert len(told) == 1
+        reload(True)
+        assert len(told) == 2
