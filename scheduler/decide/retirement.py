@@ -226,6 +226,7 @@ def _drain_unneeded(
 ) -> list[Worker]:
     """Drain at most `unneeded` of a fleet's idle workers; return those that could go early, the first to go first."""
     now, limits = facts.now, facts.limits
+    good = _version_is_good(environment, facts.health)
     early: list[Worker] = []
     keeping: Reason | None = None
     bound: Reason | None = None
@@ -234,7 +235,7 @@ def _drain_unneeded(
         if not settled or worker.name in facts.observation.unjournaled:
             continue
         since = worker.since if worker.idle_since is None else worker.idle_since
-        cause = "drift" if worker.version != environment.version else "idle"
+        cause = "drift" if worker.version != environment.version and good else "idle"
         if cause == "idle" and since + environment.idle_seconds > now:
             early.append(worker)
             continue
