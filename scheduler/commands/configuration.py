@@ -26,6 +26,7 @@ from scheduler.commands.common import (
     show_problems,
 )
 
+FINDINGS_SHOWN = 20
 FINDINGS_WITH_SOURCE = 6
 environments = typer.Typer(no_args_is_help=True, help="The environments of the farm.")
 
@@ -67,10 +68,12 @@ def check(
     if as_json:
         print_json({"ok": not findings, "problems": [], "findings": [live_check.as_data(one) for one in findings]})
     else:
-        for finding in findings:
+        for finding in findings[:FINDINGS_SHOWN]:
             say(str(finding), style="red" if finding.fatal else "yellow")
             if finding.problem and len(findings) <= FINDINGS_WITH_SOURCE:
                 say("\n".join(excerpt(finding.problem)), style="dim")
+        if len(findings) > FINDINGS_SHOWN:
+            say(f"... and {len(findings) - FINDINGS_SHOWN} more (--json lists all)")
         verdict = "all is well" if not findings else plural(len(findings), "finding")
         say(f"{found.file.path}: {counts}: {verdict}.", style="green" if not findings else "")
     if any(finding.unanswered for finding in findings):
