@@ -96,13 +96,14 @@ def misfit(requirements: Requirements, environment: Environment) -> Reason | Non
             {"asked_memory_mib": requirements.memory_mib, "worker_memory_mib": environment.slot_memory_mib},
             f"ask for at most {environment.slot_memory_mib} MiB, or let the VO manager enlarge {name}",
         )
-    walltime = requirements.walltime_seconds
-    if walltime is not None and walltime > environment.lifetime_seconds:
+    # A life begins with the order to boot, and the boot may take all the time it is given.
+    lifetime, boot, walltime = environment.lifetime_seconds, environment.boot_seconds, requirements.walltime_seconds
+    if walltime is not None and walltime > lifetime - boot:
         return Reason(
             "longer-than-lifetime",
-            f"asks for {walltime} s, a worker of {name} lives {environment.lifetime_seconds} s",
-            {"asked_seconds": walltime, "lifetime_seconds": environment.lifetime_seconds},
-            f"ask for less walltime, or let the VO manager raise lifetime_seconds of {name}",
+            f"asks for {walltime} s, a worker of {name} lives {lifetime} s, of which {boot} s are kept for its boot",
+            {"asked_seconds": walltime, "lifetime_seconds": lifetime, "boot_seconds": boot},
+            f"ask for at most {lifetime - boot} s of walltime, or let the VO manager raise lifetime_seconds of {name}",
         )
     if requirements.accepts is not None and name not in requirements.accepts:
         clause = requirements.refusals.get(name, "")
