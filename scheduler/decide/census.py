@@ -95,6 +95,5 @@ def take_census(observation: Observation) -> Census:
 
 
 def ends_at(worker: Worker, environment: Environment) -> float:
-    """Return when the worker's lifetime passes; it begins when it registered."""
-    begun = worker.requested_at if worker.registered_at is None else worker.registered_at
-    return begun + environment.lifetime_seconds
+    """Return when the worker's lifetime passes; it begins with the order to boot."""
+    return worker.requested_at + environment.lifetime_seconds

@@ -55,10 +55,10 @@ def _of_serving(fleet: Fleet, environment: Environment, facts: Facts, walltimes:
     """Return the earliest of `soonest` and the instants at which a serving worker is idle or old for too long."""
     now, idle = facts.now, WorkerState.IDLE
     lifetime, allowed, minimum_life = environment.lifetime_seconds, environment.idle_seconds, facts.limits.minimum_life_seconds
-    slack, version = environment.boot_seconds, environment.version
+    version = environment.version
     for worker in fleet.serving:
         registered = worker.registered_at
-        ends = (worker.requested_at if registered is None else registered) + lifetime
+        ends = worker.requested_at + lifetime
         if now < ends < soonest:
             soonest = ends
         if worker.state is idle:
@@ -70,6 +70,6 @@ def _of_serving(fleet: Fleet, environment: Environment, facts: Facts, walltimes:
                 soonest = expires
         if walltimes and worker.free_cpus > 0:
             for walltime in walltimes:
-                if now < ends + slack - walltime < soonest:
-                    soonest = ends + slack - walltime
+                if now < ends - walltime < soonest:
+                    soonest = ends - walltime
     return soonest

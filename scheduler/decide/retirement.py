@@ -98,7 +98,7 @@ def _forced(fleet: Fleet, facts: Facts, suspected: dict[str, Reason]) -> list[tu
     found: list[tuple[int, float, Worker]] = []
     holes: list[tuple[int, float, Worker]] = []
     for worker in fleet.serving:
-        begun = worker.requested_at if worker.registered_at is None else worker.registered_at
+        begun = worker.requested_at
         if worker.quick_failures >= limit:
             holes.append((0, -worker.quick_failures, worker))
         elif worker.host in drained:
@@ -203,10 +203,7 @@ def _idle_of(fleet: Fleet, environment: Environment, facts: Facts, orders: Order
     idle = [
         worker
         for worker in fleet.serving
-        if worker.state is state
-        and not worker.claimed
-        and worker.name not in leaving
-        and (worker.requested_at if worker.registered_at is None else worker.registered_at) > since
+        if worker.state is state and not worker.claimed and worker.name not in leaving and worker.requested_at > since
     ]
     idle.sort(key=lambda w: (w.version == environment.version, w.requested_at, w.name))
     roomless = [worker for worker in idle if worker.free_cpus <= 0]

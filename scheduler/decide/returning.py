@@ -62,7 +62,7 @@ def _cancel_for(want: Want, worker: Worker, environment: Environment, shelf: She
     cpus, memory = full_room(worker, environment) if empty else (worker.free_cpus, worker.free_memory_mib)
     left = ends_at(worker, environment) - now
     each = min(cpus // want.cpus, memory // want.memory_mib)
-    if each <= 0 or left <= max(0, (want.walltime_seconds or 0) - environment.boot_seconds):
+    if each <= 0 or left <= (want.walltime_seconds or 0):
         return
     sentence = (
         f"demand returned while it drained ({worker.drain_cause}): {want.missing} jobs of {want.key} wait, it takes {each}"
@@ -72,5 +72,5 @@ def _cancel_for(want: Want, worker: Worker, environment: Environment, shelf: She
     jobs = min(each, want.missing)
     want.missing -= jobs
     want.cancelled += jobs
-    level = shelf.level(left + environment.boot_seconds)
+    level = shelf.level(left)
     shelf.put(Kind.RUNNING_PART, cpus - jobs * want.cpus, memory - jobs * want.memory_mib, level)

@@ -108,16 +108,14 @@ def build_shelves(demand: Demand, facts: Facts, leaving: Collection[str]) -> She
 
 def _stock_serving(shelf: Shelf, fleet: Fleet, environment: Environment, now: float, leaving: Collection[str]) -> None:
     timed, idle = bool(shelf.walltimes), WorkerState.IDLE
-    lifetime, slack = environment.lifetime_seconds, environment.boot_seconds
+    lifetime = environment.lifetime_seconds
     for worker in fleet.serving:
         if worker.free_cpus <= 0 or worker.name in leaving:
             continue
-        begun = worker.requested_at if worker.registered_at is None else worker.registered_at
-        left = begun + lifetime - now
+        left = worker.requested_at + lifetime - now
         if left <= 0:
             continue
-        # A worker that has just registered still takes jobs that ask for its whole lifetime.
-        level = shelf.level(left + slack) if timed else 0
+        level = shelf.level(left) if timed else 0
         whole = worker.state is idle and not worker.claimed
         kind = Kind.RUNNING_WHOLE if whole else Kind.RUNNING_PART
         shelf.put(kind, worker.free_cpus, worker.free_memory_mib, level)
@@ -136,7 +134,7 @@ def _stock_others(shelf: Shelf, fleet: Fleet, environment: Environment, facts: F
         if worker.registered_at is None or empty:
             shelf.put(Kind.DOUBTFUL, *full_room(worker, environment), every)
         else:
-            level = shelf.level(ends_at(worker, environment) - facts.now + environment.boot_seconds)
+            level = shelf.level(ends_at(worker, environment) - facts.now)
             shelf.put(Kind.DOUBTFUL, worker.free_cpus, worker.free_memory_mib, level)
 
 

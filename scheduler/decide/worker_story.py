@@ -94,7 +94,7 @@ def what_comes(worker: Worker, environment: Environment | None, observation: Obs
     if worker.state is S.SILENT:
         ahead.append((worker.since + policy.limits.silence_seconds, "it is powered off if it is still silent"))
     if worker.registered_at is not None:
-        ahead.append((worker.registered_at + environment.lifetime_seconds, "its lifetime has passed and it is drained"))
+        ahead.append((worker.requested_at + environment.lifetime_seconds, "its lifetime has passed and it is drained"))
     if worker.state is S.IDLE:
         since = worker.since if worker.idle_since is None else worker.idle_since
         ahead.append((since + environment.idle_seconds, "it is drained as idle if no job needs it"))

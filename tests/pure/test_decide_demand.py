@@ -69,14 +69,20 @@ def test_workers_that_leave_or_failed_are_no_supply(state):
 
 
 def test_a_worker_too_old_for_the_walltime_is_no_supply_for_it():
-    old = a_worker(registered_at=NOW - 172800 + 3600)
+    old = a_worker(requested_at=NOW - 172800 + 3600)
     assert len(boots(plan_for(a_cluster(idle=1, walltime_seconds=36000), workers=[old]))) == 1
     assert boots(plan_for(a_cluster(idle=1, walltime_seconds=3600), workers=[old])) == []
 
 
-def test_a_job_that_asks_for_the_whole_lifetime_is_expected_in_a_worker_that_has_just_registered():
-    young = a_worker(registered_at=NOW - 30)
-    assert boots(plan_for(a_cluster(idle=1, walltime_seconds=172800), workers=[young])) == []
+def test_the_longest_job_that_is_accepted_fits_a_worker_that_took_all_the_time_allowed_to_boot():
+    longest = 172800 - 600
+    young = a_worker(requested_at=NOW - 600, registered_at=NOW)
+    assert boots(plan_for(a_cluster(idle=1, walltime_seconds=longest), workers=[young])) == []
+    plan = plan_for(a_cluster(idle=1, walltime_seconds=longest + 1, wanted="el9"))
+    assert boots(plan) == []
+    assert plan.clusters["pool:1"].reasons[0].numbers == {
+        "asked_seconds": longest + 1, "lifetime_seconds": 172800, "boot_seconds": 600,
+    }  # fmt: skip
 
 
 def test_room_is_counted_once_for_clusters_that_share_an_environment():

@@ -253,7 +253,7 @@ def test_why_worker_tells_which_waiting_jobs_keep_it_and_what_lies_ahead():
     answer = why_worker(a_worker(idle_since=NOW - 400), a_cluster(idle=2))
     assert answer.code == "kept-for-demand"
     assert "waiting jobs that could run in it: pool:1 (2 of atlas)" in answer.details
-    assert answer.waits_for == ("in 169200 s its lifetime has passed and it is drained",)
+    assert answer.waits_for == ("in 169100 s its lifetime has passed and it is drained",)
     soon = why_worker(a_worker(idle_since=NOW - 100))
     assert soon.waits_for[0] == "in 200 s it is drained as idle if no job needs it"
 

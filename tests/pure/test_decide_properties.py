@@ -103,6 +103,7 @@ def some_workers(chance, policy, readings):
             changes["drain_cause"] = chance.choice(("idle", "reclaim", "lifetime", "surplus", "by-hand"))
         if state not in (WorkerState.REQUESTED, WorkerState.BOOTING, WorkerState.FAILED):
             changes["registered_at"] = NOW - chance.choice((10, 5000, 5000, 5000, 180_000))
+            changes["requested_at"] = changes["registered_at"] - 60
         yield a_worker(f"{environment.name}-{serial}", state, **changes)
 
 

@@ -72,7 +72,7 @@ def test_only_the_idle_workers_that_nobody_needs_go_the_oldest_first():
 
 
 def test_a_worker_that_waiting_jobs_need_does_not_go_in_place_of_one_that_cannot_be_drained():
-    too_old = a_worker("el9-1", idle_since=LONG_IDLE, registered_at=NOW - 200_000, host="h2")
+    too_old = a_worker("el9-1", idle_since=LONG_IDLE, requested_at=NOW - 200_000, host="h2")
     needed = a_worker("el9-2", idle_since=LONG_IDLE)
     policy = a_policy(hosts=("h1", "h2"))
     plan = plan_for(a_cluster(idle=2), workers=[too_old, needed], policy=policy, hosts=[a_host(), a_host("h2", complete=False)])
@@ -102,13 +102,13 @@ def test_while_there_is_demand_only_a_part_of_an_environment_drains_at_a_time():
 
 
 def test_a_worker_past_its_lifetime_is_drained_even_when_busy():
-    old = a_worker(state=WorkerState.BUSY, registered_at=NOW - 172801)
+    old = a_worker(state=WorkerState.BUSY, requested_at=NOW - 172801)
     plan = plan_for(a_cluster(idle=0, running=1), workers=[old])
     assert drains(plan) == {"el9-1": "lifetime"}
 
 
 def test_an_old_worker_is_replaced_in_the_same_cycle():
-    old = a_worker(registered_at=NOW - 172801)
+    old = a_worker(requested_at=NOW - 172801)
     plan = plan_for(a_cluster(idle=2), workers=[old])
     assert drains(plan) == {"el9-1": "lifetime"}
     assert len(boots(plan)) == 1
