@@ -22,7 +22,7 @@ EPILOG = "Exit codes: 0 ok, 1 a problem was found, 2 wrong use or configuration,
 COMMANDS: dict[Callable[..., None], tuple[str, ...]] = {
     loop.run: ("ambienti run", "ambienti run --view"),
     loop.once: ("ambienti once", "ambienti once --json"),
-    loop.plan: ("ambienti plan", "ambienti plan --json", "ambienti plan --snapshot farm.json"),
+    loop.plan: ("ambienti plan", "ambienti plan --live --json", "ambienti plan --snapshot farm.json"),
     questions.status: ("ambienti status", "ambienti status --all", "ambienti status --json | jq .vos"),
     questions.why: ("ambienti why 1234.0", "ambienti why", "ambienti why 1234.0 --snapshot farm.json --json"),
     questions.why_worker: ("ambienti why-worker atlas-el9-17",),

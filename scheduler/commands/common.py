@@ -48,6 +48,7 @@ SnapshotOption = Annotated[
         "--snapshot", metavar="FILE", show_default=False, help="Look at a snapshot (`-`: standard input), not at the farm."
     ),
 ]
+LiveOption = Annotated[bool, typer.Option("--live", help="Look at the farm ourselves, even if the daemon answers.")]
 
 
 def find_site(given: Path | None) -> Path:

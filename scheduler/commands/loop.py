@@ -11,7 +11,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from scheduler.commands.common import Exit, JsonOption, SiteOption, SnapshotOption, console, fail, find_site, print_json, say
+from scheduler.commands.common import (
+    Exit,
+    JsonOption,
+    LiveOption,
+    SiteOption,
+    SnapshotOption,
+    console,
+    fail,
+    find_site,
+    print_json,
+    say,
+)
 from scheduler.commands.source import looked, silent_sources
 
 if TYPE_CHECKING:
@@ -45,25 +56,31 @@ def run(
     raise typer.Exit(code)
 
 
-def plan(site: SiteOption = None, snapshot: SnapshotOption = None, as_json: JsonOption = False) -> None:
-    """Show every action that would be taken now, with its reason and numbers. Nothing is done."""
+def plan(
+    site: SiteOption = None, snapshot: SnapshotOption = None, live: LiveOption = False, as_json: JsonOption = False
+) -> None:
+    """Show every action that would be taken now, with its reason and numbers. Nothing is done.
+
+    While the daemon runs this is what it decided last, and has ordered already; --live looks anew.
+    """
     from scheduler import view
     from scheduler.snapshot import plan_data
 
-    with looked(site, snapshot) as found:
+    with looked(site, snapshot, live=live) as found:
         if as_json:
-            print_json({"source": found.origin, "silent": list(found.silent), **plan_data(found.plan)})
+            told = {"source": found.origin, "ordered": found.ordered, "silent": list(found.silent)}
+            print_json({**told, **plan_data(found.plan)})
         else:
-            say(f"Seen by {found.origin}.", style="dim")
+            say(f"Seen by {found.origin}{'; ordered already' if found.ordered and found.plan.actions else ''}.", style="dim")
             console().print(view.plan_lines(found.plan), soft_wrap=True)
         _leave(found.silent, quietly=as_json)
 
 
-def snapshot(file: FileArgument, site: SiteOption = None) -> None:
+def snapshot(file: FileArgument, site: SiteOption = None, live: LiveOption = False) -> None:
     """Write what the farm looks like, with the policy and the plan, to a file one can mail; no secrets are in it."""
     from scheduler.snapshot import dump
 
-    with looked(site, None) as found:
+    with looked(site, None, live=live) as found:
         content = dump(found.observation, found.policy, found.plan)
         if file == "-":
             sys.stdout.buffer.write(content + b"\n")

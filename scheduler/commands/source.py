@@ -39,6 +39,8 @@ class Looked:
     origin: str
     definitions: Definitions | None = None
     """None for a snapshot: there is no site to ask further."""
+    ordered: bool = False
+    """The daemon has decided the plan and ordered its actions already."""
     batch_systems: dict[str, BatchSystem] = field(default_factory=dict)
 
     @property
@@ -54,10 +56,10 @@ def silent_sources(observation: Observation) -> tuple[str, ...]:
 
 
 @contextmanager
-def looked(site: Path | None, snapshot: str | None, *, jobs: bool = False) -> Iterator[Looked]:
+def looked(site: Path | None, snapshot: str | None, *, jobs: bool = False, live: bool = False) -> Iterator[Looked]:
     """Look at a snapshot, else ask the running daemon, else look at the farm ourselves.
 
-    With `jobs` the batch systems stay connected, to be asked for single jobs.
+    With `jobs` the batch systems stay connected, to be asked for single jobs; with `live` no daemon is asked.
     """
     if snapshot is not None:
         yield _from_snapshot(_content(snapshot), f"snapshot {snapshot}")
@@ -65,10 +67,10 @@ def looked(site: Path | None, snapshot: str | None, *, jobs: bool = False) -> It
     from scheduler import compose, definitions
 
     found = definitions.load(find_site(site))
-    told = _ask_daemon(found.site.daemon.listen)
+    told = "" if live else _ask_daemon(found.site.daemon.listen)
     with ExitStack() as stack:
         if isinstance(told, bytes):
-            answer = _from_snapshot(told, f"the daemon at {found.site.daemon.listen}")
+            answer = _from_snapshot(told, f"the daemon at {found.site.daemon.listen}", keep_plan=True)
             answer.definitions = found
             if jobs:
                 answer.batch_systems = dict(stack.enter_context(compose.connected(found, hosts=False)).batch_systems)
@@ -93,15 +95,16 @@ def _decide(observation: Observation, policy: Policy) -> Plan:
     return decide(observation, policy)
 
 
-def _from_snapshot(content: bytes, origin: str) -> Looked:
+def _from_snapshot(content: bytes, origin: str, *, keep_plan: bool = False) -> Looked:
     try:
         read = snapshots.load(content)
     except snapshots.SnapshotError as error:
         raise fail(f"{origin}: {error}", Exit.WRONG) from error
     age = WallClock().now() - read.observation.now
     when = f"{duration(age)} old" if age >= 0 else "from the future by this machine's clock"
-    plan = _decide(read.observation, read.policy)
-    return Looked(read.observation, read.policy, plan, f"{origin}, {when}")
+    kept = read.plan if keep_plan else None
+    plan = kept or _decide(read.observation, read.policy)
+    return Looked(read.observation, read.policy, plan, f"{origin}, {when}", ordered=kept is not None)
 
 
 def _content(snapshot: str) -> bytes:
