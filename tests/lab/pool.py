@@ -69,7 +69,10 @@ class Pool:
         return {
             "collector": self.collector,
             "config": str(self.client("ambienti")),
+            "signing_key": WORKER_KEY,
             "token_create": str(self.release / "bin/condor_token_create"),
+            "drain": str(self._program("condor_drain")),
+            "settle_seconds": 0,
         }
 
     # --- up and down ----------------------------------------------------------------------------------------------------
@@ -246,15 +249,19 @@ class Pool:
 
     def tool(self, program: str, *arguments: str, user: str = "", given: str = "", check: bool = True) -> str:
         """Run one of HTCondor's programs as `user` (by default the pool's own) and return what it prints."""
-        path = self.release / "bin" / program
-        path = path if path.exists() else self.release / "sbin" / program
         environment = {
             "PATH": os.environ["PATH"],
             "HOME": str(self.directory),
             "CONDOR_CONFIG": str(self.client(user or self.user)),
         }
         done = subprocess.run(
-            [str(path), *arguments], input=given, env=environment, capture_output=True, text=True, timeout=120, cwd="/"
+            [str(self._program(program)), *arguments],
+            input=given,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            cwd="/",
         )
         if check and done.returncode:
             raise RuntimeError(f"{program} {' '.join(arguments)}: {done.stderr.strip() or done.stdout.strip()}")
@@ -264,6 +271,10 @@ class Pool:
         """Put a file into the daemons' configuration directory and let them read it."""
         (self.directory / "config.d" / name).write_text(text)
         self.tool("condor_reconfig", "-all", user=self.user)
+
+    def _program(self, name: str) -> Path:
+        path = self.release / "bin" / name
+        return path if path.exists() else self.release / "sbin" / name
 
     # --- inside ---------------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,163 @@
+"""The companion process: HTCondor's bindings behind a door of their own.
+
+The bindings hold the interpreter's lock for as long as a daemon lets them wait, and not every call keeps to a time-out: a
+daemon that hangs would stop our whole daemon. So they live in this process, which is asked one thing at a time and killed when
+it is late. Its configuration (CONDOR_CONFIG) is its own, so several pools can be served side by side.
+
+Run as `python -m connectors.htcondor.door DESCRIPTOR` by the connector.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING, TypeVar
+
+from connectors.command import questions
+from connectors.htcondor.bindings import classad2, htcondor2
+from connectors.htcondor.job import job_record, runs_of
+from connectors.htcondor.matching import Judge
+from connectors.htcondor.messages import Located, PoolAnswer, Question, QueueAnswer, Refused, Run, Setting
+from connectors.htcondor.queue import Queue
+from connectors.htcondor.slots import ATTRIBUTES, OURS, slot_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from connectors.htcondor.messages import Prototype
+    from scheduler.ports import JobRecord
+
+Answer = TypeVar("Answer")
+_QUICK_FAILURE_SECONDS = 1.5
+"""A call that fails sooner may have met a daemon that was started anew: it is tried once more."""
+
+
+class Door:
+    """What one companion can be asked; it speaks with the collector, or with one schedd."""
+
+    def __init__(self, setting: Setting) -> None:
+        self.setting = setting
+        for name in ("QUERY_TIMEOUT", "Q_QUERY_TIMEOUT", "SEC_TCP_SESSION_TIMEOUT", "TOOL_TIMEOUT"):
+            htcondor2.param[name] = str(setting.timeout_seconds)
+        self.judge = Judge(setting)
+        self.queues: dict[str, Queue] = {}
+
+    # --- the collector ------------------------------------------------------------------------------------------------
+
+    def pool(self) -> PoolAnswer:
+        """Return schedds and workers' slots."""
+        collector = self._collector()
+        schedds = collector.query(htcondor2.AdType.Schedd, None, ["Name", "MyAddress", "AddressV1", "CondorVersion", "Machine"])
+        own = collector.query(htcondor2.AdType.Collector, None, ["DaemonStartTime", "Name"])
+        slots, warnings = [], []
+        for ad in collector.query(htcondor2.AdType.Startd, OURS, self._projection()):
+            slot = slot_of(ad, self.judge)
+            if slot is None:
+                warnings.append(f"a slot's ad cannot be understood: {str(ad.get('Name', ad))[:200]}")
+            else:
+                slots.append(slot)
+        started = [float(ad["DaemonStartTime"]) for ad in own if isinstance(ad.get("DaemonStartTime"), int)]
+        return PoolAnswer(
+            schedds=tuple(_located(ad) for ad in schedds if isinstance(ad.get("Name"), str) and "MyAddress" in ad),
+            slots=tuple(slots),
+            collector_started_at=max(started, default=None),
+            warnings=tuple(warnings),
+        )
+
+    def slots(self, worker: str) -> PoolAnswer:
+        """Return the slots of one worker."""
+        ads = self._collector().query(htcondor2.AdType.Startd, _is_worker(worker), self._projection())
+        found = [slot for ad in ads if (slot := slot_of(ad, self.judge)) is not None]
+        return PoolAnswer((), tuple(found), None)
+
+    def forget(self, worker: str, machine: str) -> int:
+        """Invalidate the ads of a worker; return how many of its slots are left."""
+        collector = self._collector()
+        for command, kind, requirements in (
+            ("INVALIDATE_STARTD_ADS", "Machine", _is_worker(worker)),
+            ("INVALIDATE_MASTER_ADS", "DaemonMaster", f"Name =?= {classad2.quote(machine)}"),
+        ):
+            ad = classad2.ClassAd()
+            ad["MyType"], ad["TargetType"] = "Query", kind
+            ad["Requirements"] = classad2.ExprTree(requirements)
+            collector.advertise([ad], command)
+        return len(collector.query(htcondor2.AdType.Startd, _is_worker(worker), ["Name"]))
+
+    def configuration(self, names: Sequence[str]) -> dict[str, str]:
+        """Return values of HTCondor's configuration; "" for those that are not set."""
+        return {name: str(htcondor2.param.get(name) or "") for name in names}
+
+    # --- one schedd ---------------------------------------------------------------------------------------------------
+
+    def queue(self, schedd: Located, prototypes: Sequence[Prototype], *, cheap: bool, exact_seconds: float) -> QueueAnswer:
+        """Read the queue of a schedd."""
+        queue = self.queues.setdefault(schedd.name, Queue(self.judge))
+        return self._with_schedd(schedd, lambda ad: queue.read(ad, prototypes, cheap=cheap, exact_seconds=exact_seconds))
+
+    def runs(self, schedd: Located, machines: Sequence[str], since: float) -> tuple[Run, ...]:
+        """Return the runs that ended on these machines since then."""
+        return self._with_schedd(schedd, lambda ad: runs_of(htcondor2.Schedd(ad), machines, since))
+
+    def job(self, schedd: Located, cluster: int, process: int) -> JobRecord | None:
+        """Return one job of a schedd, from its queue or its history."""
+        return self._with_schedd(schedd, lambda ad: job_record(htcondor2.Schedd(ad), self.judge, schedd.name, cluster, process))
+
+    # --- inside -------------------------------------------------------------------------------------------------------
+
+    def _projection(self) -> list[str]:
+        return list(dict.fromkeys((*ATTRIBUTES, *self.setting.vo_attributes, *self.setting.walltime_attributes)))
+
+    def _collector(self) -> htcondor2.Collector:
+        return htcondor2.Collector(self.setting.collector)
+
+    def _with_schedd(self, schedd: Located, call: Callable[[classad2.ClassAd], Answer]) -> Answer:
+        """Call a schedd; one that was started anew rejects our session: locate it and call again."""
+        begun = time.monotonic()
+        try:
+            return call(classad2.ClassAd(schedd.ad))
+        except htcondor2.HTCondorException:
+            if time.monotonic() - begun > _QUICK_FAILURE_SECONDS:
+                raise
+        name = f"Name =?= {classad2.quote(schedd.name)}"
+        for ad in self._collector().query(htcondor2.AdType.Schedd, name):
+            return call(ad)
+        raise htcondor2.HTCondorException("the collector no longer knows it")
+
+
+def answer(door: Door, question: Question) -> object:
+    """Answer one question; whatever goes wrong is said to the one who asked."""
+    try:
+        try:
+            return getattr(door, question.function)(**question.arguments)
+        except htcondor2.HTCondorException:
+            # The collector's session is forgotten when the collector is started anew; the second call makes another.
+            if question.function in {"pool", "slots", "forget"}:
+                return getattr(door, question.function)(**question.arguments)
+            raise
+    except (htcondor2.HTCondorException, classad2.ClassAdException) as error:
+        return Refused(question.function, str(error))
+    except Exception as error:  # noqa: BLE001  the process must go on, and the asker is told
+        return Refused(question.function, f"{type(error).__name__}: {error}")
+
+
+def main(descriptor: int) -> None:
+    """Answer until the other side hangs up."""
+    line = questions(descriptor)
+    try:
+        door = Door(line.recv())
+        while True:
+            line.send(answer(door, line.recv()))
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        return
+
+
+def _located(ad: classad2.ClassAd) -> Located:
+    return Located(str(ad["Name"]), str(ad), str(ad.get("CondorVersion", "")))
+
+
+def _is_worker(worker: str) -> str:
+    return f"AmbientiWorker =?= {classad2.quote(worker)}"
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

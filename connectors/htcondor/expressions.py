@@ -1,0 +1,126 @@
+"""ClassAd expressions as pure text: the VO of a job, the walltime it asks for, the clauses of its requirements."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from connectors.htcondor.options import VORule
+
+WANTED = "WantEnvironment"
+"""What a job says to ask for an environment by name."""
+OFFERED = "AmbientiEnvironment"
+"""What a worker says to tell its environment."""
+WORKER = "AmbientiWorker"
+RETIRES_AT = "AmbientiRetiresAt"
+
+
+def quoted(text: str) -> str:
+    """Return a ClassAd string literal."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def config_quoted(text: str) -> str:
+    """Return a string literal for HTCondor's configuration: the old syntax, in which a backslash stands for itself."""
+    escaped = text.replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def listed(names: Iterable[str]) -> str:
+    """Return a string that lists names, for stringListMember."""
+    return quoted(",".join(names))
+
+
+def vo_expression(rules: Iterable[VORule], scope: str = "", quote: Callable[[str], str] = quoted) -> str:
+    """Return the expression for a job's VO ("" where no rule fits); `scope` is `TARGET.` where the job is the other ad."""
+    expression = '""'
+    for rule in reversed(list(rules)):
+        attribute, pattern = vo_source(rule)
+        if not attribute:
+            expression = quote(rule.vo.lower())
+            continue
+        value, regex = f"{scope}{attribute}", quote(f"^(?:{pattern})$")
+        told = f"toLower(regexps({regex}, {value}, {quote(rule.vo)}))"
+        expression = f"ifThenElse(isString({value}) && regexp({regex}, {value}), {told}, {expression})"
+    return expression
+
+
+def vo_source(rule: VORule) -> tuple[str, str]:
+    """Return the attribute that a rule looks at ("" if none) and its pattern."""
+    if rule.group is not None:
+        return "AcctGroup", rule.group
+    if rule.owner is not None:
+        return "Owner", rule.owner
+    return rule.attribute or "", rule.matches
+
+
+def vo_attributes(rules: Iterable[VORule]) -> tuple[str, ...]:
+    """Return the attributes that the rules look at, each once."""
+    return tuple(dict.fromkeys(name for rule in rules if (name := vo_source(rule)[0])))
+
+
+def walltime_expression(attributes: Mapping[str, int], scope: str = "", otherwise: str = "undefined") -> str:
+    """Return the expression for the walltime in seconds that a job asks for."""
+    expression = otherwise
+    for name, unit in reversed(list(attributes.items())):
+        value = f"{scope}{name}"
+        expression = f"ifThenElse(isInteger({value}) || isReal({value}), {value} * {unit}, {expression})"
+    return expression
+
+
+def clauses(expression: str) -> tuple[str, ...]:
+    """Split an expression at its top-level `&&`, outer parentheses taken off; a text that cannot be split is one clause."""
+    text = _bare(expression.strip())
+    parts, depth, start, i = [], 0, 0, 0
+    while i < len(text):
+        character = text[i]
+        if character in "\"'":
+            i = _end_of_literal(text, i)
+        elif character in "([{":
+            depth += 1
+        elif character in ")]}":
+            depth -= 1
+        elif depth == 0 and text.startswith("&&", i):
+            parts.append(text[start:i])
+            start = i + 2
+            i += 1
+        elif depth == 0 and (text.startswith("||", i) or character == "?") and not text.startswith("?:", i):
+            return (text,)  # `a && b || c` is no conjunction
+        i += 1
+    parts.append(text[start:])
+    if len(parts) == 1:
+        return (text,)
+    return tuple(clause for part in parts for clause in clauses(part))
+
+
+def _bare(text: str) -> str:
+    """Take off parentheses around the whole of a text."""
+    while text.startswith("(") and _closing(text) == len(text) - 1:
+        text = text[1:-1].strip()
+    return text
+
+
+def _closing(text: str) -> int:
+    depth, i = 0, 0
+    while i < len(text):
+        if text[i] in "\"'":
+            i = _end_of_literal(text, i)
+        elif text[i] == "(":
+            depth += 1
+        elif text[i] == ")":
+            depth -= 1
+            if depth == 0:
+                return i
+        i += 1
+    return -1
+
+
+def _end_of_literal(text: str, start: int) -> int:
+    """Return the index of the quote that ends the literal which begins at `start`."""
+    i = start + 1
+    while i < len(text) and text[i] != text[start]:
+        i += 2 if text[i] == "\\" else 1
+    return min(i, len(text) - 1)

@@ -1,0 +1,87 @@
+"""Single jobs and their ended runs, from queue and history. Used by companions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from connectors.htcondor.bindings import classad2
+from connectors.htcondor.matching import BASE, MalformedError
+from connectors.htcondor.messages import Run
+from scheduler.ports import JobRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from connectors.htcondor.bindings import htcondor2
+    from connectors.htcondor.matching import Judge
+
+MAXIMUM_RUNS = 1000
+_STATUS = {1: "idle", 2: "running", 3: "removed", 4: "completed", 5: "held", 6: "running", 7: "held"}
+_JOB = (
+    "ClusterId", "ProcId", "JobStatus", "Owner", "AcctGroup", "AcctGroupUser", "QDate", "HoldReason", "RemoteHost",
+    "LastRemoteHost", "Requirements", "AmbientiWorker",
+)  # fmt: skip
+_ENDED = ("LastRemoteHost", "ExitCode", "ExitBySignal", "CompletionDate", "JobCurrentStartDate", "EnteredCurrentStatus")
+
+
+def job_record(schedd: htcondor2.Schedd, judge: Judge, name: str, cluster: int, process: int) -> JobRecord | None:
+    """Return one job, from the queue if it is there, else from the history."""
+    constraint = f"ClusterId == {cluster} && ProcId == {process}"
+    queued = schedd.query(constraint, limit=1)
+    if queued:
+        return _record(queued[0], judge, name, queued=True)
+    setting = judge.setting
+    projection = [*_JOB, *BASE, *setting.vo_attributes, *setting.walltime_attributes]
+    past = schedd.history(constraint, projection, 1)
+    return _record(past[0], judge, name, queued=False) if past else None
+
+
+def _record(ad: classad2.ClassAd, judge: Judge, name: str, *, queued: bool) -> JobRecord:
+    key, wanted, cpus, memory_mib = "", "", 1, 1
+    problem = ""
+    try:
+        ask = judge.ask(ad)
+        key, wanted, cpus, memory_mib = ask.key, ask.wanted, ask.cpus, ask.memory_mib
+    except MalformedError as error:
+        problem = str(error)
+    host = _text(ad, "RemoteHost") or _text(ad, "LastRemoteHost")
+    queued_at = ad.get("QDate")
+    return JobRecord(
+        job=f"{ad['ClusterId']}.{ad['ProcId']}",
+        batch_system=name,
+        vo=judge.vo(ad),
+        user=_text(ad, "AcctGroupUser") or _text(ad, "Owner"),
+        status=_STATUS.get(ad.get("JobStatus"), "unknown"),
+        cluster_key=key if queued else "",
+        wanted=wanted,
+        cpus=cpus,
+        memory_mib=memory_mib,
+        queued_at=float(queued_at) if isinstance(queued_at, int) else None,
+        hold_reason=_text(ad, "HoldReason") or problem,
+        worker=host.partition("@")[2] or host,
+    )
+
+
+def runs_of(schedd: htcondor2.Schedd, machines: Sequence[str], since: float) -> tuple[Run, ...]:
+    """Return runs that ended on these machines since then: completed ones, and jobs held because they could not run."""
+    wanted = set(machines)
+    before = classad2.ExprTree(f"CompletionDate < {int(since)}")
+    ended = schedd.history("CompletionDate > 0", list(_ENDED), MAXIMUM_RUNS, before)
+    # A job held by its user did not fail.
+    held = f"JobStatus == 5 && HoldReasonCode =!= 1 && LastRemoteHost =!= undefined && EnteredCurrentStatus >= {int(since)}"
+    ended += schedd.query(held, list(_ENDED), limit=MAXIMUM_RUNS)
+    runs = []
+    for ad in ended:
+        machine = _text(ad, "LastRemoteHost").partition("@")[2]
+        begun, over = ad.get("JobCurrentStartDate"), ad.get("CompletionDate") or ad.get("EnteredCurrentStatus")
+        if machine not in wanted or not isinstance(begun, int) or not isinstance(over, int):
+            continue
+        completed = bool(ad.get("CompletionDate"))
+        failed = not completed or ad.get("ExitCode") != 0 or ad.get("ExitBySignal") is True
+        runs.append(Run(machine, float(over), float(max(0, over - begun)), failed))
+    return tuple(runs)
+
+
+def _text(ad: classad2.ClassAd, name: str) -> str:
+    value = ad.get(name)
+    return value if isinstance(value, str) else ""

@@ -1,0 +1,131 @@
+"""What passes between the connector and its companions: plain frozen values, so that they can be pickled."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from environments.environment import Scalar
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What a companion is told first."""
+
+    collector: str
+    timeout_seconds: int
+    """For one exchange with one daemon."""
+    vo_expression: str
+    vo_attributes: tuple[str, ...]
+    walltime_expression: str
+    walltime_attributes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Prototype:
+    """An environment as its worker's slot would look: what requirements are judged by."""
+
+    name: str
+    vos: tuple[str, ...]
+    attributes: tuple[tuple[str, Scalar], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Located:
+    """A schedd as the collector knows it; `ad` is the text of its ad."""
+
+    name: str
+    ad: str
+    version: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Jobs of one schedd that ask for the same thing."""
+
+    key: str
+    vo: str
+    wanted: str
+    cpus: int
+    memory_mib: int
+    walltime_seconds: int | None
+    accepts: frozenset[str] | None
+    refusals: Mapping[str, str]
+    idle: int
+    running: int
+    held: int
+    first_job: str
+    oldest_idle_at: float | None = None
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class QueueAnswer:
+    """The queue of one schedd. `light` says that the counts were carried over, or that requirements were not all re-read."""
+
+    rows: tuple[Row, ...]
+    exact: bool
+    how: str
+    """`summary`, `by-autocluster` or `by-requirements`: how it was read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A slot of a worker."""
+
+    worker: str
+    name: str
+    machine: str
+    dynamic: bool
+    state: str
+    cpus: int
+    memory_mib: int
+    total_cpus: int
+    total_memory_mib: int
+    draining: bool
+    dynamic_slots: int
+    job_starts: int
+    recent_job_starts: int
+    started_at: float | None
+    told_at: float | None
+    job: str = ""
+    user: str = ""
+    vo: str = ""
+    job_started_at: float | None = None
+    walltime_seconds: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PoolAnswer:
+    """What the collector knows."""
+
+    schedds: tuple[Located, ...]
+    slots: tuple[Slot, ...]
+    collector_started_at: float | None
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run of a job that has ended, on whatever worker."""
+
+    machine: str
+    ended_at: float
+    seconds: float
+    failed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A companion's way to say SourceError."""
+
+    asked: str
+    answer: str
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A function of the companion and its arguments."""
+
+    function: str
+    arguments: Mapping[str, object] = field(default_factory=dict)

@@ -1,0 +1,87 @@
+"""Options of the HTCondor connector, as they stand under `options` in the site file."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+
+from environments.environment import Frozen, Scalar, Seconds
+
+
+def _regular_expression(text: str) -> str:
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise ValueError(f"{text!r} is not a regular expression: {error}") from error
+    return text
+
+
+Pattern = Annotated[str, AfterValidator(_regular_expression)]
+Attribute = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", description="the name of a ClassAd attribute")]
+
+
+class VORule(Frozen):
+    """One way to tell the VO of a job; the first rule that fits decides."""
+
+    group: Pattern | None = None
+    r"""Regular expression for the whole accounting group, e.g. `group_([a-z]+)(\..*)?`."""
+    owner: Pattern | None = None
+    """Regular expression for the whole owner."""
+    attribute: Attribute | None = None
+    """Another attribute of the job that holds a text, e.g. `x509UserProxyVOName`."""
+    matches: Pattern = "(.+)"
+    """Regular expression for the whole value of `attribute`."""
+    vo: str = r"\1"
+    r"""The VO; `\1` is what the first parentheses hold. Alone, without a pattern, it stands for all jobs."""
+
+    @model_validator(mode="after")
+    def _one_source(self) -> VORule:
+        sources = [name for name in ("group", "owner", "attribute") if getattr(self, name) is not None]
+        if len(sources) > 1:
+            raise ValueError(f"{' and '.join(sources)} cannot stand in one rule: write one rule for each")
+        if not sources and "\\" in self.vo:
+            raise ValueError("a rule without group, owner or attribute needs a vo without a reference to a pattern")
+        return self
+
+
+class HTCondorOptions(Frozen):
+    """An HTCondor pool."""
+
+    collector: str
+    """Address of the collector: `cm.example.org:9618` (several, separated by commas)."""
+    schedds: tuple[str, ...] = ()
+    """Names of the schedds to read; by default all that the collector knows. Those missing make a reading incomplete."""
+    config: str | None = None
+    """HTCondor configuration of our own (CONDOR_CONFIG): where the tokens and signing keys are. By default the host's."""
+    vo: Annotated[tuple[VORule, ...], Field(min_length=1)] = (VORule(group=r"group_([A-Za-z0-9-]+)(\..*)?"),)
+    """How the VO of a job is told, in order."""
+    walltime: dict[Attribute, Annotated[int, Field(gt=0)]] = {"AllowedJobDuration": 1, "MaxRuntime": 1}
+    """Attributes that may hold the walltime a job asks for, and the seconds of their unit; the first that is set counts."""
+    slot_attributes: dict[str, Scalar] = {}
+    """Further attributes that every worker's slots have, for judging requirements: e.g. `HasCVMFS: true`."""
+    worker_domain: str = ""
+    """Domain of the workers' names in the pool; by default the pool's trust domain."""
+    trust_domain: str = ""
+    """By default TRUST_DOMAIN of the configuration."""
+    signing_key: str = "POOL"
+    """Name of the key (a file in SEC_PASSWORD_DIRECTORY) that signs the workers' tokens; the collector must have it too."""
+    token_grace_seconds: Seconds = 86400
+    """A worker's token is good for its lifetime and this long after."""
+    token_create: str = "condor_token_create"  # noqa: S105  the program's name, no secret
+    """The program that makes tokens."""
+    drain: str = "condor_drain"
+    """The program that drains workers: it obtains from the collector the right to command them."""
+    retirement_seconds: Seconds = 604800
+    """How long a drained worker lets its jobs run (MAXJOBRETIREMENTTIME)."""
+    callback: Literal["auto", "always", "never"] = "auto"
+    """Whether workers are reached through the collector (CCB); `auto`: where their network is private (user, libvirt)."""
+    worker_config: str = ""
+    """Further lines of the workers' configuration."""
+    exact_seconds: Seconds = 300
+    """Counts are read exactly at least this often, even when the cheap summary says that nothing changed."""
+    settle_seconds: Seconds = 300
+    """For so long after the collector's start, what it does not know means nothing: workers report every few minutes."""
+    quick_seconds: Seconds = 20
+    """A job that failed in less than this failed at once: several one after the other mark a black hole."""

@@ -1,0 +1,302 @@
+"""The connector itself: one HTCondor pool as a `scheduler.ports.BatchSystem`."""
+
+from __future__ import annotations
+
+import re
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from connectors.command import Companion, run
+from connectors.htcondor.expressions import vo_attributes, vo_expression, walltime_expression
+from connectors.htcondor.messages import Question, QueueAnswer, Refused, Run, Setting
+from connectors.htcondor.nodes import Idleness, nodes_of, quick_failures
+from connectors.htcondor.options import HTCondorOptions
+from connectors.htcondor.rows import cluster_key, merged
+from connectors.htcondor.schedds import KnownSchedds
+from connectors.htcondor.worker import machine_name, parameters_of, prototype_of, worker_config, worker_identity
+from scheduler.model import QueueReading
+from scheduler.ports import Enrolment, SourceError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from connectors.htcondor.messages import Located, PoolAnswer, Prototype
+    from environments.environment import Environment
+    from scheduler.model import Identity, Node
+    from scheduler.ports import JobRecord
+
+_DOOR = (sys.executable, "-m", "connectors.htcondor.door")
+_COLLECTOR = "collector"
+_DEFAULT_VERSION = "$CondorVersion: 23.0.0 2023-09-29 $"
+_SUSPICIOUS_STARTS = 3
+"""Jobs started lately on a worker before their ends are looked at: a black hole swallows many."""
+_RUNS_SECONDS = 1200
+_SHORTEST_SECONDS = 1.0
+_ALREADY_DRAINING = "Draining already in progress"
+_ADVERTISE = ("ADVERTISE_STARTD", "ADVERTISE_MASTER", "READ")
+"""What a worker's token allows: to be a worker, nothing else."""
+
+
+def connect(name: str, options: Mapping[str, object], *, site: str, deadline_seconds: float, directory: Path) -> HTCondorPool:
+    """Return the pool; nothing is asked of it yet."""
+    del site  # workers' names are unique in the farm, and a pool belongs to one farm
+    return HTCondorPool(name, HTCondorOptions.model_validate(dict(options)), deadline_seconds, directory)
+
+
+@dataclass(slots=True)
+class Remembered:
+    """What one reading leaves to the next."""
+
+    idleness: dict[str, Idleness] = field(default_factory=dict)
+    failures: dict[str, int] = field(default_factory=dict)
+    job_starts: dict[str, int] = field(default_factory=dict)
+    """By worker, at the last look for failures."""
+    version: str = _DEFAULT_VERSION
+
+
+class HTCondorPool:
+    """A pool; implements `scheduler.ports.BatchSystem`."""
+
+    def __init__(self, name: str, options: HTCondorOptions, deadline_seconds: float, directory: Path) -> None:
+        self.name = name
+        self.options = options
+        self._deadline_seconds = deadline_seconds
+        self._schedds = KnownSchedds(name, directory / f"{name}-schedds.json", options.schedds)
+        self._companions: dict[str, Companion] = {}
+        self._remembered = Remembered()
+        self._domain = options.trust_domain
+
+    # --- reading ------------------------------------------------------------------------------------------------------
+
+    def read(self, environments: Sequence[Environment], *, cheap: bool) -> QueueReading:
+        """Read request clusters and nodes."""
+        until = time.monotonic() + self._deadline_seconds
+        at = time.time()
+        pool: PoolAnswer = self._ask_collector("read schedds and workers", Question("pool"))
+        schedds, missing = self._schedds.sort(pool.schedds, at)
+        if not schedds:
+            known = f"; missing: {', '.join(missing)}" if missing else ""
+            raise SourceError(self.name, "read the queues", f"the collector knows no schedd{known}")
+        answers, silent = self._read_queues(schedds, self._prototypes(environments, schedds), cheap, until)
+        if not answers:
+            raise silent[0]
+        warnings = [str(error) for error in silent]
+        warnings += [f"schedd {name} is not in the collector: its jobs are not seen" for name in missing]
+        settled = self._settled(pool, at, warnings)
+        warnings += pool.warnings
+        self._look_for_failures(pool, [schedd for schedd in schedds if schedd.name in answers], until, warnings)
+        remembered = self._remembered
+        nodes, remembered.idleness = nodes_of(pool.slots, remembered.idleness, remembered.failures, at)
+        return QueueReading(
+            source=self.name,
+            at=at,
+            clusters=merged(self.name, {name: answer.rows for name, answer in answers.items()}),
+            nodes=nodes,
+            complete=settled and not missing and not silent,
+            exact=all(answer.exact for answer in answers.values()),
+            warnings=tuple(warnings),
+        )
+
+    def node(self, worker: str) -> Node | None:
+        """Look at one worker afresh."""
+        pool: PoolAnswer = self._ask_collector(f"look at worker {worker}", Question("slots", {"worker": worker}))
+        nodes, _ = nodes_of(pool.slots, self._remembered.idleness, self._remembered.failures, time.time())
+        return nodes[0] if nodes else None
+
+    def job(self, job: str) -> JobRecord | None:
+        """Return one job: `12.0`, or `12.0@schedd` where several schedds have one of that number."""
+        asked = f"look for job {job}"
+        found = re.fullmatch(r"(\d+)\.(\d+)(?:@(.+))?", job.strip())
+        if not found:
+            raise SourceError(self.name, asked, "jobs of HTCondor are called like 12.0, or 12.0@schedd")
+        pool: PoolAnswer = self._ask_collector("read schedds", Question("pool"))
+        schedds, missing = self._schedds.sort(pool.schedds, time.time())
+        records: list[JobRecord] = []
+        for schedd in schedds:
+            if found[3] in {None, schedd.name}:
+                question = Question("job", {"schedd": schedd, "cluster": int(found[1]), "process": int(found[2])})
+                record: JobRecord | None = self._ask(schedd.name, asked, question, self._deadline_seconds)
+                records += [record] if record is not None else []
+        if len(records) > 1:
+            names = ", ".join(f"{record.job}@{record.batch_system}" for record in records)
+            raise SourceError(self.name, asked, f"several schedds have one; say which: {names}")
+        if not records and missing:
+            raise SourceError(self.name, asked, f"not seen, but schedd {', '.join(missing)} is not in the collector")
+        return self._record(records[0]) if records else None
+
+    # --- acting -------------------------------------------------------------------------------------------------------
+
+    def enrol(self, order: Identity, environment: Environment) -> Enrolment:
+        """Make the configuration and the token of a new worker."""
+        domain = self._trust_domain()
+        text = worker_config(order.worker, environment, self.options, requested_at=order.requested_at, trust_domain=domain)
+        token = self._run(
+            f"make a token for {order.worker}",
+            self.options.token_create,
+            *("-identity", worker_identity(order.worker, domain)),
+            *("-key", self.options.signing_key),
+            *("-lifetime", str(environment.lifetime_seconds + self.options.token_grace_seconds)),
+            *(word for permission in _ADVERTISE for word in ("-authz", permission)),
+        ).strip()
+        if token.count(".") != 2:
+            raise SourceError(self.name, f"make a token for {order.worker}", f"{self.options.token_create} printed no token")
+        parameters = parameters_of(order.worker, environment, self.options, order.address)
+        return Enrolment(parameters, {"condor_config": text.encode(), "token": token.encode() + b"\n"})
+
+    def drain(self, worker: str, why: str) -> None:
+        """Let running jobs finish; then the start daemon ends, and with it a worker made for it."""
+        try:
+            self._drain(f"drain {worker}", worker, "-graceful", "-exit-on-completion", "-reason", f"ambienti: {why}")
+        except SourceError as error:
+            if _ALREADY_DRAINING not in error.answer:
+                raise
+
+    def cancel_drain(self, worker: str) -> None:
+        """Take a drain back."""
+        self._drain(f"cancel the drain of {worker}", worker, "-cancel")
+
+    def forget(self, worker: str) -> None:
+        """Invalidate the ads of a worker that is gone: a claimed one would stall its whole accounting group."""
+        asked = f"invalidate the ads of {worker}"
+        machine = machine_name(worker, self.options.worker_domain or self._trust_domain())
+        left: int = self._ask_collector(asked, Question("forget", {"worker": worker, "machine": machine}))
+        if left:
+            raise SourceError(self.name, asked, f"the collector still shows {left} of its slots: is ADVERTISE_STARTD allowed?")
+        self._remembered.failures.pop(worker, None)
+
+    def close(self) -> None:
+        """End the companions."""
+        while self._companions:
+            self._companions.popitem()[1].close()
+
+    # --- inside -------------------------------------------------------------------------------------------------------
+
+    def _prototypes(self, environments: Sequence[Environment], schedds: Sequence[Located]) -> tuple[Prototype, ...]:
+        """Workers of now are taken to run the HTCondor of the pool's own daemons."""
+        version = next((schedd.version for schedd in schedds if schedd.version), self._remembered.version)
+        self._remembered.version = version
+        return tuple(prototype_of(environment, self.options, version) for environment in environments)
+
+    def _read_queues(
+        self, schedds: Sequence[Located], prototypes: tuple[Prototype, ...], cheap: bool, until: float
+    ) -> tuple[dict[str, QueueAnswer], list[SourceError]]:
+        """Read all schedds side by side; one that is down or slow costs nothing but its own answer."""
+
+        def read(schedd: Located) -> QueueAnswer | SourceError:
+            question = Question(
+                "queue",
+                {
+                    "schedd": schedd,
+                    "prototypes": prototypes,
+                    "cheap": cheap,
+                    "exact_seconds": float(self.options.exact_seconds),
+                },
+            )
+            try:
+                answer: QueueAnswer = self._ask(schedd.name, f"read the queue of schedd {schedd.name}", question, _left(until))
+            except SourceError as error:
+                return error
+            return answer
+
+        with ThreadPoolExecutor(max(1, min(32, len(schedds)))) as threads:
+            answers = dict(zip((schedd.name for schedd in schedds), threads.map(read, schedds), strict=True))
+        told = {name: answer for name, answer in answers.items() if isinstance(answer, QueueAnswer)}
+        return told, [answer for answer in answers.values() if isinstance(answer, SourceError)]
+
+    def _settled(self, pool: PoolAnswer, at: float, warnings: list[str]) -> bool:
+        started, enough = pool.collector_started_at, self.options.settle_seconds
+        if started is None or at - started >= enough:
+            return True
+        warnings.append(f"the collector was started {at - started:.0f} s ago (less than {enough} s): workers may be missing")
+        return False
+
+    def _look_for_failures(self, pool: PoolAnswer, schedds: Sequence[Located], until: float, warnings: list[str]) -> None:
+        """Count failures on workers that have started several jobs lately; jobs that merely are short do not count."""
+        remembered = self._remembered
+        starts = {slot.worker: slot.job_starts for slot in pool.slots if not slot.dynamic}
+        suspects = {
+            slot.machine: slot.worker
+            for slot in pool.slots
+            if not slot.dynamic
+            and slot.recent_job_starts >= _SUSPICIOUS_STARTS
+            and (slot.job_starts != remembered.job_starts.get(slot.worker) or slot.worker in remembered.failures)
+        }
+        remembered.failures = {worker: count for worker, count in remembered.failures.items() if worker in starts}
+        if not suspects:
+            return
+        question = {"machines": tuple(suspects), "since": time.time() - _RUNS_SECONDS}
+        runs: list[Run] = []
+        for schedd in schedds:
+            try:
+                asked = f"read ended jobs of schedd {schedd.name}"
+                runs += self._ask(schedd.name, asked, Question("runs", {"schedd": schedd, **question}), _left(until))
+            except SourceError as error:
+                warnings.append(str(error))
+                return
+        counts = quick_failures(runs, self.options.quick_seconds)
+        for machine, worker in suspects.items():
+            remembered.failures[worker] = counts.get(machine, 0)
+            remembered.job_starts[worker] = starts[worker]
+
+    def _record(self, record: JobRecord) -> JobRecord:
+        domain = self.options.worker_domain or self._trust_domain()
+        key = cluster_key(self.name, record.cluster_key) if record.cluster_key else ""
+        return replace(record, batch_system=self.name, cluster_key=key, worker=record.worker.removesuffix(f".{domain}"))
+
+    def _trust_domain(self) -> str:
+        if not self._domain:
+            names = ("TRUST_DOMAIN", "UID_DOMAIN")
+            values: dict[str, str] = self._ask_collector(
+                "read HTCondor's configuration", Question("configuration", {"names": names})
+            )
+            self._domain = next((values[name] for name in names if values[name]), "")
+            if not self._domain:
+                raise SourceError(self.name, "read HTCondor's configuration", "neither TRUST_DOMAIN nor UID_DOMAIN is set")
+        return self._domain
+
+    def _drain(self, asked: str, worker: str, *words: str) -> None:
+        machine = machine_name(worker, self.options.worker_domain or self._trust_domain())
+        self._run(asked, self.options.drain, *words, "-pool", self.options.collector, machine)
+
+    def _run(self, asked: str, *arguments: str) -> str:
+        return run(
+            arguments,
+            source=self.name,
+            asked=asked,
+            deadline_seconds=self._deadline_seconds,
+            environment=self._environment(),
+        )
+
+    def _environment(self) -> dict[str, str]:
+        return {"CONDOR_CONFIG": self.options.config} if self.options.config else {}
+
+    def _ask_collector(self, asked: str, question: Question) -> Any:
+        return self._ask(_COLLECTOR, asked, question, self._deadline_seconds)
+
+    def _ask(self, whom: str, asked: str, question: Question, deadline_seconds: float) -> Any:
+        """Ask the companion that speaks with one daemon; its refusal becomes ours."""
+        companion = self._companions.get(whom)
+        if companion is None:
+            companion = self._companions[whom] = Companion(self.name, _DOOR, self._environment(), self._setting())
+        answer = companion.ask(question, asked=asked, deadline_seconds=deadline_seconds)
+        if isinstance(answer, Refused):
+            raise SourceError(self.name, asked, answer.answer)
+        return answer
+
+    def _setting(self) -> Setting:
+        return Setting(
+            collector=self.options.collector,
+            timeout_seconds=max(2, round(self._deadline_seconds / 3)),
+            vo_expression=vo_expression(self.options.vo),
+            vo_attributes=vo_attributes(self.options.vo),
+            walltime_expression=walltime_expression(self.options.walltime),
+            walltime_attributes=tuple(self.options.walltime),
+        )
+
+
+def _left(until: float) -> float:
+    return max(_SHORTEST_SECONDS, until - time.monotonic())
