@@ -16,8 +16,8 @@ from scheduler.snapshot import dump, load
 
 SITE = """\
 site: perugia
-batch_systems: [{name: pool}]
-hosts: [{name: "xen[1-3]", uri: "test:///default", labels: {rack: a}}]
+batch_systems: [{name: pool, options: {collector: "127.0.0.1:1"}}]
+hosts: [{name: "xen[1-3]", uri: "test:///nowhere/{host}.xml", labels: {rack: a}}]
 vos: {atlas: , cms: }
 daemon: {listen: ""}
 """
@@ -38,7 +38,7 @@ def _plain(monkeypatch):
 @pytest.fixture
 def site(tmp_path, monkeypatch):
     (tmp_path / "vos").mkdir()
-    (tmp_path / "site.yaml").write_text(SITE.replace("test:///default", "test://{host}/default"))
+    (tmp_path / "site.yaml").write_text(SITE)
     (tmp_path / "vos/atlas.yaml").write_text(ATLAS)
     (tmp_path / "vos/cms.yaml").write_text("vo: cms\n")
     monkeypatch.chdir(tmp_path)
@@ -134,6 +134,72 @@ def test_tables_are_not_cut_where_there_is_no_terminal(ambienti, tmp_path):
     _, out, _ = ambienti("status", "--snapshot", path)
     assert name in out
     assert "…" not in out
+
+
+def test_a_farm_that_does_not_answer_is_a_table_and_no_traceback(ambienti, site):
+    code, out, _ = ambienti("status")
+    assert code == 0
+    assert "perugia, seen by a look of our own." in out
+    assert [line.split()[0] for line in out.splitlines() if " silent " in line] == ["pool", "xen1", "xen2", "xen3"]
+    assert not (site.parent / "ambienti.db").exists()
+
+
+def test_a_snapshot_is_taken_and_read_again(ambienti, site):
+    code, out, err = ambienti("snapshot", "farm.json")
+    assert (code, "no answer from pool" in err) == (3, True)
+    assert "farm.json: " in out
+    assert json.loads(ambienti("status", "--snapshot", "farm.json", "--json")[1])["site"] == "perugia"
+
+
+def test_a_sound_configuration_is_told_in_one_line(ambienti, site):
+    assert ambienti("check") == (0, "site.yaml: 2 VOs, 2 environments, 3 hosts: all is well.\n", "")
+    assert json.loads(ambienti("check", "--json")[1]) == {"ok": True, "problems": [], "findings": []}
+
+
+def test_a_live_check_of_a_farm_that_is_down_tells_who_does_not_answer(ambienti, site):
+    code, out, _ = ambienti("check", "--live")
+    assert code == 3
+    assert "site.yaml:3:33 hosts[0].uri: xen1: " in out
+    assert "batch system pool: " in out
+
+
+# --- why --------------------------------------------------------------------------------------------------------------
+
+
+def test_why_explains_a_job_of_a_snapshot_on_one_screen(ambienti, tmp_path):
+    cluster = a_cluster(idle=7, cpus=64, example_job="12.0")
+    path = tmp_path / "farm.json"
+    path.write_bytes(dump(an_observation(cluster), a_policy()))
+    code, out, _ = ambienti("why", "12.0", "--snapshot", path)
+    assert code == 0
+    assert "asks for 64 cores, a worker of el9 has 2" in out
+    assert "would change it" in out
+    assert len(out.splitlines()) <= 25
+    data = json.loads(ambienti("why", "12.0", "--snapshot", path, "--json")[1])
+    assert data["missing"]["asked_cpus"] == 64
+
+
+def test_why_without_a_job_lists_all_that_waits(ambienti, farm):
+    _, out, _ = ambienti("why", "--snapshot", farm)
+    assert "atlas" in out
+    assert json.loads(ambienti("why", "--snapshot", farm, "--json")[1])["clusters"][0]["idle"] == 20
+
+
+def test_why_of_a_job_that_is_not_there_tells_what_is(ambienti, farm, tmp_path):
+    code, _, err = ambienti("why", "99.0", "--snapshot", farm)
+    assert (code, "does not hold job 99.0" in err) == (1, True)
+
+
+def test_why_of_a_job_while_its_batch_system_is_silent_says_so(ambienti, site):
+    code, _, err = ambienti("why", "99.0")
+    assert (code, "cannot be told" in err) == (3, True)
+
+
+def test_why_worker_explains_a_worker_and_knows_its_neighbours(ambienti, farm):
+    code, out, _ = ambienti("why-worker", "el9-2", "--snapshot", farm)
+    assert (code, "el9-2" in out) == (0, True)
+    code, _, err = ambienti("why-worker", "el9-22", "--snapshot", farm)
+    assert (code, "did you mean el9-2?" in err) == (1, True)
 
 
 # --- environments -----------------------------------------------------------------------------------------------------
