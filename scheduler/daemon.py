@@ -88,7 +88,11 @@ class Daemon:
     def run(self) -> int:
         """Go round until SIGTERM or SIGINT; to be called in the main thread. Returns the exit code."""
         with _signals() as signals:
-            web = Web(self._listen, self._shown, self.metrics) if self._listen else None
+            try:
+                web = Web(self._listen, self._shown, self.metrics) if self._listen else None
+            except OSError as error:
+                self._log.error("cannot listen", address=self._listen, problem=error.strerror or str(error))
+                return 1
             self.address = web.address if web else ""
             self._log.info("started", owner=self.engine.owner, listens=self.address or "nowhere", pid=os.getpid())
             self.start()

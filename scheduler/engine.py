@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 CLOCK_STEP_SECONDS = 5.0
 """A wall clock that has moved by so much more or less than time has passed was set by somebody."""
+SILENT_PATIENCE_SECONDS = 1.0
+"""For a source that did not answer at the last look; its late answer counts at the next one."""
 _ALIVE = frozenset({DomainState.RUNNING, DomainState.PAUSED})
 _ENDED = frozenset({"stopped", "crashed", "failed"})
 
@@ -225,7 +227,7 @@ class Engine:
         asked_at = self.clock.now()
         hosts = self._reach.hypervisors
         calls = self._queue_calls(cheap=cheap)
-        asked = [*calls, *(Call(host_lane(name), "read", hypervisor.read) for name, hypervisor in hosts.items())]
+        asked = [*calls, *(Call(host_lane(name), "read", host.read, self._patience(name)) for name, host in hosts.items())]
         ends = self._runner.run(asked, self.policy.limits.reading_deadline_seconds)
         return Readings(
             now=self.clock.now(),
@@ -244,9 +246,13 @@ class Engine:
         environments = tuple(self.policy.catalogue.environments.values())
         asked = "read" if cheap else "read exactly"
         return [
-            Call(batch_lane(name), asked, partial(batch_system.read, environments, cheap=cheap))
+            Call(batch_lane(name), asked, partial(batch_system.read, environments, cheap=cheap), self._patience(name))
             for name, batch_system in self._reach.batch_systems.items()
         ]
+
+    def _patience(self, source: str) -> float | None:
+        """Wait only briefly for a source that was silent: one that hangs must not slow down every cycle."""
+        return SILENT_PATIENCE_SECONDS if source in self._memory.silent else None
 
     def _queues(self, ends: Sequence[End], asked_at: float) -> dict[str, QueueReading | Unanswered]:
         names = self._reach.batch_systems

@@ -65,6 +65,6 @@ def configure(form: Literal["human", "json"] = "human", *, verbose: bool = False
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(logging.DEBUG if verbose else logging.INFO)
-    # The ticker tells every tick at INFO, the migrations every step.
-    for name in ("apscheduler", "alembic"):
-        logging.getLogger(name).setLevel(logging.WARNING)
+    # The ticker tells every tick, and warns of each that a long cycle swallows; the migrations tell every step.
+    logging.getLogger("apscheduler").setLevel(logging.ERROR)
+    logging.getLogger("alembic").setLevel(logging.WARNING)

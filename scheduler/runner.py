@@ -4,6 +4,7 @@ Rules:
 1. Calls of one lane come one at a time and in order; lanes do not wait for each other.
 2. A call that does not end is left alone: its lane is *late* and gets no further calls until it answers; others lose no time.
 3. A call that has not begun when its asker gives up is never begun: the world has moved on.
+4. A source that was silent is waited for only briefly; what it answers later is kept for whoever asks the same next.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ class Call:
     lane: str
     asked: str
     function: Callable[[], Any]
+    patience_seconds: float | None = None
+    """Wait for this call only so long, and take an answer to the same question that came too late last time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +114,8 @@ class _Lane:
     waiting: deque[_Task] = field(default_factory=deque)
     current: _Task | None = None
     late: bool = False
+    kept: _Task | None = None
+    """A call that ended well after its asker had given up."""
 
 
 class ThreadRunner:
@@ -132,11 +137,13 @@ class ThreadRunner:
 
     def run(self, calls: Sequence[Call], seconds: float) -> list[End]:
         """Run the calls and wait at most so long; an error that is no SourceError (also of an earlier, late call) is raised."""
-        batch = _Batch(left=len(calls))
+        begun_at = self._clock.monotonic()
+        waits = sorted({self._waits(call, seconds) for call in calls})
+        batches = {wait: _Batch(sum(self._waits(call, seconds) == wait for call in calls)) for wait in waits}
         with self._lock:
-            tasks = [self._submit(call, batch) for call in calls]
-        if tasks:
-            batch.done.wait(seconds)
+            tasks = [self._submit(call, batches[self._waits(call, seconds)]) for call in calls]
+        for wait in waits:
+            batches[wait].done.wait(max(0.0, begun_at + wait - self._clock.monotonic()))
         ends = self._ends(tasks, seconds)
         with self._lock:
             strays, self._stray = self._stray, []
@@ -170,10 +177,19 @@ class ThreadRunner:
                     self._give_up(task)
             self._lock.notify_all()
 
+    @staticmethod
+    def _waits(call: Call, seconds: float) -> float:
+        return seconds if call.patience_seconds is None else min(seconds, call.patience_seconds)
+
     def _submit(self, call: Call, batch: _Batch) -> _Task:
         """Queue one call in its lane (the lock is held); one for a late lane is abandoned at once."""
         lane = self._lanes.setdefault(call.lane, _Lane())
         task = _Task(call, batch)
+        kept, lane.kept = lane.kept, None
+        if kept is not None and call.patience_seconds is not None and kept.call.asked == call.asked:
+            task.ended, task.value = True, kept.value
+            self._count_down(batch)
+            return task
         if lane.late or self._closed:
             task.abandoned = True
             self._count_down(batch)
@@ -232,6 +248,8 @@ class ThreadRunner:
         task.ended = True
         if task.error is not None and not isinstance(task.error, SourceError):
             self._stray.append(task.error)
+        if task.abandoned and task.error is None:
+            lane.kept = task
         lane.current = None
         if lane.late:
             lane.late = False
@@ -259,7 +277,7 @@ class ThreadRunner:
                         self._staff()
                         for behind in lane.waiting:
                             self._give_up(behind)
-            return [self._end_of(task, seconds) for task in tasks]
+            return [self._end_of(task, self._waits(task.call, seconds)) for task in tasks]
 
     def _give_up(self, task: _Task) -> None:
         if not task.abandoned:

@@ -81,6 +81,37 @@ def test_a_source_that_hangs_costs_the_deadline_once_and_is_not_asked_again(runn
     assert end == Answered(4), "once it has answered it is asked again"
 
 
+def test_a_source_that_was_silent_is_waited_for_briefly_and_its_late_answer_counts(runner):
+    wake = threading.Event()
+
+    def slow():
+        wake.wait(10)
+        return "late"
+
+    begun = time.monotonic()
+    ends = runner.run([Call("h1", "read", slow, 0.2), Call("h2", "read", lambda: 2)], 30)
+    assert time.monotonic() - begun < 2
+    assert (str(ends[0].error), ends[1]) == ("h1: read: no answer within 0.2 s", Answered(2))
+    wake.set()
+    for _ in range(100):
+        if not runner._lanes["h1"].late:
+            break
+        time.sleep(0.01)
+    assert runner.run([Call("h1", "read", slow, 0.2)], 30) == [Answered("late")]
+    assert runner.run([Call("h1", "read", lambda: "fresh", 0.2)], 30) == [Answered("fresh")], "it counts once"
+
+
+def test_a_late_answer_to_another_question_is_thrown_away(runner):
+    wake = threading.Event()
+    runner.run([Call("h1", "boot a", lambda: wake.wait(10), 0.1)], 30)
+    wake.set()
+    for _ in range(100):
+        if not runner._lanes["h1"].late:
+            break
+        time.sleep(0.01)
+    assert runner.run([Call("h1", "read", lambda: "fresh", 0.2)], 30) == [Answered("fresh")]
+
+
 def test_more_hanging_sources_than_threads_leave_threads_for_the_others(runner):
     wake = threading.Event()
     runner.run([Call(f"dead{n}", "read", lambda: wake.wait(30)) for n in range(4)], 0.2)
