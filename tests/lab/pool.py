@@ -270,7 +270,8 @@ class Pool:
     def configure(self, name: str, text: str) -> None:
         """Put a file into the daemons' configuration directory and let them read it."""
         (self.directory / "config.d" / name).write_text(text)
-        self.tool("condor_reconfig", "-all", user=self.user)
+        # The master passes it on to all its daemons; `condor_reconfig` would need the master's ad, which comes seconds after the start.
+        os.kill(self.running(), signal.SIGHUP)
 
     def _program(self, name: str) -> Path:
         path = self.release / "bin" / name
