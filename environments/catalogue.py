@@ -38,7 +38,7 @@ class VOFile(Frozen):
     vo: Name | None = None
     """The VO that owns these environments; an included file of templates has none."""
     include: tuple[str, ...] = ()
-    """Files with more definitions, relative to this file."""
+    """Files with more definitions, relative to this file. Those of a file that names another VO can be extended only."""
     environments: dict[Name, Definition] = {}
     """The definitions by name."""
 
@@ -215,7 +215,17 @@ class _Scope:
             if first is not None:
                 self.problems.append(_twice(name, definition, first.node, elsewhere=False))
             elif isinstance(definition.value, Mapping):
+                self._agrees(name, definition, vo)
                 self.definitions[name] = _Written(definition, vo, abstract is not None and abstract.value is True)
+
+    def _agrees(self, name: str, definition: Node, vo: str) -> None:
+        """A definition that repeats its name or its VO must not contradict."""
+        for key, right in (("name", name), ("vo", vo)):
+            written = definition.items.get(key)
+            if written is not None and isinstance(written.value, str) and written.value != right:
+                message = f"{written.value!r} contradicts {'its key' if key == 'name' else 'its file'}"
+                path = f"environments.{name}.{key}"
+                self.problems.append(problem_at(written.mark, path, message, f"{key}: {right}, or nothing"))
 
     def resolve(self, name: str, trail: tuple[str, ...]) -> Node | None:
         """Return a definition laid over all that it extends; None when that cannot be done."""

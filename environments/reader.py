@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -203,7 +204,7 @@ def read(path: Path) -> Node:
 def parse(content: bytes | str, file: str) -> Node:
     """Turn the text of a YAML file into nodes."""
     text = content if isinstance(content, str) else _decoded(content, file)
-    lines = text.split("\n")
+    lines = _LINE_BREAK.split(text)
     if not text.strip().strip("\ufeff"):
         raise ConfigurationError([Problem(file, 1, 1, "", "the file is empty", "a mapping (`key: value` lines)")])
     try:
@@ -211,8 +212,8 @@ def parse(content: bytes | str, file: str) -> Node:
     except yaml.MarkedYAMLError as error:
         raise ConfigurationError([_syntax(error, file, lines)]) from error
     except yaml.reader.ReaderError as error:
-        before = text[: error.position]
-        mark = _mark(file, lines, before.count("\n"), error.position - (before.rfind("\n") + 1))
+        before = _LINE_BREAK.split(text[: error.position])
+        mark = _mark(file, lines, len(before) - 1, len(before[-1]))
         code = error.character if isinstance(error.character, int) else ord(error.character[:1])
         message = f"the character U+{code:04X} is not allowed in YAML"
         raise ConfigurationError([problem_at(mark, "", message, "printable text in UTF-8")]) from error
@@ -252,6 +253,8 @@ _Loader.yaml_implicit_resolvers = {
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
 
+_LINE_BREAK = re.compile("\r\n|[\r\n\x85\u2028\u2029]")
+"""What YAML counts as the end of a line."""
 _TAG = "tag:yaml.org,2002:"
 _SYNTAX = {
     "cannot start any token": "a tab or a reserved character stands here; indent with spaces, put special text in quotes",

@@ -211,6 +211,14 @@ def test_every_lane_has_a_sound_environment(load, fields):
     environment(load("a", f"vo: a\nenvironments:\n  e: {{{fields}}}\n"), "e")
 
 
+def test_a_name_or_vo_that_is_repeated_must_not_contradict(load):
+    found = load("a", f"vo: a\nenvironments:\n  e: {{{BOOTABLE}, name: f, vo: b}}\n  g: {{{BOOTABLE}, name: g, vo: a}}\n")
+    assert [(p.key, p.message) for p in found.problems] == [
+        ("environments.e.name", "'f' contradicts its key"),
+        ("environments.e.vo", "'b' contradicts its file"),
+    ]
+
+
 def test_all_problems_of_a_file_come_together(load):
     text = "vo: a\nenvironments:\n  one: {extends: nobody, vcpus: x}\n  two: {virtualization: kvn}\n  three: {colour: red}\n"
     keys = [p.key for p in load("a", text).problems]

@@ -36,6 +36,12 @@ def test_a_path_is_followed_as_far_as_the_file_goes():
     assert dotted(("hosts", 1, "uri")) == "hosts[1].uri"
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_lines_are_counted_as_editors_do(end):
+    node = parse(f"a: 1{end}b:{end}  c: 2{end}", "f")
+    assert (node.walk(("b", "c"))[0].mark.line, node.walk(("b", "c"))[0].mark.source) == (3, "  c: 2")
+
+
 def test_a_date_a_version_and_a_broken_number_stay_text():
     node = parse("a: 2024-11-05\nb: '1.10'\nc: ._\nd: 0x_\n", "f")
     assert node.plain() == {"a": "2024-11-05", "b": "1.10", "c": "._", "d": "0x_"}
