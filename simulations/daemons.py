@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from scheduler.actions import Adopt, Boot, CancelDrain, CleanUp, Drain, PowerOff
 from scheduler.engine import Cycle, Engine
 from scheduler.journal import Journal, LeaseLostError
-from scheduler.model import Unanswered
+from scheduler.model import HostReading, QueueReading, Unanswered, WorkerState
 from scheduler.records import Outcome
 from scheduler.runner import SerialRunner
 from simulations.interruptions import Killed, MortalBatchSystem, MortalHost
@@ -102,11 +102,14 @@ class SimulatedDaemon:
         tell_if_new = farm.chronicle.tell_if_new
         at = farm.clock.monotonic()
         for name, reading in [*observation.queues.items(), *observation.hosts.items()]:
-            answers = f"no answer ({reading.reason})" if isinstance(reading, Unanswered) else ""
+            answers = _doubt(reading)
             if answers or farm.chronicle.knows("source", name):
                 tell_if_new(at, "source", name, answers or "answers")
-        for stranger, before, after in cycle.illegal:
-            farm.tell("illegal", f"{stranger}: {before.value} -> {after.value}")
+        for worker in observation.workers:
+            if worker.state in _LOST or farm.chronicle.knows("seen", worker.name):
+                tell_if_new(at, "seen", worker.name, worker.state.value if worker.state in _LOST else "again")
+        for name, before, after in cycle.illegal:
+            farm.tell("illegal", f"{name}: {before.value} -> {after.value}")
         for result in cycle.results:
             farm.tell("plan", _told(result))
         plan = cycle.plan
@@ -117,8 +120,18 @@ class SimulatedDaemon:
                 tell_if_new(at, "why", f"{who} {subject}", verdict.reasons[0].code if verdict.reasons else "")
 
 
+_LOST = frozenset({WorkerState.SILENT, WorkerState.UNSEEN})
 _EVERYDAY = frozenset({"share"})
 """Verdicts that say that all is as it should be."""
+
+
+def _doubt(reading: QueueReading | HostReading | Unanswered) -> str:
+    """Say what is wrong with a reading, or ""."""
+    if isinstance(reading, Unanswered):
+        return f"no answer ({reading.reason})"
+    if not reading.complete:
+        return "incomplete answer"
+    return "empty right after full: doubted" if isinstance(reading, QueueReading) and reading.suspect else ""
 
 
 def _told(result: Result) -> str:

@@ -156,7 +156,7 @@ def _daemon_stops(farm: SimulatedFarm, _fault: FaultLines) -> Callable[[], None]
 
 
 def _daemon_crashes(farm: SimulatedFarm, fault: FaultLines) -> None:
-    farm.restart_seconds = fault.lasts or 0
+    farm.restart_seconds = fault.lasts
     if fault.after_steps is None:
         farm.kill_daemon()
     else:
@@ -183,6 +183,7 @@ _DEEDS: dict[Deed, Callable[[SimulatedFarm, FaultLines], Callable[[], None] | No
     Deed.HOST_SLOW: _host("slow_seconds", 3600.0),
     Deed.HOST_PARTIAL: _host("partial"),
     Deed.HOST_MUTE: _host("mute"),
+    Deed.HOST_BOOTS_SLOW: _host("boots_slow"),
     Deed.HOST_BOOTS_FAIL: _host("boots_fail", "no space left on device"),
     Deed.HOST_BLACK_HOLE: _host("black_hole"),
     Deed.HOST_DRAIN: _host_drain,

@@ -45,6 +45,8 @@ class HostFaults:
     """No power: nothing runs, nothing answers."""
     slow_seconds: float = 0.0
     """Takes this long for an answer; longer than the deadline is no answer, but what was asked is done."""
+    boots_slow: bool = False
+    """Boots what it is asked to, but the answer comes too late."""
     boots_fail: str = ""
     """What it answers to every boot."""
     black_hole: bool = False
@@ -249,6 +251,8 @@ class SimulatedHost:
             elif running.uuid != order.uuid:
                 raise SourceError(self.name, asked, f"a domain of this name exists with UUID {running.uuid}")
             self._answer(asked)
+            if self.faults.boots_slow:
+                raise SourceError(self.name, asked, f"no answer within {self._deadline_seconds:g} s")
         finally:
             self._plant.calls.append(self._call("boot", order.worker, started=started, uuid=order.uuid))
 

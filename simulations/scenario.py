@@ -37,6 +37,7 @@ class Deed(StrEnum):
     HOST_SLOW = "host-slow"
     HOST_PARTIAL = "host-partial"
     HOST_MUTE = "host-mute"
+    HOST_BOOTS_SLOW = "host-boots-slow"
     HOST_BOOTS_FAIL = "host-boots-fail"
     HOST_BLACK_HOLE = "host-black-hole"
     HOST_DRAIN = "host-drain"
@@ -180,6 +181,8 @@ class Scenario(Frozen):
     """What goes wrong, and what administrators do."""
     limits: Limits = Limits()
     """The knobs of the loop."""
+    comes_to_rest: bool = True
+    """Whether all jobs that can be served are done at the end, and all workers gone but the minimum."""
     drained_workers_leave: bool = False
     """Whether a drained worker shuts itself down."""
 

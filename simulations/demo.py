@@ -1,0 +1,1 @@
+"""`ambienti demo`: one minute of the real daemon on embedded defaults."""
