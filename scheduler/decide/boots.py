@@ -16,8 +16,9 @@ from scheduler.actions import Boot
 from scheduler.decide.demand import jobs_per_worker
 from scheduler.decide.facts import Facts
 from scheduler.decide.health import failed_there, hosts_to_avoid, image_gate
-from scheduler.decide.placement import Grounds, find_host, occupy, shortage, survey
+from scheduler.decide.placement import Grounds, find_host, occupy, survey
 from scheduler.decide.shares import Ledger, over_ceiling
+from scheduler.decide.shortage import shortage
 from scheduler.decide.suitability import sources_of
 from scheduler.decide.supply import Kind, Shelf, Shelves, take_room
 

@@ -64,13 +64,14 @@ class Health:
 
     images: dict[ImageKey, Streak] = field(default_factory=dict)
     hosts: dict[str, Streak] = field(default_factory=dict)
-    pairs: dict[tuple[ImageKey, str], Streak] = field(default_factory=dict)
+    pairs: dict[ImageKey, dict[str, Streak]] = field(default_factory=dict)
     """Failures of one image on one host: the next boot goes elsewhere, which tells who is to blame."""
     proven: set[ImageKey] = field(default_factory=set)
 
     def open_times(self, now: float) -> list[float]:
         """Return when breakers that are open now let their probe through."""
-        streaks = (*self.images.values(), *self.hosts.values(), *self.pairs.values())
+        of_pairs = (streak for hosts in self.pairs.values() for streak in hosts.values())
+        streaks = (*self.images.values(), *self.hosts.values(), *of_pairs)
         return [s.until for s in streaks if s.opened_at is not None and s.until > now]
 
 
@@ -91,9 +92,11 @@ def judge(observation: Observation, limits: Limits, lonely: Callable[[str], bool
         image = (boot.environment, boot.version)
         if boot.registered:
             health.hosts.pop(boot.host, None)
-            health.pairs.pop((image, boot.host), None)
+            health.pairs.get(image, {}).pop(boot.host, None)
             continue
-        pair = health.pairs.setdefault((image, boot.host), Streak())
+        if is_enrolment(boot):
+            continue
+        pair = health.pairs.setdefault(image, {}).setdefault(boot.host, Streak())
         pair.fail(boot, opens=lambda _: True, limits=limits)
         if boot.worker not in blamed:
             streak = health.hosts.setdefault(boot.host, Streak())
@@ -109,9 +112,9 @@ def _blame_images(boots: list[BootOutcome], health: Health, limits: Limits, lone
         if boot.registered:
             health.images.pop(image, None)
             members.pop(image, None)
-        elif not is_capacity(boot.cause):
+        elif is_enrolment(boot) or not is_capacity(boot.cause):
             streak = health.images.setdefault(image, Streak())
-            alone = lonely(boot.environment)
+            alone = is_enrolment(boot) or lonely(boot.environment)
 
             def opens(streak: Streak, *, alone: bool = alone) -> bool:
                 return streak.failures >= limits.image_failures and (alone or len(streak.hosts) > 1)
@@ -123,6 +126,14 @@ def _blame_images(boots: list[BootOutcome], health: Health, limits: Limits, lone
         if len(health.images[image].hosts) > 1 or lonely(image[0]):
             blamed.update(boot.worker for boot in failed)
     return blamed
+
+
+def is_enrolment(boot: BootOutcome) -> bool:
+    """Whether a boot ended before it reached a host because the batch system did not enrol the worker.
+
+    No host is to blame, and the image is not either; but its breaker spares the batch system further attempts for a while.
+    """
+    return not boot.registered and f"enrol {boot.worker}" in boot.cause
 
 
 def is_capacity(cause: str) -> bool:
@@ -140,6 +151,8 @@ def image_gate(health: Health, environment: Environment, in_flight: int, now: fl
         numbers: dict[str, int | float | str] = {"failures": streak.failures, "hosts": len(streak.hosts), "until": streak.until}
         story = f"{streak.failures} boots in a row of {name} failed on {len(streak.hosts)} hosts, the last: {streak.last.cause}"
         remedy = f"repair the image of {environment.name}, or give it a new version"
+        if is_enrolment(streak.last):
+            remedy = "see why the batch system does not enrol new workers"
         if now < streak.until:
             wait = round(streak.until - now)
             numbers["seconds"] = wait
@@ -173,15 +186,15 @@ def hosts_to_avoid(health: Health, image: ImageKey, now: float) -> tuple[set[str
     """Return the hosts where this image failed lately: (those to avoid if another can take it, those not to use at all)."""
     soft: set[str] = set()
     hard: set[str] = set()
-    for (failed, host), streak in health.pairs.items():
-        if failed == image and now < streak.until:
+    for host, streak in health.pairs.get(image, {}).items():
+        if now < streak.until:
             (soft if streak.failures == 1 else hard).add(host)
     return soft, hard
 
 
 def failed_there(health: Health, image: ImageKey, host: str, now: float) -> Reason:
     """Say that the only host with room has just failed to boot this image, and when it is tried again."""
-    streak = health.pairs[image, host]
+    streak = health.pairs[image][host]
     wait = max(0, round(streak.until - now))
     story = f"the last {streak.failures} boots of {image[0]} on {host}, the only host with room, failed"
     numbers: dict[str, int | float | str] = {"failures": streak.failures, "host": host, "seconds": wait}

@@ -1,5 +1,7 @@
 """Health: breakers of images and hosts, and canaries, from how past boots ended."""
 
+from dataclasses import replace
+
 import pytest
 
 from scheduler.model import Host, WorkerState
@@ -143,6 +145,16 @@ def test_a_stock_out_is_never_held_against_the_image(cause):
     plan = plan_for(a_cluster(idle=4), boots=history, hosts=hosts, policy=a_policy(hosts=(*TWO, "h3")))
     assert len(boots(plan)) == 2
     assert {boot.host for boot in boots(plan)} == {"h3"}
+
+
+def test_a_batch_system_that_enrols_nobody_is_neither_the_hosts_fault_nor_asked_for_ever():
+    history = [an_outcome("h1", ago=50 - n, n=n) for n in range(3)]
+    history = [replace(boot, cause=f"pool: enrol {boot.worker}: connection refused") for boot in history]
+    plan = plan_for(a_cluster(idle=4), boots=history, hosts=HOSTS, policy=a_policy(hosts=TWO))
+    assert boots(plan) == []
+    assert plan.clusters["pool:1"].reasons[0].code == "breaker-open"
+    assert plan.clusters["pool:1"].reasons[0].remedy == "see why the batch system does not enrol new workers"
+    assert plan.hosts == {}
 
 
 def test_failures_that_are_long_past_are_forgotten():
