@@ -219,7 +219,7 @@ class _Scope:
                 self.definitions[name] = _Written(definition, vo, abstract is not None and abstract.value is True)
 
     def _agrees(self, name: str, definition: Node, vo: str) -> None:
-        """A definition that repeats its name or its VO must not contradict."""
+        """Refuse a definition that repeats its name or its VO and contradicts."""
         for key, right in (("name", name), ("vo", vo)):
             written = definition.items.get(key)
             if written is not None and isinstance(written.value, str) and written.value != right:
