@@ -12,9 +12,10 @@ from scheduler.decide.boots import Yard, boot_for, open_yard
 from scheduler.decide.demand import Demand, Want, read_demand
 from scheduler.decide.ending import end_workers
 from scheduler.decide.facts import gather
+from scheduler.decide.idleness import drain_idle
 from scheduler.decide.quiet import next_change
 from scheduler.decide.reclaim import take_room_back
-from scheduler.decide.retirement import Orders, drain_idle, forced_drains
+from scheduler.decide.retirement import Orders, forced_drains
 from scheduler.decide.returning import take_drains_back
 from scheduler.decide.shares import open_ledger
 from scheduler.decide.standing import standing_wants

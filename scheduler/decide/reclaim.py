@@ -41,6 +41,8 @@ class Reclaim:
     """By host with drains under way: the room there when they have ended."""
     given: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     """Cores that each VO gives back."""
+    promised: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    """Cores that each VO will get out of the room that comes."""
     lent: list[Victim] | None = None
     """Heap of workers that VOs hold above their guarantee, the first to go first; gathered when first needed."""
     looked_at: list[Worker] = field(default_factory=list)
@@ -59,12 +61,13 @@ def take_room_back(wants: Iterable[Want], yard: Yard, orders: Orders) -> None:
     early = [worker for key in sorted(orders.surplus) for worker in orders.surplus[key]]
     for want, name in waiting:
         environment = yard.facts.environments[name]
-        count, owed = _workers_wanted(want, environment, yard)
-        count -= _use_coming_room(environment, count, state)
+        count = _workers_wanted(want, environment, state)
+        count -= _use_coming_room(want, environment, count, state)
         if count > 0 and early:
             count -= _free(want, environment, count, early, cause="surplus", state=state)
-        if min(count, owed) > 0 and yard.facts.limits.reclaim:
-            _free(want, environment, min(count, owed), _lent(state), cause="reclaim", state=state)
+        count = min(count, _workers_owed(want.vo, environment, state))
+        if count > 0 and yard.facts.limits.reclaim:
+            _free(want, environment, count, _lent(state), cause="reclaim", state=state)
 
 
 def _short_of_room(want: Want) -> str | None:
@@ -75,17 +78,22 @@ def _short_of_room(want: Want) -> str | None:
 _NOTHING = Reason("", "")
 
 
-def _workers_wanted(want: Want, environment: Environment, yard: Yard) -> tuple[int, int]:
-    """Return how many workers a want lacks, and how many of them its VO's guarantee entitles it to."""
+def _workers_wanted(want: Want, environment: Environment, state: Reclaim) -> int:
+    """Return how many workers a want lacks and may have."""
     count = -(-want.missing // jobs_per_worker(want.cpus, want.memory_mib, environment))
-    standing = yard.ledger.of(want.vo)
-    share = standing.vo.share
-    if share.ceiling_cpus is not None:
-        count = min(count, (share.ceiling_cpus - standing.cpus) // environment.vcpus)
+    standing, ceiling = state.yard.ledger.of(want.vo), state.yard.ledger.of(want.vo).vo.share.ceiling_cpus
+    if ceiling is not None:
+        count = min(count, (ceiling - standing.cpus - state.promised[want.vo]) // environment.vcpus)
     if environment.maximum_workers is not None:
-        count = min(count, environment.maximum_workers - yard.alive[environment.name])
-    owed = -(-max(0, share.guarantee_cpus - standing.cpus) // environment.vcpus)
-    return max(0, count), owed
+        count = min(count, environment.maximum_workers - state.yard.alive[environment.name])
+    return max(0, count)
+
+
+def _workers_owed(vo: str, environment: Environment, state: Reclaim) -> int:
+    """Return how many workers more bring a VO up to its guarantee, counting the room that is promised to it already."""
+    standing = state.yard.ledger.of(vo)
+    lacking = standing.vo.share.guarantee_cpus - standing.cpus - state.promised[vo]
+    return -(-max(0, lacking) // environment.vcpus)
 
 
 def _room_that_comes(yard: Yard, orders: Orders) -> dict[str, Room]:
@@ -108,7 +116,7 @@ def _less(room: Room, environment: Environment) -> Room:
     return room[0] - environment.vcpus, room[1] - environment.memory_mib
 
 
-def _use_coming_room(environment: Environment, count: int, state: Reclaim) -> int:
+def _use_coming_room(want: Want, environment: Environment, count: int, state: Reclaim) -> int:
     """Promise room that drains under way will free; return how many of `count` workers it serves."""
     members = class_of(environment, state.yard.grounds).members
     served = 0
@@ -116,6 +124,7 @@ def _use_coming_room(environment: Environment, count: int, state: Reclaim) -> in
         while served < count and host in members and _takes(state.coming[host], environment):
             state.coming[host] = _less(state.coming[host], environment)
             served += 1
+    state.promised[want.vo] += served * environment.vcpus
     return served
 
 
@@ -173,6 +182,7 @@ def _free(want: Want, environment: Environment, count: int, victims: Iterable[Wo
                     _drain(group, want, environment, cause, state)
                 state.coming[host] = _less(_with(state, host, ()), environment)
                 freed += 1
+    state.promised[want.vo] += freed * environment.vcpus
     if freed < count:
         state.hopeless.add(shape)
     return freed

@@ -136,6 +136,22 @@ def test_no_more_is_taken_back_than_the_guarantee():
     assert len(drains(plan)) == 4
 
 
+def test_classes_of_one_vo_do_not_each_take_its_guarantee():
+    clusters = [a_cluster(f"pool:{n}", 100, memory_mib=900 + n) for n in range(5)]
+    plan = plan_for(*clusters, policy=guaranteed(), workers=lent(8), hosts=(a_host(cpus=16),), proven=PROVEN)
+    assert len(drains(plan)) == 4
+
+
+def test_drains_under_way_count_towards_the_guarantee():
+    leaving = [
+        a_worker(f"c9-{n}", WorkerState.DRAINING, environment="c9", vo="cms", drain_cause="reclaim") for n in (21, 22, 23)
+    ]
+    plan = plan_for(
+        a_cluster(idle=100), policy=guaranteed(), workers=[*lent(5), *leaving], hosts=(a_host(cpus=16),), proven=PROVEN
+    )
+    assert len(drains(plan)) == 1
+
+
 def test_nobody_gives_more_than_it_holds_above_its_own_guarantee():
     policy = farm(a_vo("atlas", guarantee_cpus=8), a_vo("cms", guarantee_cpus=6))
     plan = plan_for(a_cluster(idle=100), policy=policy, workers=lent(4), hosts=SMALL, proven=PROVEN)
