@@ -1,0 +1,440 @@
+"""The loop on the simulated plant: intents before acts, last looks, events, the lease, set clocks. Nothing touches a disk."""
+
+import threading
+import time
+from dataclasses import replace
+from random import Random
+
+import pytest
+
+from environments.environment import VO, Environment
+from environments.matching import Catalogue
+from environments.reason import Reason
+from scheduler.act import why_keep
+from scheduler.actions import Adopt, Boot, CleanUp, Drain, Plan, PowerOff
+from scheduler.clock import WallClock
+from scheduler.engine import Engine
+from scheduler.journal import Journal, LeaseLostError
+from scheduler.model import DomainState, Host, Node, RunningJob, Unanswered
+from scheduler.model import WorkerState as S
+from scheduler.policy import Limits, Policy
+from scheduler.records import Outcome, worker_uuid
+from scheduler.runner import SerialRunner, ThreadRunner
+from simulations.clock import Agenda, SimulatedClock
+from simulations.jobs import Request
+from simulations.plant import Machine, Plant
+from simulations.queue import SimulatedQueue
+
+EL9 = Environment(name="el9", vo="atlas", virtualization="lxc", vcpus=1, memory_mib=1024, default=True, idle_seconds=60)
+WHY = Reason("test", "because")
+
+
+class Orders:
+    """Decides what it is told; nothing otherwise."""
+
+    def __init__(self):
+        self.actions = ()
+        self.asked = 0
+
+    def __call__(self, observation, policy):
+        self.asked += 1
+        return Plan(observation.now, self.actions)
+
+
+class Farm:
+    """A plant of two hosts, a queue, an engine that decides what it is told (or by itself)."""
+
+    def __init__(self, *, by_itself=False, runner=None, clock=None, **limits):
+        self.clock = clock or SimulatedClock()
+        self.agenda = Agenda(self.clock)
+        self.queue = SimulatedQueue("pool", self.agenda)
+        self.plant = Plant(self.agenda, Random(1), {"pool": self.queue})
+        self.hosts = {name: self.plant.add(Machine(name, boot_seconds=5)) for name in ("h1", "h2")}
+        self.policy = Policy(
+            "hill", Catalogue({"el9": EL9}, {"atlas": VO(name="atlas")}), {n: Host(n) for n in self.hosts}, Limits(**limits)
+        )
+        self.committed = []
+        self.journal = Journal("sqlite://", now=self.clock.now(), on_commit=self.committed.append)
+        self.orders = Orders()
+        decisions = {} if by_itself else {"decide": self.orders, "still_holds": lambda *_: False}
+        self.runner = runner or SerialRunner()
+        self.engine = Engine(
+            self.policy, {"pool": self.queue}, self.hosts, self.journal, self.clock, self.runner, owner="a", **decisions
+        )
+
+    def order(self, *actions):
+        self.orders.actions = actions
+        try:
+            return self.engine.cycle()
+        finally:
+            self.orders.actions = ()
+
+    def wait(self, seconds):
+        self.clock.sleep(seconds)
+        self.agenda.catch_up()
+
+    def worker(self, serial=1, host="h1"):
+        """Boot a worker and let it register."""
+        (result,) = self.order(boot(serial, host)).results
+        assert result.outcome is Outcome.DONE
+        self.wait(10)
+        self.order()
+        return f"el9-{serial}"
+
+    def state(self, name):
+        return self.journal.ledger().entries[name].state
+
+    def kinds(self, subject):
+        return [event.note.kind for event in self.journal.events(subject=subject)]
+
+
+def boot(serial, host="h1"):
+    return Boot(f"el9-{serial}", serial, "el9", "1", "atlas", "pool", host, WHY)
+
+
+@pytest.fixture
+def farm():
+    made = Farm()
+    yield made
+    made.journal.close()
+
+
+# --- intents before acts ----------------------------------------------------------------------------------------------
+
+
+def test_the_intents_of_a_plan_are_committed_before_its_first_side_effect(farm):
+    farm.queue.on_enrol = lambda worker, _: farm.committed.append(f"enrol {worker}")
+    farm.plant.tell = lambda kind, name: farm.committed.append(f"{kind} {name}")
+    farm.order(boot(1), boot(2))
+    assert farm.committed == ["lease", "begin", "enrol el9-1", "end", "enrol el9-2", "end"]
+    assert [call.worker for call in farm.plant.calls] == ["el9-1", "el9-2"]
+
+
+def test_the_uuid_of_a_worker_derives_from_its_intent(farm):
+    farm.order(boot(7))
+    assert farm.hosts["h1"].domains["el9-7"].uuid == worker_uuid("hill", "el9-7", 7)
+
+
+def test_nothing_is_done_when_the_intent_cannot_be_committed(farm):
+    farm.order()
+    other = farm.journal
+    with other._write("steal") as connection:
+        connection.exec_driver_sql("UPDATE lease SET owner = 'b', epoch = epoch + 1, until = 1e12")
+    farm.engine.hold_lease = lambda: True
+    with pytest.raises(LeaseLostError):
+        farm.order(boot(1))
+    assert farm.plant.calls == []
+
+
+def test_a_name_that_was_used_is_refused_and_the_others_go_on(farm):
+    farm.order(boot(1))
+    refused, done = farm.order(boot(1, "h2"), boot(2, "h2")).results
+    assert (refused.outcome, refused.detail) == (Outcome.REFUSED, "worker el9-1 stands in the journal already")
+    assert done.outcome is Outcome.DONE
+    assert list(farm.hosts["h2"].domains) == ["el9-2"]
+
+
+def test_a_source_that_errs_ends_its_own_action_only(farm):
+    farm.hosts["h1"].faults.boots_fail = "no such image"
+    failed, done = farm.order(boot(1), boot(2, "h2")).results
+    assert (failed.outcome, failed.detail) == (Outcome.FAILED, "h1: boot el9-1: no such image")
+    assert done.outcome is Outcome.DONE
+    farm.order()
+    assert farm.state("el9-1") is S.FAILED
+    (outcome,) = farm.journal.ledger().boots
+    assert (outcome.registered, outcome.cause) == (False, "h1: boot el9-1: no such image")
+
+
+@pytest.mark.parametrize(
+    ("action", "why"),
+    [
+        (replace(boot(1), host="h9"), "host h9 is not configured"),
+        (replace(boot(1), environment="gone"), "environment gone is no longer defined"),
+        (replace(boot(1), batch_system="other"), "batch system other is not configured"),
+        (Drain("el9-9", "idle", WHY), "the journal does not know this worker, or has closed it"),
+        (Adopt("el9-9", "h1", WHY), "its domain is no longer seen"),
+    ],
+)
+def test_what_cannot_be_done_is_refused_before_an_intent_is_written(farm, action, why):
+    (result,) = farm.order(action).results
+    assert (result.outcome, result.detail) == (Outcome.REFUSED, why)
+    assert farm.committed == ["lease"]
+
+
+# --- the last look ----------------------------------------------------------------------------------------------------
+
+NODE = Node("el9-1", 1, 900, 1, 900)
+
+
+@pytest.mark.parametrize(
+    ("node", "recheck", "against"),
+    [
+        (None, True, ""),
+        (replace(NODE, draining=True), True, ""),
+        (replace(NODE, draining=True, claimed=True), True, "it has work: a claim"),
+        (replace(NODE, draining=True, jobs=(RunningJob("3.1"),)), True, "it has work: 3.1"),
+        (replace(NODE, jobs=(RunningJob("3.1"),)), False, "it has work: 3.1"),
+        (NODE, True, "it takes jobs: it is registered and not draining"),
+        (NODE, False, ""),
+    ],
+)
+def test_what_a_last_look_holds_against_a_power_off(node, recheck, against):
+    assert why_keep(node, recheck=recheck) == against
+
+
+def test_a_worker_that_just_got_work_is_not_powered_off(farm):
+    name = farm.worker()
+    farm.queue.submit(Request("atlas"), 1, 1000)
+    farm.wait(10)
+    (result,) = farm.order(PowerOff(name, "h1", WHY)).results
+    assert (result.outcome, result.detail) == (Outcome.REFUSED, "it has work: 1.0")
+    assert name in farm.hosts["h1"].domains
+
+
+def test_a_worker_is_not_powered_off_while_its_batch_system_is_silent_unless_it_never_registered(farm):
+    name = farm.worker()
+    farm.queue.faults.silent = True
+    (result,) = farm.order(PowerOff(name, "h1", WHY)).results
+    assert result.outcome is Outcome.FAILED
+    assert name in farm.hosts["h1"].domains
+    (result,) = farm.order(PowerOff(name, "h1", WHY, recheck=False)).results
+    assert name not in farm.hosts["h1"].domains
+    assert result.outcome is Outcome.FAILED, "its ads are still there: they are forgotten by the clean-up"
+    farm.queue.faults.silent = False
+    (result,) = farm.order(CleanUp(name, "h1", WHY)).results
+    assert result.outcome is Outcome.DONE
+    assert name not in farm.queue.nodes
+
+
+def test_a_drained_worker_is_powered_off_forgotten_and_cleaned_up(farm):
+    name = farm.worker()
+    farm.order(Drain(name, "idle", WHY))
+    assert farm.state(name) is S.DRAINING
+    farm.order()
+    assert farm.state(name) is S.DRAINED
+    (result,) = farm.order(PowerOff(name, "h1", WHY)).results
+    assert result.outcome is Outcome.DONE
+    assert farm.journal.ledger().entries == {}
+    assert farm.journal.entry(name).state is S.GONE
+    assert (farm.queue.nodes, farm.hosts["h1"].domains) == ({}, {})
+    steps = [event.note.cause for event in farm.journal.events(subject=name) if event.note.kind == "state"]
+    assert steps == ["idle", "draining", "drained", "gone"]
+
+
+def test_a_running_domain_is_not_cleaned_up_and_a_shut_off_one_is_removed(farm):
+    name = farm.worker()
+    (result,) = farm.order(CleanUp(name, "h1", WHY)).results
+    assert (result.outcome, result.detail) == (Outcome.REFUSED, "its domain is running on h1")
+    farm.hosts["h1"].domains[name].state = DomainState.CRASHED
+    (result,) = farm.order(CleanUp(name, "h1", WHY)).results
+    assert result.outcome is Outcome.DONE
+    assert name not in farm.hosts["h1"].domains
+
+
+def test_drains_and_ends_are_decided_on_exact_readings_only(farm):
+    name = farm.worker()
+    cheap = []
+    read = farm.queue.read
+    farm.queue.read = lambda environments, *, cheap: asked(cheap) or read(environments, cheap=cheap)
+    asked = cheap.append
+    before = farm.orders.asked
+
+    def decide(observation, policy):
+        farm.orders.asked += 1
+        return Plan(observation.now, (Drain(name, "idle", WHY),))
+
+    farm.engine._decide = decide
+    farm.engine.cycle()
+    assert cheap == [True, False]
+    assert farm.orders.asked == before + 2
+
+
+# --- events -----------------------------------------------------------------------------------------------------------
+
+
+def test_the_ads_of_a_domain_that_ended_are_invalidated_at_once(farm):
+    name = farm.worker()
+    farm.engine.watch()
+    farm.hosts["h1"].stop(name, "crashed")
+    assert name in farm.queue.nodes
+    assert farm.engine.attend() == [name]
+    assert name not in farm.queue.nodes
+    farm.order()
+    assert farm.state(name) is S.GONE, "explained by the event: not doubted"
+    (event,) = [e for e in farm.journal.events(subject=name) if e.note.kind == "domain"]
+    assert event.note.cause == "crashed"
+
+
+def test_an_event_alone_proves_nothing(farm):
+    name = farm.worker()
+    wakes = []
+    farm.engine.watch(wakes.append)
+    farm.hosts["h1"]._notify(name, "stopped")
+    assert [event.what for event in wakes] == ["stopped"]
+    assert farm.engine.attend() == []
+    assert farm.queue.nodes[name].alive
+
+
+def test_events_of_strangers_and_of_domains_that_we_powered_off_ourselves_are_no_news(farm):
+    name = farm.worker()
+    farm.engine.watch()
+    farm.hosts["h1"].add_stranger("nas", 512)
+    farm.hosts["h1"].stop("nas", "stopped")
+    farm.order(Drain(name, "idle", WHY))
+    farm.order(PowerOff(name, "h1", WHY))
+    assert farm.engine.attend() == []
+
+
+def test_a_daemon_that_waits_attends_to_nothing(farm):
+    name = farm.worker()
+    farm.engine.watch()
+    farm.engine.leading = False
+    farm.hosts["h1"].stop(name, "crashed")
+    assert farm.engine.attend() == []
+    assert name in farm.queue.nodes
+
+
+def test_a_source_that_fails_while_an_event_is_attended_to_is_left_to_the_next_cycle(farm):
+    name = farm.worker()
+    farm.engine.watch()
+    farm.hosts["h1"].stop(name, "crashed")
+    farm.queue.faults.silent = True
+    assert farm.engine.attend() == []
+    farm.queue.faults.silent = False
+    farm.order()
+    farm.order(CleanUp(name, "h1", WHY))
+    assert name not in farm.queue.nodes
+
+
+# --- lease, look, adoption, clock -------------------------------------------------------------------------------------
+
+
+def test_while_another_daemon_acts_nothing_is_read_and_nothing_done(farm):
+    assert farm.journal.hold_lease("b", farm.clock.now(), 60)
+    farm.hosts["h1"].read = farm.queue.read = None
+    cycle = farm.order(boot(1))
+    assert (cycle.leading, cycle.results, cycle.observation.workers) == (False, (), ())
+    farm.clock.sleep(61)
+    del farm.hosts["h1"].read, farm.queue.read
+    assert farm.engine.cycle().leading
+
+
+def test_a_look_writes_nothing(farm):
+    farm.worker()
+    farm.committed.clear()
+    farm.queue.submit(Request("atlas"), 3)
+    assert [w.name for w in farm.engine.look().workers] == ["el9-1"]
+    assert farm.committed == []
+
+
+def test_a_silent_source_becomes_a_value_in_one_place(farm):
+    farm.hosts["h2"].faults.silent = True
+    observation = farm.order().observation
+    assert isinstance(observation.hosts["h2"], Unanswered)
+    assert observation.hosts["h2"].reason == "capacity and domains: connection refused"
+
+
+def test_with_a_lost_journal_the_farm_is_adopted_and_goes_on(farm):
+    name = farm.worker()
+    again = Journal("sqlite://", now=farm.clock.now())
+    engine = Engine(farm.policy, {"pool": farm.queue}, farm.hosts, again, farm.clock, SerialRunner(), owner="b")
+    cycle = engine.cycle()
+    assert [(type(r.action), r.outcome) for r in cycle.results] == [(Adopt, Outcome.DONE)]
+    entry = again.ledger().entries[name]
+    assert (entry.origin, entry.host, entry.uuid) == ("adopted", "h1", farm.hosts["h1"].domains[name].uuid)
+    assert engine.cycle().observation.unjournaled == frozenset()
+    assert len(farm.plant.calls) == 1, "nothing was booted or ended"
+    again.close()
+
+
+def test_when_the_clock_is_set_forward_no_deadline_passes(farm):
+    farm.order(boot(1))
+    farm.plant.broken_images["el9", "1"] = "hangs"
+    farm.clock.jump(7200)
+    cycle = farm.order()
+    assert cycle.clock_step_seconds == 7200
+    assert farm.state("el9-1") is S.BOOTING
+    farm.wait(601)
+    farm.order()
+    assert farm.state("el9-1") is S.FAILED
+
+
+def test_when_the_clock_is_set_back_deadlines_still_pass(farm):
+    farm.plant.broken_images["el9", "1"] = "hangs"
+    farm.order(boot(1))
+    farm.clock.jump(-7200)
+    farm.wait(300)
+    farm.order()
+    farm.wait(302)
+    farm.order()
+    assert farm.state("el9-1") is S.FAILED
+
+
+def test_a_quiet_cycle_does_not_decide_again_until_something_changes():
+    farm = Farm(by_itself=True)
+    farm.engine.cycle()
+    assert farm.engine.cycle().quiet
+    farm.queue.submit(Request("atlas"), 1)
+    cycle = farm.engine.cycle()
+    assert not cycle.quiet
+    assert [type(r.action) for r in cycle.results] == [Boot]
+    farm.wait(300)
+    while not farm.engine.cycle().quiet:
+        farm.wait(30)
+    farm.engine.policy = replace(farm.policy, limits=Limits(poll_seconds=10))
+    assert not farm.engine.cycle().quiet, "a new policy is always decided by"
+    farm.journal.close()
+
+
+# --- sources that hang ------------------------------------------------------------------------------------------------
+
+
+def test_an_act_that_hangs_is_left_under_way_and_what_waits_behind_it_is_never_done():
+    clock = WallClock()
+    farm = Farm(clock=clock, runner=ThreadRunner(clock), reading_deadline_seconds=1)
+    hang = threading.Event()
+    real = farm.hosts["h1"].boot
+    farm.hosts["h1"].boot = lambda order: hang.wait(30) and real(order)
+    begun = time.monotonic()
+    first, behind, other = farm.order(boot(1), boot(2), boot(3, "h2")).results
+    assert time.monotonic() - begun < 3
+    assert (first.outcome, behind.outcome, other.outcome) == (Outcome.UNDER_WAY, Outcome.LATE, Outcome.DONE)
+    assert set(farm.journal.ledger().entries) == {"el9-1", "el9-3"}
+    assert farm.journal.entry("el9-2").closed_at is not None
+    assert farm.engine.under_way == 1
+    observation = farm.order().observation
+    assert "h1" in {name for name, reading in observation.hosts.items() if isinstance(reading, Unanswered)}
+    hang.set()
+    until = time.monotonic() + 10
+    while farm.engine.under_way and time.monotonic() < until:
+        time.sleep(0.01)
+    farm.order()
+    assert farm.state("el9-1") is S.BOOTING
+    assert list(farm.hosts["h1"].domains) == ["el9-1"]
+    assert farm.kinds("el9-1")[:2] == ["boot-begun", "state"]
+    farm.engine.close()
+    farm.journal.close()
+
+
+def test_events_come_from_the_threads_of_the_hosts_while_a_cycle_runs():
+    clock = WallClock()
+    farm = Farm(clock=clock, runner=ThreadRunner(clock))
+    name = "el9-1"
+    farm.order(boot(1))
+    farm.queue.register(name, EL9, farm.queue.token(name), "h1")
+    farm.order()
+    woken = threading.Event()
+    farm.engine.watch(lambda _event: woken.set())
+    thread = threading.Thread(target=farm.hosts["h1"].stop, args=(name, "crashed"))
+    thread.start()
+    thread.join(5)
+    assert woken.is_set()
+    assert farm.engine.attend() == [name]
+    farm.engine.close()
+    farm.journal.close()
+
+
+def test_a_closed_engine_gives_the_lease_back(farm):
+    farm.order()
+    farm.engine.close()
+    assert farm.journal.lease() == ("", 0.0)
