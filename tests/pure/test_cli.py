@@ -163,6 +163,22 @@ def test_a_live_check_of_a_farm_that_is_down_tells_who_does_not_answer(ambienti,
     assert "batch system pool: " in out
 
 
+def test_once_on_a_farm_that_does_not_answer_does_nothing_and_says_so(ambienti, site):
+    code, out, err = ambienti("once")
+    assert (code, out) == (3, "nothing to do\n")
+    assert "no answer from pool, xen1, xen2, xen3: nothing is concluded from that" in err
+
+
+def test_hooks_print_what_the_batch_system_needs(ambienti, site):
+    code, out, _ = ambienti("hooks", "htcondor")
+    assert code == 0
+    for word in ("JOB_TRANSFORM_NAMES", "SUBMIT_REQUIREMENT_NAMES", "atlas-el8", "atlas-el9"):
+        assert word in out
+    assert ambienti("hooks", "pool")[1] == out
+    code, _, err = ambienti("hooks", "htcondr")
+    assert (code, "did you mean htcondor?" in err) == (2, True)
+
+
 # --- why --------------------------------------------------------------------------------------------------------------
 
 
