@@ -171,7 +171,7 @@ class Environment(Frozen):
     idle_seconds: Seconds = 300
     """A worker idle for longer is retired (or `10 min`)."""
     lifetime_seconds: Seconds = 172800
-    """A worker older than this is drained and replaced (or `2 d`). Jobs that need longer than is left go elsewhere."""
+    """A worker older than this, from its order on, is drained and replaced (or `2 d`). Jobs that need longer go elsewhere."""
     boot_seconds: Seconds = 600
     """A worker that has not registered with the batch system this long after its boot has failed."""
     labels: dict[str, str] = {}
