@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
@@ -25,6 +25,10 @@ from scheduler.commands.common import (
     say,
     show_problems,
 )
+
+if TYPE_CHECKING:
+    from scheduler.definitions import Definitions
+    from scheduler.live_check import Finding
 
 FINDINGS_SHOWN = 20
 FINDINGS_WITH_SOURCE = 6
@@ -62,24 +66,27 @@ def check(
         findings = live_check.check(found, farm) if live else ()
     finally:
         farm.close()
-    counts = (
-        f"{len(found.site.vos)} VOs, {len(found.policy.catalogue.environments)} environments, {len(found.policy.hosts)} hosts"
-    )
     if as_json:
         print_json({"ok": not findings, "problems": [], "findings": [live_check.as_data(one) for one in findings]})
     else:
-        for finding in findings[:FINDINGS_SHOWN]:
-            say(str(finding), style="red" if finding.fatal else "yellow")
-            if finding.problem and len(findings) <= FINDINGS_WITH_SOURCE:
-                say("\n".join(excerpt(finding.problem)), style="dim")
-        if len(findings) > FINDINGS_SHOWN:
-            say(f"... and {len(findings) - FINDINGS_SHOWN} more (--json lists all)")
-        verdict = "all is well" if not findings else plural(len(findings), "finding")
-        say(f"{found.file.path}: {counts}: {verdict}.", style="green" if not findings else "")
+        _show_findings(found, findings)
     if any(finding.unanswered for finding in findings):
         raise typer.Exit(int(Exit.UNANSWERED))
     if any(finding.fatal for finding in findings):
         raise typer.Exit(int(Exit.PROBLEM))
+
+
+def _show_findings(found: Definitions, findings: tuple[Finding, ...]) -> None:
+    for finding in findings[:FINDINGS_SHOWN]:
+        say(str(finding), style="red" if finding.fatal else "yellow")
+        if finding.problem and len(findings) <= FINDINGS_WITH_SOURCE:
+            say("\n".join(excerpt(finding.problem)), style="dim")
+    if len(findings) > FINDINGS_SHOWN:
+        say(f"... and {len(findings) - FINDINGS_SHOWN} more (--json lists all)")
+    counted = ((found.site.vos, "VO"), (found.policy.catalogue.environments, "environment"), (found.policy.hosts, "host"))
+    counts = ", ".join(plural(len(things), word) for things, word in counted)
+    verdict = plural(len(findings), "finding") if findings else "all is well"
+    say(f"{found.file.path}: {counts}: {verdict}.", style="" if findings else "green")
 
 
 def schema(of: Annotated[SchemaOf, typer.Argument(help="site or vo")] = SchemaOf.SITE) -> None:
