@@ -33,7 +33,7 @@ class Limits(Frozen):
     drains_per_cycle: Positive = 50
     """Drains ordered in one cycle: bounded churn."""
     drain_percent: Annotated[int, Field(gt=0, le=100)] = 20
-    """At most this share of an environment's workers drains by choice at a time (at least one), while any job of it waits or runs."""
+    """While its jobs wait or run, at most this share of an environment's workers drains by choice at a time (at least one)."""
     minimum_life_seconds: Seconds = 120
     """A registered worker is not retired as idle earlier than this after it registered."""
     silence_seconds: Seconds = 900
