@@ -179,12 +179,7 @@ def _limits_of(environment: Environment, yard: Yard) -> Reason | None:
         return reason
     maximum = environment.maximum_workers
     if maximum is not None and yard.alive[name] >= maximum:
-        return Reason(
-            "maximum-workers",
-            f"environment {name} has {yard.alive[name]} workers, at most {maximum} are allowed",
-            {"workers": yard.alive[name], "maximum_workers": maximum},
-            f"wait until workers of {name} end, or let the VO manager raise maximum_workers",
-        )
+        return _at_maximum(name, yard.alive[name], maximum, yard.facts.census.unseen_of.get(name, 0))
     limit = yard.facts.policy.limits.boots_per_pool
     for source in sources_of(environment):
         if yard.storms[source] >= limit:
@@ -203,6 +198,16 @@ def _limits_of(environment: Environment, yard: Yard) -> Reason | None:
             f"wait until workers of {name} end, or give its network more addresses",
         )
     return None
+
+
+def _at_maximum(name: str, workers: int, maximum: int, unseen: int) -> Reason:
+    sentence = f"environment {name} has {workers} workers, at most {maximum} are allowed"
+    numbers: dict[str, int | float | str] = {"workers": workers, "maximum_workers": maximum}
+    if unseen:
+        sentence += f"; {unseen} of them are on hosts that do not answer"
+        numbers["unseen"] = unseen
+    remedy = f"wait until workers of {name} end, or let the VO manager raise maximum_workers"
+    return Reason("maximum-workers", sentence, numbers, remedy)
 
 
 def _free_address(pool: tuple[str, ...], yard: Yard) -> str | None:

@@ -48,6 +48,8 @@ class Census:
     memory_of_vo: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     alive_of: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     """Living workers of each environment, over all batch systems."""
+    unseen_of: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    """Those of them on hosts that do not answer."""
     addresses: set[str] = field(default_factory=set)
     """Static addresses in use, also by workers that are not cleaned up yet."""
 
@@ -91,6 +93,7 @@ def take_census(observation: Observation) -> Census:
         on_host[worker.host].append(worker)
     for fleet in fleets.values():
         census.alive_of[fleet.environment] += fleet.alive
+        census.unseen_of[fleet.environment] += len(fleet.unseen)
     return census
 
 

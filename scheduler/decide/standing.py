@@ -46,7 +46,9 @@ def _lacking(environment: Environment, demand: Demand, yard: Yard, orders: Order
     )
     found: list[tuple[str, int]] = []
     if environment.minimum_workers:
-        present = here + sum(len(fleet.serving) + len(fleet.in_flight) + len(fleet.unseen) for fleet in fleets)
+        present = here + sum(len(fleet.serving) + len(fleet.in_flight) for fleet in fleets)
+        missed_since = yard.facts.now - yard.facts.limits.silence_seconds
+        present += sum(1 for fleet in fleets for worker in fleet.unseen if worker.since >= missed_since)
         present += sum(1 for fleet in fleets for worker in fleet.leaving if worker.name in orders.cancelled)
         present -= sum(1 for worker in orders.leaving.values() if worker.environment == name)
         found.append(("minimum", environment.minimum_workers - present))

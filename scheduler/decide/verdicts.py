@@ -32,9 +32,8 @@ def reasons_of(want: Want) -> tuple[Reason, ...]:
         if want.reclaiming is not None:
             reasons.append(want.reclaiming)
         reasons += [want.blockers[name] for name in want.environments if name in want.blockers]
-    first = want.environments[0]
     if want.free_slots:
-        sentence = f"{want.free_slots} jobs fit in running workers of {first}: they wait only for the batch system's negotiator"
+        sentence = f"{want.free_slots} jobs fit in running workers: they wait only for the batch system's negotiator"
         reasons.append(Reason("free-slot", sentence, {"jobs": want.free_slots}, "wait for the next negotiation"))
     if want.ordered:
         sentence = f"for {want.ordered} jobs workers are being booted now"

@@ -240,6 +240,20 @@ def test_minimum_workers_are_kept_without_demand():
     assert boots(plan)[0].reason.code == "minimum"
 
 
+@pytest.mark.parametrize(("unseen_for", "expected"), [(60, 0), (901, 1)])
+def test_minimum_workers_on_a_silent_host_are_replaced_after_a_while(unseen_for, expected):
+    policy = a_policy(an_environment(minimum_workers=1), hosts=("h1", "h2"))
+    lost = a_worker(state=WorkerState.UNSEEN, host="h2", since=NOW - unseen_for)
+    assert len(boots(plan_for(workers=[lost], hosts=[a_host(), silent("h2")], policy=policy))) == expected
+
+
+def test_a_maximum_reached_by_workers_of_whom_nothing_is_heard_says_so():
+    policy = a_policy(an_environment(maximum_workers=1), hosts=("h1", "h2"))
+    lost = a_worker(state=WorkerState.UNSEEN, host="h2", since=NOW - 5000)
+    plan = plan_for(a_cluster(idle=1), workers=[lost], hosts=[a_host(), silent("h2")], policy=policy)
+    assert plan.clusters["pool:1"].reasons[0].numbers == {"workers": 1, "maximum_workers": 1, "unseen": 1}
+
+
 def test_minimum_workers_are_not_booted_while_the_batch_system_is_silent():
     policy = a_policy(an_environment(minimum_workers=3))
     plan = plan_for(policy=policy, queues=[silent()])
