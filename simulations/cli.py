@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from rich.progress import Progress
 
+from scheduler.commands.common import console
 from simulations import scenario as scenarios
 from simulations.runs import complaint, run_scenario
 from simulations.seeds import SeedResult, run_seed
@@ -90,6 +91,14 @@ def _told(result: SeedResult) -> str:
     return f"seed {result.seed} failed:\n  {shown}{more}\nreplay: ambienti simulate seeds --start {result.seed} --count 1 --log"
 
 
-def demo() -> None:
-    """Run one minute of the real daemon on embedded defaults."""
-    raise typer.Exit(1)
+def demo(
+    seconds: Annotated[int, typer.Option(min=5, help="How long it runs.")] = 60,
+    seed: Annotated[int, typer.Option(help="Which jobs.")] = 1,
+) -> None:
+    """Watch one minute of the real daemon: simulated jobs, libvirt's test driver, boots, a burst, faults, retirement.
+
+    Examples: `ambienti demo`, `ambienti demo --seconds 90 --seed 7`.
+    """
+    from simulations.demo import run
+
+    raise typer.Exit(run(seconds, seed, console()))

@@ -1,1 +1,138 @@
-"""`ambienti demo`: one minute of the real daemon on embedded defaults."""
+"""`ambienti demo`: one minute of the real daemon on embedded defaults, drawn live, with a summary at the end.
+
+Real are the daemon, its journal, the decisions and the libvirt connector (on libvirt's built-in test driver); the batch system
+and its jobs are simulated.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import statistics
+import tempfile
+import threading
+from contextlib import ExitStack
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+
+from scheduler import compose, definitions, log
+from scheduler.daemon import Daemon, owner_name
+from scheduler.live_view import watching
+from scheduler.model import QueueReading
+from simulations.live import LiveQueue
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rich.console import Console
+
+    from scheduler.engine import Engine
+    from scheduler.journal import Journal
+    from simulations.jobs import Served
+
+HOSTS = 4
+NEXT = (
+    "ambienti demo --seed 2              other jobs",
+    "ambienti simulate scenario --list   what Ambienti does when things go wrong",
+    "ambienti simulate seeds             random farms, random faults",
+    "make lab                            a real HTCondor pool with LXC, QEMU and Xen workers on this machine",
+)
+
+
+def run(seconds: int, seed: int, console: Console) -> int:
+    """Run the daemon for so long and print what came of it; return its exit code."""
+    with ExitStack() as stack:
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ambienti-demo-")))
+        found = definitions.load(_lay_out(directory, seed))
+        log.configure(stream=stack.enter_context((directory / "ambienti.log").open("w")))
+        farm = compose.connect(found)
+        stack.callback(farm.close)
+        engine = stack.enter_context(compose.engine(found, farm, owner=owner_name()))
+        queue = farm.batch_systems["queue"]
+        assert isinstance(queue, LiveQueue)
+        _announce(console, directory, seconds)
+        timer = threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGTERM))
+        timer.daemon = True
+        timer.start()
+        with watching(engine, console):
+            code = Daemon(engine, listen=found.site.daemon.listen).run()
+        timer.cancel()
+        _summarise(console, queue, engine)
+    return code
+
+
+def _lay_out(directory: Path, seed: int) -> Path:
+    """Write the site's files; return the site file."""
+    with resources.as_file(resources.files("simulations") / "demo") as source:
+        shutil.copytree(source, directory, dirs_exist_ok=True)
+    for number in range(1, HOSTS + 1):
+        shutil.copy(directory / "host.xml", directory / f"xen{number}.xml")
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        listen = f"127.0.0.1:{probe.getsockname()[1]}"
+    site = directory / "site.yaml"
+    text = site.read_text(encoding="utf-8")
+    for mark, value in (("@SEED@", str(seed)), ("@DIRECTORY@", str(directory)), ("@LISTEN@", listen)):
+        text = text.replace(mark, value)
+    site.write_text(text, encoding="utf-8")
+    return site
+
+
+def _announce(console: Console, directory: Path, seconds: int) -> None:
+    console.print(
+        f"The real daemon, four hosts of libvirt's test driver, a simulated queue; {seconds} s. Meanwhile, elsewhere:"
+    )
+    console.print(f"  ambienti status --site {directory}/site.yaml", highlight=False, soft_wrap=True)
+    console.print()
+
+
+def _summarise(console: Console, queue: LiveQueue, engine: Engine) -> None:
+    table = Table(title="\nWhat came of it", title_justify="left", title_style="bold", box=None, padding=(0, 2, 0, 0))
+    for column in ("VO", "submitted", "served", "still waiting", "median wait", "95 % wait", "core-seconds"):
+        table.add_column(column, justify="left" if column == "VO" else "right", header_style="dim")
+    for vo, served in sorted(queue.book.served.items()):
+        table.add_row(vo, *_row(served))
+    console.print(table)
+    booted, failed, retired = _counted(engine.journal)
+    idle = queue.idle_so_far()
+    console.print(
+        f"\n{booted} workers booted, {failed} of them never registered, {retired} retired; "
+        f"{idle / 3600:.2f} idle worker-hours ({idle:.0f} s)."
+    )
+    for line in _still_waiting(engine):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    console.print("\nTry next:", style="bold")
+    for line in NEXT:
+        console.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _still_waiting(engine: Engine) -> Iterator[str]:
+    """Say why what still waits does so, as `why` would."""
+    last = engine.last
+    queues = last.observation.queues.values() if last else ()
+    for row in (row for queue in queues if isinstance(queue, QueueReading) for row in queue.clusters if row.idle):
+        verdict = last.plan.clusters.get(row.key) if last else None
+        if verdict is not None and verdict.reasons:
+            yield f"{row.idle} jobs of {row.vo} wait (job {row.example_job}): {verdict.reasons[0].sentence}"
+
+
+def _row(served: Served) -> list[str]:
+    waits = sorted(served.waits_seconds)
+    median = f"{statistics.median(waits):.1f} s" if waits else "-"
+    worst = f"{waits[min(len(waits) - 1, int(0.95 * len(waits)))]:.1f} s" if waits else "-"
+    waiting = served.submitted - served.completed - served.removed
+    return [str(served.submitted), str(served.completed), str(waiting), median, worst, f"{served.core_seconds:.0f}"]
+
+
+def _counted(journal: Journal) -> tuple[int, int, int]:
+    """Count workers booted, those that never registered, and those retired."""
+    events = journal.events()
+    done = [event.note for event in events if event.note.detail.get("outcome") == "done"]
+    booted = sum(note.kind == "boot-ended" for note in done)
+    ended = [note for note in done if note.kind in {"power-off-ended", "clean-up-ended"}]
+    failed = sum(note.cause == "boot-failed" for note in ended)
+    return booted, failed, len(ended) - failed

@@ -117,6 +117,13 @@ class SimulatedQueue:
         self._negotiation_due = False
         self._carried: tuple[int, tuple[RequestCluster, ...]] | None = None
 
+    def idle_so_far(self) -> float:
+        """Return the seconds that workers have spent idle, those that are idle now included."""
+        now = self._agenda.monotonic()
+        return self.idle_worker_seconds + sum(
+            now - n.idle_monotonic for n in self.nodes.values() if n.idle_monotonic is not None
+        )
+
     # --- what users do ------------------------------------------------------------------------------------------------
 
     def submit(

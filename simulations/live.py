@@ -1,0 +1,141 @@
+"""The simulated batch system under the real clock: jobs from a seed, workers that register a while after they were enrolled.
+
+This is the connector `simulated`: a daemon that knows nothing of simulations works with it as with any other batch system.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from random import Random
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field
+
+from environments.environment import Environment, Frozen, Mebibytes, Scalar, Seconds
+from scheduler.clock import WallClock
+from simulations.clock import Agenda
+from simulations.jobs import Request
+from simulations.queue import Habits, SimulatedQueue
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+Amount = Annotated[int, Field(ge=0)]
+
+
+class LiveJobs(Frozen):
+    """Equal jobs that come together, once or again and again; the seed picks from the ranges."""
+
+    at: Seconds = 0
+    """Seconds after the start."""
+    vo: str
+    """Whose."""
+    count: tuple[Amount, Amount] = (1, 1)
+    """At least and at most so many."""
+    runs: tuple[Amount, Amount] = (5, 10)
+    """Each runs at least and at most so many seconds."""
+    wants: str = ""
+    """The environment they name."""
+    cpus: Annotated[int, Field(gt=0)] = 1
+    """Cores of each."""
+    memory_mib: Mebibytes = 512
+    """Memory of each."""
+    requires: dict[str, Scalar] = {}
+    """Attributes that their environment must provide."""
+    every: Annotated[int, Field(gt=0)] | None = None
+    """They come again after so many seconds..."""
+    times: Annotated[int, Field(gt=0)] = 1
+    """... so many times in all."""
+
+
+class LiveFault(Frozen):
+    """Something that goes wrong for a while."""
+
+    at: Seconds
+    """Seconds after the start."""
+    lasts: Seconds
+    """For so long."""
+    do: Literal["silent", "hangs"]
+    """`silent`: the batch system answers nothing; `hangs`: workers of `environment` boot and never register."""
+    environment: str = ""
+    """Of `hangs`."""
+
+
+class LiveOptions(Frozen):
+    """`options` of a batch system of kind `simulated`."""
+
+    seed: int = 1
+    """The same seed makes the same jobs."""
+    boot_seconds: Annotated[float, Field(ge=0)] = 3.0
+    """From the enrolment of a worker to its registration, give or take a third."""
+    jobs: tuple[LiveJobs, ...] = ()
+    """Who submits what and when."""
+    faults: tuple[LiveFault, ...] = ()
+    """What goes wrong."""
+
+
+class LiveQueue(SimulatedQueue):
+    """A simulated batch system whose workers need no plant: they register by themselves, and leave when they are forgotten."""
+
+    def __init__(self, name: str, options: LiveOptions, agenda: Agenda, deadline_seconds: float) -> None:
+        super().__init__(
+            name, agenda, deadline_seconds=deadline_seconds, habits=Habits(negotiation_seconds=0.5, start_seconds=0.2)
+        )
+        self._options = options
+        self._chance = Random(options.seed)  # noqa: S311 - not for secrets
+        self._coming: dict[str, Environment] = {}
+        self._hanging: set[str] = set()
+        self.on_enrol = self._boots
+        for jobs in options.jobs:
+            for time in range(jobs.times):
+                agenda.after(jobs.at + time * (jobs.every or 0), partial(self._come, jobs))
+        for fault in options.faults:
+            agenda.after(fault.at, partial(self._fault, fault, begins=True))
+            agenda.after(fault.at + fault.lasts, partial(self._fault, fault, begins=False))
+
+    def forget(self, worker: str) -> None:
+        """Invalidate what is left of a worker that is gone, or will never come."""
+        super().forget(worker)
+        self._coming.pop(worker, None)
+
+    def _boots(self, worker: str, environment: Environment) -> None:
+        takes = self._options.boot_seconds * self._chance.uniform(0.67, 1.33)
+        self._coming[worker] = environment
+        self._agenda.after(takes, partial(self._arrives, worker))
+
+    def _arrives(self, worker: str) -> None:
+        environment = self._coming.get(worker)
+        if environment is not None and environment.name not in self._hanging:
+            del self._coming[worker]
+            self.register(worker, environment, self.token(worker))
+
+    def _come(self, jobs: LiveJobs) -> None:
+        request = Request(jobs.vo, jobs.wants, jobs.cpus, jobs.memory_mib, None, tuple(jobs.requires.items()))
+        count = self._chance.randint(*sorted(jobs.count))
+        shortest, longest = sorted(jobs.runs)
+        if count:
+            self.submit(
+                request, count, iter([self._chance.uniform(shortest, longest) for _ in range(count)]), f"{jobs.vo}-user"
+            )
+
+    def _fault(self, fault: LiveFault, *, begins: bool) -> None:
+        if fault.do == "silent":
+            self.faults.silent = begins
+        elif begins:
+            self._hanging.add(fault.environment)
+        else:
+            self._hanging.discard(fault.environment)
+
+
+def connect(
+    name: str,
+    options: Mapping[str, object],
+    *,
+    site: str,  # noqa: ARG001 - one queue belongs to one site anyway
+    deadline_seconds: float,
+    directory: Path,  # noqa: ARG001 - everything is in memory
+) -> LiveQueue:
+    """Make a batch system of kind `simulated`."""
+    checked = LiveOptions.model_validate(options)
+    return LiveQueue(name, checked, Agenda(WallClock()), deadline_seconds)
