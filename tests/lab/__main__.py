@@ -32,6 +32,8 @@ from tests.lab.xen.host import XenHost
 
 LANES = ("lxc", "qemu", "xen")
 LISTEN = "127.0.0.1:19620"
+JOB_SECONDS = 6
+"""Long enough to be seen by a look of the daemon: one every two seconds."""
 TRY_SECONDS = {"lxc": 120, "qemu": 240, "xen": 300}
 OUT = Console()
 
@@ -81,7 +83,7 @@ def try_jobs(chosen: list[str]) -> int:
     for number, (lane, vo) in enumerate((lane, vo) for lane in chosen for vo in lanes.VOS):
         environment = f"{vo}-{lane}"
         how = pool.submit_by_bindings if number % 2 else pool.sleep
-        submitted[how(1, vo=vo, user=f"user-{vo}", environment=environment)] = (lane, vo, environment, how.__name__)
+        submitted[how(JOB_SECONDS, vo=vo, user=f"user-{vo}", environment=environment)] = (lane, vo, environment, how.__name__)
     table = Table(
         "VO", "environment", "job", "submitted by", "ran on", "seconds", "journal", title="A job of each VO in each lane"
     )
@@ -95,7 +97,7 @@ def try_jobs(chosen: list[str]) -> int:
         failed += not good
         took = f"{job['CompletionDate'] - job['QDate']}" if job else "-"
         tool = "condor_submit" if how == "sleep" else "htcondor2"
-        ran = str(job.get("LastRemoteHost", "?")) if job else "[red]did not end[/]"
+        ran = str(job.get("LastRemoteHost", "?")).split("@")[-1].split(".")[0] if job else "[red]did not end[/]"
         table.add_row(vo, environment, str(cluster), tool, ran, took, seen[0].worker if seen else "[red]not seen[/]")
     OUT.print(table)
     return 1 if failed else 0
