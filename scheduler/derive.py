@@ -50,6 +50,8 @@ class Facts:
     """When a boot that a crash cut off had begun."""
     twins: bool = False
     """Domains of this name run on two hosts."""
+    shown_at: float | None = None
+    """When its host last answered."""
 
 
 def state_of(facts: Facts) -> WorkerState:
@@ -194,7 +196,7 @@ def worker_of(facts: Facts, state: WorkerState) -> Worker:
         busy_until=_busy_until(jobs),
         drain_cause=(entry.drain_cause or "by-hand") if draining else "",
         quick_failures=shows.quick_failures if shows else 0,
-        seen_at=facts.now if facts.domain else (before.seen_at if before else None),
+        seen_at=None if facts.domain else (before.seen_at if before and before.seen_at else facts.shown_at),
     )
 
 

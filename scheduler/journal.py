@@ -156,45 +156,59 @@ class Journal(JournalReader):
         """
         with self._write("begin") as connection:
             self._fence(connection, owner)
-            return [self._begin_one(connection, now, intent) for intent in intents]
+            opening = [intent.entry for intent in intents if intent.entry is not None]
+            answers = iter(self._open_rows(connection, opening))
+            refusals = [next(answers) if intent.entry is not None else "" for intent in intents]
+            begun = [intent for intent, refusal in zip(intents, refusals, strict=True) if not refusal]
+            numbers = iter(self._insert_intents(connection, now, begun))
+            return [refusal or next(numbers) for refusal in refusals]
 
-    def _begin_one(self, connection: Connection, now: float, intent: Intent) -> int | str:
-        action = intent.action
-        if intent.entry is not None:
-            refusal = self._open_row(connection, intent.entry)
-            if refusal:
-                return refusal
-        kind = kind_of(action)
-        row = {
-            "kind": kind,
-            "worker": action.worker,
-            "host": getattr(action, "host", ""),
-            "cause": action.reason.code,
-            "sentence": action.reason.sentence,
-            "epoch": self._epoch,
-            "begun_at": now,
-            "outcome": "",
-            "detail": "",
-        }
-        number = int(connection.execute(t.intents.insert().values(row)).inserted_primary_key[0])  # type: ignore[index]
-        detail = {**action.reason.numbers, "sentence": action.reason.sentence, "host": row["host"]}
-        self._note(connection, now, [Note(f"{kind}-begun", action.worker, action.reason.code, f"intent-{number}", detail)])
-        return number
+    def _insert_intents(self, connection: Connection, now: float, intents: Sequence[Intent]) -> list[int]:
+        if not intents:
+            return []
+        rows = [_intent_row(intent.action) | {"epoch": self._epoch, "begun_at": now} for intent in intents]
+        numbers = connection.execute(t.intents.insert().returning(t.intents.c.id, sort_by_parameter_order=True), rows).scalars()
+        begun = [int(number) for number in numbers]
+        notes = [_begun_note(intent.action, number) for intent, number in zip(intents, begun, strict=True)]
+        self._note(connection, now, notes)
+        return begun
 
-    def _open_row(self, connection: Connection, entry: Entry) -> str:
-        found = connection.execute(sa.select(t.workers.c.closed_at).where(t.workers.c.name == entry.name)).one_or_none()
-        if found is not None and (entry.origin == "booted" or found.closed_at is None):
-            return f"worker {entry.name} stands in the journal already"
-        if found is None:
-            connection.execute(t.workers.insert().values(_row(entry)))
-        else:
+    def _open_rows(self, connection: Connection, entries: Sequence[Entry]) -> list[str]:
+        """Insert rows, or open closed ones again for adoption; for each why not, or ""."""
+        refusals: list[str] = []
+        closed_at = self._known(connection, [entry.name for entry in entries])
+        new: list[Entry] = []
+        again: list[Entry] = []
+        for entry in entries:
+            known = entry.name in closed_at
+            if known and (entry.origin == "booted" or closed_at[entry.name] is None):
+                refusals.append(f"worker {entry.name} stands in the journal already")
+                continue
+            refusals.append("")
+            (again if known else new).append(entry)
+            closed_at[entry.name] = None
+        if new:
+            connection.execute(t.workers.insert(), [_row(entry) for entry in new])
+        for entry in again:
             connection.execute(t.workers.update().where(t.workers.c.name == entry.name).values(_row(entry)))
-        later = t.journal.c.next_serial <= entry.serial
-        connection.execute(t.journal.update().where(later).values(next_serial=entry.serial + 1))
+        opened = [*new, *again]
+        highest = max((entry.serial for entry in opened), default=0)
+        connection.execute(t.journal.update().where(t.journal.c.next_serial <= highest).values(next_serial=highest + 1))
         if self._cache is not None:
-            self._cache.entries[entry.name] = entry
-            self._cache = replace(self._cache, next_serial=max(self._cache.next_serial, entry.serial + 1))
-        return ""
+            self._cache.entries.update((entry.name, entry) for entry in opened)
+            self._cache = replace(self._cache, next_serial=max(self._cache.next_serial, highest + 1))
+        return refusals
+
+    def _known(self, connection: Connection, names: Sequence[str]) -> dict[str, float | None]:
+        """Return the workers among `names` that the journal knows, with when they were closed."""
+        found: dict[str, float | None] = {}
+        for start in range(0, len(names), _NAMES_PER_QUERY):
+            some = t.workers.c.name.in_(names[start : start + _NAMES_PER_QUERY])
+            found |= {
+                row.name: row.closed_at
+                for row in connection.execute(sa.select(t.workers.c.name, t.workers.c.closed_at).where(some))
+            }
+        return found
 
     def end(
         self,
@@ -300,6 +314,7 @@ class Journal(JournalReader):
             return bool(found)
 
 
+_NAMES_PER_QUERY = 500
 _TIMES_OF_WORKER = ("since", "requested_at", "booted_at", "registered_at", "drained_at", "cancelled_at")
 _INSERT: dict[str, Any] = {"sqlite": sqlite_insert, "postgresql": postgresql_insert}
 
@@ -317,6 +332,23 @@ _KINDS: dict[type, str] = {
     CleanUp: "clean-up",
     Adopt: "adopt",
 }
+
+
+def _intent_row(action: Action) -> dict[str, Any]:
+    return {
+        "kind": kind_of(action),
+        "worker": action.worker,
+        "host": getattr(action, "host", ""),
+        "cause": action.reason.code,
+        "sentence": action.reason.sentence,
+        "outcome": "",
+        "detail": "",
+    }
+
+
+def _begun_note(action: Action, number: int) -> Note:
+    detail = {**action.reason.numbers, "sentence": action.reason.sentence, "host": getattr(action, "host", "")}
+    return Note(f"{kind_of(action)}-begun", action.worker, action.reason.code, f"intent-{number}", detail)
 
 
 def _row(entry: Entry) -> dict[str, Any]:

@@ -226,7 +226,7 @@ class Worker:
     """Code of the reason for which it is being drained (`idle`, `lifetime`, `reclaim`, ...); "" otherwise."""
     quick_failures: int = 0
     seen_at: float | None = None
-    """When its host last showed its domain."""
+    """When its host last showed its domain; None while it shows it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,13 +8,13 @@ Rules:
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from scheduler.believe import Shape, believe_queue, first_shape, vanished_hosts, with_last_answer
 from scheduler.derive import BOOT_SECONDS, Facts, entry_of, state_of, worker_of
+from scheduler.lifecycle import SERVING
 from scheduler.model import (
     BootOutcome,
     Domain,
@@ -29,11 +29,11 @@ from scheduler.model import (
     WorkerState,
 )
 from scheduler.policy import Policy
-from scheduler.records import Memo, Sighting
+from scheduler.records import Entry, Memo, Sighting
 from scheduler.remember import News
 
 if TYPE_CHECKING:
-    from scheduler.records import Entry, Ledger
+    from scheduler.records import Ledger
 
 ADOPTION_GAP = 1000
 """With a lost journal, names on hosts that are down now may be higher than any seen: so much room is left for them."""
@@ -41,6 +41,10 @@ _ALIVE = frozenset({DomainState.RUNNING, DomainState.PAUSED})
 Queues = Mapping[str, QueueReading | Unanswered]
 Hosts = Mapping[str, HostReading | Unanswered]
 Sources = Mapping[str, QueueReading | HostReading | Unanswered]
+
+
+Settled = tuple[Entry, str, DomainState, Node]
+"""Entry, host, state of the domain, node."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +61,8 @@ class Memory:
     """Host -> monotonic time since which it no longer shows any of our workers, unexplained."""
     sightings: Mapping[tuple[str, str, str], Sighting] = field(default_factory=dict)
     """By batch system, job and worker: jobs seen running at the last look."""
+    settled: Mapping[str, Settled] = field(default_factory=dict)
+    """Workers that serve, with what that was derived from: while it is the same they are the same."""
     twins: frozenset[str] = frozenset()
     silent: frozenset[str] = frozenset()
     """Sources that did not answer at the last look."""
@@ -136,14 +142,8 @@ def merge(readings: Readings, ledger: Ledger, memory: Memory, policy: Policy) ->
             boots = round_.performing if intent.id in readings.performing else round_.cut_off
             boots[intent.worker] = intent.begun_at
     entries, unjournaled = _entries(round_, ledger)
-    workers: dict[str, Worker] = {}
     news = News()
-    for name, entry in entries.items():
-        facts = _facts(round_, entry)
-        worker = worker_of(facts, state_of(facts))
-        workers[name] = worker
-        if name not in unjournaled:
-            news.tell(facts, worker, ledger)
+    workers, settled = _workers(round_, ledger, entries, unjournaled, news)
     sightings = news.tell_sightings(workers, memory.sightings, farm.nodes, readings.now, memory.queues_at)
     sources: Sources = {**queues, **hosts}
     silent = frozenset(name for name, reading in sources.items() if isinstance(reading, Unanswered))
@@ -170,6 +170,7 @@ def merge(readings: Readings, ledger: Ledger, memory: Memory, policy: Policy) ->
         shapes=shapes,
         vanished=vanished,
         sightings=sightings,
+        settled=settled,
         twins=frozenset(farm.twins),
         silent=silent,
     )
@@ -180,6 +181,39 @@ def _with_news(boots: tuple[BootOutcome, ...], ended: list[BootOutcome]) -> tupl
     """Add the boots that ended just now: a breaker that waited for the next look would let one more through."""
     told = {outcome.worker for outcome in ended}
     return (*(boot for boot in boots if boot.worker not in told), *ended) if ended else boots
+
+
+def _workers(
+    round_: _Round, ledger: Ledger, entries: Mapping[str, Entry], unjournaled: frozenset[str], news: News
+) -> tuple[dict[str, Worker], dict[str, Settled]]:
+    """Derive all workers; one that serves, and of which nothing has changed, is the very same value as before."""
+    workers: dict[str, Worker] = {}
+    settled: dict[str, Settled] = {}
+    for name, entry in entries.items():
+        basis = _basis(round_, entry)
+        if basis is not None and round_.memory.settled.get(name) == basis:
+            workers[name], settled[name] = round_.memory.workers[name], basis
+            continue
+        facts = _facts(round_, entry)
+        worker = worker_of(facts, state_of(facts))
+        workers[name] = worker
+        if name not in unjournaled:
+            news.tell(facts, worker, ledger)
+        if basis is not None and worker.state is entry.state and worker.state in SERVING:
+            settled[name] = basis
+    return workers, settled
+
+
+def _basis(round_: _Round, entry: Entry) -> Settled | None:
+    """Return what a serving worker is derived from; None where time, doubt or a drain has a say."""
+    seen = round_.farm.domains.get(entry.name)
+    node = round_.farm.nodes.get((entry.batch_system, entry.name))
+    if seen is None or node is None or entry.drain_cause or entry.cancelled_at or entry.name in round_.farm.twins:
+        return None
+    host, domain, _ = seen
+    if entry.registered_at is None or entry.batch_system not in round_.answering_queues or host not in round_.answering_hosts:
+        return None
+    return entry, host, domain.state, node
 
 
 def _believe(
@@ -199,26 +233,29 @@ def _believe(
 
 
 def _join(queues: Queues, hosts: Hosts, policy: Policy) -> _Farm:
-    farm = _Farm({}, defaultdict(int), {}, [], {})
+    farm = _Farm({}, {}, {}, [], {})
     running: dict[str, list[str]] = {}
+    site, domains = policy.site, farm.domains
     for host, reading in hosts.items():
         if isinstance(reading, Unanswered):
             continue
+        strangers = len(farm.strangers)
         for domain in reading.domains:
             identity = domain.identity
-            if identity is None or identity.site != policy.site:
+            if identity is None or identity.site != site:
                 farm.strangers.append((host, domain.name))
                 continue
-            farm.showing[host] += 1
-            alive = domain.state in _ALIVE
-            if alive or identity.worker not in farm.domains:
-                farm.domains[identity.worker] = (host, domain, identity)
-            if alive:
-                running.setdefault(identity.worker, []).append(host)
-    farm.twins = {worker: tuple(on) for worker, on in running.items() if len(on) > 1}
+            worker, alive = identity.worker, domain.state in _ALIVE
+            if alive or worker not in domains:
+                if alive and worker in domains and domains[worker][1].state in _ALIVE:
+                    running.setdefault(worker, [domains[worker][0]]).append(host)
+                domains[worker] = (host, domain, identity)
+        farm.showing[host] = len(reading.domains) - (len(farm.strangers) - strangers)
+    farm.twins = {worker: tuple(on) for worker, on in running.items()}
     for name, queue in queues.items():
         if isinstance(queue, QueueReading):
-            farm.nodes.update(((name, node.worker), node) for node in queue.nodes)
+            for node in queue.nodes:
+                farm.nodes[name, node.worker] = node
     return farm
 
 
@@ -256,6 +293,7 @@ def _facts(round_: _Round, entry: Entry) -> Facts:
         performing=name in round_.performing,
         cut_off_at=round_.cut_off.get(name),
         twins=name in round_.farm.twins,
+        shown_at=round_.memory.hosts_at.get(host),
     )
 
 

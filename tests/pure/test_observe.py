@@ -508,3 +508,37 @@ def test_what_is_remembered_moves_along_with_the_clock():
     before, after = first.memory.workers["el9-1"], later.workers["el9-1"]
     assert (after.since - before.since, after.idle_since - before.idle_since, after.busy_until) == (3600.0, 3600.0, None)
     assert later.hosts_at == {"h1": NOW + 3600, "h2": NOW + 3600}
+
+
+# --- what did not change ----------------------------------------------------------------------------------------------
+
+
+def test_a_serving_worker_of_which_nothing_changed_is_the_very_same_value():
+    known = registered(state=S.BUSY)
+    first = see(known, h1=host(domain()), pool=queue(node(jobs=(JOB,))))
+    again = see(known, memory=first.memory, h1=host(domain()), pool=queue(node(jobs=(JOB,))), now=NOW + 30)
+    assert worker(again) is worker(first)
+    freed = see(known, memory=again.memory, h1=host(domain()), pool=queue(node()), now=NOW + 60)
+    assert worker(freed).state is S.IDLE
+
+
+@given(ENTRIES, NODES, NODES, DOMAINS, DOMAINS, st.sampled_from(["full", "partial", "mute"]), st.sampled_from(["full", "dead"]))
+def test_what_is_kept_from_the_last_look_never_changes_what_is_seen(
+    known, node_1, node_2, domain_1, domain_2, batch, hypervisor
+):
+    first = see(
+        known,
+        pool=queue(node("x-1"), *([node_1] if node_1 else [])),
+        h1=host(domain("x-1"), *([domain_1] if domain_1 else [])),
+    )
+    kept = known
+    for name, change in first.memo.changes.items():
+        if name == known.name:
+            kept = replace(known, **{k: S(v) if k == "state" else v for k, v in change.items()})
+    nodes = [node("x-1"), *([node_2] if node_2 else [])]
+    pool = MUTE if batch == "mute" else queue(*nodes, complete=batch == "full")
+    h1 = DEAD if hypervisor == "dead" else host(domain("x-1"), *([domain_2] if domain_2 else []))
+    quick = see(kept, memory=first.memory, pool=pool, h1=h1, now=NOW + 30, monotonic=530.0)
+    slow = see(kept, memory=replace(first.memory, settled={}), pool=pool, h1=h1, now=NOW + 30, monotonic=530.0)
+    assert quick.observation == slow.observation
+    assert quick.memo == slow.memo
