@@ -67,26 +67,39 @@ class Lane:
         """Return the names of all that was made for workers."""
         return {path.name for place in (self.daemon.volumes, self.daemon.directory / "enrolment") for path in place.iterdir()}
 
-    def nothing_left(self):
-        """Whether no domain, no volume, no directory and no ad of any worker is left."""
-        return not self.domains() and not self.storage() and not self.pool.ads("-attributes", "Name")
+    def left(self):
+        """Return what is left of workers: domains, volumes, directories, ads."""
+        ads = {ad["Name"] for ad in self.pool.ads("-attributes", "Name")}
+        return {"domains": set(self.domains()), "storage": self.storage(), "ads": ads}
 
     def wait_until_nothing_is_left(self, seconds=60):
         """Wait for the end of all workers; return how long it took."""
         began = time.monotonic()
-        self.farm.until(self.nothing_left, seconds, "the workers are retired and nothing of them stays")
+        try:
+            self.farm.until(lambda: not any(self.left().values()), seconds, "the workers are retired and nothing of them stays")
+        except AssertionError as error:
+            error.add_note(f"left: {self.left()}")
+            raise
         return time.monotonic() - began
 
     def running_job(self, environment, seconds=600.0):
-        """Submit a job, wait until it runs; return its cluster, its worker and its output."""
-        before = set(self.domains())
-        cluster, out = self.submit(environment, seconds)
-        self.farm.until(
-            lambda: self.status(cluster) == RUNNING and out.exists() and "worker" in out.read_text(), 60, "the job runs"
-        )
-        worker = out.read_text().split()[1]
-        assert worker in set(self.domains()) - before or worker in before
-        return cluster, worker, out
+        """Submit a job, wait until it runs; return its cluster, its worker and where it says at its end what it saw."""
+        cluster, out = self.submit(environment, seconds, vo=environment.partition("-")[0])
+        return cluster, self.wait_until_it_runs(cluster), out
+
+    def wait_until_it_runs(self, cluster, elsewhere_than="", seconds=60):
+        """Wait until a job runs, in another worker than before; return the worker."""
+
+        def runs():
+            jobs = self.pool.queue(str(cluster), "-attributes", "JobStatus,RemoteHost")
+            if not jobs or jobs[0].get("JobStatus") != RUNNING:
+                return ""
+            worker = next(
+                (name for name in self.domains() if name in jobs[0].get("RemoteHost", "").split("@")[-1].split(".")), ""
+            )
+            return worker if worker != elsewhere_than else ""
+
+        return self.farm.until(runs, seconds, "the job runs")
 
 
 @contextlib.contextmanager
