@@ -80,15 +80,17 @@ def decide(observation: Observation, policy: Policy) -> Plan:
     adopts.sort(key=_BY_WORKER)
     workers = worker_verdicts(orders)
     workers.update((adopt.worker, Verdict(adopt.worker, (adopt.reason,))) for adopt in adopts)
+    actions = (*adopts, *orders.cancelled.values(), *yard.boots, *orders.drains, *sorted(orders.ends, key=_BY_WORKER))
     return Plan(
         observation.now,
-        (*adopts, *orders.cancelled.values(), *yard.boots, *orders.drains, *sorted(orders.ends, key=_BY_WORKER)),
+        actions,
         cluster_verdicts(decision.demand),
         workers,
         vo_verdicts(decision.demand.wants, yard.ledger),
         environment_verdicts(yard, decision.standing, decision.troubled),
         host_verdicts(yard),
-        next_change(yard.facts, yard.shelves),
+        # After actions the farm is another one: such a plan never stands.
+        observation.now if actions else next_change(yard.facts, yard.shelves),
     )
 
 
