@@ -46,7 +46,7 @@ class Farm:
         self._process: subprocess.Popen[bytes] | None = None
         site = {
             "site": "lab",
-            "batch_systems": [{"name": "pool", "kind": "htcondor", "options": pool.options()}],
+            "batch_systems": [{"name": "pool", "kind": "htcondor", "options": {**pool.options(), **(batch_options or {})}}],
             "hosts": hosts,
             "vos": {vo: {} for vo in environments},
             "limits": {**LIMITS, **(limits or {})},

@@ -14,7 +14,7 @@ from tests.contract.hypervisors import order
 from tests.lab import pool as pools
 from tests.lab.farm import Farm
 from tests.lab.xen.host import POOL, host_of_the_tests
-from tests.lab.xen.worker import environment, host_entry, publish_worker
+from tests.lab.xen.worker import BATCH_OPTIONS, environment, host_entry, publish_worker
 
 pytestmark = [pytest.mark.real, pytest.mark.xen, pytest.mark.slow, pytest.mark.timeout(400)]
 

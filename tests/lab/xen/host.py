@@ -251,6 +251,7 @@ def host_of_the_tests() -> XenHost:
             break
         except BlockingIOError:
             if time.monotonic() > deadline:
+                lock.close()
                 raise HostError("other tests have used the Xen host for ten minutes") from None
             time.sleep(0.5)
     host.stop()
