@@ -60,7 +60,9 @@ def up(chosen: list[str]) -> int:
                 xen.start()
             hosts.append(xen_worker.host_entry(xen))
         status.update("Ambienti's daemon")
-        farm = Farm(_directory(), pool, hosts, _environments(chosen, xen), {"poll_seconds": 2}, listen=LISTEN)
+        through = xen_worker.BATCH_OPTIONS if "xen" in chosen else {}
+        environments = _environments(chosen, xen)
+        farm = Farm(_directory(), pool, hosts, environments, {"poll_seconds": 2}, listen=LISTEN, batch_options=through)
         pool.configure("60-ambienti.conf", farm.ambienti("hooks", "htcondor"))
         pid = farm.start(stays=True)
         (_directory() / "daemon.pid").write_text(f"{pid}\n")

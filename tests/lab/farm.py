@@ -39,8 +39,12 @@ class Farm:
         environments: Mapping[str, Mapping[str, Mapping[str, object]]],
         limits: Mapping[str, object] | None = None,
         listen: str = "",
+        batch_options: Mapping[str, object] | None = None,
     ) -> None:
-        """Write the site's files; `environments` are VO -> name -> definition. YAML reads JSON."""
+        """Write the site's files; `environments` are VO -> name -> definition. YAML reads JSON.
+
+        `batch_options` are options of the batch system's connector beside those that the pool needs.
+        """
         self.directory = directory
         self.site_file = directory / "site.yaml"
         self._process: subprocess.Popen[bytes] | None = None

@@ -38,9 +38,8 @@ def pool():
 
 @pytest.fixture(scope="module")
 def farm(host, pool, tmp_path_factory):
-    farm = Farm(
-        tmp_path_factory.mktemp("farm"), pool, [host_entry(host)], {"atlas": {"atlas-xen": environment(publish_worker(host))}}
-    )
+    environments = {"atlas": {"atlas-xen": environment(publish_worker(host))}}
+    farm = Farm(tmp_path_factory.mktemp("farm"), pool, [host_entry(host)], environments, batch_options=BATCH_OPTIONS)
     pool.configure("60-ambienti.conf", farm.ambienti("hooks", "htcondor"))
     farm.start()
     yield farm
