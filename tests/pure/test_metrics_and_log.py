@@ -1,0 +1,216 @@
+"""What the daemon shows and says: metrics with bounded labels, health, a log without secrets."""
+
+import io
+import json
+import logging
+from dataclasses import replace
+
+import pytest
+import structlog
+from prometheus_client import generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+
+from environments.environment import VO, Environment
+from environments.matching import Catalogue, Requirements
+from environments.reason import Reason
+from scheduler import log
+from scheduler.act import Result
+from scheduler.actions import Boot, Plan, Verdict
+from scheduler.engine import Cycle
+from scheduler.metrics import METRICS, Metrics
+from scheduler.model import (
+    Observation,
+    QueueReading,
+    RequestCluster,
+    RunningJob,
+    Unanswered,
+    Worker,
+)
+from scheduler.model import WorkerState as S
+from scheduler.policy import Policy
+from scheduler.records import Outcome
+from scheduler.web import Shown, application
+
+NOW = 10_000.0
+JOB = RunningJob("4711.0", "atlas", "anna")
+WORKER = Worker(
+    "el9-1", 1, "el9", "1", "atlas", "pool", "h1", 2, 4096, S.BUSY, NOW - 90, NOW - 30, jobs=(JOB,), registered_at=NOW - 40
+)
+CLUSTER = RequestCluster("pool:1", "pool", "atlas", Requirements(), idle=7, running=1, held=2, example_job="4712.0")
+POLICY = Policy(
+    "hill", Catalogue({"el9": Environment(name="el9", vo="atlas", virtualization="lxc")}, {"atlas": VO(name="atlas")}), {}
+)
+
+
+def cycle(**changes):
+    queues = {"pool": QueueReading("pool", NOW - 5, (CLUSTER,), (), complete=False)}
+    hosts = {"h1": Unanswered("h1", "read: no route to host", NOW, NOW - 120)}
+    observation = Observation(NOW, queues, hosts, (WORKER, replace(WORKER, name="el9-2", state=S.GONE)))
+    waits = Verdict("pool:1", (Reason("no-room", "no host has room"),))
+    boot = Boot("el9-3", 3, "el9", "1", "atlas", "pool", "h1", Reason("demand", "7 jobs wait"))
+    made = Cycle(
+        observation,
+        Plan(NOW, (), clusters={"pool:1": waits}),
+        (Result(boot, Outcome.FAILED, "no route"),),
+        0.2,
+        phases={"read": 0.1, "decide": 0.02, "act": 0.08},
+        illegal=(("el9-9", S.GONE, S.IDLE),),
+    )
+    return replace(made, **changes)
+
+
+def samples(metrics):
+    text = generate_latest(metrics.registry).decode()
+    return {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def test_a_cycle_is_counted():
+    metrics = Metrics()
+    coming = replace(WORKER, name="el9-4", state=S.BOOTING, registered_at=None, requested_at=NOW - 20)
+    metrics.count(cycle(observation=replace(cycle().observation, workers=(coming,))))
+    metrics.count(cycle(observation=replace(cycle().observation, workers=(WORKER, replace(coming, registered_at=NOW - 5)))))
+    found = samples(metrics)
+    assert found["ambienti_leading", ()] == 1
+    assert found["ambienti_workers", (("environment", "el9"), ("state", "busy"))] == 1
+    assert found["ambienti_jobs", (("status", "idle"), ("vo", "atlas"))] == 7
+    assert found["ambienti_waiting_jobs", (("reason", "no-room"), ("vo", "atlas"))] == 7
+    assert found["ambienti_source_up", (("kind", "host"), ("source", "h1"))] == 0
+    assert found["ambienti_source_age_seconds", (("kind", "host"), ("source", "h1"))] == 120
+    assert found["ambienti_source_doubted", (("kind", "batch"), ("source", "pool"))] == 1
+    assert found["ambienti_actions_total", (("action", "boot"), ("outcome", "failed"))] == 2
+    assert found["ambienti_boot_seconds_sum", (("environment", "el9"),)] == 15
+    assert found["ambienti_illegal_steps_total", ()] == 2
+    assert found["ambienti_cycles_total", (("outcome", "done"),)] == 2
+
+
+def test_every_metric_that_is_shown_is_described_and_the_other_way_round():
+    metrics = Metrics()
+    coming = replace(WORKER, registered_at=None)
+    metrics.count(cycle(observation=replace(cycle().observation, workers=(coming,))))
+    metrics.count(cycle())
+    metrics.count_failed()
+    metrics.count_ended(1)
+    suffixes = ("_created", "_bucket", "_sum", "_count")
+    names = {name for name, _ in samples(metrics) if not name.endswith("_created")}
+    shown = {name.removesuffix(next((s for s in suffixes if name.endswith(s)), "")) for name in names}
+    assert shown == {metric.name for metric in METRICS}
+
+
+def test_labels_are_bounded_no_job_no_count_no_worker_is_one():
+    assert {label for metric in METRICS for label in metric.labels} <= {
+        *("environment", "state", "vo", "status", "reason", "kind", "source", "outcome", "phase", "action")
+    }
+    metrics = Metrics()
+    metrics.count(cycle())
+    values = {value for _, labels in samples(metrics) for _, value in labels}
+    assert not {value for value in values if "4711" in value or "4712" in value or value.startswith("el9-")}
+
+
+def test_a_daemon_that_waits_shows_that_and_no_old_gauges():
+    metrics = Metrics()
+    metrics.count(cycle())
+    metrics.count(cycle(leading=False))
+    found = samples(metrics)
+    assert found["ambienti_leading", ()] == 0
+    assert not [name for name, _ in found if name == "ambienti_workers"]
+
+
+# --- health and pages -------------------------------------------------------------------------------------------------
+
+
+def ask(shown, path, method="GET"):
+    told = {}
+
+    def start(status, headers):
+        told.update(status=status, headers=dict(headers))
+
+    body = b"".join(application(shown, Metrics())({"PATH_INFO": path, "REQUEST_METHOD": method, "QUERY_STRING": ""}, start))
+    return told["status"], body
+
+
+def test_health_is_good_while_cycles_end_in_time_whatever_the_sources_do():
+    shown = Shown(30, lambda: 1000.0, cycle(), POLICY, ended_at=990.0)
+    status, body = ask(shown, "/healthz")
+    told = json.loads(body)
+    assert (status, told["status"], told["last_cycle_age_seconds"]) == ("200 OK", "ok", 10.0)
+    assert told["sources"]["h1"] == {"answers": False, "reason": "read: no route to host"}
+
+
+@pytest.mark.parametrize(
+    ("shown", "status"),
+    [
+        (Shown(30, lambda: 1000.0), "starting"),
+        (Shown(30, lambda: 1000.0, cycle(), POLICY, ended_at=800.0), "failing"),
+        (Shown(30, lambda: 1000.0, cycle(), POLICY, ended_at=990.0, problem="journal: disk full"), "failing"),
+    ],
+)
+def test_health_is_bad_before_the_first_cycle_after_a_late_one_and_after_a_failed_one(shown, status):
+    answered, body = ask(shown, "/healthz")
+    assert (answered, json.loads(body)["status"]) == ("503 Service Unavailable", status)
+
+
+def test_the_pages_answer_and_nothing_can_be_changed():
+    shown = Shown(30, lambda: 1000.0, cycle(), POLICY, ended_at=990.0)
+    assert json.loads(ask(shown, "/snapshot")[1])["observation"]["now"] == NOW
+    assert ask(shown, "/metrics")[0] == "200 OK"
+    assert ask(shown, "/")[0] == "200 OK"
+    assert ask(shown, "/other")[0] == "404 Not Found"
+    assert ask(shown, "/snapshot", "POST")[0] == "405 Method Not Allowed"
+    shown.cycle = cycle(leading=False)
+    assert b"another daemon acts" in ask(shown, "/snapshot")[1]
+
+
+# --- the log ----------------------------------------------------------------------------------------------------------
+
+JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhIn0.c2lnbmF0dXJl"
+
+
+@pytest.fixture
+def logged():
+    root, before, level = logging.getLogger(), list(logging.getLogger().handlers), logging.getLogger().level
+    yield
+    root.handlers = before
+    root.setLevel(level)
+    structlog.reset_defaults()
+
+
+def test_secrets_never_reach_the_log(logged):
+    out = io.StringIO()
+    log.configure("json", stream=out)
+    logger = structlog.get_logger("ambienti")
+    logger.info("boot", worker="el9-1", token="abc", files={"x": 1}, key=b"\x00secret", url="postgresql://me:sesame@db/x")
+    logger.error("journal", problem=f"cannot use {JWT}", why="amqp://u:p4ss@h refused")
+    text = out.getvalue()
+    for secret in ("abc", "sesame", "p4ss", "secret\\u", JWT):
+        assert secret not in text
+    first = json.loads(text.splitlines()[0])
+    assert (first["event"], first["worker"], first["level"], first["url"]) == (
+        "boot",
+        "el9-1",
+        "info",
+        "postgresql://me:***@db/x",
+    )
+
+
+def test_foreign_libraries_speak_in_the_same_form(logged):
+    out = io.StringIO()
+    log.configure("json", stream=out)
+    logging.getLogger("some.library").warning("lost connection to %s", "mysql://a:b@c")
+    logging.getLogger("apscheduler.scheduler").warning("skipped")
+    told = [json.loads(line) for line in out.getvalue().splitlines()]
+    assert [(line["event"], line["level"]) for line in told] == [("lost connection to mysql://a:***@c", "warning")]
+
+
+def test_the_human_form_is_one_plain_line_where_there_is_no_terminal(logged):
+    out = io.StringIO()
+    log.configure("human", stream=out)
+    structlog.get_logger("ambienti").info("boot", worker="el9-1", why="7 jobs wait")
+    (line,) = out.getvalue().splitlines()
+    assert "\x1b" not in line
+    assert "worker=el9-1" in line
+    structlog.get_logger("ambienti").debug("cycle")
+    assert len(out.getvalue().splitlines()) == 1
