@@ -75,6 +75,7 @@ class Door:
         collector = self._collector()
         for command, kind, requirements in (
             ("INVALIDATE_STARTD_ADS", "Machine", _is_worker(worker)),
+            ("INVALIDATE_STARTD_ADS", "StartD", _is_worker(worker)),
             ("INVALIDATE_MASTER_ADS", "DaemonMaster", f"Name =?= {classad2.quote(machine)}"),
         ):
             ad = classad2.ClassAd()

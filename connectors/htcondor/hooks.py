@@ -70,7 +70,7 @@ AMBIENTI = ambienti@$(TRUST_DOMAIN)
 ALLOW_ADVERTISE_STARTD = $(ALLOW_ADVERTISE_STARTD:$(ALLOW_DAEMON)), $(AMBIENTI), {pattern}
 ALLOW_ADVERTISE_MASTER = $(ALLOW_ADVERTISE_MASTER:$(ALLOW_DAEMON)), $(AMBIENTI), {pattern}
 ALLOW_ADMINISTRATOR = $(ALLOW_ADMINISTRATOR), $(AMBIENTI)
-# Key {options.signing_key!r} in SEC_PASSWORD_DIRECTORY signs the workers' tokens: the collector and Ambienti have it, nobody else.
+# Key {options.signing_key!r} in SEC_PASSWORD_DIRECTORY signs the workers' tokens: only the collector and Ambienti have it.
 """
 
 
@@ -132,7 +132,7 @@ def _workers(options: HTCondorOptions, environments: Sequence[Environment]) -> s
     first = environments[0]
     text = worker_config("WORKER", first, options, requested_at=0, trust_domain=options.trust_domain or "TRUST.DOMAIN")
     lines = "".join(f"#   {line}\n" for line in text.splitlines())
-    return f"# --- on the workers: nothing to do; each is told this at its boot (here for {first.name}), and given its token.\n{lines}"
+    return f"# --- on the workers: nothing to do; each is told this at its boot (here for {first.name}).\n{lines}"
 
 
 def _enumerated(names: Sequence[str]) -> str:

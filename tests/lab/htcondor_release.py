@@ -3,6 +3,7 @@
 The programs are made to use trixie's C library by their interpreter and rpath; jobs keep the host's. The root cannot be moved.
 """
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -23,14 +24,15 @@ LIBRARIES = (
 DAEMONS = "master collector negotiator schedd startd starter shadow procd".split()
 TOOLS = (
     "q status submit rm hold release history drain config_val token_create ping userprio version power transform_ads "
-    "reconfig on off advertise"
+    "reconfig on off advertise qedit"
 ).split()
 SUPERFLUOUS = ("usr/share/doc", "usr/share/man", "usr/share/locale", "usr/share/lintian", "usr/lib/python3")
 
 
 def install() -> Path:
     """Fetch, unpack and patch once; return the release directory (with `bin`, `sbin`, `libexec/condor`)."""
-    root = lab_directory() / f"htcondor-{SUITE}"
+    recipe = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:8]
+    root = lab_directory() / f"htcondor-{SUITE}-{recipe}"  # another one than before: pools may be running from that
     with locked("htcondor"):
         if not (root / "installed").exists():
             shutil.rmtree(root, ignore_errors=True)

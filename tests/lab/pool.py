@@ -228,9 +228,10 @@ class Pool:
         return int(done.stdout)
 
     def remove(self, constraint: str = "true") -> None:
-        """Remove jobs as the pool's administrator."""
-        self.tool("condor_rm", "-constraint", constraint, user=self.user, check=False)
-        self.tool("condor_rm", "-forcex", "-constraint", constraint, user=self.user, check=False)
+        """Remove jobs as the pool's administrator, running ones too, and wait until none is left."""
+        for force in ((), ("-forcex",)):
+            self.tool("condor_rm", *force, "-constraint", constraint, user="root", check=False)
+        _wait(lambda: not self.queue("-constraint", constraint, "-attributes", "ProcId"), 10)
 
     def ads(self, *arguments: str) -> list[dict[str, object]]:
         """Return ads of the collector as condor_status gives them (JSON)."""
@@ -272,6 +273,14 @@ class Pool:
         (self.directory / "config.d" / name).write_text(text)
         # The master passes it on to all its daemons; `condor_reconfig` would need the master's ad, which comes seconds after the start.
         os.kill(self.running(), signal.SIGHUP)
+
+    def forget_configuration(self) -> None:
+        """Take away what `configure` put there."""
+        files = list((self.directory / "config.d").iterdir())
+        for path in files:
+            path.unlink()
+        if files:
+            os.kill(self.running(), signal.SIGHUP)
 
     def _program(self, name: str) -> Path:
         path = self.release / "bin" / name

@@ -1,0 +1,287 @@
+"""Workers of a real HTCondor pool: enrolment, jobs, drains, death, black holes, and what a worker's token is good for."""
+
+import os
+import subprocess
+import time
+
+import pytest
+
+from scheduler.ports import SourceError
+from tests.lab.bare_worker import BareWorker
+from tests.real.htcondor_pool import ATLAS, ATLAS_OLD, CMS, ENVIRONMENTS, connected, status, wait_until, worker_of
+
+pytestmark = [pytest.mark.real, pytest.mark.skipif(os.getuid() != 0, reason="starts workers in namespaces: needs root")]
+IDLE, RUNNING, GONE = 1, 2, 4
+
+
+@pytest.fixture(scope="module")
+def system(session_pool):
+    with connected(session_pool) as system:
+        yield system
+
+
+def runs(pool, cluster):
+    return lambda: status(pool, cluster) == RUNNING
+
+
+def gone(pool, cluster):
+    return lambda: status(pool, cluster) == GONE
+
+
+# --- joining and working ----------------------------------------------------------------------------------------------
+
+
+def test_a_worker_joins_and_tells_its_size(pool, system):
+    with worker_of(system, ATLAS) as worker:
+        reading = system.read(ENVIRONMENTS, cheap=False)
+        node = next(node for node in reading.nodes if node.worker == worker.name)
+    assert (node.cpus, node.memory_mib) == (ATLAS.vcpus, ATLAS.slot_memory_mib)
+    assert (node.free_cpus, node.free_memory_mib) == (node.cpus, node.memory_mib)
+    assert (node.claimed, node.draining, node.jobs, node.quick_failures) == (False, False, (), 0)
+    assert node.idle_since == node.registered_at
+    assert abs(node.registered_at - time.time()) < 60
+
+
+def test_a_job_runs_in_a_worker_of_its_environment_and_is_seen_there(pool, system):
+    with worker_of(system, CMS), worker_of(system, ATLAS) as worker:
+        cluster = pool.sleep(600, environment="atlas-el9", requirements="TARGET.AmbientiEnvironment =?= MY.WantEnvironment",
+                             **{"+MaxRuntime": 3600})  # fmt: skip
+        node = wait_until(lambda: (node := system.node(worker.name)).jobs and node, "the job runs", told=worker.console)
+        (job,) = node.jobs
+        assert (job.job, job.vo, job.cpus) == (f"{cluster}.0", "atlas", 1)
+        assert job.user.startswith("alice")
+        assert job.ends_by == job.since + 3600
+        assert (node.claimed, node.free_cpus, node.idle_since) == (True, 1, None)
+        assert 0 < node.free_memory_mib < node.memory_mib
+        assert system.job(f"{cluster}.0").worker == worker.name
+        pool.tool("condor_rm", str(cluster), user="alice")
+        node = wait_until(lambda: not (node := system.node(worker.name)).claimed and node, "the slot is free again")
+        before = time.time()
+        (read,) = (one for one in system.read(ENVIRONMENTS, cheap=False).nodes if one.worker == worker.name)
+        assert before - 1 <= read.idle_since <= time.time()
+        assert system.read(ENVIRONMENTS, cheap=False).nodes[0].idle_since is not None
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        ({"vo": "cms"}, "another VO's job"),
+        ({"+MaxRuntime": 3 * ATLAS.lifetime_seconds}, "a job longer than the lifetime that is left"),
+        ({"environment": "atlas-slc6"}, "a job that names another environment"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_worker_takes_no_job_that_is_not_for_it(pool, system, words, why):
+    with worker_of(system, ATLAS) as worker:
+        refused = pool.sleep(**words)
+        taken = pool.sleep(requirements=f'TARGET.AmbientiWorker == "{worker.name}"', vo="theory", user="dora")
+        wait_until(gone(pool, taken), "a job that is for it runs", told=worker.console)
+        assert status(pool, refused) == IDLE, why
+
+
+def test_a_worker_past_its_lifetime_takes_nothing(pool, system):
+    with worker_of(system, ATLAS, requested_at=time.time() - ATLAS.lifetime_seconds) as worker:
+        late = pool.sleep(environment="atlas-el9")
+        wait_until(lambda: pool.queue(str(late))[0].get("LastRejMatchTime"), "the negotiator looked", told=worker.console)
+        assert status(pool, late) == IDLE
+
+
+# --- drains -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_drained_worker_finishes_its_job_takes_no_other_and_ends(pool, system):
+    with worker_of(system, ATLAS) as worker:
+        first = pool.sleep(4, environment="atlas-el9")
+        wait_until(lambda: system.node(worker.name).jobs, "the first job runs", told=worker.console)
+        system.drain(worker.name, "idle")
+        system.drain(worker.name, "idle")  # orders may be repeated
+        second = pool.sleep(environment="atlas-el9")
+        wait_until(lambda: system.node(worker.name).draining, "the drain is seen")
+        assert system.node(worker.name).jobs
+        assert worker.wait(20), worker.console()
+        assert pool.history(first)[0]["ExitCode"] == 0
+        assert pool.history(first)[0]["NumJobStarts"] == 1
+        assert status(pool, second) == IDLE
+        wait_until(lambda: system.node(worker.name) is None, "its ads are gone")
+
+
+def test_a_cancelled_drain_leaves_a_worker_that_takes_jobs(pool, system):
+    with worker_of(system, ATLAS_OLD) as worker:
+        first = pool.sleep(3, environment="atlas-slc6")
+        wait_until(lambda: system.node(worker.name).jobs, "the first job runs", told=worker.console)
+        system.drain(worker.name, "idle")
+        wait_until(lambda: system.node(worker.name).draining, "the drain is seen")
+        system.cancel_drain(worker.name)
+        wait_until(lambda: not system.node(worker.name).draining, "the drain is taken back")
+        second = pool.sleep(environment="atlas-slc6")
+        wait_until(gone(pool, second), "the next job ran", told=worker.console)
+        assert pool.history(first)[0]["NumJobStarts"] == 1
+        assert worker.running()
+
+
+def test_draining_a_worker_that_the_pool_does_not_know_is_an_error_in_words(pool, system):
+    with pytest.raises(SourceError, match="atlas-el9-77"):
+        system.drain("atlas-el9-77", "idle")
+
+
+# --- death ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_dead_worker_is_forgotten_and_its_accounting_group_is_served_again(pool, system):
+    """Without it the dead worker's claimed ad counts as usage of its group, which then gets nothing until the ad expires."""
+    with worker_of(system, CMS) as dead:
+        lost = pool.sleep(600, vo="cms", environment="cms-el8", user="dora")
+        wait_until(lambda: system.node(dead.name).jobs, "the job runs", told=dead.console)
+        dead.kill()
+        assert system.node(dead.name).claimed
+        system.forget(dead.name)
+        assert system.node(dead.name) is None
+        assert not [ad for ad in pool.ads("-any", "-attributes", "Name,Machine,AmbientiWorker") if dead.name in str(ad)]
+        system.forget(dead.name)  # orders may be repeated
+        pool.tool("condor_rm", "-constraint", f"ClusterId == {lost}", user="root")
+        pool.tool("condor_rm", "-forcex", "-constraint", f"ClusterId == {lost}", user="root", check=False)
+        with worker_of(system, CMS) as alive:
+            begun = time.monotonic()
+            cluster = pool.sleep(vo="cms", environment="cms-el8", user="dora")
+            wait_until(gone(pool, cluster), "the group's next job ran", told=alive.console)
+            assert time.monotonic() - begun < 20
+
+
+# --- black holes ------------------------------------------------------------------------------------------------------
+
+
+def test_jobs_that_fail_at_once_one_after_the_other_mark_a_black_hole(pool, system):
+    with worker_of(system, ATLAS_OLD) as worker:
+        pool.sleep(environment="atlas-slc6", executable="/bin/false", count=5)
+
+        def failures():
+            return next(n.quick_failures for n in system.read(ENVIRONMENTS, cheap=True).nodes if n.worker == worker.name)
+
+        wait_until(lambda: failures() >= 4, "the failures are counted", told=worker.console)
+        good = pool.sleep(environment="atlas-slc6")
+        wait_until(gone(pool, good), "a sound job ran")
+        wait_until(lambda: failures() == 0, "the sound job ends the series")
+
+
+def test_jobs_that_cannot_even_start_count_as_failures(pool, system):
+    with worker_of(system, ATLAS_OLD) as worker:
+        clusters = [pool.sleep(environment="atlas-slc6", executable="/bin/gone") for _ in range(4)]
+        wait_until(lambda: all(status(pool, one) == 5 for one in clusters), "all are held", told=worker.console)
+        reading = system.read(ENVIRONMENTS, cheap=False)
+        assert next(node.quick_failures for node in reading.nodes if node.worker == worker.name) == 4
+
+
+def test_jobs_that_are_short_and_succeed_mark_nothing(pool, system):
+    with worker_of(system, ATLAS_OLD) as worker:
+        cluster = pool.sleep(environment="atlas-slc6", count=5)
+        wait_until(lambda: len(pool.history(cluster)) == 5, "all have run", told=worker.console)
+        wait_until(lambda: pool.ads("-constraint", "RecentJobStarts >= 5"), "the collector knows")
+        reading = system.read(ENVIRONMENTS, cheap=False)
+        assert [node.quick_failures for node in reading.nodes] == [0]
+
+
+# --- what a worker's token is good for --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def thief(pool, system, tmp_path):
+    """Whoever has read a worker's token, with HTCondor's own programs."""
+    with worker_of(system, CMS, register=False) as worker:
+        tokens = tmp_path / "tokens"
+        tokens.mkdir(mode=0o700)
+        (tokens / "stolen").write_bytes(worker.files["token"])
+        (tokens / "stolen").chmod(0o600)
+        config = tmp_path / "condor_config"
+        config.write_text(
+            pool.client("alice").read_text() + f"SEC_TOKEN_DIRECTORY = {tokens}\nSEC_TOKEN_SYSTEM_DIRECTORY = {tokens}\n"
+        )
+
+        def steal(program, *arguments, given=""):
+            environment = {"CONDOR_CONFIG": str(config), "PATH": os.environ["PATH"]}
+            return subprocess.run(
+                [str(pool._program(program)), *arguments],
+                input=given,
+                env=environment,
+                capture_output=True,
+                text=True,
+                timeout=60,
+            )
+
+        yield steal
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("condor_submit", "-terse", "-"),
+        ("condor_rm", "-all"),
+        ("condor_reconfig", "-schedd"),
+        ("condor_off", "-fast", "-schedd"),
+        ("condor_userprio", "-setfactor", "group_cms.thief", "1"),
+        ("condor_advertise", "UPDATE_SCHEDD_AD", "-"),
+        ("condor_advertise", "UPDATE_NEGOTIATOR_AD", "-"),
+    ],
+    ids=lambda arguments: " ".join(arguments[:2]),
+)
+def test_a_worker_s_token_neither_submits_nor_administers(pool, thief, arguments):
+    given = {
+        "condor_submit": "executable = /bin/true\nqueue\n",
+        "condor_advertise": 'MyType = "Scheduler"\nName = "false@"\nMyAddress = "<127.0.0.2:1>"\n',
+    }
+    mine = pool.sleep()
+    done = thief(*arguments, given=given.get(arguments[0], ""))
+    assert done.returncode != 0 or "no jobs" in done.stderr, done.stdout
+    assert status(pool, mine) == IDLE
+    assert len(pool.queue("-attributes", "ProcId")) == 1
+    assert not [ad for ad in pool.ads("-any", "-attributes", "Name") if "false@" in str(ad)]
+
+
+def test_a_worker_s_token_is_good_for_being_a_worker(pool, thief):
+    done = thief(
+        "condor_ping",
+        "-type",
+        "collector",
+        "-table",
+        "READ",
+        "ADVERTISE_STARTD",
+        "ADVERTISE_MASTER",
+        "WRITE",
+        "ADMINISTRATOR",
+        "DAEMON",
+    )
+    allowed = {line.split()[0]: line.split()[-2] for line in done.stdout.splitlines() if line.split()[0].isupper()}
+    assert "READ" in done.stdout, done.stderr
+    granted = {name for name, answer in allowed.items() if "ALLOW" in answer or "ALLOW" in str(answer)}
+    assert granted == {"READ", "ADVERTISE_STARTD", "ADVERTISE_MASTER"}, done.stdout
+
+
+def test_a_worker_s_token_ends_soon_after_its_lifetime(pool, system):
+    import base64
+    import json
+
+    with worker_of(system, CMS, register=False) as worker:
+        part = worker.files["token"].decode().split(".")[1]
+        claims = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
+    assert claims["sub"] == f"{worker.name}.worker@lab.test"
+    assert claims["exp"] - claims["iat"] == CMS.lifetime_seconds + 86400
+    assert set(claims["scope"].split()) == {"condor:/ADVERTISE_STARTD", "condor:/ADVERTISE_MASTER", "condor:/READ"}
+
+
+def test_a_worker_without_its_token_does_not_join(pool, system):
+    with worker_of(system, CMS, register=False) as worker:
+        pass
+    orphan = BareWorker(f"{worker.name}-x", worker.parameters, {**worker.files, "token": b""})
+    orphan.start()
+    try:
+        time.sleep(3)
+        assert orphan.running()
+        assert not pool.ads("-attributes", "Name")
+    finally:
+        orphan.close()
+
+
+def test_secrets_stay_out_of_parameters_and_representations(system):
+    with worker_of(system, CMS, register=False) as worker:
+        token = worker.files["token"].decode().strip()
+        assert token not in str(worker.parameters)
+        assert token not in worker.files["condor_config"].decode()
