@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections import Counter
+from functools import cache
+from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
 
 from environments import addresses
 from environments.matching import Catalogue
+from scheduler.journal import Journal
 from scheduler.model import Host
 from scheduler.policy import Policy
 from simulations.chronicle import Chronicle
@@ -18,7 +22,6 @@ from simulations.queue import Habits, SimulatedQueue
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from simulations.scenario import Scenario
 
@@ -44,6 +47,7 @@ class World:
             self.plant.add(machine, deadline)
         self.policy = _policy(scenario)
         self.journal_path = directory / "journal.db"
+        self.journal_path.write_bytes(_empty_journal(self.clock.now()))
         self.on_death: Callable[[], None] = lambda: None
         """Is told when a daemon was killed."""
         self.acts_without_lease: list[str] = []
@@ -71,6 +75,15 @@ class World:
             self.tell("jobs", text)
         else:
             self.tell("worker", f"{text} {kind}")
+
+
+@cache
+def _empty_journal(now: float) -> bytes:
+    """Return a journal with nothing in it: making one takes longer than most simulations."""
+    with tempfile.TemporaryDirectory(prefix="ambienti-") as directory:
+        path = Path(directory) / "journal.db"
+        Journal(f"sqlite:///{path}", now=now, durable=False).close()
+        return path.read_bytes()
 
 
 def _policy(scenario: Scenario) -> Policy:
