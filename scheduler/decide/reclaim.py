@@ -171,7 +171,7 @@ def _free(want: Want, environment: Environment, count: int, victims: Iterable[Wo
         if freed >= count or orders.budget <= 0:
             break
         host = worker.host
-        if host not in members or worker.name in orders.leaving or not _may_go(worker, want, cause, state):
+        if host not in members or worker.name in orders.leaving or not _may_go(worker, cause, state):
             continue
         gathered[host].append(worker)
         room = _with(state, host, gathered[host])
@@ -207,13 +207,13 @@ def _only_needed(group: list[Worker], environment: Environment, state: Reclaim) 
     return group
 
 
-def _may_go(worker: Worker, want: Want, cause: str, state: Reclaim) -> bool:
+def _may_go(worker: Worker, cause: str, state: Reclaim) -> bool:
     facts = state.yard.facts
     if worker.name in facts.observation.unjournaled or facts.trust.of_host(worker.host) is not None:
         return False
     if cause == "surplus":
         return against_drain(cause, worker, facts, state.orders) is None
-    return worker.vo != want.vo and _keeps_guarantee(worker.vo, worker.cpus, state)
+    return _keeps_guarantee(worker.vo, worker.cpus, state)
 
 
 def _keeps_guarantee(vo: str, cpus: int, state: Reclaim) -> bool:

@@ -41,9 +41,8 @@ def _lacking(environment: Environment, demand: Demand, yard: Yard, orders: Order
         return []
     here = yard.ordered[name]
     fleets = [fleet for fleet in yard.facts.census.fleets.values() if fleet.environment == name]
-    canary = _needs_canary(environment, yard) and any(
-        worker.version != environment.version for fleet in fleets for worker in fleet.serving
-    )
+    proven = (name, environment.version) in yard.facts.health.proven
+    canary = not proven and any(worker.version != environment.version for fleet in fleets for worker in fleet.serving)
     found: list[tuple[str, int]] = []
     if environment.minimum_workers:
         present = here + sum(len(fleet.serving) + len(fleet.in_flight) for fleet in fleets)
@@ -59,11 +58,6 @@ def _lacking(environment: Environment, demand: Demand, yard: Yard, orders: Order
     if canary:
         found.append(("canary", 1))
     return [(purpose, count) for purpose, count in found if count > 0]
-
-
-def _needs_canary(environment: Environment, yard: Yard) -> bool:
-    image = (environment.name, environment.version)
-    return image not in yard.facts.health.proven and yard.booting[image] == 0
 
 
 def _batch_system_for(environment: Environment, yard: Yard) -> tuple[str, Reason | None]:

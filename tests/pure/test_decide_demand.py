@@ -85,6 +85,13 @@ def test_the_longest_job_that_is_accepted_fits_a_worker_that_took_all_the_time_a
     }  # fmt: skip
 
 
+def test_a_worker_past_its_lifetime_is_no_supply_even_before_it_is_drained():
+    old = [a_worker(f"el9-{n}", requested_at=NOW - 172801 - n) for n in (1, 2)]
+    plan = plan_for(a_cluster(idle=4), workers=old, policy=a_policy(limits={"drains_per_cycle": 1}))
+    assert drains(plan) == {"el9-2": "lifetime"}
+    assert len(boots(plan)) == 2
+
+
 def test_room_is_counted_once_for_clusters_that_share_an_environment():
     worker = a_worker(free_cpus=2, free_memory_mib=3687)
     plan = plan_for(a_cluster("pool:1", idle=2), a_cluster("pool:2", idle=2, memory_mib=900), workers=[worker])
@@ -225,6 +232,15 @@ def test_the_drain_of_a_worker_that_has_left_its_batch_system_cannot_be_taken_ba
     assert power_offs(plan) == {"el9-1": True}
 
 
+def test_the_drain_of_a_worker_on_a_drained_host_is_not_taken_back():
+    leaving = a_worker(state=WorkerState.DRAINED, drain_cause="idle")
+    policy = a_policy(hosts=("h1", "h2"))
+    hosts = [a_host(), a_host("h2")]
+    plan = plan_for(a_cluster(), workers=[leaving], policy=policy, hosts=hosts, draining_hosts=frozenset({"h1"}))
+    assert cancels(plan) == []
+    assert [boot.host for boot in boots(plan)] == ["h2"]
+
+
 def test_the_drain_of_an_old_version_is_not_taken_back():
     old = a_worker(state=WorkerState.DRAINED, drain_cause="idle", version="0")
     plan = plan_for(a_cluster(idle=1), workers=[old])
@@ -261,12 +277,25 @@ def test_minimum_workers_are_not_booted_while_the_batch_system_is_silent():
     assert codes(plan.environments["el9"]) == ["batch-silent"]
 
 
+def test_a_minimum_worker_that_must_go_is_replaced_in_the_same_cycle():
+    policy = a_policy(an_environment(minimum_workers=1))
+    plan = plan_for(policy=policy, workers=[a_worker(requested_at=NOW - 172801)])
+    assert drains(plan) == {"el9-1": "lifetime"}
+    assert len(boots(plan)) == 1
+
+
 def test_spare_workers_are_kept_while_there_is_demand_and_go_with_it():
     policy = a_policy(an_environment(spare_workers=2))
     assert len(boots(plan_for(a_cluster(idle=0, running=2), policy=policy, workers=[a_worker(state=WorkerState.BUSY)]))) == 2
     spares = [a_worker(f"el9-{n}", idle_since=NOW - 9999) for n in (1, 2)]
     assert plan_for(a_cluster(idle=0, running=2), policy=policy, workers=spares).actions == ()
     assert len(drains(plan_for(policy=policy, workers=spares))) == 2
+
+
+def test_an_idle_worker_is_no_longer_a_spare_when_enough_of_them_are_coming():
+    policy = a_policy(an_environment(spare_workers=1))
+    workers = [a_worker("el9-1", idle_since=NOW - 9999), a_worker("el9-2", WorkerState.BOOTING)]
+    assert drains(plan_for(a_cluster(idle=0, running=2), policy=policy, workers=workers)) == {"el9-1": "idle"}
 
 
 def test_spares_in_flight_are_not_ordered_twice():

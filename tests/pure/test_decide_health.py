@@ -106,6 +106,12 @@ def test_a_host_on_which_several_images_fail_is_left_out():
     assert codes(plan.hosts["h1"]) == ["host-breaker-open"]
 
 
+def test_an_image_is_not_condemned_for_one_host_alone():
+    history = [an_outcome("h1", ago=50 - n, n=n) for n in range(3)]
+    plan = plan_for(a_cluster(idle=2), boots=history, hosts=HOSTS, policy=a_policy(hosts=TWO))
+    assert [boot.host for boot in boots(plan)] == ["h2"]
+
+
 def test_a_host_gets_exactly_one_probe_when_its_time_has_passed():
     history = [an_outcome("h1", ago=450 - n, n=n) for n in range(3)] + [an_outcome("h2", registered=True, ago=10)]
     plan = plan_for(a_cluster(idle=200), boots=history, hosts=HOSTS, policy=a_policy(hosts=TWO))

@@ -134,6 +134,10 @@ def test_a_black_hole_is_drained_and_replaced():
     assert len(boots(plan)) == 1
 
 
+def test_a_lone_worker_may_be_a_black_hole():
+    assert drains(plan_for(a_cluster(idle=2), workers=[a_worker(quick_failures=4)])) == {"el9-1": "black-hole"}
+
+
 def test_when_jobs_fail_everywhere_the_workers_are_not_blamed():
     holes = [a_worker(f"el9-{n}", quick_failures=9) for n in range(1, 5)]
     plan = plan_for(a_cluster(idle=50), workers=holes)
@@ -276,6 +280,12 @@ def test_a_plan_without_actions_holds_while_nothing_changes_and_its_time_has_not
     assert not still_holds(plan, before, later(30, queues={"pool": a_queue(a_cluster())}))
     assert not still_holds(plan, before, later(30, hosts={"h1": silent("h1")}))
     assert not still_holds(plan, before, later(30, draining_hosts=frozenset({"h1"})))
+
+
+def test_a_plan_stands_until_a_boot_is_late_or_a_worker_too_old_for_the_jobs_it_is_kept_for():
+    assert plan_for(workers=[a_worker(state=WorkerState.BOOTING, requested_at=NOW - 560)]).quiet_until == NOW + 40
+    worker = a_worker(requested_at=NOW - 172800 + 3650)
+    assert plan_for(a_cluster(idle=1, walltime_seconds=3600), workers=[worker]).quiet_until == NOW + 50
 
 
 def test_a_plan_with_actions_never_holds():

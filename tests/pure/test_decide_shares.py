@@ -197,6 +197,52 @@ def test_reclaimed_room_is_kept_for_the_owner_of_the_guarantee():
     assert boots(plan) == []  # two cores are free and cms could use them, but atlas waits for four
 
 
+def test_room_that_is_taken_back_is_given_to_its_owner():
+    workers = [*lent(2), a_worker("c9-3", WorkerState.DRAINING, environment="c9", vo="cms", drain_cause="reclaim")]
+    plan = plan_for(
+        a_cluster(idle=2), a_cluster("pool:c", 9, "cms"), policy=guaranteed(), workers=workers, hosts=SMALL, proven=PROVEN
+    )
+    assert served(plan) == {"atlas": 1}
+
+
+def test_room_that_nobody_waits_for_any_more_is_free_for_all():
+    leaving = a_worker("c9-3", WorkerState.DRAINING, environment="c9", vo="cms", drain_cause="reclaim", claimed=True)
+    plan = plan_for(a_cluster("pool:c", 4, "cms"), policy=guaranteed(), workers=[leaving], hosts=SMALL, proven=PROVEN)
+    assert served(plan) == {"cms": 2}
+
+
+def test_a_drain_that_takes_lent_cores_back_stands_while_their_owner_waits():
+    leaving = a_worker("c9-1", WorkerState.DRAINED, environment="c9", vo="cms", drain_cause="reclaim")
+    clusters = [a_cluster(idle=2), a_cluster("pool:c", 2, "cms")]
+    plan = plan_for(*clusters, policy=guaranteed(), workers=[leaving], hosts=[a_host(cpus=2)], proven=PROVEN)
+    assert cancels(plan) == []
+
+
+def two_sizes(**limits):
+    return a_policy(
+        an_environment(vcpus=4, memory_mib=8192), an_environment("c9", "cms"), an_environment("t9", "theory", vcpus=4),
+        vos=[a_vo("atlas", guarantee_cpus=4), a_vo("cms"), a_vo("theory")], limits=limits,
+    )  # fmt: skip
+
+
+def test_a_worker_without_which_the_rest_suffices_is_left_alone():
+    small = a_worker("c9-1", WorkerState.BUSY, environment="c9", vo="cms", busy_until=NOW + 10)
+    large = a_worker("t9-2", WorkerState.BUSY, environment="t9", vo="theory", cpus=4, memory_mib=8192, busy_until=NOW + 20)
+    plan = plan_for(a_cluster(cpus=4), policy=two_sizes(), workers=[small, large], hosts=[a_host(cpus=6)], proven=PROVEN)
+    assert drains(plan) == {"t9-2": "reclaim"}
+
+
+def test_room_is_not_freed_by_halves():
+    plan = plan_for(
+        a_cluster(cpus=4), policy=two_sizes(drains_per_cycle=1), workers=lent(2), hosts=[a_host(cpus=4)], proven=PROVEN
+    )
+    assert drains(plan) == {}
+    plan = plan_for(
+        a_cluster(cpus=4), policy=two_sizes(drains_per_cycle=2), workers=lent(2), hosts=[a_host(cpus=4)], proven=PROVEN
+    )
+    assert len(drains(plan)) == 2
+
+
 def test_room_is_freed_where_one_worker_will_fit_and_not_a_little_on_every_host():
     policy = a_policy(
         an_environment(vcpus=4, memory_mib=8192),
