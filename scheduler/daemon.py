@@ -166,6 +166,9 @@ class Daemon:
             except JournalError as error:
                 self._log.error("event", problem=str(error))
                 continue
+            except Exception as error:  # noqa: BLE001 - the next event is attended to whatever went wrong with this one
+                self._log.error("event", problem=f"{type(error).__name__}: {error}", exc_info=True)
+                continue
             for worker in ended:
                 self._log.warning("domain ended by itself", worker=worker)
             self.metrics.count_ended(len(ended))
