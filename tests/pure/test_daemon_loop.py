@@ -1,0 +1,117 @@
+"""The daemon's own loop, in this process: storms of events, errors, the ticker, files taken up."""
+
+import datetime as dt
+import time
+from dataclasses import replace
+
+import pytest
+
+from scheduler.clock import WallClock
+from scheduler.daemon import Daemon
+from scheduler.model import Unanswered
+from scheduler.policy import Limits
+from scheduler.runner import ThreadRunner
+from tests.pure.test_engine import Farm
+
+
+@pytest.fixture
+def farm():
+    clock = WallClock()
+    made = Farm(clock=clock, runner=ThreadRunner(clock), poll_seconds=60)
+    yield made
+    made.journal.close()
+
+
+def until(holds, seconds=10.0):
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def daemon(farm):
+    made = Daemon(farm.engine)
+    yield made
+    made.stop()
+
+
+def test_a_storm_of_events_starts_one_cycle_not_a_storm_of_them(farm, daemon):
+    daemon.start()
+    until(lambda: farm.orders.asked == 1)
+    for _ in range(300):
+        farm.hosts["h1"]._notify("el9-1", "crashed")
+    until(lambda: farm.orders.asked == 2)
+    for _ in range(300):
+        farm.hosts["h1"]._notify("", "host-back")
+    time.sleep(1.0)
+    assert farm.orders.asked == 2, "the next one waits for its gap"
+    until(lambda: farm.orders.asked == 3)
+    time.sleep(0.5)
+    assert farm.orders.asked == 3
+
+
+def test_started_domains_wake_nobody(farm, daemon):
+    daemon.start()
+    until(lambda: farm.orders.asked == 1)
+    farm.hosts["h1"]._notify("el9-1", "started")
+    time.sleep(0.8)
+    assert farm.orders.asked == 1
+
+
+def test_the_loop_outlives_an_error_of_its_own_and_says_so(farm, daemon):
+    real, broken = farm.engine._decide, []
+
+    def decide(observation, policy):
+        if not broken:
+            broken.append(1)
+            raise ZeroDivisionError("a bug")
+        return real(observation, policy)
+
+    farm.engine._decide = decide
+    daemon.start()
+    until(lambda: broken and not daemon._turn.running)
+    well, told = daemon._shown.health()
+    assert (well, told["problem"]) == (False, "cycle: ZeroDivisionError: a bug")
+    daemon._want_cycle()
+    until(lambda: daemon._shown.health()[0])
+
+
+def test_a_ticker_that_sleeps_because_the_clock_was_set_back_is_woken(farm, daemon):
+    farm.engine.policy = replace(farm.policy, limits=Limits(poll_seconds=1))
+    daemon.start()
+    until(lambda: farm.orders.asked >= 1)
+    daemon._ticker.get_job("cycle").modify(next_run_time=dt.datetime.now(dt.UTC) + dt.timedelta(hours=1))
+    asked = farm.orders.asked
+    daemon._keep_ticking()
+    time.sleep(0.3)
+    assert farm.orders.asked == asked, "not overdue yet"
+    daemon._turn.begun_at -= 10
+    daemon._keep_ticking()
+    until(lambda: farm.orders.asked > asked)
+
+
+def test_new_definitions_come_into_force_before_the_next_cycle_and_change_its_pace(farm):
+    new = replace(farm.policy, limits=Limits(poll_seconds=1))
+    offered = [None, new]
+    forced = []
+    daemon = Daemon(farm.engine, refresh=lambda force: forced.append(force) or (offered.pop(0) if offered else None))
+    daemon.start()
+    try:
+        until(lambda: farm.orders.asked == 1)
+        daemon._reload.set()
+        daemon._want_cycle()
+        until(lambda: farm.engine.policy is new)
+        until(lambda: farm.orders.asked >= 4)
+        assert forced[:3] == [False, True, False]
+    finally:
+        daemon.stop()
+
+
+def test_a_daemon_that_stops_lets_the_act_that_runs_end_and_gives_the_lease_back(farm):
+    daemon = Daemon(farm.engine)
+    daemon.start()
+    until(lambda: farm.engine.leading)
+    daemon.stop()
+    assert farm.journal.lease()[0] == ""
+    assert not isinstance(farm.engine.last.observation.hosts["h1"], Unanswered)
