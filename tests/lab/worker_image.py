@@ -8,7 +8,6 @@
 
 import hashlib
 import lzma
-import os
 import shutil
 import subprocess
 from collections.abc import Iterable
@@ -226,4 +225,4 @@ def remove_old(keep: WorkerImages) -> None:
     kept = {keep.tree.name, keep.initrd.name, keep.disk_initrd.name, keep.disk.name}
     for path in lab_path("worker").iterdir():
         if path.name.startswith(("tree-", "initrd-", "base-")) and path.name not in kept:
-            shutil.rmtree(path) if path.is_dir() else os.unlink(path)
+            shutil.rmtree(path) if path.is_dir() else Path(path).unlink()
