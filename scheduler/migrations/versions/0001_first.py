@@ -119,7 +119,9 @@ def upgrade() -> None:
     op.create_index("ix_boots_environment", "boots", ["environment", "version"])
     op.create_index("ix_sightings_open", "sightings", ["ended"])
     op.create_index("ix_events_at", "events", ["at"])
-    op.bulk_insert(one, [{"id": 1, "made_at": op.get_context().config.attributes["now"], "next_serial": 1}])
+    config = op.get_context().config
+    assert config is not None
+    op.bulk_insert(one, [{"id": 1, "made_at": config.attributes["now"], "next_serial": 1}])
     op.bulk_insert(lease, [{"id": 1, "owner": "", "until": 0.0, "epoch": 0, "locked": False}])
 
 
