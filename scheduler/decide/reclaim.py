@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, field
-from heapq import heapify, heappop
+from heapq import nsmallest
 from typing import TYPE_CHECKING
 
 from environments.reason import Reason
@@ -30,6 +30,9 @@ Room = tuple[int, int]
 Victim = tuple[float, float, str, Worker]
 """When its jobs end (0: idle), when it was requested, its name, the worker: the order in which lent workers go."""
 
+_AT_FIRST = 1000
+"""So many lent workers are looked at before all of them are put in order."""
+
 
 @dataclass(slots=True)
 class Reclaim:
@@ -44,9 +47,7 @@ class Reclaim:
     promised: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     """Cores that each VO will get out of the room that comes."""
     lent: list[Victim] | None = None
-    """Heap of workers that VOs hold above their guarantee, the first to go first; gathered when first needed."""
-    looked_at: list[Worker] = field(default_factory=list)
-    """Those taken from the heap already, in order."""
+    """Workers that VOs hold above their guarantee, the first to go first: some of them at first, all when those do not do."""
     hopeless: set[tuple[object, ...]] = field(default_factory=set)
     """Kinds of workers for which nothing more can be freed."""
 
@@ -131,19 +132,17 @@ def _use_coming_room(want: Want, environment: Environment, count: int, state: Re
 def _lent(state: Reclaim) -> Iterator[Worker]:
     """Yield the workers that VOs hold above their guarantee: idle ones first, then those whose jobs end soonest."""
     if state.lent is None:
-        state.lent = _gather_lent(state.yard)
-        heapify(state.lent)
-    yield from state.looked_at
-    while state.lent:
-        worker = heappop(state.lent)[3]
-        state.looked_at.append(worker)
-        yield worker
+        state.lent = nsmallest(_AT_FIRST, _victims(state.yard))
+    known = state.lent
+    yield from (victim[3] for victim in known)
+    if len(known) == _AT_FIRST:
+        state.lent = sorted(_victims(state.yard))
+        yield from (victim[3] for victim in state.lent[_AT_FIRST:])
 
 
-def _gather_lent(yard: Yard) -> list[Victim]:
+def _victims(yard: Yard) -> Iterator[Victim]:
     lenders = {vo for vo, standing in yard.ledger.standings.items() if standing.spare_above_guarantee(1)}
     idle, never = WorkerState.IDLE, float("inf")
-    found: list[Victim] = []
     for fleet in yard.facts.census.fleets.values():
         if yard.facts.trust.of_batch(fleet.batch_system) is not None:
             continue
@@ -151,8 +150,7 @@ def _gather_lent(yard: Yard) -> list[Victim]:
             if worker.vo in lenders:
                 until = worker.busy_until
                 ends = 0.0 if worker.state is idle and not worker.claimed else never if until is None else until
-                found.append((ends, worker.requested_at, worker.name, worker))
-    return found
+                yield ends, worker.requested_at, worker.name, worker
 
 
 def _free(want: Want, environment: Environment, count: int, victims: Iterable[Worker], *, cause: str, state: Reclaim) -> int:

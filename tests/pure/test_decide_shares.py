@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from scheduler.model import WorkerState
+from scheduler.model import Host, WorkerState
 from tests.pure.builders import (
     NOW,
     a_cluster,
@@ -168,6 +168,21 @@ def test_drains_under_way_are_counted():
     assert drains(plan) == {}
     plan = plan_for(a_cluster(idle=6), policy=guaranteed(), workers=leaving, hosts=SMALL, proven=PROVEN)
     assert drains(plan) == {"c9-3": "reclaim"}
+
+
+def test_the_one_lent_worker_that_helps_is_found_among_thousands_that_do_not():
+    policy = a_policy(
+        an_environment(labels={"rack": "a"}), an_environment("c9", "cms"),
+        vos=[a_vo("atlas", guarantee_cpus=8), a_vo("cms")], hosts=[Host("h1", {"rack": "a"}), Host("h2")],
+    )  # fmt: skip
+    elsewhere = [
+        a_worker(f"c9-{n}", WorkerState.BUSY, environment="c9", vo="cms", host="h2", busy_until=NOW + n, memory_mib=1)
+        for n in range(1, 2001)
+    ]
+    helps = a_worker("c9-9999", WorkerState.BUSY, environment="c9", vo="cms", busy_until=NOW + 99_999)
+    hosts = [a_host("h1", cpus=2), a_host("h2", cpus=4000)]
+    plan = plan_for(a_cluster(idle=2), policy=policy, workers=[*elsewhere, helps], hosts=hosts, proven=PROVEN)
+    assert drains(plan) == {"c9-9999": "reclaim"}
 
 
 def test_reclaim_can_be_switched_off():
