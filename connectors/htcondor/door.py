@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 from connectors.command import questions
 from connectors.htcondor.bindings import classad2, htcondor2
 from connectors.htcondor.job import job_record, runs_of
-from connectors.htcondor.matching import Judge
+from connectors.htcondor.matching import Judge, is_number
 from connectors.htcondor.messages import Located, PoolAnswer, Question, QueueAnswer, Refused, Run, Setting
 from connectors.htcondor.queue import Queue
 from connectors.htcondor.slots import ATTRIBUTES, OURS, slot_of
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from scheduler.ports import JobRecord
 
 Answer = TypeVar("Answer")
+_START = ("DaemonStartTime", "MonitorSelfTime", "MonitorSelfAge")
 _QUICK_FAILURE_SECONDS = 1.5
 """A call that fails sooner may have met a daemon that was started anew: it is tried once more."""
 
@@ -48,7 +49,7 @@ class Door:
         """Return schedds and workers' slots."""
         collector = self._collector()
         schedds = collector.query(htcondor2.AdType.Schedd, None, ["Name", "MyAddress", "AddressV1", "CondorVersion", "Machine"])
-        own = collector.query(htcondor2.AdType.Collector, None, ["DaemonStartTime", "Name"])
+        own = collector.query(htcondor2.AdType.Collector, None, list(_START))
         slots, warnings = [], []
         for ad in collector.query(htcondor2.AdType.Startd, OURS, self._projection()):
             slot = slot_of(ad, self.judge)
@@ -56,11 +57,12 @@ class Door:
                 warnings.append(f"a slot's ad cannot be understood: {str(ad.get('Name', ad))[:200]}")
             else:
                 slots.append(slot)
-        started = [float(ad["DaemonStartTime"]) for ad in own if isinstance(ad.get("DaemonStartTime"), int)]
         return PoolAnswer(
-            schedds=tuple(_located(ad) for ad in schedds if isinstance(ad.get("Name"), str) and "MyAddress" in ad),
+            schedds=tuple(
+                sorted((_located(ad) for ad in schedds if "Name" in ad and "MyAddress" in ad), key=lambda one: one.name)
+            ),
             slots=tuple(slots),
-            collector_started_at=max(started, default=None),
+            collector_started_at=max((at for ad in own if (at := _started_at(ad)) is not None), default=None),
             warnings=tuple(warnings),
         )
 
@@ -150,6 +152,14 @@ def main(descriptor: int) -> None:
             line.send(answer(door, line.recv()))
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return
+
+
+def _started_at(ad: classad2.ClassAd) -> float | None:
+    """Return when a collector was started: most tell only how old they were when they last looked at themselves."""
+    started, looked, age = (ad.get(name) for name in _START)
+    if is_number(started):
+        return float(started)
+    return float(looked - age) if is_number(looked) and is_number(age) else None
 
 
 def _located(ad: classad2.ClassAd) -> Located:

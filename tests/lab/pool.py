@@ -317,13 +317,12 @@ class Pool:
                 f"DAEMON_LIST = $(DAEMON_LIST) {upper}",
                 f"{upper} = $(SCHEDD)",
                 f"{upper}_ARGS = -local-name {name}",
-                f"SCHEDD.{name}.SCHEDD_NAME = {name}@",
-                f"SCHEDD.{name}.SCHEDD_LOG = {self.directory}/log/{name}.log",
-                f"SCHEDD.{name}.SPOOL = {self.directory}/spool/{name}",
-                f"SCHEDD.{name}.SCHEDD_ADDRESS_FILE = {self.directory}/spool/{name}/.schedd_address",
-                f"SCHEDD.{name}.SCHEDD_DAEMON_AD_FILE = {self.directory}/spool/{name}/.schedd_classad",
-                f"{upper}_ENVIRONMENT =",
-                f"DC_DAEMON_LIST = + {upper}",
+                f"{name}.SCHEDD_NAME = {name}@",
+                f"{name}.SCHEDD_LOG = {self.directory}/log/{name}.log",
+                f"{name}.SPOOL = {self.directory}/spool/{name}",
+                f"{name}.SCHEDD_ADDRESS_FILE = {self.directory}/spool/{name}/.schedd_address",
+                f"{name}.SCHEDD_DAEMON_AD_FILE = {self.directory}/spool/{name}/.schedd_classad",
+                f"DC_DAEMON_LIST = +{upper}",
             ]
             (self.directory / "spool" / name).mkdir(parents=True, exist_ok=True)
         return "\n".join([self._common_config(self.directory), _TEMPLATE.read_text(), *lines, self.extra, ""])
@@ -443,8 +442,8 @@ def test_pool(name: str = "test", **more: object) -> Iterator[Pool]:
     _sweep(directory.parent)
     shutil.rmtree(directory, ignore_errors=True)
     pool = Pool(directory, port=free_port(), dies_with_parent=True, **more)
-    pool.start()
     try:
+        pool.start()
         yield pool
     finally:
         pool.stop()

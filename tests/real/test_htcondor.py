@@ -125,8 +125,8 @@ def test_jobs_that_no_rule_fits_belong_to_no_vo_and_are_shown(pool, system):
         ("TARGET.HasCVMFS && TARGET.Memory > 100", {"atlas-el9"}, "TARGET.HasCVMFS"),
         ("TARGET.Cpus >= 2 || TARGET.HasCVMFS =!= true", {"atlas-el9", "atlas-slc6"}, None),
         ("TARGET.Nothing > 5", set(), "TARGET.Nothing > 5"),
-        ("Machine != \"a && b\" && (TARGET.Memory > 99999)", set(), "TARGET.Memory > 99999"),
-        ("regexp(\"^Alma\", TARGET.OpSysAndVer)", {"atlas-el9"}, 'regexp("^Alma",TARGET.OpSysAndVer)'),
+        ('Machine != "a && b" && (TARGET.Memory > 99999)', set(), "TARGET.Memory > 99999"),
+        ('regexp("^Alma", TARGET.OpSysAndVer)', {"atlas-el9"}, 'regexp("^Alma",TARGET.OpSysAndVer)'),
     ],
 )  # fmt: skip
 def test_requirements_are_judged_against_the_slot_of_each_environment_of_the_vo(pool, system, requirements, accepts, clause):

@@ -1,0 +1,123 @@
+"""The generated configuration, put into a real pool: what is stamped and what is refused at submission."""
+
+import pytest
+
+from connectors.htcondor import hooks
+from environments.environment import Environment
+from tests.real.htcondor_pool import ATLAS, ATLAS_OLD, CMS, ENVIRONMENTS, connected, only, wait_until
+
+pytestmark = pytest.mark.real
+VOS = ("atlas", "cms", "theory")
+
+
+@pytest.fixture
+def hooked(pool):
+    install(pool, hooks(pool.options(), ENVIRONMENTS, VOS))
+    return pool
+
+
+def install(pool, text):
+    """Put the text into the pool and wait until the schedd goes by it."""
+    pool.configure("60-ambienti.conf", text)
+    wait_until(
+        lambda: "AmbientiKnown" in pool.tool("condor_config_val", "-schedd", "SUBMIT_REQUIREMENT_NAMES", check=False), "read"
+    )
+    wait_until(lambda: refusal(pool, environment="no-such-thing-at-all"), "the schedd refuses")
+
+
+def refusal(pool, **words):
+    """Submit a job that must be refused; return the sentence its user sees."""
+    try:
+        pool.sleep(**words)
+    except RuntimeError as error:
+        return str(error).rsplit("ERROR: ", 1)[-1]
+    return ""
+
+
+def ad_of(pool, cluster):
+    (ad,) = pool.queue(str(cluster))
+    return ad
+
+
+def test_a_job_that_names_nothing_gets_the_default_of_its_vo(hooked):
+    assert ad_of(hooked, hooked.sleep())["WantEnvironment"] == "atlas-el9"
+    assert ad_of(hooked, hooked.sleep(vo="cms"))["WantEnvironment"] == "cms-el8"
+    assert "WantEnvironment" not in ad_of(hooked, hooked.sleep(vo="theory"))
+
+
+def test_a_job_that_has_an_environment_requires_it(hooked):
+    requirements = ad_of(hooked, hooked.sleep(environment="atlas-slc6", requirements="TARGET.Memory > 77"))["Requirements"]
+    assert "TARGET.AmbientiEnvironment is MY.WantEnvironment" in requirements
+    assert "TARGET.Memory > 77" in requirements
+    assert "AmbientiEnvironment" not in ad_of(hooked, hooked.sleep(vo="theory"))["Requirements"]
+
+
+def test_what_the_hooks_make_of_a_job_is_read_as_a_request_for_that_environment(hooked):
+    with connected(hooked) as system:
+        hooked.sleep(vo="cms", count=3)
+        found = only(system.read(ENVIRONMENTS, cheap=False)).requirements
+    assert (found.wanted, found.accepts) == ("cms-el8", {"cms-el8"})
+
+
+@pytest.mark.parametrize(
+    ("wrong", "near"),
+    [
+        ("atlas-el8", "atlas-el9"), ("atals-el9", "atlas-el9"), ("atlas-e9", "atlas-el9"), ("atlas_el9", "atlas-el9"),
+        ("ATLAS-EL9", "atlas-el9"), ("atlas-slc66", "atlas-slc6"), ("slc6", "atlas-slc6"), ("cms-l8", "cms-el8"),
+    ],
+)  # fmt: skip
+def test_an_unknown_environment_is_refused_with_the_nearest_name(hooked, wrong, near):
+    names = "Environments for your jobs: atlas-el9, atlas-slc6."
+    assert refusal(hooked, environment=wrong) == f"No environment is called '{wrong}'. Did you mean '{near}'? {names}"
+
+
+def test_a_name_like_no_other_is_refused_with_the_names_that_there_are(hooked):
+    assert (
+        refusal(hooked, environment="xyzzy", vo="cms")
+        == "No environment is called 'xyzzy'. Environments for your jobs: cms-el8."
+    )
+
+
+def test_another_vo_s_environment_is_refused(hooked):
+    sentence = refusal(hooked, environment="cms-el8")
+    assert sentence.startswith(
+        "Environment 'cms-el8' is not for jobs of VO 'atlas'. Environments for your jobs: atlas-el9, atlas-slc6."
+    )
+
+
+def test_a_shared_environment_is_not_refused(hooked):
+    assert ad_of(hooked, hooked.sleep(vo="theory", environment="atlas-el9"))["WantEnvironment"] == "atlas-el9"
+
+
+def test_jobs_of_no_vo_may_name_nothing(hooked):
+    assert "is not for jobs of VO ''" in refusal(hooked, environment="cms-el8", accounting_group="locals")
+    assert "WantEnvironment" not in ad_of(hooked, hooked.sleep(accounting_group="locals"))
+
+
+def test_a_name_without_quotes_is_refused_with_the_way_to_write_it(hooked):
+    assert '+WantEnvironment = "name"' in refusal(hooked, **{"+WantEnvironment": "5"})
+
+
+def test_several_hundred_environments_fit_into_the_configuration(pool):
+    many = [Environment(name=f"vo{i % 28:02}-os{i}-release", vo="atlas", virtualization="lxc") for i in range(300)]
+    install(pool, hooks(pool.options(), [*many, ATLAS, ATLAS_OLD, CMS], VOS))
+    assert "Did you mean 'vo05-os201-release'?" in refusal(pool, environment="vo05-os201-relaese")
+    assert ad_of(pool, pool.sleep(environment="vo05-os201-release"))["WantEnvironment"] == "vo05-os201-release"
+
+
+def test_other_rules_for_vos_stand_in_the_hooks_too(pool):
+    rules = {**pool.options(), "vo": [{"owner": r"(virgo)\d+"}, {"attribute": "Community"}, {"vo": "theory"}]}
+    environments = [
+        Environment(name=f"{vo}-one", vo=vo, virtualization="lxc", default=True) for vo in ("virgo", "dune", "theory")
+    ]
+    install(pool, hooks(rules, environments, ("virgo", "dune", "theory")))
+    cases = ({"user": "virgo12"}, "virgo-one"), ({"+Community": '"DUNE"'}, "dune-one"), ({}, "theory-one")
+    for words, environment in cases:
+        assert ad_of(pool, pool.sleep(**words))["WantEnvironment"] == environment
+
+
+def test_a_transform_that_the_site_has_already_is_kept(pool):
+    pool.configure("50-site.conf", "JOB_TRANSFORM_Site @=end\n   SET SiteWasHere true\n@end\nJOB_TRANSFORM_NAMES = Site\n")
+    install(pool, hooks(pool.options(), ENVIRONMENTS, VOS))
+    ad = ad_of(pool, pool.sleep())
+    assert (ad["SiteWasHere"], ad["WantEnvironment"]) == (True, "atlas-el9")
