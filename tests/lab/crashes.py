@@ -42,7 +42,13 @@ class CrashFarm:
     """A libvirtd, a queue that outlives the daemon, a site's files, and the hands to start and kill daemons."""
 
     def __init__(
-        self, directory: Path, libvirtd: Libvirtd, limits: dict | None = None, listen: str = "", hosts: int = 1
+        self,
+        directory: Path,
+        libvirtd: Libvirtd,
+        limits: dict | None = None,
+        listen: str = "",
+        hosts: int = 1,
+        journal: str = "",
     ) -> None:
         hush()
         self.directory = directory
@@ -50,7 +56,7 @@ class CrashFarm:
         self._hand = libvirt.open(libvirtd.uri("lxc"))
         self.queue = OutsideQueue(directory / "queue.sock", self.domains)
         self.site_file = directory / "site.yaml"
-        self.journal_url = f"sqlite:///{directory / 'ambienti.db'}"
+        self.journal_url = journal or f"sqlite:///{directory / 'ambienti.db'}"
         self.write_site(limits, listen, hosts)
         environment = {
             "virtualization": "lxc",
@@ -85,7 +91,7 @@ class CrashFarm:
             ],
             "vos": {"atlas": {}},
             "limits": LIMITS | (limits or {}),
-            "daemon": {"listen": listen, "lease_seconds": 10},
+            "daemon": {"listen": listen, "lease_seconds": 10, "journal": self.journal_url},
         }
         self.site_file.write_text(json.dumps(site))
 

@@ -16,6 +16,7 @@ import pytest
 
 from tests.lab.crashes import CrashFarm
 from tests.lab.libvirtd import Libvirtd
+from tests.lab.postgresql import PostgreSQL
 
 pytestmark = pytest.mark.real
 
@@ -240,6 +241,28 @@ def test_a_lost_journal_is_made_anew_and_the_farm_adopted(running):
     assert running.farm.uuids() == domains, "nothing was booted or ended"
     running.farm.queue.complete_all()
     running.until(lambda: not running.farm.domains(), 40)
+
+
+def test_with_its_journal_in_postgresql_a_killed_daemon_is_followed_by_the_next_when_its_lease_ends(make):
+    server = PostgreSQL()
+    try:
+        running = make(journal=server.url("daemon"))
+        first = running.start()
+        running.boot_workers(2)
+        domains = running.farm.uuids()
+        first.kill()
+        first.wait(10)
+        killed_at = time.monotonic()
+        running.start()
+        running.until(lambda: running.health()[1].get("leading"), 30)
+        assert time.monotonic() - killed_at > 5, "no lock on a side file proves the first one dead: its lease has to end"
+        assert running.farm.uuids() == domains
+        running.farm.queue.complete_all()
+        running.until(lambda: not running.farm.domains(), 40)
+        with running.farm.journal() as journal:
+            running.until(lambda: not journal.ledger().entries)
+    finally:
+        server.close()
 
 
 def test_systemd_is_told_when_it_is_ready_and_when_it_stops(running, monkeypatch, tmp_path):
