@@ -45,6 +45,7 @@ class SimulatedDaemon:
             farm.clock,
             SerialRunner(),
             owner=owner,
+            lease_seconds=max(60, 3 * farm.policy.limits.poll_seconds),
         )
         self.engine.watch()
 
