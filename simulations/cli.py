@@ -3,16 +3,31 @@
 from __future__ import annotations
 
 import tempfile
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.progress import Progress
 
-from scheduler.commands.common import console
+from scheduler.commands.common import Exit, JsonOption, console, fail, print_json
 from simulations import scenario as scenarios
 from simulations.runs import complaint, run_scenario
 from simulations.seeds import SeedResult, run_seed
+from simulations.summary import farm_data, table_of
+
+if TYPE_CHECKING:
+    from simulations.farm import SimulatedFarm
+
+
+class Column(StrEnum):
+    """A column of a workload log."""
+
+    GROUP = "group"
+    USER = "user"
+    QUEUE = "queue"
+    PARTITION = "partition"
+
 
 simulate = typer.Typer(no_args_is_help=True, help="The same engine against a farm that exists only in memory, and can break.")
 
@@ -89,6 +104,71 @@ def _told(result: SeedResult) -> str:
     shown = "\n  ".join(result.violations[:5])
     more = f"\n  ... and {len(result.violations) - 5} more" if len(result.violations) > 5 else ""
     return f"seed {result.seed} failed:\n  {shown}{more}\nreplay: ambienti simulate seeds --start {result.seed} --count 1 --log"
+
+
+@simulate.command()
+def replay(  # noqa: PLR0917 - each is an option of the command line
+    log: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="A workload log in SWF, packed or not.")],
+    vo: Annotated[Column, typer.Option(help="The column that stands for the VO.")] = Column.GROUP,
+    jobs: Annotated[int, typer.Option(min=1, help="How many jobs of the log.")] = 1000,
+    hosts: Annotated[int, typer.Option(min=1, help="How many hosts the farm has.")] = 20,
+    cpus: Annotated[int, typer.Option(min=1, help="Cores of each host.")] = 32,
+    as_json: JsonOption = False,
+) -> None:
+    """Replay a real workload on a simulated farm: who waited how long, how many workers were booted, how long they idled.
+
+    Examples: `ambienti simulate replay LCG-2005-1.swf.gz --jobs 5000`, `ambienti simulate replay log.swf --vo queue --json`.
+    """
+    from simulations.replay import farm_for, last_arrival, play
+    from simulations.workload import WorkloadError
+
+    with tempfile.TemporaryDirectory(prefix="ambienti-") as state:
+        try:
+            farm = farm_for(log, Path(state), column=vo.value, jobs=jobs, hosts=hosts, cpus=cpus)
+        except WorkloadError as error:
+            raise fail(str(error), Exit.WRONG) from error
+        play(farm, last_arrival(farm))
+        _print_farm(farm, f"{log.name} on {hosts} hosts of {cpus} cores", as_json=as_json)
+        farm.close()
+
+
+@simulate.command()
+def snapshot(
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="What `ambienti snapshot FILE` wrote.")],
+    hours: Annotated[float, typer.Option(min=0, help="How far to look into the future.")] = 1.0,
+    runs: Annotated[int, typer.Option(min=1, help="How many seconds a job runs whose walltime is not known.")] = 3600,
+    log: Annotated[bool, typer.Option("--log", help="Print everything that happens.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Simulate what becomes of a real farm from a snapshot on: its hosts, workers, jobs and policy.
+
+    Examples: `ambienti simulate snapshot farm.json --hours 4`, `ambienti simulate snapshot farm.json --runs 600 --log`.
+    """
+    from scheduler.snapshot import SnapshotError, load
+    from simulations.future import farm_from
+
+    with tempfile.TemporaryDirectory(prefix="ambienti-") as state:
+        try:
+            farm = farm_from(load(file.read_bytes()), Path(state), runs)
+        except SnapshotError as error:
+            raise fail(f"{file}: {error}", Exit.WRONG) from error
+        farm.run(hours * 3600)
+        if log:
+            typer.echo(farm.chronicle.text(), nl=False)
+        _print_farm(farm, f"{hours:g} h from {file.name} on", as_json=as_json)
+        farm.close()
+
+
+def _print_farm(farm: SimulatedFarm, title: str, *, as_json: bool) -> None:
+    data = farm_data(farm)
+    if as_json:
+        print_json(data)
+        return
+    console().print(table_of(farm.queue.book.served, title))
+    typer.echo(
+        f"{data['simulated_hours']:.1f} simulated hours, {data['cycles']} cycles, {data['workers_booted']} workers booted, "
+        f"{data['workers_powered_off']} powered off, {data['idle_worker_hours']:.1f} idle worker-hours"
+    )
 
 
 def demo(

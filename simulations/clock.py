@@ -69,6 +69,10 @@ class Agenda:
         """Return the monotonic time of the next entry; None when nothing is to come."""
         return self._entries[0][0] if self._entries else None
 
+    def last_at(self) -> float | None:
+        """Return the monotonic time of the last entry that stands in the agenda now."""
+        return max((at for at, _, _ in self._entries), default=None)
+
     def catch_up(self) -> None:
         """Let everything happen that is due."""
         if self._at is not None:

@@ -10,7 +10,6 @@ import os
 import shutil
 import signal
 import socket
-import statistics
 import tempfile
 import threading
 from contextlib import ExitStack
@@ -18,13 +17,12 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.table import Table
-
 from scheduler import compose, definitions, log
 from scheduler.daemon import Daemon, owner_name
 from scheduler.live_view import watching
 from scheduler.model import QueueReading
 from simulations.live import LiveQueue
+from simulations.summary import table_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,7 +31,6 @@ if TYPE_CHECKING:
 
     from scheduler.engine import Engine
     from scheduler.journal import Journal
-    from simulations.jobs import Served
 
 HOSTS = 4
 NEXT = (
@@ -91,12 +88,7 @@ def _announce(console: Console, directory: Path, seconds: int) -> None:
 
 
 def _summarise(console: Console, queue: LiveQueue, engine: Engine) -> None:
-    table = Table(title="\nWhat came of it", title_justify="left", title_style="bold", box=None, padding=(0, 2, 0, 0))
-    for column in ("VO", "submitted", "served", "still waiting", "median wait", "95 % wait", "core-seconds"):
-        table.add_column(column, justify="left" if column == "VO" else "right", header_style="dim")
-    for vo, served in sorted(queue.book.served.items()):
-        table.add_row(vo, *_row(served))
-    console.print(table)
+    console.print(table_of(queue.book.served, "\nWhat came of it"))
     booted, failed, retired = _counted(engine.journal)
     idle = queue.idle_so_far()
     console.print(
@@ -118,14 +110,6 @@ def _still_waiting(engine: Engine) -> Iterator[str]:
         verdict = last.plan.clusters.get(row.key) if last else None
         if verdict is not None and verdict.reasons:
             yield f"{row.idle} jobs of {row.vo} wait (job {row.example_job}): {verdict.reasons[0].sentence}"
-
-
-def _row(served: Served) -> list[str]:
-    waits = sorted(served.waits_seconds)
-    median = f"{statistics.median(waits):.1f} s" if waits else "-"
-    worst = f"{waits[min(len(waits) - 1, int(0.95 * len(waits)))]:.1f} s" if waits else "-"
-    waiting = served.submitted - served.completed - served.removed
-    return [str(served.submitted), str(served.completed), str(waiting), median, worst, f"{served.core_seconds:.0f}"]
 
 
 def _counted(journal: Journal) -> tuple[int, int, int]:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from random import Random
 
+    from scheduler.policy import Policy
     from scheduler.ports import DomainEvent
     from simulations.scenario import Scenario
 
@@ -30,8 +31,10 @@ RECOVERY_SECONDS = 900.0
 class SimulatedFarm(World):
     """Everything there is. Faults are let loose on it by `faults.befall`."""
 
-    def __init__(self, scenario: Scenario, directory: Path, *, chance: Random | None = None) -> None:
-        super().__init__(scenario, directory, chance=chance)
+    def __init__(
+        self, scenario: Scenario, directory: Path, *, chance: Random | None = None, policy: Policy | None = None
+    ) -> None:
+        super().__init__(scenario, directory, chance=chance, policy=policy)
         for host in self.plant.hosts.values():
             host.watch(self._wake)
         self.on_death = self._daemon_died

@@ -52,7 +52,7 @@ class Request:
         return ""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Job:
     """One job."""
 
@@ -120,10 +120,9 @@ class JobBook:
         return sorted(rows, key=lambda row: (row[1][0].queued_monotonic, row[0].vo, row[0].wanted))
 
     def claim(self, job: Job, worker: str) -> None:
-        """Take an idle job (the first of its cluster) for a worker."""
+        """Take an idle job for a worker."""
         cluster = self._clusters[job.request]
-        assert cluster.idle[0] is job
-        cluster.idle.popleft()
+        cluster.idle.remove(job)  # the first, but for jobs that are put somewhere by hand
         cluster.running += 1
         job.state, job.worker = JobState.CLAIMED, worker
         self.changes += 1

@@ -213,6 +213,10 @@ class SimulatedQueue:
                 if not idle:
                     break
 
+    def put(self, job: Job, worker: str) -> None:
+        """Let a job that was just submitted run in this worker, whatever the negotiator would say."""
+        self._claim(self.nodes[worker], job)
+
     def _claim(self, node: SimulatedNode, job: Job) -> None:
         self.book.claim(job, node.worker)
         self._count_idle(node)  # once: the claim ends the idle time below

@@ -32,7 +32,9 @@ POOL = "pool"
 class World:
     """All that daemons act upon, without the daemons."""
 
-    def __init__(self, scenario: Scenario, directory: Path, *, chance: Random | None = None) -> None:
+    def __init__(
+        self, scenario: Scenario, directory: Path, *, chance: Random | None = None, policy: Policy | None = None
+    ) -> None:
         self.scenario = scenario
         self.directory = directory
         self.clock = SimulatedClock()
@@ -45,7 +47,7 @@ class World:
         self.plant = Plant(self.agenda, chance or Random(scenario.seed), {POOL: self.queue})  # noqa: S311 - not for secrets
         for machine in scenario.machines():
             self.plant.add(machine, deadline)
-        self.policy = _policy(scenario)
+        self.policy = policy or _policy(scenario)
         self.journal_path = directory / "journal.db"
         self.journal_path.write_bytes(_empty_journal(self.clock.now()))
         self.on_death: Callable[[], None] = lambda: None
