@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 FEW_WITHOUT_ID = 1000
 MAXIMUM_REFERENCED = 40
-LOOKUPS_PER_READING = 2
+LOOKUPS_PER_READING = 1
 """Queue times of oldest jobs that one reading may look up."""
 _IDLE, _RUNNING, _HELD = (1,), (2, 3, 6), (5, 7)
 _COUNTERS = ("JobsSubmitted", "JobsStarted", "JobsExited", "DaemonStartTime")
