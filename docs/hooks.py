@@ -2,7 +2,7 @@
 
 from mkdocs.structure.files import File
 
-from scheduler import reference
+from scheduler.show import reference
 
 PAGES = {
     "reference/configuration.md": reference.configuration,

@@ -12,7 +12,7 @@ from rich._export_format import CONSOLE_SVG_FORMAT
 from rich.console import Console
 
 from scheduler import snapshot
-from scheduler.live_view import Decision, LiveView
+from scheduler.show.live_view import Decision, LiveView
 
 OUT = Path(__file__).parent / "pictures"
 SECONDS = 20

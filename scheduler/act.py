@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, TypeVar
 
 from scheduler.actions import Action, Adopt, Boot, CancelDrain, CleanUp, Drain, PowerOff
 from scheduler.clock import Clock
-from scheduler.derive import BOOT_SECONDS, entry_of
-from scheduler.journal import Journal, kind_of
+from scheduler.journal.journal import Journal, kind_of
+from scheduler.journal.records import Entry, Intent, Note, Outcome, Value, worker_uuid
 from scheduler.model import DomainState, HostReading, Identity, Node, WorkerState
+from scheduler.observe.derive import BOOT_SECONDS, entry_of
 from scheduler.policy import Policy
 from scheduler.ports import BatchSystem, Hypervisor, SourceError, WorkerOrder
-from scheduler.records import Entry, Intent, Note, Outcome, Value, worker_uuid
 from scheduler.runner import Answered, Call, Erred, Runner
 
 if TYPE_CHECKING:

@@ -101,7 +101,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         say(f"no answer: {error}", error=True, style="red")
         sys.exit(Exit.UNANSWERED)
     except Exception as error:
-        from scheduler.journal_open import JournalError  # late: SQLAlchemy takes its time to load
+        from scheduler.journal.opening import JournalError  # late: SQLAlchemy takes its time to load
 
         if not isinstance(error, JournalError):
             raise

@@ -12,15 +12,15 @@ from scheduler.act import Reach, Result, batch_lane, host_lane, perform
 from scheduler.actions import Plan
 from scheduler.decide.plan import decide as decide_all
 from scheduler.decide.plan import still_holds as all_still_holds
+from scheduler.journal.records import Memo, Note
 from scheduler.model import DomainState, HostReading, Observation, QueueReading, Unanswered, WorkerState
-from scheduler.observe import Memory, Readings, Seen, merge, moved
+from scheduler.observe.merge import Memory, Readings, Seen, merge, moved
 from scheduler.ports import SourceError
-from scheduler.records import Memo, Note
 from scheduler.runner import Answered, Call, End
 
 if TYPE_CHECKING:
     from scheduler.clock import Clock
-    from scheduler.journal import Journal
+    from scheduler.journal.journal import Journal
     from scheduler.policy import Policy
     from scheduler.ports import BatchSystem, DomainEvent, Hypervisor
     from scheduler.runner import Runner

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from scheduler.actions import Adopt, Boot, CancelDrain, CleanUp, Drain, PowerOff
 from scheduler.engine import Cycle, Engine
-from scheduler.journal import Journal, LeaseLostError
+from scheduler.journal.journal import Journal, LeaseLostError
+from scheduler.journal.records import Outcome
 from scheduler.model import HostReading, QueueReading, Unanswered, WorkerState
-from scheduler.records import Outcome
 from scheduler.runner import SerialRunner
 from simulations.interruptions import Killed, MortalBatchSystem, MortalHost
 

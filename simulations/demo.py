@@ -17,10 +17,11 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scheduler import compose, definitions, log
-from scheduler.daemon import Daemon, owner_name
-from scheduler.live_view import watching
+from scheduler.daemon import log
+from scheduler.daemon.daemon import Daemon, owner_name
 from scheduler.model import QueueReading
+from scheduler.show.live_view import watching
+from scheduler.site import compose, definitions
 from simulations.live import LiveQueue
 from simulations.summary import table_of
 
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from scheduler.engine import Engine
-    from scheduler.journal import Journal
+    from scheduler.journal.journal import Journal
 
 HOSTS = 4
 NEXT = (

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from environments.environment import Environment
 from environments.matching import Catalogue
-from scheduler.journal import Journal
+from scheduler.journal.journal import Journal
 from simulations.daemons import SimulatedDaemon
 from simulations.jobs import Request
 from simulations.workload import Arrival

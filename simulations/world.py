@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from environments import addresses
 from environments.matching import Catalogue
-from scheduler.journal import Journal
+from scheduler.journal.journal import Journal
 from scheduler.model import Host
 from scheduler.policy import Policy
 from simulations.chronicle import Chronicle

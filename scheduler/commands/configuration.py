@@ -27,8 +27,8 @@ from scheduler.commands.common import (
 )
 
 if TYPE_CHECKING:
-    from scheduler.definitions import Definitions
-    from scheduler.live_check import Finding
+    from scheduler.site.definitions import Definitions
+    from scheduler.site.live_check import Finding
 
 FINDINGS_SHOWN = 20
 FINDINGS_WITH_SOURCE = 6
@@ -51,7 +51,7 @@ def check(
 
     With --live: does every batch system answer, and can at least one host boot each environment (image, network, pool, memory)?
     """
-    from scheduler import compose, definitions, live_check
+    from scheduler.site import compose, definitions, live_check
 
     try:
         found = definitions.load(find_site(site))
@@ -94,7 +94,7 @@ def schema(of: Annotated[SchemaOf, typer.Argument(help="site or vo")] = SchemaOf
 
     In the first line of a YAML file: # yaml-language-server: $schema=ambienti-vo.schema.json
     """
-    from scheduler import schemas
+    from scheduler.show import schemas
 
     print_json(schemas.site_schema() if of is SchemaOf.SITE else schemas.vo_schema())
 
@@ -104,8 +104,8 @@ def hooks(
     site: SiteOption = None,
 ) -> None:
     """Print the configuration that a batch system needs: defaults and checks at submission, attributes of workers."""
-    from scheduler import compose, definitions
-    from scheduler.settings import known_kinds
+    from scheduler.site import compose, definitions
+    from scheduler.site.settings import known_kinds
 
     found = definitions.load(find_site(site))
     chosen = [one for one in found.site.batch_systems if batch_system in (one.name, one.kind)]
@@ -132,7 +132,7 @@ def list_environments(
     as_json: JsonOption = False,
 ) -> None:
     """List the environments: owner, size, virtualization, who may use them."""
-    from scheduler import definitions
+    from scheduler.site import definitions
 
     catalogue = definitions.load(find_site(site)).policy.catalogue
     if vo is not None and vo not in catalogue.vos:
@@ -161,7 +161,7 @@ def show_environment(
     name: Annotated[str, typer.Argument(help="Name of the environment.")], site: SiteOption = None, as_json: JsonOption = False
 ) -> None:
     """Show one environment with all its values, inherited ones included, and the line each was written in."""
-    from scheduler import definitions
+    from scheduler.site import definitions
 
     found = definitions.load(find_site(site))
     environment = found.policy.catalogue.environments.get(name)

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from scheduler.definitions import Definitions
-    from scheduler.journal import Journal
+    from scheduler.journal.journal import Journal
+    from scheduler.site.definitions import Definitions
 
 hosts = typer.Typer(no_args_is_help=True, help="The hypervisor hosts: drain one, take it back, list them.")
 HostArgument = Annotated[str, typer.Argument(metavar="HOST", help="Name of the host.")]
@@ -26,7 +26,7 @@ HostArgument = Annotated[str, typer.Argument(metavar="HOST", help="Name of the h
 
 @contextmanager
 def _journal(site: Path | None) -> Iterator[tuple[Definitions, Journal]]:
-    from scheduler import compose, definitions
+    from scheduler.site import compose, definitions
 
     found = definitions.load(find_site(site))
     journal = compose.open_journal(found, WallClock().now())

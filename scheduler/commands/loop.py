@@ -37,10 +37,11 @@ def run(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log every cycle.")] = False,
 ) -> None:
     """Run the daemon: go round until SIGTERM; SIGHUP reads the files again at once."""
-    from scheduler import compose, definitions, log
-    from scheduler.daemon import Daemon, owner_name
-    from scheduler.live_view import watching
-    from scheduler.reload import Reload
+    from scheduler.daemon import log
+    from scheduler.daemon.daemon import Daemon, owner_name
+    from scheduler.show.live_view import watching
+    from scheduler.site import compose, definitions
+    from scheduler.site.reload import Reload
 
     found = definitions.load(find_site(site))
     with ExitStack() as stack:
@@ -63,7 +64,7 @@ def plan(
 
     While the daemon runs this is what it decided last, and has ordered already; --live looks anew.
     """
-    from scheduler import view
+    from scheduler.show import view
     from scheduler.snapshot import plan_data
 
     with looked(site, snapshot, live=live) as found:
@@ -95,7 +96,8 @@ def snapshot(file: FileArgument, site: SiteOption = None, live: LiveOption = Fal
 
 def once(site: SiteOption = None, as_json: JsonOption = False) -> None:
     """Go round once: observe, decide, act, remember. For a first try, or from a timer of your own instead of the daemon."""
-    from scheduler import compose, definitions, view
+    from scheduler.show import view
+    from scheduler.site import compose, definitions
     from scheduler.snapshot import plan_data
 
     found = definitions.load(find_site(site))

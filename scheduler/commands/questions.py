@@ -31,7 +31,7 @@ def status(
     site: SiteOption = None, snapshot: SnapshotOption = None, everything: AllOption = False, as_json: JsonOption = False
 ) -> None:
     """Show sources with the age of their readings, VOs, environments, hosts and workers."""
-    from scheduler import rows, view
+    from scheduler.show import rows, view
 
     with looked(site, snapshot) as found:
         if as_json:
@@ -69,7 +69,7 @@ def why_worker(
 
 
 def _tell(explanation: Explanation, found: Looked, *, as_json: bool) -> None:
-    from scheduler import view
+    from scheduler.show import view
 
     if as_json:
         print_json({"source": found.origin, **asdict(explanation)})
@@ -79,7 +79,7 @@ def _tell(explanation: Explanation, found: Looked, *, as_json: bool) -> None:
 
 
 def _all_that_waits(found: Looked, *, as_json: bool) -> None:
-    from scheduler import view
+    from scheduler.show import view
 
     waiting = sorted((one for one in _clusters(found) if one.idle), key=lambda c: (c.vo, -c.idle))
     if as_json:

@@ -15,16 +15,16 @@ from scheduler import snapshot as snapshots
 from scheduler.actions import Plan
 from scheduler.clock import WallClock
 from scheduler.commands.common import Exit, fail, find_site
-from scheduler.definitions import Definitions
 from scheduler.model import Observation, Unanswered
 from scheduler.policy import Policy
 from scheduler.ports import BatchSystem
-from scheduler.view import duration
+from scheduler.show.view import duration
+from scheduler.site.definitions import Definitions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from scheduler.compose import Farm
+    from scheduler.site.compose import Farm
 
 DAEMON_SECONDS = 5.0
 
@@ -64,7 +64,7 @@ def looked(site: Path | None, snapshot: str | None, *, jobs: bool = False, live:
     if snapshot is not None:
         yield _from_snapshot(_content(snapshot), f"snapshot {snapshot}")
         return
-    from scheduler import compose, definitions
+    from scheduler.site import compose, definitions
 
     found = definitions.load(find_site(site))
     told = "" if live else _ask_daemon(found.site.daemon.listen)
@@ -82,7 +82,7 @@ def looked(site: Path | None, snapshot: str | None, *, jobs: bool = False, live:
 
 
 def _look(found: Definitions, farm: Farm, origin: str) -> Looked:
-    from scheduler import compose
+    from scheduler.site import compose
 
     with compose.engine(found, farm, read_only=True) as engine:
         observation = engine.look(cheap=False)

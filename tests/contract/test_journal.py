@@ -19,10 +19,10 @@ from alembic.runtime.migration import MigrationContext
 
 from environments.reason import Reason
 from scheduler.actions import Adopt, Boot, Drain, PowerOff
-from scheduler.journal import Journal, JournalError, LeaseLostError
-from scheduler.journal_tables import metadata
+from scheduler.journal.journal import Journal, JournalError, LeaseLostError
+from scheduler.journal.records import Entry, Intent, Memo, Note, Outcome, Sighting, worker_uuid
+from scheduler.journal.tables import metadata
 from scheduler.model import BootOutcome, WorkerState
-from scheduler.records import Entry, Intent, Memo, Note, Outcome, Sighting, worker_uuid
 from tests.lab.postgresql import PostgreSQL, programs
 
 ROOT = Path(__file__).parents[2]
@@ -232,7 +232,7 @@ def test_of_many_daemons_that_start_together_exactly_one_acts(url):
 
 HOLDER = """
 import sys, time
-from scheduler.journal import Journal
+from scheduler.journal.journal import Journal
 journal = Journal(sys.argv[1], now=100.0)
 print(journal.hold_lease("holder", 100.0, 3600.0), flush=True)
 time.sleep(60)
@@ -400,7 +400,7 @@ def test_a_locked_sqlite_file_is_a_clear_error_and_nothing_is_begun(tmp_path):
 FILLER = """
 import resource, signal, sys
 from tests.contract.test_journal import boot
-from scheduler.journal import Journal, JournalError
+from scheduler.journal.journal import Journal, JournalError
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 journal = Journal(sys.argv[1], now=100.0)
 journal.hold_lease("a", 100.0, 60.0)

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import libvirt
 
-from scheduler.journal_reading import JournalReader
-from scheduler.records import worker_uuid
+from scheduler.journal.reading import JournalReader
+from scheduler.journal.records import worker_uuid
 from tests.lab.libvirtd import Libvirtd
 from tests.lab.outside import OutsideQueue, write_entry_points
 from tests.lab.paths import CHECKOUT

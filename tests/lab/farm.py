@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TypeVar
 
-from scheduler.journal_reading import JournalReader
+from scheduler.journal.reading import JournalReader
 from tests.lab.pool import Pool
 
 T = TypeVar("T")

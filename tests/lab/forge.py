@@ -14,10 +14,10 @@ def main() -> None:
 
     import scheduler.cli
     import scheduler.commands.loop
-    import scheduler.compose
-    import scheduler.daemon
-    import scheduler.definitions
-    import scheduler.reload  # noqa: F401 - imported once here rather than in every daemon
+    import scheduler.daemon.daemon
+    import scheduler.site.compose
+    import scheduler.site.definitions
+    import scheduler.site.reload  # noqa: F401 - imported once here rather than in every daemon
     import tests.lab.outside  # noqa: F401
 
     for group in ("ambienti.batch_systems", "ambienti.hypervisors"):

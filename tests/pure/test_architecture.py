@@ -24,8 +24,8 @@ DOORS = {
     "yaml": "environments/reader",
     "apscheduler": "scheduler/daemon",
     "subprocess": "connectors/command",
-    "typer": ("scheduler/cli", "scheduler/commands", "simulations/cli", "simulations/demo", "scheduler/reference"),
-    "prometheus_client": ("scheduler/metrics", "scheduler/daemon", "scheduler/web"),
+    "typer": ("scheduler/cli", "scheduler/commands", "simulations/cli", "simulations/demo", "scheduler/show/reference"),
+    "prometheus_client": "scheduler/daemon",
 }
 FORBIDDEN_CALLS = {"datetime.now", "datetime.utcnow", "date.today", "uuid.uuid4", "uuid.uuid1", "time.time", "time.sleep"}
 READS_THE_CLOCK = ("scheduler/clock.py", "connectors/")

@@ -6,9 +6,9 @@ from contextlib import contextmanager
 import pytest
 
 from environments.reader import ConfigurationError
-from scheduler import compose
-from scheduler.definitions import load
-from scheduler.reload import Reload
+from scheduler.site import compose
+from scheduler.site.definitions import load
+from scheduler.site.reload import Reload
 
 SITE = """\
 site: perugia

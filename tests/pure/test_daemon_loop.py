@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from scheduler.clock import WallClock
-from scheduler.daemon import Daemon
+from scheduler.daemon.daemon import Daemon
 from scheduler.model import Unanswered
 from scheduler.policy import Limits
 from scheduler.runner import ThreadRunner

@@ -14,11 +14,11 @@ from scheduler.act import why_keep
 from scheduler.actions import Adopt, Boot, CleanUp, Drain, Plan, PowerOff
 from scheduler.clock import WallClock
 from scheduler.engine import Engine
-from scheduler.journal import Journal, LeaseLostError
+from scheduler.journal.journal import Journal, LeaseLostError
+from scheduler.journal.records import Outcome, worker_uuid
 from scheduler.model import DomainState, Host, Node, RunningJob, Unanswered
 from scheduler.model import WorkerState as S
 from scheduler.policy import Limits, Policy
-from scheduler.records import Outcome, worker_uuid
 from scheduler.runner import SerialRunner, ThreadRunner
 from simulations.clock import Agenda, SimulatedClock
 from simulations.jobs import Request

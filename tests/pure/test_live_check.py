@@ -2,9 +2,9 @@
 
 import pytest
 
-from scheduler import compose, live_check
-from scheduler.compose import Farm
-from scheduler.definitions import load
+from scheduler.site import compose, live_check
+from scheduler.site.compose import Farm
+from scheduler.site.definitions import load
 from simulations.clock import Agenda, SimulatedClock
 from simulations.queue import SimulatedQueue
 

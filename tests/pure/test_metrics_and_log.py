@@ -13,11 +13,13 @@ from prometheus_client.parser import text_string_to_metric_families
 from environments.environment import VO, Environment
 from environments.matching import Catalogue, Requirements
 from environments.reason import Reason
-from scheduler import log
 from scheduler.act import Result
 from scheduler.actions import Boot, Plan, Verdict
+from scheduler.daemon import log
+from scheduler.daemon.metrics import METRICS, Metrics
+from scheduler.daemon.web import Shown, application
 from scheduler.engine import Cycle
-from scheduler.metrics import METRICS, Metrics
+from scheduler.journal.records import Outcome
 from scheduler.model import (
     Observation,
     QueueReading,
@@ -28,8 +30,6 @@ from scheduler.model import (
 )
 from scheduler.model import WorkerState as S
 from scheduler.policy import Policy
-from scheduler.records import Outcome
-from scheduler.web import Shown, application
 
 NOW = 10_000.0
 JOB = RunningJob("4711.0", "atlas", "anna")

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from environments.environment import VO, Environment
 from environments.matching import Catalogue, Requirements
+from scheduler.journal.records import Entry, Ledger, OpenIntent, Sighting, worker_uuid
 from scheduler.lifecycle import allowed
 from scheduler.model import (
     BootOutcome,
@@ -23,9 +24,8 @@ from scheduler.model import (
     Unanswered,
 )
 from scheduler.model import WorkerState as S
-from scheduler.observe import ADOPTION_GAP, Memory, Readings, merge, moved
+from scheduler.observe.merge import ADOPTION_GAP, Memory, Readings, merge, moved
 from scheduler.policy import Limits, Policy
-from scheduler.records import Entry, Ledger, OpenIntent, Sighting, worker_uuid
 
 EL9 = Environment(name="el9", vo="atlas", virtualization="lxc", vcpus=2, memory_mib=4096, boot_seconds=600)
 POLICY = Policy("hill", Catalogue({"el9": EL9}, {"atlas": VO(name="atlas")}), {"h1": Host("h1"), "h2": Host("h2")}, Limits())

@@ -1,12 +1,12 @@
 """The reference pages are made of the code, so they cannot lag behind it."""
 
-from scheduler import reference
 from scheduler.cli import COMMANDS, GROUPS
-from scheduler.diagram import PLACES
+from scheduler.daemon.metrics import METRICS
 from scheduler.lifecycle import TRANSITIONS
-from scheduler.metrics import METRICS
 from scheduler.model import WorkerState
-from scheduler.settings import Site
+from scheduler.show import reference
+from scheduler.show.diagram import PLACES
+from scheduler.site.settings import Site
 
 
 def test_the_configuration_page_holds_every_key():

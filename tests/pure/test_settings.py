@@ -5,8 +5,8 @@ import os
 import pytest
 
 from environments.reader import ConfigurationError
-from scheduler.definitions import load, refresh
-from scheduler.settings import Site, expand_hosts
+from scheduler.site.definitions import load, refresh
+from scheduler.site.settings import Site, expand_hosts
 
 SITE = """\
 site: perugia

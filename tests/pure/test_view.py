@@ -7,11 +7,11 @@ from builders import NOW, a_cluster, a_domain, a_host, a_policy, a_vo, a_worker,
 from rich.console import Console
 
 from environments.reason import Reason
-from scheduler import rows, view
 from scheduler.actions import Boot, Drain, Plan, Verdict
 from scheduler.decide.plan import decide
-from scheduler.live_view import LiveView
 from scheduler.model import WorkerState
+from scheduler.show import rows, view
+from scheduler.show.live_view import LiveView
 
 REASON = Reason("queue", "20 jobs of atlas wait")
 

@@ -18,7 +18,9 @@ echo "root $(grep ' / ' /proc/mounts | head -1 | cut -d' ' -f1,3,4 | cut -d, -f1
 sleep "$1"
 echo done
 """
-IDLE, RUNNING, GONE = 1, 2, 4
+RUNNING, GONE = 2, 4
+LEASE_SECONDS = 20
+"""So long HTCondor itself waits for a worker that does not answer before it starts a job again; 40 minutes by default."""
 
 
 class Lane:
@@ -44,6 +46,7 @@ class Lane:
             "error": f"{out}.err",
             "transfer_executable": "true",
             "arguments": seconds,
+            "job_lease_duration": LEASE_SECONDS,
         }
         return self.pool.sleep(vo=vo, environment=environment, **words), out
 
@@ -51,6 +54,12 @@ class Lane:
         """Return a job's status; GONE when it has left the queue."""
         jobs = self.pool.queue(str(cluster), "-attributes", "JobStatus")
         return jobs[0].get("JobStatus") if jobs else GONE
+
+    def record(self, cluster):
+        """Return what the history says of a job that has left the queue; None before, and while the schedd is down."""
+        with contextlib.suppress(RuntimeError):
+            return next(iter(self.pool.history(cluster)), None)
+        return None
 
     def ads(self, worker):
         """Return the collector's ads of a worker."""
@@ -91,8 +100,8 @@ class Lane:
         """Wait until a job runs, in another worker than before; return the worker."""
 
         def runs():
-            jobs = self.pool.queue(str(cluster), "-attributes", "JobStatus,RemoteHost")
-            if not jobs or jobs[0].get("JobStatus") != RUNNING:
+            jobs = self.pool.queue(str(cluster), "-attributes", "JobStatus,RemoteHost,NumJobStarts")
+            if not jobs or jobs[0].get("JobStatus") != RUNNING or not jobs[0].get("NumJobStarts"):
                 return ""
             worker = next(
                 (name for name in self.domains() if name in jobs[0].get("RemoteHost", "").split("@")[-1].split(".")), ""

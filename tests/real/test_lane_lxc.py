@@ -70,8 +70,8 @@ def test_a_killed_worker_is_known_at_once_and_its_job_runs_again_elsewhere(lxc, 
 def test_a_killed_schedd_costs_no_job_and_no_worker(lxc):
     cluster, worker, out = lxc.running_job("cms-box", 8)
     lxc.pool.kill_schedd()
-    lxc.farm.until(lambda: lxc.pool.history(cluster), 60, "the job ends")
-    assert out.read_text().split()[-1] == "done"
+    job = lxc.farm.until(lambda: lxc.record(cluster), 60, "the job ends")
+    assert (job["ExitCode"], job["NumJobStarts"], job["NumJobReconnects"]) == (0, 1, 1)
     assert out.read_text().split()[1] == worker
     lxc.wait_until_nothing_is_left()
 
@@ -83,8 +83,7 @@ def test_a_killed_daemon_boots_nothing_twice_and_leaves_nothing_behind(lxc):
     os.kill(pid, signal.SIGKILL)
     lxc.farm._process.wait(10)
     lxc.farm.start()
-    lxc.farm.until(lambda: lxc.pool.history(cluster), 60, "the job ends")
-    (job,) = lxc.pool.history(cluster)
+    job = lxc.farm.until(lambda: lxc.record(cluster), 60, "the job ends")
     assert (job["ExitCode"], job["NumJobStarts"]) == (0, 1)
     with lxc.farm.journal() as journal:
         sightings = journal.sightings(job=f"{cluster}.0")

@@ -32,7 +32,7 @@ IMAGES = "/images"
 """Where dom0 sees the host's `share` directory: kernels and ramdisks of guests, read-only, the same files for every host."""
 MEMORY_MIB = 2048
 DOM0_MIB = 640
-CPUS = 2
+CPUS = 1
 DEAD = ("Panic on CPU", "Kernel panic", "Hardware Dom0 crashed", "no root disk", "libvirtd failed")
 
 

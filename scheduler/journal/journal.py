@@ -20,12 +20,12 @@ from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.exc import SQLAlchemyError
 
-from scheduler import journal_tables as t
 from scheduler.actions import Adopt, Boot, CancelDrain, CleanUp, Drain, PowerOff
-from scheduler.journal_open import JournalError, explain
-from scheduler.journal_reading import JournalReader
+from scheduler.journal import tables as t
+from scheduler.journal.opening import JournalError, explain
+from scheduler.journal.reading import JournalReader
+from scheduler.journal.records import Entry, Note, Outcome, Sighting
 from scheduler.model import BootOutcome, WorkerState
-from scheduler.records import Entry, Note, Outcome, Sighting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
     from scheduler.actions import Action
-    from scheduler.records import Intent, Memo, Value
+    from scheduler.journal.records import Intent, Memo, Value
 
 __all__ = ["Journal", "JournalError", "LeaseLostError"]
 

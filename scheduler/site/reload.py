@@ -6,17 +6,17 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from environments.reader import ConfigurationError
-from scheduler import compose
-from scheduler.definitions import assemble, refresh
+from scheduler.site import compose
+from scheduler.site.definitions import assemble, refresh
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from environments.reader import Problem
-    from scheduler.compose import Farm
-    from scheduler.definitions import Definitions
     from scheduler.engine import Engine
     from scheduler.policy import Policy
+    from scheduler.site.compose import Farm
+    from scheduler.site.definitions import Definitions
 
 FIXED = ("journal", "directory", "listen", "log", "lease_seconds")
 """Settings of the daemon that need a restart."""

@@ -21,12 +21,12 @@ from typing import TYPE_CHECKING, Any
 import structlog
 from apscheduler.schedulers.background import BackgroundScheduler
 
-from scheduler.daemon_notify import notify
-from scheduler.journal import JournalError, LeaseLostError, kind_of
-from scheduler.metrics import Metrics
+from scheduler.daemon.metrics import Metrics
+from scheduler.daemon.notify import notify
+from scheduler.daemon.web import Shown, Web
+from scheduler.journal.journal import JournalError, LeaseLostError, kind_of
+from scheduler.journal.records import Outcome
 from scheduler.model import Unanswered
-from scheduler.records import Outcome
-from scheduler.web import Shown, Web
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

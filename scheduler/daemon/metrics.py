@@ -11,7 +11,7 @@ from prometheus_client import Counter as PrometheusCounter
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from scheduler.journal import kind_of
+from scheduler.journal.journal import kind_of
 from scheduler.model import QueueReading, Unanswered, WorkerState
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from environments.names import nearest, nearest_file
 from environments.reader import ConfigurationError, Node, Problem, ordered, problem_at, read
 from scheduler.model import Host
 from scheduler.policy import Policy
-from scheduler.settings import HostSettings, Site, expand_hosts
+from scheduler.site.settings import HostSettings, Site, expand_hosts
 
 if TYPE_CHECKING:
     from environments.catalogue import Owned

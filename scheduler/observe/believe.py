@@ -10,7 +10,7 @@ from scheduler.model import HostReading, QueueReading, Unanswered
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from scheduler.records import Entry
+    from scheduler.journal.records import Entry
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from environments.catalogue import Owned
-    from scheduler.compose import Farm
-    from scheduler.definitions import Definitions
     from scheduler.ports import BatchSystem, Hypervisor
+    from scheduler.site.compose import Farm
+    from scheduler.site.definitions import Definitions
 
 PARALLEL = 32
 HOSTS_NAMED = 3

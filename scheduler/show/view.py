@@ -8,8 +8,8 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from scheduler import rows
 from scheduler.actions import Action, Adopt, Boot, CancelDrain, CleanUp, Drain, PowerOff
+from scheduler.show import rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from scheduler.decide.explain import Explanation
     from scheduler.model import Observation, RequestCluster
     from scheduler.policy import Policy
-    from scheduler.rows import EnvironmentRow, HostRow, SourceRow, VORow, WorkerRow
+    from scheduler.show.rows import EnvironmentRow, HostRow, SourceRow, VORow, WorkerRow
 
 HOSTS_SHOWN = 40
 _VERBS: dict[type, tuple[str, str]] = {

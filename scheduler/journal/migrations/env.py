@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from scheduler.journal_tables import metadata
+from scheduler.journal.tables import metadata
 
 context.configure(connection=context.config.attributes["connection"], target_metadata=metadata, render_as_batch=True)
 with context.begin_transaction():

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from wsgiref.types import StartResponse, WSGIEnvironment
 
-    from scheduler.metrics import Metrics
+    from scheduler.daemon.metrics import Metrics
 
 JSON = (("Content-Type", "application/json; charset=utf-8"), ("Cache-Control", "no-store"))
 """Given to `start` as a new list each time: the server adds Content-Length to the very list it is given."""

@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from scheduler.journal.records import Memo, Note, Sighting, Value
 from scheduler.lifecycle import allowed
 from scheduler.model import BootOutcome, Node, Unanswered, Worker, WorkerState
-from scheduler.records import Memo, Note, Sighting, Value
 
 if TYPE_CHECKING:
-    from scheduler.derive import Facts
+    from scheduler.journal.records import Ledger, OpenIntent
     from scheduler.model import HostReading, QueueReading, RunningJob
-    from scheduler.records import Ledger, OpenIntent
+    from scheduler.observe.derive import Facts
 
 S = WorkerState
 _SERVES = frozenset({S.IDLE, S.BUSY})

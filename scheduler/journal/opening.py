@@ -85,7 +85,7 @@ def explain(error: SQLAlchemyError) -> str:
 def upgrade(engine: Engine, where: str, now: float) -> None:
     """Bring the tables to the newest form; refuse a journal written by a newer Ambienti."""
     config = Config()
-    config.set_main_option("script_location", str(resources.files("scheduler.migrations")))
+    config.set_main_option("script_location", str(resources.files("scheduler.journal.migrations")))
     config.attributes["now"] = now
     script = ScriptDirectory.from_config(config)
     alembic_log = logging.getLogger("alembic")

@@ -13,9 +13,9 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from scheduler import rows
 from scheduler.actions import Action
-from scheduler.view import action_line, bar, duration, plain_table
+from scheduler.show import rows
+from scheduler.show.view import action_line, bar, duration, plain_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from scheduler.engine import Cycle, Engine
     from scheduler.model import Observation
     from scheduler.policy import Policy
-    from scheduler.rows import EnvironmentRow, HostRow, VORow
+    from scheduler.show.rows import EnvironmentRow, HostRow, VORow
 
 WIDE = 110
 """Columns from which on there is room for everything."""

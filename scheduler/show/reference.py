@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel
 
 from environments.environment import DiskMode, NetworkKind, Virtualization
-from scheduler.schemas import Schema, site_schema, vo_schema
-from scheduler.settings import BATCH_SYSTEMS, HYPERVISORS
+from scheduler.show.schemas import Schema, site_schema, vo_schema
+from scheduler.site.settings import BATCH_SYSTEMS, HYPERVISORS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -159,7 +159,7 @@ def _spelt(parameter: Any) -> str:
 
 def metrics() -> str:
     """Return the page on the metrics."""
-    from scheduler.metrics import METRICS
+    from scheduler.daemon.metrics import METRICS
 
     lines = ["# Metrics", "", "At `/metrics` of the daemon's address, for Prometheus.", ""]
     lines += ["| metric | kind | labels | meaning |", "|---|---|---|---|"]
@@ -171,8 +171,8 @@ def metrics() -> str:
 
 def lifecycle() -> str:
     """Return the page on the life of a worker: the diagram, what each state means, and every step."""
-    from scheduler.diagram import lifecycle_svg
     from scheduler.lifecycle import MEANING, TRANSITIONS
+    from scheduler.show.diagram import lifecycle_svg
 
     lines = ["# The life of a worker", "", lifecycle_svg(), ""]
     lines += ["Any living worker may become *unseen* while its host does not answer, and goes back to where it was.", ""]

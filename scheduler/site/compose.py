@@ -15,15 +15,15 @@ from pydantic import BaseModel, ValidationError
 from environments.checking import explained
 from environments.reader import ConfigurationError, KeyPath, Problem
 from scheduler.ports import BatchSystem, Hypervisor
-from scheduler.settings import BATCH_SYSTEMS, HYPERVISORS
+from scheduler.site.settings import BATCH_SYSTEMS, HYPERVISORS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from scheduler.definitions import Definitions, HostEntry
     from scheduler.engine import Engine
-    from scheduler.journal import Journal
-    from scheduler.settings import BatchSystemSettings
+    from scheduler.journal.journal import Journal
+    from scheduler.site.definitions import Definitions, HostEntry
+    from scheduler.site.settings import BatchSystemSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +157,7 @@ def engine(definitions: Definitions, farm: Farm, *, owner: str = "look", read_on
     """Make an engine on the site's journal for a while; `read_only` makes no journal where there is none yet."""
     from scheduler.clock import WallClock
     from scheduler.engine import Engine
-    from scheduler.journal import Journal
+    from scheduler.journal.journal import Journal
     from scheduler.runner import ThreadRunner
 
     clock = WallClock()
@@ -181,7 +181,7 @@ def engine(definitions: Definitions, farm: Farm, *, owner: str = "look", read_on
 
 def open_journal(definitions: Definitions, now: float) -> Journal:
     """Open the site's journal."""
-    from scheduler.journal import Journal
+    from scheduler.journal.journal import Journal
 
     return Journal(journal_url(definitions), now=now)
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
-from scheduler import journal_tables as t
-from scheduler.journal_open import JournalError, connect, explain, upgrade
+from scheduler.journal import tables as t
+from scheduler.journal.opening import JournalError, connect, explain, upgrade
+from scheduler.journal.records import Entry, Event, Ledger, Note, OpenIntent, Sighting
 from scheduler.model import BootOutcome, WorkerState
-from scheduler.records import Entry, Event, Ledger, Note, OpenIntent, Sighting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

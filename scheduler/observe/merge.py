@@ -12,8 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from scheduler.believe import Shape, believe_queue, first_shape, vanished_hosts, with_last_answer
-from scheduler.derive import BOOT_SECONDS, Facts, entry_of, state_of, worker_of
+from scheduler.journal.records import Entry, Memo, Sighting
 from scheduler.lifecycle import SERVING
 from scheduler.model import (
     BootOutcome,
@@ -28,12 +27,13 @@ from scheduler.model import (
     Worker,
     WorkerState,
 )
+from scheduler.observe.believe import Shape, believe_queue, first_shape, vanished_hosts, with_last_answer
+from scheduler.observe.derive import BOOT_SECONDS, Facts, entry_of, state_of, worker_of
+from scheduler.observe.remember import News
 from scheduler.policy import Policy
-from scheduler.records import Entry, Memo, Sighting
-from scheduler.remember import News
 
 if TYPE_CHECKING:
-    from scheduler.records import Ledger
+    from scheduler.journal.records import Ledger
 
 ADOPTION_GAP = 1000
 """With a lost journal, names on hosts that are down now may be higher than any seen: so much room is left for them."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from environments.catalogue import Definition, VOFile
 from environments.environment import Environment
-from scheduler.settings import Site
+from scheduler.site.settings import Site
 
 _DRAFT = "https://json-schema.org/draft/2020-12/schema"
 Schema = dict[str, Any]

@@ -1,0 +1,1 @@
+"""The process that goes round: ticker, signals, pages, metrics and log."""

@@ -1,0 +1,1 @@
+"""What the daemon writes down: intents before acts, workers, boots, sightings, events and the lease."""

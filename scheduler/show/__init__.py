@@ -1,0 +1,1 @@
+"""What people and pages are shown, drawn from observation, plan and the code itself."""
