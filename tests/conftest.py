@@ -1,4 +1,4 @@
-"""With CI=true nothing may be skipped: what could not be tried was not proven."""
+"""For all tests: the session's HTCondor pool; and with CI=true nothing may be skipped: what could not be tried was not proven."""
 
 import os
 
@@ -13,3 +13,20 @@ def pytest_runtest_makereport(item, call):
         report.outcome = "failed"
         report.longrepr = f"{item.nodeid} was skipped, and with CI=true that is a failure: {reason}"
     return report
+
+
+@pytest.fixture(scope="session")
+def session_pool():
+    """One real HTCondor pool for the whole session."""
+    from tests.lab.pool import test_pool
+
+    with test_pool("session") as pool:
+        yield pool
+
+
+@pytest.fixture
+def pool(session_pool):
+    """The session's HTCondor pool with an empty queue; jobs and configuration of the test are taken away again."""
+    yield session_pool
+    session_pool.remove()
+    session_pool.forget_configuration()
