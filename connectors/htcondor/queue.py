@@ -25,9 +25,12 @@ if TYPE_CHECKING:
 
 FEW_WITHOUT_ID = 1000
 MAXIMUM_REFERENCED = 40
-LOOKUPS_PER_READING = 1
-"""Queue times of oldest jobs that one reading may look up."""
-_IDLE, _RUNNING, _HELD = (1,), (2, 3, 6), (5, 7)
+LOOKUP_SECONDS = 0.03
+"""What one reading may spend on looking up since when the oldest jobs wait."""
+_IDLE, _RUNNING, _HELD = (1,), (2, 6, 7), (5,)
+_NEED_NO_WORKER = frozenset({7, 9, 12})
+"""Universes whose jobs run at the schedd or elsewhere: scheduler (DAGMan), grid, local."""
+_SLOW_SECONDS = 1.0
 _COUNTERS = ("JobsSubmitted", "JobsStarted", "JobsExited", "DaemonStartTime")
 _USER_COUNTERS = ("User", "NumIdle", "NumRunning", "NumHeld", "NumJobs", "NumRemoved", "NumCompleted", "NumSuspended")
 _GROUPING = frozenset({"id", "jobids", "jobcount", "autoclusterid"})
@@ -105,7 +108,7 @@ class Queue:
             if groups is not None:
                 return groups, "by-autocluster"
         projection = [*self._projection(), "Requirements", "AutoClusterId"]
-        groups = schedd.query("true", projection, opts=htcondor2.QueryOpt.GroupBy)
+        groups = _for_workers(schedd.query("true", projection, opts=htcondor2.QueryOpt.GroupBy))
         new = {name for ad in groups for name in referenced(ad)} - self.referenced - {*BASE}
         if new and len(self.referenced) < MAXIMUM_REFERENCED:
             self.referenced |= set(sorted(new)[: MAXIMUM_REFERENCED - len(self.referenced)])
@@ -115,7 +118,8 @@ class Queue:
 
     def _groups_by_id(self, schedd: htcondor2.Schedd) -> list[classad2.ClassAd] | None:
         """Group without requirements and take those from the autoclusters; None when that would not be exact."""
-        plain = schedd.query("true", [*self._projection(), "AutoClusterId"], opts=htcondor2.QueryOpt.GroupBy)
+        projection = [*self._projection(), "AutoClusterId"]
+        plain = _for_workers(schedd.query("true", projection, opts=htcondor2.QueryOpt.GroupBy))
         without = [ad for ad in plain if "AutoClusterId" not in ad]
         self.has_ids = sum(ad["JobCount"] for ad in without) <= FEW_WITHOUT_ID
         if not self.has_ids:
@@ -144,11 +148,18 @@ class Queue:
         jobs = schedd.query("AutoClusterId =?= undefined", projection, limit=FEW_WITHOUT_ID + 1)
         for ad in jobs:
             ad["JobCount"], ad["JobIds"] = 1, f"{ad['ClusterId']}.{ad['ProcId']}"
-        return list(jobs)
+        return _for_workers(jobs)
 
     def _projection(self) -> list[str]:
         setting = self.judge.setting
-        wanted = ["JobStatus", *BASE, *setting.vo_attributes, *setting.walltime_attributes, *sorted(self.referenced)]
+        wanted = [
+            "JobStatus",
+            "JobUniverse",
+            *BASE,
+            *setting.vo_attributes,
+            *setting.walltime_attributes,
+            *sorted(self.referenced),
+        ]
         return list(dict.fromkeys(wanted))
 
     def _rows(self, groups: Iterable[classad2.ClassAd]) -> tuple[list[Row], dict[str, Ask]]:
@@ -169,16 +180,16 @@ class Queue:
                 malformed[key] = wrong
             counts[key][status if isinstance(status, int) else 0] += ad["JobCount"]
             jobs[key].append((status not in _IDLE, first_job(str(ad.get("JobIds", "")))))
-        return [_row(key, asks.get(key) or malformed[key], counts[key], min(jobs[key])[1]) for key in counts], asks
+        rows = [_row(key, asks.get(key) or malformed[key], counts[key], min(jobs[key])[1]) for key in counts]
+        return [row for row in rows if row.idle or row.running or row.held], asks
 
     def _with_queue_times(self, schedd: htcondor2.Schedd, rows: list[Row]) -> tuple[Row, ...]:
         """Add when the longest waiting job of a row was queued, as far as known: a few are looked up at each reading."""
-        lookups = 0
+        until = time.monotonic() + LOOKUP_SECONDS
         told = []
         for row in rows:
             cluster = int(row.first_job.partition(".")[0] or 0)
-            if row.idle and cluster and cluster not in self.queued_at and lookups < LOOKUPS_PER_READING:
-                lookups += 1
+            if row.idle and cluster and cluster not in self.queued_at and time.monotonic() < until:
                 found = schedd.query(f"ClusterId == {cluster}", ["QDate"], limit=1)
                 if found and isinstance(found[0].get("QDate"), int):
                     self.queued_at[cluster] = float(found[0]["QDate"])
@@ -193,14 +204,24 @@ def pulse(schedd: htcondor2.Schedd, ad: classad2.ClassAd) -> Pulse | None:
 
     None where the schedd does not tell them: then every reading is exact.
     """
-    users = schedd.queryUserAds("true", list(_USER_COUNTERS))
-    own = htcondor2.Collector(ad).query(htcondor2.AdType.Schedd, None, list(_COUNTERS))
+    begun = time.monotonic()
+    try:
+        users = schedd.queryUserAds("true", list(_USER_COUNTERS))
+        own = htcondor2.Collector(ad).query(htcondor2.AdType.Schedd, None, list(_COUNTERS))
+    except htcondor2.HTCondorException:
+        if time.monotonic() - begun > _SLOW_SECONDS:
+            raise
+        return None  # an old schedd that does not know the question; one that is down fails at the next
     if not own or any(name not in own[0] for name in _COUNTERS) or any("NumIdle" not in user for user in users):
         return None
     return (
         *(own[0][name] for name in _COUNTERS),
         *sorted(tuple(str(user.get(name)) for name in _USER_COUNTERS) for user in users),
     )
+
+
+def _for_workers(groups: Iterable[classad2.ClassAd]) -> list[classad2.ClassAd]:
+    return [ad for ad in groups if ad.get("JobUniverse") not in _NEED_NO_WORKER]
 
 
 def first_job(ids: str) -> tuple[int, int]:

@@ -299,3 +299,14 @@ def test_a_companion_that_dies_is_started_anew(pool, system):
         os.kill(companion.pid, signal.SIGKILL)
     time.sleep(0.2)
     assert only(system.read(ENVIRONMENTS, cheap=True)).idle == 1
+
+
+# --- jobs that need no worker -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("universe", ["scheduler", "local"])
+def test_jobs_that_run_at_the_schedd_itself_are_no_demand(pool, system, universe):
+    pool.submit(f"executable = /bin/sleep\narguments = 60\nuniverse = {universe}\naccounting_group = group_atlas\nqueue 2\n")
+    assert system.read(ENVIRONMENTS, cheap=False).clusters == ()
+    pool.sleep()
+    assert only(system.read(ENVIRONMENTS, cheap=True)).idle == 1
