@@ -1,0 +1,230 @@
+"""The pure parts of the HTCondor connector: clauses, rules for VOs, workers' configuration, hooks, nodes, rows, options."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from connectors.htcondor import hooks
+from connectors.htcondor.expressions import clauses, config_quoted, quoted, vo_expression, walltime_expression
+from connectors.htcondor.messages import Row, Run, Slot
+from connectors.htcondor.nodes import Idleness, nodes_of, quick_failures
+from connectors.htcondor.options import HTCondorOptions, VORule
+from connectors.htcondor.rows import merged
+from connectors.htcondor.worker import parameters_of, prototype_of, start_expression, worker_config
+from environments.environment import Environment, Network
+
+OPTIONS = HTCondorOptions(collector="cm.example.org:9618")
+ATLAS = Environment(
+    name="atlas-el9", vo="atlas", virtualization="xen-pv", vcpus=4, memory_mib=8192, lifetime_seconds=3600, shared_with=("theory",),
+    provides={"OpSysAndVer": "AlmaLinux9", "HasCVMFS": True, "Scale": 1.5}, default=True,
+)  # fmt: skip
+
+# --- clauses ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("a", ("a",)),
+        ("(a)", ("a",)),
+        ("a && b", ("a ", " b")),
+        ("(a && b) && c", ("a ", " b", " c")),
+        ("((a) && (b))", ("a", "b")),
+        ("a || b && c", ("a || b && c",)),
+        ("(a || b) && c", ("a || b", " c")),
+        ("a && b ? c : d", ("a && b ? c : d",)),
+        ('x == "a && b" && y', ('x == "a && b" ', " y")),
+        ('x == "quote \\" && ( still" && y', ('x == "quote \\" && ( still" ', " y")),
+        ("f(a && b, {c && d}) && e", ("f(a && b, {c && d}) ", " e")),
+    ],
+)
+def test_requirements_are_split_where_every_part_must_hold(text, parts):
+    assert [part.strip() for part in clauses(text)] == [part.strip() for part in parts]
+
+
+@given(st.text(alphabet="ab()&|?:\"'\\ {}[]", max_size=40))
+def test_no_text_confuses_the_splitting(text):
+    parts = clauses(text)
+    assert parts
+    assert len("".join(parts)) <= len(text)
+
+
+# --- expressions ------------------------------------------------------------------------------------------------------
+
+
+@given(st.text(max_size=30))
+def test_a_quoted_text_cannot_end_its_quotes(text):
+    inside = quoted(text)[1:-1]
+    assert '"' not in inside.replace("\\\\", "").replace('\\"', "")
+
+
+def test_the_configuration_keeps_backslashes_as_they_are():
+    assert (quoted(r"\d+"), config_quoted(r"\d+")) == (r'"\\d+"', r'"\d+"')
+
+
+def test_rules_become_one_expression_in_their_order():
+    rules = (VORule(group="g_(.+)"), VORule(owner="x", vo="Cms"), VORule(vo="theory"))
+    assert vo_expression(rules, "TARGET.") == (
+        'ifThenElse(isString(TARGET.AcctGroup) && regexp("^(?:g_(.+))$", TARGET.AcctGroup), '
+        'toLower(regexps("^(?:g_(.+))$", TARGET.AcctGroup, "\\\\1")), '
+        'ifThenElse(isString(TARGET.Owner) && regexp("^(?:x)$", TARGET.Owner), '
+        'toLower(regexps("^(?:x)$", TARGET.Owner, "Cms")), "theory"))'
+    )
+
+
+def test_the_first_walltime_attribute_that_is_set_counts():
+    expression = walltime_expression({"A": 60, "B": 1}, otherwise="0")
+    assert expression == "ifThenElse(isInteger(A) || isReal(A), A * 60, ifThenElse(isInteger(B) || isReal(B), B * 1, 0))"
+
+
+@pytest.mark.parametrize(
+    ("rule", "message"),
+    [
+        ({"group": "(", "vo": "a"}, "not a regular expression"),
+        ({"group": "a", "owner": "b"}, "cannot stand in one rule"),
+        ({}, "needs a vo without a reference"),
+        ({"attribute": "no such name"}, "should match pattern"),
+        ({"grp": "a"}, "Extra inputs"),
+    ],
+)
+def test_a_wrong_rule_is_refused_in_words(rule, message):
+    with pytest.raises(ValidationError, match=message):
+        HTCondorOptions(collector="x", vo=[rule])
+
+
+# --- workers ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_worker_is_told_what_it_is_and_when_it_retires():
+    text = worker_config("atlas-el9-7", ATLAS, OPTIONS, requested_at=1000.4, trust_domain="example.org")
+    lines = dict(line.split(" = ", 1) for line in text.splitlines())
+    assert lines["AmbientiWorker"] == '"atlas-el9-7"'
+    assert lines["AmbientiEnvironment"] == '"atlas-el9"'
+    assert lines["AmbientiRetiresAt"] == "4600"
+    assert (lines["OpSysAndVer"], lines["HasCVMFS"], lines["Scale"]) == ('"AlmaLinux9"', "true", "1.5")
+    assert (lines["NUM_CPUS"], lines["MEMORY"]) == ("4", str(ATLAS.slot_memory_mib))
+    assert int(lines["MAXJOBRETIREMENTTIME"]) > ATLAS.lifetime_seconds
+    assert lines["SEC_USE_FAMILY_SESSION"] == "False"
+    assert lines["NETWORK_HOSTNAME"] == "atlas-el9-7.example.org"
+    assert "stringListMember(" in lines["START"]
+    assert '"atlas,theory"' in lines["START"]
+    assert set(lines["STARTD_ATTRS"].split()) >= {"AmbientiWorker", "AmbientiEnvironment", "OpSysAndVer", "HasCVMFS", "Scale"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "callback", "through_the_collector"),
+    [("user", "auto", True), ("libvirt", "auto", True), ("bridge", "auto", False), ("host", "auto", False), ("bridge", "always", True), ("user", "never", False)],
+)  # fmt: skip
+def test_workers_on_private_networks_are_reached_through_the_collector(kind, callback, through_the_collector):
+    environment = ATLAS.model_copy(update={"network": Network(kind=kind)})
+    options = OPTIONS.model_copy(update={"callback": callback})
+    text = worker_config("w", environment, options, requested_at=0, trust_domain="d")
+    assert ("CCB_ADDRESS" in text) is through_the_collector
+
+
+def test_further_lines_of_the_site_come_last():
+    options = OPTIONS.model_copy(update={"worker_config": "SINGULARITY = /usr/bin/apptainer"})
+    text = worker_config("w", ATLAS, options, requested_at=0, trust_domain="d")
+    assert text.endswith("SINGULARITY = /usr/bin/apptainer\n")
+
+
+def test_a_prototype_and_its_worker_promise_the_same():
+    prototype = dict(prototype_of(ATLAS, OPTIONS, "$CondorVersion: 24 $").attributes)
+    assert (prototype["Cpus"], prototype["Memory"]) == (ATLAS.vcpus, ATLAS.slot_memory_mib)
+    assert prototype["OpSysAndVer"] == "AlmaLinux9"
+    assert "AmbientiEnvironment" in start_expression(ATLAS, OPTIONS)
+
+
+def test_parameters_hold_what_is_known_and_nothing_else():
+    assert parameters_of("w", ATLAS, OPTIONS, None) == {
+        "worker": "w", "environment": "atlas-el9", "pool": "cm.example.org:9618", "network": "libvirt",
+    }  # fmt: skip
+    assert parameters_of("w", ATLAS, OPTIONS, "10.0.2.16/24")["address"] == "10.0.2.16/24"
+
+
+# --- hooks ------------------------------------------------------------------------------------------------------------
+
+
+def test_hooks_are_the_same_for_the_same_site_whatever_the_order():
+    other = Environment(name="cms-el8", vo="cms", virtualization="lxc")
+    options = {"collector": "x"}
+    assert hooks(options, (ATLAS, other), ("atlas", "cms")) == hooks(options, (other, ATLAS), ("cms", "atlas"))
+
+
+def test_hooks_of_a_site_without_environments_refuse_every_name():
+    text = hooks({"collector": "x"}, (), ("atlas",))
+    assert 'stringListMember(WantEnvironment, "")' in text
+
+
+# --- nodes ------------------------------------------------------------------------------------------------------------
+
+
+def slot(worker="w", **more):
+    values = {
+        "worker": worker, "name": f"slot1@{worker}", "machine": worker, "dynamic": False, "state": "Unclaimed", "cpus": 4,
+        "memory_mib": 4000, "total_cpus": 4, "total_memory_mib": 4000, "draining": False, "dynamic_slots": 0, "job_starts": 0,
+        "recent_job_starts": 0, "started_at": 100.0, "told_at": 200.0, **more,
+    }  # fmt: skip
+    return Slot(**values)
+
+
+def test_a_worker_that_never_had_a_job_is_idle_since_its_start():
+    (node,), _ = nodes_of([slot()], {}, {}, 500.0)
+    assert (node.idle_since, node.registered_at, node.claimed) == (100.0, 100.0, False)
+
+
+def test_a_worker_that_had_jobs_is_idle_since_it_was_first_seen_so():
+    (node,), remembered = nodes_of([slot(job_starts=3)], {}, {}, 500.0)
+    assert node.idle_since == 500.0
+    (node,), remembered = nodes_of([slot(job_starts=3)], remembered, {}, 600.0)
+    assert node.idle_since == 500.0
+    (node,), _ = nodes_of([slot(job_starts=4)], remembered, {}, 700.0)
+    assert node.idle_since == 700.0, "a job ran in between"
+
+
+def test_a_claimed_slot_is_work_even_before_its_job_starts():
+    claimed = slot(dynamic=True, state="Claimed", cpus=1, memory_mib=500)
+    (node,), remembered = nodes_of([slot(cpus=3, dynamic_slots=1), claimed], {"w": Idleness(100.0, 0)}, {}, 500.0)
+    assert (node.claimed, node.idle_since, node.jobs, node.free_cpus, node.cpus) == (True, None, (), 3, 4)
+    assert remembered == {}
+
+
+def test_dynamic_slots_without_their_machine_are_no_worker():
+    nodes, _ = nodes_of([slot(dynamic=True, state="Claimed")], {}, {}, 500.0)
+    assert nodes == ()
+
+
+def test_only_an_unbroken_series_of_quick_failures_counts():
+    def run(at, seconds, *, failed, machine="m"):
+        return Run(machine, at, seconds, failed)
+
+    assert quick_failures([], 20) == {}
+    assert quick_failures([run(1, 1, failed=True), run(2, 1, failed=True)], 20) == {"m": 2}
+    assert quick_failures([run(2, 1, failed=True), run(1, 1, failed=False), run(3, 1, failed=True)], 20) == {"m": 2}
+    assert quick_failures([run(1, 1, failed=True), run(2, 900, failed=True)], 20) == {"m": 0}
+    assert quick_failures([run(1, 1, failed=True), run(2, 1, failed=False, machine="n")], 20) == {"m": 1, "n": 0}
+
+
+# --- rows -------------------------------------------------------------------------------------------------------------
+
+
+def row(key="k", **more):
+    values = {
+        "key": key, "vo": "atlas", "wanted": "", "cpus": 1, "memory_mib": 1, "walltime_seconds": None, "accepts": None, "refusals": {},
+        "idle": 1, "running": 0, "held": 0, "first_job": "1.0", **more,
+    }  # fmt: skip
+    return Row(**values)
+
+
+def test_equal_rows_of_several_schedds_are_added_up():
+    (cluster,) = merged(
+        "pool", {"a": [row(idle=2, oldest_idle_at=50.0)], "b": [row(idle=3, running=1, oldest_idle_at=40.0, first_job="9.1")]}
+    )
+    assert (cluster.key, cluster.idle, cluster.running, cluster.oldest_idle_at) == ("pool:k", 5, 1, 40.0)
+    assert cluster.example_job == "9.1@b"
+
+
+def test_with_one_schedd_jobs_are_called_by_their_number_alone():
+    (cluster,) = merged("pool", {"a": [row()]})
+    assert cluster.example_job == "1.0"
