@@ -40,30 +40,26 @@ def test_a_job_of_each_vo_runs_in_a_container_of_its_environment_that_is_retired
     print(f"three jobs of three VOs done {done - began:.1f} s after the first submit, nothing left {retired:.1f} s later")
 
 
-def test_a_killed_libvirtd_costs_no_job_and_no_worker(lxc):
-    cluster, worker, out = lxc.running_job("atlas-box", 8)
-    uuid = lxc.domains()[worker]
-    lxc.daemon.crash()
-    time.sleep(2)  # two polls see nothing of the host
-    lxc.daemon.recover()
-    assert lxc.domains() == {worker: uuid}
-    lxc.farm.until(lambda: lxc.status(cluster) == GONE, 40, "the job ends")
-    assert out.read_text().split()[-1] == "done"
-    (job,) = lxc.pool.history(cluster)
-    assert (job["ExitCode"], job["NumJobStarts"]) == (0, 1)
-    lxc.wait_until_nothing_is_left()
-
-
-def test_a_killed_worker_is_known_at_once_and_its_job_runs_again_elsewhere(lxc, record_property):
-    cluster, first, _ = lxc.running_job("atlas-box")
+def test_a_killed_worker_and_a_killed_libvirtd_cost_no_job(lxc, record_property):
+    lost, first, _ = lxc.running_job("atlas-box")
+    spared, worker, out = lxc.running_job("theory-box", 8)
     lxc.daemon.kill_guest(first, "lxc")
     killed = time.monotonic()
     lxc.farm.until(lambda: not lxc.ads(first), 3, "its ads are invalidated")
     record_property("ads_invalidated_seconds", round(time.monotonic() - killed, 2))
     print(f"ads invalidated {time.monotonic() - killed:.2f} s after the kill")
-    lxc.wait_until_it_runs(cluster, elsewhere_than=first)
-    assert first not in lxc.domains()
-    lxc.pool.remove(f"ClusterId == {cluster}")
+    uuid = lxc.domains()[worker]
+    lxc.daemon.crash()
+    time.sleep(2)  # two polls see nothing of the host
+    lxc.daemon.recover()
+    assert lxc.domains() == {worker: uuid}
+    job = lxc.farm.until(lambda: lxc.record(spared), 40, "the other job ends")
+    assert (job["ExitCode"], job["NumJobStarts"], job["NumShadowStarts"]) == (0, 1, 1)
+    assert out.read_text().split()[-1] == "done"
+    second = lxc.wait_until_it_runs(lost, elsewhere_than=first)
+    assert second.startswith("atlas-box-")
+    assert second in lxc.domains()
+    lxc.pool.remove(f"ClusterId == {lost}")
     lxc.wait_until_nothing_is_left()
 
 
