@@ -172,6 +172,13 @@ def no_worker_with_work_is_powered_off_by_choice(calls: list[Call]) -> Iterator[
             yield f"{call.worker} on {call.host} had {call.running_jobs} jobs"
 
 
+def no_boot_is_asked_for_where_memory_is_short(calls: list[Call]) -> Iterator[str]:
+    """Memory is counted before, not found out by trying."""
+    for call in calls:
+        if call.short_of_memory_mib:
+            yield f"{call.worker} on {call.host}, which lacks {call.short_of_memory_mib} MiB"
+
+
 def nothing_starts_without_a_journaled_intent(calls: list[Call]) -> Iterator[str]:
     """The journal knows a worker before its domain exists."""
     for call in calls:
@@ -288,6 +295,7 @@ ALWAYS: list[Invariant] = [
 ]
 OF_CALLS: list[Callable[[list[Call]], Iterator[str]]] = [
     no_worker_with_work_is_powered_off_by_choice,
+    no_boot_is_asked_for_where_memory_is_short,
     nothing_starts_without_a_journaled_intent,
 ]
 IN_CALM: list[Invariant] = [no_more_workers_boot_than_jobs_can_use]

@@ -5,7 +5,7 @@ A started domain takes its time and then registers with its batch system, unless
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from environments.environment import DiskMode, Environment, NetworkKind, Virtualization
@@ -87,6 +87,8 @@ class Call:
     """A boot that really started a domain."""
     stopped: bool = False
     """A power-off that really stopped one."""
+    short_of_memory_mib: int = 0
+    """How much memory the host lacked for a boot."""
     journaled: bool = True
     running_jobs: int = 0
     seen_by_batch_system: bool = False
@@ -242,6 +244,8 @@ class SimulatedHost:
     def boot(self, order: WorkerOrder) -> None:
         """Make the worker's volume and start its domain."""
         asked, started = f"boot {order.worker}", False
+        needs = order.environment.memory_mib if order.worker not in self.domains else 0
+        lacks = max(0, self.used_memory_mib + needs - self.machine.memory_mib)
         try:
             self._answer(asked, done=True)
             running = self.domains.get(order.worker)
@@ -254,7 +258,8 @@ class SimulatedHost:
             if self.faults.boots_slow:
                 raise SourceError(self.name, asked, f"no answer within {self._deadline_seconds:g} s")
         finally:
-            self._plant.calls.append(self._call("boot", order.worker, started=started, uuid=order.uuid))
+            call = self._call("boot", order.worker, started=started, uuid=order.uuid)
+            self._plant.calls.append(replace(call, short_of_memory_mib=lacks))
 
     def _start(self, order: WorkerOrder, asked: str) -> None:
         environment, plant = order.environment, self._plant

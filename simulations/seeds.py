@@ -55,7 +55,7 @@ def run_seed(seed: int, directory: Path) -> SeedResult:
     environments = tuple(farm.policy.catalogue.environments.values())
     for arrival in random_arrivals(chance, environments, SAFETY_SECONDS, chance.randint(4, 14)):
         farm.expect(arrival)
-    for _ in range(chance.randint(2, 12)):
+    for _ in range(chance.randint(4, 20)):
         farm.agenda.after(chance.uniform(60, SAFETY_SECONDS), partial(_something_happens, farm, chance))
     farm.run(SAFETY_SECONDS)
     farm.tell("phase", "everything is mended")
@@ -177,7 +177,7 @@ def _something_happens(farm: SimulatedFarm, chance: Random) -> None:
     if deed in _HOST_DEEDS:
         details["host"] = chance.choice(sorted(farm.plant.hosts))
     if deed not in _ENDS_BY_ITSELF:
-        details.setdefault("lasts", chance.choice((30, 120, 400, 800)))
+        details.setdefault("lasts", chance.choice((30, 120, 400, 800, 2000)))
     befall(farm, FaultLines(at=0, do=deed, **details))
 
 

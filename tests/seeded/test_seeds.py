@@ -138,7 +138,9 @@ def test_forbidden_acts_are_found():
     call = {"at": 1.0, "host": "xen1", "worker": "atlas-el9-1"}
     killed = Call(kind="power-off", stopped=True, running_jobs=1, seen_by_batch_system=True, **call)
     unwritten = Call(kind="boot", started=True, journaled=False, **call)
-    assert {invariant.__name__ for invariant in OF_CALLS if list(invariant([killed, unwritten]))} == {
+    squeezed = Call(kind="boot", short_of_memory_mib=512, **call)
+    assert {invariant.__name__ for invariant in OF_CALLS if list(invariant([killed, unwritten, squeezed]))} == {
+        "no_boot_is_asked_for_where_memory_is_short",
         "no_worker_with_work_is_powered_off_by_choice",
         "nothing_starts_without_a_journaled_intent",
     }
