@@ -6,10 +6,11 @@ import contextlib
 import os
 import socket
 import subprocess
+import tempfile
 import threading
 import time
 from multiprocessing.connection import Connection
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from scheduler.ports import SourceError
 
@@ -43,7 +44,7 @@ def run(
             check=False,
         )
     except subprocess.TimeoutExpired as error:
-        raise SourceError(source, asked, f"{arguments[0]} gave no answer within {deadline_seconds:.0f} s") from error
+        raise SourceError(source, asked, f"{arguments[0]} gave no answer within {deadline_seconds:g} s") from error
     except OSError as error:
         raise SourceError(source, asked, f"{arguments[0]} cannot be run: {error.strerror or error}") from error
     if done.returncode:
@@ -69,6 +70,7 @@ class Companion:
         self._greeting = greeting
         self._process: subprocess.Popen[bytes] | None = None
         self._line: Connection | None = None
+        self._complaints: IO[bytes] | None = None
 
     @property
     def pid(self) -> int | None:
@@ -86,10 +88,13 @@ class Companion:
             line.send(question)
             answer: object = line.recv()
         except (EOFError, OSError) as error:
+            late = time.monotonic() - begun >= deadline_seconds
+            process.wait(_FAREWELL_SECONDS)
+            complaint = self._last_words()
             self.close()
-            if time.monotonic() - begun >= deadline_seconds:
-                raise SourceError(self._source, asked, f"no answer within {deadline_seconds:.0f} s") from error
-            raise SourceError(self._source, asked, f"{self._arguments[-1]} ended unexpectedly") from error
+            if late:
+                raise SourceError(self._source, asked, f"no answer within {deadline_seconds:g} s") from error
+            raise SourceError(self._source, asked, f"{self._arguments[-1]} ended unexpectedly: {complaint}") from error
         finally:
             alarm.cancel()
         return answer
@@ -103,19 +108,28 @@ class Companion:
                 self._process.wait(_FAREWELL_SECONDS)
             self._process.kill()
             self._process.wait()
-        self._process = self._line = None
+        if self._complaints is not None:
+            self._complaints.close()
+        self._process = self._line = self._complaints = None
+
+    def _last_words(self) -> str:
+        assert self._complaints is not None
+        self._complaints.seek(0)
+        return self._complaints.read().decode(errors="replace").strip()[-_LONGEST_ANSWER:] or "it said nothing"
 
     def _started(self, asked: str) -> tuple[subprocess.Popen[bytes], Connection]:
         if self._process is not None and self._line is not None and self._process.poll() is None:
             return self._process, self._line
         self.close()
         ours, theirs = socket.socketpair()
+        self._complaints = tempfile.TemporaryFile()  # noqa: SIM115  closed in close()
         with theirs:
             try:
                 # In a session of its own: a Ctrl-C at the terminal is for us to answer.
                 self._process = subprocess.Popen(
                     [*self._arguments, str(theirs.fileno())],
                     stdin=subprocess.DEVNULL,
+                    stderr=self._complaints,
                     pass_fds=(theirs.fileno(),),
                     env={**os.environ, **self._environment},
                     start_new_session=True,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from connectors.command import Companion, run
@@ -22,7 +24,6 @@ from scheduler.ports import Enrolment, SourceError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from connectors.htcondor.messages import Located, PoolAnswer, Prototype
     from environments.environment import Environment
@@ -37,6 +38,13 @@ _SUSPICIOUS_STARTS = 3
 _RUNS_SECONDS = 1200
 _SHORTEST_SECONDS = 1.0
 _ALREADY_DRAINING = "Draining already in progress"
+_HINTS = {
+    "Failed communication with collector": "is {collector} up, and does it accept our token?",
+    "Failed to advertise": "does the collector at {collector} allow us ADVERTISE_STARTD and ADVERTISE_MASTER?",
+    "DRAIN_JOBS": "does the collector at {collector} allow us ADMINISTRATOR?",
+    "Can't find address for startd": "the collector does not know this worker",
+    "(null)": "is the collector {collector} up?",
+}
 _ADVERTISE = ("ADVERTISE_STARTD", "ADVERTISE_MASTER", "READ")
 """What a worker's token allows: to be a worker, nothing else."""
 
@@ -263,13 +271,16 @@ class HTCondorPool:
         self._run(asked, self.options.drain, *words, "-pool", self.options.collector, machine)
 
     def _run(self, asked: str, *arguments: str) -> str:
-        return run(
-            arguments,
-            source=self.name,
-            asked=asked,
-            deadline_seconds=self._deadline_seconds,
-            environment=self._environment(),
-        )
+        try:
+            return run(
+                arguments,
+                source=self.name,
+                asked=asked,
+                deadline_seconds=self._deadline_seconds,
+                environment=self._environment(),
+            )
+        except SourceError as error:
+            raise SourceError(self.name, asked, with_hint(error.answer, self.options.collector)) from error
 
     def _environment(self) -> dict[str, str]:
         return {"CONDOR_CONFIG": self.options.config} if self.options.config else {}
@@ -281,11 +292,18 @@ class HTCondorPool:
         """Ask the companion that speaks with one daemon; its refusal becomes ours."""
         companion = self._companions.get(whom)
         if companion is None:
+            self._check_installation(asked)
             companion = self._companions[whom] = Companion(self.name, _DOOR, self._environment(), self._setting())
         answer = companion.ask(question, asked=asked, deadline_seconds=deadline_seconds)
         if isinstance(answer, Refused):
-            raise SourceError(self.name, asked, answer.answer)
+            raise SourceError(self.name, asked, with_hint(answer.answer, self.options.collector))
         return answer
+
+    def _check_installation(self, asked: str) -> None:
+        if importlib.util.find_spec("htcondor2") is None:
+            raise SourceError(self.name, asked, "HTCondor's Python bindings are missing: pip install 'ambienti[htcondor]'")
+        if self.options.config and not Path(self.options.config).is_file():
+            raise SourceError(self.name, asked, f"there is no HTCondor configuration {self.options.config} (options: config)")
 
     def _setting(self) -> Setting:
         return Setting(
@@ -296,6 +314,11 @@ class HTCondorPool:
             walltime_expression=walltime_expression(self.options.walltime),
             walltime_attributes=tuple(self.options.walltime),
         )
+
+
+def with_hint(answer: str, collector: str) -> str:
+    """Return what HTCondor answered with what to look at; its own words often are few."""
+    return next((f"{answer} ({hint.format(collector=collector)})" for words, hint in _HINTS.items() if words in answer), answer)
 
 
 def _left(until: float) -> float:

@@ -111,9 +111,28 @@ def test_a_worker_is_enrolled_even_while_the_pool_is_silent(pool, system):
 def test_a_pool_that_is_not_there_is_an_error_at_once(session_pool):
     with connected(session_pool, collector=f"127.0.0.2:{free_port()}") as system:
         begun = time.monotonic()
-        with pytest.raises(SourceError, match="read schedds and workers"):
+        with pytest.raises(
+            SourceError, match=r"read schedds and workers: .*is 127\.0\.0\.2:\d+ up, and does it accept our token"
+        ):
             system.read(ENVIRONMENTS, cheap=False)
         assert time.monotonic() - begun < 10
+
+
+def test_a_configuration_that_is_not_there_is_an_error_at_once(session_pool):
+    with connected(session_pool, config="/no/such/condor_config") as system:
+        with pytest.raises(SourceError, match=r"there is no HTCondor configuration /no/such/condor_config \(options: config\)"):
+            system.read(ENVIRONMENTS, cheap=False)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="starts a worker in namespaces: needs root")
+def test_what_we_are_not_allowed_is_an_error_that_names_the_right_that_is_missing(pool, system):
+    with connected(pool, config=str(pool.client("reader"))) as reader, worker_of(system, ATLAS) as worker:
+        assert reader.read(ENVIRONMENTS, cheap=False).complete
+        with pytest.raises(SourceError, match="allow us ADMINISTRATOR"):
+            reader.drain(worker.name, "idle")
+        with pytest.raises(SourceError, match="allow us ADVERTISE_STARTD"):
+            reader.forget(worker.name)
+        assert system.node(worker.name) is not None
 
 
 def test_signing_that_fails_is_an_error_that_says_how(pool, tmp_path):
