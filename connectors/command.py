@@ -136,6 +136,7 @@ class Companion:
                 )
             except OSError as error:
                 ours.close()
+                self.close()
                 raise SourceError(self._source, asked, f"{self._arguments[0]} cannot be run: {error}") from error
         self._line = Connection(ours.detach())
         self._line.send(self._greeting)

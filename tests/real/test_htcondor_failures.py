@@ -119,9 +119,9 @@ def test_a_pool_that_is_not_there_is_an_error_at_once(session_pool):
 
 
 def test_a_configuration_that_is_not_there_is_an_error_at_once(session_pool):
-    with connected(session_pool, config="/no/such/condor_config") as system:
-        with pytest.raises(SourceError, match=r"there is no HTCondor configuration /no/such/condor_config \(options: config\)"):
-            system.read(ENVIRONMENTS, cheap=False)
+    sentence = r"there is no HTCondor configuration /no/such/condor_config \(options: config\)"
+    with connected(session_pool, config="/no/such/condor_config") as system, pytest.raises(SourceError, match=sentence):
+        system.read(ENVIRONMENTS, cheap=False)
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="starts a worker in namespaces: needs root")
