@@ -16,7 +16,7 @@ CONTAINER_MIB = 256
 MACHINE_MIB = 384
 RESERVE_SHARE = 4
 """Each of the lab's hosts leaves a quarter of the machine's memory to the lab itself."""
-_SHARED = {"job_memory_mib": 128, "idle_seconds": 2, "boot_seconds": 90}
+_SHARED = {"job_memory_mib": 128, "idle_seconds": 4, "boot_seconds": 90}
 
 
 @cache

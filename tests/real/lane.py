@@ -15,7 +15,9 @@ REPORT = """#!/bin/sh
 echo "worker $(hostname)"
 echo "first process $(cat /proc/1/comm)"
 echo "root $(grep ' / ' /proc/mounts | head -1 | cut -d' ' -f1,3,4 | cut -d, -f1)"
-sleep "$1"
+sleep "$1" &
+trap 'kill $!; exit 1' TERM
+wait
 echo done
 """
 RUNNING, GONE = 2, 4
@@ -49,6 +51,10 @@ class Lane:
             "job_lease_duration": LEASE_SECONDS,
         }
         return self.pool.sleep(vo=vo, environment=environment, **words), out
+
+    def remove(self, cluster):
+        """Remove a job as its user would: its worker is told, and free at once."""
+        self.pool.tool("condor_rm", str(cluster), user="alice")
 
     def status(self, cluster):
         """Return a job's status; GONE when it has left the queue."""

@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from connectors.htcondor.messages import Question
 from scheduler.ports import SourceError
 from tests.real.htcondor_pool import ATLAS, ATLAS_OLD, CMS, ENVIRONMENTS, connected, only, rows, wait_until, worker_of
 
@@ -238,12 +239,22 @@ def test_counts_are_read_exactly_every_few_minutes_even_when_nothing_seems_to_ch
         assert system.read(ENVIRONMENTS, cheap=True).exact
 
 
+def how(system):
+    """Return how the connector's companion reads the queue exactly now."""
+    (schedd,) = system._ask_collector("look", Question("pool")).schedds
+    question = Question("queue", {"schedd": schedd, "prototypes": (), "cheap": False, "exact_seconds": 300.0})
+    return system._ask(schedd.name, "look", question, 10.0).how
+
+
 def test_jobs_without_an_autocluster_id_are_counted_all_the_same(pool, system):
     """HTCondor gives these ids late: right after a submission its own autocluster counts are too low."""
     with worker_of(system, ATLAS_OLD):
         first = pool.sleep(environment="nothing", count=5, requirements="TARGET.Never")
+        key = only(system.read(ENVIRONMENTS, cheap=False)).key
         wait_until(lambda: "AutoClusterId" in pool.queue(f"{first}.0")[0], "the schedd gave autocluster ids")
-        system.read(ENVIRONMENTS, cheap=False)
+        for _ in range(2):
+            assert only(system.read(ENVIRONMENTS, cheap=False)).key == key
+        assert how(system) == "by-autocluster"
         for seen in range(2, 6):
             pool.sleep(environment="nothing", count=5, requirements="TARGET.Never")
             pool.sleep(environment="nothing", count=3, requirements="TARGET.NeverEver")

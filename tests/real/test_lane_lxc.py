@@ -59,7 +59,7 @@ def test_a_killed_worker_and_a_killed_libvirtd_cost_no_job(lxc, record_property)
     second = lxc.wait_until_it_runs(lost, elsewhere_than=first)
     assert second.startswith("atlas-box-")
     assert second in lxc.domains()
-    lxc.pool.remove(f"ClusterId == {lost}")
+    lxc.remove(lost)
     lxc.wait_until_nothing_is_left()
 
 

@@ -73,7 +73,7 @@ def test_a_killed_machine_is_known_at_once(qemu, record_property):
     qemu.farm.until(lambda: not qemu.ads(first), 3, "its ads are invalidated")
     record_property("ads_invalidated_seconds", round(time.monotonic() - killed, 2))
     assert first not in qemu.domains()
-    qemu.pool.remove(f"ClusterId == {cluster}")
+    qemu.remove(cluster)
     qemu.wait_until_nothing_is_left()
 
 
