@@ -33,6 +33,7 @@ TRANSITIONS: dict[S, dict[S, str]] = {
         S.IDLE: "registered",
         S.BUSY: "registered and claimed before the next look",
         S.DRAINING: "no longer wanted",
+        S.DRAINED: "adopted, and drained already",
         S.FAILED: "boot deadline passed, or the domain died",
         S.UNSEEN: "the host does not answer",
     },

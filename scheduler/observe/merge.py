@@ -158,7 +158,7 @@ def merge(readings: Readings, ledger: Ledger, memory: Memory, policy: Policy) ->
         boots=_with_news(ledger.boots, news.outcomes),
         proven=ledger.proven | {(one.environment, one.version) for one in news.outcomes if one.registered},
         draining_hosts=ledger.draining_hosts,
-        next_serial=_next_serial(ledger, entries, unjournaled),
+        next_serial=_next_serial(ledger, entries, unjournaled, hosts),
         strangers=tuple(farm.strangers),
         unjournaled=unjournaled,
         adopting_until=_adopting_until(readings, hosts, ledger, policy),
@@ -302,15 +302,20 @@ def _boot_seconds(round_: _Round, environment: str) -> float:
     return found.boot_seconds if found else BOOT_SECONDS
 
 
-def _next_serial(ledger: Ledger, entries: Mapping[str, Entry], unjournaled: frozenset[str]) -> int:
-    highest = max((entries[name].serial for name in unjournaled), default=0)
-    return max(ledger.next_serial, highest + ADOPTION_GAP) if unjournaled else ledger.next_serial
+def _next_serial(ledger: Ledger, entries: Mapping[str, Entry], unjournaled: frozenset[str], hosts: Hosts) -> int:
+    """Return the next number of a worker; a journal that has given none yet leaves room for those on hosts never heard."""
+    if unjournaled:
+        return max(ledger.next_serial, max(entries[name].serial for name in unjournaled) + ADOPTION_GAP)
+    return 1 + ADOPTION_GAP if ledger.next_serial == 1 and _never_heard(hosts) else ledger.next_serial
 
 
 def _adopting_until(readings: Readings, hosts: Hosts, ledger: Ledger, policy: Policy) -> float | None:
     until = min(ledger.made_at, readings.now) + policy.limits.adoption_seconds
-    never = any(isinstance(reading, Unanswered) and reading.answered_at is None for reading in hosts.values())
-    return until if never and readings.now < until else None
+    return until if _never_heard(hosts) and readings.now < until else None
+
+
+def _never_heard(hosts: Hosts) -> bool:
+    return any(isinstance(reading, Unanswered) and reading.answered_at is None for reading in hosts.values())
 
 
 def _answered_at(sources: Sources, before: Mapping[str, float], now: float) -> dict[str, float]:
