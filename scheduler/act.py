@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-from scheduler.actions import Action, Adopt, Boot, CancelDrain, CleanUp, Drain, PowerOff
+from scheduler.actions import WHILE_IDLE, Action, Adopt, Boot, CancelDrain, CleanUp, Drain, PowerOff
 from scheduler.clock import Clock
 from scheduler.journal.journal import Journal, kind_of
 from scheduler.journal.records import Entry, Intent, Note, Outcome, Value, worker_uuid
@@ -240,6 +240,8 @@ def _boot(step: _Step) -> _Done:
 def _drain(step: _Step) -> _Done:
     action = step.action
     assert isinstance(action, Drain)
+    if action.cause in WHILE_IDLE and (work := _work_of(_last_look(step))):
+        return _Done(Outcome.REFUSED, work)
     step.reach.ask_batch(
         step.entry.batch_system,
         f"drain {action.worker}",
@@ -263,7 +265,7 @@ def _cancel_drain(step: _Step) -> _Done:
 def _power_off(step: _Step) -> _Done:
     action = step.action
     assert isinstance(action, PowerOff)
-    against = _against_power_off(step, action)
+    against = why_keep(_last_look(step))
     if against:
         return _Done(Outcome.REFUSED, against)
     step.reach.hypervisors[action.host].power_off(action.worker, step.entry.uuid)
@@ -271,28 +273,23 @@ def _power_off(step: _Step) -> _Done:
     return _leave_nothing(step, action.host)
 
 
-def _against_power_off(step: _Step, action: PowerOff) -> str:
-    """Look once more, just before: a worker that has, or is just getting, work is not powered off."""
-    asked = f"look at {action.worker}"
-    try:
-        node = step.reach.ask_batch(step.entry.batch_system, asked, lambda b: b.node(action.worker), step.deadline_seconds)
-    except SourceError:
-        if action.recheck:
-            raise
+def _last_look(step: _Step) -> Node | None:
+    """Look once more, just before: what was decided on is older than what the batch system has matched since."""
+    worker = step.action.worker
+    return step.reach.ask_batch(step.entry.batch_system, f"look at {worker}", lambda b: b.node(worker), step.deadline_seconds)
+
+
+def _work_of(node: Node | None) -> str:
+    if node is None or not (node.jobs or node.claimed):
         return ""
-    return why_keep(node, recheck=action.recheck)
+    return "it has work: " + (", ".join(job.job for job in node.jobs) or "a claim")
 
 
-def why_keep(node: Node | None, *, recheck: bool) -> str:
+def why_keep(node: Node | None) -> str:
     """Say what a last look at a worker holds against its power-off, or ""."""
     if node is None:
         return ""
-    if node.jobs or node.claimed:
-        jobs = ", ".join(job.job for job in node.jobs) or "a claim"
-        return f"it has work: {jobs}"
-    if recheck and not node.draining:
-        return "it takes jobs: it is registered and not draining"
-    return ""
+    return _work_of(node) or ("" if node.draining else "it takes jobs: it is registered and not draining")
 
 
 def _clean_up(step: _Step) -> _Done:

@@ -23,6 +23,10 @@ class Boot:
     address: str | None = None
 
 
+WHILE_IDLE = frozenset({"idle", "surplus", "drift"})
+"""Causes of a drain that hold only as long as the worker has no work."""
+
+
 @dataclass(frozen=True, slots=True)
 class Drain:
     """Let a worker finish its jobs and take no new ones."""
@@ -43,13 +47,11 @@ class CancelDrain:
 
 @dataclass(frozen=True, slots=True)
 class PowerOff:
-    """Stop a worker's domain: only after a last look that no job is in it (unless it failed or is silent)."""
+    """Stop a worker's domain: only after a last look that its batch system neither has a job in it nor could start one."""
 
     worker: str
     host: str
     reason: Reason
-    recheck: bool = True
-    """Ask the batch system once more just before; False for workers that never registered."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,7 @@ def end_workers(facts: Facts, orders: Orders) -> None:
 
 
 def _end(worker: Worker, trust: Trust, orders: Orders) -> None:
-    """End a failed or gone worker: power its domain off if there is one, else clean up."""
+    """End a failed or gone worker: power its domain off if it runs, else clean up."""
     against = trust.of_host(worker.host)
     if against is not None:
         orders.kept[worker.name] = against
@@ -49,18 +49,19 @@ def _end(worker: Worker, trust: Trust, orders: Orders) -> None:
         orders.ends.append(CleanUp(worker.name, worker.host, reason))
         return
     state = _domain_state(worker, trust)
-    if state is None:
-        reason = Reason("boot-failed", "its boot failed and left no domain")
+    if state is None or state in {DomainState.STOPPED, DomainState.CRASHED}:
+        left = "left no domain" if state is None else f"left a domain that is {state.value}"
+        reason = Reason("boot-failed", f"its boot failed and {left}")
         orders.ends.append(CleanUp(worker.name, worker.host, reason))
         return
-    # A running domain may have registered with a batch system that does not answer just now.
-    against = trust.of_batch(worker.batch_system) if state is DomainState.RUNNING else None
+    # It may have registered with a batch system that does not answer just now.
+    against = trust.of_batch(worker.batch_system)
     if against is not None:
         orders.kept[worker.name] = against
         return
     age = round(trust.observation.now - worker.requested_at)
     reason = Reason("boot-failed", f"it did not register within {age} s", {"age_seconds": age})
-    orders.ends.append(PowerOff(worker.name, worker.host, reason, recheck=False))
+    orders.ends.append(PowerOff(worker.name, worker.host, reason))
 
 
 def _domain_state(worker: Worker, trust: Trust) -> DomainState | None:

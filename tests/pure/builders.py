@@ -178,7 +178,7 @@ def cancels(plan):
 
 
 def power_offs(plan):
-    return {action.worker: action.recheck for action in plan.actions if isinstance(action, PowerOff)}
+    return [action.worker for action in plan.actions if isinstance(action, PowerOff)]
 
 
 def clean_ups(plan):

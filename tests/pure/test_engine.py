@@ -167,19 +167,38 @@ NODE = Node("el9-1", 1, 900, 1, 900)
 
 
 @pytest.mark.parametrize(
-    ("node", "recheck", "against"),
+    ("node", "against"),
     [
-        (None, True, ""),
-        (replace(NODE, draining=True), True, ""),
-        (replace(NODE, draining=True, claimed=True), True, "it has work: a claim"),
-        (replace(NODE, draining=True, jobs=(RunningJob("3.1"),)), True, "it has work: 3.1"),
-        (replace(NODE, jobs=(RunningJob("3.1"),)), False, "it has work: 3.1"),
-        (NODE, True, "it takes jobs: it is registered and not draining"),
-        (NODE, False, ""),
+        (None, ""),
+        (replace(NODE, draining=True), ""),
+        (replace(NODE, draining=True, claimed=True), "it has work: a claim"),
+        (replace(NODE, draining=True, jobs=(RunningJob("3.1"),)), "it has work: 3.1"),
+        (replace(NODE, jobs=(RunningJob("3.1"),)), "it has work: 3.1"),
+        (NODE, "it takes jobs: it is registered and not draining"),
     ],
 )
-def test_what_a_last_look_holds_against_a_power_off(node, recheck, against):
-    assert why_keep(node, recheck=recheck) == against
+def test_what_a_last_look_holds_against_a_power_off(node, against):
+    assert why_keep(node) == against
+
+
+@pytest.mark.parametrize(("cause", "drained"), [("idle", False), ("surplus", False), ("drift", False), ("lifetime", True)])
+def test_a_worker_that_just_got_work_is_not_drained_as_idle(farm, cause, drained):
+    name = farm.worker()
+    farm.queue.submit(Request("atlas"), 1, 1000)
+    farm.wait(10)
+    (result,) = farm.order(Drain(name, cause, WHY)).results
+    assert (result.outcome, result.detail) == ((Outcome.DONE, "") if drained else (Outcome.REFUSED, "it has work: 1.0"))
+    assert farm.queue.nodes[name].draining is drained
+    farm.order()
+    assert farm.state(name) is (S.DRAINING if drained else S.BUSY)
+
+
+def test_a_worker_that_registers_just_after_its_boot_was_given_up_is_not_powered_off(farm):
+    farm.order(boot(1))
+    farm.wait(10)
+    (result,) = farm.order(PowerOff("el9-1", "h1", Reason("boot-failed", "it did not register within 600 s"))).results
+    assert (result.outcome, result.detail) == (Outcome.REFUSED, "it takes jobs: it is registered and not draining")
+    assert "el9-1" in farm.hosts["h1"].domains
 
 
 def test_a_worker_that_just_got_work_is_not_powered_off(farm):
@@ -191,15 +210,20 @@ def test_a_worker_that_just_got_work_is_not_powered_off(farm):
     assert name in farm.hosts["h1"].domains
 
 
-def test_a_worker_is_not_powered_off_while_its_batch_system_is_silent_unless_it_never_registered(farm):
+def test_a_worker_is_not_powered_off_while_its_batch_system_is_silent(farm):
     name = farm.worker()
     farm.queue.faults.silent = True
     (result,) = farm.order(PowerOff(name, "h1", WHY)).results
     assert result.outcome is Outcome.FAILED
     assert name in farm.hosts["h1"].domains
-    (result,) = farm.order(PowerOff(name, "h1", WHY, recheck=False)).results
-    assert name not in farm.hosts["h1"].domains
-    assert result.outcome is Outcome.FAILED, "its ads are still there: they are forgotten by the clean-up"
+
+
+def test_the_ads_of_a_dead_worker_are_forgotten_once_its_batch_system_answers_again(farm):
+    name = farm.worker()
+    farm.queue.faults.silent = True
+    farm.hosts["h1"].domains[name].state = DomainState.CRASHED
+    (result,) = farm.order(CleanUp(name, "h1", WHY)).results
+    assert result.outcome is Outcome.FAILED
     farm.queue.faults.silent = False
     (result,) = farm.order(CleanUp(name, "h1", WHY)).results
     assert result.outcome is Outcome.DONE

@@ -54,7 +54,7 @@ def test_what_is_written_is_what_is_read():
         Boot("el9-9", 9, "el9", "1", "atlas", "pool", "h1", REASON, "10.0.0.1/24"),
         Drain("el9-1", "idle", REASON),
         CancelDrain("el9-1", REASON),
-        PowerOff("el9-1", "h1", REASON, recheck=False),
+        PowerOff("el9-1", "h1", REASON),
         CleanUp("el9-1", "h1", REASON),
         Adopt("el9-1", "h1", REASON),
     )
