@@ -2,10 +2,12 @@
 
 import io
 import tarfile
+from pathlib import Path
 
 import pytest
 
 from connectors.libvirt.enrolment import config_tar
+from connectors.libvirt.options import LibvirtOptions
 from connectors.libvirt.reading import offered_virtualizations
 from connectors.libvirt.storage import volume_names, volume_xml
 from environments.domain import Driver
@@ -62,3 +64,10 @@ def test_volumes_of_two_sites_with_workers_of_one_name_differ():
 def test_markup_in_the_name_of_an_image_does_not_become_markup():
     text = volume_xml("v", 1, "qcow2", ("/images/<a>&b.qcow2", "qcow2"))
     assert "/images/&lt;a&gt;&amp;b.qcow2" in text
+
+
+def test_every_option_of_a_host_is_explained():
+    page = (Path(__file__).parents[2] / "docs/howto/connect-a-host.md").read_text()
+    for name, field in LibvirtOptions.model_fields.items():
+        assert f"`{name}`" in page, name
+        assert field.description
