@@ -1,8 +1,8 @@
 """The queue of one schedd, read in groups: never one job at a time. Used by companions.
 
 - A *quiet* reading asks only for the schedd's live counters; nothing changed: the rows of the last exact reading stand.
-- An *exact* reading groups the jobs by what they ask for. Requirements are long, so they are not grouped by where the schedd's
-  own autocluster ids tell them apart; ids are given late, so jobs without one are read with their requirements.
+- An *exact* reading groups the jobs by what they ask for. Requirements are long, so where the schedd's own autocluster ids tell
+  requests apart, jobs are grouped by these; ids are given late, so jobs without one are read with their requirements.
 """
 
 from __future__ import annotations
@@ -117,26 +117,28 @@ class Queue:
         return groups, "by-requirements"
 
     def _groups_by_id(self, schedd: htcondor2.Schedd) -> list[classad2.ClassAd] | None:
-        """Group without requirements and take those from the autoclusters; None when that would not be exact."""
-        projection = [*self._projection(), "AutoClusterId"]
-        plain = _for_workers(schedd.query("true", projection, opts=htcondor2.QueryOpt.GroupBy))
+        """Group by autocluster id and by what that does not tell; None when the answer would not be exact."""
+        told = _told_by_id(schedd)
+        if "requirements" not in told:
+            return None
+        projection = [name for name in self._projection() if name.lower() not in told]
+        plain = _for_workers(schedd.query("true", [*projection, "AutoClusterId"], opts=htcondor2.QueryOpt.GroupBy))
         without = [ad for ad in plain if "AutoClusterId" not in ad]
         self.has_ids = sum(ad["JobCount"] for ad in without) <= FEW_WITHOUT_ID
         if not self.has_ids:
             return None
         clusters = {ad["AutoClusterId"]: ad for ad in schedd.query("true", [], opts=htcondor2.QueryOpt.AutoCluster)}
-        groups = []
-        for ad in plain:
-            if "AutoClusterId" not in ad:
-                continue
+        groups = [ad for ad in plain if "AutoClusterId" in ad]
+        for ad in groups:
             cluster = clusters.get(ad["AutoClusterId"])
-            if cluster is None or "Requirements" not in cluster:
+            if cluster is None:
                 return None
-            ad["Requirements"] = cluster.lookup("Requirements")
-            if set(referenced(ad)) - self.referenced - {*BASE}:
-                return None
-            groups.append(ad)
+            for name in cluster:
+                if name not in ad:
+                    ad[name] = cluster.lookup(name)
         late = self._without_id(schedd) if without else []
+        if any(set(referenced(ad)) - self.referenced - {*BASE} for ad in late):
+            return None
         counted = Counter(ad["JobStatus"] for ad in late)
         due: Counter[int] = Counter()
         for ad in without:
@@ -218,6 +220,13 @@ def pulse(schedd: htcondor2.Schedd, ad: classad2.ClassAd) -> Pulse | None:
         *(own[0][name] for name in _COUNTERS),
         *sorted(tuple(str(user.get(name)) for name in _USER_COUNTERS) for user in users),
     )
+
+
+def _told_by_id(schedd: htcondor2.Schedd) -> frozenset[str]:
+    """Return the attributes, in lower case, in which jobs of one autocluster are equal; none before a negotiation."""
+    jobs = schedd.query("AutoClusterAttrs =!= undefined", ["AutoClusterAttrs"], limit=1)
+    attributes = str(jobs[0]["AutoClusterAttrs"]) if jobs else ""
+    return frozenset(name.strip().lower() for name in attributes.split(",") if name.strip())
 
 
 def _for_workers(groups: Iterable[classad2.ClassAd]) -> list[classad2.ClassAd]:
