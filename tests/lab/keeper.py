@@ -1,6 +1,8 @@
 """Runs as the first process of a lab's libvirtd: in a mount namespace of its own, as the parent of all orphans.
 
-    unshare -m --propagation private python3 keeper.py DIRECTORY
+    unshare -m --propagation private python3 keeper.py DIRECTORY [PARENT]
+
+With PARENT, the process that started it, it ends when that does.
 
 libvirt waits until a dead guest's process has vanished. Guests are orphans, and where process 1 is slow to reap them every event
 is late by as much; a child subreaper makes that milliseconds. SIGUSR1 starts libvirtd again after a crash; SIGTERM ends
@@ -23,8 +25,10 @@ def main(directory: Path) -> int:
     """Mount, start, reap until told to end."""
     libc = ctypes.CDLL(None)
     libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    if "--dies-with-parent" in sys.argv:
+    if len(sys.argv) > 2:
         libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+        if os.getppid() != int(sys.argv[2]):  # it has ended already
+            return 0
     take_private_places(directory)
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGUSR1})
     start(directory)

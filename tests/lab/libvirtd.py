@@ -91,7 +91,7 @@ class Libvirtd:
             with (self.directory / "keeper.out").open("ab") as log:
                 self._process = subprocess.Popen(
                     ["unshare", "-m", "--propagation", "private", sys.executable, str(KEEPER), str(self.directory)]
-                    + ["--dies-with-parent"] * self.dies_with_parent,
+                    + [str(os.getpid())] * self.dies_with_parent,
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
