@@ -11,7 +11,7 @@ from simulations.plant import Call
 from simulations.scenario import Scenario
 from simulations.seeds import run_seed
 
-COUNT = int(os.environ.get("AMBIENTI_SEEDS", "40"))
+COUNT = int(os.environ.get("AMBIENTI_SEEDS", "30"))
 BATCH = 10
 
 
