@@ -29,6 +29,7 @@ CLOCK_STEP_SECONDS = 5.0
 """A wall clock that has moved by so much more or less than time has passed was set by somebody."""
 SILENT_PATIENCE_SECONDS = 1.0
 """For a source that did not answer at the last look; its late answer counts at the next one."""
+DAY_SECONDS = 86400.0
 _ALIVE = frozenset({DomainState.RUNNING, DomainState.PAUSED})
 _ENDED = frozenset({"stopped", "crashed", "failed"})
 
@@ -93,6 +94,7 @@ class Engine:
         self._memory = Memory()
         self._epoch = 0
         self._looked: tuple[float, float] | None = None
+        self._forget_at = float("-inf")
         self._last: Cycle | None = None
         self._decided_by: Policy | None = None
         self._events: deque[DomainEvent] = deque()
@@ -154,6 +156,7 @@ class Engine:
             clock_step_seconds=step,
         )
         self._decided_by = self.policy
+        self._forget_the_old(clock_was_set=bool(step))
         return self._last
 
     def look(self, *, cheap: bool = False) -> Observation:
@@ -270,6 +273,16 @@ class Engine:
             self._memory = moved(self._memory, step)
         self._looked = (now, monotonic)
         return step
+
+    def _forget_the_old(self, *, clock_was_set: bool) -> None:
+        """Once a day remove what is old from the journal, a little in each cycle."""
+        now, monotonic = self.clock.now(), self.clock.monotonic()
+        if clock_was_set:  # a clock set wrongly makes everything old: somebody may set it right again
+            self._forget_at = monotonic + DAY_SECONDS
+        elif monotonic >= self._forget_at:
+            before = now - self.policy.limits.journal_days * DAY_SECONDS
+            if not self.journal.forget(self.owner, now, before):
+                self._forget_at = monotonic + DAY_SECONDS
 
     def _attend_end(self, event: DomainEvent) -> bool:
         """Invalidate the ads of a worker whose domain really ended."""

@@ -54,6 +54,8 @@ class Limits(Frozen):
     """Jobs failing at once, one after the other, before their worker is drained."""
     confirm_empty_seconds: Seconds = 45
     """An empty answer right after a full one is believed only if it still stands this long after."""
+    journal_days: Positive = 400
+    """What has ended so long ago (events, boots, jobs seen, workers) is removed from the journal, little by little."""
     adoption_seconds: Seconds = 300
     """With a new journal nothing boots until every host has answered once, or this long has passed."""
 

@@ -297,6 +297,23 @@ class Journal(JournalReader):
             rows = [asdict(note) | {"at": now, "detail": dict(note.detail)} for note in notes]
             connection.execute(t.events.insert(), rows)
 
+    def forget(self, owner: str, now: float, before: float, most: int = 500) -> bool:
+        """Remove what ended before an instant, at most so many rows of each table; True if more may be left.
+
+        Names of workers stay used for ever all the same: the next serial number only grows.
+        """
+        with self._read("old rows") as connection:
+            old = [(key, _old_rows(connection, key, ended_at, before, most)) for key, ended_at in _FORGETTABLE]
+        if any(values for _, values in old):
+            with self._write("forget") as connection:
+                self._fence(connection, owner)
+                for key, values in old:
+                    if values:
+                        connection.execute(key.table.delete().where(key.in_(values)))
+                numbers = {f"{key.table.name}_rows": len(values) for key, values in old}
+                self._note(connection, now, [Note("journal", "journal", "forgotten", detail=numbers)])
+        return any(len(values) == most for _, values in old)
+
     # --- hosts that an administrator drains ---------------------------------------------------------------------------
 
     def drain_host(self, host: str, why: str, now: float) -> None:
@@ -315,8 +332,23 @@ class Journal(JournalReader):
 
 
 _NAMES_PER_QUERY = 500
+_FORGETTABLE: list[tuple[sa.Column[Any], sa.Column[Any]]] = [
+    (t.events.c.id, t.events.c.at),
+    (t.intents.c.id, t.intents.c.ended_at),
+    (t.boots.c.worker, t.boots.c.at),
+    (t.sightings.c.id, t.sightings.c.last_seen),
+    (t.workers.c.id, t.workers.c.closed_at),
+]
+"""Key of each table that grows, and when its rows ended; rows that have not are kept."""
 _TIMES_OF_WORKER = ("since", "requested_at", "booted_at", "registered_at", "drained_at", "cancelled_at")
 _INSERT: dict[str, Any] = {"sqlite": sqlite_insert, "postgresql": postgresql_insert}
+
+
+def _old_rows(connection: Connection, key: sa.Column[Any], ended_at: sa.Column[Any], before: float, most: int) -> list[Any]:
+    old = sa.select(key).where(ended_at < before).order_by(ended_at).limit(most)
+    if key.table is t.sightings:
+        old = old.where(t.sightings.c.ended)
+    return list(connection.execute(old).scalars())
 
 
 def kind_of(action: Action) -> str:

@@ -330,6 +330,45 @@ def test_drained_hosts_survive_and_are_seen_by_the_daemon_at_once(journal, opene
     assert journal.ledger().draining_hosts == frozenset()
 
 
+def test_what_ended_long_ago_is_forgotten_little_by_little_and_what_is_open_stays(journal, opened):
+    numbers = journal.begin("a", 101, [boot(n) for n in range(1, 6)])
+    for n, number in enumerate(numbers[:4], 1):
+        journal.end(110.0 + n, number, Outcome.DONE, changes={"state": "gone", "closed_at": 110.0 + n})
+    ran = [Sighting("pool", f"{n}.0", f"el9-{n}", "atlas", "anna", "el9", 105.0, 110.0 + n) for n in range(1, 6)]
+    old = BootOutcome("el9-1", "el9", "1", "h1", 108.0, True)
+    journal.remember("a", 109, Memo(outcomes=(old, replace(old, worker="el9-4", at=120.0)), ended=ran[:4], appeared=ran[4:]))
+    assert journal.forget("a", 200, 113.5, most=2)
+    assert [journal.entry(f"el9-{n}") is None for n in range(1, 6)] == [True, True, False, False, False]
+    rounds = 1
+    while journal.forget("a", 201, 113.5, most=2):
+        rounds += 1
+        assert rounds < 20
+    fresh = opened()
+    assert [fresh.entry(f"el9-{n}") is None for n in range(1, 6)] == [True, True, True, False, False]
+    assert fresh.sightings() == [ran[4], ran[3]] or fresh.sightings() == [ran[3], ran[4]]
+    assert [one.worker for one in fresh.ledger().boots] == ["el9-4"]
+    assert [one.id for one in fresh.ledger().intents] == numbers[4:]
+    assert all(event.at >= 113.5 for event in fresh.events())
+    assert fresh.ledger().next_serial == 6
+    assert fresh.ledger().entries.keys() == {"el9-5"}
+
+
+def test_where_nothing_is_old_nothing_is_written(opened):
+    told = []
+    journal = opened(on_commit=told.append)
+    journal.hold_lease("a", 100, 60)
+    journal.begin("a", 101, [boot(1)])
+    assert not journal.forget("a", 200, 50)
+    assert told == ["lease", "begin"]
+
+
+def test_only_the_daemon_that_acts_forgets(journal, opened):
+    journal.begin("a", 101, [boot(1)])
+    with pytest.raises(LeaseLostError):
+        opened().forget("b", 200, 150)
+    assert journal.events()
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_what_is_kept_in_memory_is_what_stands_in_the_database(journal, opened, seed):
     chance, names = random.Random(seed), count(1)
@@ -475,7 +514,7 @@ def to_revision(url, revision):
     engine = sa.create_engine(url)
     with engine.begin() as connection:
         config = Config()
-        config.set_main_option("script_location", str(ROOT / "scheduler/migrations"))
+        config.set_main_option("script_location", str(ROOT / "scheduler/journal/migrations"))
         config.attributes.update(connection=connection, now=50.0)
         command.upgrade(config, revision)
     return engine
@@ -499,7 +538,7 @@ def test_a_journal_of_a_newer_version_is_refused(url, opened):
     engine = sa.create_engine(url)
     with engine.begin() as connection:
         connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
-    with pytest.raises(JournalError, match=r"was written by a newer Ambienti \(its form is 9999, this one knows up to 0002\)"):
+    with pytest.raises(JournalError, match=r"was written by a newer Ambienti \(its form is 9999, this one knows up to 0003\)"):
         opened()
     with engine.begin() as connection:
         assert connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar() == "9999"

@@ -458,6 +458,29 @@ def test_events_come_from_the_threads_of_the_hosts_while_a_cycle_runs():
     farm.journal.close()
 
 
+def test_what_is_older_than_the_journal_s_days_is_forgotten_once_a_day():
+    farm = Farm(journal_days=1)
+    farm.worker()
+    farm.wait(86400 + 3600)
+    farm.order()
+    assert {event.note.kind for event in farm.journal.events()} >= {"journal"}
+    assert farm.committed.count("forget") == 1
+    assert all(event.at > farm.clock.now() - 86400 - 60 for event in farm.journal.events())
+    farm.order()
+    assert farm.committed.count("forget") == 1
+    farm.journal.close()
+
+
+def test_a_clock_that_was_set_makes_nothing_old_at_once():
+    farm = Farm(journal_days=1)
+    farm.worker()
+    farm.wait(86400)
+    farm.clock.jump(30 * 86400)
+    farm.order()
+    assert "forget" not in farm.committed
+    farm.journal.close()
+
+
 def test_a_closed_engine_gives_the_lease_back(farm):
     farm.order()
     farm.engine.close()
