@@ -116,7 +116,6 @@ def perform(actions: Sequence[Action], observation: Observation, policy: Policy,
         if isinstance(intent, Intent) and isinstance(number, int):
             entry = intent.entry or known[intent.action.worker]
             steps[index] = _Step(number, intent.action, entry, reach, policy)
-            reach.performing.add(number)
     calls = [Call(_lane(step), f"{kind_of(step.action)} {step.action.worker}", partial(_take, step)) for step in steps.values()]
     ends = dict(zip(steps, reach.runner.run(calls, policy.limits.reading_deadline_seconds), strict=True))
     results = []
@@ -200,20 +199,23 @@ def _result(step: _Step, end: Answered | Erred) -> Result:
     now = step.reach.clock.now()
     changes = _closed(now) if isinstance(step.action, Boot) else {}
     step.reach.journal.end(now, step.number, Outcome.LATE, detail, changes=changes)
-    step.reach.performing.discard(step.number)
     return Result(step.action, Outcome.LATE, detail)
 
 
 def _take(step: _Step) -> Result:
     """Perform one action and write its end."""
     reach, begun_at = step.reach, step.reach.clock.monotonic()
+    reach.performing.add(step.number)
     try:
-        done = _PERFORM[type(step.action)](step)
-    except SourceError as error:
-        changes = {"boot_error": str(error)} if isinstance(step.action, Boot) else {}
-        done = _Done(Outcome.FAILED, str(error), changes)
-    reach.journal.end(reach.clock.now(), step.number, done.outcome, done.detail, changes=done.changes, notes=done.notes)
-    reach.performing.discard(step.number)
+        try:
+            done = _PERFORM[type(step.action)](step)
+        except SourceError as error:
+            changes = {"boot_error": str(error)} if isinstance(step.action, Boot) else {}
+            done = _Done(Outcome.FAILED, str(error), changes)
+        reach.journal.end(reach.clock.now(), step.number, done.outcome, done.detail, changes=done.changes, notes=done.notes)
+    finally:
+        # Also when its end could not be written: then it counts as cut off, and the next observation tells what became of it.
+        reach.performing.discard(step.number)
     return Result(step.action, done.outcome, done.detail, reach.clock.monotonic() - begun_at)
 
 
@@ -297,6 +299,8 @@ def _clean_up(step: _Step) -> _Done:
     assert isinstance(action, CleanUp)
     hypervisor = step.reach.hypervisors[action.host]
     domain = hypervisor.domain(action.worker)
+    if domain is not None and domain.uuid != step.entry.uuid:
+        domain = None  # another's, of the same name
     if domain is not None and domain.state in _ALIVE:
         return _Done(Outcome.REFUSED, f"its domain is {domain.state.value} on {action.host}")
     if domain is not None:

@@ -14,7 +14,7 @@ from scheduler.act import why_keep
 from scheduler.actions import Adopt, Boot, CleanUp, Drain, Plan, PowerOff
 from scheduler.clock import WallClock
 from scheduler.engine import Engine
-from scheduler.journal.journal import Journal, LeaseLostError
+from scheduler.journal.journal import Journal, JournalError, LeaseLostError
 from scheduler.journal.records import Outcome, worker_uuid
 from scheduler.model import DomainState, Host, Node, RunningJob, Unanswered
 from scheduler.model import WorkerState as S
@@ -124,6 +124,31 @@ def test_nothing_is_done_when_the_intent_cannot_be_committed(farm):
     with pytest.raises(LeaseLostError):
         farm.order(boot(1))
     assert farm.plant.calls == []
+
+
+def test_an_act_whose_end_cannot_be_written_counts_as_cut_off_and_is_found_again(farm):
+    with farm.journal._write("refuse") as connection:
+        connection.exec_driver_sql("CREATE TRIGGER full BEFORE UPDATE ON intents BEGIN SELECT RAISE(ABORT, 'disk full'); END")
+    with pytest.raises(JournalError, match="disk full"):
+        farm.order(boot(1), boot(2))
+    assert farm.engine.under_way == 0
+    with farm.journal._write("allow") as connection:
+        connection.exec_driver_sql("DROP TRIGGER full")
+    farm.order()
+    assert farm.state("el9-1") is S.BOOTING
+    farm.wait(60)
+    farm.order()
+    assert farm.state("el9-2") is S.FAILED, "the second one had not begun"
+    assert farm.journal.ledger().intents == ()
+
+
+def test_a_stranger_of_the_same_name_does_not_keep_a_failed_boot_in_the_journal(farm):
+    farm.hosts["h1"].add_stranger("el9-1", 512, 1)
+    (result,) = farm.order(boot(1)).results
+    assert result.outcome is Outcome.FAILED
+    (result,) = farm.order(CleanUp("el9-1", "h1", WHY)).results
+    assert result.outcome is Outcome.DONE
+    assert (farm.journal.ledger().entries, farm.hosts["h1"].domains["el9-1"].memory_mib) == ({}, 512)
 
 
 def test_a_name_that_was_used_is_refused_and_the_others_go_on(farm):
