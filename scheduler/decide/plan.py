@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from environments.reason import Reason
 from scheduler.actions import Adopt, Plan, Verdict
@@ -30,7 +30,7 @@ from scheduler.decide.verdicts import (
 from scheduler.model import HostReading, QueueReading, Unanswered
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from scheduler.model import Observation, Worker
     from scheduler.policy import Policy
@@ -117,41 +117,33 @@ def still_holds(plan: Plan, before: Observation, after: Observation) -> bool:
         and before.adopting_until == after.adopting_until
         and before.proven == after.proven
         and before.boots == after.boots
-        and _same_queues(before.queues, after.queues)
-        and _same_hosts(before.hosts, after.hosts)
+        and _same_readings(before.queues, after.queues, _ASKED_FOR)
+        and _same_readings(before.hosts, after.hosts, _OFFERED)
         and _same_workers(before.workers, after.workers)
     )
 
 
-def _same_queues(before: Mapping[str, QueueReading | Unanswered], after: Mapping[str, QueueReading | Unanswered]) -> bool:
-    """Compare what the batch systems ask for; their nodes stand in the workers."""
+_ASKED_FOR = attrgetter("complete", "suspect", "clusters")
+"""What a decision takes from a queue's reading: its nodes stand in the workers."""
+_OFFERED = attrgetter("domains", "cpus", "memory_mib", "complete", "virtualizations", "networks", "pools")
+Reading = TypeVar("Reading", QueueReading, HostReading)
+
+
+def _same_readings(
+    before: Mapping[str, Reading | Unanswered],
+    after: Mapping[str, Reading | Unanswered],
+    what_decides: Callable[[Reading], object],
+) -> bool:
     if before.keys() != after.keys():
         return False
     for name, was in before.items():
         now = after[name]
-        if was is now or (isinstance(was, Unanswered) and isinstance(now, Unanswered)):
+        if was is now:
             continue
-        if not (isinstance(was, QueueReading) and isinstance(now, QueueReading)):
-            return False
-        if (was.complete, was.suspect, was.clusters) != (now.complete, now.suspect, now.clusters):
-            return False
-    return True
-
-
-def _same_hosts(before: Mapping[str, HostReading | Unanswered], after: Mapping[str, HostReading | Unanswered]) -> bool:
-    if before.keys() != after.keys():
-        return False
-    for name, was in before.items():
-        now = after[name]
-        if was is now or (isinstance(was, Unanswered) and isinstance(now, Unanswered)):
-            continue
-        if not (isinstance(was, HostReading) and isinstance(now, HostReading)):
-            return False
-        if was.domains is not now.domains and was.domains != now.domains:
-            return False
-        if (was.cpus, was.memory_mib, was.complete, was.virtualizations, was.networks, was.pools) != (
-            now.cpus, now.memory_mib, now.complete, now.virtualizations, now.networks, now.pools,
-        ):  # fmt: skip
+        if isinstance(was, Unanswered) or isinstance(now, Unanswered):
+            if type(was) is not type(now):
+                return False
+        elif what_decides(was) != what_decides(now):
             return False
     return True
 
