@@ -156,7 +156,7 @@ def _site_file(path: Path, problems: list[Problem]) -> tuple[SiteFile | None, No
     if site is None:
         return None, node
     hosts = _hosts(site, node, problems)
-    problems += _twice_named(site, node)
+    problems += _twice_named(site, hosts, node)
     problems += _limits(site, node)
     return (SiteFile(path, site, node, hosts) if len(problems) == before else None), node
 
@@ -178,11 +178,15 @@ def _hosts(site: Site, node: Node, problems: list[Problem]) -> dict[str, HostEnt
     return hosts
 
 
-def _twice_named(site: Site, node: Node) -> Iterator[Problem]:
+def _twice_named(site: Site, hosts: Mapping[str, HostEntry], node: Node) -> Iterator[Problem]:
+    """Find batch systems that share a name with another or with a host: `status`, log and metrics tell sources by name."""
     seen: set[str] = set()
     for index, settings in enumerate(site.batch_systems):
         if settings.name in seen:
             yield node.problem(("batch_systems", index, "name"), f"{settings.name!r} is named twice", "each batch system once")
+        if settings.name in hosts:
+            message = f"{settings.name!r} is the name of a host too"
+            yield node.problem(("batch_systems", index, "name"), message, "a name of its own")
         seen.add(settings.name)
 
 

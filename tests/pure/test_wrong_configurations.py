@@ -387,6 +387,13 @@ CASES = [
         ("'pool' is named twice", "expected each batch system once"),
     ),
     Wrong(
+        "a batch system named like a host",
+        {"site.yaml": changed(SITE, "hosts:", "  - name: xen07\nhosts:")},
+        "site.yaml:6:11",
+        "batch_systems[1].name",
+        ("'xen07' is the name of a host too", "expected a name of its own"),
+    ),
+    Wrong(
         "readings that are stale before the next look",
         {"site.yaml": SITE + "limits: {poll_seconds: 10 min, stale_seconds: 5 min}\n"},
         "site.yaml:13:47",
