@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from scheduler.decide.supply import Shelves
     from scheduler.model import Worker
 
-CANCELLABLE = frozenset({"idle", "surplus", "reclaim"})
-"""Causes of a drain that end when demand returns; the others stand."""
+CANCELLABLE = frozenset({"idle", "surplus", "reclaim", "host-drain", "unwanted"})
+"""Causes of a drain that end when demand returns, for a host or an environment when that is back too; the others stand."""
 _CANCELLED = frozenset({Kind.RUNNING_PART})
 """Where the room beside the jobs of a cancelled drain stands."""
 

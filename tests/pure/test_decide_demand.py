@@ -241,6 +241,13 @@ def test_the_drain_of_a_worker_on_a_drained_host_is_not_taken_back():
     assert [boot.host for boot in boots(plan)] == ["h2"]
 
 
+@pytest.mark.parametrize("cause", ["host-drain", "unwanted"])
+def test_when_a_host_or_an_environment_is_back_the_drains_for_its_sake_are_taken_back(cause):
+    plan = plan_for(a_cluster(idle=1), workers=[a_worker(state=WorkerState.DRAINED, drain_cause=cause)])
+    assert cancels(plan) == ["el9-1"]
+    assert boots(plan) == []
+
+
 def test_the_drain_of_an_old_version_is_not_taken_back():
     old = a_worker(state=WorkerState.DRAINED, drain_cause="idle", version="0")
     plan = plan_for(a_cluster(idle=1), workers=[old])
