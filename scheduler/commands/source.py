@@ -68,9 +68,12 @@ def looked(site: Path | None, snapshot: str | None, *, jobs: bool = False, live:
 
     found = definitions.load(find_site(site))
     told = "" if live else _ask_daemon(found.site.daemon.listen)
+    if isinstance(told, bytes):
+        answer = _from_snapshot(told, f"the daemon at {found.site.daemon.listen}", keep_plan=True)
+        if answer.policy.site != found.site.site:
+            told = f" (the daemon at {found.site.daemon.listen} serves another farm, {answer.policy.site})"
     with ExitStack() as stack:
         if isinstance(told, bytes):
-            answer = _from_snapshot(told, f"the daemon at {found.site.daemon.listen}", keep_plan=True)
             answer.definitions = found
             if jobs:
                 answer.batch_systems = dict(stack.enter_context(compose.connected(found, hosts=False)).batch_systems)

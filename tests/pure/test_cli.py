@@ -5,12 +5,17 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from builders import a_cluster, a_host, a_policy, a_vo, a_worker, an_environment, an_observation, silent
 
 from scheduler.cli import COMMANDS, main
+from scheduler.daemon.metrics import Metrics
+from scheduler.daemon.web import Shown, Web
+from scheduler.decide.plan import decide
+from scheduler.engine import Cycle
 from scheduler.model import WorkerState
 from scheduler.snapshot import dump, load
 
@@ -142,6 +147,23 @@ def test_a_farm_that_does_not_answer_is_a_table_and_no_traceback(ambienti, site)
     assert "perugia, seen by a look of our own." in out
     assert [line.split()[0] for line in out.splitlines() if " silent " in line] == ["pool", "xen1", "xen2", "xen3"]
     assert not (site.parent / "ambienti.db").exists()
+
+
+@pytest.mark.parametrize(("farm_there", "seen_by"), [("perugia", "the daemon at"), ("hill", "a look of our own")])
+def test_the_daemon_of_this_farm_is_asked_and_no_other(ambienti, site, farm_there, seen_by):
+    policy = replace(a_policy(an_environment()), site=farm_there)
+    observation = an_observation(a_cluster(idle=7), hosts=[a_host("h1")])
+    web = Web(
+        "127.0.0.1:0", Shown(30, lambda: 0.0, Cycle(observation, decide(observation, policy), (), 0.1), policy), Metrics()
+    )
+    try:
+        site.write_text(SITE.replace('listen: ""', f'listen: "{web.address}"'))
+        _, out, _ = ambienti("status")
+    finally:
+        web.close()
+    assert f"seen by {seen_by}" in out
+    if farm_there == "hill":
+        assert f"the daemon at {web.address} serves another farm, hill" in out
 
 
 def test_a_snapshot_is_taken_and_read_again(ambienti, site):
