@@ -84,9 +84,11 @@ def _rounds(
     table: Table,
     rounds: int,
 ) -> tuple[float, float]:
-    farm = Farm(directory, pool, [host], {"atlas": {"bench": definition}}, {"poll_seconds": POLL_SECONDS})
+    through = xen_worker.BATCH_OPTIONS if name == "xen" else {}
+    limits = {"poll_seconds": POLL_SECONDS}
+    farm = Farm(directory, pool, [host], {"atlas": {"bench": definition}}, limits, batch_options=through)
     pool.configure("60-ambienti.conf", farm.ambienti("hooks", "htcondor"))
-    hand = _Hand(pool, host, Environment(name="bench", vo="atlas", **definition), ADDRESSES.get(name))
+    hand = _Hand(pool, through, host, Environment(name="bench", vo="atlas", **definition), ADDRESSES.get(name))
     by_hand, by_ambienti = [], []
     for number in range(rounds + 1):  # the first round warms caches and is not counted
         by_hand.append(hand.measure(number + 1))
@@ -107,11 +109,18 @@ def _rounds(
 class _Hand:
     """Boots workers as a person with a script would: no daemon, no queue, no decision."""
 
-    def __init__(self, pool: Pool, host: Mapping[str, object], environment: Environment, address: str | None) -> None:
+    def __init__(
+        self,
+        pool: Pool,
+        through: Mapping[str, object],
+        host: Mapping[str, object],
+        environment: Environment,
+        address: str | None,
+    ) -> None:
         self.pool, self.environment, self.address = pool, environment, address
         self._directory = TemporaryDirectory()
         kept = Path(self._directory.name)
-        self._batch = connect_pool("pool", pool.options(), site="hand", deadline_seconds=60, directory=kept)
+        self._batch = connect_pool("pool", {**pool.options(), **through}, site="hand", deadline_seconds=60, directory=kept)
         self._host = connect_host(str(host["name"]), str(host["uri"]), host["options"], site="hand", deadline_seconds=60)  # type: ignore[arg-type]
         self._batch.read([environment], cheap=False)
         self._host.read()
