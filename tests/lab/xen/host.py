@@ -178,8 +178,9 @@ class XenHost:
         return [
             *parent,
             # The emulator reads the frame of a return to user mode as the supervisor's, which SMAP forbids: a PV dom0 dies of it.
-            # It reports RDTSCP as RDTSC, of another length, which kills a PVH guest.
-            "qemu-system-x86_64", "-name", self.name, "-machine", "q35", "-cpu", "max,-smap,-rdtscp", "-smp", str(CPUS),
+            # It reports RDTSCP as RDTSC, of another length, which kills a PVH guest. With XSAVE, hence AVX, vector registers leak
+            # from one domain into another: a minute of real work, and programs die of broken memory or dom0 hangs.
+            "qemu-system-x86_64", "-name", self.name, "-machine", "q35", "-cpu", "max,-smap,-rdtscp,-xsave", "-smp", str(CPUS),
             "-accel", "tcg,thread=multi,tb-size=256", "-m", str(MEMORY_MIB), "-nodefaults", "-display", "none",
             "-kernel", str(images.hypervisor), "-append", xen,
             "-initrd", f"{images.kernel} {linux},{images.ramdisk}",
