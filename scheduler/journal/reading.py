@@ -47,7 +47,8 @@ class JournalReader:
     @contextmanager
     def _read(self, what: str) -> Iterator[Connection]:
         try:
-            with self._engine.connect().execution_options(reading=True) as connection:
+            # In turns: a journal in memory is one connection, whichever thread asks.
+            with self._turn, self._engine.connect().execution_options(reading=True) as connection:
                 yield connection
         except SQLAlchemyError as error:
             raise JournalError(f"journal {self._where}: cannot read ({what}): {explain(error)}") from error

@@ -401,6 +401,28 @@ def test_what_is_kept_in_memory_is_what_stands_in_the_database(journal, opened, 
 # --- when it goes wrong -----------------------------------------------------------------------------------------------
 
 
+def test_a_journal_in_memory_is_read_and_written_from_several_threads():
+    journal = Journal("sqlite://", now=100)
+    journal.hold_lease("a", 100, 60)
+    failed = []
+
+    def ask(call):
+        try:
+            for _ in range(50):
+                call()
+        except JournalError as error:
+            failed.append(error)
+
+    calls = [journal.ledger, journal.events, journal.sightings, lambda: journal.hold_lease("a", 100, 60), journal.lease]
+    threads = [threading.Thread(target=ask, args=(call,)) for call in calls]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    journal.close()
+    assert failed == []
+
+
 def test_every_commit_is_told_by_name(opened):
     told = []
     journal = opened(on_commit=told.append)

@@ -111,7 +111,7 @@ def test_new_definitions_come_into_force_before_the_next_cycle_and_change_its_pa
 def test_a_daemon_that_stops_lets_the_act_that_runs_end_and_gives_the_lease_back(farm):
     daemon = Daemon(farm.engine)
     daemon.start()
-    until(lambda: farm.engine.leading)
+    until(lambda: farm.orders.asked == 1)
     daemon.stop()
     assert farm.journal.lease()[0] == ""
     assert not isinstance(farm.engine.last.observation.hosts["h1"], Unanswered)
