@@ -161,7 +161,7 @@ def test_a_job_runs_in_a_paravirtualised_worker_booted_for_it_that_is_retired_af
     (job,) = pool.history(cluster)
     assert (job["ExitCode"], job["NumJobStarts"]) == (0, 1)
     assert worker in job["LastRemoteHost"]
-    farm.until(lambda: nothing_left(hand, pool), 90, "the worker is retired and nothing of it stays")
+    farm.until(lambda: nothing_left(hand, pool), 150, "the worker is retired and nothing of it stays")
     with farm.journal() as journal:
         entry = farm.until(lambda: (found := journal.entry(worker)).closed_at and found, 10, "its entry is closed")
         assert (entry.environment, entry.vo, entry.registered_at is not None) == ("atlas-xen", "atlas", True)
@@ -177,28 +177,26 @@ def test_a_job_runs_in_a_paravirtualised_worker_booted_for_it_that_is_retired_af
         record_property(name, round(seconds, 1))
 
 
-def test_a_worker_destroyed_behind_its_back_is_known_at_once_and_its_job_runs_again_elsewhere(farm, pool, hand):
-    cluster, _ = submit(pool, 600)
+def test_workers_destroyed_or_rebooted_behind_its_back_are_known_at_once_and_hold_up_nobody(farm, pool, hand, record_property):
+    lost, _ = submit(pool, 600)
     (first,) = farm.until(lambda: workers(hand), 60, "a worker boots")
-    farm.until(lambda: runs_in(pool, cluster, first), 90, "the job runs")
+    farm.until(lambda: runs_in(pool, lost, first), 90, "the job runs")
     hand.lookupByName(first).destroy()
     destroyed = time.monotonic()
     farm.until(lambda: not ads_of(pool, first), 1.5, "its ads are invalidated")
     print(f"ads invalidated {time.monotonic() - destroyed:.2f} s after the domain was gone")
+    record_property("destroyed_to_invalidated", round(time.monotonic() - destroyed, 2))
+    # A claimed ad of the dead worker would have stalled the whole accounting group.
+    following, _ = submit(pool, 600)
     second = farm.until(lambda: workers(hand).keys() - {first}, 60, "another worker boots").pop()
-    farm.until(lambda: runs_in(pool, cluster, second), 90, "the job runs again")
-    pool.remove(f"ClusterId == {cluster}")
-    farm.until(lambda: nothing_left(hand, pool), 90, "the worker is retired and nothing of it stays")
-
-
-def test_a_worker_that_reboots_ends_for_good_and_does_not_come_back_behind_ambientis_back(farm, pool, hand):
-    cluster, _ = submit(pool, 600)
-    (first,) = farm.until(lambda: workers(hand), 60, "a worker boots")
-    farm.until(lambda: runs_in(pool, cluster, first), 90, "the job runs")
-    pool.remove(f"ClusterId == {cluster}")
-    hand.lookupByName(first).reboot(0)
-    farm.until(lambda: nothing_left(hand, pool), 60, "the worker has ended and nothing of it stays")
+    farm.until(lambda: runs_in(pool, following, second), 90, "the next job of the group runs")
+    # HTCondor itself gives the lost job up when its lease of 40 minutes ends: it cannot know that nobody will answer.
+    assert state(pool, lost) == (2, f"slot1_1@{first}.{pools.DOMAIN}")
+    # Under Xen a domain that reboots reads as ended for seconds; ours end for good, or they would come back unseen.
+    hand.lookupByName(second).reboot(0)
+    pool.remove()
+    farm.until(lambda: nothing_left(hand, pool), 60, "both have ended and nothing of them stays")
     time.sleep(8)
     assert nothing_left(hand, pool)
     with farm.journal() as journal:
-        assert journal.entry(first).closed_at is not None
+        assert all(journal.entry(worker).closed_at for worker in (first, second))

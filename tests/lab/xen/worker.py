@@ -36,7 +36,7 @@ def environment(ramdisk: str, virtualization: str = "xen-pv", **more: object) ->
         "job_memory_mib": 128,
         "network": {"kind": "bridge", "source": BRIDGE, "addresses": ADDRESSES, "gateway": GATEWAY},
         "provides": {"Lane": "xen"},
-        "idle_seconds": 4,
+        "idle_seconds": 20,
         "boot_seconds": 120,
         **more,
     }
