@@ -39,7 +39,14 @@ def pool():
 @pytest.fixture(scope="module")
 def farm(host, pool, tmp_path_factory):
     environments = {"atlas": {"atlas-xen": environment(publish_worker(host))}}
-    farm = Farm(tmp_path_factory.mktemp("farm"), pool, [host_entry(host)], environments, batch_options=BATCH_OPTIONS)
+    farm = Farm(
+        tmp_path_factory.mktemp("farm"),
+        pool,
+        [host_entry(host)],
+        environments,
+        {"minimum_life_seconds": 8},
+        batch_options=BATCH_OPTIONS,
+    )
     pool.configure("60-ambienti.conf", farm.ambienti("hooks", "htcondor"))
     farm.start()
     yield farm
