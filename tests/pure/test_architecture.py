@@ -26,6 +26,9 @@ DOORS = {
     "subprocess": "connectors/command",
     "typer": ("scheduler/cli", "scheduler/commands", "simulations/cli", "simulations/demo", "scheduler/show/reference"),
     "prometheus_client": "scheduler/daemon",
+    "icalendar": "scheduler/availability/calendars",
+    "recurring_ical_events": "scheduler/availability/calendars",
+    "defusedxml": "scheduler/availability/imports",
 }
 FORBIDDEN_CALLS = {"datetime.now", "datetime.utcnow", "date.today", "uuid.uuid4", "uuid.uuid1", "time.time", "time.sleep"}
 READS_THE_CLOCK = ("scheduler/clock.py", "connectors/")
