@@ -1,0 +1,342 @@
+"""Following a change: what it makes of the incidents, who is paged and who is not, and why. Pure.
+
+One cause is one incident and one page. The class of its deadline is fixed at opening; while it is healed the clock stands
+still. Inside an agreed downtime nobody is paged; what is still bad when the downtime ends opens then.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from scheduler.availability.incidents.incident import (
+    Book,
+    Call,
+    CallEnd,
+    Change,
+    Decision,
+    Incident,
+    Kind,
+    Page,
+    Rules,
+    What,
+)
+from scheduler.availability.incidents.states import OVER, WAITING, State, allowed
+from scheduler.availability.instants import as_time
+
+if TYPE_CHECKING:
+    from scheduler.availability.history import Duration, Instant
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of one change."""
+
+    book: Book
+    changed: tuple[Incident, ...] = ()
+    """Incidents as they stand now, in the order of their numbers; to be kept."""
+    decisions: tuple[Decision, ...] = ()
+
+
+Told = tuple[Incident, list[Decision]]
+
+
+def follow(book: Book, change: Change, rules: Rules) -> Outcome:
+    """Take one change into the book. Nothing runs backwards: a change older than the last look counts as of then."""
+    at = max(change.at, book.at)
+    change = replace(change, at=at)
+    told: list[Told] = []
+    decisions: list[Decision] = []
+    if change.what is What.BAD:
+        told.append(_bad(book, change, rules))
+    elif change.what is What.TICK:
+        told += [_tick(incident, at, rules) for incident in book.incidents]
+    else:
+        told, decisions = _answered(book, change, rules)
+    before = {incident.number: incident for incident in book.incidents}
+    changed = tuple(incident for incident, _ in told if incident != before.get(incident.number))
+    decisions += [decision for _, lines in told for decision in lines]
+    for incident in changed:
+        _assert_step(before.get(incident.number), incident)
+    kept = before | {incident.number: incident for incident in changed}
+    left = tuple(incident for incident in kept.values() if not _forgotten(incident, at, rules))
+    return Outcome(Book(left, max([book.next_number, *(number + 1 for number in kept)]), at), changed, tuple(decisions))
+
+
+def next_due(book: Book, rules: Rules) -> Instant | None:
+    """Return when the book must be looked at again though nothing happens: a page is due or a downtime ends."""
+    due: list[Instant] = []
+    for incident in book.incidents:
+        if incident.state is State.QUIET:
+            due.append(_quiet_until(incident, book.at, rules))
+        elif incident.state in WAITING and incident.page_at is not None:
+            at = max(incident.page_at, book.at)
+            due.append(_quiet_until(incident, at, rules) if incident.held else at)
+    return min(due, default=None)
+
+
+def clock_used(calls: tuple[Call, ...]) -> Duration:
+    """Return how long a person has been waited for since somebody last answered: healed time does not count."""
+    used = 0
+    for call in reversed(calls):
+        if call.end is not CallEnd.SELF_HEALED or call.ended_at is None:
+            break
+        used += call.ended_at - call.at
+    return used
+
+
+# --- what goes bad ----------------------------------------------------------------------------------------------------
+
+
+def _bad(book: Book, change: Change, rules: Rules) -> Told:
+    cause = change.cause or f"object:{change.object}"
+    known = [incident for incident in book.incidents if incident.cause == cause]
+    going_on = next((incident for incident in known if incident.state not in OVER), None)
+    if going_on is not None:
+        return _join(going_on, change, rules)
+    quiet = _covered((change.object,), change.at, rules)
+    ended = [one for one in known if allowed(one.state, State.REOPENED) and not _forgotten(one, change.at, rules)]
+    if ended and not quiet:
+        return _reopen(ended[-1], change, rules)
+    new = Incident(
+        number=book.next_number,
+        cause=cause,
+        state=State.QUIET,
+        bad_since=change.at,
+        bad=(change.object,),
+        objects=(change.object,),
+        text=change.text,
+    )
+    if not quiet:
+        return _open(new, change.at, rules)
+    sentence = f"{change.object} is bad inside an agreed downtime: nobody is paged"
+    return new, [Decision(change.at, Kind.QUIET, new.number, sentence)]
+
+
+def _join(incident: Incident, change: Change, rules: Rules) -> Told:
+    if change.object in incident.bad:
+        sentence = f"{change.object} is bad already: one cause, one page"
+        return incident, [Decision(change.at, Kind.IGNORED, incident.number, sentence)]
+    joined = _with(incident, change.object)
+    if joined.state is State.QUIET and not _covered(joined.bad, change.at, rules):
+        return _open(joined, change.at, rules)
+    why = "inside a downtime as well" if joined.state is State.QUIET else "nobody is paged again"
+    sentence = f"{change.object} is bad of the same cause: {why}"
+    return joined, [Decision(change.at, Kind.JOINED, incident.number, sentence)]
+
+
+def _with(incident: Incident, name: str) -> Incident:
+    bad = incident.bad if name in incident.bad else (*incident.bad, name)
+    return replace(incident, bad=bad, objects=tuple(dict.fromkeys((*incident.objects, name))))
+
+
+def _open(incident: Incident, at: Instant, rules: Rules) -> Told:
+    fixed = rules.promise.response_class(at)
+    call = Call(at, at + rules.promise.limit(fixed))
+    opened = replace(incident, state=State.OPEN, opened_at=at, response_class=fixed, calls=(call,), page_at=at)
+    begun = "" if incident.bad_since == at else f", bad since {_clock(incident.bad_since, rules)}"
+    sentence = f"{_names(opened.bad)} bad{begun}; {fixed}: acknowledge by {_clock(call.deadline, rules)}"
+    paged, lines = _page(opened, at, rules)
+    return paged, [Decision(at, Kind.OPENED, opened.number, sentence), *lines]
+
+
+def _reopen(incident: Incident, change: Change, rules: Rules) -> Told:
+    assert incident.response_class is not None
+    limit = rules.promise.limit(incident.response_class)
+    call = Call(change.at, change.at + max(0, limit - clock_used(incident.calls)))
+    again = replace(
+        _with(incident, change.object),
+        state=State.REOPENED,
+        calls=(*incident.calls, call),
+        closed_at=None,
+        page_at=change.at,
+        level=1,
+        round=1,
+        held=False,
+    )
+    sentence = f"{change.object} is bad of the same cause again: acknowledge by {_clock(call.deadline, rules)}"
+    paged, lines = _page(again, change.at, rules)
+    return paged, [Decision(change.at, Kind.REOPENED, incident.number, sentence), *lines]
+
+
+# --- what time does ---------------------------------------------------------------------------------------------------
+
+
+def _tick(incident: Incident, at: Instant, rules: Rules) -> Told:
+    if incident.state is State.QUIET:
+        return (incident, []) if _covered(incident.bad, at, rules) else _open(incident, at, rules)
+    if incident.state not in WAITING or incident.page_at is None or incident.page_at > at:
+        return incident, []
+    if not _covered(incident.bad, at, rules):
+        return _page(incident, at, rules)
+    if incident.held:
+        return incident, []
+    sentence = f"level {incident.level} is not paged: {_names(incident.bad)} in a downtime now"
+    return replace(incident, held=True), [Decision(at, Kind.HELD, incident.number, sentence)]
+
+
+def _page(incident: Incident, at: Instant, rules: Rules) -> Told:
+    """Page the person of the level that is due, and say when the next one is."""
+    if incident.round > rules.repeat + 1:
+        sentence = f"all levels were paged {_times(rules.repeat + 1)} and nobody answered: nobody is left to page"
+        return replace(incident, page_at=None, held=False), [Decision(at, Kind.EXHAUSTED, incident.number, sentence)]
+    level = rules.levels[incident.level - 1]
+    duty = rules.roster.on_call(level.target, at)
+    key = f"incident-{incident.number}-page-{len(incident.pages) + 1}"
+    page = Page(at, duty.person, incident.level, incident.round, duty.because, key)
+    last = incident.level == len(rules.levels)
+    told = replace(
+        incident,
+        pages=(*incident.pages, page),
+        page_at=at + level.wait,
+        level=1 if last else incident.level + 1,
+        round=incident.round + 1 if last else incident.round,
+        held=False,
+    )
+    sentence = f"{duty.person} is paged: {level.target} of level {page.level} ({duty.because}), {_why(incident)}"
+    return told, [Decision(at, Kind.PAGED, incident.number, sentence, duty.person, page)]
+
+
+def _why(incident: Incident) -> str:
+    if len(incident.calls) > 1 and incident.call.at == incident.page_at and incident.level == incident.round == 1:
+        return "it came back"
+    if incident.held:
+        return "the downtime is over and it is still bad"
+    return "nobody has acknowledged it" if incident.pages else "it opened"
+
+
+# --- what people and recoveries do ------------------------------------------------------------------------------------
+
+
+def _answered(book: Book, change: Change, rules: Rules) -> tuple[list[Told], list[Decision]]:
+    """Let a recovery, an acknowledgement or a resolution reach the incidents it is about."""
+    meant = [incident for incident in book.incidents if _meant(incident, change)]
+    if change.what is What.RECOVERED:
+        told = [_recovered(incident, change) for incident in meant if incident.bad]
+    elif change.what is What.ACKNOWLEDGED:
+        told = [_acknowledged(incident, change) for incident in meant if incident.state in WAITING]
+    else:
+        answerable = WAITING | {State.ACKNOWLEDGED}
+        told = [_resolved(incident, change) for incident in meant if incident.state in answerable]
+    if told:
+        return told, []
+    number = meant[-1].number if meant else 0
+    return [], [Decision(change.at, Kind.IGNORED, number, _needless(change, meant, rules), change.by)]
+
+
+def _meant(incident: Incident, change: Change) -> bool:
+    if change.incident:
+        return incident.number == change.incident
+    if change.cause:
+        return incident.cause == change.cause and (not change.object or change.object in incident.bad)
+    return change.object in (incident.bad or incident.objects)
+
+
+def _recovered(incident: Incident, change: Change) -> Told:
+    left = tuple(name for name in incident.bad if change.object and name != change.object)
+    if incident.state in OVER:  # somebody resolved it while this was still bad
+        return replace(incident, bad=left), []
+    if left:
+        sentence = f"{change.object} recovered, {_names(left)} still bad"
+        return replace(incident, bad=left), [Decision(change.at, Kind.LEFT, incident.number, sentence)]
+    if incident.state is State.QUIET:
+        sentence = f"{_names(incident.bad)} well again inside the downtime: nobody was paged"
+        over = replace(incident, state=State.DISMISSED, bad=(), closed_at=change.at)
+        return over, [Decision(change.at, Kind.DISMISSED, incident.number, sentence)]
+    if incident.state is State.ACKNOWLEDGED:
+        sentence = f"{_names(incident.bad)} well again; {incident.call.by} had it in hand"
+        over = replace(incident, state=State.RESOLVED, bad=(), closed_at=change.at)
+        return over, [Decision(change.at, Kind.RESOLVED, incident.number, sentence)]
+    late = "" if change.at <= incident.call.deadline else ", after the deadline had passed"
+    sentence = f"{_names(incident.bad)} well again before anybody acknowledged it{late}"
+    healed = _ended(incident, change, State.SELF_HEALED, CallEnd.SELF_HEALED)
+    return replace(healed, bad=(), closed_at=change.at), [Decision(change.at, Kind.SELF_HEALED, incident.number, sentence)]
+
+
+def _acknowledged(incident: Incident, change: Change) -> Told:
+    sentence = f"{change.by} acknowledges {_elapsed(change.at - incident.call.at)} after the call, {_judged(incident, change)}"
+    answered = _ended(incident, change, State.ACKNOWLEDGED, CallEnd.ACKNOWLEDGED)
+    return answered, [Decision(change.at, Kind.ACKNOWLEDGED, incident.number, sentence, change.by)]
+
+
+def _resolved(incident: Incident, change: Change) -> Told:
+    still = f" while {_names(incident.bad)} still bad" if incident.bad else ""
+    if incident.state is State.ACKNOWLEDGED:
+        over = replace(incident, state=State.RESOLVED)
+        sentence = f"{change.by} resolves it{still}"
+    else:
+        over = _ended(incident, change, State.RESOLVED, CallEnd.RESOLVED)
+        sentence = f"{change.by} resolves it without acknowledging it first{still}, {_judged(incident, change)}"
+    return replace(over, closed_at=change.at), [Decision(change.at, Kind.RESOLVED, incident.number, sentence, change.by)]
+
+
+def _ended(incident: Incident, change: Change, state: State, end: CallEnd) -> Incident:
+    call = replace(incident.call, end=end, ended_at=change.at, by=change.by)
+    return replace(incident, state=state, calls=(*incident.calls[:-1], call), page_at=None, held=False)
+
+
+def _judged(incident: Incident, change: Change) -> str:
+    return "in time" if change.at <= incident.call.deadline else "after the deadline"
+
+
+def _needless(change: Change, meant: list[Incident], rules: Rules) -> str:
+    about = f"incident {change.incident}" if change.incident else change.cause or change.object
+    if not meant:
+        return f"nothing is known of {about}: nothing {'recovers' if change.what is What.RECOVERED else 'to answer'}"
+    last = meant[-1]
+    if last.state is State.ACKNOWLEDGED and change.what is What.ACKNOWLEDGED:
+        return f"{last.call.by} has acknowledged it already, at {_clock(last.call.ended_at or 0, rules)}"
+    if last.state is State.QUIET:
+        return f"{about} is quiet in its downtime: there is nothing to answer"
+    return f"{about} is {last.state} already"
+
+
+# --- small words ------------------------------------------------------------------------------------------------------
+
+
+def _covered(names: tuple[str, ...], at: Instant, rules: Rules) -> bool:
+    return all(any(one.covers(name, at) for one in rules.quiet) for name in names)
+
+
+def _quiet_until(incident: Incident, at: Instant, rules: Rules) -> Instant:
+    """Return the first instant from `at` on at which some bad object is in no downtime."""
+    ends: list[Instant] = []
+    for name in incident.bad:
+        end = at
+        while covering := [one.end for one in rules.quiet if one.covers(name, end)]:
+            end = max(covering)
+        ends.append(end)
+    return min(ends, default=at)
+
+
+def _forgotten(incident: Incident, at: Instant, rules: Rules) -> bool:
+    """Whether an incident is over and can no longer be reopened."""
+    return incident.state in OVER and incident.closed_at is not None and at > incident.closed_at + rules.reopen
+
+
+def _assert_step(before: Incident | None, after: Incident) -> None:
+    if before is None:
+        assert after.state in {State.QUIET, State.OPEN}, after.state
+    else:
+        assert before.state is after.state or allowed(before.state, after.state), (before.state, after.state)
+
+
+def _clock(instant: Instant, rules: Rules) -> str:
+    return as_time(instant, rules.promise.zone).isoformat(sep=" ")
+
+
+def _names(names: tuple[str, ...]) -> str:
+    if len(names) > 4:
+        return f"{', '.join(names[:3])} and {len(names) - 3} more are"
+    return f"{', '.join(names)} {'is' if len(names) == 1 else 'are'}"
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
+
+
+def _elapsed(duration: Duration) -> str:
+    seconds, rest = divmod(duration, 1_000_000)
+    minutes, seconds = divmod(seconds, 60)
+    part = f".{rest:06d}".rstrip("0") if rest else ""
+    return f"{minutes} min {seconds}{part} s" if minutes else f"{seconds}{part} s"

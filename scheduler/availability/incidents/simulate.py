@@ -1,0 +1,49 @@
+"""A whole story of incidents from what happened: the events in their order, and the clock between them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from scheduler.availability.history import Instant
+from scheduler.availability.incidents.follow import follow, next_due
+from scheduler.availability.incidents.incident import Book, Change, Decision, Incident, Rules, What
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """All incidents and every decision, up to `now`."""
+
+    now: Instant
+    incidents: tuple[Incident, ...]
+    decisions: tuple[Decision, ...]
+
+
+def simulate(changes: Iterable[Change], rules: Rules, now: Instant) -> Story:
+    """Follow all changes up to `now`, as a daemon would have that never slept.
+
+    At one instant, what happened comes before what the clock does: an acknowledgement at the very instant of an escalation
+    stops it, a recovery at the end of a downtime pages nobody. Events of one instant keep their order.
+    """
+    told = sorted((change for change in changes if change.at <= now), key=lambda change: change.at)
+    book = Book(at=told[0].at if told else now)
+    incidents: dict[int, Incident] = {}
+    decisions: list[Decision] = []
+
+    def take(change: Change) -> None:
+        nonlocal book
+        outcome = follow(book, change, rules)
+        book = outcome.book
+        incidents.update((incident.number, incident) for incident in outcome.changed)
+        decisions.extend(outcome.decisions)
+
+    for change in told:
+        while (due := next_due(book, rules)) is not None and due < change.at:
+            take(Change(due, What.TICK))
+        take(change)
+    while (due := next_due(book, rules)) is not None and due <= now:
+        take(Change(due, What.TICK))
+    return Story(now, tuple(incidents.values()), tuple(decisions))
