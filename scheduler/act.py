@@ -242,18 +242,19 @@ def _boot(step: _Step) -> _Done:
 def _drain(step: _Step) -> _Done:
     action = step.action
     assert isinstance(action, Drain)
-    if action.cause in WHILE_IDLE and (work := _work_of(_last_look(step))):
-        return _Done(Outcome.REFUSED, work)
-    step.reach.ask_batch(
-        step.entry.batch_system,
-        f"drain {action.worker}",
-        lambda b: b.drain(action.worker, action.reason.sentence),
-        step.deadline_seconds,
-    )
+    if work := _order_drain(step, idle_only=action.cause in WHILE_IDLE):
+        return _Done(Outcome.REFUSED, f"it has work: {work}")
     now, state = step.reach.clock.now(), WorkerState.DRAINING
     changes: dict[str, Value] = {"drain_cause": action.cause, "drained_at": now, "cancelled_at": None}
     changes |= {"state": state.value, "since": now}
     return _Done(changes=changes, notes=[_stepped(step, state)])
+
+
+def _order_drain(step: _Step, *, idle_only: bool) -> str:
+    worker, why = step.action.worker, step.action.reason.sentence
+    return step.reach.ask_batch(
+        step.entry.batch_system, f"drain {worker}", lambda b: b.drain(worker, why, idle_only=idle_only), step.deadline_seconds
+    )
 
 
 def _cancel_drain(step: _Step) -> _Done:
@@ -267,9 +268,13 @@ def _cancel_drain(step: _Step) -> _Done:
 def _power_off(step: _Step) -> _Done:
     action = step.action
     assert isinstance(action, PowerOff)
-    against = why_keep(_last_look(step))
+    node = _last_look(step)
+    against = why_keep(node)
     if against:
         return _Done(Outcome.REFUSED, against)
+    # What a batch system tells of a worker may be old: the worker itself says whether it drains and has nothing.
+    if node is not None and (work := _order_drain(step, idle_only=True)):
+        return _Done(Outcome.REFUSED, f"it has work: {work}")
     step.reach.hypervisors[action.host].power_off(action.worker, step.entry.uuid)
     step.reach.explained.add(action.worker)
     return _leave_nothing(step, action.host)

@@ -88,6 +88,15 @@ class DomainEvent:
     detail: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class FoundHost:
+    """A host that a discovery names."""
+
+    name: str
+    labels: Mapping[str, str] = field(default_factory=dict)
+    port: int | None = None
+
+
 class BatchSystemConnector(Protocol):
     """An entry point of `ambienti.batch_systems`. Raises pydantic's ValidationError when `options` are wrong."""
 
@@ -103,6 +112,14 @@ class HypervisorConnector(Protocol):
 
     def __call__(self, name: str, uri: str, options: Mapping[str, object], *, site: str, deadline_seconds: float) -> Hypervisor:
         """Connect lazily: a host that is down now must not stop the daemon."""
+        ...
+
+
+class DiscoveryConnector(Protocol):
+    """An entry point of `ambienti.discoveries`. Raises pydantic's ValidationError when `options` are wrong."""
+
+    def __call__(self, name: str, options: Mapping[str, object], *, base: Path, deadline_seconds: float) -> Discovery:
+        """Prepare; nothing is asked yet. `base` is the site file's directory, for relative paths."""
         ...
 
 
@@ -126,8 +143,12 @@ class BatchSystem(Protocol):
         """Make what a new worker needs to join: configuration and a short-lived token of its own."""
         ...
 
-    def drain(self, worker: str, why: str) -> None:
-        """Let running jobs finish and start no others."""
+    def drain(self, worker: str, why: str, *, idle_only: bool = False) -> str:
+        """Let running jobs finish and start no others; one that drains already is drained.
+
+        With `idle_only` the worker itself looks, in the same step, whether it has work: then it is not drained, and what it
+        has is returned. "" when it drains. What a reading tells may be older than a claim made since.
+        """
         ...
 
     def cancel_drain(self, worker: str) -> None:
@@ -182,4 +203,20 @@ class Hypervisor(Protocol):
 
     def close(self) -> None:
         """Give everything back; domains go on running."""
+        ...
+
+
+class Discovery(Protocol):
+    """A source that names hypervisor hosts."""
+
+    name: str
+    asks: str
+    """What is asked of whom, for people: `SRV _libvirt._tcp.farm.example.org`."""
+
+    def read(self) -> Sequence[FoundHost]:
+        """Return all hosts the source names now; whatever is less than a whole and good answer is a SourceError."""
+        ...
+
+    def close(self) -> None:
+        """Give everything back."""
         ...

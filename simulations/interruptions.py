@@ -65,11 +65,12 @@ class MortalBatchSystem:
         self._knife.step(f"enrol {order.worker}")
         return made
 
-    def drain(self, worker: str, why: str) -> None:
+    def drain(self, worker: str, why: str, *, idle_only: bool = False) -> str:
         """Let running jobs finish and start no others."""
         self._knife.check()
-        self._inner.drain(worker, why)
+        work = self._inner.drain(worker, why, idle_only=idle_only)
         self._knife.step(f"drain {worker}")
+        return work
 
     def cancel_drain(self, worker: str) -> None:
         """Take a drain back."""

@@ -38,6 +38,8 @@ class QueueFaults:
     """Answers at once that there is nothing at all, and believes it."""
     lagging: bool = False
     """Its cheap summary never notices a change."""
+    stale: bool = False
+    """It tells of its nodes what it told last, whatever has happened in them since."""
     deaf: bool = False
     """Readings work, commands to workers fail."""
     black_holes: set[str] = field(default_factory=set)
@@ -116,6 +118,7 @@ class SimulatedQueue:
         self._deadline_seconds = deadline_seconds
         self._negotiation_due = False
         self._carried: tuple[int, tuple[RequestCluster, ...]] | None = None
+        self._told: dict[str, Node] = {}
 
     def idle_so_far(self) -> float:
         """Return the seconds that workers have spent idle, those that are idle now included."""
@@ -286,7 +289,9 @@ class SimulatedQueue:
         clusters = tuple(self.book.rows(environments, self._wall)) if exact or carried is None else carried[1]
         if exact:
             self._carried = (self.book.changes, clusters)
-        nodes = tuple(_seen(node, self._wall) for node in self.nodes.values() if node.connected)
+        if not self.faults.stale:
+            self._told = {node.worker: _seen(node, self._wall) for node in self.nodes.values() if node.connected}
+        nodes = tuple(self._told.values())
         if self.faults.partial:
             warnings = ("one of two schedds did not answer",)
             return QueueReading(self.name, now, clusters[::2], nodes[::2], complete=False, exact=exact, warnings=warnings)
@@ -295,6 +300,8 @@ class SimulatedQueue:
     def node(self, worker: str) -> Node | None:
         """Look at one worker afresh."""
         self._answer(f"node {worker}")
+        if self.faults.stale:
+            return self._told.get(worker)
         node = self.nodes.get(worker)
         return _seen(node, self._wall) if node is not None and node.connected and not self.faults.empty else None
 
@@ -304,17 +311,20 @@ class SimulatedQueue:
         self.on_enrol(order.worker, environment)
         return Enrolment({"pool": self.name, "worker": order.worker}, {"token": self.token(order.worker)})
 
-    def drain(self, worker: str, why: str) -> None:
+    def drain(self, worker: str, why: str, *, idle_only: bool = False) -> str:
         """Let running jobs finish; claims that have not started go back to the queue."""
         node = self._command(f"drain {worker} ({why})", worker)
         if node.draining:
-            return
+            return ""
+        if idle_only and node.jobs:
+            return ", ".join(node.jobs)
         node.draining = True
         for job in [job for job in node.jobs.values() if job.state is JobState.CLAIMED]:
             self.book.give_back(job)
             self._release(node, job)
         if not node.jobs:
             self._leave_soon(node)
+        return ""
 
     def cancel_drain(self, worker: str) -> None:
         """Take a drain back."""

@@ -38,6 +38,9 @@ _SUSPICIOUS_STARTS = 3
 _RUNS_SECONDS = 1200
 _SHORTEST_SECONDS = 1.0
 _ALREADY_DRAINING = "Draining already in progress"
+_IS_IDLE = 'State =!= "Claimed" && State =!= "Matched" && State =!= "Preempting"'
+"""Asked of each slot by the worker's own start daemon, in the step in which it begins to drain."""
+_HAS_WORK = re.compile(r"check expression is false on ([^\s@]+)")
 _HINTS = {
     "Failed communication with collector": "is {collector} up, and does it accept our token?",
     "Failed to advertise": "does the collector at {collector} allow us ADVERTISE_STARTD and ADVERTISE_MASTER?",
@@ -155,13 +158,18 @@ class HTCondorPool:
         parameters = parameters_of(order.worker, environment, self.options, order.address)
         return Enrolment(parameters, {"condor_config": text.encode(), "token": token.encode() + b"\n"})
 
-    def drain(self, worker: str, why: str) -> None:
+    def drain(self, worker: str, why: str, *, idle_only: bool = False) -> str:
         """Let running jobs finish; then the start daemon ends, and with it a worker made for it."""
+        words = ("-graceful", "-exit-on-completion", "-reason", f"ambienti: {why}")
         try:
-            self._drain(f"drain {worker}", worker, "-graceful", "-exit-on-completion", "-reason", f"ambienti: {why}")
+            self._drain(f"drain {worker}", worker, *words, *(("-check", _IS_IDLE) if idle_only else ()))
         except SourceError as error:
+            work = _HAS_WORK.search(error.answer)
+            if work:
+                return f"a claim on {work[1]}"
             if _ALREADY_DRAINING not in error.answer:
                 raise
+        return ""
 
     def cancel_drain(self, worker: str) -> None:
         """Take a drain back."""

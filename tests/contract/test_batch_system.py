@@ -120,7 +120,10 @@ def test_the_life_of_a_worker_joins_works_drains_and_serves_again(site):
         assert (record.status, record.worker, record.vo) == ("running", worker, "atlas")
         assert [(row.idle, row.running) for row in rows(site).values()] == [(0, 1)]
 
+        assert site.system.drain(worker, "not while it works", idle_only=True)
+        assert not node(site, worker).draining
         site.system.drain(worker, "for the contract")
+        assert site.system.drain(worker, "it drains already", idle_only=True) == ""
         site.system.drain(worker, "orders may be repeated")
         draining = site.wait_until(lambda: (one := node(site, worker)).draining and one, "the drain is seen")
         assert [one.job for one in draining.jobs] == [job], "a drain lets the running job finish"

@@ -218,6 +218,31 @@ def test_a_worker_that_just_got_work_is_not_drained_as_idle(farm, cause, drained
     assert farm.state(name) is (S.DRAINING if drained else S.BUSY)
 
 
+def test_a_claim_that_the_batch_system_does_not_tell_of_yet_is_found_by_the_worker_itself(farm):
+    name = farm.worker()
+    farm.queue.faults.stale = True
+    farm.queue.submit(Request("atlas"), 1, 1000)
+    farm.wait(10)
+    (result,) = farm.order(Drain(name, "idle", WHY)).results
+    assert (result.outcome, result.detail) == (Outcome.REFUSED, "it has work: 1.0")
+    assert not farm.queue.nodes[name].draining
+    farm.order()
+    assert farm.state(name) is S.IDLE, "which is what the batch system told"
+
+
+def test_a_worker_whose_drain_was_taken_back_unseen_is_not_powered_off(farm):
+    name = farm.worker()
+    farm.order(Drain(name, "idle", WHY))
+    farm.order()
+    farm.queue.faults.stale = True
+    farm.queue.cancel_drain(name)
+    farm.queue.submit(Request("atlas"), 1, 1000)
+    farm.wait(10)
+    (result,) = farm.order(PowerOff(name, "h1", WHY)).results
+    assert (result.outcome, result.detail) == (Outcome.REFUSED, "it has work: 1.0")
+    assert name in farm.hosts["h1"].domains
+
+
 def test_a_worker_that_registers_just_after_its_boot_was_given_up_is_not_powered_off(farm):
     farm.order(boot(1))
     farm.wait(10)

@@ -105,6 +105,20 @@ def test_a_drained_worker_finishes_its_job_takes_no_other_and_ends(pool, system)
         wait_until(lambda: system.node(worker.name) is None, "its ads are gone")
 
 
+def test_a_claim_that_the_collector_does_not_know_yet_refuses_a_drain_for_idleness(pool, system):
+    with worker_of(system, ATLAS) as worker:
+        pool.configure("lag", 'COLLECTOR_REQUIREMENTS = MyType =!= "Machine"\n')  # the ads that it has stay as they are
+        cluster = pool.sleep(4, environment="atlas-el9")
+        wait_until(runs(pool, cluster), "the job runs", told=worker.console)
+        assert not system.node(worker.name).claimed, "the collector still shows it idle"
+        assert system.drain(worker.name, "idle", idle_only=True) == "a claim on slot1_1"
+        wait_until(gone(pool, cluster), "the job ends")
+        (job,) = pool.history(cluster)
+        assert (job["ExitCode"], job["NumJobStarts"]) == (0, 1)
+        wait_until(lambda: system.drain(worker.name, "idle", idle_only=True) == "", "it is idle, and drained")
+        assert worker.wait(20), worker.console()
+
+
 def test_a_cancelled_drain_leaves_a_worker_that_takes_jobs(pool, system):
     with worker_of(system, ATLAS_OLD) as worker:
         first = pool.sleep(3, environment="atlas-slc6")
