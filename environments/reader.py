@@ -202,13 +202,26 @@ def read(path: Path) -> Node:
 
 
 def parse(content: bytes | str, file: str) -> Node:
-    """Turn the text of a YAML file into nodes."""
+    """Turn the text of a YAML file, one mapping, into nodes."""
+    (node,) = _built(content, file, several=False)
+    if not isinstance(node.value, Mapping):
+        kind = "a list" if isinstance(node.value, tuple) else "a single value"
+        raise ConfigurationError([problem_at(node.mark, "", f"is {kind}", "a mapping (`key: value` lines)")])
+    return node
+
+
+def documents(content: bytes | str, file: str) -> tuple[Node, ...]:
+    """Turn the text of a YAML file into nodes, whatever stands in it: one for each document (`---` parts them)."""
+    return _built(content, file, several=True)
+
+
+def _built(content: bytes | str, file: str, *, several: bool) -> tuple[Node, ...]:
     text = content if isinstance(content, str) else _decoded(content, file)
     lines = _LINE_BREAK.split(text)
     if not text.strip().strip("\ufeff"):
         raise ConfigurationError([Problem(file, 1, 1, "", "the file is empty", "a mapping (`key: value` lines)")])
     try:
-        root = yaml.compose(text, Loader=_Loader)
+        composed = list(yaml.compose_all(text, Loader=_Loader)) if several else [yaml.compose(text, Loader=_Loader)]
     except yaml.MarkedYAMLError as error:
         raise ConfigurationError([_syntax(error, file, lines)]) from error
     except yaml.reader.ReaderError as error:
@@ -221,15 +234,14 @@ def parse(content: bytes | str, file: str) -> Node:
         raise ConfigurationError(
             [Problem(file, 1, 1, "", "is nested too deeply", f"at most {MAXIMUM_DEPTH} levels")]
         ) from error
-    if root is None:
+    roots = [root for root in composed if root is not None]
+    if not roots:
         raise ConfigurationError([Problem(file, 1, 1, "", "the file holds comments only", "a mapping (`key: value` lines)")])
     builder = _Builder(file, lines)
-    node = builder.build(root, (), 0)
-    if not builder.problems and not isinstance(node.value, Mapping):
-        builder.problems.append(problem_at(node.mark, "", f"is {_kind(root)}", "a mapping (`key: value` lines)"))
+    nodes = tuple(builder.build(root, (), 0) for root in roots)
     if builder.problems:
         raise ConfigurationError(builder.problems)
-    return node
+    return nodes
 
 
 def _decoded(content: bytes, file: str) -> str:
@@ -287,10 +299,6 @@ def _mark(file: str, lines: list[str], line: int, column: int, width: int = 1) -
         line = max(i for i, text in enumerate([*lines, "."]) if i < len(lines) and (text.strip() or i == 0))
         column = len(lines[line])
     return Mark(file, line + 1, column + 1, lines[line].rstrip("\r"), max(1, width))
-
-
-def _kind(node: yaml.Node) -> str:
-    return "a list" if isinstance(node, yaml.SequenceNode) else "a single value"
 
 
 class _Builder:

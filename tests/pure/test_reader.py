@@ -4,7 +4,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from environments.reader import ConfigurationError, dotted, merged, parse, read, screen
+from environments.reader import ConfigurationError, documents, dotted, merged, parse, read, screen
 
 SAMPLE = """\
 site: perugia
@@ -165,3 +165,10 @@ def test_no_bytes_give_anything_but_data_or_a_configuration_error(content):
 )
 def test_no_soup_of_yaml_gives_anything_but_data_or_a_configuration_error(words):
     refuses_or_reads("".join(words))
+
+
+def test_the_documents_of_a_file_are_read_in_their_order_whatever_they_are():
+    first, second = documents("# two\n---\na: 1\n---\n- b\n", "two.yaml")
+    assert (first.plain(), second.plain(), second.mark.line) == ({"a": 1}, ["b"], 5)
+    with pytest.raises(ConfigurationError, match="a list"):
+        parse("- b\n", "list.yaml")
