@@ -49,7 +49,7 @@ test: $(VENV)/.test ## everything that proves the project, real systems included
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
-	$(PYTHON) -m pytest --cov --cov-report=term:skip-covered $(PYTEST)
+	$(PYTHON) -m pytest --numprocesses 2 --dist loadgroup --cov --cov-report=term:skip-covered $(PYTEST)
 
 lab: $(VENV)/.test ## a real farm on this machine: HTCondor, libvirt, LXC, QEMU and Xen workers
 	$(PYTHON) -m tests.lab up $(LAB)

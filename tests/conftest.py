@@ -1,8 +1,14 @@
-"""For all tests: the session's HTCondor pool; and with CI=true nothing may be skipped: what could not be tried was not proven."""
+"""For all tests: how they are shared out, the session's HTCondor pool, and that with CI=true nothing may be skipped."""
 
 import os
 
 import pytest
+
+
+def pytest_collection_modifyitems(items):
+    """Keep together what shares a system: the one Xen host's tests, else those of a file; two processes share the groups."""
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group("xen" if item.get_closest_marker("xen") else item.path.stem))
 
 
 @pytest.hookimpl(wrapper=True)
