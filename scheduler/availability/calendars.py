@@ -1,0 +1,177 @@
+"""The door to iCalendar (RFC 5545): periods of data taking, downtimes and holidays, each occurrence as a span of instants."""
+
+from __future__ import annotations
+
+import zoneinfo
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from typing import TYPE_CHECKING, Any
+
+import icalendar
+import recurring_ical_events
+
+from environments.reader import ConfigurationError, Problem
+from scheduler.availability.history import Instant, Span
+from scheduler.availability.instants import as_micro
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+MAXIMUM_OCCURRENCES = 20_000
+_TOO_FAST = {"SECONDLY", "MINUTELY", "HOURLY"}
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Occurrence:
+    """One coming of an event of a calendar."""
+
+    uid: str
+    start: Instant
+    end: Instant
+    created: Instant | None
+    """CREATED, else DTSTAMP: when it was written down."""
+    modified: Instant | None
+    """LAST-MODIFIED."""
+    summary: str
+    names: tuple[str, ...]
+    """What it concerns: CATEGORIES, RESOURCES and LOCATION."""
+    by: str
+    """ORGANIZER."""
+
+
+def read(content: bytes | str, file: str, until: Instant, zone: str = "UTC") -> tuple[Occurrence, ...]:
+    """Return what comes before `until`, in order of start; `zone` is that of dates and of times that name none.
+
+    A recurring event keeps its exact length (RFC 5545, 3.8.5.3); a local time that a DST change skips is moved on by the gap.
+    """
+    try:
+        calendar = icalendar.Calendar.from_ical(content)
+    except ValueError as error:
+        raise _refused(file, f"is not an iCalendar file: {error}") from error
+    written: list[Any] = list(calendar.walk("VEVENT"))
+    for event in written:
+        _check(event, file)
+    events = [event for event in written if not _cancelled(event)]
+    if not events:
+        return ()
+    default = zoneinfo.ZoneInfo(str(calendar.get("X-WR-TIMEZONE", zone)) if _known(calendar) else zone)
+    lengths = dict(_lengths(events, default))
+    first = min(_moment(event["DTSTART"].dt, default) for event in events)
+    if as_micro(first) >= until:
+        return ()
+    last = _EPOCH + timedelta(microseconds=until)
+    # Occurrences are searched by local dates; a day more on either side lets no zone be cut off.
+    query = recurring_ical_events.of(calendar, skip_bad_series=False)
+    found: list[Occurrence] = []
+    for event in query.between(first - timedelta(days=1), last + timedelta(days=1)):
+        one = _occurrence(event, default, lengths)
+        if one is not None and one.start < until:
+            found.append(one)
+        if len(found) > MAXIMUM_OCCURRENCES:
+            raise _refused(file, f"its events come more than {MAXIMUM_OCCURRENCES} times")
+    return tuple(sorted(found, key=lambda one: (one.start, one.end, one.uid)))
+
+
+def periods(occurrences: Iterable[Occurrence]) -> tuple[Span, ...]:
+    """Unite occurrences into disjoint spans."""
+    united: list[list[Instant]] = []
+    for one in sorted(occurrences, key=lambda one: one.start):
+        if united and one.start <= united[-1][1]:
+            united[-1][1] = max(united[-1][1], one.end)
+        else:
+            united.append([one.start, one.end])
+    return tuple(Span(start, end) for start, end in united)
+
+
+def _refused(file: str, message: str) -> ConfigurationError:
+    return ConfigurationError([Problem(file, 0, 0, "", message)])
+
+
+def _known(calendar: Any) -> bool:
+    return str(calendar.get("X-WR-TIMEZONE", "")) in zoneinfo.available_timezones()
+
+
+def _cancelled(event: Any) -> bool:
+    return str(event.get("STATUS", "")).upper() == "CANCELLED"
+
+
+def _check(event: Any, file: str) -> None:
+    name = str(event.get("SUMMARY", event.get("UID", "an event")))
+    if "DTSTART" not in event or not hasattr(event["DTSTART"], "dt"):
+        raise _refused(file, f"the event {name!r} has no start (DTSTART)")
+    for rule in _listed(event.get("RRULE")):
+        if {str(part).upper() for part in rule.get("FREQ", ())} & _TOO_FAST:
+            raise _refused(file, f"the event {name!r} comes every hour or more often")
+    for key in ("DTSTART", "DTEND"):
+        if key not in event:
+            continue
+        moment = event[key].dt
+        written = event[key].params.get("TZID")
+        if isinstance(moment, datetime) and moment.tzinfo is None and written:
+            raise _refused(file, f"the event {name!r} is in a time zone that nobody knows: {written}")
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [] if value is None else [value]
+
+
+def _moment(value: date | datetime, zone: zoneinfo.ZoneInfo) -> datetime:
+    if not isinstance(value, datetime):
+        return datetime.combine(value, time(), tzinfo=zone)
+    return value if value.tzinfo is not None else value.replace(tzinfo=zone)
+
+
+def _days(event: Any) -> int | None:
+    """Return the length in whole days of an event that is given by dates; None: it is given by times."""
+    start = event["DTSTART"].dt
+    if isinstance(start, datetime):
+        return None
+    if "DTEND" in event:
+        return int((event["DTEND"].dt - start).days)
+    return int(event["DURATION"].dt.days) if "DURATION" in event else 1
+
+
+def _length(event: Any, zone: zoneinfo.ZoneInfo) -> timedelta:
+    """Return the elapsed length of an event that is given by times."""
+    if "DTEND" in event:
+        return _moment(event["DTEND"].dt, zone).astimezone(UTC) - _moment(event["DTSTART"].dt, zone).astimezone(UTC)
+    return event["DURATION"].dt if "DURATION" in event else timedelta()
+
+
+def _lengths(events: Iterable[Any], zone: zoneinfo.ZoneInfo) -> Iterator[tuple[tuple[str, datetime | None], timedelta]]:
+    for event in events:
+        if _days(event) is None:
+            moved = _moment(event["DTSTART"].dt, zone).astimezone(UTC) if "RECURRENCE-ID" in event else None
+            yield (str(event.get("UID", "")), moved), _length(event, zone)
+
+
+def _occurrence(
+    event: Any, zone: zoneinfo.ZoneInfo, lengths: dict[tuple[str, datetime | None], timedelta]
+) -> Occurrence | None:
+    if _cancelled(event):
+        return None
+    uid, start = str(event.get("UID", "")), _moment(event["DTSTART"].dt, zone)
+    days = _days(event)
+    if days is not None:
+        begun = event["DTSTART"].dt
+        end = _moment(begun + timedelta(days=days), zone)
+    else:
+        own = lengths.get((uid, start.astimezone(UTC)))
+        end = start.astimezone(UTC) + (lengths.get((uid, None), timedelta()) if own is None else own)
+    if as_micro(end) <= as_micro(start):
+        return None
+    stamps = [event[key].dt if key in event else None for key in ("CREATED", "DTSTAMP", "LAST-MODIFIED")]
+    created, stamp, modified = (None if moment is None else as_micro(_moment(moment, zone)) for moment in stamps)
+    names = tuple(name for key in ("CATEGORIES", "RESOURCES", "LOCATION") for name in _texts(event.get(key)))
+    by = str(event.get("ORGANIZER", "")).removeprefix("mailto:").removeprefix("MAILTO:")
+    written = created if created is not None else stamp
+    return Occurrence(
+        uid, as_micro(start), as_micro(end), written, modified, str(event.get("SUMMARY", "")), tuple(dict.fromkeys(names)), by
+    )
+
+
+def _texts(value: Any) -> Iterator[str]:
+    for part in _listed(value):
+        parts = part.cats if hasattr(part, "cats") else str(part).split(",")
+        yield from (text for one in parts if (text := str(one).strip()))
