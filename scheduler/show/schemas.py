@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from environments.catalogue import Definition, VOFile
 from environments.environment import Environment
+from scheduler.show.oncall import StoryView
+from scheduler.site.oncall_simulation import Simulation
+from scheduler.site.oncall_written import OnCall
 from scheduler.site.settings import Site
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _DRAFT = "https://json-schema.org/draft/2020-12/schema"
 Schema = dict[str, Any]
@@ -31,3 +37,29 @@ def vo_schema() -> Schema:
         "anyOf": [{key: value for key, value in by_name.items() if key not in {"default", "title"}}, listed],
     }
     return {"$schema": _DRAFT, **schema, "title": "Ambienti: the environments of a VO"}
+
+
+def oncall_schema() -> Schema:
+    """Return the JSON Schema of the on-call file."""
+    return {"$schema": _DRAFT, **OnCall.model_json_schema(), "title": "Ambienti: the on-call file"}
+
+
+def oncall_simulation_schema() -> Schema:
+    """Return the JSON Schema of the file of `oncall simulate`."""
+    return {"$schema": _DRAFT, **Simulation.model_json_schema(), "title": "Ambienti: a story for `oncall simulate`"}
+
+
+def oncall_story_schema() -> Schema:
+    """Return the JSON Schema of what `oncall simulate --json` prints."""
+    schema = StoryView.model_json_schema(mode="serialization")
+    return {"$schema": _DRAFT, **schema, "title": "Ambienti: the answer of `oncall simulate --json`"}
+
+
+SCHEMAS: dict[str, Callable[[], Schema]] = {
+    "site": site_schema,
+    "vo": vo_schema,
+    "oncall": oncall_schema,
+    "oncall-simulation": oncall_simulation_schema,
+    "oncall-story": oncall_story_schema,
+}
+"""By the name of the file's kind, as `ambienti schema` takes it."""

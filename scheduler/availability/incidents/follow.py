@@ -200,8 +200,9 @@ def _page(incident: Incident, at: Instant, rules: Rules) -> Told:
 def _why(incident: Incident) -> str:
     if len(incident.calls) > 1 and incident.call.at == incident.page_at and incident.level == incident.round == 1:
         return "it came back"
-    if incident.held:
-        return "the downtime is over and it is still bad"
+    after_downtime = not incident.pages and incident.opened_at is not None and incident.bad_since < incident.opened_at
+    if incident.held or after_downtime:
+        return "the downtime no longer covers it and it is still bad"
     return "nobody has acknowledged it" if incident.pages else "it opened"
 
 

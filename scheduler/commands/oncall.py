@@ -1,0 +1,175 @@
+"""`oncall simulate`, `oncall who`: what the on-call rules make of a story, and who is on call."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from pydantic_core import PydanticCustomError
+from rich.table import Table
+from rich.text import Text
+
+from environments.reader import ConfigurationError, Problem
+from scheduler.clock import WallClock
+from scheduler.commands.common import JsonOption, console, examples, plural, print_json, say
+
+if TYPE_CHECKING:
+    from scheduler.show.oncall import IncidentView, PeriodView, StoryView
+    from scheduler.site.oncall import OnCallFile
+
+PLACES = (Path("oncall.yaml"), Path("/etc/ambienti/oncall.yaml"))
+COLOURS = {"met": "green", "breached": "red", "pending": "yellow", "self-healed": "cyan", "none": "dim"}
+oncall = typer.Typer(no_args_is_help=True, help="Who is on call, and what the on-call rules make of incidents.")
+FileOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--file",
+        "-f",
+        envvar="AMBIENTI_ONCALL",
+        show_default=False,
+        help="The on-call file. [default: ./oncall.yaml, /etc/ambienti/oncall.yaml]",
+    ),
+]
+
+
+def find_file(given: Path | None) -> Path:
+    """Return the on-call file that is meant."""
+    found = given or next((place for place in PLACES if place.is_file()), None)
+    if found is not None:
+        return found
+    message = f"there is no on-call file: neither {' nor '.join(map(str, PLACES))}"
+    raise ConfigurationError(
+        [Problem("ambienti", 0, 0, "", message, "--file FILE, or its path in AMBIENTI_ONCALL (docs: On call)")]
+    )
+
+
+@oncall.command(
+    "simulate", epilog=examples("ambienti oncall simulate story.yaml", "ambienti oncall simulate story.json --json")
+)
+def simulate(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="What happened, and the on-call rules (YAML or JSON).")],
+    as_json: JsonOption = False,
+) -> None:
+    """Tell the whole story of a file of events: incidents, deadlines, who was paged when and why, met or breached.
+
+    No daemon, no database, no clock. Schemas: ambienti schema oncall-simulation (the file), oncall-story (the answer).
+    """
+    from scheduler.availability.incidents.simulate import simulate as follow_all
+    from scheduler.show.oncall import story_view
+    from scheduler.site import oncall_simulation
+
+    asked = oncall_simulation.load(file)
+    view = story_view(follow_all(asked.changes, asked.rules, asked.now), asked.zone)
+    if as_json:
+        print_json(view.model_dump(mode="json"))
+    else:
+        _show(view)
+
+
+@oncall.command("who", epilog=examples("ambienti oncall who", "ambienti oncall who --at '2026-12-24 18:00' --json"))
+def who(
+    at: Annotated[str, typer.Option("--at", metavar="INSTANT", show_default=False, help="[default: now]")] = "",
+    file: FileOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say who is on call at an instant: per level of the escalation and per rotation."""
+    from scheduler.availability.instants import write_instant
+    from scheduler.site import oncall as settings
+
+    found = settings.load(find_file(file))
+    zone, roster = found.settings.zone, found.rules.roster
+    instant = _instant(at, found)
+    rows = [
+        {"what": f"level {number}", "target": level.target, "person": duty.person, "because": duty.because}
+        for number, level in enumerate(found.rules.levels, 1)
+        for duty in [roster.on_call(level.target, instant)]
+    ]
+    for name in roster.rotations:
+        duty = roster.on_call(name, instant)
+        rows.append({"what": "rotation", "target": name, "person": duty.person, "because": duty.because})
+    if as_json:
+        print_json({"at": write_instant(instant, zone), "on_call": rows})
+        return
+    table = Table("", "rotation", "on call", "because", box=None, pad_edge=False, title=write_instant(instant, zone))
+    for row in rows:
+        full = found.settings.people[row["person"]].name
+        table.add_row(
+            row["what"], row["target"], Text(f"{row['person']} ({full})" if full else row["person"]), Text(row["because"])
+        )
+    console().print(table)
+
+
+def _instant(at: str, found: OnCallFile) -> int:
+    from scheduler.availability.instants import MICROSECONDS, read_instant
+
+    if not at:
+        return int(WallClock().now()) * MICROSECONDS
+    try:
+        return read_instant(at, found.settings.zone)
+    except PydanticCustomError as error:
+        context = error.context or {}
+        problem = Problem("ambienti", 0, 0, "--at", str(context["message"]), str(context["expected"]))
+        raise ConfigurationError([problem]) from error
+
+
+# --- for people -------------------------------------------------------------------------------------------------------
+
+
+def _show(view: StoryView) -> None:
+    """Print the story line by line, then a table of incidents, then the response report."""
+    story = Table("when", "incident", "", "what", box=None, pad_edge=False)
+    for line in view.decisions:
+        style = {"paged": "bold", "ignored": "dim", "exhausted": "red"}.get(line.kind, "")
+        story.add_row(line.at, str(line.incident or ""), line.kind, Text(line.sentence), style=style)
+    console().print(story)
+    say("")
+    table = Table(
+        "incident", "cause", "class", "opened", "deadline", "answered", "by", "pages", "state", "", box=None, pad_edge=False
+    )
+    for incident in view.incidents:
+        for row in _rows(incident):
+            table.add_row(*row)
+    console().print(table)
+    say("")
+    report = Table(
+        "period", "incidents", "met", "breached", "self-healed", "pending", "median", "longest", "answered by", box=None
+    )
+    for period in view.response:
+        report.add_row(*_period(period))
+    console().print(report)
+    counts = {verdict: sum(one.verdict == verdict for one in view.incidents) for verdict in COLOURS}
+    told = ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count and verdict != "none")
+    say(f"{plural(len(view.incidents), 'incident')}{': ' + told if told else ''} as of {view.now}.")
+
+
+def _rows(incident: IncidentView) -> list[list[str | Text]]:
+    end = incident.state
+    first: list[str | Text] = [str(incident.number), Text(incident.cause), incident.response_class or "-"]
+    if not incident.calls:
+        return [[*first, incident.bad_since, "-", "-", "-", "0", end, ""]]
+    rows: list[list[str | Text]] = []
+    for index, call in enumerate(incident.calls):
+        last = index == len(incident.calls) - 1
+        pages = str(len(incident.pages)) if last else ""
+        head = first if not index else ["", "  again", ""]
+        verdict = Text(call.verdict, style=COLOURS[call.verdict])
+        answered = call.ended if call.how != "self-healed" else None
+        rows.append(
+            [*head, call.at, call.deadline, answered or "-", call.by or "-", pages, end if last else call.how or "", verdict]
+        )
+    return rows
+
+
+def _period(period: PeriodView) -> list[str | Text]:
+    counts: list[str | Text] = [str(n) for n in (period.incidents, period.met)]
+    counts += [Text(str(period.breached), style="red" if period.breached else ""), str(period.self_healed), str(period.pending)]
+    people = ", ".join(f"{person} {count}" for person, count in period.by_person.items())
+    return [period.name, *counts, _minutes(period.median_seconds), _minutes(period.longest_seconds), people]
+
+
+def _minutes(seconds: float | None) -> str:
+    if seconds is None:
+        return "-"
+    whole, rest = divmod(seconds, 60)
+    return f"{int(whole)} min {rest:g} s" if whole else f"{rest:g} s"
