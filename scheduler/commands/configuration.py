@@ -40,6 +40,9 @@ class SchemaOf(StrEnum):
 
     SITE = "site"
     VO = "vo"
+    ONCALL = "oncall"
+    ONCALL_SIMULATION = "oncall-simulation"
+    ONCALL_STORY = "oncall-story"
 
 
 def check(
@@ -89,14 +92,14 @@ def _show_findings(found: Definitions, findings: tuple[Finding, ...]) -> None:
     say(f"{found.file.path}: {counts}: {verdict}.", style="" if findings else "green")
 
 
-def schema(of: Annotated[SchemaOf, typer.Argument(help="site or vo")] = SchemaOf.SITE) -> None:
-    """Print the JSON Schema of the site file or of a VO's file, for editors.
+def schema(of: Annotated[SchemaOf, typer.Argument(help="Which kind of file.")] = SchemaOf.SITE) -> None:
+    """Print the JSON Schema of a kind of file, for editors: the site file, a VO's file, the on-call file...
 
     In the first line of a YAML file: # yaml-language-server: $schema=ambienti-vo.schema.json
     """
     from scheduler.show import schemas
 
-    print_json(schemas.site_schema() if of is SchemaOf.SITE else schemas.vo_schema())
+    print_json(schemas.SCHEMAS[of.value]())
 
 
 def hooks(
