@@ -70,6 +70,9 @@ class Result:
     cause: str = ""
     """Why seconds are lost while this status lasts: one of `Cause`, or "" (unknown)."""
     text: str = ""
+    confirmed: Instant | None = None
+    """The last of its repetitions: the same was found again and again from `at` until then, never longer apart than the
+    freshness and with no jump of the clock between. So freshness runs from then. None: found once."""
 
 
 @dataclass(frozen=True, slots=True)
