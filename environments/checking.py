@@ -63,10 +63,15 @@ def named_error(message: str, expected: str = "", nearest: str = "") -> Pydantic
     return PydanticCustomError(NAMED, "{message}", context)
 
 
-def checked(model: type[Model], node: Node, problems: list[Problem], path: KeyPath = ()) -> Model | None:
-    """Check `node` against `model`; what is wrong is added to `problems` under the key path `path`, and the answer is None."""
+def checked(
+    model: type[Model], node: Node, problems: list[Problem], path: KeyPath = (), *, data: object = None, context: object = None
+) -> Model | None:
+    """Check `node` against `model`; what is wrong is added to `problems` under the key path `path`, and the answer is None.
+
+    `data` is checked instead of the node's plain data where that was prepared; `context` is for the model's validators.
+    """
     try:
-        return model.model_validate(node.plain())
+        return model.model_validate(node.plain() if data is None else data, context=context)
     except ValidationError as error:
         problems += explained(error, node, model, path)
         return None

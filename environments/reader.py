@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -192,13 +193,17 @@ def without(node: Node, *keys: str) -> Node:
 
 def read(path: Path) -> Node:
     """Read one YAML file whose top is a mapping; whatever is wrong with it is a ConfigurationError."""
+    return parse(read_content(path), str(path))
+
+
+def read_content(path: Path) -> bytes:
+    """Return what a file holds; a ConfigurationError says why it cannot be read, and which file was perhaps meant."""
     try:
-        content = path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
         near = nearest_file(path) if isinstance(error, FileNotFoundError) else ""
         message = "there is no such file" if isinstance(error, FileNotFoundError) else f"cannot be read: {error.strerror}"
         raise ConfigurationError([Problem(str(path), 0, 0, "", message, nearest=near)]) from error
-    return parse(content, str(path))
 
 
 def parse(content: bytes | str, file: str) -> Node:
@@ -221,7 +226,7 @@ def _built(content: bytes | str, file: str, *, several: bool) -> tuple[Node, ...
     if not text.strip().strip("\ufeff"):
         raise ConfigurationError([Problem(file, 1, 1, "", "the file is empty", "a mapping (`key: value` lines)")])
     try:
-        composed = list(yaml.compose_all(text, Loader=_Loader)) if several else [yaml.compose(text, Loader=_Loader)]
+        composed = _composed(text, several=several)
     except yaml.MarkedYAMLError as error:
         raise ConfigurationError([_syntax(error, file, lines)]) from error
     except yaml.reader.ReaderError as error:
@@ -260,10 +265,29 @@ class _Loader(yaml.SafeLoader):
     """Dates stay text: a version written 2024-11-05 is a version."""
 
 
-_Loader.yaml_implicit_resolvers = {
+class _FastLoader(yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader):  # type: ignore[misc]
+    """The same, by libyaml."""
+
+
+_Loader.yaml_implicit_resolvers = _FastLoader.yaml_implicit_resolvers = {
     first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith(":timestamp")]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
+
+_LARGE = 50_000
+
+
+def _composed(text: str, *, several: bool) -> list[yaml.Node | None]:
+    """Compose the nodes of a text; libyaml does the large ones, and what it refuses is read again for a better sentence."""
+    if len(text) > _LARGE and yaml.__with_libyaml__:
+        with contextlib.suppress(yaml.YAMLError):
+            return _all(text, _FastLoader) if several else [yaml.compose(text, Loader=_FastLoader)]
+    return _all(text, _Loader) if several else [yaml.compose(text, Loader=_Loader)]
+
+
+def _all(text: str, loader: type[_Loader | _FastLoader]) -> list[yaml.Node | None]:
+    return list(yaml.compose_all(text, Loader=loader))
+
 
 _LINE_BREAK = re.compile("\r\n|[\r\n\x85\u2028\u2029]")
 """What YAML counts as the end of a line."""
@@ -309,6 +333,7 @@ class _Builder:
         self.lines = lines
         self.problems: list[Problem] = []
         self.count = 0
+        self.most = max(MAXIMUM_NODES, sum(map(len, lines)))  # each value takes a character, unless an alias repeats it
 
     def mark(self, node: yaml.Node) -> Mark:
         one_line = node.end_mark.line == node.start_mark.line
@@ -319,7 +344,7 @@ class _Builder:
         """Build one node and all below it (an alias is followed, a bomb of them is refused)."""
         mark = self.mark(node)
         self.count += 1
-        if depth > MAXIMUM_DEPTH or self.count > MAXIMUM_NODES:
+        if depth > MAXIMUM_DEPTH or self.count > self.most:
             message = "is nested too deeply" if depth > MAXIMUM_DEPTH else "grows beyond all measure through aliases"
             raise ConfigurationError([*self.problems, problem_at(mark, dotted(path), message)])
         if isinstance(node, yaml.MappingNode):
