@@ -292,9 +292,13 @@ def _targets(largest: list[dict[str, Any]], growths: dict[str, float]) -> list[r
     quiet = max(row["quiet_rebuilt_seconds"] / row["seconds"] for row in largest)
     size = f"{largest[0]['workers']:,} workers"
     seconds = f"{slowest:.2f} s of CPU, {wall:.2f} s by the clock"
-    note = "A decision waits for nothing: by the clock it takes longer only when others use the machine."
+    note = (
+        ""
+        if wall <= SECONDS_ALLOWED
+        else "A decision waits for nothing: beyond its CPU seconds it took what others used of the machine."
+    )
     return [
-        report.Target(f"one full decision, {size}", f"<= {SECONDS_ALLOWED} s", seconds, slowest <= SECONDS_ALLOWED, note),
+        report.Target(f"one full decision, {size}", f"<= {SECONDS_ALLOWED} s", seconds, wall <= SECONDS_ALLOWED, note),
         report.Target("peak memory of the process", f"<= {MIB_ALLOWED} MiB", f"{peak:.0f} MiB", peak <= MIB_ALLOWED),
         report.Target("growth", f"exponent <= {EXPONENT_ALLOWED}", f"{worst:.2f}", worst <= EXPONENT_ALLOWED),
         report.Target("a quiet cycle, every worker rebuilt", "<= 1/2 of a decision", f"{quiet:.2f} of it", quiet <= 0.5),
