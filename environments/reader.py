@@ -280,9 +280,19 @@ _LARGE = 50_000
 def _composed(text: str, *, several: bool) -> list[yaml.Node | None]:
     """Compose the nodes of a text; libyaml does the large ones, and what it refuses is read again for a better sentence."""
     if len(text) > _LARGE and yaml.__with_libyaml__:
-        with contextlib.suppress(yaml.YAMLError):
+        with contextlib.suppress(yaml.YAMLError, RecursionError):
+            _refuse_depth(text)
             return _all(text, _FastLoader) if several else [yaml.compose(text, Loader=_FastLoader)]
     return _all(text, _Loader) if several else [yaml.compose(text, Loader=_Loader)]
+
+
+def _refuse_depth(text: str) -> None:
+    """Raise a RecursionError where libyaml, which nests without a limit, would overrun its stack."""
+    depth = 0
+    for event in yaml.parse(text, Loader=_FastLoader):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > MAXIMUM_DEPTH:
+            raise RecursionError
 
 
 def _all(text: str, loader: type[_Loader | _FastLoader]) -> list[yaml.Node | None]:

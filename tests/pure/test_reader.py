@@ -72,7 +72,7 @@ def test_a_bomb_of_aliases_is_refused():
         parse(bomb, "f")
 
 
-@pytest.mark.parametrize("depth", [60, 5000])
+@pytest.mark.parametrize("depth", [60, 5000, 60_000])
 def test_deep_nesting_is_refused(depth):
     with pytest.raises(ConfigurationError, match="nested too deeply"):
         parse("a: " + "[" * depth + "]" * depth, "f")
@@ -172,3 +172,13 @@ def test_the_documents_of_a_file_are_read_in_their_order_whatever_they_are():
     assert (first.plain(), second.plain(), second.mark.line) == ({"a": 1}, ["b"], 5)
     with pytest.raises(ConfigurationError, match="a list"):
         parse("- b\n", "list.yaml")
+
+
+def test_a_large_file_is_read_like_a_small_one_and_may_hold_many_values():
+    text = "".join(f"k{n}: {{at: 2024-11-05, n: {n}.10, on: yes}}\n" for n in range(3000))
+    small = parse(text[: text.index("k9:")], "f")
+    large = parse(text, "f")
+    assert len(large.items) == 3000
+    assert all(large.items[key] == node for key, node in small.items.items())
+    with pytest.raises(ConfigurationError, match="f:3001:1: is not YAML: a tab"):
+        parse(text + "\tx: 1\n", "f")
