@@ -20,6 +20,8 @@ _NEAR = 500
 """Thousandths of likeness from which a name is suggested."""
 _MOST_NAMES = 10000
 _NAMES_SHOWN = 12
+_DEFAULT_LEASE_SECONDS = 2400
+"""HTCondor's own JobLeaseDuration."""
 
 
 def hooks(options: Mapping[str, object], environments: Sequence[Environment], vos: Sequence[str]) -> str:
@@ -94,6 +96,17 @@ def _transforms(options: HTCondorOptions, environments: Sequence[Environment], v
         f"   REQUIREMENTS isString({WANTED})",
         f"   SET Requirements (TARGET.{OFFERED} =?= MY.{WANTED}) && ($(MY.Requirements:true))",
         "@end",
+    ]
+    if options.lease_seconds:
+        names.append("AmbientiLease")
+        text += [
+            "# A job whose worker died starts again when its lease ends; a lease that its user asked for is left alone.",
+            "JOB_TRANSFORM_AmbientiLease @=end",
+            f"   REQUIREMENTS JobLeaseDuration =?= {_DEFAULT_LEASE_SECONDS}",
+            f"   SET JobLeaseDuration {options.lease_seconds}",
+            "@end",
+        ]
+    text += [
         f"JOB_TRANSFORM_NAMES = $(JOB_TRANSFORM_NAMES) {' '.join(names)}",
     ]
     return "\n".join(text) + "\n"

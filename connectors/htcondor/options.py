@@ -75,6 +75,9 @@ class HTCondorOptions(Frozen):
     """The program that drains workers: it obtains from the collector the right to command them."""
     retirement_seconds: Seconds = 604800
     """How long a drained worker lets its jobs run (MAXJOBRETIREMENTTIME)."""
+    lease_seconds: Seconds = 1200
+    """A job whose worker died starts again when its lease ends, not before. The hooks give this lease to jobs that have
+    HTCondor's default of 2400 s; those that ask for one of their own keep it. 0: left alone."""
     callback: Literal["auto", "always", "never"] = "auto"
     """Whether workers are reached through the collector (CCB); `auto`: where their network is private (user, libvirt)."""
     worker_config: str = ""

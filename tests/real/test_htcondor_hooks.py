@@ -45,6 +45,13 @@ def test_a_job_that_names_nothing_gets_the_default_of_its_vo(hooked):
     assert "WantEnvironment" not in ad_of(hooked, hooked.sleep(vo="theory"))
 
 
+def test_a_job_gets_the_lease_of_the_site_and_keeps_one_of_its_own(pool):
+    install(pool, hooks({**pool.options(), "lease_seconds": 700}, ENVIRONMENTS, VOS))
+    assert ad_of(pool, pool.sleep())["JobLeaseDuration"] == 700
+    assert ad_of(pool, pool.sleep(job_lease_duration=3000))["JobLeaseDuration"] == 3000
+    assert "JobLeaseDuration" not in hooks({**pool.options(), "lease_seconds": 0}, ENVIRONMENTS, VOS)
+
+
 def test_a_job_that_has_an_environment_requires_it(hooked):
     requirements = ad_of(hooked, hooked.sleep(environment="atlas-slc6", requirements="TARGET.Memory > 77"))["Requirements"]
     assert "TARGET.AmbientiEnvironment is MY.WantEnvironment" in requirements
