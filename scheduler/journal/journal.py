@@ -8,27 +8,20 @@ Rules:
 
 from __future__ import annotations
 
-import fcntl
-import os
-import weakref
-from contextlib import contextmanager
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import insert as postgresql_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
-from sqlalchemy.exc import SQLAlchemyError
 
 from scheduler.actions import Adopt, Boot, CancelDrain, CleanUp, Drain, PowerOff
 from scheduler.journal import tables as t
-from scheduler.journal.opening import JournalError, explain
-from scheduler.journal.reading import JournalReader
+from scheduler.journal.opening import JournalError
 from scheduler.journal.records import Entry, Note, Outcome, Sighting
+from scheduler.journal.writing import JournalWriter, LeaseLostError
 from scheduler.model import BootOutcome, WorkerState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from sqlalchemy.engine import Connection
 
@@ -38,114 +31,8 @@ if TYPE_CHECKING:
 __all__ = ["Journal", "JournalError", "LeaseLostError"]
 
 
-class LeaseLostError(JournalError):
-    """Another daemon acts now: this one must not."""
-
-
-class Journal(JournalReader):
+class Journal(JournalWriter):
     """An open journal. Calls may come from several threads; its own writes take turns."""
-
-    def __init__(
-        self,
-        url: str,
-        *,
-        now: float,
-        on_commit: Callable[[str], None] | None = None,
-        durable: bool = True,
-        busy_seconds: float = 5,
-    ) -> None:
-        """Open the journal as `JournalReader` does; `on_commit` is called with the name of each write after its commit."""
-        super().__init__(url, now=now, durable=durable, busy_seconds=busy_seconds)
-        self._on_commit = on_commit or (lambda _: None)
-        self._held_file: weakref.finalize[..., Journal] | None = None
-
-    def close(self) -> None:
-        """Give the connections back; the lease stays until it ends or is released."""
-        self._let_go_of_file()
-        super().close()
-
-    @contextmanager
-    def _write(self, what: str) -> Iterator[Connection]:
-        """One transaction; whatever the database answers becomes a JournalError, and nothing is half-written."""
-        with self._turn:
-            try:
-                with self._engine.begin() as connection:
-                    yield connection
-            except SQLAlchemyError as error:
-                self._cache = None
-                raise JournalError(f"journal {self._where}: cannot write ({what}): {explain(error)}") from error
-            except BaseException:
-                self._cache = None
-                raise
-            self._on_commit(what)
-
-    # --- the lease ----------------------------------------------------------------------------------------------------
-
-    def hold_lease(self, owner: str, now: float, seconds: float) -> bool:
-        """Take or renew the right to act; False while another daemon has it.
-
-        A lease that has not ended is taken over only when the kernel proves its holder dead: it held the lock on SQLite's side
-        file when it wrote the row, and now we hold it.
-        """
-        with self._write("lease") as connection:
-            row = connection.execute(sa.select(t.lease).with_for_update()).one()
-            takes_over = row.owner != owner
-            locked = self._take_file()
-            if takes_over and row.owner and row.until > now and not (row.locked and locked):
-                self._let_go_of_file()
-                return False
-            epoch = row.epoch + 1 if takes_over or self._epoch != row.epoch else row.epoch
-            connection.execute(t.lease.update().values(owner=owner, until=now + seconds, epoch=epoch, locked=locked))
-            if epoch != self._epoch:
-                self._cache = None
-                self._epoch = epoch
-                self._note(connection, now, [Note("lease", owner, "taken", detail={"from": row.owner, "epoch": epoch})])
-        return True
-
-    def renew_lease(self, owner: str, now: float, seconds: float) -> bool:
-        """Prolong a lease that is still ours, never take one: for the time in which a round takes long."""
-        with self._write("renew") as connection:
-            ours = sa.and_(t.lease.c.owner == owner, t.lease.c.epoch == self._epoch)
-            return bool(connection.execute(t.lease.update().where(ours).values(until=now + seconds)).rowcount)
-
-    @property
-    def epoch(self) -> int:
-        """The lease under which this daemon acts; 0 while it has none."""
-        return self._epoch
-
-    def release_lease(self, owner: str, now: float) -> None:
-        """Let the next daemon act at once."""
-        with self._write("release") as connection:
-            ours = sa.and_(t.lease.c.owner == owner, t.lease.c.epoch == self._epoch)
-            if connection.execute(t.lease.update().where(ours).values(owner="", until=0.0, locked=False)).rowcount:
-                self._note(connection, now, [Note("lease", owner, "released")])
-        self._let_go_of_file()
-
-    def _take_file(self) -> bool:
-        """Lock the side file: the kernel gives it back the instant its holder dies."""
-        if self._lock_path is None:
-            return False
-        if self._held_file is None:
-            file = os.open(self._lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                os.close(file)
-                return False
-            self._held_file = weakref.finalize(self, os.close, file)
-        return True
-
-    def _let_go_of_file(self) -> None:
-        if self._held_file is not None:
-            self._held_file()
-            self._held_file = None
-
-    def _fence(self, connection: Connection, owner: str) -> None:
-        row = connection.execute(sa.select(t.lease).with_for_update()).one()
-        if row.owner != owner or row.epoch != self._epoch:
-            raise LeaseLostError(
-                f"journal {self._where}: the lease is held by {row.owner or 'nobody'}, not by {owner}: nothing is done"
-            )
 
     # --- acts ---------------------------------------------------------------------------------------------------------
 
@@ -154,8 +41,8 @@ class Journal(JournalReader):
 
         Raises LeaseLostError when another daemon may act now.
         """
-        with self._write("begin") as connection:
-            self._fence(connection, owner)
+        with self.write("begin") as connection:
+            self.fence(connection, owner)
             opening = [intent.entry for intent in intents if intent.entry is not None]
             answers = iter(self._open_rows(connection, opening))
             refusals = [next(answers) if intent.entry is not None else "" for intent in intents]
@@ -170,7 +57,7 @@ class Journal(JournalReader):
         numbers = connection.execute(t.intents.insert().returning(t.intents.c.id, sort_by_parameter_order=True), rows).scalars()
         begun = [int(number) for number in numbers]
         notes = [_begun_note(intent.action, number) for intent, number in zip(intents, begun, strict=True)]
-        self._note(connection, now, notes)
+        self.note(connection, now, notes)
         return begun
 
     def _open_rows(self, connection: Connection, entries: Sequence[Entry]) -> list[str]:
@@ -224,7 +111,7 @@ class Journal(JournalReader):
 
         Not fenced: what happened, happened, whoever may act now.
         """
-        with self._write("end") as connection:
+        with self.write("end") as connection:
             intent = connection.execute(sa.select(t.intents).where(t.intents.c.id == number)).one()
             ended = {"ended_at": now, "outcome": outcome.value, "detail": detail}
             connection.execute(t.intents.update().where(t.intents.c.id == number).values(ended))
@@ -232,14 +119,14 @@ class Journal(JournalReader):
                 self._change(connection, {intent.worker: changes})
             told: dict[str, Any] = {"outcome": outcome.value} | ({"detail": detail} if detail else {})
             note = Note(f"{intent.kind}-ended", intent.worker, intent.cause, f"intent-{number}", told)
-            self._note(connection, now, [note, *notes])
+            self.note(connection, now, [note, *notes])
 
     def remember(self, owner: str, now: float, memo: Memo) -> None:
         """Write what an observation added: changed workers, ends of boots, jobs seen, notes."""
         if not memo:
             return
-        with self._write("remember") as connection:
-            self._fence(connection, owner)
+        with self.write("remember") as connection:
+            self.fence(connection, owner)
             self._change(connection, memo.changes)
             self._keep_outcomes(connection, memo.outcomes)
             self._keep_sightings(connection, memo.appeared, ended=False)
@@ -247,17 +134,17 @@ class Journal(JournalReader):
             if memo.settled:
                 cut = {"ended_at": now, "outcome": Outcome.CUT_OFF.value}
                 connection.execute(t.intents.update().where(t.intents.c.id.in_(memo.settled)).values(cut))
-            self._note(connection, now, memo.notes)
+            self.note(connection, now, memo.notes)
 
     def shift(self, owner: str, now: float, seconds: float) -> None:
         """Move the times of all open workers and intents: the clock was set, and what has passed stays what it was."""
-        with self._write("shift") as connection:
-            self._fence(connection, owner)
+        with self.write("shift") as connection:
+            self.fence(connection, owner)
             moved = {c.name: c + seconds for c in t.workers.c if c.name in _TIMES_OF_WORKER}
             connection.execute(t.workers.update().where(t.workers.c.closed_at.is_(None)).values(moved))
             opened = t.intents.c.ended_at.is_(None)
             connection.execute(t.intents.update().where(opened).values(begun_at=t.intents.c.begun_at + seconds))
-            self._note(connection, now, [Note("clock", "clock", "stepped", detail={"seconds": round(seconds, 3)})])
+            self.note(connection, now, [Note("clock", "clock", "stepped", detail={"seconds": round(seconds, 3)})])
             self._cache = None
 
     def _change(self, connection: Connection, changes: Mapping[str, Mapping[str, Value]]) -> None:
@@ -273,7 +160,7 @@ class Journal(JournalReader):
     def _keep_outcomes(self, connection: Connection, outcomes: Sequence[BootOutcome]) -> None:
         if not outcomes:
             return
-        self._upsert(connection, t.boots, ["worker"], [asdict(outcome) for outcome in outcomes])
+        self.upsert(connection, t.boots, ["worker"], [asdict(outcome) for outcome in outcomes])
         if self._cache is not None:
             told = {outcome.worker for outcome in outcomes}
             boots = tuple(boot for boot in self._cache.boots if boot.worker not in told) + tuple(outcomes)
@@ -282,52 +169,39 @@ class Journal(JournalReader):
 
     def _keep_sightings(self, connection: Connection, sightings: Sequence[Sighting], *, ended: bool) -> None:
         rows = [asdict(sighting) | {"ended": ended} for sighting in sightings]
-        self._upsert(connection, t.sightings, ["batch_system", "job", "worker"], rows, keep=("first_seen",))
-
-    def _upsert(
-        self, connection: Connection, table: sa.Table, key: Sequence[str], rows: list[dict[str, Any]], keep: Sequence[str] = ()
-    ) -> None:
-        if rows:
-            insert = _INSERT[connection.dialect.name](table)
-            new = {name: insert.excluded[name] for name in rows[0] if name not in key and name not in keep}
-            connection.execute(insert.on_conflict_do_update(index_elements=key, set_=new), rows)
-
-    def _note(self, connection: Connection, now: float, notes: Sequence[Note]) -> None:
-        if notes:
-            rows = [asdict(note) | {"at": now, "detail": dict(note.detail)} for note in notes]
-            connection.execute(t.events.insert(), rows)
+        self.upsert(connection, t.sightings, ["batch_system", "job", "worker"], rows, keep=("first_seen",))
 
     def forget(self, owner: str, now: float, before: float, most: int = 500) -> bool:
         """Remove what ended before an instant, at most so many rows of each table; True if more may be left.
 
         Names of workers stay used for ever all the same: the next serial number only grows.
         """
-        with self._read("old rows") as connection:
+        with self.read("old rows") as connection:
             old = [(key, _old_rows(connection, key, ended_at, before, most)) for key, ended_at in _FORGETTABLE]
         if any(values for _, values in old):
-            with self._write("forget") as connection:
-                self._fence(connection, owner)
+            with self.write("forget") as connection:
+                self.fence(connection, owner)
                 for key, values in old:
                     if values:
                         connection.execute(key.table.delete().where(key.in_(values)))
                 numbers = {f"{key.table.name}_rows": len(values) for key, values in old}
-                self._note(connection, now, [Note("journal", "journal", "forgotten", detail=numbers)])
+                self.note(connection, now, [Note("journal", "journal", "forgotten", detail=numbers)])
         return any(len(values) == most for _, values in old)
 
     # --- hosts that an administrator drains ---------------------------------------------------------------------------
 
     def drain_host(self, host: str, why: str, now: float) -> None:
         """Drain a host from now on, across restarts, until `undrain_host`."""
-        with self._write("drain-host") as connection:
-            self._upsert(connection, t.drained_hosts, ["host"], [{"host": host, "since": now, "why": why}])
-            self._note(connection, now, [Note("host-drain", host, "by-hand", detail={"why": why})])
+        with self.write("drain-host") as connection:
+            self.upsert(connection, t.drained_hosts, ["host"], [{"host": host, "since": now, "why": why}])
+            self.note(connection, now, [Note("host-drain", host, "by-hand", detail={"why": why})])
 
     def undrain_host(self, host: str, now: float) -> bool:
         """Take a drain back; False if the host was not drained."""
-        with self._write("undrain-host") as connection:
+        with self.write("undrain-host") as connection:
             found = connection.execute(t.drained_hosts.delete().where(t.drained_hosts.c.host == host)).rowcount
             if found:
-                self._note(connection, now, [Note("host-undrain", host, "by-hand")])
+                self.note(connection, now, [Note("host-undrain", host, "by-hand")])
             return bool(found)
 
 
@@ -341,7 +215,6 @@ _FORGETTABLE: list[tuple[sa.Column[Any], sa.Column[Any]]] = [
 ]
 """Key of each table that grows, and when its rows ended; rows that have not are kept."""
 _TIMES_OF_WORKER = ("since", "requested_at", "booted_at", "registered_at", "drained_at", "cancelled_at")
-_INSERT: dict[str, Any] = {"sqlite": sqlite_insert, "postgresql": postgresql_insert}
 
 
 def _old_rows(connection: Connection, key: sa.Column[Any], ended_at: sa.Column[Any], before: float, most: int) -> list[Any]:

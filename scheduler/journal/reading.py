@@ -45,7 +45,8 @@ class JournalReader:
         self._engine.dispose()
 
     @contextmanager
-    def _read(self, what: str) -> Iterator[Connection]:
+    def read(self, what: str) -> Iterator[Connection]:
+        """One connection for reading; whatever the database answers becomes a JournalError."""
         try:
             # In turns: a journal in memory is one connection, whichever thread asks.
             with self._turn, self._engine.connect().execution_options(reading=True) as connection:
@@ -55,7 +56,7 @@ class JournalReader:
 
     def lease(self) -> tuple[str, float]:
         """Return who may act, and until when."""
-        with self._read("lease") as connection:
+        with self.read("lease") as connection:
             row = connection.execute(sa.select(t.lease)).one()
             return row.owner, row.until
 
@@ -64,7 +65,7 @@ class JournalReader:
 
         While this daemon holds the lease nobody else writes workers, so those are read once and kept.
         """
-        with self._turn, self._read("ledger") as connection:
+        with self._turn, self.read("ledger") as connection:
             cache = self._cache or self._load(connection, history_since)
             self._cache = cache if self._epoch else None
             drained = frozenset(connection.execute(sa.select(t.drained_hosts.c.host)).scalars())
@@ -91,12 +92,12 @@ class JournalReader:
 
     def drained_hosts(self) -> dict[str, tuple[float, str]]:
         """Return the drained hosts: since when, and why."""
-        with self._read("drained hosts") as connection:
+        with self.read("drained hosts") as connection:
             return {row.host: (row.since, row.why) for row in connection.execute(sa.select(t.drained_hosts))}
 
     def entry(self, worker: str) -> Entry | None:
         """Return one worker, closed ones included."""
-        with self._read("worker") as connection:
+        with self.read("worker") as connection:
             row = connection.execute(sa.select(*ENTRY).where(t.workers.c.name == worker)).one_or_none()
         return None if row is None else _entry(row)
 
@@ -106,7 +107,7 @@ class JournalReader:
         asked = asked.where(t.sightings.c.worker == worker) if worker else asked
         asked = asked.where(t.sightings.c.job == job) if job else asked
         asked = asked.where(sa.not_(t.sightings.c.ended)) if opened else asked
-        with self._read("sightings") as connection:
+        with self.read("sightings") as connection:
             return [Sighting(*row) for row in connection.execute(asked)]
 
     def events(self, *, subject: str = "", since: float = 0.0, after: int = 0, limit: int | None = None) -> list[Event]:
@@ -114,7 +115,7 @@ class JournalReader:
         asked = sa.select(t.events).where(t.events.c.at >= since, t.events.c.id > after)
         asked = asked.where(t.events.c.subject == subject) if subject else asked
         asked = asked.order_by(t.events.c.id.desc()).limit(limit) if limit else asked.order_by(t.events.c.id)
-        with self._read("events") as connection:
+        with self.read("events") as connection:
             rows = connection.execute(asked).all()
         found = [Event(r.id, r.at, Note(r.kind, r.subject, r.cause, r.correlation, r.detail)) for r in rows]
         return found[::-1] if limit else found
