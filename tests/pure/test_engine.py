@@ -127,12 +127,12 @@ def test_nothing_is_done_when_the_intent_cannot_be_committed(farm):
 
 
 def test_an_act_whose_end_cannot_be_written_counts_as_cut_off_and_is_found_again(farm):
-    with farm.journal._write("refuse") as connection:
+    with farm.journal.write("refuse") as connection:
         connection.exec_driver_sql("CREATE TRIGGER full BEFORE UPDATE ON intents BEGIN SELECT RAISE(ABORT, 'disk full'); END")
     with pytest.raises(JournalError, match="disk full"):
         farm.order(boot(1), boot(2))
     assert farm.engine.under_way == 0
-    with farm.journal._write("allow") as connection:
+    with farm.journal.write("allow") as connection:
         connection.exec_driver_sql("DROP TRIGGER full")
     farm.order()
     assert farm.state("el9-1") is S.BOOTING
