@@ -1,8 +1,25 @@
-"""The journal's tables, as the newest migration leaves them. Times are seconds since the epoch."""
+"""The journal's tables, as the newest migration leaves them.
+
+Times are seconds since the epoch; those of what availability is computed from are whole microseconds (BigInteger).
+"""
 
 from __future__ import annotations
 
-from sqlalchemy import JSON, Boolean, Column, Float, Index, Integer, MetaData, String, Table, Text, UniqueConstraint
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
 
 metadata = MetaData()
 
@@ -114,7 +131,112 @@ events = Table(
     Column("cause", String(80), nullable=False),
     Column("correlation", String(80), nullable=False),
     Column("detail", JSON, nullable=False),
+    Column("monotonic", BigInteger),
+    Column("boot", Integer),
+    Column("received", BigInteger),
     comment="Append-only: every change of state, action and decision, with its cause.",
+)
+
+watches = Table(
+    "watches",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("boot", Integer, nullable=False),
+    Column("owner", String(200), nullable=False),
+    Column("began", String(10), nullable=False),
+    Column("began_at", BigInteger, nullable=False),
+    Column("began_monotonic", BigInteger, nullable=False),
+    Column("seen_at", BigInteger, nullable=False),
+    Column("seen_monotonic", BigInteger, nullable=False),
+    comment="Stretches in which a daemon looked without a break; between two of them nobody did, or the clock was set.",
+)
+objects = Table(
+    "objects",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("name", String(200), nullable=False, unique=True),
+    Column("kind", String(20), nullable=False),
+    Column("feed", String(20), nullable=False),
+    Column("freshness", BigInteger),
+    Column("confirmed", BigInteger),
+    comment="What has a status; `confirmed`: the last repetition of a pushed one.",
+)
+existences = Table(
+    "existences",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("object", Integer, nullable=False),
+    Column("start", BigInteger, nullable=False),
+    Column("end", BigInteger),
+    comment="When each object was declared to exist.",
+)
+statuses = Table(
+    "statuses",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("object", Integer, nullable=False),
+    Column("first", BigInteger, nullable=False),
+    Column("last", BigInteger, nullable=False),
+    Column("count", Integer, nullable=False),
+    Column("records", LargeBinary, nullable=False),
+    comment="Statuses as intervals, many of one object in one row (scheduler.journal.segments says how).",
+)
+pushes = Table(
+    "pushes",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("object", Integer, nullable=False),
+    Column("push", String(200), nullable=False),
+    Column("received", BigInteger, nullable=False),
+    UniqueConstraint("object", "push", name="uq_pushes_push"),
+    comment="Ids of pushed results, by which one sent twice is known.",
+)
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("name", String(80), primary_key=True),
+    Column("hash", String(128), nullable=False),
+    Column("made_at", BigInteger, nullable=False),
+    Column("made_by", String(200), nullable=False),
+    Column("revoked_at", BigInteger),
+    comment="Who may push statuses; of the token itself only the hash.",
+)
+downtimes = Table(
+    "downtimes",
+    metadata,
+    Column("id", String(80), primary_key=True),
+    Column("objects", JSON, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("author", String(200), nullable=False),
+    Column("declared_at", BigInteger, nullable=False),
+    Column("recurrence", JSON),
+    comment="Agreed downtimes; a recurring one has no revisions.",
+)
+revisions = Table(
+    "revisions",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("downtime", String(80), nullable=False),
+    Column("declared_at", BigInteger, nullable=False),
+    Column("start", BigInteger, nullable=False),
+    Column("end", BigInteger, nullable=False),
+    Column("by", String(200), nullable=False),
+    comment="Append-only: what was declared of a downtime, and when.",
+)
+exclusions = Table(
+    "exclusions",
+    metadata,
+    Column("id", String(80), primary_key=True),
+    Column("objects", JSON, nullable=False),
+    Column("start", BigInteger, nullable=False),
+    Column("end", BigInteger, nullable=False),
+    Column("cause", String(80), nullable=False),
+    Column("author", String(200), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("declared_at", BigInteger, nullable=False),
+    Column("accepted_by", String(200), nullable=False),
+    Column("accepted_at", BigInteger),
+    comment="Bad time that does not count once somebody accepted it.",
 )
 
 Index("ix_workers_open", workers.c.closed_at)
@@ -126,3 +248,8 @@ Index("ix_sightings_worker", sightings.c.worker)
 Index("ix_sightings_last_seen", sightings.c.last_seen)
 Index("ix_events_at", events.c.at)
 Index("ix_events_subject", events.c.subject, events.c.at)
+Index("ix_events_kind", events.c.kind, events.c.at)
+Index("ix_existences_object", existences.c.object)
+Index("ix_statuses_object", statuses.c.object, statuses.c.id)
+Index("ix_statuses_last", statuses.c.last)
+Index("ix_revisions_downtime", revisions.c.downtime)

@@ -560,7 +560,7 @@ def test_a_journal_of_a_newer_version_is_refused(url, opened):
     engine = sa.create_engine(url)
     with engine.begin() as connection:
         connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
-    with pytest.raises(JournalError, match=r"was written by a newer Ambienti \(its form is 9999, this one knows up to 0003\)"):
+    with pytest.raises(JournalError, match=r"was written by a newer Ambienti \(its form is 9999, this one knows up to \d{4}\)"):
         opened()
     with engine.begin() as connection:
         assert connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar() == "9999"
