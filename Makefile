@@ -9,17 +9,21 @@ PYTHON := $(VENV)/bin/python
 RUN_PACKAGES := python3-venv python3-dev gcc pkg-config libvirt-dev
 TEST_PACKAGES := $(RUN_PACKAGES) libvirt-daemon libvirt-daemon-driver-lxc libvirt-daemon-driver-qemu libvirt-clients \
   qemu-system-x86 qemu-utils mmdebstrap e2fsprogs cpio kmod busybox-static openssh-client xz-utils zstd binutils \
-  procps iproute2 util-linux postgresql-15 graphviz ca-certificates debian-archive-keyring
+  procps iproute2 util-linux dnsmasq-base postgresql-15 graphviz ca-certificates debian-archive-keyring
 
+# Nothing that is installed is started: the tests start what they need, in directories of their own.
 define install
 	@missing=$$(dpkg-query -W -f='$${db:Status-Abbrev} $${Package}\n' $(1) 2>/dev/null | awk '$$1=="ii"{print $$2}' \
 	  | sort -u | comm -13 - <(tr ' ' '\n' <<<"$(1)" | grep . | sort -u)); \
 	if [ -n "$$missing" ]; then echo "installing Debian packages:" $$missing; \
 	  $(SUDO) mkdir -p /etc/postgresql-common; \
 	  [ -e /etc/postgresql-common/createcluster.conf ] || echo 'create_main_cluster = false' | $(SUDO) tee /etc/postgresql-common/createcluster.conf >/dev/null; \
+	  log=$$(mktemp); started=/usr/sbin/policy-rc.d; trap 'rm -f "$$log"' EXIT; \
+	  [ -e $$started ] || { printf '#!/bin/sh\nexit 101\n' | $(SUDO) tee $$started >/dev/null; $(SUDO) chmod 755 $$started; \
+	    trap 'rm -f "$$log"; $(SUDO) rm -f '$$started EXIT; }; \
 	  $(SUDO) apt-get -q update >/dev/null && \
-	  $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get -q install -y --no-install-recommends $$missing >/tmp/ambienti-apt.log 2>&1 \
-	  || { tail -20 /tmp/ambienti-apt.log; exit 1; }; fi
+	  $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get -q install -y --no-install-recommends $$missing >"$$log" 2>&1 \
+	  || { tail -20 "$$log"; exit 1; }; fi
 endef
 
 help: ## this text
@@ -39,7 +43,7 @@ $(VENV)/.run: pyproject.toml | packages-demo $(VENV)/bin/python
 	@touch $@
 
 $(VENV)/.test: pyproject.toml | packages-test $(VENV)/bin/python
-	$(VENV)/bin/pip install -q --disable-pip-version-check -e '.[htcondor,libvirt,postgresql,docs,test]'
+	$(VENV)/bin/pip install -q --disable-pip-version-check -e '.[htcondor,libvirt,dns,postgresql,docs,test]'
 	@touch $@ $(VENV)/.run
 
 demo: $(VENV)/.run ## one minute of the real daemon on embedded defaults

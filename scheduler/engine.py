@@ -21,6 +21,7 @@ from scheduler.runner import Answered, Call, End
 if TYPE_CHECKING:
     from scheduler.clock import Clock
     from scheduler.journal.journal import Journal
+    from scheduler.model import DiscoveryReading
     from scheduler.policy import Policy
     from scheduler.ports import BatchSystem, DomainEvent, Hypervisor
     from scheduler.runner import Runner
@@ -87,6 +88,8 @@ class Engine:
         self.owner = owner
         self.lease_seconds = lease_seconds
         self.leading = False
+        self.discoveries: Mapping[str, DiscoveryReading] = {}
+        """What is known of the sources that name hosts; replaced between cycles, as the policy is."""
         self._runner = runner
         self._decide = decide
         self._still_holds = still_holds
@@ -105,6 +108,7 @@ class Engine:
         """Replace the connections, between cycles (a reloaded site)."""
         self._reach.batch_systems = batch_systems
         self._reach.hypervisors = hypervisors
+        self._watched = {name: one for name, one in self._watched.items() if name in hypervisors}
         if self._wake is not None:
             self.watch(self._wake)
 
@@ -236,6 +240,7 @@ class Engine:
             now=self.clock.now(),
             monotonic=self.clock.monotonic(),
             queues=self._queues(ends[: len(calls)], asked_at),
+            discoveries=self.discoveries,
             hosts={name: _told(HostReading, name, end, asked_at) for name, end in zip(hosts, ends[len(calls) :], strict=True)},
         )
 

@@ -175,6 +175,26 @@ class Host:
     cpu_overcommit: float = 1.0
     draining: bool = False
     """The administrator drains it: nothing new starts here, its workers are retired."""
+    left: str = ""
+    """The discovery that no longer names it: it is emptied as if drained, then forgotten; "" otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class DiscoveryReading:
+    """What is known of one source that names hosts."""
+
+    source: str
+    asks: str
+    answered_at: float | None
+    """When it last gave a good answer; None if never."""
+    hosts: int
+    """How many hosts it has named, as far as they are still known."""
+    leaving: tuple[str, ...] = ()
+    """Hosts that are emptied because it names them no longer."""
+    problem: str = ""
+    """Why there was no good answer the last time; then the last known hosts stay in force."""
+    doubt: str = ""
+    """What of its answer is not followed, and why."""
 
 
 # --- workers: both sides and the journal, joined ----------------------------------------------------------------------
@@ -263,5 +283,6 @@ class Observation:
     """(host, domain name) of domains that are not ours."""
     unjournaled: frozenset[str] = frozenset()
     """Those of `workers` whose domain carries our identity but that the journal does not know: to be adopted."""
+    discoveries: Mapping[str, DiscoveryReading] = field(default_factory=dict)
     adopting_until: float | None = None
     """Set while the journal is new and some host has never answered: until then nothing boots, names could be taken already."""

@@ -54,21 +54,22 @@ def check(
 
     With --live: does every batch system answer, and can at least one host boot each environment (image, network, pool, memory)?
     """
-    from scheduler.site import compose, definitions, live_check
+    from scheduler.site import compose, definitions, discovering, live_check
 
     try:
         found = definitions.load(find_site(site))
-        farm = compose.connect(found)
+        if live:
+            with discovering.connected(found) as (found, farm, _):
+                findings = live_check.check(found, farm)
+        else:
+            compose.connect(found).close()
+            findings = ()
     except ConfigurationError as error:
         if as_json:
             print_json({"ok": False, "problems": problem_data(error.problems)})
         else:
             show_problems(error.problems, error=False)
         raise typer.Exit(int(Exit.WRONG)) from error
-    try:
-        findings = live_check.check(found, farm) if live else ()
-    finally:
-        farm.close()
     if as_json:
         print_json({"ok": not findings, "problems": [], "findings": [live_check.as_data(one) for one in findings]})
     else:

@@ -40,16 +40,19 @@ def run(
     from scheduler.daemon import log
     from scheduler.daemon.daemon import Daemon, owner_name
     from scheduler.show.live_view import watching
-    from scheduler.site import compose, definitions
+    from scheduler.site import compose, definitions, discovering
     from scheduler.site.reload import Reload
 
     found = definitions.load(find_site(site))
     with ExitStack() as stack:
         stream = stack.enter_context((found.file.path.parent / "ambienti.log").open("a")) if view else sys.stderr
         log.configure(found.site.daemon.log, verbose=verbose, stream=stream)
-        farm = compose.connect(found)
-        engine = stack.enter_context(compose.engine(found, farm, owner=owner_name()))
-        reload = Reload(found, farm, engine, log_problems)
+        with ExitStack() as until_held:
+            farm = compose.connect(found)
+            until_held.callback(farm.close)
+            engine = stack.enter_context(compose.engine(found, farm, owner=owner_name()))
+            reload = Reload(found, farm, engine, log_problems, discovering.begin(found, tell=log_discovery))
+            until_held.pop_all()
         stack.callback(reload.close)
         if view:
             stack.enter_context(watching(engine, console()))
@@ -97,15 +100,16 @@ def snapshot(file: FileArgument, site: SiteOption = None, live: LiveOption = Fal
 def once(site: SiteOption = None, as_json: JsonOption = False) -> None:
     """Go round once: observe, decide, act, remember. For a first try, or from a timer of your own instead of the daemon."""
     from scheduler.show import view
-    from scheduler.site import compose, definitions
+    from scheduler.site import compose, definitions, discovering
     from scheduler.snapshot import plan_data
 
-    found = definitions.load(find_site(site))
+    loaded = definitions.load(find_site(site))
     with (
-        compose.connected(found) as farm,
+        discovering.connected(loaded, keeps=True, tell=_say_discovery) as (found, farm, asked),
         compose.engine(found, farm, owner=f"once@{socket.gethostname()}:{os.getpid()}") as engine,
     ):
         cycle = engine.cycle()
+        asked.forget(cycle.observation)
     if not cycle.leading:
         raise fail("another daemon holds the lease of the journal: nothing was done", Exit.PROBLEM)
     if as_json:
@@ -130,6 +134,17 @@ def log_problems(problems: tuple[Problem, ...]) -> None:
     for problem in problems:
         place = f"{problem.file}:{problem.line}:{problem.column}"
         log.error("refused", place=place, key=problem.key, problem=problem.sentence)
+
+
+def log_discovery(name: str, problem: str) -> None:
+    """Tell the log what is wrong with keeping the answers of a discovery."""
+    import structlog
+
+    structlog.get_logger("ambienti").error("discovery", source=name, problem=problem)
+
+
+def _say_discovery(name: str, problem: str) -> None:
+    say(f"discovery {name}: {problem}", error=True, style="red")
 
 
 def _result(result: Any) -> dict[str, Any]:

@@ -64,7 +64,7 @@ def looked(site: Path | None, snapshot: str | None, *, jobs: bool = False, live:
     if snapshot is not None:
         yield _from_snapshot(_content(snapshot), f"snapshot {snapshot}")
         return
-    from scheduler.site import compose, definitions
+    from scheduler.site import compose, definitions, discovering
 
     found = definitions.load(find_site(site))
     told = "" if live else _ask_daemon(found.site.daemon.listen)
@@ -78,7 +78,7 @@ def looked(site: Path | None, snapshot: str | None, *, jobs: bool = False, live:
             if jobs:
                 answer.batch_systems = dict(stack.enter_context(compose.connected(found, hosts=False)).batch_systems)
         else:
-            farm = stack.enter_context(compose.connected(found))
+            found, farm, _ = stack.enter_context(discovering.connected(found))
             answer = _look(found, farm, f"a look of our own{told}")
             answer.batch_systems = dict(farm.batch_systems)
         yield answer

@@ -39,6 +39,7 @@ GATHER_SECONDS = 0.3
 """Events that come within this time start one cycle together."""
 GAP_SECONDS = 2.0
 """Between the end of a cycle and one that an event starts: a storm of events must not become a storm of queries."""
+HOSTS_NAMED = 10
 _WAKING = frozenset({"stopped", "crashed", "failed", "host-lost", "host-back"})
 
 
@@ -82,6 +83,8 @@ class Daemon:
         self._news = threading.Event()
         self._told_leading: bool | None = None
         self._told_silent: dict[str, str] = {}
+        self._told_hosts: tuple[frozenset[str], set[str]] | None = None
+        self._told_doubts: dict[str, str] = {}
 
     # --- life ---------------------------------------------------------------------------------------------------------
 
@@ -292,11 +295,34 @@ class Daemon:
     def _tell_sources(self, cycle: Cycle) -> None:
         sources = {**cycle.observation.queues, **cycle.observation.hosts}
         silent = {name: reading.reason for name, reading in sources.items() if isinstance(reading, Unanswered)}
+        discoveries = cycle.observation.discoveries
+        silent |= {name: found.problem for name, found in discoveries.items() if found.problem}
         for name in silent.keys() - self._told_silent.keys():
             self._log.warning("no answer", source=name, reason=silent[name])
-        for name in (self._told_silent.keys() - silent.keys()) & sources.keys():
+        for name in (self._told_silent.keys() - silent.keys()) & (sources.keys() | discoveries.keys()):
             self._log.info("answers again", source=name)
         self._told_silent = silent
+        self._tell_hosts(cycle)
+
+    def _tell_hosts(self, cycle: Cycle) -> None:
+        """Tell which hosts joined and left since the last cycle, and of what in the answers of discoveries is not followed."""
+        leaving = {host for found in cycle.observation.discoveries.values() for host in found.leaving}
+        hosts, (before, left) = (
+            frozenset(cycle.observation.hosts),
+            self._told_hosts or (frozenset(cycle.observation.hosts), set()),
+        )
+        for what, names in (
+            ("hosts joined", hosts - before),
+            ("hosts are emptied: they are named no longer", leaving - left),
+            ("hosts are forgotten", before - hosts),
+        ):
+            if names:
+                self._log.info(what, count=len(names), hosts=", ".join(sorted(names)[:HOSTS_NAMED]))
+        self._told_hosts = hosts, leaving
+        doubts = {name: found.doubt for name, found in cycle.observation.discoveries.items() if found.doubt}
+        for name in doubts.keys() - self._told_doubts.keys():
+            self._log.warning("not followed", source=name, reason=doubts[name])
+        self._told_doubts = doubts
 
 
 @contextmanager

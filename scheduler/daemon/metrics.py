@@ -40,8 +40,15 @@ METRICS: tuple[Described, ...] = (
     Described("ambienti_worker_memory_mib", "gauge", ("vo",), "memory of living workers in MiB, by the VO they are charged to"),
     Described("ambienti_jobs", "gauge", ("vo", "status"), "jobs in the queues: idle, running, held"),
     Described("ambienti_waiting_jobs", "gauge", ("vo", "reason"), "idle jobs by the code of the reason why they wait"),
-    Described("ambienti_source_up", "gauge", ("kind", "source"), "1 if a batch system or host answered in the last cycle"),
-    Described("ambienti_source_age_seconds", "gauge", ("kind", "source"), "age of the last answer of a batch system or host"),
+    Described(
+        "ambienti_source_up", "gauge", ("kind", "source"), "1 if a batch system, host or discovery answered the last time"
+    ),
+    Described(
+        "ambienti_source_age_seconds",
+        "gauge",
+        ("kind", "source"),
+        "age of the last answer of a batch system, host or discovery",
+    ),
     Described(
         "ambienti_source_doubted", "gauge", ("kind", "source"), "1 while an answer is partial, or empty right after a full one"
     ),
@@ -145,13 +152,16 @@ class Metrics(Collector):
             *((("batch", name), reading) for name, reading in observation.queues.items()),
             *((("host", name), reading) for name, reading in observation.hosts.items()),
         ]
-        yield _gauge("ambienti_source_up", [(of, not isinstance(reading, Unanswered)) for of, reading in sources])
+        found = [(("discovery", name), reading) for name, reading in observation.discoveries.items()]
+        up = [(of, not isinstance(reading, Unanswered)) for of, reading in sources]
+        yield _gauge("ambienti_source_up", up + [(of, not reading.problem) for of, reading in found])
         answered = [(of, r.answered_at if isinstance(r, Unanswered) else r.at) for of, r in sources]
+        answered += [(of, reading.answered_at) for of, reading in found]
         yield _gauge(
             "ambienti_source_age_seconds", [(of, max(0.0, observation.now - at)) for of, at in answered if at is not None]
         )
         doubted = [(of, not r.complete or getattr(r, "suspect", False)) for of, r in sources if not isinstance(r, Unanswered)]
-        yield _gauge("ambienti_source_doubted", doubted)
+        yield _gauge("ambienti_source_doubted", doubted + [(of, bool(reading.doubt)) for of, reading in found])
 
     def _counter(self, name: str) -> PrometheusCounter:
         described = _BY_NAME[name]

@@ -60,6 +60,8 @@ class Shown:
         for name, reading in () if cycle is None else [*cycle.observation.queues.items(), *cycle.observation.hosts.items()]:
             answers = not isinstance(reading, Unanswered)
             sources[name] = {"answers": answers} if answers else {"answers": False, "reason": getattr(reading, "reason", "")}
+        for name, found in () if cycle is None else cycle.observation.discoveries.items():
+            sources[name] = {"answers": False, "reason": found.problem} if found.problem else {"answers": True}
         return well, told | {"sources": sources}
 
 

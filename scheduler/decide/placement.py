@@ -14,6 +14,7 @@ from environments.environment import DiskMode, NetworkKind
 from environments.reason import Reason
 from scheduler.decide.health import host_gate
 from scheduler.decide.suitability import pools_of, unsuitable
+from scheduler.decide.trust import drained_host
 from scheduler.model import DomainState, Host, HostReading, WorkerState
 
 if TYPE_CHECKING:
@@ -80,9 +81,7 @@ def survey(facts: Facts, *, hold: bool) -> Grounds:
             grounds.closed[name] = distrust or Reason("host-unread", f"host {name} has not been read yet")
             continue
         if name in facts.drained:
-            grounds.closed[name] = Reason(
-                "host-draining", f"host {name} is drained by the administrators", {}, f"`ambienti host undrain {name}`"
-            )
+            grounds.closed[name] = drained_host(name, hosts[name], "host-draining")
             continue
         ground = measure(hosts[name], reading, facts.census.on_host.get(name, ()))
         allowed, reason = host_gate(facts.health, name, hosts[name].max_boots - ground.boots_left, facts.now)

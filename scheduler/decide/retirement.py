@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from environments.reason import Reason
 from scheduler.actions import CancelDrain, CleanUp, Drain, PowerOff
+from scheduler.decide.trust import drained_host
 from scheduler.model import Worker
 
 if TYPE_CHECKING:
@@ -123,7 +124,7 @@ def _why_forced(cause: str, worker: Worker, facts: Facts) -> Reason:
             cause, sentence, {"quick_failures": worker.quick_failures}, f"look at the worker before it ends: {worker.name}"
         )
     if cause == "host-drain":
-        return Reason(cause, f"host {worker.host} is drained by the administrators", {"host": worker.host})
+        return drained_host(worker.host, facts.policy.hosts.get(worker.host))
     if cause == "unwanted" or environment is None:
         return Reason(
             "unwanted", f"no environment is called {worker.environment} any more", {"environment": worker.environment}

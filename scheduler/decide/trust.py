@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from scheduler.decide.census import Fleet
-    from scheduler.model import Worker
+    from scheduler.model import Host, Worker
     from scheduler.policy import Limits
 
 _MANY_SILENT = 3
@@ -126,9 +126,17 @@ def distrust_host(name: str, reading: HostReading | Unanswered | None, now: floa
 
 
 def draining_hosts(observation: Observation, policy: Policy) -> frozenset[str]:
-    """Return the hosts that the administrator drains, by command or by configuration."""
-    configured = {name for name, host in policy.hosts.items() if host.draining}
+    """Return the hosts that the administrator drains, by command or by configuration, and those a discovery names no longer."""
+    configured = {name for name, host in policy.hosts.items() if host.draining or host.left}
     return observation.draining_hosts | configured
+
+
+def drained_host(name: str, host: Host | None, code: str = "host-drain") -> Reason:
+    """Say why nothing new starts on a host and its workers are retired."""
+    if host is not None and host.left:
+        sentence = f"host {name} is emptied: discovery {host.left} names it no longer"
+        return Reason(code, sentence, {"host": name, "discovery": host.left}, f"have {host.left} name {name} again")
+    return Reason(code, f"host {name} is drained by the administrators", {"host": name}, f"`ambienti host undrain {name}`")
 
 
 def mass_silence(fleets: Iterable[Fleet], batch_system: str) -> Reason | None:

@@ -16,6 +16,7 @@ from scheduler.journal.records import Entry, Memo, Sighting
 from scheduler.lifecycle import SERVING
 from scheduler.model import (
     BootOutcome,
+    DiscoveryReading,
     Domain,
     DomainState,
     HostReading,
@@ -80,6 +81,8 @@ class Readings:
     """Numbers of the intents that this daemon is performing; other open ones were cut off."""
     explained: frozenset[str] = frozenset()
     """Workers whose domain was powered off by us or is known by an event to have ended."""
+    discoveries: Mapping[str, DiscoveryReading] = field(default_factory=dict)
+    """What is known of the sources that name hosts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +153,7 @@ def merge(readings: Readings, ledger: Ledger, memory: Memory, policy: Policy) ->
     news.tell_sources(sources, silent, memory.silent)
     news.settle(ledger.intents, readings.performing, workers)
     news.tell_twins(farm.twins, memory.twins)
+    never_heard = _never_heard(hosts, readings.discoveries)
     observation = Observation(
         now=readings.now,
         queues=queues,
@@ -158,10 +162,11 @@ def merge(readings: Readings, ledger: Ledger, memory: Memory, policy: Policy) ->
         boots=_with_news(ledger.boots, news.outcomes),
         proven=ledger.proven | {(one.environment, one.version) for one in news.outcomes if one.registered},
         draining_hosts=ledger.draining_hosts,
-        next_serial=_next_serial(ledger, entries, unjournaled, hosts),
+        next_serial=_next_serial(ledger, entries, unjournaled, never_heard=never_heard),
         strangers=tuple(farm.strangers),
         unjournaled=unjournaled,
-        adopting_until=_adopting_until(readings, hosts, ledger, policy),
+        discoveries=readings.discoveries,
+        adopting_until=_adopting_until(readings, ledger, policy) if never_heard else None,
     )
     left = Memory(
         workers=workers,
@@ -302,20 +307,22 @@ def _boot_seconds(round_: _Round, environment: str) -> float:
     return found.boot_seconds if found else BOOT_SECONDS
 
 
-def _next_serial(ledger: Ledger, entries: Mapping[str, Entry], unjournaled: frozenset[str], hosts: Hosts) -> int:
+def _next_serial(ledger: Ledger, entries: Mapping[str, Entry], unjournaled: frozenset[str], *, never_heard: bool) -> int:
     """Return the next number of a worker; a journal that has given none yet leaves room for those on hosts never heard."""
     if unjournaled:
         return max(ledger.next_serial, max(entries[name].serial for name in unjournaled) + ADOPTION_GAP)
-    return 1 + ADOPTION_GAP if ledger.next_serial == 1 and _never_heard(hosts) else ledger.next_serial
+    return 1 + ADOPTION_GAP if ledger.next_serial == 1 and never_heard else ledger.next_serial
 
 
-def _adopting_until(readings: Readings, hosts: Hosts, ledger: Ledger, policy: Policy) -> float | None:
+def _adopting_until(readings: Readings, ledger: Ledger, policy: Policy) -> float | None:
     until = min(ledger.made_at, readings.now) + policy.limits.adoption_seconds
-    return until if _never_heard(hosts) and readings.now < until else None
+    return until if readings.now < until else None
 
 
-def _never_heard(hosts: Hosts) -> bool:
-    return any(isinstance(reading, Unanswered) and reading.answered_at is None for reading in hosts.values())
+def _never_heard(hosts: Hosts, discoveries: Mapping[str, DiscoveryReading]) -> bool:
+    """Whether there may be workers of ours on hosts that have not answered yet, or of which we have not been told."""
+    silent = any(isinstance(reading, Unanswered) and reading.answered_at is None for reading in hosts.values())
+    return silent or any(reading.answered_at is None for reading in discoveries.values())
 
 
 def _answered_at(sources: Sources, before: Mapping[str, float], now: float) -> dict[str, float]:

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from environments.environment import DiskMode, NetworkKind, Virtualization
 from scheduler.show.schemas import Schema, site_schema, vo_schema
-from scheduler.site.settings import BATCH_SYSTEMS, HYPERVISORS
+from scheduler.site.settings import BATCH_SYSTEMS, DISCOVERIES, HYPERVISORS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,7 +31,7 @@ def configuration() -> str:
         *_sections(site_schema(), "The site file"),
         *_sections(vo_schema(), "The file of a VO"),
     ]
-    for group, title in ((BATCH_SYSTEMS, "Batch system"), (HYPERVISORS, "Hypervisor")):
+    for group, title in ((BATCH_SYSTEMS, "Batch system"), (HYPERVISORS, "Hypervisor"), (DISCOVERIES, "Discovery")):
         for kind, model in _options(group):
             parts += _sections(model.model_json_schema(), f"{title}: options of `{kind}`")
     return "\n\n".join(parts) + "\n"

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from environments.environment import VO
     from scheduler.actions import Plan, Verdict
-    from scheduler.model import Observation, RequestCluster, Worker
+    from scheduler.model import DiscoveryReading, Observation, RequestCluster, Worker
     from scheduler.policy import Policy
 
 UNMAPPED = "(no VO)"
@@ -219,8 +219,9 @@ def host_rows(observation: Observation, policy: Policy, plan: Plan | None = None
 
 
 def source_rows(observation: Observation) -> tuple[SourceRow, ...]:
-    """Return the batch systems, then the hosts, with the age of their readings."""
+    """Return the batch systems, the discoveries, then the hosts, with the age of their readings."""
     rows = [_source_row(name, "batch system", reading, observation.now) for name, reading in observation.queues.items()]
+    rows += [_discovery_row(reading, observation.now) for reading in observation.discoveries.values()]
     rows += [_source_row(name, "host", reading, observation.now) for name, reading in observation.hosts.items()]
     return tuple(rows)
 
@@ -237,6 +238,15 @@ def _source_row(name: str, kind: str, reading: QueueReading | HostReading | Unan
     if isinstance(reading, QueueReading) and not reading.exact:
         return SourceRow(name, kind, age, "carried over", "; ".join(reading.warnings))
     return SourceRow(name, kind, age, "ok", "; ".join(reading.warnings) if isinstance(reading, QueueReading) else "")
+
+
+def _discovery_row(reading: DiscoveryReading, now: float) -> SourceRow:
+    age = None if reading.answered_at is None else max(0.0, now - reading.answered_at)
+    state = "silent" if reading.problem else "suspect" if reading.doubt else "ok"
+    leaving = f"; emptied, as they are named no longer: {', '.join(reading.leaving)}" if reading.leaving else ""
+    held = f"{reading.problem}; its last known hosts stay ({reading.hosts})" if reading.problem else ""
+    said = held or reading.doubt or f"{reading.asks}: {reading.hosts} host{'s' * (reading.hosts != 1)}"
+    return SourceRow(reading.source, "discovery", age, state, said + leaving)
 
 
 def status_data(observation: Observation, policy: Policy, plan: Plan | None = None) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,16 +14,19 @@ from pydantic import BaseModel, ValidationError
 
 from environments.checking import explained
 from environments.reader import ConfigurationError, KeyPath, Problem
-from scheduler.ports import BatchSystem, Hypervisor
-from scheduler.site.settings import BATCH_SYSTEMS, HYPERVISORS
+from scheduler.ports import BatchSystem, Discovery, Hypervisor
+from scheduler.site.definitions import HostEntry
+from scheduler.site.discovered import FarmList, reading
+from scheduler.site.settings import BATCH_SYSTEMS, DISCOVERIES, HYPERVISORS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from scheduler.engine import Engine
     from scheduler.journal.journal import Journal
-    from scheduler.site.definitions import Definitions, HostEntry
-    from scheduler.site.settings import BatchSystemSettings
+    from scheduler.model import DiscoveryReading
+    from scheduler.site.definitions import Definitions
+    from scheduler.site.settings import BatchSystemSettings, DiscoverySettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +35,22 @@ class Farm:
 
     batch_systems: Mapping[str, BatchSystem]
     hypervisors: Mapping[str, Hypervisor]
+    discoveries: Mapping[str, Discovery] = field(default_factory=dict)
 
     def close(self) -> None:
         """Give all connections back."""
-        for batch_system in self.batch_systems.values():
-            batch_system.close()
-        for hypervisor in self.hypervisors.values():
-            hypervisor.close()
+        self.close_others(None)
+
+    def close_others(self, kept: Farm | None) -> None:
+        """Give those connections back that `kept` does not hold too."""
+        for ours, theirs in (
+            (self.batch_systems, kept.batch_systems if kept else {}),
+            (self.hypervisors, kept.hypervisors if kept else {}),
+            (self.discoveries, kept.discoveries if kept else {}),
+        ):
+            for name, connection in ours.items():
+                if theirs.get(name) is not connection:
+                    connection.close()
 
 
 class _Connecting:
@@ -105,11 +117,22 @@ def connect(
     for name, entry in file.hosts.items() if hosts else ():
         keep = kept is not None and before is not None and _connects_alike(entry, before.file.hosts.get(name))
         hypervisors[name] = kept.hypervisors[name] if kept and keep else _hypervisor(connecting, entry)
+    for entry in _unproven(definitions) if hosts else ():
+        if (hypervisor := _hypervisor(connecting, entry)) is not None:
+            hypervisor.close()
+    discoveries: dict[str, Any] = {}
+    for index, discovery in enumerate(site.discover):
+        keep = kept is not None and before is not None and _discovers_alike(discovery, before.site.discover)
+        discoveries[discovery.name] = (
+            kept.discoveries[discovery.name] if kept and keep else _discovery(connecting, discovery, index)
+        )
     farm = Farm(
         {name: one for name, one in batch_systems.items() if one is not None},
         {name: one for name, one in hypervisors.items() if one is not None},
+        {name: one for name, one in discoveries.items() if one is not None},
     )
     if connecting.problems:
+        farm.close_others(known)
         raise ConfigurationError(connecting.problems)
     return farm
 
@@ -120,6 +143,27 @@ def _connects_alike(one: HostEntry, other: HostEntry | None) -> bool:
         return False
     keys = ("kind", "options", "reserve_mib", "virtualizations")
     return all(getattr(one.settings, key) == getattr(other.settings, key) for key in keys)
+
+
+def _unproven(definitions: Definitions) -> Iterator[HostEntry]:
+    """Return a host for each discovery that has found none yet: wrong options are told before the first one comes."""
+    file = definitions.file
+    proven = {entry.discovery for entry in file.hosts.values()}
+    for index, one in enumerate(file.site.discover):
+        if one.name not in proven:
+            yield HostEntry("host", one.hosts.uri.replace("{port}", "1"), one.hosts, index, discovery=one.name)
+
+
+def _discovers_alike(one: DiscoverySettings, others: Iterable[DiscoverySettings]) -> bool:
+    """Whether some entry makes the very same connection."""
+    return any((one.name, one.kind, one.options) == (other.name, other.kind, other.options) for other in others)
+
+
+def _discovery(connecting: _Connecting, settings: DiscoverySettings, index: int) -> Any:
+    site, path = connecting.definitions.site, connecting.definitions.file.path
+    keywords = {"base": path.parent, "deadline_seconds": float(site.limits.reading_deadline_seconds)}
+    place = ("discover", index)
+    return connecting.call(DISCOVERIES, settings.kind, place, (settings.name, settings.options), keywords)
 
 
 def _batch_system(connecting: _Connecting, settings: BatchSystemSettings, index: int) -> Any:
@@ -138,8 +182,7 @@ def _hypervisor(connecting: _Connecting, entry: HostEntry) -> Any:
     site, settings = connecting.definitions.site, entry.settings
     options = {"reserve_mib": settings.reserve_mib, "virtualizations": settings.virtualizations, **settings.options}
     keywords = {"site": site.site, "deadline_seconds": float(site.limits.reading_deadline_seconds)}
-    place = ("hosts", entry.index)
-    return connecting.call(HYPERVISORS, settings.kind, place, (entry.name, entry.uri, options), keywords)
+    return connecting.call(HYPERVISORS, settings.kind, entry.place, (entry.name, entry.uri, options), keywords)
 
 
 @contextmanager
@@ -172,11 +215,24 @@ def engine(definitions: Definitions, farm: Farm, *, owner: str = "look", read_on
         owner=owner,
         lease_seconds=lease_seconds,
     )
+    made.discoveries = readings(definitions, farm)
     try:
         yield made
     finally:
         made.close()
         journal.close()
+
+
+def readings(definitions: Definitions, farm: Farm) -> dict[str, DiscoveryReading]:
+    """Sum up what is known of each discovery of the site."""
+    found = {}
+    for settings in definitions.site.discover:
+        name, entries = settings.name, definitions.file.hosts
+        known = definitions.discovered.get(name, FarmList())
+        hidden = [host for host in known.hosts if host not in entries or entries[host].discovery != name]
+        asks = farm.discoveries[name].asks if name in farm.discoveries else settings.kind
+        found[name] = reading(name, asks, known, hidden)
+    return found
 
 
 def open_journal(definitions: Definitions, now: float) -> Journal:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,11 +12,13 @@ from environments import addresses
 from environments.catalogue import VODefinitions, join, load_vo
 from environments.checking import checked
 from environments.environment import VO, Environment
+from environments.hostnames import expand_hosts
 from environments.names import nearest, nearest_file
-from environments.reader import ConfigurationError, Node, Problem, ordered, problem_at, read
+from environments.reader import ConfigurationError, KeyPath, Node, Problem, ordered, problem_at, read
 from scheduler.model import Host
 from scheduler.policy import Policy
-from scheduler.site.settings import HostSettings, Site, expand_hosts
+from scheduler.site.discovered import FarmList, list_path, remembered
+from scheduler.site.settings import FoundHostSettings, HostSettings, Site
 
 if TYPE_CHECKING:
     from environments.catalogue import Owned
@@ -31,9 +33,19 @@ class HostEntry:
 
     name: str
     uri: str
-    settings: HostSettings
+    settings: HostSettings | FoundHostSettings
     index: int
-    """Which entry of the site file's `hosts` it comes from."""
+    """Which entry of the site file's `hosts`, or of its `discover`, it comes from."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    discovery: str = ""
+    """Which discovery names it; "" for one of the site file itself."""
+    left: bool = False
+    """The discovery names it no longer: it is being emptied."""
+
+    @property
+    def place(self) -> KeyPath:
+        """Where the site file describes it."""
+        return ("discover", self.index, "hosts") if self.discovery else ("hosts", self.index)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +69,8 @@ class Definitions:
     latest: Mapping[str, VODefinitions]
     """As the files stand now, right or wrong."""
     stamps: Mapping[Path, Stamp]
+    discovered: Mapping[str, FarmList] = field(default_factory=dict)
+    """What is known of each discovery."""
     problems: tuple[Problem, ...] = ()
     """Why the newest state of some file is not in force."""
 
@@ -74,18 +88,50 @@ def load(path: Path) -> Definitions:
     problems += [problem for one in latest.values() for problem in one.problems]
     if file is None or problems:
         raise ConfigurationError(problems)
+    directory = path.parent / file.site.daemon.directory
+    discovered = {one.name: remembered(list_path(directory, one.name)) for one in file.site.discover}
+    file = with_discovered(file, discovered)
     policy, between = assemble(file, latest)
     if between:
         raise ConfigurationError(between)
-    return Definitions(file, policy, latest, latest, _stamps(path, latest, {}))
+    return Definitions(file, policy, latest, latest, _stamps(path, latest, {}), discovered)
 
 
-def refresh(last: Definitions) -> Definitions:
-    """Look at the files again; the same object when none changed.
+def rehosted(last: Definitions, discovered: Mapping[str, FarmList]) -> Definitions:
+    """Take up what the discoveries say; the policy stays the very same object while they name the same hosts."""
+    before = {name: known.hosts for name, known in last.discovered.items()}
+    if before == {name: known.hosts for name, known in discovered.items()}:
+        return last if last.discovered == discovered else replace(last, discovered=dict(discovered))
+    file = with_discovered(last.file, discovered)
+    policy, problems = assemble(file, last.vos)
+    if problems:  # between the files of the VOs: what was found of these is known and told
+        policy = replace(last.policy, hosts=policy.hosts)
+    return replace(last, file=file, policy=policy, discovered=dict(discovered))
+
+
+def with_discovered(file: SiteFile, discovered: Mapping[str, FarmList]) -> SiteFile:
+    """Add the hosts that discoveries name. Where names meet, the site file comes first, then its first discovery."""
+    hosts = {name: entry for name, entry in file.hosts.items() if not entry.discovery}
+    taken = {one.name for one in file.site.batch_systems}
+    for index, settings in enumerate(file.site.discover):
+        known = discovered.get(settings.name, FarmList())
+        for name in sorted(known.hosts.keys() - hosts.keys() - taken):
+            host = known.hosts[name]
+            uri = settings.hosts.uri.replace("{host}", name).replace("{port}", str(host.found.port))
+            labels = {**settings.hosts.labels, **host.found.labels}
+            left = host.leaving_since is not None
+            hosts[name] = HostEntry(name, uri, settings.hosts, index, labels, settings.name, left)
+    return replace(file, hosts=hosts)
+
+
+def refresh(last: Definitions, discovered: Mapping[str, FarmList] | None = None) -> Definitions:
+    """Look at the files again, and take up what discoveries say; the same object when nothing changed.
 
     What is wrong is refused and the last good stays in force: each VO's file by itself, so that the broken file of one VO
     does not hold up another's change.
     """
+    if discovered is not None:
+        last = rehosted(last, discovered)
     stamps = _stamps(last.file.path, last.latest, last.stamps)
     if stamps == last.stamps:
         return last
@@ -93,10 +139,11 @@ def refresh(last: Definitions) -> Definitions:
     file, node = _site_file(last.file.path, problems)
     if file is None:
         file, node = last.file, last.file.node
+    file = with_discovered(file, last.discovered)
     latest = dict(_latest(last, file, node, stamps))
     file, vos = _acceptable(last, file, latest, problems)
     policy, _ = assemble(file, vos)
-    return Definitions(file, policy, vos, latest, _stamps(file.path, latest, stamps), ordered(problems))
+    return Definitions(file, policy, vos, latest, _stamps(file.path, latest, stamps), last.discovered, ordered(problems))
 
 
 def assemble(file: SiteFile, definitions: Mapping[str, VODefinitions]) -> tuple[Policy, list[Problem]]:
@@ -107,7 +154,10 @@ def assemble(file: SiteFile, definitions: Mapping[str, VODefinitions]) -> tuple[
         for owned in one.environments.values():
             problems += _placeable(owned, file)
     hosts = {
-        name: Host(name, entry.settings.labels, entry.settings.max_boots, entry.settings.cpu_overcommit)
+        name: Host(
+            *(name, entry.labels, entry.settings.max_boots, entry.settings.cpu_overcommit),
+            left=entry.discovery if entry.left else "",
+        )
         for name, entry in file.hosts.items()
     }
     pools = {} if problems else _address_pools(catalogue.environments)
@@ -126,19 +176,25 @@ def _placeable(owned: Owned, file: SiteFile) -> Iterator[Problem]:
     """Say which labels or virtualization no host of the site offers."""
     environment = owned.environment
     key = f"environments.{environment.name}"
-    hosts = file.site.hosts
-    for label, value in environment.labels.items():
-        offered = sorted({host.labels[label] for host in hosts if label in host.labels})
-        if value not in offered:
-            place = owned.node.problem(("labels", label), f"no host of the site carries the label {label}: {value}")
-            labels = sorted({one for host in hosts for one in host.labels})
-            expected = f"one of: {', '.join(offered or labels)}" if offered or labels else "hosts with labels in the site file"
-            near = nearest(value, offered) if offered else nearest(label, labels)
-            yield replace(place, key=f"{key}.{place.key}", expected=expected, nearest=near)
+    hosts = [*file.site.hosts, *(one.hosts for one in file.site.discover)]
+    if not file.site.discover:  # hosts that are discovered may bring labels of their own: `check --live` looks at these
+        yield from unlabelled(owned, [host.labels for host in hosts])
     allowed = {one for host in hosts for one in host.virtualizations}
     if environment.virtualization not in allowed and all(host.virtualizations for host in hosts):
         place = owned.node.problem(("virtualization",), f"no host of the site may run {environment.virtualization}")
         yield replace(place, key=f"{key}.{place.key}", expected=f"one of: {', '.join(sorted(allowed))}")
+
+
+def unlabelled(owned: Owned, hosts: Sequence[Mapping[str, str]]) -> Iterator[Problem]:
+    """Say which labels that an environment asks for no host carries."""
+    for label, value in owned.environment.labels.items():
+        offered = sorted({host[label] for host in hosts if label in host})
+        if value not in offered:
+            place = owned.node.problem(("labels", label), f"no host of the site carries the label {label}: {value}")
+            labels = sorted({one for host in hosts for one in host})
+            expected = f"one of: {', '.join(offered or labels)}" if offered or labels else "hosts with labels in the site file"
+            near = nearest(value, offered) if offered else nearest(label, labels)
+            yield replace(place, key=f"environments.{owned.environment.name}.{place.key}", expected=expected, nearest=near)
 
 
 # --- the site file ----------------------------------------------------------------------------------------------------
@@ -156,6 +212,8 @@ def _site_file(path: Path, problems: list[Problem]) -> tuple[SiteFile | None, No
     if site is None:
         return None, node
     hosts = _hosts(site, node, problems)
+    if not (site.hosts or site.discover):
+        problems.append(node.problem(("hosts",), "there are no hosts", "at least one, or `discover`"))
     problems += _twice_named(site, hosts, node)
     problems += _limits(site, node)
     return (SiteFile(path, site, node, hosts) if len(problems) == before else None), node
@@ -174,12 +232,17 @@ def _hosts(site: Site, node: Node, problems: list[Problem]) -> dict[str, HostEnt
                 message = f"host {name} is named twice: first in line {line}"
                 problems.append(node.problem(("hosts", index, "name"), message, "each host once"))
                 break
-            hosts[name] = HostEntry(name, settings.uri.replace("{host}", name), settings, index)
+            hosts[name] = HostEntry(name, settings.uri.replace("{host}", name), settings, index, settings.labels)
     return hosts
 
 
 def _twice_named(site: Site, hosts: Mapping[str, HostEntry], node: Node) -> Iterator[Problem]:
     """Find batch systems that share a name with another or with a host: `status`, log and metrics tell sources by name."""
+    found: set[str] = set()
+    for index, discovery in enumerate(site.discover):
+        if discovery.name in found:
+            yield node.problem(("discover", index, "name"), f"{discovery.name!r} is named twice", "each discovery once")
+        found.add(discovery.name)
     seen: set[str] = set()
     for index, settings in enumerate(site.batch_systems):
         if settings.name in seen:

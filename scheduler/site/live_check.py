@@ -13,6 +13,8 @@ from environments.names import nearest
 from environments.reader import Problem
 from scheduler.model import HostReading
 from scheduler.ports import SourceError
+from scheduler.site import compose
+from scheduler.site.definitions import unlabelled
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -63,16 +65,35 @@ def check(definitions: Definitions, farm: Farm) -> tuple[Finding, ...]:
         answers = pool.map(lambda one: _ask_host(one, environments), farm.hypervisors.values())
         by_host = dict(zip(farm.hypervisors, answers, strict=True))
         findings = [finding for finding in queues if finding is not None]
+    findings += _discovered(definitions, farm)
     for name, answer in by_host.items():
         if answer.reading is None:
-            place = definitions.file.node.problem(
-                ("hosts", definitions.file.hosts[name].index, "uri"), f"{name}: {answer.error}"
-            )
+            place = definitions.file.node.problem((*definitions.file.hosts[name].place, "uri"), f"{name}: {answer.error}")
             findings.append(Finding(f"host {name}", answer.error, unanswered=True, problem=place))
     for definitions_of_vo in definitions.vos.values():
         for owned in definitions_of_vo.environments.values():
             findings += _bootable(owned, by_host)
     return tuple(findings)
+
+
+def _discovered(definitions: Definitions, farm: Farm) -> Iterator[Finding]:
+    """Say which discovery gave no good answer just now, and which labels no host carries that it found."""
+    for index, reading in enumerate(compose.readings(definitions, farm).values()):
+        if said := reading.problem or reading.doubt:
+            known = f"{said} ({plural_hosts(reading.hosts)} known from before)" if reading.problem else said
+            problem = definitions.file.node.problem(("discover", index), f"{reading.source}: {known}")
+            yield Finding(f"discovery {reading.source}", known, unanswered=bool(reading.problem), problem=problem)
+    if not definitions.site.discover:
+        return
+    for definitions_of_vo in definitions.vos.values():
+        for owned in definitions_of_vo.environments.values():
+            for problem in unlabelled(owned, [entry.labels for entry in definitions.file.hosts.values()]):
+                yield Finding(f"environment {owned.environment.name}", problem.message, problem=problem)
+
+
+def plural_hosts(count: int) -> str:
+    """Write a count of hosts."""
+    return f"{count} host{'s' * (count != 1)}"
 
 
 def _ask_queue(batch_system: BatchSystem, environments: Iterable[Environment]) -> Finding | None:

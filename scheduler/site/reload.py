@@ -7,16 +7,19 @@ from typing import TYPE_CHECKING
 
 from environments.reader import ConfigurationError
 from scheduler.site import compose
-from scheduler.site.definitions import assemble, refresh
+from scheduler.site.definitions import assemble, refresh, rehosted
+from scheduler.site.discovering import begin
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from environments.reader import Problem
     from scheduler.engine import Engine
     from scheduler.policy import Policy
     from scheduler.site.compose import Farm
     from scheduler.site.definitions import Definitions
+    from scheduler.site.discovered import FarmList
+    from scheduler.site.discovering import Discovering
 
 FIXED = ("journal", "directory", "listen", "log", "lease_seconds")
 """Settings of the daemon that need a restart."""
@@ -26,7 +29,12 @@ class Reload:
     """Holds the definitions in force and the connections made of them; called before each cycle."""
 
     def __init__(
-        self, definitions: Definitions, farm: Farm, engine: Engine, tell: Callable[[tuple[Problem, ...]], None]
+        self,
+        definitions: Definitions,
+        farm: Farm,
+        engine: Engine,
+        tell: Callable[[tuple[Problem, ...]], None],
+        discovering: Discovering | None = None,
     ) -> None:
         """Begin with what was loaded at the start; `tell` is given what is wrong, once per change."""
         self.definitions = definitions
@@ -34,15 +42,46 @@ class Reload:
         self._engine = engine
         self._tell = tell
         self._looked = definitions
+        self._discovering = discovering or begin(definitions, keeps=False)
 
     def __call__(self, forced: bool) -> Policy | None:
-        """Look at the files; return the new policy if something changed for good, else None."""
-        looked = refresh(self._looked)
-        if looked is self._looked:
-            if forced and looked.problems:
-                self._tell(looked.problems)
-            return None
-        self._looked = looked
+        """Look at the files and ask the discoveries; return the new policy if something changed for good, else None."""
+        before = self.definitions.policy
+        discovered = self._discover()
+        self._follow(discovered)
+        last, self._looked = self._looked, refresh(self._looked, discovered)
+        if self._looked.stamps != last.stamps:
+            self._take_up(self._looked)
+        elif forced and self._looked.problems:
+            self._tell(self._looked.problems)
+        self._engine.discoveries = compose.readings(self.definitions, self.farm)
+        return self.definitions.policy if self.definitions.policy != before else None
+
+    def close(self) -> None:
+        """Give all connections back."""
+        self._discovering.close()
+        self.farm.close()
+
+    def _discover(self) -> Mapping[str, FarmList]:
+        """Ask the discoveries whose time has come; forget who left and is empty by the last look at the farm."""
+        site, last = self.definitions.site, self._engine.last
+        if last is not None:
+            self._discovering.forget(last.observation)
+        return self._discovering.look(self.farm.discoveries, site.discover, site.limits.reading_deadline_seconds)
+
+    def _follow(self, discovered: Mapping[str, FarmList]) -> None:
+        """Connect hosts that are found, and let go of those that are forgotten."""
+        found = rehosted(self.definitions, discovered)
+        try:
+            if found.file is not self.definitions.file:
+                self._reconnect(found)
+        except ConfigurationError as error:
+            self._tell(error.problems)
+        else:
+            self.definitions = found
+
+    def _take_up(self, looked: Definitions) -> None:
+        """Take up changed files as far as they are right."""
         before = self.definitions
         problems = list(looked.problems)
         problems += _unchangeable(before, looked)
@@ -56,23 +95,13 @@ class Reload:
         if problems:
             self._tell(tuple(problems))
         self.definitions = accepted
-        return accepted.policy if accepted.policy != before.policy else None
-
-    def close(self) -> None:
-        """Give all connections back."""
-        self.farm.close()
 
     def _reconnect(self, looked: Definitions) -> None:
         """Connect what is new or changed, and let go of what is gone."""
         old, new = self.farm, compose.connect(looked, self.farm, self.definitions)
         self._engine.connect(new.batch_systems, new.hypervisors)
         self.farm = new
-        for name, batch_system in old.batch_systems.items():
-            if new.batch_systems.get(name) is not batch_system:
-                batch_system.close()
-        for name, hypervisor in old.hypervisors.items():
-            if new.hypervisors.get(name) is not hypervisor:
-                hypervisor.close()
+        old.close_others(new)
 
     def _with_known_site(self, looked: Definitions) -> Definitions:
         """Keep the site as it is in force, with the files of the VOs as far as they agree with it."""

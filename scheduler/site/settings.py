@@ -13,12 +13,13 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from environments.checking import named_error
 from environments.environment import Frozen, Name, Seconds, Share, Virtualization
+from environments.hostnames import checked_hosts
 from environments.names import nearest
 from scheduler.policy import Limits
 
 BATCH_SYSTEMS = "ambienti.batch_systems"
 HYPERVISORS = "ambienti.hypervisors"
-MAXIMUM_HOSTS = 20_000
+DISCOVERIES = "ambienti.discoveries"
 
 
 def known_kinds(group: str) -> tuple[str, ...]:
@@ -37,41 +38,27 @@ def _known_kind(group: str, what: str) -> AfterValidator:
     return AfterValidator(check)
 
 
-def expand_hosts(text: str) -> tuple[str, ...]:
-    """Return the hosts a name stands for: `node[001-003,7]` is node001, node002, node003 and node7."""
-    found = re.fullmatch(r"([A-Za-z0-9._-]*)(?:\[([0-9,\- ]+)\]([A-Za-z0-9._-]*))?", text)
-    if not found or not text:
-        raise named_error(f"{text!r} is not a host name", "a host name or a range like node[001-300]")
-    before, ranges, after = found[1], found[2], found[3] or ""
-    if ranges is None:
-        return (text,)
-    names: list[str] = []
-    for part in ranges.replace(" ", "").split(","):
-        first, dash, last = part.partition("-")
-        if not first.isdigit() or (dash and not last.isdigit()) or (dash and int(last) < int(first)):
-            raise named_error(f"{part!r} in {text!r} is not a range", "first-last with first not above last: node[001-300]")
-        numbers = range(int(first), int(last or first) + 1)
-        if len(names) + len(numbers) > MAXIMUM_HOSTS:
-            raise named_error(f"{text!r} stands for too many hosts", f"at most {MAXIMUM_HOSTS}")
-        names += [f"{before}{number:0{len(first)}}{after}" for number in numbers]
-    return tuple(names)
-
-
-def _host_name(text: str) -> str:
-    expand_hosts(text)
-    return text
-
-
 def _uri(uri: str) -> str:
+    return _checked_uri(uri, ("host",))
+
+
+def _checked_uri(uri: str, known: tuple[str, ...]) -> str:
+    expected = " or ".join(f"{{{name}}}" for name in known) + " where the host's name goes"
     try:
         fields = [name for _, name, _, _ in string.Formatter().parse(uri) if name is not None]
     except ValueError as error:
-        raise named_error(f"a brace is left alone ({error})", "{{host}} where the host's name goes") from error
-    wrong = next((name for name in fields if name != "host"), None)
+        raise named_error(f"a brace is left alone ({error})", expected) from error
+    wrong = next((name for name in fields if name not in known), None)
     if wrong is not None:
-        raise named_error(f"{{{wrong}}} stands for nothing", "{host} where the host's name goes", "{host}")
+        raise named_error(f"{{{wrong}}} stands for nothing", expected, f"{{{nearest(wrong, known) or known[0]}}}")
     if "://" not in uri:
         raise named_error(f"{uri!r} is not a URI", "for example xen+ssh://root@{host}/system or qemu:///system")
+    return uri
+
+
+def _uri_of_found(uri: str) -> str:
+    if "{host}" not in _checked_uri(uri, ("host", "port")):
+        raise named_error("all hosts found would share one connection", "{host} where the host's name goes")
     return uri
 
 
@@ -126,13 +113,9 @@ class BatchSystemSettings(Frozen):
     """Checked by the connector itself, with the same messages as this file."""
 
 
-class HostSettings(Frozen):
-    """One hypervisor host, or a pattern of several: `uri` may hold `{host}`."""
+class _Hosts(Frozen):
+    """What an entry of `hosts` and the hosts that a discovery finds have in common."""
 
-    name: Annotated[str, AfterValidator(_host_name)]
-    """`xen1`, or a range `node[001-300]`: one host each."""
-    uri: Annotated[str, AfterValidator(_uri)]
-    """libvirt URI: xen+ssh://root@{host}/system, qemu:///system, lxc:///system, test:///default."""
     kind: Annotated[str, _known_kind(HYPERVISORS, "hypervisors")] = "libvirt"
     """The connector: an entry point of `ambienti.hypervisors`."""
     labels: dict[str, str] = {}
@@ -147,6 +130,45 @@ class HostSettings(Frozen):
     """What the host may be used for; by default what libvirt says it can."""
     options: dict[str, Any] = {}
     """Further options of the connector."""
+
+
+class _NamedHosts(Frozen):
+    name: Annotated[str, AfterValidator(checked_hosts)]
+    """`xen1`, or a range `node[001-300]`: one host each."""
+    uri: Annotated[str, AfterValidator(_uri)]
+    """libvirt URI: xen+ssh://root@{host}/system, qemu:///system, lxc:///system, test:///default."""
+
+
+class HostSettings(_Hosts, _NamedHosts):
+    """One hypervisor host, or a pattern of several: `uri` may hold `{host}`."""
+
+
+class _LocatedHosts(Frozen):
+    uri: Annotated[str, AfterValidator(_uri_of_found)]
+    """libvirt URI with `{host}`, and `{port}` where the source tells ports: xen+ssh://root@{host}/system."""
+
+
+class FoundHostSettings(_Hosts, _LocatedHosts):
+    """The hosts that a discovery finds. Labels that the source gives a host come before these."""
+
+
+class DiscoverySettings(Frozen):
+    """A source that names hosts. `options` are those of its connector (see the reference of each)."""
+
+    name: Name
+    """Yours to choose; part of what `status` and the metrics show."""
+    kind: Annotated[str, _known_kind(DISCOVERIES, "discoveries")]
+    """The connector: an entry point of `ambienti.discoveries` (dns, file...)."""
+    options: dict[str, Any] = {}
+    """Checked by the connector itself, with the same messages as this file."""
+    hosts: FoundHostSettings
+    """What is the same for all hosts it finds."""
+    every_seconds: Annotated[Seconds, Field(gt=0)] = 30
+    """How often it is asked."""
+    leave_seconds: Annotated[Seconds, Field(gt=0)] = 120
+    """A host that an answer lacks is emptied if an answer so long after lacks it still."""
+    leave_percent: Annotated[int, Field(gt=0, le=100)] = 25
+    """An answer that lacks a larger share of the known hosts (and more than one) is not believed: nobody leaves."""
 
 
 class VOSettings(Frozen):
@@ -182,8 +204,10 @@ class Site(Frozen):
     """IANA zone in which calendars are cut."""
     batch_systems: Annotated[tuple[BatchSystemSettings, ...], Field(min_length=1)]
     """At least one."""
-    hosts: Annotated[tuple[HostSettings, ...], Field(min_length=1)]
-    """At least one."""
+    hosts: tuple[HostSettings, ...] = ()
+    """At least one, unless they are discovered."""
+    discover: tuple[DiscoverySettings, ...] = ()
+    """Sources that name further hosts."""
     vos: Annotated[dict[Name, Annotated[VOSettings, BeforeValidator(_nothing_is_default)]], Field(min_length=1)]
     """The VOs served."""
     limits: Limits = Limits()

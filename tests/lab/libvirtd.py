@@ -60,7 +60,7 @@ class Libvirtd:
         path = self.directory / "run/libvirt-sock"
         if len(str(path)) <= SOCKET_BYTES:
             return path
-        short = Path(f"/tmp/ambienti-{hashlib.sha256(str(self.directory).encode()).hexdigest()[:12]}")
+        short = Path(f"/run/ambienti-lab-{hashlib.sha256(str(self.directory).encode()).hexdigest()[:12]}")
         if not short.is_symlink():
             short.symlink_to(self.directory / "run")
         return short / "libvirt-sock"

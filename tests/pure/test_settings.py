@@ -4,9 +4,10 @@ import os
 
 import pytest
 
+from environments.hostnames import expand_hosts
 from environments.reader import ConfigurationError
 from scheduler.site.definitions import load, refresh
-from scheduler.site.settings import Site, expand_hosts
+from scheduler.site.settings import Site
 
 SITE = """\
 site: perugia

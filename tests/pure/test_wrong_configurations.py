@@ -412,7 +412,7 @@ CASES = [
         {"site.yaml": SITE[: SITE.index("hosts:")] + "hosts: []\n" + SITE[SITE.index("vos:") :]},
         "site.yaml:6:8",
         "hosts",
-        ("is a list of 0", "expected at least 1 of them"),
+        ("there are no hosts", "expected at least one, or `discover`"),
     ),
     Wrong(
         "an environment with nothing below its name",

@@ -1,0 +1,1 @@
+"""Sources that name hypervisor hosts: DNS service records, and inventory files of the site's own tools."""

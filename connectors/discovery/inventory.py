@@ -1,0 +1,119 @@
+"""Hosts named by an inventory file that the site's own tools write: YAML, or one host a line."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from environments.checking import checked
+from environments.environment import Frozen
+from environments.hostnames import checked_hosts, expand_hosts
+from environments.names import nearest_file
+from environments.reader import ConfigurationError, Mark, Problem, parse, problem_at
+from scheduler.ports import FoundHost, SourceError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+YAML = (".yaml", ".yml")
+Hosts = Annotated[str, AfterValidator(checked_hosts)]
+Port = Annotated[int, Field(gt=0, le=65535)]
+
+
+class FileOptions(Frozen):
+    """An inventory file."""
+
+    path: str
+    """Relative to the site file. `*.yaml`: a mapping with `hosts`; anything else: one host a line, `xen01 rack=a`."""
+
+
+class InventoryHost(Frozen):
+    """One host of an inventory, or a range of them."""
+
+    name: Hosts
+    """`xen1`, or a range `node[001-300]`."""
+    labels: dict[str, str] = {}
+    """What environments can ask for."""
+    port: Port | None = None
+    """What `{port}` stands for in the URI."""
+
+
+def _bare_name(value: object) -> object:
+    return {"name": value} if isinstance(value, str) else value
+
+
+class InventoryFile(Frozen):
+    """A YAML inventory."""
+
+    hosts: tuple[Annotated[InventoryHost, BeforeValidator(_bare_name)], ...]
+    """Names, or mappings with `name`, `labels` and `port`."""
+
+
+class Inventory:
+    """An inventory file, read afresh each time."""
+
+    def __init__(self, name: str, path: Path) -> None:
+        """Prepare."""
+        self.name = name
+        self.asks = f"file {path}"
+        self._path = path
+
+    def read(self) -> tuple[FoundHost, ...]:
+        """Return the hosts; a file with anything wrong in it (it may be half written) is no answer, and says where."""
+        try:
+            content = self._path.read_bytes()
+        except OSError as error:
+            near = nearest_file(self._path) if isinstance(error, FileNotFoundError) else ""
+            said = f"{error.strerror}; did you mean {near}?" if near else str(error.strerror)
+            raise SourceError(self.name, self.asks, said) from error
+        problems: list[Problem] = []
+        try:
+            in_yaml = self._path.suffix in YAML
+            hosts = list(_of_yaml(content, str(self._path), problems) if in_yaml else _of_lines(content, self._path, problems))
+        except ConfigurationError as error:
+            hosts, problems = [], list(error.problems)
+        if problems:
+            more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+            raise SourceError(self.name, self.asks, f"{problems[0]}{more}")
+        return tuple(FoundHost(name, host.labels, host.port) for host in hosts for name in expand_hosts(host.name))
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+
+def connect(name: str, options: Mapping[str, object], *, base: Path, deadline_seconds: float) -> Inventory:  # noqa: ARG001 - a file answers
+    """Make the discovery; raises pydantic's ValidationError when `options` are wrong."""
+    return Inventory(name, base / FileOptions.model_validate(options).path)
+
+
+def _of_yaml(content: bytes, file: str, problems: list[Problem]) -> Iterator[InventoryHost]:
+    found = checked(InventoryFile, parse(content, file), problems)
+    yield from found.hosts if found else ()
+
+
+def _of_lines(content: bytes, path: Path, problems: list[Problem]) -> Iterator[InventoryHost]:
+    """Read `xen01 rack=a port=16509`; what follows a # is a comment."""
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        problems.append(Problem(str(path), content[: error.start].count(b"\n") + 1, 1, "", "is not UTF-8"))
+        return
+    for number, line in enumerate(text.splitlines(), 1):
+        words = line.partition("#")[0].split()
+        if not words:
+            continue
+        labels = dict(word.split("=", 1) for word in words[1:] if "=" in word)
+        port = labels.pop("port", None)
+        wrong = next((word for word in words[1:] if "=" not in word), None)
+        if wrong is None:
+            try:
+                yield InventoryHost(name=words[0], labels=labels, port=None if port is None else int(port))
+                continue
+            except ValueError:
+                wrong = words[0] if port is None or port.isdigit() else f"port={port}"
+        mark = Mark(str(path), number, line.index(wrong) + 1, line, len(wrong))
+        problems.append(
+            problem_at(mark, "", f"{wrong!r} is not accepted", "a host or a range, then label=value: xen[01-10] rack=a")
+        )
