@@ -1,0 +1,241 @@
+"""OpenSLO v1 as its author writes it: the kinds that Ambienti reads, with the standard's own names of keys."""
+# ruff: noqa: N815
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from environments.environment import Frozen
+
+VERSION = "openslo/v1"
+KINDS = ("SLO", "Service", "SLI", "AlertPolicy", "AlertCondition", "AlertNotificationTarget", "DataSource")
+SOURCE = "ambienti"
+"""The type of a metric source that Ambienti measures itself."""
+PREFIX = "ambienti.io/"
+ANNOTATIONS = {
+    "name": "the objective's name, where OpenSLO's rules for names forbid it",
+    "object": "the object or group it is on; left out: the service",
+    "profile": "the accounting profile",
+    "zone": "the zone of a rolling window",
+    "window": "past-week instead of this-week",
+    "applies-during": "when it applies: an iCalendar or YAML file, or intervals START/END parted by commas",
+}
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.|/\\-]*$", max_length=255)]
+Text = Annotated[str, Field(max_length=1050)]
+Number = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?$")]
+"""A number as it was written: it is never a floating-point one here."""
+Duration = Annotated[str, Field(pattern=r"^[1-9][0-9]*[mhdwMQY]$")]
+
+
+class Metadata(Frozen):
+    """Names of one thing, and what others may say of it."""
+
+    name: Name
+    """Lower-case letters, digits, dots, slashes and hyphens."""
+    displayName: str = ""
+    """How people call it."""
+    labels: dict[str, str | tuple[str, ...]] = {}
+    """For whoever sorts by them."""
+    annotations: dict[str, str] = {}
+    """Ours begin with `ambienti.io/`; all others are left alone."""
+
+
+class MetricSource(Frozen):
+    """Where an indicator comes from."""
+
+    type: str = ""
+    """`ambienti`: measured by Ambienti itself."""
+    metricSourceRef: str = ""
+    """Name of a DataSource."""
+    spec: dict[str, Any]
+    """For `ambienti`: the object, and which of its seconds."""
+
+
+class Metric(Frozen):
+    """One side of a ratio."""
+
+    metricSource: MetricSource
+
+
+class RatioMetric(Frozen):
+    """Good of total."""
+
+    counter: bool
+    """Whether both only grow."""
+    good: Metric | None = None
+    bad: Metric | None = None
+    total: Metric
+
+
+class IndicatorSpec(Frozen):
+    """What is measured."""
+
+    description: Text = ""
+    ratioMetric: RatioMetric | None = None
+    """Seconds up of seconds counted."""
+    thresholdMetric: Metric | None = None
+    """Not measured by Ambienti."""
+
+
+class Indicator(Frozen):
+    """An indicator that stands within its SLO."""
+
+    metadata: Metadata
+    spec: IndicatorSpec
+
+
+class Calendar(Frozen):
+    """Where a calendar-aligned window begins."""
+
+    startTime: Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d$")]
+    """Local date and time: 2026-01-05 00:00:00."""
+    timeZone: str
+    """An IANA zone."""
+
+
+class TimeWindow(Frozen):
+    """The window in which a promise is kept or broken."""
+
+    duration: Duration
+    """1d, 1w, 1M, 1Q or 1Y of the calendar, or any rolling one in m, h, d, w."""
+    isRolling: bool = False
+    """Whether it ends now."""
+    calendar: Calendar | None = None
+    """Of one that is not rolling."""
+
+
+class Target(Frozen):
+    """The promise itself."""
+
+    displayName: str = ""
+    op: Literal["lte", "gte", "lt", "gt"] | None = None
+    """For thresholds only."""
+    value: Number | None = None
+    """For thresholds only."""
+    target: Number | None = None
+    """0.999; kept exactly."""
+    targetPercent: Number | None = None
+    """99.9; instead of target."""
+    timeSliceTarget: Number | None = None
+    timeSliceWindow: Duration | Number | None = None
+
+
+class AlertPolicyRef(Frozen):
+    """A policy by name."""
+
+    alertPolicyRef: Name
+
+
+class SloSpec(Frozen):
+    """A promise."""
+
+    description: Text = ""
+    service: Name
+    """The service, and the object that is measured where no other is named."""
+    indicator: Indicator | None = None
+    indicatorRef: Name | None = None
+    """Name of an SLI."""
+    timeWindow: Annotated[tuple[TimeWindow, ...], Field(min_length=1, max_length=1)]
+    """One window."""
+    budgetingMethod: Literal["Occurrences", "Timeslices", "RatioTimeslices"]
+    """Occurrences: seconds are counted."""
+    objectives: Annotated[tuple[Target, ...], Field(min_length=1)]
+    alertPolicies: tuple[Name | AlertPolicyRef, ...] = ()
+    """Names of AlertPolicies."""
+
+
+class ServiceSpec(Frozen):
+    """A service."""
+
+    description: Text = ""
+
+
+class Condition(Frozen):
+    """When somebody is called."""
+
+    kind: Literal["burnrate"]
+    op: Literal["gte", "gt"] = "gte"
+    """Whether reaching the threshold is enough."""
+    threshold: Number
+    """The burn rate; at least 1."""
+    lookbackWindow: Duration
+    """The long window."""
+    alertAfter: Duration
+    """The short window, over which the rate must be reached too."""
+
+
+class ConditionSpec(Frozen):
+    """An alert condition."""
+
+    description: Text = ""
+    severity: str
+    """page, ticket..."""
+    condition: Condition
+
+
+class InlineCondition(Frozen):
+    """A condition by name, or one that stands within its policy."""
+
+    conditionRef: Name | None = None
+    kind: Literal["AlertCondition"] | None = None
+    metadata: Metadata | None = None
+    spec: ConditionSpec | None = None
+
+
+class PolicySpec(Frozen):
+    """Conditions, and whom they call."""
+
+    description: Text = ""
+    alertWhenNoData: bool = False
+    alertWhenResolved: bool = False
+    alertWhenBreaching: bool = False
+    conditions: Annotated[tuple[InlineCondition, ...], Field(min_length=1)]
+    notificationTargets: tuple[dict[str, Any], ...] = ()
+
+
+class Slo(Frozen):
+    """A document of kind SLO."""
+
+    apiVersion: Literal["openslo/v1"]
+    kind: Literal["SLO"]
+    metadata: Metadata
+    spec: SloSpec
+
+
+class Service(Frozen):
+    """A document of kind Service."""
+
+    apiVersion: Literal["openslo/v1"]
+    kind: Literal["Service"]
+    metadata: Metadata
+    spec: ServiceSpec
+
+
+class Sli(Frozen):
+    """A document of kind SLI."""
+
+    apiVersion: Literal["openslo/v1"]
+    kind: Literal["SLI"]
+    metadata: Metadata
+    spec: IndicatorSpec
+
+
+class AlertPolicy(Frozen):
+    """A document of kind AlertPolicy."""
+
+    apiVersion: Literal["openslo/v1"]
+    kind: Literal["AlertPolicy"]
+    metadata: Metadata
+    spec: PolicySpec
+
+
+class AlertCondition(Frozen):
+    """A document of kind AlertCondition."""
+
+    apiVersion: Literal["openslo/v1"]
+    kind: Literal["AlertCondition"]
+    metadata: Metadata
+    spec: ConditionSpec

@@ -1,0 +1,60 @@
+"""From a high-availability strategy to the group that measures it."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+from scheduler.availability.history import Group, Member, Operator
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class Strategy(StrEnum):
+    """How a service survives the loss of one of its instances."""
+
+    INDEPENDENT = "independent"
+    """Instances that know nothing of each other; a client uses any of them."""
+    NATIVE = "native"
+    """The product fails over by itself (a second collector of HTCondor)."""
+    ACTIVE_STANDBY = "active/standby"
+    """One works, another waits to take the address over."""
+    ACTIVE_ACTIVE = "active/active"
+    """All work behind a virtual address."""
+    REPLICATED_DATABASE = "replicated database"
+    """Replicas of one set of data; three and more need a majority, of two one is enough."""
+    SEGMENTED_POOLS = "segmented pools"
+    """Capacity in parts that fail apart; a promised part of it must be there."""
+
+
+def groups_of(
+    strategy: Strategy,
+    name: str,
+    instances: Sequence[Member],
+    address: str = "",
+    *,
+    need: Fraction = Fraction(1),
+    algebra: str = "kleene",
+) -> tuple[Group, ...]:
+    """Return the group that measures a service, first, and a group of its instances beside it where it has an address.
+
+    A service behind an address is measured at the address: what its clients see, seconds of a takeover included.
+    """
+    inner = f"{name} instances" if address else name
+    behind = Group(inner, *_rule(strategy, tuple(instances), need), strategy=str(strategy), algebra=algebra)
+    if not address:
+        return (behind,)
+    front = Group(name, Operator.AND, (Member(address),), strategy=str(strategy), algebra=algebra)
+    return front, behind
+
+
+def _rule(
+    strategy: Strategy, members: tuple[Member, ...], need: Fraction
+) -> tuple[Operator, tuple[Member, ...], int, Fraction]:
+    if strategy is Strategy.SEGMENTED_POOLS:
+        return Operator.CAPACITY, members, 1, need
+    if strategy is Strategy.REPLICATED_DATABASE and len(members) > 2:
+        return Operator.AT_LEAST, members, len(members) // 2 + 1, Fraction(1)
+    return Operator.OR, members, 1, Fraction(1)
