@@ -317,7 +317,7 @@ def _told(kind: type[R], name: str, end: End, asked_at: float) -> R | Unanswered
     if isinstance(end, Answered):
         assert isinstance(end.value, kind), f"{name} answered with {type(end.value).__name__}"
         return end.value
-    return Unanswered(name, f"{end.error.asked}: {end.error.answer}", asked_at)
+    return Unanswered(name, f"{end.error.asked}: {end.error.answer}", asked_at, asked=end.begun or end.hangs)
 
 
 def _exact(readings: Readings) -> bool:

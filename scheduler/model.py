@@ -23,6 +23,8 @@ class Unanswered:
     asked_at: float
     answered_at: float | None = None
     """When it last answered; None if never since this daemon started."""
+    asked: bool = True
+    """False: this daemon did not come to ask, so the silence is its own."""
 
 
 # --- the batch side ---------------------------------------------------------------------------------------------------

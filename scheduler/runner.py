@@ -50,6 +50,8 @@ class Erred:
     error: SourceError
     under_way: bool = False
     begun: bool = True
+    hangs: bool = False
+    """Not begun because the source has not answered an earlier call yet."""
 
 
 End = Answered | Erred
@@ -299,4 +301,4 @@ class ThreadRunner:
             return Erred(SourceError(call.lane, call.asked, f"did not come to its turn within {seconds:g} s"), begun=False)
         waits = self._clock.monotonic() - current.begun_at
         answer = f"still waiting for the answer to an earlier call ({current.call.asked}), asked {waits:.0f} s ago"
-        return Erred(SourceError(call.lane, call.asked, answer), begun=False)
+        return Erred(SourceError(call.lane, call.asked, answer), begun=False, hangs=True)
