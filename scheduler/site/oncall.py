@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from environments.checking import checked
-from environments.names import nearest
+from environments.names import nearest, nearest_file
 from environments.reader import ConfigurationError, KeyPath, Node, Problem, read
 from scheduler.availability import instants
-from scheduler.availability.history import SECOND
+from scheduler.availability.history import SECOND, Instant, Span
 from scheduler.availability.incidents.hours import Promise
 from scheduler.availability.incidents.incident import Level, Quiet, Rules
 from scheduler.availability.incidents.rotation import Layer, Override, Roster, Swap
@@ -30,7 +30,19 @@ class OnCallFile:
     path: Path
     settings: OnCall
     rules: Rules
-    """Without downtimes."""
+    """Without downtimes, and without the holidays of iCalendar files."""
+
+    def rules_until(self, until: Instant) -> Rules:
+        """Return the rules with the holidays of the iCalendar files up to an instant."""
+        spans = [span for name in self.settings.holiday_calendars for span in _closures(self, name, until)]
+        return replace(self.rules, promise=replace(self.rules.promise, closures=tuple(spans))) if spans else self.rules
+
+
+def _closures(found: OnCallFile, name: str, until: Instant) -> tuple[Span, ...]:
+    from scheduler.availability import calendars
+
+    path = found.path.parent / name
+    return calendars.periods(calendars.read(path.read_bytes(), str(path), until, found.settings.zone))
 
 
 def load(path: Path) -> OnCallFile:
@@ -47,7 +59,7 @@ def understood(node: Node, path: Path, problems: list[Problem], above: KeyPath =
     settings = checked(OnCall, node, problems, above, context={"zone": zone_of(node)})
     if settings is None:
         return None
-    wrong = [*_people(settings, node), *_layers(settings, node), *_spans(settings, node)]
+    wrong = [*_people(settings, node), *_layers(settings, node), *_spans(settings, node), *_calendars(settings, node, path)]
     problems += [_below(problem, above) for problem in wrong]
     return None if wrong else OnCallFile(path, settings, rules_of(settings))
 
@@ -157,6 +169,14 @@ def _layers(settings: OnCall, node: Node) -> Iterator[Problem]:
                 yield node.problem(
                     ("people", name, "addresses", index), "an address stands in one place", "either `file` or `environment`"
                 )
+
+
+def _calendars(settings: OnCall, node: Node, path: Path) -> Iterator[Problem]:
+    for index, name in enumerate(settings.holiday_calendars):
+        file = path.parent / name
+        if not file.is_file():
+            place: KeyPath = ("holiday_calendars", index)
+            yield node.problem(place, f"there is no file {file}", "an iCalendar file", nearest_file(file))
 
 
 def _spans(settings: OnCall, node: Node) -> Iterator[Problem]:

@@ -100,7 +100,9 @@ def understood(node: Node, path: Path) -> SimulationFile:
     if told is None or people is None or problems:
         raise ConfigurationError(problems)
     quiet = tuple(Quiet(frozenset(one.objects), one.start, one.end, one.declared, one.id) for one in told.downtimes)
-    return SimulationFile(told.now, tuple(map(_change, told.events)), replace(people.rules, quiet=quiet), zone)
+    return SimulationFile(
+        told.now, tuple(map(_change, told.events)), replace(people.rules_until(told.now + 1), quiet=quiet), zone
+    )
 
 
 def _on_call(node: Node, path: Path, problems: list[Problem]) -> oncall.OnCallFile | None:

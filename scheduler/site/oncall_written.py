@@ -205,6 +205,8 @@ class OnCall(Frozen):
     """15 minutes in business hours, else 60."""
     holidays: tuple[Annotated[Holiday, BeforeValidator(_holiday)], ...] = ()
     """Dates without business hours: 2026-12-25, or a mapping with `date`, `last` and `name`."""
+    holiday_calendars: tuple[str, ...] = ()
+    """iCalendar files with further holidays, relative to this file; an event of some hours takes those hours only."""
     people: Annotated[dict[Name, Person], Field(min_length=1)]
     """Everybody who can be on call, by a short name."""
     rotations: dict[Name, RotationSettings] = {}
