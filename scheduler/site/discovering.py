@@ -24,13 +24,17 @@ if TYPE_CHECKING:
     from scheduler.site.settings import DiscoverySettings
 
 PATIENCE_SECONDS = 1.0
-"""For a source whose hosts are known: its late answer counts the next time."""
+"""For all but the first question about hosts of which nothing is known: a late answer counts the next time."""
 KEPT_SECONDS = 300.0
 """A list of which only the time of the answer is new is kept so often."""
 
 
 def quietly(name: str, problem: str) -> None:
     """Tell nobody."""
+
+
+EARLY = 0.9
+"""Cycles do not come to the millisecond: a question due at the next one should not miss it."""
 
 
 class Discovering:
@@ -73,7 +77,7 @@ class Discovering:
                 self.lists[one.name] = discovered.follow(known, end.value, self._clock.now(), one)
             else:
                 self.lists[one.name] = discovered.unanswered(known, f"{end.error.asked}: {end.error.answer}")
-            self._due[one.name] = self._clock.monotonic() + one.every_seconds
+            self._due[one.name] = at + EARLY * one.every_seconds
             self._keep(one.name)
         return self.lists
 
@@ -89,9 +93,9 @@ class Discovering:
         self._runner.close()
 
     def _call(self, discovery: Discovery, *, patient: bool) -> Call:
-        known = bool(self.lists[discovery.name].hosts)
+        hurried = not patient and (discovery.name in self._due or self.lists[discovery.name].hosts)
         read: Callable[[], Any] = discovery.read
-        return Call(f"discovery {discovery.name}", discovery.asks, read, PATIENCE_SECONDS if known and not patient else None)
+        return Call(f"discovery {discovery.name}", discovery.asks, read, PATIENCE_SECONDS if hurried else None)
 
     def _keep(self, name: str) -> None:
         """Write a list when it tells something new."""
