@@ -248,7 +248,8 @@ class Engine:
         """Ask the batch systems again: nothing is drained or ended on carried-over counts."""
         asked_at = self.clock.now()
         ends = self._runner.run(self._queue_calls(cheap=False), self.policy.limits.reading_deadline_seconds)
-        return replace(readings, now=self.clock.now(), queues=self._queues(ends, asked_at))
+        queues = _with_ended(readings.queues, self._queues(ends, asked_at))
+        return replace(readings, now=self.clock.now(), queues=queues)
 
     def _queue_calls(self, *, cheap: bool) -> list[Call]:
         environments = tuple(self.policy.catalogue.environments.values())
@@ -318,6 +319,18 @@ def _told(kind: type[R], name: str, end: End, asked_at: float) -> R | Unanswered
         assert isinstance(end.value, kind), f"{name} answered with {type(end.value).__name__}"
         return end.value
     return Unanswered(name, f"{end.error.asked}: {end.error.answer}", asked_at, asked=end.begun or end.hangs)
+
+
+def _with_ended(
+    first: Mapping[str, QueueReading | Unanswered], second: Mapping[str, QueueReading | Unanswered]
+) -> dict[str, QueueReading | Unanswered]:
+    """Return the second readings with the ended jobs of the first ones too: each is told once."""
+    both = dict(second)
+    for name, reading in second.items():
+        earlier = first.get(name)
+        if isinstance(reading, QueueReading) and isinstance(earlier, QueueReading) and earlier.ended:
+            both[name] = replace(reading, ended=(*earlier.ended, *reading.ended))
+    return both
 
 
 def _exact(readings: Readings) -> bool:

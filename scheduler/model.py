@@ -86,6 +86,18 @@ class Node:
 
 
 @dataclass(frozen=True, slots=True)
+class EndedJob:
+    """A job that has left its queue, and the worker it ran in last."""
+
+    job: str
+    worker: str
+    vo: str
+    user: str
+    began_at: float | None
+    ended_at: float
+
+
+@dataclass(frozen=True, slots=True)
 class QueueReading:
     """One answer of a batch system. `complete=False`: some part is missing; absent rows then mean nothing."""
 
@@ -98,6 +110,8 @@ class QueueReading:
     """False when the counts were carried over because a cheap summary says that nothing changed."""
     suspect: bool = False
     """Empty right after full: not yet confirmed by a second reading."""
+    ended: tuple[EndedJob, ...] = ()
+    """Jobs that have ended since the last reading, as far as they are known: each is told once."""
     warnings: tuple[str, ...] = ()
 
 

@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING
 
 from environments.environment import Scalar
 from environments.matching import Requirements
-from scheduler.model import RequestCluster
+from scheduler.model import EndedJob, RequestCluster
 from scheduler.ports import JobRecord
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from environments.environment import Environment
+
+_MOST_ENDED = 1000
 
 
 class JobState(StrEnum):
@@ -64,6 +66,7 @@ class Job:
     state: JobState = JobState.IDLE
     worker: str = ""
     started_monotonic: float | None = None
+    ended_monotonic: float | None = None
     starts: int = 0
     """How often it has begun to run."""
 
@@ -99,6 +102,8 @@ class JobBook:
         self.served: dict[str, Served] = {}
         self.changes = 0
         """Counts every change that a summary of the queue would show."""
+        self.ended: deque[Job] = deque(maxlen=_MOST_ENDED)
+        """Those that ended since the last reading."""
         self._clusters: dict[Request, _Cluster] = {}
         self._submissions = 0
 
@@ -151,7 +156,8 @@ class JobBook:
         served.completed += 1
         served.core_seconds += (monotonic - job.started_monotonic) * job.request.cpus
         self._clusters[job.request].running -= 1
-        job.state = JobState.COMPLETED
+        job.state, job.ended_monotonic = JobState.COMPLETED, monotonic
+        self.ended.append(job)
         self.changes += 1
 
     def remove_idle(self, vo: str) -> int:
@@ -204,6 +210,21 @@ class JobBook:
                 example_job=cluster.idle[0].id if cluster.idle else "",
                 problem=request.problem,
             )
+
+    def take_ended(self, wall: float) -> tuple[EndedJob, ...]:
+        """Return, once, the jobs that ended since this was last asked; `wall` as in `rows`."""
+        taken, self.ended = self.ended, deque(maxlen=_MOST_ENDED)
+        return tuple(
+            EndedJob(
+                job=job.id,
+                worker=job.worker,
+                vo=job.request.vo,
+                user=job.user,
+                began_at=None if job.started_monotonic is None else job.started_monotonic + wall,
+                ended_at=(job.ended_monotonic or 0.0) + wall,
+            )
+            for job in taken
+        )
 
     def record(self, job: Job, wall: float) -> JobRecord:
         """Return what the batch system tells of one job."""

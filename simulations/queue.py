@@ -292,10 +292,11 @@ class SimulatedQueue:
         if not self.faults.stale:
             self._told = {node.worker: _seen(node, self._wall) for node in self.nodes.values() if node.connected}
         nodes = tuple(self._told.values())
+        ended = self.book.take_ended(self._wall)
         if self.faults.partial:
             warnings = ("one of two schedds did not answer",)
             return QueueReading(self.name, now, clusters[::2], nodes[::2], complete=False, exact=exact, warnings=warnings)
-        return QueueReading(self.name, now, clusters, nodes, exact=exact)
+        return QueueReading(self.name, now, clusters, nodes, exact=exact, ended=ended)
 
     def node(self, worker: str) -> Node | None:
         """Look at one worker afresh."""

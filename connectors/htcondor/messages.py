@@ -60,6 +60,18 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
+class Ended:
+    """A job that has left the queue, and the machine it ran on last."""
+
+    job: str
+    machine: str
+    vo: str
+    user: str
+    begun_at: float | None
+    ended_at: float
+
+
+@dataclass(frozen=True, slots=True)
 class QueueAnswer:
     """The queue of one schedd. `light` says that the counts were carried over, or that requirements were not all re-read."""
 
@@ -67,6 +79,8 @@ class QueueAnswer:
     exact: bool
     how: str
     """`summary`, `by-autocluster` or `by-requirements`: how it was read."""
+    ended: tuple[Ended, ...] = ()
+    warning: str = ""
 
 
 @dataclass(frozen=True, slots=True)

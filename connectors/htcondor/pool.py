@@ -19,11 +19,11 @@ from connectors.htcondor.options import HTCondorOptions
 from connectors.htcondor.rows import cluster_key, merged
 from connectors.htcondor.schedds import KnownSchedds
 from connectors.htcondor.worker import machine_name, parameters_of, prototype_of, worker_config, worker_identity
-from scheduler.model import QueueReading
+from scheduler.model import EndedJob, QueueReading
 from scheduler.ports import Enrolment, SourceError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from connectors.htcondor.messages import Located, PoolAnswer, Prototype
     from environments.environment import Environment
@@ -99,6 +99,7 @@ class HTCondorPool:
         warnings += [f"schedd {name} is not in the collector: its jobs are not seen" for name in missing]
         settled = self._settled(pool, at, warnings)
         warnings += pool.warnings
+        warnings += [f"schedd {name}: {answer.warning}" for name, answer in answers.items() if answer.warning]
         self._look_for_failures(pool, [schedd for schedd in schedds if schedd.name in answers], until, warnings)
         remembered = self._remembered
         nodes, remembered.idleness = nodes_of(pool.slots, remembered.idleness, remembered.failures, at)
@@ -108,6 +109,7 @@ class HTCondorPool:
             clusters=merged(self.name, {name: answer.rows for name, answer in answers.items()}),
             nodes=nodes,
             complete=settled and not missing and not silent,
+            ended=self._ended(answers.values()),
             exact=all(answer.exact for answer in answers.values()),
             warnings=tuple(warnings),
         )
@@ -222,6 +224,15 @@ class HTCondorPool:
             answers = dict(zip((schedd.name for schedd in schedds), threads.map(read, schedds), strict=True))
         told = {name: answer for name, answer in answers.items() if isinstance(answer, QueueAnswer)}
         return told, [answer for answer in answers.values() if isinstance(answer, SourceError)]
+
+    def _ended(self, answers: Iterable[QueueAnswer]) -> tuple[EndedJob, ...]:
+        told = [one for answer in answers for one in answer.ended]
+        if not told:
+            return ()
+        domain = f".{self.options.worker_domain or self._trust_domain()}"
+        return tuple(
+            EndedJob(one.job, one.machine.removesuffix(domain), one.vo, one.user, one.begun_at, one.ended_at) for one in told
+        )
 
     def _settled(self, pool: PoolAnswer, at: float, warnings: list[str]) -> bool:
         started, enough = pool.collector_started_at, self.options.settle_seconds

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from connectors.htcondor.bindings import htcondor2
+from connectors.htcondor.history import Ends
 from connectors.htcondor.matching import BASE, Ask, Judge, MalformedError, referenced
 from connectors.htcondor.messages import QueueAnswer, Row
 
@@ -73,6 +74,11 @@ class Queue:
     queued_at: dict[int, float] = field(default_factory=dict)
     """Cluster id -> when it was queued."""
     last: Last | None = None
+    ends: Ends = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Begin without a memory."""
+        self.ends = Ends(self.judge)
 
     def read(self, ad: classad2.ClassAd, prototypes: Sequence[Prototype], *, cheap: bool, exact_seconds: float) -> QueueAnswer:
         """Read the queue; with `cheap`, rows of the last exact reading serve when the live counters have not moved."""
@@ -82,12 +88,14 @@ class Queue:
         last = self.last
         fresh = last is not None and time.monotonic() - last.at < exact_seconds
         if cheap and last is not None and fresh and before is not None and before == last.pulse:
-            return QueueAnswer(self._judged(last), exact=False, how="summary")
+            ended, warning = self.ends.since(schedd, exits(before))
+            return QueueAnswer(self._judged(last), exact=False, how="summary", ended=ended, warning=warning)
         begun = time.monotonic()
         groups, how = self._groups(schedd)
         rows, asks = self._rows(groups)
         self.last = Last(begun, before, asks, self._with_queue_times(schedd, rows))
-        return QueueAnswer(self._judged(self.last), exact=True, how=how)
+        ended, warning = self.ends.since(schedd, exits(before))
+        return QueueAnswer(self._judged(self.last), exact=True, how=how, ended=ended, warning=warning)
 
     def _judged(self, last: Last) -> tuple[Row, ...]:
         """Judge the rows by the environments of now, which may be others than those of the last exact reading."""
@@ -220,6 +228,11 @@ def pulse(schedd: htcondor2.Schedd, ad: classad2.ClassAd) -> Pulse | None:
         *(own[0][name] for name in _COUNTERS),
         *sorted(tuple(str(user.get(name)) for name in _USER_COUNTERS) for user in users),
     )
+
+
+def exits(counters: Pulse | None) -> tuple[object, object] | None:
+    """Return those of the counters that move when a run of a job ends."""
+    return (counters[2], counters[3]) if counters is not None else None
 
 
 def _told_by_id(schedd: htcondor2.Schedd) -> frozenset[str]:

@@ -147,7 +147,8 @@ def merge(readings: Readings, ledger: Ledger, memory: Memory, policy: Policy) ->
     entries, unjournaled = _entries(round_, ledger)
     news = News()
     workers, settled = _workers(round_, ledger, entries, unjournaled, news)
-    sightings = news.tell_sightings(workers, memory.sightings, farm.nodes, readings.now, memory.queues_at)
+    ended = {name: reading.ended for name, reading in queues.items() if isinstance(reading, QueueReading)}
+    sightings = news.tell_sightings(workers, memory.sightings, farm.nodes, readings.now, memory.queues_at, ended=ended)
     sources: Sources = {**queues, **hosts}
     silent = frozenset(name for name, reading in sources.items() if isinstance(reading, Unanswered))
     news.tell_sources(sources, silent, memory.silent)

@@ -11,8 +11,10 @@ from scheduler.lifecycle import allowed
 from scheduler.model import BootOutcome, Node, Unanswered, Worker, WorkerState
 
 if TYPE_CHECKING:
+    from collections.abc import Set as AbstractSet
+
     from scheduler.journal.records import Ledger, OpenIntent
-    from scheduler.model import HostReading, QueueReading, RunningJob
+    from scheduler.model import EndedJob, HostReading, QueueReading, RunningJob
     from scheduler.observe.derive import Facts
 
 S = WorkerState
@@ -96,8 +98,10 @@ class News:
         nodes: Mapping[tuple[str, str], Node],
         now: float,
         before_at: Mapping[str, float],
+        *,
+        ended: Mapping[str, Sequence[EndedJob]],
     ) -> dict[tuple[str, str, str], Sighting]:
-        """Compare the jobs seen in our workers with those of the last look."""
+        """Compare the jobs seen in our workers with those of the last look; `ended` tells of those that came and went since."""
         seen: dict[tuple[str, str, str], Sighting] = {}
         for (batch_system, name), node in nodes.items():
             worker = workers.get(name)
@@ -110,8 +114,12 @@ class News:
                     known = _first_seen(batch_system, job, worker, now)
                     self.appeared.append(known)
                 seen[key] = known
+        over = self._tell_ended(workers, before.keys() | seen.keys(), now, ended)
         for key, sighting in before.items():
             if key in seen:
+                continue
+            if key in over:
+                self.ended.append(replace(sighting, last_seen=max(over[key], sighting.first_seen)))
                 continue
             batch_system, _, name = key
             if (batch_system, name) in nodes or name not in workers:
@@ -119,6 +127,29 @@ class News:
             else:
                 seen[key] = sighting  # its worker is not seen now: the job may run on
         return seen
+
+    def _tell_ended(
+        self,
+        workers: Mapping[str, Worker],
+        known: AbstractSet[tuple[str, str, str]],
+        now: float,
+        ended: Mapping[str, Sequence[EndedJob]],
+    ) -> dict[tuple[str, str, str], float]:
+        """Return when jobs ended, and note those of our workers that nobody had seen."""
+        over: dict[tuple[str, str, str], float] = {}
+        for batch_system, jobs in ended.items():
+            for job in jobs:
+                worker = workers.get(job.worker)
+                if worker is None or worker.batch_system != batch_system:
+                    continue
+                key = (batch_system, job.job, job.worker)
+                over[key] = end = min(job.ended_at, now)
+                if key not in known:
+                    began = end if job.began_at is None else min(job.began_at, end)
+                    self.ended.append(
+                        Sighting(batch_system, job.job, worker.name, job.vo, job.user, worker.environment, began, end)
+                    )
+        return over
 
     def tell_sources(
         self, sources: Mapping[str, QueueReading | HostReading | Unanswered], silent: frozenset[str], before: frozenset[str]

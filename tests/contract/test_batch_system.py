@@ -143,6 +143,25 @@ def test_a_worker_takes_no_job_of_a_vo_or_for_an_environment_that_is_not_its_own
         assert {site.system.job(job).status for job in (foreign, elsewhere)} == {"idle"}
 
 
+def test_a_job_that_begins_and_ends_between_two_readings_is_told_once(site):
+    with site.worker(site.atlas) as worker:
+        site.system.read(site.environments, cheap=False)
+        job = site.submit(0, environment="atlas-el9")
+        site.wait_until(lambda: site.system.job(job).status == "completed", "the job has run")
+        told = []
+
+        def seen():
+            told.extend(site.system.read(site.environments, cheap=True).ended)
+            return told
+
+        site.wait_until(seen, "it is told")
+        for cheap in (True, False):
+            told += site.system.read(site.environments, cheap=cheap).ended
+        (one,) = told
+        assert (one.job, one.worker, one.vo) == (job, worker, "atlas")
+        assert one.began_at <= one.ended_at
+
+
 def test_a_dead_worker_is_believed_until_it_is_forgotten_and_forgetting_may_be_repeated(site):
     with site.worker(site.cms) as worker:
         job = site.submit(600, vo="cms", environment="cms-el8")

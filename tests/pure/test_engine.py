@@ -106,7 +106,7 @@ def test_the_intents_of_a_plan_are_committed_before_its_first_side_effect(farm):
     farm.queue.on_enrol = lambda worker, _: farm.committed.append(f"enrol {worker}")
     farm.plant.tell = lambda kind, name: farm.committed.append(f"{kind} {name}")
     farm.order(boot(1), boot(2))
-    assert farm.committed == ["lease", "begin", "enrol el9-1", "end", "enrol el9-2", "end"]
+    assert farm.committed == ["lease", "remember", "begin", "enrol el9-1", "end", "enrol el9-2", "end"]
     assert [call.worker for call in farm.plant.calls] == ["el9-1", "el9-2"]
 
 
@@ -118,7 +118,7 @@ def test_the_uuid_of_a_worker_derives_from_its_intent(farm):
 def test_nothing_is_done_when_the_intent_cannot_be_committed(farm):
     farm.order()
     other = farm.journal
-    with other._write("steal") as connection:
+    with other.write("steal") as connection:
         connection.exec_driver_sql("UPDATE lease SET owner = 'b', epoch = epoch + 1, until = 1e12")
     farm.engine.hold_lease = lambda: True
     with pytest.raises(LeaseLostError):
@@ -183,7 +183,7 @@ def test_a_source_that_errs_ends_its_own_action_only(farm):
 def test_what_cannot_be_done_is_refused_before_an_intent_is_written(farm, action, why):
     (result,) = farm.order(action).results
     assert (result.outcome, result.detail) == (Outcome.REFUSED, why)
-    assert farm.committed == ["lease"]
+    assert farm.committed == ["lease", "remember"]
 
 
 # --- the last look ----------------------------------------------------------------------------------------------------
@@ -241,6 +241,18 @@ def test_a_worker_whose_drain_was_taken_back_unseen_is_not_powered_off(farm):
     (result,) = farm.order(PowerOff(name, "h1", WHY)).results
     assert (result.outcome, result.detail) == (Outcome.REFUSED, "it has work: 1.0")
     assert name in farm.hosts["h1"].domains
+
+
+def test_a_job_between_two_looks_is_remembered_although_the_queue_was_read_twice(farm):
+    name = farm.worker()
+    farm.queue.faults.lagging = True  # the first reading is not exact, so a drain is decided upon a second one
+    farm.queue.submit(Request("atlas"), 1, 1)
+    farm.wait(20)
+    (result,) = farm.order(Drain(name, "lifetime", WHY)).results
+    assert result.outcome is Outcome.DONE
+    assert [(seen.job, seen.worker, seen.last_seen - seen.first_seen) for seen in farm.journal.sightings()] == [
+        ("1.0", name, 1)
+    ]
 
 
 def test_a_worker_that_registers_just_after_its_boot_was_given_up_is_not_powered_off(farm):

@@ -14,6 +14,7 @@ from scheduler.model import (
     BootOutcome,
     Domain,
     DomainState,
+    EndedJob,
     Host,
     HostReading,
     Identity,
@@ -481,6 +482,31 @@ def test_which_job_ran_in_which_worker_is_written_at_its_first_and_last_sight():
     assert (again.memo.appeared, again.memo.ended) == ((), ())
     over = see(registered(state=S.BUSY), memory=again.memory, h1=host(domain()), pool=queue(node()), now=NOW + 60)
     assert over.memo.ended == (replace(sighting, last_seen=NOW + 30),)
+
+
+ENDED = EndedJob("13.0", "el9-1", "atlas", "otto", NOW - 9, NOW - 4)
+
+
+def test_a_job_that_came_and_went_between_two_looks_is_written_too():
+    pool = queue(
+        node(), ended=(ENDED, replace(ENDED, job="14.0", worker="another-pool-s"), replace(ENDED, job="15.0", began_at=None))
+    )
+    seen = see(registered(), h1=host(domain()), pool=pool)
+    unseen = Sighting("pool", "13.0", "el9-1", "atlas", "otto", "el9", NOW - 9, NOW - 4)
+    assert seen.memo.ended == (unseen, replace(unseen, job="15.0", first_seen=NOW - 4))
+    assert (seen.memo.appeared, seen.memory.sightings) == ((), {})
+
+
+def test_a_job_that_was_seen_ends_when_its_batch_system_says_and_is_written_once():
+    first = see(registered(), h1=host(domain()), pool=queue(node(jobs=(JOB,))))
+    ended = replace(ENDED, job="12.0", began_at=NOW - 51, ended_at=NOW + 11)
+    late = queue(node(jobs=(JOB,)), ended=(ended,))
+    lagging = see(registered(state=S.BUSY), memory=first.memory, h1=host(domain()), pool=late, now=NOW + 20)
+    assert (lagging.memo.appeared, lagging.memo.ended) == ((), ()), "its slot still shows it"
+    over = see(
+        registered(state=S.BUSY), memory=first.memory, h1=host(domain()), pool=queue(node(), ended=(ended,)), now=NOW + 60
+    )
+    assert [(one.first_seen, one.last_seen) for one in over.memo.ended] == [(NOW - 50, NOW + 11)]
 
 
 def test_a_job_in_a_worker_that_is_not_seen_now_has_not_ended():
