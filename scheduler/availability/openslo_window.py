@@ -67,8 +67,8 @@ def _rolling(window: TimeWindow, named: str) -> str:
         raise PromiseError(("isRolling",), f"the window {named} of the annotation is one of the calendar", "isRolling: false")
     if window.calendar is not None:
         raise PromiseError(("calendar",), "a rolling window ends now, it begins at no date", "no calendar, or isRolling: false")
-    if unit in "MQY":
-        message = f"a rolling {window.duration} has no fixed length"
+    if unit not in "dw":
+        message = f"a rolling {window.duration} " + ("has no fixed length" if unit in "MQY" else "is no number of days")
         raise PromiseError(("duration",), message, "days: 30d, 90d, 365d; or a window of the calendar")
     return f"{7 * count}d" if unit == "w" else window.duration
 

@@ -1,0 +1,131 @@
+"""A history as plain data in the documented format of the history file: `ambienti report --history` reads it back as it was."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from scheduler.availability.history import SECOND
+from scheduler.availability.instants import write_instant
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from scheduler.availability.history import (
+        Downtime,
+        Duration,
+        Exclusion,
+        Group,
+        History,
+        Instant,
+        Monitored,
+        Objective,
+        Result,
+        Span,
+    )
+
+Data = dict[str, Any]
+
+
+def history(whole: History) -> Data:
+    """Return a history as data: events in the order of the log, everything else in the order defined."""
+    data = {
+        "now": write_instant(whole.now),
+        "zone": whole.zone,
+        "objects": [_object(one) for one in whole.objects],
+        "events": [event(one) for one in whole.results],
+        "groups": [_group(one) for one in whole.groups],
+        "downtimes": [_downtime(one) for one in whole.downtimes],
+        "exclusions": [_exclusion(one) for one in whole.exclusions],
+        "gaps": [_span(one) for one in whole.gaps],
+        "objectives": [_objective(one) for one in whole.objectives],
+    }
+    return _present(data, monotonic_now=_length(whole.monotonic_now), boot=whole.boot)
+
+
+def definitions(whole: History) -> Iterator[tuple[str, Data]]:
+    """Yield what figures depend on beside the events, each with a name of its own."""
+    yield from ((f"object {one.name}", _object(one)) for one in whole.objects)
+    yield from ((f"group {one.name}", _group(one)) for one in whole.groups)
+    yield from ((f"downtime {one.id}", _downtime(one)) for one in whole.downtimes)
+    yield from ((f"exclusion {one.id}", _exclusion(one)) for one in whole.exclusions)
+    yield from ((f"gap of the monitor at {write_instant(one.start)}", _span(one)) for one in whole.gaps)
+    yield from ((f"objective {one.name}", _objective(one)) for one in whole.objectives)
+    yield "zone", {"zone": whole.zone}
+
+
+def event(one: Result) -> Data:
+    """Return a result as data."""
+    data = {"at": write_instant(one.at), "object": one.object, "status": one.status.name}
+    return _present(
+        data,
+        sequence=one.sequence,
+        monotonic=_length(one.monotonic),
+        boot=one.boot,
+        id=one.id,
+        received=_instant(one.received),
+        cause=one.cause,
+        text=one.text,
+    )
+
+
+def _present(data: Data, **more: Any) -> Data:
+    """Add what has a value: an absent key and an empty one mean the same in the format."""
+    return data | {key: value for key, value in more.items() if value is not None and value not in ("", [])}
+
+
+def _instant(instant: Instant | None) -> str | None:
+    return None if instant is None else write_instant(instant)
+
+
+def _length(length: Duration | None) -> str | None:
+    """Write a duration in seconds, exactly."""
+    return None if length is None else f"{Decimal(length) / SECOND:f}"
+
+
+def _span(span: Span) -> Data:
+    return _present({"start": write_instant(span.start)}, end=_instant(span.end))
+
+
+def _object(one: Monitored) -> Data:
+    data = {"name": one.name, "kind": str(one.kind)}
+    return _present(data, exists=[_span(span) for span in one.existence], freshness=_length(one.freshness))
+
+
+def _group(one: Group) -> Data:
+    members = [
+        _present({"name": member.name, "weight": str(member.weight)}, start=_instant(member.start), end=_instant(member.end))
+        for member in one.members
+    ]
+    data = {"name": one.name, "operator": str(one.operator), "members": members, "algebra": one.algebra}
+    return _present(data | {"k": one.k, "need": str(one.need)}, strategy=one.strategy)
+
+
+def _downtime(one: Downtime) -> Data:
+    data: Data = {"id": one.id, "objects": list(one.objects)}
+    revisions = [
+        _present(
+            {"declared": write_instant(said.declared_at), "start": write_instant(said.start), "end": write_instant(said.end)},
+            by=said.by,
+        )
+        for said in one.revisions
+    ]
+    again = one.recurrence
+    recurring = None
+    if again is not None:
+        recurring = {"rule": again.rule, "zone": again.zone, "start": again.start, "length": _length(again.length)}
+        recurring = _present(recurring, until=_instant(again.until))
+    return _present(data, revisions=revisions, recurring=recurring, declared=_instant(one.declared_at), reason=one.reason)
+
+
+def _exclusion(one: Exclusion) -> Data:
+    data = {"id": one.id, "objects": list(one.objects), "start": write_instant(one.start), "end": write_instant(one.end)}
+    data |= {"cause": one.cause, "author": one.author, "reason": one.reason}
+    return _present(data, accepted_by=one.accepted_by, accepted_at=_instant(one.accepted_at))
+
+
+def _objective(one: Objective) -> Data:
+    data: Data = {"name": one.name, "object": one.object, "target": str(one.target), "window": one.window}
+    if one.applies is not None:
+        data["applies"] = [_span(span) for span in one.applies]
+    return _present(data | {"profile": one.profile}, zone=one.zone)
