@@ -1,0 +1,100 @@
+"""The golden cases of availability: read from their files, each with its history, what is asked of it and what must come out."""
+
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from fractions import Fraction
+from pathlib import Path
+
+from environments.reader import read
+from scheduler.availability.history import Window
+from scheduler.availability.instants import read_instant
+
+DIRECTORY = Path(__file__).parents[1] / "golden/availability"
+DURATIONS = {
+    **{name: name for name in ("total", "up", "ok", "bad", "unknown", "missing", "pending", "excused")},
+    "scheduled": "scheduled_downtime",
+    "unscheduled": "unscheduled_downtime",
+}
+FIGURES = {"figure": "figure", "A": "availability", "R": "reliability"}
+OTHERS = {"window", "verdicts", "shown"}
+
+
+@dataclass(frozen=True)
+class Ask:
+    object: str
+    window: object
+    profile: str
+    expect: dict
+
+
+@dataclass(frozen=True)
+class Case:
+    file: str
+    title: str
+    rule: str
+    history: object
+    asks: tuple
+    refused: str
+    derivation: str
+
+    def __str__(self):
+        return f"{self.file}: {self.title}"
+
+
+def cases():
+    for path in sorted(DIRECTORY.glob("*.yaml")):
+        top = read(path)
+        for node in top.items["cases"].elements:
+            yield _case(path.stem, top, node)
+
+
+def _case(file, top, node):
+    plain = node.plain()
+    over = node.items["history"].items if "history" in node.items else {}
+    base = top.items["history"]
+    asks = node.items["asks"].elements if "asks" in node.items else [node.items.get("ask")]
+    common = {key: top.items[key] for key in ("window", "profile", "object") if key in top.items}
+    return Case(
+        *(file, plain["title"], plain["rule"], replace(base, value={**base.items, **over})),
+        tuple(_ask(one, common, node) for one in asks) if "refused" not in plain else (),
+        plain.get("refused", ""),
+        plain["derivation"],
+    )
+
+
+def _ask(one, common, node):
+    given = {**common, **(one.items if one is not None else {})}
+    expect = given.pop("expect", None) or node.items["expect"]
+    unknown = set(expect.items) - set(DURATIONS) - set(FIGURES) - OTHERS
+    assert not unknown, f"{node.mark.file}:{node.mark.line}: {unknown}"
+    window = given["window"]
+    asked = {key: inner.raw for key, inner in window.items.items()} if window.items else window.raw
+    profile, name = given.get("profile"), given.get("object")
+    return Ask(name.raw if name else "s", asked, profile.raw if profile else "excuse", _exact(expect))
+
+
+def _exact(node):
+    return {key: _exact(inner) if inner.items else None if inner.value is None else inner.raw for key, inner in node.items.items()}
+
+
+def window_of(ask, history, named):
+    """Return the window that is asked for; `named` finds those with a name."""
+    if isinstance(ask.window, str):
+        return named(ask.window, history.now, history.zone)
+    return Window("", *(read_instant(ask.window[key], history.zone) for key in ("start", "end")))
+
+
+def differences(measure, expect):
+    """Return what a measure has wrong: name, expected, found."""
+    wrong = []
+    for name, attribute in DURATIONS.items():
+        if name in expect and int(Decimal(expect[name]) * 1_000_000) != getattr(measure, attribute):
+            wrong.append((name, expect[name], str(Decimal(getattr(measure, attribute)) / 1_000_000)))
+    for name, attribute in FIGURES.items():
+        wanted = Fraction(expect[name]) if expect.get(name) is not None else None
+        if name in expect and getattr(measure, attribute) != wanted:
+            wrong.append((name, expect[name], str(getattr(measure, attribute))))
+    for edge, written in expect.get("window", {}).items():
+        if getattr(measure.window, edge) != read_instant(written, "UTC"):
+            wrong.append((f"window {edge}", written, getattr(measure.window, edge)))
+    return wrong
