@@ -15,6 +15,7 @@ from scheduler.decide.plan import still_holds as all_still_holds
 from scheduler.journal.records import Memo, Note
 from scheduler.model import DomainState, HostReading, Observation, QueueReading, Unanswered, WorkerState
 from scheduler.observe.merge import Memory, Readings, Seen, merge, moved
+from scheduler.observe.statuses import Looked, look, statuses
 from scheduler.ports import SourceError
 from scheduler.runner import Answered, Call, End
 
@@ -95,6 +96,8 @@ class Engine:
         self._still_holds = still_holds
         self._reach = Reach(batch_systems, hypervisors, journal, clock, runner, owner)
         self._memory = Memory()
+        self._last_look: Looked | None = None
+        journal.monotonic = clock.monotonic
         self._epoch = 0
         self._looked: tuple[float, float] | None = None
         self._forget_at = float("-inf")
@@ -144,8 +147,9 @@ class Engine:
             seen = self._merge(self._read_exactly(readings))
             plan = self._decide(seen.observation, self.policy)
         decided_at = self.clock.monotonic()
-        self.journal.remember(self.owner, self.clock.now(), seen.memo)
-        self._memory = seen.memory
+        looked = self._statuses(seen.observation)
+        self.journal.remember(self.owner, self.clock.now(), self._with_look(seen.memo, looked))
+        self._memory, self._last_look = seen.memory, looked
         results = tuple(perform(plan.actions, seen.observation, self.policy, self._reach))
         ended = self.clock.monotonic()
         self._last = Cycle(
@@ -210,6 +214,15 @@ class Engine:
         return self._last
 
     # --- its parts ----------------------------------------------------------------------------------------------------
+
+    def _statuses(self, observation: Observation) -> Looked:
+        """Say what everything is at this look, with the look's instant on both clocks."""
+        now, monotonic = self.clock.now(), self.clock.monotonic()
+        return Looked(statuses(observation, self.policy), observation.now, monotonic - (now - observation.now))
+
+    def _with_look(self, memo: Memo, looked: Looked) -> Memo:
+        stale, watched = self.policy.limits.stale_seconds, self.journal.watch is not None
+        return replace(memo, look=look(self._last_look, looked, stale_seconds=stale, watched=watched))
 
     def _nothing_new(self, observation: Observation) -> bool:
         last = self._last

@@ -17,6 +17,7 @@ from scheduler.actions import Adopt, Boot, CancelDrain, CleanUp, Drain, PowerOff
 from scheduler.journal import tables as t
 from scheduler.journal.opening import JournalError
 from scheduler.journal.records import Entry, Note, Outcome, Sighting
+from scheduler.journal.statuses import keep_look
 from scheduler.journal.writing import JournalWriter, LeaseLostError
 from scheduler.model import BootOutcome, WorkerState
 
@@ -124,6 +125,7 @@ class Journal(JournalWriter):
     def remember(self, owner: str, now: float, memo: Memo) -> None:
         """Write what an observation added: changed workers, ends of boots, jobs seen, notes."""
         if not memo:
+            self.looked = memo.look or self.looked
             return
         with self.write("remember") as connection:
             self.fence(connection, owner)
@@ -135,6 +137,9 @@ class Journal(JournalWriter):
                 cut = {"ended_at": now, "outcome": Outcome.CUT_OFF.value}
                 connection.execute(t.intents.update().where(t.intents.c.id.in_(memo.settled)).values(cut))
             self.note(connection, now, memo.notes)
+            if memo.look is not None:
+                keep_look(self, connection, now, memo.look)
+        self.looked = memo.look or self.looked
 
     def shift(self, owner: str, now: float, seconds: float) -> None:
         """Move the times of all open workers and intents: the clock was set, and what has passed stays what it was."""

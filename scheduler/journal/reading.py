@@ -117,7 +117,10 @@ class JournalReader:
         asked = asked.order_by(t.events.c.id.desc()).limit(limit) if limit else asked.order_by(t.events.c.id)
         with self.read("events") as connection:
             rows = connection.execute(asked).all()
-        found = [Event(r.id, r.at, Note(r.kind, r.subject, r.cause, r.correlation, r.detail)) for r in rows]
+        found = [
+            Event(r.id, r.at, Note(r.kind, r.subject, r.cause, r.correlation, r.detail), r.monotonic, r.boot, r.received)
+            for r in rows
+        ]
         return found[::-1] if limit else found
 
 

@@ -93,6 +93,8 @@ class Note:
     cause: str = ""
     correlation: str = ""
     detail: Mapping[str, Number | None] = field(default_factory=dict)
+    at: float | None = None
+    """When it happened; None: when it is written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +102,69 @@ class Event:
     """One line of the event log, as it was written."""
 
     id: int
+    """Its sequence number."""
     at: float
     note: Note
+    monotonic: int | None = None
+    """The monotonic clock of the daemon `boot` when it was written, in microseconds."""
+    boot: int | None = None
+    """Which start of which daemon wrote it; None: a command did."""
+    received: int | None = None
+    """When it was written, in microseconds since the epoch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a look says of one object."""
+
+    object: str
+    status: int
+    """A `Status` of `scheduler.availability.history`."""
+    kind: str = "service"
+    """An `ObjectKind`."""
+    cause: str = ""
+    """Why seconds are lost while it lasts; "": unknown."""
+    text: str = ""
+    at: float | None = None
+    """When it was observed; None: at the look."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What one look of the daemon at all its objects adds: whatever it does not name stands as it was."""
+
+    at: float
+    monotonic: float
+    changes: tuple[Said, ...] = ()
+    retired: tuple[str, ...] = ()
+    """Objects that are no longer there."""
+    began: str = ""
+    """start, gap or clock: nobody looked before this, or the clock was set, and `changes` names every object there is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Push:
+    """A status that somebody outside reports."""
+
+    object: str
+    status: int
+    text: str = ""
+    at: float | None = None
+    """When it was observed; None: now."""
+    id: str = ""
+    """By which one that is sent twice is known."""
+    cause: str = ""
+    by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """An object whose status others push."""
+
+    name: str
+    kind: str = "service"
+    freshness: int | None = None
+    """Microseconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,10 +209,17 @@ class Memo:
     notes: tuple[Note, ...] = ()
     settled: tuple[int, ...] = ()
     """Intents cut off by a crash whose outcome this observation tells."""
+    look: Look | None = None
 
     def __bool__(self) -> bool:
-        """Whether there is anything to write."""
-        return bool(self.changes or self.outcomes or self.appeared or self.ended or self.notes or self.settled)
+        """Whether there is anything to write at once: that nothing has changed is written with the next lease."""
+        news = self.look is not None and (self.look.changes or self.look.retired or self.look.began)
+        return bool(self.changes or self.outcomes or self.appeared or self.ended or self.notes or self.settled or news)
+
+
+def micro(seconds: float) -> int:
+    """Return seconds as whole microseconds."""
+    return round(seconds * 1_000_000)
 
 
 def worker_uuid(site: str, worker: str, serial: int) -> str:

@@ -6,7 +6,6 @@ import fcntl
 import os
 import weakref
 from contextlib import contextmanager
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -17,12 +16,15 @@ from sqlalchemy.exc import SQLAlchemyError
 from scheduler.journal import tables as t
 from scheduler.journal.opening import JournalError, explain
 from scheduler.journal.reading import JournalReader
-from scheduler.journal.records import Note
+from scheduler.journal.records import Note, micro
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from sqlalchemy.engine import Connection
+
+    from scheduler.journal.records import Look
+    from scheduler.journal.segments import Shelf, Watch
 
 
 class LeaseLostError(JournalError):
@@ -45,6 +47,14 @@ class JournalWriter(JournalReader):
         super().__init__(url, now=now, durable=durable, busy_seconds=busy_seconds)
         self._on_commit = on_commit or (lambda _: None)
         self._held_file: weakref.finalize[..., JournalWriter] | None = None
+        self.monotonic: Callable[[], float] | None = None
+        """The clock that stamps lines of the event log beside the wall clock."""
+        self.shelves: dict[str, Shelf] | None = None
+        """Objects with the end of their statuses, as far as they were read; None: not read, or not to be trusted."""
+        self.watch: Watch | None = None
+        """The present stretch of looking; None: this daemon has not looked yet."""
+        self.looked: Look | None = None
+        """The last look: that all was as before is written with the lease, not by a commit of its own."""
 
     def close(self) -> None:
         """Give the connections back; the lease stays until it ends or is released."""
@@ -59,12 +69,15 @@ class JournalWriter(JournalReader):
                 with self._engine.begin() as connection:
                     yield connection
             except SQLAlchemyError as error:
-                self._cache = None
+                self._trust_nothing()
                 raise JournalError(f"journal {self._where}: cannot write ({what}): {explain(error)}") from error
             except BaseException:
-                self._cache = None
+                self._trust_nothing()
                 raise
             self._on_commit(what)
+
+    def _trust_nothing(self) -> None:
+        self._cache = self.shelves = self.watch = None
 
     # --- the lease ----------------------------------------------------------------------------------------------------
 
@@ -84,9 +97,10 @@ class JournalWriter(JournalReader):
             epoch = row.epoch + 1 if takes_over or self._epoch != row.epoch else row.epoch
             connection.execute(t.lease.update().values(owner=owner, until=now + seconds, epoch=epoch, locked=locked))
             if epoch != self._epoch:
-                self._cache = None
-                self._epoch = epoch
+                self._trust_nothing()
+                self._epoch, self.looked = epoch, None
                 self.note(connection, now, [Note("lease", owner, "taken", detail={"from": row.owner, "epoch": epoch})])
+            self.sign_of_life(connection)
         return True
 
     def renew_lease(self, owner: str, now: float, seconds: float) -> bool:
@@ -105,8 +119,16 @@ class JournalWriter(JournalReader):
         with self.write("release") as connection:
             ours = sa.and_(t.lease.c.owner == owner, t.lease.c.epoch == self._epoch)
             if connection.execute(t.lease.update().where(ours).values(owner="", until=0.0, locked=False)).rowcount:
+                self.sign_of_life(connection)
                 self.note(connection, now, [Note("lease", owner, "released")])
         self._let_go_of_file()
+
+    def sign_of_life(self, connection: Connection) -> None:
+        """Write when this daemon last looked: all that it looks at was as it was until then."""
+        if self.watch is not None and self.looked is not None and micro(self.looked.at) > self.watch.seen_at:
+            self.watch.seen_at, self.watch.seen_monotonic = micro(self.looked.at), micro(self.looked.monotonic)
+            seen = {"seen_at": self.watch.seen_at, "seen_monotonic": self.watch.seen_monotonic}
+            connection.execute(t.watches.update().where(t.watches.c.id == self.watch.id).values(seen))
 
     def _take_file(self) -> bool:
         """Lock the side file: the kernel gives it back the instant its holder dies."""
@@ -149,8 +171,33 @@ class JournalWriter(JournalReader):
     def note(self, connection: Connection, now: float, notes: Sequence[Note]) -> None:
         """Append lines to the event log, in the transaction of what they tell."""
         if notes:
-            rows = [asdict(note) | {"at": now, "detail": dict(note.detail)} for note in notes]
-            connection.execute(t.events.insert(), rows)
+            connection.execute(t.events.insert(), self._lines(now, notes))
+
+    def numbered(self, connection: Connection, now: float, notes: Sequence[Note]) -> list[int]:
+        """Append lines as `note` does; return their sequence numbers."""
+        if not notes:
+            return []
+        added = t.events.insert().returning(t.events.c.id, sort_by_parameter_order=True)
+        return [int(number) for number in connection.execute(added, self._lines(now, notes)).scalars()]
+
+    def _lines(self, now: float, notes: Sequence[Note]) -> list[dict[str, Any]]:
+        stamp = {
+            "received": micro(now),
+            "monotonic": micro(self.monotonic()) if self.monotonic and self._epoch else None,
+            "boot": self._epoch or None,
+        }
+        return [
+            {
+                "at": now if note.at is None else note.at,
+                "kind": note.kind,
+                "subject": note.subject,
+                "cause": note.cause,
+                "correlation": note.correlation,
+                "detail": dict(note.detail),
+                **stamp,
+            }
+            for note in notes
+        ]
 
 
 _INSERT: dict[str, Any] = {"sqlite": sqlite_insert, "postgresql": postgresql_insert}

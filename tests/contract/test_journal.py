@@ -1,6 +1,5 @@
 """The journal keeps its promises on SQLite and on a real PostgreSQL alike."""
 
-import os
 import random
 import signal
 import sqlite3
@@ -23,47 +22,10 @@ from scheduler.journal.journal import Journal, JournalError, LeaseLostError
 from scheduler.journal.records import Entry, Intent, Memo, Note, Outcome, Sighting, worker_uuid
 from scheduler.journal.tables import metadata
 from scheduler.model import BootOutcome, WorkerState
-from tests.lab.postgresql import PostgreSQL, programs
 
 ROOT = Path(__file__).parents[2]
 WHY = Reason("demand", "12 jobs wait", {"jobs": 12, "vo": "atlas"})
 _numbers = count(1)
-
-
-@pytest.fixture(scope="session")
-def server():
-    if programs() is None and "CI" not in os.environ:
-        pytest.skip("PostgreSQL is not installed (Debian: apt-get install postgresql)")
-    running = PostgreSQL()
-    yield running
-    running.close()
-
-
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.real)])
-def url(request, tmp_path):
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/journal.db"
-    return request.getfixturevalue("server").url(f"j{next(_numbers)}")
-
-
-@pytest.fixture
-def opened(url):
-    journals = []
-
-    def open_one(now=100.0, **options):
-        journals.append(Journal(url, now=now, durable=False, **options))
-        return journals[-1]
-
-    yield open_one
-    for journal in journals:
-        journal.close()
-
-
-@pytest.fixture
-def journal(opened):
-    made = opened()
-    assert made.hold_lease("a", 100, 60)
-    return made
 
 
 def entry(number, **changes):

@@ -1,0 +1,136 @@
+"""What the journal knows, as a history: all that an availability report is computed from."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from scheduler.availability.history import (
+    Downtime,
+    Exclusion,
+    History,
+    Monitored,
+    ObjectKind,
+    Recurrence,
+    Result,
+    Revision,
+    Span,
+    Status,
+)
+from scheduler.journal import tables as t
+from scheduler.journal.records import micro
+from scheduler.journal.segments import CAUSES, NONE, Kept, unpacked
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from sqlalchemy.engine import Connection
+
+    from scheduler.availability.history import Instant
+    from scheduler.journal.reading import JournalReader
+
+
+def load_history(journal: JournalReader, now: float, zone: str = "UTC", *, since: Instant | None = None) -> History:
+    """Read objects, statuses, downtimes, exclusions and gaps; groups and objectives stand in the site's files.
+
+    With `since`, rows of statuses that ended before are left out: enough for a window that begins there or later.
+    """
+    with journal.read("history") as connection:
+        watches = connection.execute(sa.select(t.watches).order_by(t.watches.c.id)).all()
+        lease = connection.execute(sa.select(t.lease)).one()
+        objects = _objects(connection)
+        seen = watches[-1].seen_at if watches else None
+        results = tuple(_results(connection, seen, since))
+        return History(
+            now=micro(now),
+            zone=zone,
+            objects=objects,
+            results=results,
+            downtimes=downtimes_in(connection),
+            exclusions=exclusions_in(connection),
+            gaps=_gaps(watches, over=not lease.owner or lease.until < now),
+        )
+
+
+def _objects(connection: Connection) -> tuple[Monitored, ...]:
+    existences: dict[int, list[Span]] = {}
+    for row in connection.execute(sa.select(t.existences).order_by(t.existences.c.id)):
+        if row.end is None or row.start < row.end:
+            existences.setdefault(row.object, []).append(Span(row.start, row.end))
+    rows = connection.execute(sa.select(t.objects).order_by(t.objects.c.name))
+    return tuple(Monitored(r.name, ObjectKind(r.kind), tuple(existences.get(r.id, ())), r.freshness) for r in rows)
+
+
+def _results(connection: Connection, seen: Instant | None, since: Instant | None) -> Iterator[Result]:
+    asked = sa.select(t.statuses.c.object, t.statuses.c.records).order_by(t.statuses.c.object, t.statuses.c.id)
+    if since is not None:
+        newest = sa.select(sa.func.max(t.statuses.c.id)).group_by(t.statuses.c.object)
+        asked = asked.where(sa.or_(t.statuses.c.last >= since, t.statuses.c.id.in_(newest)))
+    open_ones = set(connection.execute(sa.select(t.existences.c.object).where(t.existences.c.end.is_(None))).scalars())
+    known = {row.id: row for row in connection.execute(sa.select(t.objects))}
+    kept: dict[int, list[Kept]] = {}
+    for row in connection.execute(asked):
+        kept.setdefault(row.object, []).extend(unpacked(bytes(row.records)))
+    for number, records in kept.items():
+        one = known[number]
+        confirmed = one.confirmed if one.feed == "pushed" else seen if number in open_ones else None
+        if confirmed is not None and confirmed > records[-1].confirmed:
+            records[-1] = records[-1]._replace(confirmed=confirmed)
+        yield from (_result(one.name, record) for record in records)
+
+
+def _result(name: str, record: Kept) -> Result:
+    return Result(
+        at=record.at,
+        object=name,
+        status=Status(record.status),
+        sequence=None if record.sequence == NONE else record.sequence,
+        monotonic=None if record.monotonic == NONE else record.monotonic,
+        boot=str(record.boot) if record.boot else "",
+        received=record.received,
+        cause=CAUSES[record.cause],
+        confirmed=record.confirmed if record.confirmed > record.at else None,
+    )
+
+
+def _gaps(watches: Sequence[Any], *, over: bool) -> tuple[Span, ...]:
+    """Return when no daemon looked: between two stretches, and since the last one when nobody holds the lease.
+
+    Between two stretches of one daemon there is a gap only when it says so: they may be cut by a clock that was set.
+    """
+    pairs = pairwise(watches)
+    gaps = [Span(a.seen_at, b.began_at) for a, b in pairs if a.boot != b.boot or b.began == "gap"]
+    gaps = [gap for gap in gaps if gap.end is not None and gap.start < gap.end]
+    return (*gaps, Span(watches[-1].seen_at)) if watches and over else tuple(gaps)
+
+
+def downtimes_in(connection: Connection) -> tuple[Downtime, ...]:
+    """Read all downtimes with what was declared of them."""
+    revisions: dict[str, list[Revision]] = {}
+    for row in connection.execute(sa.select(t.revisions).order_by(t.revisions.c.id)):
+        revisions.setdefault(row.downtime, []).append(Revision(row.declared_at, row.start, row.end, row.by))
+    return tuple(
+        Downtime(
+            id=row.id,
+            objects=tuple(row.objects),
+            revisions=tuple(revisions.get(row.id, ())),
+            recurrence=Recurrence(**row.recurrence) if row.recurrence else None,
+            declared_at=row.declared_at if row.recurrence else None,
+            reason=row.reason,
+        )
+        for row in connection.execute(sa.select(t.downtimes).order_by(t.downtimes.c.declared_at, t.downtimes.c.id))
+    )
+
+
+def exclusions_in(connection: Connection) -> tuple[Exclusion, ...]:
+    """Read all exclusions, accepted or only proposed."""
+    return tuple(
+        Exclusion(
+            *(row.id, tuple(row.objects), row.start, row.end, row.cause, row.author, row.reason),
+            accepted_by=row.accepted_by,
+            accepted_at=row.accepted_at,
+        )
+        for row in connection.execute(sa.select(t.exclusions).order_by(t.exclusions.c.declared_at, t.exclusions.c.id))
+    )

@@ -1,0 +1,283 @@
+"""Statuses in the journal: kept as intervals, exact to the event, never sampled.
+
+Rules:
+1. A status that is found again prolongs its interval; a row is written when it changes, when the clock was set and when
+   nobody had looked. So no interval goes across a jump of the clock or a gap of the watching.
+2. Each interval has its line in the event log, whose number is its sequence number.
+3. Only the daemon that holds the lease writes. One change rewrites one row: the newest of its object.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from scheduler.availability.history import Status
+from scheduler.journal import tables as t
+from scheduler.journal.records import Note, micro
+from scheduler.journal.segments import CAUSES, MOST, NONE, RECORD, Kept, Shelf, Watch, packed, spliced, unpacked
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from sqlalchemy.engine import Connection
+
+    from scheduler.journal.records import Declared, Look, Push, Said
+    from scheduler.journal.writing import JournalWriter
+
+FARM = "farm"
+PUSHED = "pushed"
+MOST_TEXT = 500
+"""Characters of what a check said that are kept."""
+
+
+class UnknownObjectError(Exception):
+    """A status for an object that is not declared."""
+
+    def __init__(self, name: str, known: Sequence[str]) -> None:
+        super().__init__(name)
+        self.name = name
+        self.known = known
+
+
+# --- looks of the daemon ----------------------------------------------------------------------------------------------
+
+
+def keep_look(journal: JournalWriter, connection: Connection, now: float, look: Look) -> None:
+    """Write what a look adds, in the transaction of all else that an observation adds."""
+    shelves = shelves_of(journal, connection)
+    before = journal.watch or _last_watch(connection)
+    began = look.began or ("start" if journal.watch is None else "")
+    changes = sorted(look.changes, key=lambda said: look.at if said.at is None else said.at)
+    retired = set(look.retired)
+    if began:
+        named = {said.object for said in changes}
+        retired |= {name for name, one in shelves.items() if one.feed == FARM and one.exists and name not in named}
+    confirmed = before.seen_at if before is not None else None
+    notes = [_note(said, shelves.get(said.object), look.at) for said in changes]
+    numbers = journal.numbered(connection, now, notes)
+    for said, number in zip(changes, numbers, strict=True):
+        at = look.at if said.at is None else said.at
+        known = shelves.get(said.object)
+        if known is not None and known.exists and known.feed == FARM:
+            _fold(known, confirmed)
+        shelf = _shelf_for(connection, shelves, said, look.at)
+        stamp = (micro(at), micro(at), micro(now), number, micro(look.monotonic - (look.at - at)), journal.epoch)
+        _append(connection, shelf, [Kept(*stamp, said.status, _cause(said.cause))])
+    for name in sorted(name for name in retired if name in shelves and shelves[name].exists):
+        _retire(connection, shelves[name], micro(look.at), confirmed)
+    _seen(journal, connection, look, began)
+
+
+def _seen(journal: JournalWriter, connection: Connection, look: Look, began: str) -> None:
+    if not began:
+        journal.looked = look
+        journal.sign_of_life(connection)
+        return
+    at, monotonic = micro(look.at), micro(look.monotonic)
+    owner = connection.execute(sa.select(t.lease.c.owner)).scalar_one()
+    row = {"boot": journal.epoch, "owner": owner, "began": began, "began_at": at, "began_monotonic": monotonic}
+    added = t.watches.insert().values(row | {"seen_at": at, "seen_monotonic": monotonic}).returning(t.watches.c.id)
+    journal.watch = Watch(int(connection.execute(added).scalar_one()), journal.epoch, at, monotonic)
+    journal.note(connection, look.at, [Note("watch", "ambienti", began, detail={"owner": owner, "boot": journal.epoch})])
+
+
+def _last_watch(connection: Connection) -> Watch | None:
+    row = connection.execute(sa.select(t.watches).order_by(t.watches.c.id.desc()).limit(1)).one_or_none()
+    return None if row is None else Watch(row.id, row.boot, row.seen_at, row.seen_monotonic)
+
+
+def _note(said: Said, shelf: Shelf | None, at: float) -> Note:
+    last = shelf.last if shelf is not None and shelf.exists else None
+    detail = {
+        "status": Status(said.status).name,
+        "from": Status(last.status).name if last else "",
+        "text": said.text[:MOST_TEXT],
+    }
+    return Note("status", said.object, said.cause, detail=detail, at=at if said.at is None else said.at)
+
+
+def _fold(shelf: Shelf, confirmed: int | None) -> None:
+    """Write into the newest record until when it was confirmed, before another follows it."""
+    last = shelf.last
+    if last is not None and confirmed is not None and confirmed > last.confirmed:
+        shelf.records = shelf.records[: -RECORD.size] + packed([last._replace(confirmed=confirmed)])
+
+
+# --- pushed statuses --------------------------------------------------------------------------------------------------
+
+
+def declare(journal: JournalWriter, owner: str, now: float, declared: Iterable[Declared]) -> None:
+    """Say which objects others report on; those that were declared before and are no longer cease to exist."""
+    wanted = {one.name: one for one in declared}
+    with journal.write("declare") as connection:
+        journal.fence(connection, owner)
+        shelves = shelves_of(journal, connection)
+        for name, one in wanted.items():
+            shelf = shelves.get(name)
+            if shelf is None or not shelf.exists or shelf.feed != PUSHED:
+                _exist(connection, shelves, name, (one.kind, PUSHED), micro(now))
+                journal.note(connection, now, [Note("object", name, "declared", detail={"kind": one.kind})])
+            if (shelves[name].kind, shelves[name].freshness) != (one.kind, one.freshness):
+                shelves[name].kind, shelves[name].freshness = one.kind, one.freshness
+                changed = {"kind": one.kind, "freshness": one.freshness}
+                connection.execute(t.objects.update().where(t.objects.c.id == shelves[name].id).values(changed))
+        for name in sorted(name for name, one in shelves.items() if one.feed == PUSHED and one.exists and name not in wanted):
+            _retire(connection, shelves[name], micro(now), shelves[name].confirmed)
+            journal.note(connection, now, [Note("object", name, "retired")])
+
+
+def push(journal: JournalWriter, owner: str, now: float, monotonic: float, pushed: Push) -> str:
+    """Keep a pushed status: `kept`, `repeated` (it prolongs the one before) or `duplicate` (its id is known)."""
+    with journal.write("push") as connection:
+        journal.fence(connection, owner)
+        shelves = shelves_of(journal, connection)
+        known = [name for name, one in shelves.items() if one.feed == PUSHED and one.exists]
+        told = _keep_push(journal, connection, now, monotonic, pushed) if pushed.object in known else ""
+    if not told:
+        raise UnknownObjectError(pushed.object, known)
+    return told
+
+
+def _keep_push(journal: JournalWriter, connection: Connection, now: float, monotonic: float, pushed: Push) -> str:
+    shelf = shelves_of(journal, connection)[pushed.object]
+    if pushed.id and not _first_time(connection, shelf, pushed.id, micro(now)):
+        return "duplicate"
+    at = micro(now if pushed.at is None else pushed.at)
+    watch = journal.watch.id if journal.watch else None
+    same, shelf.watch = watch is not None and shelf.watch == watch, watch
+    if same and _repeats(shelf, pushed, at):
+        _confirm(connection, shelf, at)
+        return "repeated"
+    said = Status(pushed.status).name
+    detail = {"status": said, "text": pushed.text[:MOST_TEXT], "by": pushed.by, "id": pushed.id}
+    note = Note("status", pushed.object, pushed.cause, detail=detail, at=at / 1_000_000)
+    (number,) = journal.numbered(connection, now, [note])
+    # A result that comes later than it was observed has no place in the order of our own clock.
+    order = (number, micro(monotonic), journal.epoch) if pushed.at is None else (NONE, NONE, 0)
+    record = Kept(at, at, micro(now), *order, pushed.status, _cause(pushed.cause))
+    _place(connection, shelf, record)
+    return "kept"
+
+
+def _first_time(connection: Connection, shelf: Shelf, push_id: str, received: int) -> bool:
+    known = sa.select(t.pushes.c.id).where(t.pushes.c.object == shelf.id, t.pushes.c.push == push_id)
+    if connection.execute(known).first() is not None:
+        return False
+    connection.execute(t.pushes.insert().values(object=shelf.id, push=push_id, received=received))
+    return True
+
+
+def _repeats(shelf: Shelf, pushed: Push, at: int) -> bool:
+    last = shelf.last
+    if last is None or (last.status, last.cause) != (pushed.status, _cause(pushed.cause)):
+        return False
+    until = max(last.confirmed, shelf.confirmed or last.confirmed)
+    return at >= last.at and (shelf.freshness is None or at - until <= shelf.freshness)
+
+
+def _confirm(connection: Connection, shelf: Shelf, at: int) -> None:
+    if at > (shelf.confirmed or 0):
+        shelf.confirmed = at
+        connection.execute(t.objects.update().where(t.objects.c.id == shelf.id).values(confirmed=at))
+
+
+def _place(connection: Connection, shelf: Shelf, record: Kept) -> None:
+    """Put a pushed record where it belongs: behind the newest, else among the older ones."""
+    _fold(shelf, shelf.confirmed)
+    last = shelf.last
+    if shelf.confirmed is not None:
+        shelf.confirmed = None
+        connection.execute(t.objects.update().where(t.objects.c.id == shelf.id).values(confirmed=None))
+    if last is None or record.sequence != NONE or record.at >= last.confirmed:
+        _append(connection, shelf, [record])
+        return
+    first = unpacked(shelf.records[: RECORD.size])[0]
+    if record.at >= first.at:
+        shelf.records = packed(spliced(unpacked(shelf.records), record))
+        _append(connection, shelf, [])
+        return
+    earlier = sa.select(t.statuses).where(t.statuses.c.object == shelf.id).order_by(t.statuses.c.id)
+    rows = connection.execute(earlier).all()
+    row = next((one for one in reversed(rows) if one.first <= record.at), rows[0])
+    _write_row(connection, row.id, packed(spliced(unpacked(row.records), record)))
+
+
+# --- objects and rows -------------------------------------------------------------------------------------------------
+
+
+def shelves_of(journal: JournalWriter, connection: Connection) -> dict[str, Shelf]:
+    """Return all objects with their newest row of records; they are read once and kept."""
+    if journal.shelves is None:
+        existing = set(connection.execute(sa.select(t.existences.c.object).where(t.existences.c.end.is_(None))).scalars())
+        shelves = {
+            row.name: Shelf(row.id, row.kind, row.feed, row.freshness, row.confirmed, row.id in existing)
+            for row in connection.execute(sa.select(t.objects))
+        }
+        newest = sa.select(sa.func.max(t.statuses.c.id)).group_by(t.statuses.c.object)
+        of_object = {shelf.id: shelf for shelf in shelves.values()}
+        for row in connection.execute(sa.select(t.statuses).where(t.statuses.c.id.in_(newest))):
+            of_object[row.object].row, of_object[row.object].records = row.id, bytes(row.records)
+        journal.shelves = shelves
+    return journal.shelves
+
+
+def _shelf_for(connection: Connection, shelves: dict[str, Shelf], said: Said, at: float) -> Shelf:
+    shelf = shelves.get(said.object)
+    if shelf is None or not shelf.exists or shelf.feed != FARM:
+        _exist(connection, shelves, said.object, (said.kind, FARM), micro(at if said.at is None else min(at, said.at)))
+    return shelves[said.object]
+
+
+def _exist(connection: Connection, shelves: dict[str, Shelf], name: str, sort: tuple[str, str], at: int) -> None:
+    """Begin an existence of an object of some kind and feed."""
+    shelf = shelves.get(name)
+    kind, feed = sort
+    if shelf is None:
+        row: Mapping[str, Any] = {"name": name, "kind": kind, "feed": feed}
+        added = connection.execute(t.objects.insert().values(row).returning(t.objects.c.id)).scalar_one()
+        shelf = shelves[name] = Shelf(int(added), kind, feed, None, None, exists=False)
+    elif shelf.feed != feed:
+        shelf.feed, shelf.kind, shelf.freshness = feed, kind, None
+        changed = {"feed": feed, "kind": kind, "freshness": None}
+        connection.execute(t.objects.update().where(t.objects.c.id == shelf.id).values(changed))
+    if not shelf.exists:
+        connection.execute(t.existences.insert().values(object=shelf.id, start=at))
+        shelf.exists = True
+
+
+def _retire(connection: Connection, shelf: Shelf, at: int, confirmed: int | None) -> None:
+    """End the existence of an object."""
+    ours = sa.and_(t.existences.c.object == shelf.id, t.existences.c.end.is_(None))
+    connection.execute(t.existences.update().where(ours).values(end=at))
+    shelf.exists = False
+    _fold(shelf, confirmed)
+    _append(connection, shelf, [])
+
+
+def _append(connection: Connection, shelf: Shelf, records: list[Kept]) -> None:
+    """Write an object's newest row with further records; a full one is followed by a new one."""
+    full = len(shelf.records) >= MOST * RECORD.size
+    if shelf.row is not None:
+        content = shelf.records if full else shelf.records + packed(records)
+        _write_row(connection, shelf.row, content)
+        shelf.records = content
+    if records and (shelf.row is None or full):
+        shelf.records = packed(records)
+        values = {"object": shelf.id, **_ends(shelf.records), "records": shelf.records}
+        added = t.statuses.insert().values(values).returning(t.statuses.c.id)
+        shelf.row = int(connection.execute(added).scalar_one())
+
+
+def _write_row(connection: Connection, row: int, content: bytes) -> None:
+    connection.execute(t.statuses.update().where(t.statuses.c.id == row).values(**_ends(content), records=content))
+
+
+def _ends(content: bytes) -> dict[str, int]:
+    records = unpacked(content)
+    return {"first": records[0].at, "last": max(record.confirmed for record in records), "count": len(records)}
+
+
+def _cause(cause: str) -> int:
+    return CAUSES.index(cause) if cause in CAUSES else CAUSES.index("unknown")

@@ -1,0 +1,115 @@
+"""What one look says of everything that has a status: batch systems, hosts, workers, the daemon itself. Pure.
+
+Rules:
+1. A source is a service of its own, measured where its users meet it: a schedd that does not answer our question does not
+   answer theirs. So no answer is CRITICAL, from when it was asked. That says nothing of what runs there: the workers behind
+   a silent source are UNKNOWN.
+2. A part that is missing, or an empty answer not yet believed, is WARNING: it answers.
+3. Nobody asked is not "no answer": what this daemon did not come to ask is UNKNOWN.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from scheduler.availability.history import ObjectKind, Status
+from scheduler.journal.records import Look, Said
+from scheduler.model import HostReading, QueueReading, Unanswered, WorkerState
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from scheduler.model import Observation
+    from scheduler.policy import Policy
+
+DAEMON = "ambienti"
+"""The object that stands for the daemon itself."""
+JUMP_SECONDS = 1.0
+"""Wall clock and monotonic clock that move apart by more between two looks: the clock was set."""
+S = WorkerState
+_SERVE = (S.IDLE, S.BUSY, S.DRAINING, S.DRAINED)
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What the last look left to the next."""
+
+    said: Mapping[str, Said]
+    at: float
+    monotonic: float
+
+
+def statuses(observation: Observation, policy: Policy) -> dict[str, Said]:
+    """Say of every object what it is now."""
+    found = [Said(DAEMON, Status.OK, text="it goes round")]
+    found += [_source(name, reading, ObjectKind.SERVICE) for name, reading in observation.queues.items()]
+    found += [_source(name, reading, ObjectKind.HOST) for name, reading in observation.hosts.items()]
+    found += _workers(observation, policy)
+    return {said.object: said for said in found}
+
+
+def workers_of(environment: str) -> str:
+    """Name the object that stands for all workers of an environment."""
+    return f"workers/{environment}"
+
+
+def _source(name: str, reading: QueueReading | HostReading | Unanswered, kind: ObjectKind) -> Said:
+    if isinstance(reading, Unanswered):
+        return Said(name, Status.CRITICAL if reading.asked else Status.UNKNOWN, kind, text=reading.reason, at=reading.asked_at)
+    if not reading.complete:
+        return Said(name, Status.WARNING, kind, text="a part of its answer is missing")
+    if isinstance(reading, QueueReading) and reading.suspect:
+        return Said(name, Status.WARNING, kind, text="empty right after full: not yet believed")
+    return Said(name, Status.OK, kind, text="answers")
+
+
+def _workers(observation: Observation, policy: Policy) -> Iterator[Said]:
+    counted: dict[str, Counter[WorkerState]] = {name: Counter() for name in policy.catalogue.environments}
+    for worker in observation.workers:
+        counted.setdefault(worker.environment, Counter())[worker.state] += 1
+    for environment, count in sorted(counted.items()):
+        served = sum(count[state] for state in _SERVE)
+        text = ", ".join(f"{count[state]} {state.value}" for state in S if count[state]) or "none"
+        if count[S.SILENT] + count[S.FAILED]:
+            status = Status.WARNING if served else Status.CRITICAL
+        else:
+            status = Status.UNKNOWN if count[S.UNSEEN] and not served else Status.OK
+        yield Said(workers_of(environment), status, text=text)
+
+
+def look(before: Looked | None, now: Looked, *, stale_seconds: float, watched: bool) -> Look:
+    """Compare a look with the one before; after a gap, a jump of the clock or a start, everything is told again."""
+    began = _began(before, now, stale_seconds, watched=watched)
+    since = before.at if before is not None and not began else None
+    changes = tuple(
+        _not_before(said, since)
+        for name, said in now.said.items()
+        if began or before is None or _differs(before.said.get(name), said)
+    )
+    retired = () if before is None else tuple(sorted(before.said.keys() - now.said.keys()))
+    return Look(now.at, now.monotonic, changes, retired, began)
+
+
+def _began(before: Looked | None, now: Looked, stale_seconds: float, *, watched: bool) -> str:
+    if before is None:
+        return "start"
+    passed = now.monotonic - before.monotonic
+    if passed > stale_seconds:
+        return "gap"
+    if abs((now.at - before.at) - passed) > JUMP_SECONDS:
+        return "clock"
+    return "" if watched else "start"
+
+
+def _differs(before: Said | None, said: Said) -> bool:
+    return before is None or (before.status, before.cause) != (said.status, said.cause)
+
+
+def _not_before(said: Said, since: float | None) -> Said:
+    """Let a status begin at this look at the earliest if the one before had another, or all is told again."""
+    if said.at is None or (since is not None and said.at >= since):
+        return said
+    return replace(said, at=since)
