@@ -115,7 +115,7 @@ def _history(node: Node, data: Any, problems: list[Problem]) -> History | None:
     if written is None:
         return None
     problems += crosscheck.problems(written, node)
-    return None if problems else _made(written)
+    return None if problems else made(written)
 
 
 def _zone(data: Any) -> str:
@@ -206,7 +206,8 @@ def _name(value: Value, key: str) -> Value:
 # --- from what was written to what is meant ---------------------------------------------------------------------------
 
 
-def _made(written: WrittenHistory) -> History:
+def made(written: WrittenHistory) -> History:
+    """Return the history that a checked file describes."""
     results = tuple(
         Result(e.at, e.object, e.status, e.sequence, e.monotonic, e.boot, e.id, e.received, e.cause, e.text)
         for e in written.events
