@@ -210,6 +210,8 @@ class Site(Frozen):
     """Sources that name further hosts."""
     vos: Annotated[dict[Name, Annotated[VOSettings, BeforeValidator(_nothing_is_default)]], Field(min_length=1)]
     """The VOs served."""
+    services: str = "services.yaml"
+    """Further objects, groups and objectives for the availability report, relative to the site file; it may be missing."""
     limits: Limits = Limits()
     """The knobs of the loop."""
     daemon: DaemonSettings = DaemonSettings()
