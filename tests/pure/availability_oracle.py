@@ -1,0 +1,329 @@
+"""A second, deliberately simple computation of availability: it looks at every tick, one after the other, and counts.
+
+Written from the rules and decision 0011 alone. A tick is a second, or a longer step in which all instants of a history are
+whole; nothing is clever here, so that it can be believed by reading.
+"""
+
+import json
+import zoneinfo
+from datetime import UTC, datetime, timedelta
+from fractions import Fraction
+from functools import cache
+from pathlib import Path
+
+from scheduler.availability.history import Measure, ObjectKind, Operator, Status
+
+ALGEBRAS = Path(__file__).parents[2] / "scheduler/availability/algebras"
+SECOND = 1_000_000
+DAY = 86400 * SECOND
+PENDING = "pending"
+DOWNTIME = "DOWNTIME"
+UP = ("OK", "WARNING")
+NOT_KNOWN = ("UNKNOWN", "MISSING")
+BEST_FIRST = ("OK", "WARNING", "UNKNOWN", "MISSING", DOWNTIME, "CRITICAL")
+
+
+# --- time -------------------------------------------------------------------------------------------------------------
+
+
+def ordered(results):
+    """Each result once, in order: by sequence where there is one, else by instant, then as they came."""
+    seen, once = set(), []
+    for result in results:
+        key = ("id", result.id) if result.id else result
+        if key not in seen:
+            seen.add(key)
+            once.append(result)
+    if any(result.sequence is not None for result in once):
+        return sorted(once, key=lambda r: r.sequence)
+    return sorted(once, key=lambda r: r.at)
+
+
+class Axis:
+    """The seconds that were lived: for each tick of elapsed time, what the wall clock showed."""
+
+    def __init__(self, history, window, step):
+        self.results = ordered(history.results)
+        self.at = []
+        """Elapsed time of each result."""
+        pieces = []
+        before = None
+        for result in self.results:
+            self.at.append(result.at if before is None else self.at[-1] + lived(before, result))
+            if before is None or abs(result.at - before.at - (self.at[-1] - self.at[-2])) > SECOND:
+                pieces.append((self.at[-1], result.at))
+            before = result
+        end = history.now
+        if before is not None:
+            now = (history.now, history.monotonic_now, history.boot)
+            end = self.at[-1] + lived(before, None, now)
+            if abs(history.now - before.at - (end - self.at[-1])) > SECOND:
+                pieces.append((end, history.now))
+        pieces = pieces or [(history.now, history.now)]
+        begin = min([window.start, pieces[0][1], *(s.start for one in history.objects for s in one.existence)])
+        self.ticks = []
+        piece = 0
+        for elapsed in range(begin, end, step):
+            while piece + 1 < len(pieces) and pieces[piece + 1][0] <= elapsed:
+                piece += 1
+            self.ticks.append((elapsed, pieces[piece][1] + elapsed - pieces[piece][0]))
+
+
+def lived(first, second, now=None):
+    at, monotonic, boot = now if second is None else (second.at, second.monotonic, second.boot)
+    if first.monotonic is not None and monotonic is not None and first.boot == boot:
+        return max(0, monotonic - first.monotonic)
+    return max(0, at - first.at)
+
+
+def holds(span, wall):
+    return (span.start is None or span.start <= wall) and (span.end is None or wall < span.end)
+
+
+# --- what is agreed ---------------------------------------------------------------------------------------------------
+
+
+def notice(downtime, wall):
+    """None: no downtime at this instant; True: scheduled; False: unscheduled."""
+    if downtime.recurrence is not None:
+        if any(start <= wall < start + downtime.recurrence.length for start in occurrences(downtime.recurrence, wall)):
+            return downtime.declared_at <= wall - DAY
+        return None
+    revisions = downtime.revisions
+    if not (revisions and revisions[-1].start <= wall < revisions[-1].end):
+        return None
+    in_force = [r for r in revisions if r.declared_at <= wall - DAY][-1:]
+    if not in_force:
+        return False
+    in_force += [r for r in revisions if wall - DAY < r.declared_at < wall]
+    return all(r.start <= wall < r.end for r in in_force)
+
+
+@cache
+def occurrences(recurrence, wall):
+    """The starts near an instant: only rules FREQ=DAILY and FREQ=WEEKLY;BYDAY=... are known here."""
+    rule = dict(part.split("=") for part in recurrence.rule.split(";"))
+    first = datetime.fromisoformat(recurrence.start)
+    near = datetime.fromtimestamp(wall // SECOND, UTC).replace(tzinfo=None)
+    found = []
+    for days in range(-4, 3):
+        local = datetime.combine(near.date() + timedelta(days=days), first.time())
+        weekday = "MO TU WE TH FR SA SU".split()[local.weekday()]
+        if local < first or (rule["FREQ"] == "WEEKLY" and weekday not in rule["BYDAY"].split(",")):
+            continue
+        start = int(local.replace(tzinfo=zoneinfo.ZoneInfo(recurrence.zone)).timestamp()) * SECOND
+        if recurrence.until is None or start < recurrence.until:
+            found.append(start)
+    return found
+
+
+def in_downtime(history, name, wall):
+    """None, or whether one of the downtimes of this name is scheduled at this instant."""
+    said = [notice(d, wall) for d in history.downtimes if name in d.objects or "*" in d.objects]
+    said = [one for one in said if one is not None]
+    return any(said) if said else None
+
+
+def is_excluded(history, name, wall):
+    return any(x.accepted_by and (name in x.objects or "*" in x.objects) and holds(x, wall) for x in history.exclusions)
+
+
+# --- statuses ---------------------------------------------------------------------------------------------------------
+
+
+def statuses(history, axis, one):
+    """For each tick: None (does not exist), PENDING, or a status with the cause of its result."""
+    mine = [(at, r) for at, r in zip(axis.at, axis.results, strict=True) if r.object == one.name]
+    gap_starts = []
+    for gap in history.gaps:
+        inside = False
+        for elapsed, wall in axis.ticks:
+            if holds(gap, wall) and not inside:
+                gap_starts.append(elapsed)
+            inside = holds(gap, wall)
+    began = dict.fromkeys(range(len(one.existence)))
+    answer = []
+    for elapsed, wall in axis.ticks:
+        since = mine[0][0] if mine and not one.existence else None
+        for number, span in enumerate(one.existence):
+            if holds(span, wall):
+                began[number] = elapsed if began[number] is None else began[number]
+                since = began[number]
+        if since is None or (not one.existence and elapsed < since):
+            answer.append(None)
+            continue
+        known = [(at, r) for at, r in mine if since <= at <= elapsed]
+        if not known:
+            answer.append(PENDING)
+            continue
+        at, result = known[-1]
+        stale = one.freshness is not None and elapsed - at >= one.freshness
+        unseen = any(at < start <= elapsed for start in gap_starts)
+        answer.append(("MISSING", "") if stale or unseen else (result.status.name, result.cause))
+    return answer
+
+
+@cache
+def table(algebra, operator):
+    names = sorted(path.stem for path in ALGEBRAS.glob("*.json"))
+    name = algebra if algebra in names else [n for n in names if n.rpartition("-")[0] == algebra][-1]
+    (rows,) = (
+        one["truth_table"]
+        for one in json.loads((ALGEBRAS / f"{name}.json").read_text())["operations"]
+        if one["name"] == operator.upper()
+    )
+    return {pair: row["x"] for row in rows for pair in ((row["a"], row["b"]), (row["b"], row["a"]))}
+
+
+def together(group, there):
+    """The status of a group whose members `there` (weight, status) are there."""
+    if group.operator in (Operator.AND, Operator.OR):
+        rows = table(group.algebra, group.operator.value)
+        status = there[0][1]
+        for _, other in there[1:]:
+            status = rows[status, other]
+        return status
+    need = group.k if group.operator is Operator.AT_LEAST else group.need * sum(weight for weight, _ in there)
+    carried = Fraction(0)
+    for weight, status in sorted(there, key=lambda m: BEST_FIRST.index(m[1])):
+        carried += 1 if group.operator is Operator.AT_LEAST else weight
+        if carried >= need:
+            return status
+    return "CRITICAL"
+
+
+class Timelines:
+    """The statuses of all objects and groups, tick by tick."""
+
+    def __init__(self, history, window, step):
+        self.history, self.axis, self.step = history, Axis(history, window, step), step
+        self.objects = {one.name: one for one in history.objects}
+        self.groups = {one.name: one for one in history.groups}
+        self.known = {}
+
+    def plain(self, name):
+        """Without overlays."""
+        if name not in self.known:
+            if name in self.objects:
+                self.known[name] = statuses(self.history, self.axis, self.objects[name])
+            else:
+                members = [(m, self.plain(m.name)) for m in self.groups[name].members]
+                self.known[name] = [
+                    self.group(name, [(m, line[i]) for m, line in members], wall)
+                    for i, (_, wall) in enumerate(self.axis.ticks)
+                ]
+        return self.known[name]
+
+    def group(self, name, members, wall):
+        there = [(m.weight, state[0]) for m, state in members if holds(m, wall) and state not in (None, PENDING)]
+        return (together(self.groups[name], there), "") if there else None
+
+    def overlaid(self, name):
+        """Under `argo`: a status, or DOWNTIME with whether it is scheduled."""
+        if ("argo", name) in self.known:
+            return self.known["argo", name]
+        line = []
+        below = [(m, self.overlaid(m.name)) for m in self.groups[name].members] if name in self.groups else []
+        for i, (_, wall) in enumerate(self.axis.ticks):
+            state = self.plain(name)[i]
+            if name in self.groups:
+                there = [(m.weight, *states[i]) for m, states in below if holds(m, wall) and states[i] is not None]
+                if not there:
+                    line.append(None)
+                    continue
+                status = together(self.groups[name], [(weight, status) for weight, status, _ in there])
+                through = all(scheduled for _, one, scheduled in there if one == DOWNTIME)
+                state = (status, status == DOWNTIME and through)
+            agreed = in_downtime(self.history, name, wall)
+            if state in (None, PENDING):
+                line.append(None)
+            elif agreed is not None:
+                line.append((DOWNTIME, agreed or (state[0] == DOWNTIME and state[1])))
+            else:
+                line.append((state[0], state[0] == DOWNTIME and state[1]))
+        self.known["argo", name] = line
+        return line
+
+
+# --- counting ---------------------------------------------------------------------------------------------------------
+
+
+def measure(history, window, profile, step=SECOND):
+    """Return what `accounting.measure` should return."""
+    lines = Timelines(history, window, step)
+    return {name: count(lines, name, window, profile) for name in (*lines.objects, *lines.groups)}
+
+
+def count(lines, name, window, profile):
+    history, step = lines.history, lines.step
+    is_host = name in lines.objects and lines.objects[name].kind is ObjectKind.HOST
+    seconds = dict.fromkeys(("total up ok bad unknown missing pending scheduled unscheduled excused".split()), 0)
+    argo = dict.fromkeys(("up", "unknown", "scheduled", "total"), 0)
+    lost = {}
+    for (_, wall), plain, overlaid in zip(lines.axis.ticks, lines.plain(name), lines.overlaid(name), strict=True):
+        if not window.start <= wall < min(window.end, history.now) or plain is None:
+            continue
+        if plain == PENDING:
+            seconds["pending"] += step
+            continue
+        seconds["total"] += step
+        argo["total"] += step
+        argo["up"] += step * (overlaid[0] in UP)
+        argo["unknown"] += step * (overlaid[0] in NOT_KNOWN)
+        argo["scheduled"] += step * (overlaid[0] == DOWNTIME and overlaid[1])
+        status, cause = plain
+        agreed = in_downtime(history, name, wall)
+        if profile == "argo":
+            status = overlaid[0]
+            agreed = overlaid[1] if status == DOWNTIME else None
+        seconds["scheduled"] += step * (agreed is True)
+        seconds["unscheduled"] += step * (agreed is False)
+        kinds = classes(profile, status, is_host, agreed is not None)
+        for kind in kinds:
+            seconds[kind] += step
+        if "bad" in kinds:
+            excused = profile == "excuse" and is_excluded(history, name, wall)
+            seconds["excused"] += step * excused
+            why = "excluded" if excused else cause or "unknown"
+            lost[why] = lost.get(why, 0) + step
+    return Measure(
+        *(name, window, profile),
+        *(seconds[key] for key in "total up ok bad unknown missing pending scheduled unscheduled excused".split()),
+        ratio(*figure(profile, seconds)),
+        ratio(argo["up"], argo["total"] - argo["unknown"]),
+        ratio(argo["up"], argo["total"] - argo["unknown"] - argo["scheduled"]),
+        lost,
+    )
+
+
+def classes(profile, status, is_host, agreed):
+    """Return what a second counts as under a profile."""
+    if profile == "argo" and status == DOWNTIME:
+        return set()
+    if profile == "skip" and agreed:
+        return set()
+    if profile == "icinga":
+        problem = not agreed and (status == "CRITICAL" or (status in NOT_KNOWN and not is_host))
+        kinds = {"bad"} if problem else {"up"}
+    elif profile == "nagios":
+        kinds = {"up"} if status == "OK" else {"unknown"} if status == "MISSING" else {"bad"}
+    else:
+        kinds = {"up"} if status in UP else {"unknown"} if status in NOT_KNOWN else {"bad"}
+    return kinds | ({"ok"} if status == "OK" else set()) | ({"missing"} if status == "MISSING" else set())
+
+
+def figure(profile, s):
+    return {
+        "excuse": (s["up"], s["total"] - s["unknown"] - s["excused"]),
+        "argo": (s["up"], s["total"] - s["unknown"]),
+        "icinga": (s["total"] - s["bad"], s["total"]),
+        "nagios": (s["ok"], s["total"] - s["missing"]),
+        "skip": (s["up"], s["up"] + s["bad"]),
+    }[profile]
+
+
+def ratio(part, whole):
+    return Fraction(part, whole) if whole else None
+
+
+assert set(Status.__members__) | {DOWNTIME} == set(BEST_FIRST)
