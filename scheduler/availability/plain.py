@@ -66,6 +66,7 @@ def event(one: Result) -> Data:
         received=_instant(one.received),
         cause=one.cause,
         text=one.text,
+        confirmed=_instant(one.confirmed),
     )
 
 

@@ -209,7 +209,7 @@ def _name(value: Value, key: str) -> Value:
 def made(written: WrittenHistory) -> History:
     """Return the history that a checked file describes."""
     results = tuple(
-        Result(e.at, e.object, e.status, e.sequence, e.monotonic, e.boot, e.id, e.received, e.cause, e.text)
+        Result(e.at, e.object, e.status, e.sequence, e.monotonic, e.boot, e.id, e.received, e.cause, e.text, e.confirmed)
         for e in written.events
     )
     first: dict[str, Instant] = {}

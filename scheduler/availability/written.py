@@ -174,6 +174,8 @@ class WrittenEvent(Frozen):
     """Why seconds are lost while it lasts."""
     text: Text = ""
     """What the check said."""
+    confirmed: When | None = None
+    """The last of its repetitions, where the same was found again and again: freshness runs from then."""
 
 
 class WrittenMember(Frozen):

@@ -170,6 +170,7 @@ results = st.builds(
     st.none() | instants,
     st.sampled_from(["", *(str(cause) for cause in Cause)]),
     text,
+    st.none() | instants,
 )
 ratios = st.fractions(0, 1, max_denominator=999)
 members = st.builds(
