@@ -10,7 +10,7 @@ from environments.writer import write
 from scheduler.availability.instants import write_instant
 from scheduler.availability.openslo_alerts import LENGTHS
 from scheduler.availability.openslo_model import PREFIX, SOURCE, VERSION
-from scheduler.availability.openslo_window import DURATIONS, STARTS, UTC
+from scheduler.availability.openslo_window import DURATIONS, PAST, STARTS, UTC
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -78,7 +78,7 @@ def _notes(promise: Promise) -> dict[str, str]:
     notes = {"profile": objective.profile, "object": objective.object}
     if _named(objective.name) != objective.name:
         notes["name"] = objective.name
-    if objective.window == "past-week":
+    if objective.window in PAST:
         notes["window"] = objective.window
     if objective.window not in DURATIONS and objective.zone:
         notes["zone"] = objective.zone

@@ -19,7 +19,7 @@ ANNOTATIONS = {
     "object": "the object or group it is on; left out: the service",
     "profile": "the accounting profile",
     "zone": "the zone of a rolling window",
-    "window": "past-week instead of this-week",
+    "window": "yesterday, past-week, past-month, past-quarter or past-year instead of the running one",
     "applies-during": "when it applies: an iCalendar or YAML file, or intervals START/END parted by commas",
 }
 

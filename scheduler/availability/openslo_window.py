@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from scheduler.availability.openslo_model import TimeWindow
 
 CALENDAR = {"1d": "today", "1w": "this-week", "1M": "month", "1Q": "quarter", "1Y": "year"}
-DURATIONS = {**{name: duration for duration, name in CALENDAR.items()}, "past-week": "1w"}
+PAST = {"yesterday": "1d", "past-week": "1w", "past-month": "1M", "past-quarter": "1Q", "past-year": "1Y"}
+"""Windows that ended last; OpenSLO knows the running one only, so an annotation names them."""
+DURATIONS = {**{name: duration for duration, name in CALENDAR.items()}, **PAST}
 STARTS = {
     "1d": "2026-01-01 00:00:00",
     "1w": "2026-01-05 00:00:00",
@@ -47,7 +49,9 @@ def window_name(window: TimeWindow, named: str = "", zone: str = "") -> tuple[st
         message = f"{window.duration} is no window of the calendar"
         raise PromiseError(("duration",), message, f"one of {fixed}, or isRolling: true", nearest(window.duration, CALENDAR))
     if named and DURATIONS.get(named) != window.duration:
-        raise PromiseError(("duration",), f"{window.duration} is not the window {named} of the annotation")
+        expected = f"one of: {', '.join(key for key, duration in DURATIONS.items() if duration == window.duration)}"
+        message = f"{window.duration} is not the window {named} of the annotation"
+        raise PromiseError(("duration",), message, expected, nearest(named, DURATIONS))
     if window.calendar is None:
         example = f'startTime: "{STARTS[window.duration]}" and timeZone: Europe/Rome'
         raise PromiseError((), "a window of the calendar needs to know where it begins", f"calendar: {example}")
