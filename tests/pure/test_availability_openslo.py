@@ -167,6 +167,15 @@ def test_a_missing_file_of_periods_is_named_with_the_nearest(tmp_path):
         read(text, tmp_path)
 
 
+def test_the_example_of_the_documentation_is_read():
+    page = (HERE.parents[2] / "docs/howto/promise-and-measure.md").read_text()
+    (example,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    data, overall = read(example).promises
+    assert (data.objective.window, data.objective.zone, len(data.objective.applies)) == ("past-week", "America/Chicago", 2)
+    assert data.alerts[0].factor == Fraction("14.4")
+    assert (overall.objective.object, overall.objective.window) == ("FermiGrid", "90d")
+
+
 # --- the published schema ---------------------------------------------------------------------------------------------
 
 
