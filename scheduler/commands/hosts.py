@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,29 +10,14 @@ from rich.table import Table
 
 from environments.names import nearest
 from scheduler.clock import WallClock
-from scheduler.commands.common import Exit, JsonOption, SiteOption, console, examples, fail, find_site, print_json, say
+from scheduler.commands.common import Exit, JsonOption, SiteOption, console, examples, fail, print_json, say
+from scheduler.commands.journaled import opened
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from scheduler.journal.journal import Journal
     from scheduler.site.definitions import Definitions
 
 hosts = typer.Typer(no_args_is_help=True, help="The hypervisor hosts: drain one, take it back, list them.")
 HostArgument = Annotated[str, typer.Argument(metavar="HOST", help="Name of the host.")]
-
-
-@contextmanager
-def _journal(site: Path | None) -> Iterator[tuple[Definitions, Journal]]:
-    from scheduler.site import compose, definitions
-
-    found = definitions.load(find_site(site))
-    journal = compose.open_journal(found, WallClock().now())
-    try:
-        yield found, journal
-    finally:
-        journal.close()
 
 
 def _known(host: str, found: Definitions) -> None:
@@ -50,7 +34,7 @@ def drain(
     site: SiteOption = None,
 ) -> None:
     """Start nothing new on a host and retire its workers when their jobs have ended."""
-    with _journal(site) as (found, journal):
+    with opened(site) as (found, journal):
         _known(host, found)
         journal.drain_host(host, why, WallClock().now())
     say(f"{host} is drained from the next cycle on; `ambienti host undrain {host}` takes it back.")
@@ -59,7 +43,7 @@ def drain(
 @hosts.command("undrain", epilog=examples("ambienti host undrain xen07"))
 def undrain(host: HostArgument, site: SiteOption = None) -> None:
     """Take a host back into service."""
-    with _journal(site) as (found, journal):
+    with opened(site) as (found, journal):
         if not journal.undrain_host(host, WallClock().now()):
             _known(host, found)
             raise fail(f"{host} was not drained", Exit.PROBLEM)
@@ -69,7 +53,7 @@ def undrain(host: HostArgument, site: SiteOption = None) -> None:
 @hosts.command("list", epilog=examples("ambienti host list", "ambienti host list --json"))
 def list_hosts(site: SiteOption = None, as_json: JsonOption = False) -> None:
     """List the hosts of the site with their labels, and which are drained since when and why."""
-    with _journal(site) as (found, journal):
+    with opened(site) as (found, journal):
         drained = journal.drained_hosts()
     rows = [
         {

@@ -110,10 +110,20 @@ class JournalReader:
         with self.read("sightings") as connection:
             return [Sighting(*row) for row in connection.execute(asked)]
 
-    def events(self, *, subject: str = "", since: float = 0.0, after: int = 0, limit: int | None = None) -> list[Event]:
+    def events(
+        self,
+        *,
+        subject: str = "",
+        since: float = 0.0,
+        after: int = 0,
+        limit: int | None = None,
+        kind: str = "",
+        correlation: str = "",
+    ) -> list[Event]:
         """Return lines of the event log, the oldest first; with `limit` the newest that many."""
         asked = sa.select(t.events).where(t.events.c.at >= since, t.events.c.id > after)
-        asked = asked.where(t.events.c.subject == subject) if subject else asked
+        for column, wanted in ((t.events.c.subject, subject), (t.events.c.kind, kind), (t.events.c.correlation, correlation)):
+            asked = asked.where(column == wanted) if wanted else asked
         asked = asked.order_by(t.events.c.id.desc()).limit(limit) if limit else asked.order_by(t.events.c.id)
         with self.read("events") as connection:
             rows = connection.execute(asked).all()

@@ -1,0 +1,203 @@
+"""`downtime add/extend/end/list`: agreed downtimes of objects and groups, with the notice they were given."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+
+from scheduler.commands.common import Exit, JsonOption, SiteOption, console, examples, fail, print_json, say
+from scheduler.commands.journaled import ByOption, asker, check_names, duration, instant, now, opened
+
+if TYPE_CHECKING:
+    from scheduler.availability.history import Downtime, Instant, Recurrence, Revision
+    from scheduler.journal.journal import Journal
+    from scheduler.site.definitions import Definitions
+
+downtimes = typer.Typer(no_args_is_help=True, help="Agreed downtimes: declare one, extend or end it, list them.")
+ObjectsArgument = Annotated[list[str], typer.Argument(metavar="OBJECT...", help="Objects and groups; `*` is all of them.")]
+IdArgument = Annotated[str, typer.Argument(metavar="ID", help="As `ambienti downtime list` shows it.")]
+EndOption = Annotated[str, typer.Option("--end", metavar="INSTANT", show_default=False, help="When it ends.")]
+DurationOption = Annotated[str, typer.Option("--duration", metavar="LENGTH", show_default=False, help="How long: 90m, 4h, 2d.")]
+
+
+@downtimes.command(
+    "add",
+    epilog=examples(
+        "ambienti downtime add xen07 --start '2026-03-10 08:00' --duration 4h --why 'new memory'",
+        "ambienti downtime add pool --start +25h --end +27h --why upgrade",
+        "ambienti downtime add tape --start '2026-03-03 09:00' --duration 2h --every 'FREQ=WEEKLY;BYDAY=TU' --why cleaning",
+    ),
+)
+def add(
+    objects: ObjectsArgument,
+    *,
+    why: Annotated[str, typer.Option("--why", help="The reason, for the report.")],
+    start: Annotated[str, typer.Option("--start", metavar="INSTANT", help="ISO 8601, local time of the site, or +2h.")] = "now",
+    end: EndOption = "",
+    length: DurationOption = "",
+    every: Annotated[str, typer.Option("--every", metavar="RRULE", show_default=False, help="It comes back (RFC 5545).")] = "",
+    by: ByOption = "",
+    site: SiteOption = None,
+) -> None:
+    """Declare a downtime. Only what is declared 24 hours before it begins is scheduled; the answer says what is."""
+    from scheduler.availability.history import Recurrence, Revision
+    from scheduler.availability.instants import as_time
+    from scheduler.journal.agreements import add_downtime
+    from scheduler.site import services
+
+    if bool(end) == bool(length):
+        raise fail("give either --end or --duration", Exit.WRONG)
+    with opened(site) as (found, journal):
+        zone, author = found.site.timezone, asker(by)
+        check_names(objects, services.load(found).names)
+        begins, declared = instant(start, "--start", zone), now()
+        ends = instant(end, "--end", zone) if end else begins + duration(length, "--duration")
+        _ordered(begins, ends)
+        agreed: Revision | Recurrence = Revision(declared, begins, ends, author)
+        if every:
+            local = as_time(begins, zone).replace(tzinfo=None, microsecond=0).isoformat()
+            agreed = Recurrence(_rule(every, local), zone, local, ends - begins)
+        name = add_downtime(journal, objects, agreed, reason=why, author=author, now=declared)
+    say(
+        f"{name} is declared for {', '.join(objects)}." + (f" {notice([agreed], zone)}" if isinstance(agreed, Revision) else "")
+    )
+
+
+@downtimes.command("extend", epilog=examples("ambienti downtime extend d3 --end '2026-03-10 18:00'"))
+def extend(name: IdArgument, end: EndOption, by: ByOption = "", site: SiteOption = None) -> None:
+    """Move the end of a downtime: what is added with less than 24 hours of notice is unscheduled."""
+    with opened(site) as (found, journal):
+        one = _known(name, journal)
+        if not one.revisions:
+            raise fail(f"{name} recurs: it has no single end (`ambienti downtime end {name}` stops it)", Exit.PROBLEM)
+        until = instant(end, "--end", found.site.timezone)
+        _revise(one, until, "extended" if until > one.revisions[-1].end else "shortened", asker(by), (found, journal))
+
+
+@downtimes.command("end", epilog=examples("ambienti downtime end d3"))
+def finish(name: IdArgument, by: ByOption = "", site: SiteOption = None) -> None:
+    """End a downtime now; of a recurring one no further window begins. Shortening ends the credit."""
+    from scheduler.journal.agreements import stop_recurring
+
+    with opened(site) as (found, journal):
+        one = _known(name, journal)
+        if one.revisions:
+            if one.revisions[-1].end <= now():
+                raise fail(f"{name} has ended already", Exit.PROBLEM)
+            _revise(one, max(now(), one.revisions[-1].start), "ended", asker(by), (found, journal))
+        else:
+            stop_recurring(journal, name, now(), asker(by))
+            say(f"no further window of {name} begins.")
+
+
+@downtimes.command("list", epilog=examples("ambienti downtime list", "ambienti downtime list --json"))
+def show(site: SiteOption = None, as_json: JsonOption = False) -> None:
+    """List all downtimes with what of them is scheduled, and who declared them."""
+    from scheduler.availability.instants import write_instant
+    from scheduler.journal import agreements
+
+    with opened(site) as (found, journal):
+        listed = agreements.downtimes(journal)
+    zone = found.site.timezone
+    if as_json:
+        print_json([_data(one, zone) for one in listed])
+        return
+    table = Table("id", "objects", "from", "until", "notice", "by", "reason", box=None, pad_edge=False)
+    for one in listed:
+        if one.revisions:
+            last = one.revisions[-1]
+            when = (write_instant(last.start, zone), write_instant(last.end, zone), notice(one.revisions, zone), last.by)
+        else:
+            when = (one.recurrence.start if one.recurrence else "", _recurs(one), "", "")
+        table.add_row(one.id, ", ".join(one.objects), *when, one.reason)
+    console().print(table)
+
+
+def notice(revisions: Any, zone: str) -> str:
+    """Say which part of a downtime is scheduled, and how much of it is not."""
+    from scheduler.availability.instants import write_duration, write_instant
+
+    last, parts = revisions[-1], _scheduled(revisions)
+    whole = last.end - last.start
+    if not whole:
+        return "It was taken back before it began."
+    credited = sum(end - start for start, end in parts)
+    if not credited:
+        return "Unscheduled: it had no 24 h of notice."
+    if credited == whole:
+        return "Scheduled as a whole."
+    (start, end), rest = parts[0], write_duration(whole - credited)
+    if len(parts) == 1 and end == last.end:
+        return f"Scheduled from {write_instant(start, zone)}; the first {rest} are unscheduled."
+    if len(parts) == 1 and start == last.start:
+        return f"Scheduled until {write_instant(end, zone)}; the last {rest} are unscheduled."
+    return f"Scheduled for {write_duration(credited)} of {write_duration(whole)}."
+
+
+def _scheduled(revisions: Any) -> list[tuple[int, int]]:
+    from scheduler.availability.downtimes import agreed
+    from scheduler.availability.history import Downtime
+
+    return agreed(Downtime("", (), tuple(revisions)), now()).scheduled
+
+
+def _revise(one: Downtime, end: Instant, why: str, by: str, where: tuple[Definitions, Journal]) -> None:
+    from scheduler.availability.history import Revision
+    from scheduler.journal.agreements import revise_downtime
+
+    found, journal = where
+    start = one.revisions[-1].start
+    if end < start:
+        _ordered(start, end)
+    revision = Revision(now(), start, end, by)
+    revise_downtime(journal, one.id, revision, why)
+    say(f"{one.id} is {why}. {notice([*one.revisions, revision], found.site.timezone)}")
+
+
+def _known(name: str, journal: Journal) -> Downtime:
+    from scheduler.journal import agreements
+
+    listed = {one.id: one for one in agreements.downtimes(journal)}
+    if name not in listed:
+        raise fail(f"there is no downtime {name}; there are {', '.join(listed) or 'none'}", Exit.PROBLEM)
+    return listed[name]
+
+
+def _ordered(start: Instant, end: Instant) -> None:
+    if end <= start:
+        raise fail("it would end before it begins", Exit.WRONG)
+
+
+def _rule(every: str, start: str) -> str:
+    from scheduler.availability.downtimes import rule_problem
+
+    if problem := rule_problem(every, start):
+        raise fail(f"--every {every!r} {problem}", Exit.WRONG)
+    return every
+
+
+def _recurs(one: Downtime) -> str:
+    return one.recurrence.rule if one.recurrence else ""
+
+
+def _data(one: Downtime, zone: str) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    from scheduler.availability.instants import write_instant
+
+    parts = _scheduled(one.revisions) if one.revisions else []
+    spans = [{"start": write_instant(start, zone), "end": write_instant(end, zone)} for start, end in parts]
+    revisions = [
+        {
+            "declared": write_instant(r.declared_at, zone),
+            "start": write_instant(r.start, zone),
+            "end": write_instant(r.end, zone),
+        }
+        | {"by": r.by}
+        for r in one.revisions
+    ]
+    recurrence = asdict(one.recurrence) if one.recurrence else None
+    told = {"id": one.id, "objects": list(one.objects), "reason": one.reason, "revisions": revisions}
+    return {**told, "scheduled": spans, "recurring": recurrence}

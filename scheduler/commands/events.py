@@ -1,0 +1,102 @@
+"""`events`: the event log, line by line."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+
+from scheduler.clock import WallClock
+from scheduler.commands.common import JsonOption, SiteOption, console, say
+from scheduler.commands.journaled import opened
+from scheduler.commands.journaled import since as read_since
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from scheduler.journal.records import Event
+
+FOLLOW_SECONDS = 1.0
+_PLAIN = ("status", "text", "sentence", "reason", "outcome")
+"""Details that need no name."""
+STYLES = {"CRITICAL": "red", "WARNING": "yellow", "UNKNOWN": "magenta", "OK": "green", "failed": "red"}
+
+
+def events(
+    subject: Annotated[
+        str, typer.Argument(metavar="[OBJECT]", show_default=False, help="A batch system, host, worker, service...")
+    ] = "",
+    *,
+    kind: Annotated[str, typer.Option("--kind", help="status, state, boot-begun, downtime...", show_default=False)] = "",
+    since: Annotated[str, typer.Option("--since", metavar="WHEN", show_default=False, help="2h ago, or an instant.")] = "",
+    correlation: Annotated[str, typer.Option("--correlation", show_default=False, help="One story: intent-17.")] = "",
+    limit: Annotated[int, typer.Option("--last", min=1, help="How many of the newest.")] = 50,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as new ones are written.")] = False,
+    as_json: JsonOption = False,
+    site: SiteOption = None,
+) -> None:
+    """Show the event log: every status, action, downtime and decision with its number, its cause and what it belongs to.
+
+    With --json one object a line.
+    """
+    with opened(site) as (found, journal):
+        zone = found.site.timezone
+        start = read_since(since, "--since", zone) / 1_000_000 if since else 0.0
+        asked: dict[str, Any] = {"subject": subject, "kind": kind, "since": start, "correlation": correlation}
+        lines = journal.events(limit=limit, **asked)
+        _show(lines, zone, as_json=as_json)
+        if not lines and not follow and not as_json:
+            say("nothing", style="dim")
+        last = lines[-1].id if lines else 0
+        while follow:
+            WallClock().sleep(FOLLOW_SECONDS)
+            lines = journal.events(after=last, **asked)
+            last = lines[-1].id if lines else last
+            _show(lines, zone, as_json=as_json)
+
+
+def _show(lines: Sequence[Event], zone: str, *, as_json: bool) -> None:
+    if as_json:
+        for line in lines:
+            typer.echo(json.dumps(_data(line, zone), ensure_ascii=False))
+        return
+    if not lines:
+        return
+    from scheduler.availability.instants import as_time
+
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for line in lines:
+        note = line.note
+        detail = " ".join(
+            str(value) if key in _PLAIN else f"{key}={value}" for key, value in note.detail.items() if value != ""
+        )
+        style = STYLES.get(str(note.detail.get("status") or note.detail.get("outcome") or ""), "")
+        row = (
+            str(line.id),
+            f"{as_time(round(line.at * 1_000_000), zone):%Y-%m-%d %H:%M:%S.%f}"[:-3],
+            note.kind,
+            note.subject,
+            note.cause,
+            note.correlation,
+            detail,
+        )
+        table.add_row(*row, style=style)
+    console().print(table)
+
+
+def _when(at: float, zone: str) -> str:
+    from scheduler.availability.instants import write_instant
+
+    return write_instant(round(at * 1_000_000), zone)
+
+
+def _data(line: Event, zone: str) -> dict[str, Any]:
+    from scheduler.availability.instants import write_instant
+
+    note = line.note
+    told = {"sequence": line.id, "at": _when(line.at, zone), "kind": note.kind, "object": note.subject, "cause": note.cause}
+    received = None if line.received is None else write_instant(line.received, zone)
+    stamps = {"received": received, "monotonic_microseconds": line.monotonic, "boot": line.boot}
+    return {**told, "correlation": note.correlation, "detail": dict(note.detail), **stamps}

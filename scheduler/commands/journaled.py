@@ -1,0 +1,89 @@
+"""What commands that read or write the journal share: opening it, times as people write them, names of objects, who asks."""
+
+from __future__ import annotations
+
+import getpass
+import os
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from pydantic_core import PydanticCustomError
+
+from environments.names import nearest
+from environments.reader import ConfigurationError, Problem
+from scheduler.availability.history import EVERYTHING
+from scheduler.availability.instants import read_duration, read_instant
+from scheduler.clock import WallClock
+from scheduler.commands.common import Exit, fail, find_site
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
+
+    from scheduler.availability.history import Duration, Instant
+    from scheduler.journal.journal import Journal
+    from scheduler.site.definitions import Definitions
+
+ByOption = Annotated[str, typer.Option("--by", metavar="NAME", show_default=False, help="Who asks. [default: your login]")]
+
+
+@contextmanager
+def opened(site: Path | None) -> Iterator[tuple[Definitions, Journal]]:
+    """Open the site's journal for a while."""
+    from scheduler.site import compose, definitions
+
+    found = definitions.load(find_site(site))
+    journal = compose.open_journal(found, WallClock().now())
+    try:
+        yield found, journal
+    finally:
+        journal.close()
+
+
+def now() -> Instant:
+    """Return the present instant, to the microsecond."""
+    return round(WallClock().now() * 1_000_000)
+
+
+def asker(given: str) -> str:
+    """Return who asks: as named, else the login behind sudo, else the login."""
+    return given or os.environ.get("SUDO_USER") or getpass.getuser()
+
+
+def instant(text: str, option: str, zone: str) -> Instant:
+    """Read an instant as an option gives it: ISO 8601, local time of the site's zone, `now`, or `+2h` from now."""
+    if text == "now":
+        return now()
+    if text.startswith("+"):
+        return now() + duration(text[1:], option)
+    return _understood(lambda: read_instant(text, zone), option)
+
+
+def duration(text: str, option: str) -> Duration:
+    """Read a duration as an option gives it."""
+    return _understood(lambda: read_duration(text), option)
+
+
+def since(text: str, option: str, zone: str) -> Instant:
+    """Read an instant in the past: as `instant` does, or `2h` for so long ago."""
+    return now() - duration(text, option) if text[-1:].isalpha() and text[-1:] != "Z" else instant(text, option, zone)
+
+
+def _understood(read: Callable[[], int], option: str) -> int:
+    try:
+        return read()
+    except PydanticCustomError as error:
+        context = error.context or {}
+        problem = Problem("ambienti", 0, 0, option, str(context["message"]), str(context["expected"]))
+        raise ConfigurationError([problem]) from error
+
+
+def check_names(names: Iterable[str], known: Iterable[str]) -> None:
+    """Refuse names that are neither an object nor a group."""
+    whole = [*known, EVERYTHING]
+    for name in names:
+        if name not in whole:
+            near = nearest(name, whole)
+            hint = f"did you mean {near}?" if near else f"there are {', '.join(sorted(set(whole))[:10])}"
+            raise fail(f"no object and no group is called {name!r}; {hint}", Exit.PROBLEM)

@@ -1,0 +1,183 @@
+"""What people agree on, in the journal: downtimes, exclusions, and the tokens of those who push statuses.
+
+Nothing of it is ever removed or overwritten: a downtime is changed by a further revision, an exclusion is accepted once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from scheduler.journal import tables as t
+from scheduler.journal.histories import downtimes_in, exclusions_in
+from scheduler.journal.records import Note
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy.engine import Connection
+
+    from scheduler.availability.history import Downtime, Exclusion, Instant, Recurrence, Revision
+    from scheduler.journal.reading import JournalReader
+    from scheduler.journal.writing import JournalWriter
+
+_MICRO = 1_000_000
+
+
+class AgreementError(Exception):
+    """What was asked for cannot be agreed on, in words."""
+
+
+# --- downtimes --------------------------------------------------------------------------------------------------------
+
+
+def add_downtime(
+    journal: JournalWriter,
+    objects: Sequence[str],
+    agreed: Revision | Recurrence,
+    *,
+    reason: str,
+    author: str,
+    now: Instant,
+) -> str:
+    """Declare a downtime, of one span or recurring; return its id."""
+    recurs = not hasattr(agreed, "declared_at")
+    with journal.write("downtime") as connection:
+        name = _next(connection, t.downtimes, "d")
+        row: dict[str, Any] = {"id": name, "objects": list(objects), "reason": reason, "author": author, "declared_at": now}
+        connection.execute(t.downtimes.insert().values(row | {"recurrence": asdict(agreed) if recurs else None}))
+        if not recurs:
+            _revise(connection, name, agreed)
+        detail = {"objects": ", ".join(objects), "by": author, "reason": reason, **_told(agreed)}
+        journal.note(connection, now / _MICRO, [Note("downtime", name, "declared", detail=detail)])
+    return name
+
+
+def revise_downtime(journal: JournalWriter, name: str, revision: Revision, why: str) -> None:
+    """Say anew when a downtime is: extended, shortened, ended or moved."""
+    with journal.write("downtime") as connection:
+        row = connection.execute(sa.select(t.downtimes).where(t.downtimes.c.id == name)).one_or_none()
+        if row is None:
+            known = connection.execute(sa.select(t.downtimes.c.id)).scalars()
+            raise AgreementError(f"there is no downtime {name}; there are {', '.join(known) or 'none'}")
+        if row.recurrence:
+            raise AgreementError(f"{name} recurs: it has no single end (`ambienti downtime end {name}` stops it)")
+        _revise(connection, name, revision)
+        detail = {"objects": ", ".join(row.objects), "by": revision.by, **_told(revision)}
+        journal.note(connection, revision.declared_at / _MICRO, [Note("downtime", name, why, detail=detail)])
+
+
+def stop_recurring(journal: JournalWriter, name: str, now: Instant, by: str) -> None:
+    """Let no further window of a recurring downtime begin."""
+    with journal.write("downtime") as connection:
+        row = connection.execute(sa.select(t.downtimes).where(t.downtimes.c.id == name)).one()
+        stopped = {**row.recurrence, "until": min(now, row.recurrence["until"] or now)}
+        connection.execute(t.downtimes.update().where(t.downtimes.c.id == name).values(recurrence=stopped))
+        detail = {"objects": ", ".join(row.objects), "by": by}
+        journal.note(connection, now / _MICRO, [Note("downtime", name, "ended", detail=detail)])
+
+
+def downtimes(journal: JournalReader) -> tuple[Downtime, ...]:
+    """Return all downtimes, in the order declared."""
+    with journal.read("downtimes") as connection:
+        return downtimes_in(connection)
+
+
+def _revise(connection: Connection, name: str, revision: Any) -> None:
+    connection.execute(t.revisions.insert().values(downtime=name, **asdict(revision)))
+
+
+def _told(agreed: Any) -> dict[str, Any]:
+    values = asdict(agreed)
+    return {key: values[key] for key in ("start", "end", "rule", "zone", "length") if key in values}
+
+
+# --- exclusions -------------------------------------------------------------------------------------------------------
+
+
+def add_exclusion(journal: JournalWriter, wanted: Exclusion, now: Instant) -> str:
+    """Propose an exclusion; return its id. It excuses nothing until somebody accepts it."""
+    with journal.write("exclusion") as connection:
+        name = _next(connection, t.exclusions, "x")
+        row = asdict(wanted) | {"id": name, "objects": list(wanted.objects), "accepted_by": "", "accepted_at": None}
+        connection.execute(t.exclusions.insert().values(**row, declared_at=now))
+        told: dict[str, Any] = {key: row[key] for key in ("start", "end", "author", "reason")}
+        told["objects"] = ", ".join(wanted.objects)
+        journal.note(connection, now / _MICRO, [Note("exclusion", name, wanted.cause, detail=told)])
+    return name
+
+
+def accept_exclusion(journal: JournalWriter, name: str, by: str, now: Instant, *, force: bool = False) -> Exclusion:
+    """Accept an exclusion. Its author may not accept it himself, unless he insists, which is logged."""
+    with journal.write("exclusion") as connection:
+        found = {one.id: one for one in exclusions_in(connection)}
+        if name not in found:
+            raise AgreementError(f"there is no exclusion {name}; there are {', '.join(found) or 'none'}")
+        one = found[name]
+        if one.accepted_by:
+            raise AgreementError(f"{name} was accepted by {one.accepted_by} already")
+        if one.author == by and not force:
+            raise AgreementError(
+                f"{by} proposed {name}: somebody else must accept it (--force does it all the same, and logs it)"
+            )
+        values = {"accepted_by": by, "accepted_at": now}
+        connection.execute(t.exclusions.update().where(t.exclusions.c.id == name).values(values))
+        told: dict[str, Any] = {"by": by, "objects": ", ".join(one.objects), "own_exclusion_by_force": one.author == by}
+        journal.note(connection, now / _MICRO, [Note("exclusion", name, "accepted", detail=told)])
+    return one
+
+
+def exclusions(journal: JournalReader) -> tuple[Exclusion, ...]:
+    """Return all exclusions, in the order proposed."""
+    with journal.read("exclusions") as connection:
+        return exclusions_in(connection)
+
+
+def _next(connection: Connection, table: sa.Table, letter: str) -> str:
+    return f"{letter}{connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one() + 1}"
+
+
+# --- tokens -----------------------------------------------------------------------------------------------------------
+
+
+def hashed(token: str) -> str:
+    """Return what is kept of a token: it is long and random, so one plain hash is enough."""
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def add_token(journal: JournalWriter, name: str, token: str, by: str, now: Instant) -> None:
+    """Let whoever holds this token push statuses."""
+    with journal.write("token") as connection:
+        if connection.execute(sa.select(t.tokens).where(t.tokens.c.name == name)).first():
+            raise AgreementError(f"there is a token called {name} already, and a name is used once")
+        connection.execute(t.tokens.insert().values(name=name, hash=hashed(token), made_at=now, made_by=by))
+        journal.note(connection, now / _MICRO, [Note("token", name, "added", detail={"by": by})])
+
+
+def revoke_token(journal: JournalWriter, name: str, by: str, now: Instant) -> None:
+    """Let a token be worth nothing from now on."""
+    with journal.write("token") as connection:
+        ours = sa.and_(t.tokens.c.name == name, t.tokens.c.revoked_at.is_(None))
+        if not connection.execute(t.tokens.update().where(ours).values(revoked_at=now)).rowcount:
+            known = connection.execute(sa.select(t.tokens.c.name).where(t.tokens.c.revoked_at.is_(None))).scalars()
+            raise AgreementError(f"no token in force is called {name}; there are {', '.join(known) or 'none'}")
+        journal.note(connection, now / _MICRO, [Note("token", name, "revoked", detail={"by": by})])
+
+
+def tokens(journal: JournalReader) -> list[dict[str, Any]]:
+    """List the tokens: name, who made it and when, when it was revoked."""
+    columns = [t.tokens.c[name] for name in ("name", "made_by", "made_at", "revoked_at")]
+    with journal.read("tokens") as connection:
+        return [dict(row._mapping) for row in connection.execute(sa.select(*columns).order_by(t.tokens.c.made_at))]  # noqa: SLF001
+
+
+def holder(journal: JournalReader, token: str) -> str:
+    """Return the name of the token in force, or "": compared in constant time."""
+    given = hashed(token)
+    with journal.read("tokens") as connection:
+        rows = connection.execute(sa.select(t.tokens).where(t.tokens.c.revoked_at.is_(None))).all()
+    return next((row.name for row in rows if hmac.compare_digest(row.hash, given)), "")

@@ -1,0 +1,113 @@
+"""`services.yaml`: further objects that others report on, groups of all objects, and objectives.
+
+It has the format of the history file of `ambienti report --history`, without what only happens: no events, no downtimes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from environments.checking import checked
+from environments.reader import ConfigurationError, Node, Problem, read
+from scheduler.availability import crosscheck
+from scheduler.availability.history import Group, Monitored, Objective
+from scheduler.availability.reading import exact, made, shaped
+from scheduler.availability.written import WrittenHistory
+from scheduler.journal.histories import load_history
+from scheduler.journal.records import Declared
+from scheduler.observe.statuses import DAEMON, workers_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from scheduler.availability.history import History
+    from scheduler.journal.reading import JournalReader
+    from scheduler.site.definitions import Definitions
+
+DEFINES = ("objects", "groups", "objectives")
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What is reported on beside what Ambienti looks at itself."""
+
+    pushed: tuple[Monitored, ...] = ()
+    groups: tuple[Group, ...] = ()
+    objectives: tuple[Objective, ...] = ()
+    own: tuple[str, ...] = field(default=())
+    """Names of the objects that Ambienti looks at itself."""
+
+    @property
+    def declared(self) -> tuple[Declared, ...]:
+        """The objects that others report on, as the journal takes them."""
+        return tuple(Declared(one.name, one.kind.value, one.freshness) for one in self.pushed)
+
+    @property
+    def names(self) -> list[str]:
+        """All names that a downtime may be for."""
+        return [*(one.name for one in self.pushed), *(one.name for one in self.groups), *self.own]
+
+
+def services_path(definitions: Definitions) -> Path:
+    """Return where the file stands, if there is one."""
+    return definitions.file.path.parent / definitions.site.services
+
+
+def load(definitions: Definitions) -> Services:
+    """Read the services file; a ConfigurationError holds all that is wrong with it. There need not be one."""
+    own = own_objects(definitions)
+    path = services_path(definitions)
+    if not path.is_file() and "services" not in definitions.file.node.items:
+        return Services(own=own)
+    problems: list[Problem] = []
+    whole = _understood(shaped(read(path)), own, definitions.site.timezone, problems)
+    if whole is None or problems:
+        raise ConfigurationError(problems)
+    pushed = tuple(one for one in whole.objects if one.name not in own)
+    return Services(pushed, whole.groups, whole.objectives, own)
+
+
+def own_objects(definitions: Definitions) -> tuple[str, ...]:
+    """Name what Ambienti looks at itself: batch systems, hosts, the workers of each environment, itself."""
+    policy = definitions.policy
+    queues = (one.name for one in definitions.site.batch_systems)
+    return (*queues, *policy.hosts, *map(workers_of, policy.catalogue.environments), DAEMON)
+
+
+def _understood(node: Node, own: Iterable[str], zone: str, problems: list[Problem]) -> History | None:
+    for key in node.items:
+        if key not in {*DEFINES, "zone", "timezone"}:
+            expected = f"one of: {', '.join(DEFINES)}"
+            problems.append(node.problem((key,), "this does not stand here: what happens is in the journal", expected))
+    if problems:
+        return None
+    data: dict[str, Any] = {"now": "0", "zone": zone, **(exact(node) or {})}
+    listed = list(data.get("objects", ()))
+    named = {one.get("name") for one in listed if isinstance(one, dict)}
+    for index, one in enumerate(listed):
+        if isinstance(one, dict) and one.get("name") in set(own):
+            problems.append(
+                node.problem(("objects", index, "name"), f"Ambienti looks at {one['name']!r} itself", "another name")
+            )
+    data["objects"] = [*listed, *({"name": name} for name in own if name not in named)]
+    written = checked(WrittenHistory, node, problems, data=data, context={"zone": data["zone"]})
+    if written is None:
+        return None
+    problems += crosscheck.problems(written, node)
+    return None if problems else made(written)
+
+
+def live_history(definitions: Definitions, journal: JournalReader, now: float) -> History:
+    """Return the farm's history up to now: the journal's, with the groups and objectives of the services file."""
+    services = load(definitions)
+    history = load_history(journal, now, definitions.site.timezone)
+    known = {one.name for one in history.objects}
+    further = [one for one in services.pushed if one.name not in known]
+    return replace(
+        history,
+        objects=(*history.objects, *further),
+        groups=services.groups,
+        objectives=services.objectives,
+    )
