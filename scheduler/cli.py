@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from environments.reader import ConfigurationError
-from scheduler.commands import completion, configuration, hosts, loop, oncall, questions
+from scheduler.commands import completion, configuration, downtimes, events, exclusions, hosts, loop, oncall, questions
 from scheduler.commands.common import Exit, examples, fail, say, show_problems
 from scheduler.ports import SourceError
 
@@ -26,6 +26,7 @@ COMMANDS: dict[Callable[..., None], tuple[str, ...]] = {
     questions.status: ("ambienti status", "ambienti status --all", "ambienti status --json | jq .vos"),
     questions.why: ("ambienti why 1234.0", "ambienti why", "ambienti why 1234.0 --snapshot farm.json --json"),
     questions.why_worker: ("ambienti why-worker atlas-el9-17",),
+    events.events: ("ambienti events", "ambienti events pool --kind status --since 2d", "ambienti events --follow --json"),
     configuration.check: ("ambienti check", "ambienti check --site /etc/ambienti/site.yaml --live"),
     configuration.schema: ("ambienti schema site > ambienti-site.schema.json", "ambienti schema vo > ambienti-vo.schema.json"),
     configuration.hooks: ("ambienti hooks htcondor > /etc/condor/config.d/60-ambienti.conf && condor_reconfig",),
@@ -34,6 +35,7 @@ COMMANDS: dict[Callable[..., None], tuple[str, ...]] = {
 }
 """The commands and their examples, in the order of the help."""
 GROUPS: dict[str, typer.Typer] = {"env": configuration.environments, "host": hosts.hosts, "oncall": oncall.oncall}
+GROUPS |= {"downtime": downtimes.downtimes, "exclusion": exclusions.exclusions}
 
 
 def _version(asked: bool) -> None:
