@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from environments.reader import ConfigurationError
-from scheduler.commands import completion, configuration, downtimes, events, exclusions, hosts, loop, oncall, questions
+from scheduler.commands import (
+    completion,
+    configuration,
+    downtimes,
+    events,
+    exclusions,
+    hosts,
+    loop,
+    objectives,
+    oncall,
+    questions,
+)
 from scheduler.commands.common import Exit, examples, fail, say, show_problems
 from scheduler.ports import SourceError
 
@@ -34,8 +45,14 @@ COMMANDS: dict[Callable[..., None], tuple[str, ...]] = {
     completion.completion: ("ambienti completion bash > /etc/bash_completion.d/ambienti", "ambienti completion zsh --install"),
 }
 """The commands and their examples, in the order of the help."""
-GROUPS: dict[str, typer.Typer] = {"env": configuration.environments, "host": hosts.hosts, "oncall": oncall.oncall}
-GROUPS |= {"downtime": downtimes.downtimes, "exclusion": exclusions.exclusions}
+GROUPS: dict[str, typer.Typer] = {
+    "env": configuration.environments,
+    "host": hosts.hosts,
+    "downtime": downtimes.downtimes,
+    "exclusion": exclusions.exclusions,
+    "objective": objectives.objectives,
+    "oncall": oncall.oncall,
+}
 
 
 def _version(asked: bool) -> None:
