@@ -60,9 +60,20 @@ def take_private_places(directory: Path) -> None:
     ):
         add_account(directory, Path("/etc") / name, missing)
     if Path("/dev/kvm").exists():  # a lab's guests are emulated: slow, and the same on every machine
-        subprocess.run(["mount", "--bind", "/dev/null", "/dev/kvm"], check=True, timeout=10)
+        hide_device(directory, Path("/dev/kvm"))
     if UNIFIED.is_mount():  # hybrid cgroups: libvirt_lxc fails where both kinds are mounted
         subprocess.run(["umount", "-l", str(UNIFIED)], check=True, timeout=10)
+
+
+def hide_device(directory: Path, device: Path) -> None:
+    """Put something in a device's place that nobody may write to, not even root.
+
+    libvirt that finds /dev/kvm writable, and yet no KVM, asks QEMU anew for all it can do at every look: ten times at each boot.
+    """
+    own = directory / device.name
+    own.touch()
+    subprocess.run(["mount", "--bind", str(own), str(device)], check=True, timeout=10)
+    subprocess.run(["mount", "-o", "remount,bind,ro", str(device)], check=True, timeout=10)
 
 
 def add_account(directory: Path, file: Path, line: str) -> None:
