@@ -16,6 +16,7 @@ from scheduler.actions import Boot
 from scheduler.decide.demand import jobs_per_worker
 from scheduler.decide.facts import Facts
 from scheduler.decide.health import failed_there, hosts_to_avoid, image_gate
+from scheduler.decide.keeping import Hold, Keeping, against_what_is_kept, close, hold_of, keep_one, use
 from scheduler.decide.placement import Grounds, find_host, occupy, survey
 from scheduler.decide.shares import Ledger, over_ceiling
 from scheduler.decide.shortage import shortage
@@ -54,6 +55,7 @@ class Yard:
     boots: list[Boot] = field(default_factory=list)
     ordered: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     """Boots ordered here, by environment."""
+    keeping: Keeping = field(default_factory=Keeping)
 
 
 def open_yard(facts: Facts, ledger: Ledger, shelves: Shelves, *, hold: bool) -> Yard:
@@ -110,22 +112,41 @@ def no_budget(yard: Yard) -> Reason:
 
 
 def boot_for(wants: Iterable[Want], yard: Yard) -> None:
-    """Order boots for wants, the VOs taking turns by their shares; fill in what was ordered and what stands against more."""
+    """Order boots for wants, the VOs taking turns by their shares; fill in what was ordered and what stands against more.
+
+    A VO whose jobs only wait for a canary takes its turns too, as long as others boot: room is kept for it.
+    """
     queues: dict[str, deque[Want]] = {}
+    holds: dict[str, deque[Hold]] = defaultdict(deque)
     for want in wants:
         if want.missing > 0:
             queues.setdefault(want.vo, deque()).append(want)
     turns = [yard.ledger.turn(vo) for vo in queues]
     heapq.heapify(turns)
-    while turns:
+    booting = len(queues)
+    while turns and booting:
         vo = heapq.heappop(turns)[2]
         queue = queues[vo]
-        want = queue.popleft()
-        take_room(want, yard.shelves, only=_COMING)
-        if want.missing > 0 and _boot_one(want, yard):
-            queue.append(want)
         if queue:
+            _serve(queue, holds[vo], yard)
+            booting -= not queue
+        elif not keep_one(holds[vo][0], yard.keeping, yard.grounds, yard.ledger):
+            holds[vo].popleft()
+        if queue or holds[vo]:
             heapq.heappush(turns, yard.ledger.turn(vo))
+    close(yard.keeping, yard.ledger)
+
+
+def _serve(queue: deque[Want], holds: deque[Hold], yard: Yard) -> None:
+    """Boot one worker for the want whose turn it is."""
+    want = queue.popleft()
+    take_room(want, yard.shelves, only=_COMING)
+    if want.missing > 0 and _boot_one(want, yard):
+        queue.append(want)
+    elif want.missing > 0:
+        hold = hold_of(want, yard.facts.environments, yard.alive)
+        if hold is not None:
+            holds.append(hold)
 
 
 def _boot_one(want: Want, yard: Yard) -> bool:
@@ -168,7 +189,19 @@ def _host_for(environment: Environment, yard: Yard, *, guaranteed: bool) -> str 
         resting = find_host(environment, yard.grounds, guaranteed=guaranteed)
         if resting is not None:
             return failed_there(yard.facts.health, (name, environment.version), resting, yard.facts.now)
+    if host is not None and yard.keeping.places:
+        return _beside_what_is_kept(environment, host, yard, avoid=soft | hard, guaranteed=guaranteed)
     return host or shortage(environment, yard.grounds)
+
+
+def _beside_what_is_kept(environment: Environment, host: str, yard: Yard, *, avoid: set[str], guaranteed: bool) -> str | Reason:
+    """Return a host where a worker takes no room that is kept for others, or that there is none."""
+    against = against_what_is_kept(environment, host, yard.keeping, yard.grounds)
+    if against is None:
+        return host
+    kept = yard.keeping.members
+    elsewhere = find_host(environment, yard.grounds, avoid=avoid | kept if avoid else kept, guaranteed=guaranteed)
+    return elsewhere or against
 
 
 def _limits_of(environment: Environment, yard: Yard) -> Reason | None:
@@ -244,6 +277,7 @@ def _order(want: Want, environment: Environment, host: str, yard: Yard) -> None:
     for source in sources_of(environment):
         yard.storms[source] += 1
     yard.ledger.charge(want.vo, environment)
+    use(environment, host, yard.keeping, yard.grounds)
     occupy(host, environment, yard.grounds)
     want.missing -= jobs
     want.ordered += jobs

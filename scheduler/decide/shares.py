@@ -51,11 +51,11 @@ class Ledger:
             standing = self.standings[vo] = Standing(VO.model_construct(name=vo))
         return standing
 
-    def charge(self, vo: str, environment: Environment) -> None:
-        """Book one worker more on a VO."""
+    def charge(self, vo: str, environment: Environment, workers: int = 1) -> None:
+        """Book one worker more, or less, on a VO."""
         standing = self.of(vo)
-        standing.cpus += environment.vcpus
-        standing.memory_mib += environment.memory_mib
+        standing.cpus += workers * environment.vcpus
+        standing.memory_mib += workers * environment.memory_mib
 
     def dominant_share(self, vo: str) -> float:
         """Return the larger of the VO's shares of cores and memory, between 0 and 1."""

@@ -13,6 +13,7 @@ from tests.pure.builders import (
     a_vo,
     a_worker,
     an_environment,
+    an_outcome,
     boots,
     cancels,
     codes,
@@ -97,6 +98,74 @@ def test_small_classes_of_a_vo_do_not_wait_for_its_largest():
     )  # fmt: skip
     assert Counter(boot.environment for boot in boots(plan)) == {"el9": 3, "el8": 1}
     assert codes(plan.clusters["pool:big"]) == ["boots-limit", "boot-ordered"]
+
+
+# --- canaries ---------------------------------------------------------------------------------------------------------
+
+CMS_PROVEN = [("c9", "1")]
+
+
+def three_to_one(**share):
+    return farm(a_vo("atlas", weight=3, **share), a_vo("cms"))
+
+
+def test_the_share_of_a_vo_whose_image_is_being_proven_is_kept_for_it():
+    plan = plan_for(*both(), policy=three_to_one(), proven=CMS_PROVEN)
+    assert served(plan) == {"atlas": 1, "cms": 4}
+    (reason,) = plan.clusters["pool:c"].reasons[:1]
+    assert (reason.code, reason.numbers) == ("kept-for-canary", {"el9": 11})
+    assert plan.vos["atlas"].reasons[0].numbers["held_cpus"] == 2, "what is kept is not held"
+
+
+def test_it_is_kept_as_long_as_the_canary_boots():
+    canary = a_worker("el9-1", WorkerState.BOOTING)
+    others = [a_worker(f"c9-{n}", WorkerState.BUSY, environment="c9", vo="cms") for n in range(2, 6)]
+    plan = plan_for(*both(), policy=three_to_one(), proven=CMS_PROVEN, workers=[canary, *others])
+    assert served(plan) == {}
+    assert codes(plan.clusters["pool:c"]) == ["kept-for-canary"]
+
+
+def test_a_vo_whose_image_is_broken_keeps_nothing():
+    failed = [an_outcome(f"h{n}", ago=100 - n, n=n) for n in (1, 2, 3)]
+    plan = plan_for(*both(), policy=three_to_one(), proven=CMS_PROVEN, boots=tuple(failed))
+    assert codes(plan.clusters["pool:a"]) == ["breaker-open"]
+    assert served(plan) == {"cms": 16}
+
+
+@pytest.mark.parametrize(
+    ("idle", "share", "kept"),
+    [(4, {}, 1), (1, {}, 0), (50, {"ceiling_cpus": 6}, 2)],
+    ids=["no more than its jobs need", "nothing when the canary takes them all", "no more than its ceiling allows"],
+)
+def test_no_more_is_kept_than_the_vo_could_use(idle, share, kept):
+    clusters = a_cluster("pool:a", idle, "atlas"), a_cluster("pool:c", 50, "cms")
+    plan = plan_for(*clusters, policy=three_to_one(**share), proven=CMS_PROVEN)
+    assert served(plan) == {"atlas": 1, "cms": 15 - kept}
+
+
+def test_no_more_is_kept_than_workers_of_the_environment_may_live():
+    plan = plan_for(*both(), policy=farm(a_vo("atlas"), a_vo("cms"), maximum_workers=3), proven=CMS_PROVEN, hosts=SMALL)
+    assert served(plan) == {"atlas": 1, "cms": 2}
+    plan = plan_for(*both(), policy=farm(a_vo("atlas"), a_vo("cms"), maximum_workers=3), proven=CMS_PROVEN)
+    assert served(plan) == {"atlas": 1, "cms": 3}
+
+
+def test_hosts_that_cannot_take_the_canary_s_environment_are_not_kept():
+    policy = a_policy(
+        an_environment("el9", labels={"rack": "a"}), an_environment("c9", "cms"), vos=(a_vo("atlas", weight=3), a_vo("cms")),
+        hosts=(Host("h1", {"rack": "a"}, max_boots=100), Host("h2", {"rack": "b"}, max_boots=100)),
+    )  # fmt: skip
+    asked = {"policy": policy, "hosts": [a_host("h1", cpus=8), a_host("h2", cpus=8)]}
+    plan, proven = (plan_for(*both(), proven=known, **asked) for known in (CMS_PROVEN, PROVEN))
+    assert served(plan)["cms"] == served(proven)["cms"] == 5
+    assert Counter(boot.host for boot in boots(plan) if boot.vo == "cms") == {"h1": 1, "h2": 4}
+
+
+def test_two_canaries_share_what_is_kept():
+    vos = a_vo("atlas"), a_vo("cms", weight=2), a_vo("theory")
+    clusters = (*both(), a_cluster("pool:t", 50, "theory"))
+    plan = plan_for(*clusters, policy=farm(*vos), proven=CMS_PROVEN)
+    assert served(plan) == {"atlas": 1, "theory": 1, "cms": 8}
 
 
 # --- reclaim ----------------------------------------------------------------------------------------------------------

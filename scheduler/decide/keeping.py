@@ -1,0 +1,171 @@
+"""Room kept for VOs whose image is being proven: while a single canary boots, others may not take what is theirs in turn.
+
+A VO whose jobs wait for a canary goes on taking its turns; instead of boots it is given room that nobody else may use in
+this decision. Room is counted in workers of the canary's environment, over all hosts that can take it. Nothing is remembered:
+the next decision counts afresh, and once the canary has registered, or its breaker has opened, there is nothing to keep.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from environments.environment import Environment
+from environments.reason import Reason
+from scheduler.decide.demand import jobs_per_worker
+from scheduler.decide.placement import Ground, Grounds, class_of
+from scheduler.decide.shares import Ledger, over_ceiling
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from scheduler.decide.demand import Want
+
+
+@dataclass(slots=True)
+class Place:
+    """The hosts that can take environments of one shape whose canaries boot, and what is kept there."""
+
+    environment: Environment
+    """One of them."""
+    members: frozenset[str]
+    slots: int
+    """Workers of this shape that fit there now."""
+    kept: Counter[str] = field(default_factory=Counter)
+    """By environment: workers for which room is kept."""
+    total: int = 0
+
+
+@dataclass(slots=True)
+class Hold:
+    """Jobs of one want that wait for the canary."""
+
+    vo: str
+    environment: Environment
+    each: int
+    """Jobs that one worker takes."""
+    missing: int
+    """Jobs for which nothing is kept yet."""
+    room_for: int | None
+    """So many workers more may live by the environment's maximum."""
+    place: Place | None = None
+
+
+@dataclass(slots=True)
+class Keeping:
+    """What is kept during one decision."""
+
+    places: dict[tuple[int, int, int], Place] = field(default_factory=dict)
+    """By the class of their hosts, cores and memory."""
+    members: set[str] = field(default_factory=set)
+    """Hosts of all places."""
+    used: float = 0.0
+    """The part of all room that is kept; places may be the same hosts, so their parts are added up."""
+    booked: list[tuple[str, Environment]] = field(default_factory=list)
+    """Workers booked on VOs for what is kept."""
+
+
+def hold_of(want: Want, environments: Mapping[str, Environment], alive: Mapping[str, int]) -> Hold | None:
+    """Return what is to be kept for a want that nothing but a canary stands against, or None."""
+    name = next((name for name in want.environments if (b := want.blockers.get(name)) and b.code == "canary"), None)
+    if name is None or want.purpose != "demand":
+        return None
+    environment = environments[name]
+    room_for = None if environment.maximum_workers is None else environment.maximum_workers - alive[name]
+    return Hold(want.vo, environment, jobs_per_worker(want.cpus, want.memory_mib, environment), want.missing, room_for)
+
+
+def keep_one(hold: Hold, keeping: Keeping, grounds: Grounds, ledger: Ledger) -> bool:
+    """Keep room for one worker in a VO's turn; False when nothing (more) can be kept for it."""
+    environment = hold.environment
+    place = hold.place = hold.place or _place_of(environment, keeping, grounds)
+    if hold.missing <= 0 or over_ceiling(ledger, hold.vo, environment) is not None:
+        return False
+    if hold.room_for is not None and place.kept[environment.name] >= hold.room_for:
+        return False
+    if place.slots == 0 or keeping.used + 1 / place.slots > 1.0 + _ROUNDING:
+        return False
+    keeping.used += 1 / place.slots
+    place.total += 1
+    place.kept[environment.name] += 1
+    hold.missing -= hold.each
+    ledger.charge(hold.vo, environment)
+    keeping.booked.append((hold.vo, environment))
+    return True
+
+
+def against_what_is_kept(environment: Environment, host: str, keeping: Keeping, grounds: Grounds) -> Reason | None:
+    """Say that a worker on a host would take room that is kept for others, or None."""
+    if _used(keeping, _losses(environment, host, keeping, grounds)) <= 1.0 + _ROUNDING:
+        return None
+    kept = dict(sorted(sum((place.kept for place in keeping.places.values()), Counter()).items()))
+    told = ", ".join(f"{count} of {name}" for name, count in kept.items())
+    return Reason(
+        "kept-for-canary",
+        f"the room that is left is kept for workers of other VOs ({told}): their images are being proven by a canary each",
+        {**kept},
+        "wait until the canaries have registered or failed",
+    )
+
+
+def use(environment: Environment, host: str, keeping: Keeping, grounds: Grounds) -> None:
+    """Take note, before it is booked, of a worker on a host."""
+    for key, loss in _losses(environment, host, keeping, grounds).items():
+        keeping.places[key].slots -= loss
+    keeping.used = _used(keeping, {})
+
+
+def close(keeping: Keeping, ledger: Ledger) -> None:
+    """Take the bookings back: nothing was booted for them."""
+    for vo, environment in keeping.booked:
+        ledger.charge(vo, environment, -1)
+    keeping.booked.clear()
+    keeping.places.clear()
+    keeping.members.clear()
+    keeping.used = 0.0
+
+
+def _place_of(environment: Environment, keeping: Keeping, grounds: Grounds) -> Place:
+    host_class = class_of(environment, grounds)
+    key = (id(host_class), environment.vcpus, environment.memory_mib)
+    place = keeping.places.get(key)
+    if place is None:
+        members = host_class.members
+        slots = sum(_fit(environment, ground, 0, 0) for name in members if not (ground := grounds.open[name]).held)
+        place = keeping.places[key] = Place(environment, members, slots)
+        keeping.members |= members
+    return place
+
+
+def _fit(environment: Environment, ground: Ground, cpus: int, memory_mib: int) -> int:
+    """Return how many workers fit on a host when so much more of it is used."""
+    by_cpus = (ground.cpus - cpus) // environment.vcpus
+    by_memory = (ground.memory_mib - memory_mib) // environment.memory_mib
+    return max(0, min(by_cpus, by_memory))
+
+
+def _losses(environment: Environment, host: str, keeping: Keeping, grounds: Grounds) -> dict[tuple[int, int, int], int]:
+    """Return, for each place that the host belongs to, how many workers fewer fit there with one of this environment more."""
+    ground = grounds.open[host]
+    if ground.held:
+        return {}
+    cpus, memory_mib = environment.vcpus, environment.memory_mib
+    return {
+        key: _fit(place.environment, ground, 0, 0) - _fit(place.environment, ground, cpus, memory_mib)
+        for key, place in keeping.places.items()
+        if host in place.members
+    }
+
+
+def _used(keeping: Keeping, losses: Mapping[tuple[int, int, int], int]) -> float:
+    """Return the part of all room that is kept when so many workers fewer fit; above 1 it no longer fits."""
+    part = 0.0
+    for key, place in keeping.places.items():
+        if place.total:
+            slots = place.slots - losses.get(key, 0)
+            part += place.total / slots if slots else float("inf")
+    return part
+
+
+_ROUNDING = 1e-9
