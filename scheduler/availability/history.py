@@ -278,3 +278,7 @@ class Measure:
     """R of `argo`."""
     lost: dict[str, Duration] = field(default_factory=dict)
     """Cause -> bad time."""
+    lowest: Fraction | None = None
+    """The figure if all unknown time had been bad: a promise that holds even so is kept."""
+    highest: Fraction | None = None
+    """The figure if all unknown time had been up: a promise that is missed even so is broken."""

@@ -1,0 +1,187 @@
+"""Elapsed time: one axis on which nothing is ever negative, and where the wall clock stood on it.
+
+The axis is in microseconds too and agrees with the wall clock up to the first jump. Of a history without jumps both are one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from scheduler.availability.history import SECOND, Duration, Instant
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from scheduler.availability.history import Span
+
+Whole = npt.NDArray[np.int64]
+Elapsed = int
+"""Microseconds on the axis."""
+Stretch = tuple[Elapsed, Elapsed]
+"""`[start, end)` on the axis."""
+
+BEGINNING = -(2**62)
+"""Before everything."""
+END = 2**62
+"""After everything: the end of what is still going on."""
+ABSENT = -(2**63)
+"""In a column of stamps or numbers: there is none."""
+TOLERANCE: Duration = SECOND
+"""Two clocks are read one after the other; what they differ by less than this is no jump."""
+_CHUNK = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Jump:
+    """The wall clock was set."""
+
+    elapsed: Elapsed
+    before: Instant
+    """What it would have shown."""
+    after: Instant
+    """What it showed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """Pieces of elapsed time on which the wall clock ran; from each to the next, the last without end."""
+
+    starts: tuple[Elapsed, ...]
+    walls: tuple[Instant, ...]
+    """What the wall clock showed at the start of each piece."""
+    now: Elapsed
+
+    @property
+    def jumps(self) -> tuple[Jump, ...]:
+        """All jumps of the wall clock."""
+        seams = zip(self.starts, self.walls, self.starts[1:], self.walls[1:], strict=False)
+        return tuple(Jump(then, wall + then - start, after) for start, wall, then, after in seams)
+
+
+def order(at: Whole, sequence: Whole | None) -> npt.NDArray[np.intp]:
+    """Return the order of results: by number; those without one stand after the last numbered one that is not later."""
+    if sequence is None or (sequence == ABSENT).all():
+        return np.argsort(at, kind="stable")
+    numbered = np.flatnonzero(sequence != ABSENT)
+    numbered = numbered[np.lexsort((at[numbered], sequence[numbered]))]
+    if len(numbered) == len(at):
+        return numbered
+    others = np.flatnonzero(sequence == ABSENT)
+    others = others[np.argsort(at[others], kind="stable")]
+    # From each place on, the earliest instant that is still to come: the last numbered one not later than another's instant.
+    to_come = np.minimum.accumulate(at[numbered][::-1])[::-1]
+    after = np.searchsorted(to_come, at[others], side="right")
+    return np.insert(numbered, after, others)
+
+
+def chain(at: Whole, monotonic: Whole | None, boot: npt.NDArray[np.int32] | None) -> Whole:
+    """Return the elapsed time of results that stand in their order."""
+    if not len(at):
+        return at
+    steps = np.maximum(np.diff(at), 0)
+    if monotonic is None or boot is None:
+        return _summed(at[0], steps)
+    boot = np.where(monotonic == ABSENT, np.int32(-1), boot)
+    linked = (boot[1:] == boot[:-1]) & (boot[1:] >= 0)
+    np.copyto(steps, np.maximum(np.diff(np.where(boot < 0, 0, monotonic)), 0), where=linked)
+    elapsed = _summed(at[0], steps)
+    runs = np.flatnonzero(np.concatenate(([True], ~linked)))
+    known = boot[runs]
+    if len(np.unique(known[known >= 0])) < np.count_nonzero(known >= 0):
+        _link(elapsed, monotonic, boot, runs)
+    return elapsed
+
+
+def build(at: Whole, elapsed: Whole) -> Axis:
+    """Return the axis of results in their order; the last one is now."""
+    if not len(at):
+        return Axis((BEGINNING,), (BEGINNING,), BEGINNING)
+    drift, starts, walls = at - elapsed, [BEGINNING], [BEGINNING]
+    offset, place = int(drift[0]), 0
+    while place < len(at):
+        part = drift[place : place + _CHUNK]
+        found = np.flatnonzero(np.abs(part - offset) > TOLERANCE)
+        if not len(found):
+            place += _CHUNK
+            continue
+        place += int(found[0])
+        offset = int(drift[place])
+        starts.append(int(elapsed[place]))
+        walls.append(int(at[place]))
+    return Axis(tuple(starts), tuple(walls), int(elapsed[-1]))
+
+
+def lived(axis: Axis, start: Instant, end: Instant | None) -> list[Stretch]:
+    """Return when the wall clock showed a time in `[start, end)`, in elapsed time."""
+    found: list[Stretch] = []
+    for begin, wall, then in zip(axis.starts, axis.walls, (*axis.starts[1:], END), strict=True):
+        shift = begin - wall
+        a = max(begin, start + shift)
+        b = then if end is None else min(then, end + shift)
+        if a < b:
+            found.append((a, b))
+    return united(found)
+
+
+def reached(axis: Axis, instant: Instant) -> Elapsed:
+    """Return when the wall clock first showed this instant or a later one."""
+    return next((a for a, _ in lived(axis, instant, None)), axis.starts[-1])
+
+
+def all_lived(axis: Axis, spans: tuple[Span, ...]) -> list[Stretch]:
+    """Return when the wall clock showed a time in one of the spans."""
+    return united([stretch for span in spans for stretch in lived(axis, span.start, span.end)])
+
+
+def united(stretches: list[Stretch]) -> list[Stretch]:
+    """Unite stretches that overlap or touch; those that are empty vanish."""
+    made: list[Stretch] = []
+    for start, end in sorted(stretches):
+        if start >= end:
+            continue
+        if made and start <= made[-1][1]:
+            made[-1] = (made[-1][0], max(made[-1][1], end))
+        else:
+            made.append((start, end))
+    return made
+
+
+def common(some: list[Stretch], others: list[Stretch]) -> list[Stretch]:
+    """Return what lies in both."""
+    return united(list(_pieces(some, others)))
+
+
+def _pieces(some: list[Stretch], others: list[Stretch]) -> Iterator[Stretch]:
+    i = j = 0
+    while i < len(some) and j < len(others):
+        yield max(some[i][0], others[j][0]), min(some[i][1], others[j][1])
+        if some[i][1] < others[j][1]:
+            i += 1
+        else:
+            j += 1
+
+
+def _summed(first: np.int64, steps: Whole) -> Whole:
+    elapsed = np.empty(len(steps) + 1, np.int64)
+    elapsed[0] = first
+    np.cumsum(steps, out=elapsed[1:])
+    elapsed[1:] += first
+    return elapsed
+
+
+def _link(elapsed: Whole, monotonic: Whole, boot: npt.NDArray[np.int32], runs: npt.NDArray[np.intp]) -> None:
+    """Let a boot's clock say how long it was between two of its results with others in between; those are pressed into it."""
+    last: dict[int, int] = {}
+    for begin, end in zip(runs, (*runs[1:], len(boot)), strict=True):
+        mine = int(boot[begin])
+        before = last.get(mine) if mine >= 0 else None
+        if before is not None:
+            due = elapsed[before] + max(0, monotonic[begin] - monotonic[before])
+            np.minimum(elapsed[before:begin], due, out=elapsed[before:begin])
+            elapsed[begin:] += due - elapsed[begin]
+        if mine >= 0:
+            last[mine] = int(end) - 1

@@ -1,0 +1,143 @@
+"""All timelines of a history side by side, in one pair of arrays; new ends are kept apart until there are many."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from scheduler.availability.axis import END, Whole
+from scheduler.availability.timeline import KINDS, States, Timeline, since
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from scheduler.availability.axis import Elapsed, Stretch
+
+    Places = npt.NDArray[np.intp]
+
+_BLOCK = 1 << 17
+"""So many pieces are summed at a time: it bounds the memory."""
+_MANY = 200
+"""New ends are merged when there are so many."""
+
+
+@dataclass(frozen=True, slots=True)
+class Strips:
+    """One timeline for each row."""
+
+    starts: Whole
+    """Row after row; each row is closed by END."""
+    states: States
+    rows: Places
+    """Where each row begins, and where the last one ends."""
+    cuts: Whole
+    """Of each row: from when on its new end holds."""
+    ends: dict[int, Timeline]
+    """New ends; each begins at its row's cut."""
+    kinds: States
+    """All states there are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """How long each row was in each state."""
+
+    kinds: States
+    lengths: npt.NDArray[np.int64]
+    """A row for each row, a column for each kind."""
+
+
+def strips(timelines: Sequence[Timeline]) -> Strips:
+    """Lay timelines side by side."""
+    counts = [len(one.starts) + 1 for one in timelines]
+    rows = np.concatenate(([0], np.cumsum(counts, dtype=np.intp))).astype(np.intp)
+    starts, states = np.empty(rows[-1], np.int64), np.zeros(rows[-1], np.int16)
+    for one, begin, end in zip(timelines, rows, rows[1:], strict=False):
+        starts[begin : end - 1], starts[end - 1] = one.starts, END
+        states[begin : end - 1] = one.states
+    kinds = np.flatnonzero(np.bincount(states, minlength=KINDS)).astype(np.int16)
+    return Strips(starts, states, rows, np.full(len(timelines), END), {}, kinds)
+
+
+def timeline(laid: Strips, row: int, begin: Elapsed | None = None) -> Timeline:
+    """Return the timeline of a row, or its part from an instant on."""
+    low, high = laid.rows[row], laid.rows[row + 1] - 1
+    starts, states = laid.starts[low:high], laid.states[low:high]
+    end = laid.ends.get(row)
+    if end is None:
+        whole = Timeline(starts, states)
+        return whole if begin is None else since(whole, begin)
+    cut = int(end.starts[0])
+    if begin is not None and begin >= cut:
+        return since(end, begin)
+    kept = int(np.searchsorted(starts, cut))
+    whole = Timeline(np.concatenate((starts[:kept], end.starts)), np.concatenate((states[:kept], end.states)))
+    return whole if begin is None else since(whole, begin)
+
+
+def with_ends(laid: Strips, ends: dict[int, Timeline]) -> Strips:
+    """Return strips on which some rows go on differently, each from the first start of its new end."""
+    made, cuts = dict(laid.ends), laid.cuts.copy()
+    for row, end in ends.items():
+        begin, old = int(end.starts[0]), made.get(row)
+        if old is not None and old.starts[0] < begin:
+            kept = int(np.searchsorted(old.starts, begin))
+            made[row] = Timeline(
+                np.concatenate((old.starts[:kept], end.starts)), np.concatenate((old.states[:kept], end.states))
+            )
+        else:
+            made[row], cuts[row] = end, begin
+    kinds = np.union1d(laid.kinds, np.concatenate([end.states for end in ends.values()])) if ends else laid.kinds
+    new = replace(laid, ends=made, cuts=cuts, kinds=kinds)
+    return strips([timeline(new, row) for row in range(len(cuts))]) if len(made) > _MANY else new
+
+
+def sums(laid: Strips, stretches: Sequence[Stretch]) -> Sums:
+    """Return how long each row was in each state during disjoint stretches."""
+    count = len(laid.kinds)
+    places = np.zeros(KINDS, np.intp)
+    places[laid.kinds] = np.arange(count)
+    lengths = np.zeros(len(laid.cuts) * count, np.int64)
+    for stretch in stretches:
+        for rows, states, durations in _pieces(laid, *stretch):
+            np.add.at(lengths, rows * count + places[states], durations)
+    return Sums(laid.kinds, lengths.reshape(-1, count))
+
+
+def _pieces(laid: Strips, begin: Elapsed, end: Elapsed) -> Iterator[tuple[Places, States, Whole]]:
+    ends = np.minimum(laid.cuts, end)
+    first = _bisect(laid, np.full(len(ends), begin), after=True) - 1
+    past = np.where(ends > begin, _bisect(laid, ends, after=False), first)
+    counts = past - first
+    reach = np.cumsum(counts)
+    low = 0
+    while low < len(counts):
+        done = reach[low - 1] if low else 0
+        high = max(low + 1, int(np.searchsorted(reach, done + _BLOCK, side="right")))
+        rows = np.repeat(np.arange(low, high), counts[low:high])
+        within = np.arange(len(rows)) - np.repeat(reach[low:high] - counts[low:high] - done, counts[low:high])
+        places = within + first[rows]
+        durations = np.minimum(laid.starts[places + 1], ends[rows]) - np.maximum(laid.starts[places], begin)
+        yield rows, laid.states[places], durations
+        low = high
+    for row, late in laid.ends.items():
+        if late.starts[0] < end and late.starts[-1] < END:
+            starts = np.maximum(late.starts, begin)
+            durations = np.maximum(np.minimum(np.append(starts[1:], END), end) - starts, 0)
+            yield np.full(len(starts), row), late.states, durations
+
+
+def _bisect(laid: Strips, sought: Whole, *, after: bool) -> Places:
+    """Return in each row the place of the first start that is not before an instant, or (`after`) that is after it."""
+    low, high = laid.rows[:-1].copy(), laid.rows[1:] - 1
+    while (low < high).any():
+        middle = (low + high) >> 1
+        found = laid.starts[middle]
+        lower = (found <= sought) if after else (found < sought)
+        lower &= low < high
+        low = np.where(lower, middle + 1, low)
+        high = np.where(lower, high, middle)
+    return low

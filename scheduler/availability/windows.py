@@ -1,0 +1,94 @@
+"""Windows by name, cut in a time zone; none reaches beyond now."""
+
+from __future__ import annotations
+
+import importlib.resources
+import re
+import zoneinfo
+from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from environments.checking import named_error
+from environments.names import nearest
+from scheduler.availability.history import Window
+from scheduler.availability.instants import as_micro, as_time
+
+if TYPE_CHECKING:
+    from scheduler.availability.history import Instant
+
+PERIODS = {"day": "today", "week": "this-week", "month": "month", "quarter": "quarter", "year": "year"}
+"""Periods of the calendar, and the name of the window that is one of them to date."""
+NAMES = (*PERIODS.values(), "yesterday", *(f"past-{period}" for period in PERIODS), "7d", "30d", "90d", "365d")
+_TRAILING = re.compile(r"([1-9]\d{0,4})d")
+_TO_DATE = {**{name: period for period, name in PERIODS.items()}, "this-day": "day", "week": "week"} | {
+    f"this-{period}": period for period in PERIODS
+}
+
+
+def named(name: str, now: Instant, zone: str) -> Window:
+    """Return a window by its name.
+
+    A trailing one begins at the same local time so many days ago;
+    a change of the clocks in it makes it an hour longer or shorter.
+    """
+    today, trailing = as_time(now, zone).date(), _TRAILING.fullmatch(name)
+    past = "day" if name == "yesterday" else name.removeprefix("past-") if name.startswith("past-") else ""
+    if trailing:
+        return Window(name, _days_ago(now, int(trailing[1]), zone), now)
+    if past in PERIODS:
+        end = _begin(today, past)
+        return Window(name, midnight(_begin(end - timedelta(days=1), past), zone), midnight(end, zone))
+    if name in _TO_DATE:
+        return Window(name, midnight(_begin(today, _TO_DATE[name]), zone), now)
+    expected = f"one of: {', '.join(NAMES)}, or days like 14d"
+    raise named_error(f"no window is called {name!r}", expected, nearest(name, NAMES))
+
+
+def between(start: Instant, end: Instant, now: Instant, name: str = "") -> Window:
+    """Return the window between two instants, as far as it is not in the future."""
+    return Window(name, min(start, now), max(min(start, now), min(end, now)))
+
+
+def midnight(day: date, zone: str) -> Instant:
+    """Return the first instant of a day: midnight, or where a change of the clocks skips it, the change."""
+    found = as_micro(datetime.combine(day, time(), tzinfo=zoneinfo.ZoneInfo(zone)))
+    if as_time(found, zone).replace(tzinfo=None) == datetime.combine(day, time()):
+        return found
+    before, after = found - 2 * 86_400_000_000, found + 2 * 86_400_000_000
+    while after - before > 1:
+        middle = (before + after) // 2
+        before, after = (middle, after) if as_time(middle, zone).date() < day else (before, middle)
+    return after
+
+
+def zone_data() -> str:
+    """Return the version of the time zones' data that windows are cut with."""
+    for directory in zoneinfo.TZPATH:
+        file = Path(directory, "tzdata.zi")
+        if file.is_file():
+            found = re.match(r"# version (\S+)", file.open(encoding="utf-8").readline())
+            return found[1] if found else "unknown"
+        if Path(directory, "UTC").exists() or Path(directory, "Etc/UTC").exists():
+            return "of the system"
+    try:
+        package = importlib.resources.files("tzdata")
+        return re.search(r'IANA_VERSION = "(\w+)"', package.joinpath("__init__.py").read_text())[1]  # type: ignore[index]
+    except (ModuleNotFoundError, TypeError):
+        return "unknown"
+
+
+def _begin(day: date, period: str) -> date:
+    """Return the first day of the period that a day lies in."""
+    if period == "day":
+        return day
+    if period == "week":
+        return day - timedelta(days=day.weekday())
+    month = {"month": day.month, "quarter": day.month - (day.month - 1) % 3, "year": 1}[period]
+    return day.replace(month=month, day=1)
+
+
+def _days_ago(now: Instant, days: int, zone: str) -> Instant:
+    local = as_time(now, zone)
+    begun = (local.replace(tzinfo=None) - timedelta(days=days)).replace(fold=local.fold)
+    return as_micro(begun.replace(tzinfo=zoneinfo.ZoneInfo(zone)).astimezone(UTC))
