@@ -27,6 +27,8 @@ DOORS = {
     "subprocess": "connectors/command",
     "typer": ("scheduler/cli", "scheduler/commands", "simulations/cli", "simulations/demo", "scheduler/show/reference"),
     "prometheus_client": "scheduler/daemon",
+    "numpy": ("scheduler/availability", "scheduler/journal/histories"),
+    "dateutil": "scheduler/availability/downtimes",
     "icalendar": "scheduler/availability/calendars",
     "recurring_ical_events": "scheduler/availability/calendars",
     "defusedxml": "scheduler/availability/imports",
