@@ -13,6 +13,7 @@ from scheduler.actions import Plan
 from scheduler.decide.plan import decide as decide_all
 from scheduler.decide.plan import still_holds as all_still_holds
 from scheduler.journal.records import Memo, Note
+from scheduler.journal.statuses import declare, push
 from scheduler.model import DomainState, HostReading, Observation, QueueReading, Unanswered, WorkerState
 from scheduler.observe.merge import Memory, Readings, Seen, merge, moved
 from scheduler.observe.statuses import Looked, look, statuses
@@ -22,6 +23,7 @@ from scheduler.runner import Answered, Call, End
 if TYPE_CHECKING:
     from scheduler.clock import Clock
     from scheduler.journal.journal import Journal
+    from scheduler.journal.records import Declared, Push
     from scheduler.model import DiscoveryReading
     from scheduler.policy import Policy
     from scheduler.ports import BatchSystem, DomainEvent, Hypervisor
@@ -91,12 +93,15 @@ class Engine:
         self.leading = False
         self.discoveries: Mapping[str, DiscoveryReading] = {}
         """What is known of the sources that name hosts; replaced between cycles, as the policy is."""
+        self.declared: tuple[Declared, ...] | None = None
+        """What others report on; replaced between cycles. None: not known here, so nothing is changed."""
         self._runner = runner
         self._decide = decide
         self._still_holds = still_holds
         self._reach = Reach(batch_systems, hypervisors, journal, clock, runner, owner)
         self._memory = Memory()
         self._last_look: Looked | None = None
+        self._told_declared: object = None
         journal.monotonic = clock.monotonic
         self._epoch = 0
         self._looked: tuple[float, float] | None = None
@@ -137,6 +142,7 @@ class Engine:
             now = self.clock.now()
             return Cycle(Observation(now, {}, {}, ()), Plan(now, ()), (), self.clock.monotonic() - started, leading=False)
         self.attend()
+        self._declare()
         step = self._clock_step()
         readings = self._read(cheap=True)
         seen = self._merge(readings)
@@ -214,6 +220,17 @@ class Engine:
         return self._last
 
     # --- its parts ----------------------------------------------------------------------------------------------------
+
+    def report(self, pushed: Push) -> str:
+        """Keep a status that somebody outside reports; from any thread. Raises UnknownObjectError and LeaseLostError."""
+        return push(self.journal, self.owner, self.clock.now(), self.clock.monotonic(), pushed)
+
+    def _declare(self) -> None:
+        """Tell the journal what others report on, when that has changed or another daemon may have told otherwise."""
+        told = (self.journal.epoch, self.declared)
+        if self.declared is not None and told != self._told_declared:
+            declare(self.journal, self.owner, self.clock.now(), self.declared)
+            self._told_declared = told
 
     def _statuses(self, observation: Observation) -> Looked:
         """Say what everything is at this look, with the look's instant on both clocks."""

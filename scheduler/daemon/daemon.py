@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 from apscheduler.schedulers.background import BackgroundScheduler
 
+from scheduler.daemon.door import Door
 from scheduler.daemon.metrics import Metrics
 from scheduler.daemon.notify import notify
 from scheduler.daemon.web import Shown, Web
@@ -92,7 +93,7 @@ class Daemon:
         """Go round until SIGTERM or SIGINT; to be called in the main thread. Returns the exit code."""
         with _signals() as signals:
             try:
-                web = Web(self._listen, self._shown, self.metrics) if self._listen else None
+                web = Web(self._listen, self._shown, self.metrics, Door(self.engine)) if self._listen else None
             except OSError as error:
                 self._log.error("cannot listen", address=self._listen, problem=error.strerror or str(error))
                 return 1

@@ -1,4 +1,7 @@
-"""What the daemon shows over HTTP: /healthz, /metrics, /snapshot. It changes nothing, and listens on loopback by default."""
+"""What the daemon shows over HTTP: /healthz, /metrics, /snapshot; and where others report statuses: POST /status.
+
+It listens on loopback by default.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from wsgiref.types import StartResponse, WSGIEnvironment
 
+    from scheduler.daemon.door import Door
     from scheduler.daemon.metrics import Metrics
 
 JSON = (("Content-Type", "application/json; charset=utf-8"), ("Cache-Control", "no-store"))
@@ -65,12 +69,18 @@ class Shown:
         return well, told | {"sources": sources}
 
 
-def application(shown: Shown, metrics: Metrics) -> Callable[[WSGIEnvironment, StartResponse], Iterable[bytes]]:
-    """Make the WSGI application."""
+def application(
+    shown: Shown, metrics: Metrics, door: Door | None = None
+) -> Callable[[WSGIEnvironment, StartResponse], Iterable[bytes]]:
+    """Make the WSGI application; without a door nobody can report anything."""
     serve_metrics = make_wsgi_app(metrics.registry)
 
     def serve(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
         path = environ.get("PATH_INFO", "/")
+        if path == "/status" and environ.get("REQUEST_METHOD") == "POST" and door is not None:
+            status, told = door.receive(environ)
+            start(status, list(JSON))
+            return [json.dumps(told).encode()]
         if environ.get("REQUEST_METHOD") not in {"GET", "HEAD"}:
             start("405 Method Not Allowed", [("Allow", "GET, HEAD")])
             return [b""]
@@ -114,11 +124,11 @@ class _Quiet(WSGIRequestHandler):
 class Web:
     """The server, in a thread of its own."""
 
-    def __init__(self, listen: str, shown: Shown, metrics: Metrics) -> None:
+    def __init__(self, listen: str, shown: Shown, metrics: Metrics, door: Door | None = None) -> None:
         """Listen on `host:port`; port 0 takes any free one. Raises OSError when that is taken."""
         host, _, port = listen.rpartition(":")
         self._server = _Server((host.strip("[]") or "127.0.0.1", int(port)), _Quiet)
-        self._server.set_app(application(shown, metrics))
+        self._server.set_app(application(shown, metrics, door))
         self.address = "{}:{}".format(*self._server.server_address[:2])
         self._thread = Thread(
             target=self._server.serve_forever, kwargs={"poll_interval": 0.2}, name="ambienti-web", daemon=True

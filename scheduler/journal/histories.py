@@ -5,8 +5,11 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import sqlalchemy as sa
 
+from scheduler.availability.axis import ABSENT
+from scheduler.availability.columns import Columns
 from scheduler.availability.history import (
     Downtime,
     Exclusion,
@@ -19,30 +22,44 @@ from scheduler.availability.history import (
     Span,
     Status,
 )
+from scheduler.availability.timeline import CAUSE_CODES
 from scheduler.journal import tables as t
 from scheduler.journal.records import micro
 from scheduler.journal.segments import CAUSES, NONE, Kept, unpacked
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from sqlalchemy.engine import Connection
 
     from scheduler.availability.history import Instant
     from scheduler.journal.reading import JournalReader
 
+_RECORD = np.dtype(
+    [
+        *((name, "<i8") for name in ("at", "confirmed", "received", "sequence", "monotonic")),
+        ("boot", "<i4"),
+        ("status", "i1"),
+        ("cause", "i1"),
+        ("spare", "<i2"),
+    ]
+)
+"""A record of `scheduler.journal.segments`."""
 
-def load_history(journal: JournalReader, now: float, zone: str = "UTC", *, since: Instant | None = None) -> History:
+
+def load_history(
+    journal: JournalReader, now: float, zone: str = "UTC", *, since: Instant | None = None, with_results: bool = True
+) -> History:
     """Read objects, statuses, downtimes, exclusions and gaps; groups and objectives stand in the site's files.
 
-    With `since`, rows of statuses that ended before are left out: enough for a window that begins there or later.
+    With `since`, rows of statuses that ended before are left out: enough for a window that begins there or later. A year of
+    many objects is better read by `load_columns`, beside a history without results.
     """
     with journal.read("history") as connection:
         watches = connection.execute(sa.select(t.watches).order_by(t.watches.c.id)).all()
         lease = connection.execute(sa.select(t.lease)).one()
         objects = _objects(connection)
-        seen = watches[-1].seen_at if watches else None
-        results = tuple(_results(connection, seen, since))
+        results = tuple(_results(connection, since)) if with_results else ()
         return History(
             now=micro(now),
             zone=zone,
@@ -63,22 +80,64 @@ def _objects(connection: Connection) -> tuple[Monitored, ...]:
     return tuple(Monitored(r.name, ObjectKind(r.kind), tuple(existences.get(r.id, ())), r.freshness) for r in rows)
 
 
-def _results(connection: Connection, seen: Instant | None, since: Instant | None) -> Iterator[Result]:
+def load_columns(journal: JournalReader, history: History, *, since: Instant | None = None) -> Columns:
+    """Read the results of a history's objects as columns: a million of them in a fraction of a second."""
+    places = {one.name: place for place, one in enumerate(history.objects)}
+    with journal.read("statuses") as connection:
+        known = {row.id: row for row in connection.execute(sa.select(t.objects))}
+        rows = _rows(connection, since)
+        until = _confirmed_until(connection, known)
+    owners = np.array([places[known[row.object].name] for row in rows], np.int32)
+    counts = np.array([len(row.records) // _RECORD.itemsize for row in rows], np.int64)
+    whole = np.frombuffer(b"".join([row.records for row in rows]), _RECORD)
+    confirmed = whole["confirmed"].copy()
+    ends = np.cumsum(counts) - 1
+    for place, row in enumerate(rows):
+        if (place + 1 == len(rows) or rows[place + 1].object != row.object) and row.object in until:
+            confirmed[ends[place]] = max(confirmed[ends[place]], until[row.object])
+    confirmed[confirmed <= whole["at"]] = ABSENT
+    boots = np.unique(whole["boot"])
+    return Columns(
+        object=np.repeat(owners, counts),
+        at=whole["at"].copy(),
+        status=whole["status"].copy(),
+        cause=np.array([CAUSE_CODES[cause] for cause in CAUSES], np.int8)[whole["cause"]],
+        confirmed=confirmed,
+        sequence=np.where(whole["sequence"] == NONE, ABSENT, whole["sequence"]),
+        monotonic=np.where(whole["monotonic"] == NONE, ABSENT, whole["monotonic"]),
+        boot=np.searchsorted(boots, whole["boot"]).astype(np.int32),
+        boots=tuple(str(boot) if boot else "" for boot in boots.tolist()),
+    )
+
+
+def _rows(connection: Connection, since: Instant | None) -> Sequence[Any]:
+    """Return the rows of statuses by object and age; with `since`, those that reach it and the newest of each object."""
     asked = sa.select(t.statuses.c.object, t.statuses.c.records).order_by(t.statuses.c.object, t.statuses.c.id)
     if since is not None:
         newest = sa.select(sa.func.max(t.statuses.c.id)).group_by(t.statuses.c.object)
         asked = asked.where(sa.or_(t.statuses.c.last >= since, t.statuses.c.id.in_(newest)))
-    open_ones = set(connection.execute(sa.select(t.existences.c.object).where(t.existences.c.end.is_(None))).scalars())
+    return connection.execute(asked).all()
+
+
+def _confirmed_until(connection: Connection, known: Mapping[int, Any]) -> dict[int, Instant]:
+    """Return until when the newest status of each object was found again: by its last repetition, or our last look."""
+    seen = connection.execute(sa.select(t.watches.c.seen_at).order_by(t.watches.c.id.desc()).limit(1)).scalar()
+    still = set(connection.execute(sa.select(t.existences.c.object).where(t.existences.c.end.is_(None))).scalars())
+    pushed = {number: one.confirmed for number, one in known.items() if one.feed == "pushed" and one.confirmed is not None}
+    ours = {number: seen for number, one in known.items() if one.feed == "farm" and number in still and seen is not None}
+    return pushed | ours
+
+
+def _results(connection: Connection, since: Instant | None) -> Iterator[Result]:
     known = {row.id: row for row in connection.execute(sa.select(t.objects))}
+    until = _confirmed_until(connection, known)
     kept: dict[int, list[Kept]] = {}
-    for row in connection.execute(asked):
+    for row in _rows(connection, since):
         kept.setdefault(row.object, []).extend(unpacked(bytes(row.records)))
     for number, records in kept.items():
-        one = known[number]
-        confirmed = one.confirmed if one.feed == "pushed" else seen if number in open_ones else None
-        if confirmed is not None and confirmed > records[-1].confirmed:
-            records[-1] = records[-1]._replace(confirmed=confirmed)
-        yield from (_result(one.name, record) for record in records)
+        if until.get(number, 0) > records[-1].confirmed:
+            records[-1] = records[-1]._replace(confirmed=until[number])
+        yield from (_result(known[number].name, record) for record in records)
 
 
 def _result(name: str, record: Kept) -> Result:

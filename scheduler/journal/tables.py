@@ -238,7 +238,40 @@ exclusions = Table(
     Column("accepted_at", BigInteger),
     comment="Bad time that does not count once somebody accepted it.",
 )
+incidents = Table(
+    "incidents",
+    metadata,
+    Column("number", Integer, primary_key=True),
+    Column("cause", String(200), nullable=False),
+    Column("state", String(20), nullable=False),
+    Column("opened_at", BigInteger),
+    Column("closed_at", BigInteger),
+    Column("forgotten", Boolean, nullable=False),
+    Column("data", JSON, nullable=False),
+    comment="One cause is one incident; `forgotten`: over for so long that it is not reopened any more.",
+)
+notices = Table(
+    "notices",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("key", String(200), nullable=False, unique=True),
+    Column("incident", Integer, nullable=False),
+    Column("person", String(80), nullable=False),
+    Column("address", String(300), nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("made_at", BigInteger, nullable=False),
+    Column("due_at", BigInteger, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("ended_at", BigInteger),
+    Column("outcome", String(20), nullable=False),
+    Column("error", Text, nullable=False),
+    comment="The outbox: what a person must be told, written before it is sent; `address` says where the address is found.",
+)
 
+Index("ix_incidents_forgotten", incidents.c.forgotten)
+Index("ix_incidents_opened", incidents.c.opened_at)
+Index("ix_notices_due", notices.c.ended_at, notices.c.due_at)
 Index("ix_workers_open", workers.c.closed_at)
 Index("ix_intents_open", intents.c.ended_at)
 Index("ix_boots_at", boots.c.at)

@@ -330,10 +330,11 @@ def _acceptable(
 
 def _stamps(site: Path, definitions: Mapping[str, VODefinitions], known: Mapping[Path, Stamp]) -> dict[Path, Stamp]:
     paths = dict.fromkeys([site, *(path for one in definitions.values() for path in one.files)])
-    return {path: _stamp(path, known.get(path)) for path in paths}
+    return {path: stamp_of(path, known.get(path)) for path in paths}
 
 
-def _stamp(path: Path, known: Stamp | None) -> Stamp:
+def stamp_of(path: Path, known: Stamp | None = None) -> Stamp:
+    """Return what tells a file's content from another; of a file that has the time and size known, without reading it."""
     try:
         found = path.stat()
         if known is not None and known[:2] == (found.st_mtime_ns, found.st_size):

@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from environments.reader import ConfigurationError
-from scheduler.site import compose
-from scheduler.site.definitions import assemble, refresh, rehosted
+from scheduler.site import compose, services
+from scheduler.site.definitions import assemble, refresh, rehosted, stamp_of
 from scheduler.site.discovering import begin
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ class Reload:
         self._tell = tell
         self._looked = definitions
         self._discovering = discovering or begin(definitions, keeps=False)
+        self._services: object = None
 
     def __call__(self, forced: bool) -> Policy | None:
         """Look at the files and ask the discoveries; return the new policy if something changed for good, else None."""
@@ -61,6 +62,17 @@ class Reload:
         """Give all connections back."""
         self._discovering.close()
         self.farm.close()
+
+    def _take_up_services(self) -> None:
+        """Take up a changed file of services; a wrong one is told once, and what was declared stays in force."""
+        stamp = (stamp_of(services.services_path(self.definitions)), services.own_objects(self.definitions))
+        if stamp == self._services:
+            return
+        self._services = stamp
+        try:
+            self._engine.declared = services.load(self.definitions).declared
+        except ConfigurationError as error:
+            self._tell(error.problems)
 
     def _discover(self) -> Mapping[str, FarmList]:
         """Ask the discoveries whose time has come; forget who left and is empty by the last look at the farm."""

@@ -1,0 +1,171 @@
+"""`status report`: what an outside check found is told to the daemon; `token add/revoke/list`: who may."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import secrets
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from scheduler.commands.common import Exit, JsonOption, SiteOption, console, examples, fail, find_site, print_json, say
+from scheduler.commands.journaled import ByOption, asker, instant, now, opened
+
+SECONDS = 10.0
+PRIVATE = 0o077
+"""Nobody but its owner may read a token's file."""
+tokens = typer.Typer(no_args_is_help=True, help="Tokens of those who report statuses: add, list, revoke.")
+
+
+def report(
+    name: Annotated[str, typer.Argument(metavar="OBJECT", help="As the services file names it.")],
+    *,
+    status: Annotated[
+        str, typer.Option("--status", metavar="STATUS", show_default=False, help="OK, WARNING, CRITICAL or UNKNOWN.")
+    ] = "",
+    code: Annotated[
+        int | None,
+        typer.Option(
+            "--nagios-exit-code", min=0, max=3, show_default=False, help="Exit code of a plug-in, instead of --status."
+        ),
+    ] = None,
+    text: Annotated[str, typer.Option("--text", help="What the check said.")] = "",
+    at: Annotated[
+        str, typer.Option("--at", metavar="INSTANT", show_default=False, help="When it was observed. [default: now]")
+    ] = "",
+    report_id: Annotated[str, typer.Option("--id", show_default=False, help="Reports of one id count once.")] = "",
+    cause: Annotated[str, typer.Option("--cause", show_default=False, help="Why time is lost: detection, boot...")] = "",
+    token_file: Annotated[
+        Path, typer.Option("--token-file", envvar="AMBIENTI_TOKEN_FILE", help="The token, in a file that only you may read.")
+    ] = Path("/etc/ambienti/token"),
+    url: Annotated[
+        str, typer.Option("--url", envvar="AMBIENTI_URL", show_default=False, help="The daemon. [default: as in the site file]")
+    ] = "",
+    site: SiteOption = None,
+) -> None:
+    """Report what a check found: the event handler of a Nagios or Icinga, a cron job, a script of yours."""
+    if bool(status) == (code is not None):
+        raise fail("give either --status or --nagios-exit-code", Exit.WRONG)
+    told: dict[str, Any] = {"object": name, "status": status or str(code), "text": text, "id": report_id, "cause": cause}
+    if at:
+        told["at"] = instant(at, "--at", "UTC") / 1_000_000
+    where = url.rstrip("/") or _daemon(site)
+    answer, problem = _sent(where, told, _token(token_file))
+    if problem:
+        raise fail(f"{name}: {problem}", _EXITS.get(answer, Exit.UNANSWERED))
+
+
+_EXITS = {400: Exit.WRONG, 401: Exit.WRONG, 413: Exit.WRONG, 404: Exit.PROBLEM}
+
+
+def _daemon(site: Path | None) -> str:
+    from scheduler.site import definitions
+
+    listen = definitions.load(find_site(site)).site.daemon.listen
+    if not listen:
+        raise fail("the daemon of this site listens nowhere (daemon.listen): nothing can be reported", Exit.WRONG)
+    return f"http://{listen}"
+
+
+def _token(path: Path) -> str:
+    try:
+        mode = path.stat().st_mode
+        token = path.read_text().strip()
+    except OSError as error:
+        raise fail(f"token {path}: {error.strerror} (`ambienti token add` makes one)", Exit.WRONG) from error
+    if mode & PRIVATE:
+        raise fail(f"token {path} may be read by others: chmod 600 {path}", Exit.WRONG)
+    return token
+
+
+def _sent(url: str, told: dict[str, Any], token: str) -> tuple[int, str]:
+    """Post one report; return the answer's code and what is wrong, "" if nothing is."""
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+    request = urllib.request.Request(f"{url}/status", json.dumps(told).encode(), headers, method="POST")  # noqa: S310
+    try:
+        with urllib.request.urlopen(request, timeout=SECONDS) as answer:  # noqa: S310 - the address is the site's own
+            return int(answer.status), ""
+    except urllib.error.HTTPError as error:
+        try:
+            problem = str(json.load(error)["problem"])
+        except (ValueError, KeyError, TypeError):
+            problem = f"{url} answers {error.code} {error.reason}: is that an Ambienti that takes reports?"
+        return error.code, problem
+    except (urllib.error.URLError, http.client.HTTPException, OSError, ValueError) as error:
+        return 0, f"no daemon answers at {url}: {getattr(error, 'reason', error)}"
+
+
+# --- tokens -----------------------------------------------------------------------------------------------------------
+
+
+@tokens.command("add", epilog=examples("ambienti token add nagios --file /etc/ambienti/token"))
+def add(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Who will hold it: nagios, icinga, voms-check.")],
+    file: Annotated[
+        Path | None, typer.Option("--file", show_default=False, help="Where it is written. [default: NAME.token, here]")
+    ] = None,
+    by: ByOption = "",
+    site: SiteOption = None,
+) -> None:
+    """Make a token and write it to a file that only you may read; the journal keeps its hash alone."""
+    from scheduler.journal.agreements import AgreementError, add_token
+
+    path, token = file or Path(f"{name}.token"), secrets.token_urlsafe(32)
+    try:
+        with opened(site) as (_, journal):
+            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(handle, "w") as out:
+                out.write(f"{token}\n")
+            add_token(journal, name, token, asker(by), now())
+    except AgreementError as error:
+        path.unlink()
+        raise fail(str(error), Exit.PROBLEM) from error
+    except OSError as error:
+        raise fail(f"{path}: {error.strerror}", Exit.WRONG) from error
+    say(f"{path} holds the token of {name}: give it to whoever reports, and to nobody else.")
+
+
+@tokens.command("revoke", epilog=examples("ambienti token revoke nagios"))
+def revoke(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="As `ambienti token list` shows it.")],
+    by: ByOption = "",
+    site: SiteOption = None,
+) -> None:
+    """Let a token be worth nothing from now on."""
+    from scheduler.journal.agreements import AgreementError, revoke_token
+
+    with opened(site) as (_, journal):
+        try:
+            revoke_token(journal, name, asker(by), now())
+        except AgreementError as error:
+            raise fail(str(error), Exit.PROBLEM) from error
+    say(f"{name} may report no more.")
+
+
+@tokens.command("list", epilog=examples("ambienti token list", "ambienti token list --json"))
+def show(site: SiteOption = None, as_json: JsonOption = False) -> None:
+    """List all tokens: who holds them, who made them, which are revoked."""
+    from scheduler.availability.instants import write_instant
+    from scheduler.journal import agreements
+
+    with opened(site) as (found, journal):
+        listed = agreements.tokens(journal)
+    zone = found.site.timezone
+    rows = [
+        one | {key: None if one[key] is None else write_instant(one[key], zone) for key in ("made_at", "revoked_at")}
+        for one in listed
+    ]
+    if as_json:
+        print_json(rows)
+        return
+    table = Table("name", "made by", "made", "revoked", box=None, pad_edge=False)
+    for row in rows:
+        cells = (str(row["name"]), str(row["made_by"]), str(row["made_at"]), str(row["revoked_at"] or ""))
+        table.add_row(*cells, style="dim" if row["revoked_at"] else "")
+    console().print(table)
