@@ -20,6 +20,7 @@ from scheduler.commands import (
     objectives,
     oncall,
     questions,
+    reporting,
 )
 from scheduler.commands.common import Exit, examples, fail, say, show_problems
 from scheduler.ports import SourceError
@@ -34,7 +35,6 @@ COMMANDS: dict[Callable[..., None], tuple[str, ...]] = {
     loop.run: ("ambienti run", "ambienti run --view"),
     loop.once: ("ambienti once", "ambienti once --json"),
     loop.plan: ("ambienti plan", "ambienti plan --live --json", "ambienti plan --snapshot farm.json"),
-    questions.status: ("ambienti status", "ambienti status --all", "ambienti status --json | jq .vos"),
     questions.why: ("ambienti why 1234.0", "ambienti why", "ambienti why 1234.0 --snapshot farm.json --json"),
     questions.why_worker: ("ambienti why-worker atlas-el9-17",),
     events.events: ("ambienti events", "ambienti events pool --kind status --since 2d", "ambienti events --follow --json"),
@@ -48,11 +48,17 @@ COMMANDS: dict[Callable[..., None], tuple[str, ...]] = {
 GROUPS: dict[str, typer.Typer] = {
     "env": configuration.environments,
     "host": hosts.hosts,
+    "token": reporting.tokens,
     "downtime": downtimes.downtimes,
     "exclusion": exclusions.exclusions,
     "objective": objectives.objectives,
     "oncall": oncall.oncall,
 }
+STATUS = ("ambienti status", "ambienti status --all", "ambienti status --json | jq .vos")
+REPORTING = (
+    "ambienti status report voms --status CRITICAL --text 'no answer on port 8443'",
+    'ambienti status report voms --nagios-exit-code $SERVICESTATEID$ --text "$SERVICEOUTPUT$"',
+)
 
 
 def _version(asked: bool) -> None:
@@ -82,7 +88,11 @@ def build(wanted: str | None = None) -> typer.Typer:
         app.command(epilog=examples(*lines))(command)
     for name, group in GROUPS.items():
         app.add_typer(group, name=name)
-    own = {command.__name__.replace("_", "-") for command in COMMANDS} | set(GROUPS)
+    status = typer.Typer(invoke_without_command=True)
+    status.callback(epilog=examples(*STATUS))(questions.status)
+    status.command("report", epilog=examples(*REPORTING))(reporting.report)
+    app.add_typer(status, name="status")
+    own = {"status"} | {command.__name__.replace("_", "-") for command in COMMANDS} | set(GROUPS)
     if wanted not in own:
         for entry in sorted(metadata.entry_points(group=FURTHER_COMMANDS), key=lambda e: e.name):
             _add_further(app, entry)

@@ -28,10 +28,17 @@ WorkerArgument = Annotated[str, typer.Argument(metavar="WORKER", help="Name of t
 
 
 def status(
-    site: SiteOption = None, snapshot: SnapshotOption = None, everything: AllOption = False, as_json: JsonOption = False
+    context: typer.Context,
+    site: SiteOption = None,
+    snapshot: SnapshotOption = None,
+    everything: AllOption = False,
+    as_json: JsonOption = False,
 ) -> None:
-    """Show sources with the age of their readings, VOs, environments, hosts and workers."""
+    """Show sources with the age of their readings, VOs, environments, hosts and workers; `status report` tells one."""
     from scheduler.show import rows, view
+
+    if context.invoked_subcommand is not None:
+        return
 
     with looked(site, snapshot) as found:
         if as_json:
