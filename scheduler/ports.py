@@ -97,6 +97,34 @@ class FoundHost:
     port: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something a person must be told."""
+
+    key: str
+    """The same whenever it is sent again, so that it is shown once; in the form of a Message-ID: `name@site`."""
+    subject: str
+    body: str
+
+
+class NotifierConnector(Protocol):
+    """An entry point of `ambienti.notifiers`. Raises ValueError, without the address in it, when it cannot read the address."""
+
+    def __call__(self, name: str, address: str, *, deadline_seconds: float) -> Notifier:
+        """Connect lazily. The address is a secret."""
+        ...
+
+
+class Notifier(Protocol):
+    """One address of one person."""
+
+    name: str
+
+    def send(self, notice: Notice) -> None:
+        """Return when the notice was taken; may be repeated with the same key. A failure is a SourceError without secrets."""
+        ...
+
+
 class BatchSystemConnector(Protocol):
     """An entry point of `ambienti.batch_systems`. Raises pydantic's ValidationError when `options` are wrong."""
 

@@ -36,6 +36,7 @@ def simulate(changes: Iterable[Change], rules: Rules, now: Instant) -> Story:
     def take(change: Change) -> None:
         nonlocal book
         outcome = follow(book, change, rules)
+        assert change.what is not What.TICK or outcome.changed or change in told, "what was due changed nothing"
         book = outcome.book
         incidents.update((incident.number, incident) for incident in outcome.changed)
         decisions.extend(outcome.decisions)

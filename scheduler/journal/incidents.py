@@ -1,0 +1,119 @@
+"""Incidents in the journal: the book of those that may still change, and all there ever were."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from scheduler.availability.downtimes import agreed
+from scheduler.availability.history import SECOND, Duration, Instant
+from scheduler.availability.incidents.hours import ResponseClass
+from scheduler.availability.incidents.incident import Book, Call, CallEnd, Decision, Incident, Page, Quiet
+from scheduler.availability.incidents.states import State
+from scheduler.journal import tables as t
+from scheduler.journal.histories import downtimes_in
+from scheduler.journal.records import Note
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from sqlalchemy.engine import Connection
+
+    from scheduler.availability.history import Downtime
+    from scheduler.availability.incidents.follow import Outcome
+    from scheduler.journal.reading import JournalReader
+    from scheduler.journal.writing import JournalWriter
+
+AHEAD: Duration = 400 * 24 * 3600 * SECOND
+"""How far recurring downtimes are laid out."""
+
+
+def open_book(connection: Connection) -> Book:
+    """Read the incidents that may still change; until the transaction ends nobody else can change them."""
+    connection.execute(sa.select(t.journal.c.id).with_for_update())
+    rows = connection.execute(
+        sa.select(t.incidents.c.data).where(sa.not_(t.incidents.c.forgotten)).order_by(t.incidents.c.number)
+    )
+    incidents = tuple(incident_of(data) for data in rows.scalars())
+    last = connection.execute(sa.select(sa.func.max(t.incidents.c.number))).scalar()
+    return Book(incidents, (last or 0) + 1, max((_latest(one) for one in incidents), default=0))
+
+
+def save(journal: JournalWriter, connection: Connection, before: Book, outcome: Outcome, now: Instant) -> None:
+    """Keep the changed incidents and tell every decision in the event log."""
+    kept = {one.number for one in outcome.book.incidents}
+    gone = [one.number for one in before.incidents if one.number not in kept]
+    if gone:
+        connection.execute(t.incidents.update().where(t.incidents.c.number.in_(gone)).values(forgotten=True))
+    journal.upsert(connection, t.incidents, ["number"], [_row(one, kept) for one in outcome.changed])
+    journal.note(connection, now / SECOND, [_told(decision) for decision in outcome.decisions])
+
+
+def all_incidents(journal: JournalReader, *, opened_since: Instant | None = None, standing: bool = False) -> list[Incident]:
+    """Return incidents, the oldest first; `standing`: only those that are not over."""
+    asked = sa.select(t.incidents.c.data).order_by(t.incidents.c.number)
+    asked = asked.where(t.incidents.c.closed_at.is_(None)) if standing else asked
+    asked = asked if opened_since is None else asked.where(t.incidents.c.opened_at >= opened_since)
+    with journal.read("incidents") as connection:
+        return [incident_of(data) for data in connection.execute(asked).scalars()]
+
+
+def incident(journal: JournalReader, number: int) -> Incident | None:
+    """Return one incident."""
+    with journal.read("incident") as connection:
+        data = connection.execute(sa.select(t.incidents.c.data).where(t.incidents.c.number == number)).scalar_one_or_none()
+    return None if data is None else incident_of(data)
+
+
+def quiet_in(connection: Connection, now: Instant) -> tuple[Quiet, ...]:
+    """Return the agreed downtimes as paging sees them: at each instant, what was declared by then."""
+    return tuple(quiet for downtime in downtimes_in(connection) for quiet in quiets(downtime, now))
+
+
+def quiets(downtime: Downtime, now: Instant) -> Iterator[Quiet]:
+    """Yield the spans in which one downtime keeps its objects quiet: each declaration until the next one is made."""
+    objects = frozenset(downtime.objects)
+    if downtime.recurrence is not None:
+        for start, end in agreed(downtime, now + AHEAD).whole:
+            yield Quiet(objects, start, end, downtime.declared_at, downtime.id)
+    revisions = sorted(downtime.revisions, key=lambda one: one.declared_at)
+    for one, following in zip(revisions, [*revisions[1:], None], strict=True):
+        end = one.end if following is None else min(one.end, following.declared_at)
+        if max(one.start, one.declared_at) < end:
+            yield Quiet(objects, one.start, end, one.declared_at, downtime.id)
+
+
+def incident_of(data: dict[str, Any]) -> Incident:
+    """Make an incident of what the journal keeps of it."""
+    calls = tuple(Call(**call | {"end": CallEnd(call["end"]) if call["end"] else None}) for call in data["calls"])
+    fixed = data["response_class"]
+    return Incident(
+        **data
+        | {
+            "state": State(data["state"]),
+            "bad": tuple(data["bad"]),
+            "objects": tuple(data["objects"]),
+            "response_class": ResponseClass(fixed) if fixed else None,
+            "calls": calls,
+            "pages": tuple(Page(**page) for page in data["pages"]),
+        }
+    )
+
+
+def _row(one: Incident, kept: Iterable[int]) -> dict[str, Any]:
+    columns = {"number": one.number, "cause": one.cause, "state": one.state.value, "forgotten": one.number not in kept}
+    return columns | {"opened_at": one.opened_at, "closed_at": one.closed_at, "data": asdict(one)}
+
+
+def _told(decision: Decision) -> Note:
+    name = f"incident-{decision.incident}"
+    detail = {"sentence": decision.sentence} | ({"person": decision.person} if decision.person else {})
+    return Note("incident", name, decision.kind.value, name, detail, at=decision.at / SECOND)
+
+
+def _latest(one: Incident) -> Instant:
+    """Return the last instant an incident tells of."""
+    calls = [call.ended_at or call.at for call in one.calls]
+    return max([one.bad_since, *calls, *(page.at for page in one.pages), one.closed_at or 0])

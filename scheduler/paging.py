@@ -1,0 +1,116 @@
+"""Incidents as they happen: what happened is followed, written down and put into the outbox in one commit, then delivered.
+
+Nothing is sent from within a decision: a page that is written will be sent, whoever is killed in between.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from scheduler.availability.history import SECOND, Instant
+from scheduler.availability.incidents.follow import Outcome, follow
+from scheduler.availability.incidents.incident import Change, Decision, Incident, Rules, What
+from scheduler.availability.instants import write_instant
+from scheduler.journal import incidents as kept
+from scheduler.journal import outbox
+from scheduler.journal.outbox import Letter
+from scheduler.journal.records import Note
+from scheduler.ports import Notice, SourceError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from scheduler.availability.incidents.incident import Book, Page
+    from scheduler.journal.writing import JournalWriter
+    from scheduler.ports import Notifier
+
+SENDERS = 4
+"""Addresses tried at the same time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """By which rules incidents are followed, and where people are reached."""
+
+    site: str
+    zone: str
+    rules: Rules
+    """The journal adds its downtimes."""
+    addresses: Mapping[str, Sequence[str]]
+    """Person -> where each address is found."""
+
+
+def happened(journal: JournalWriter, changes: Sequence[Change], desk: Desk, now: Instant) -> tuple[Decision, ...]:
+    """Take changes into the journal's book of incidents; pages they lead to stand in the outbox when this returns."""
+    with journal.write("incidents") as connection:
+        before = kept.open_book(connection)
+        rules = replace(desk.rules, quiet=(*desk.rules.quiet, *kept.quiet_in(connection, now)))
+        outcome = _followed(before, changes, rules, now)
+        if not outcome.decisions and outcome.book.incidents == before.incidents:
+            return ()
+        kept.save(journal, connection, before, outcome, now)
+        standing = {one.number: one for one in outcome.changed}
+        paged = [(standing[line.incident], line.page) for line in outcome.decisions if line.page]
+        outbox.post(connection, [letter for one, page in paged for letter in _letters(one, page, desk, now)])
+        unreached = sorted({page.person for _, page in paged if not desk.addresses.get(page.person)})
+        journal.note(connection, now / SECOND, [Note("notice", person, "no-address") for person in unreached])
+    return outcome.decisions
+
+
+def _followed(book: Book, changes: Sequence[Change], rules: Rules, now: Instant) -> Outcome:
+    """Follow the changes in order, then look at the clock once: after a long sleep one page is due, not a heap of them."""
+    changed: dict[int, Incident] = {}
+    decisions: list[Decision] = []
+    for change in [*sorted(changes, key=lambda one: one.at), Change(now, What.TICK)]:
+        outcome = follow(book, change, rules)
+        book = outcome.book
+        changed.update((one.number, one) for one in outcome.changed)
+        decisions += outcome.decisions
+    return Outcome(book, tuple(changed.values()), tuple(decisions))
+
+
+def _letters(incident: Incident, page: Page, desk: Desk, now: Instant) -> list[Letter]:
+    subject = f"[{desk.site}] incident {incident.number}: {', '.join(incident.bad[:3]) or incident.cause} bad"
+    deadline = write_instant(incident.call.deadline, desk.zone)
+    body = "\n".join(
+        [
+            f"Incident {incident.number} at {desk.site}: {incident.cause.removeprefix('object:')}",
+            f"Bad: {', '.join(incident.bad)}" + (f" ({incident.text})" if incident.text else ""),
+            f"Bad since: {write_instant(incident.bad_since, desk.zone)}",
+            f"Acknowledge by: {deadline}  ({incident.response_class})",
+            f"You: {page.person}, level {page.level} ({page.because})",
+            "",
+            f"    ambienti incident ack {incident.number}",
+            "",
+            f"Notice {page.key}@{desk.site}; the same notice may reach you twice.",
+        ]
+    )
+    return [
+        Letter(f"{page.key}.{page.person}.{index}@{desk.site}", incident.number, page.person, place, subject, body, now)
+        for index, place in enumerate(desk.addresses.get(page.person, ()))
+    ]
+
+
+def deliver(journal: JournalWriter, notifier: Callable[[str, str], Notifier], clock: Callable[[], Instant]) -> int:
+    """Send what is due and return how many notices were taken; what was not taken is due again later, with its key.
+
+    `notifier(person, place)` opens an address; it may raise ValueError when that cannot be found or read.
+    """
+    waiting = outbox.due(journal, clock())
+
+    def send(letter: Letter) -> bool:
+        if not outbox.begin(journal, letter, clock()):
+            return False
+        try:
+            notifier(letter.person, letter.address).send(Notice(letter.key, letter.subject, letter.body))
+        except (SourceError, ValueError) as error:
+            outbox.failed(journal, letter, clock(), error.answer if isinstance(error, SourceError) else str(error))
+            return False
+        outbox.taken(journal, letter, clock())
+        return True
+
+    with ThreadPoolExecutor(SENDERS, thread_name_prefix="notice") as senders:
+        return sum(senders.map(send, waiting))
