@@ -19,6 +19,7 @@ DOORS = {
     "htcondor2": "connectors/htcondor",
     "classad2": "connectors/htcondor",
     "libvirt": "connectors/libvirt",
+    "apprise": "connectors/notify",
     "dns": "connectors/discovery/dns",
     "sqlalchemy": "scheduler/journal",
     "alembic": "scheduler/journal",
