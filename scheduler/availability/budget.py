@@ -15,13 +15,23 @@ from scheduler.availability.history import Duration
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
-    """A measure as its profile counts it: `counted` is the denominator of the figure, `bad` what it lacks of it."""
+class Side:
+    """The two lengths of a figure: `(counted - bad) / counted`."""
 
     counted: Duration
     bad: Duration
-    unknown: Duration
-    """Time that is in neither, and would be in `counted` if it were known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """A measure as its profile counts it."""
+
+    known: Side
+    """What the figure is of."""
+    worst: Side
+    """If all unknown time had been bad."""
+    best: Side
+    """If all unknown time had been up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,38 +64,51 @@ class Budget:
 
 
 def parts(measure: Measure) -> Parts:
-    """Split what was measured as its profile does; the figure is `(counted - bad) / counted`."""
+    """Return the lengths behind a measure's figure, and behind its lowest and highest one."""
     total, unknown = measure.total, measure.unknown
     if measure.profile == "excuse":
-        counted = total - unknown - measure.excused
+        counted, whole = total - unknown - measure.excused, total - measure.excused
     elif measure.profile == "argo":
-        counted = total - unknown
+        counted, whole = total - unknown, total
     elif measure.profile == "skip":
-        counted = measure.up + measure.bad
+        counted, whole = measure.up + measure.bad, measure.up + measure.bad + unknown
     elif measure.profile == "nagios":
-        counted, unknown = total - measure.missing, measure.missing
-    else:  # icinga: what is unknown is decided, as a problem or as none
-        counted, unknown = total, 0
-    good = Fraction(0) if measure.figure is None else measure.figure * counted
-    assert good.denominator == 1, f"{measure.profile}: the figure is not of {counted} counted"
-    return Parts(counted, counted - good.numerator, unknown)
+        counted, whole = total - measure.missing, total
+    else:
+        counted, whole = total, total
+    worst = whole
+    if measure.profile == "excuse" and measure.lowest:
+        # Unknown time inside an exclusion would have been excused: the lowest figure knows how much.
+        worst = _length(measure.up / measure.lowest)
+    return Parts(_side(counted, measure.figure), _side(worst, measure.lowest), _side(whole, measure.highest))
+
+
+def _side(counted: Duration, figure: Fraction | None) -> Side:
+    return Side(0, 0) if figure is None else Side(counted, counted - _length(figure * counted))
+
+
+def _length(exact: Fraction) -> Duration:
+    assert exact.denominator == 1, f"{exact} is no length: the figure is of something else"
+    return exact.numerator
 
 
 def budget(measure: Measure, target: Fraction, ahead: Duration = 0, recovery: Recovery | None = None) -> Budget:
     """Return the budget of a window that measured so much, with `ahead` of it still to come."""
-    found, part = parts(measure), 1 - target
-    allowed = part * (found.counted + ahead)
-    known = part * (found.counted + found.unknown + ahead)
-    left, least = allowed - found.bad, known - found.bad - found.unknown
+    found = parts(measure)
+    left, least, most = (_left(side, target, ahead) for side in (found.known, found.worst, found.best))
     return Budget(
-        allowed,
-        found.bad,
+        (1 - target) * (found.known.counted + ahead),
+        found.known.bad,
         left,
         min(left, least),
-        max(left, known - found.bad),
+        max(left, most),
         _fitting(left, recovery.mean) if recovery else None,
         _fitting(min(left, least), Fraction(recovery.longest)) if recovery else None,
     )
+
+
+def _left(side: Side, target: Fraction, ahead: Duration) -> Fraction:
+    return (1 - target) * (side.counted + ahead) - side.bad
 
 
 def recovery(outages: Sequence[Duration]) -> Recovery | None:

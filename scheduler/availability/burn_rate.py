@@ -13,7 +13,6 @@ from enum import StrEnum
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from scheduler.availability.budget import parts
 from scheduler.availability.history import SECOND, Duration, Instant, Measure, Window
 from scheduler.availability.instants import write_duration
 
@@ -106,11 +105,9 @@ def _percent(target: Fraction) -> str:
 
 def rate(measure: Measure, target: Fraction) -> Rate:
     """Return the burn rate of what was measured: the bad part over the allowed part."""
-    found = parts(measure)
-    if found.counted + found.unknown == 0:
-        return Rate(None, None)
-    whole, allowed = found.counted + found.unknown, 1 - target
-    return Rate(Fraction(found.bad, whole) / allowed, Fraction(found.bad + found.unknown, whole) / allowed)
+    allowed = 1 - target
+    least, most = (None if figure is None else (1 - figure) / allowed for figure in (measure.highest, measure.lowest))
+    return Rate(least, most)
 
 
 def burns(alerts: Iterable[Alert], target: Fraction, now: Instant, measuring: Measuring) -> tuple[Burn, ...]:

@@ -4,24 +4,42 @@ from fractions import Fraction
 
 import pytest
 
+from scheduler.availability.accounting import measure
 from scheduler.availability.algebra import shipped
-from scheduler.availability.budget import Parts, budget, parts, recovery
+from scheduler.availability.budget import budget, parts, recovery
 from scheduler.availability.burn_rate import Alert, Burning, Rate, burns, faults, rate, usual
-from scheduler.availability.history import SECOND, Measure, Member, Operator, Window
+from scheduler.availability.history import (
+    NOTICE,
+    SECOND,
+    Downtime,
+    Exclusion,
+    History,
+    Measure,
+    Member,
+    Monitored,
+    Operator,
+    Result,
+    Revision,
+    Span,
+    Status,
+    Window,
+)
 from scheduler.availability.strategies import Strategy, groups_of
 
 HOUR, DAY = 3600 * SECOND, 86400 * SECOND
 TARGET = Fraction(999, 1000)
 
 
-def measured(up, bad=0, unknown=0, *, profile="excuse", excused=0, missing=0, ok=None, figure=None, window=None):
-    """A measure of seconds; the figure of `excuse` unless told."""
-    total = up + bad + unknown + (excused if profile == "excuse" else 0)
-    if figure is None:
-        figure = Fraction(up, up + bad) if up + bad else None
+def measured(up, bad=0, unknown=0, *, excused=0, window=None):
+    """A measure of `excuse`; `excused` is bad time beside `bad`."""
+    total = up + bad + unknown + excused
+
+    def ratio(good, whole):
+        return Fraction(good, whole) if whole else None
+
     return Measure(
-        "ce", window or Window("week", 0, total), profile, total, up, up if ok is None else ok, bad + (excused if profile == "excuse" else 0),
-        unknown, missing, 0, 0, 0, excused, figure, None, None,
+        "ce", window or Window("week", 0, total), "excuse", total, up, up, bad + excused, unknown, 0, 0, 0, 0, excused,
+        ratio(up, up + bad), None, None, {}, ratio(up, up + bad + unknown), ratio(up + unknown, up + bad + unknown),
     )  # fmt: skip
 
 
@@ -72,19 +90,45 @@ def test_nothing_measured_is_no_budget_spent():
     assert (found.allowed, found.spent, found.left) == (0, 0, 0)
 
 
+def at(seconds):
+    return seconds * SECOND
+
+
+STORY = History(
+    now=at(100),
+    objects=(Monitored("ce", existence=(Span(0),)),),
+    results=tuple(
+        Result(at(when), "ce", status)
+        for when, status in ((0, Status.OK), (40, Status.WARNING), (50, Status.CRITICAL), (70, Status.UNKNOWN), (85, Status.OK))
+    ),
+    gaps=(Span(at(95), at(98)),),
+    exclusions=(Exclusion("x", ("ce",), at(65), at(75), "power", "ann", "cut", "bob"),),
+    downtimes=(Downtime("d", ("ce",), (Revision(-NOTICE, at(55), at(60)),)),),
+)
+"""OK 0-40, WARNING 40-50, CRITICAL 50-70, UNKNOWN 70-85, OK 85-95, MISSING 95-100; excluded 65-75, downtime 55-60."""
+
+
 @pytest.mark.parametrize(
-    ("measure", "expected"),
+    ("profile", "known", "worst", "best"),
     [
-        (measured(80, 10, 10), Parts(90, 10, 10)),
-        (measured(80, 10, 10, excused=20), Parts(90, 10, 10)),
-        (measured(80, 10, 10, profile="skip", figure=Fraction(8, 9)), Parts(90, 10, 10)),
-        (measured(80, 10, 10, profile="argo", figure=Fraction(80, 90)), Parts(90, 10, 10)),
-        (measured(80, 10, 10, profile="nagios", ok=70, missing=4, figure=Fraction(70, 96)), Parts(96, 26, 4)),
-        (measured(80, 10, 10, profile="icinga", figure=Fraction(80, 100)), Parts(100, 20, 0)),
+        # 60 up, 20 bad of which 5 excused, 20 unknown of which 5 would be excused if they were bad
+        ("excuse", (75, 15), (90, 30), (95, 15)),
+        # of the bad time 5 s are DOWNTIME: T - U = 80, of which 60 are up
+        ("argo", (80, 20), (100, 40), (100, 20)),
+        # 15 bad outside the downtime; UNKNOWN and MISSING are problems of a service
+        ("icinga", (100, 35), (100, 35), (100, 15)),
+        # 50 OK; MISSING (5) is undetermined
+        ("nagios", (95, 45), (100, 50), (100, 30)),
+        ("skip", (75, 15), (95, 35), (95, 15)),
     ],
 )
-def test_each_profile_counts_its_own_way(measure, expected):
-    assert parts(measure) == expected
+def test_each_profile_counts_its_own_way(profile, known, worst, best):
+    found = parts(measure(STORY, Window("all", 0, at(100)), profile)["ce"])
+    assert [(side.counted // SECOND, side.bad // SECOND) for side in (found.known, found.worst, found.best)] == [
+        known,
+        worst,
+        best,
+    ]
 
 
 # --- burn rates -------------------------------------------------------------------------------------------------------
