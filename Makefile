@@ -9,7 +9,7 @@ PYTHON := $(VENV)/bin/python
 RUN_PACKAGES := python3-venv python3-dev gcc pkg-config libvirt-dev
 TEST_PACKAGES := $(RUN_PACKAGES) libvirt-daemon libvirt-daemon-driver-lxc libvirt-daemon-driver-qemu libvirt-clients \
   qemu-system-x86 qemu-utils mmdebstrap e2fsprogs cpio kmod busybox-static openssh-client xz-utils zstd binutils \
-  procps iproute2 util-linux dnsmasq-base postgresql-15 graphviz ca-certificates debian-archive-keyring
+  procps iproute2 util-linux dnsmasq-base tgt libvirt-daemon-driver-storage-iscsi-direct qemu-block-extra postgresql-15 graphviz chromium libpangoft2-1.0-0 libharfbuzz-subset0 poppler-utils fonts-dejavu-core ca-certificates debian-archive-keyring
 
 # Nothing that is installed is started: the tests start what they need, in directories of their own.
 define install
@@ -43,7 +43,7 @@ $(VENV)/.run: pyproject.toml | packages-demo $(VENV)/bin/python
 	@touch $@
 
 $(VENV)/.test: pyproject.toml | packages-test $(VENV)/bin/python
-	$(VENV)/bin/pip install -q --disable-pip-version-check -e '.[htcondor,libvirt,dns,postgresql,docs,test]'
+	$(VENV)/bin/pip install -q --disable-pip-version-check -e '.[htcondor,libvirt,dns,postgresql,report,docs,test]'
 	@touch $@ $(VENV)/.run
 
 demo: $(VENV)/.run ## one minute of the real daemon on embedded defaults

@@ -33,6 +33,9 @@ DOORS = {
     "icalendar": "scheduler/availability/calendars",
     "recurring_ical_events": "scheduler/availability/calendars",
     "defusedxml": "scheduler/availability/imports",
+    "jinja2": "scheduler/publish",
+    "vl_convert": "scheduler/publish",
+    "weasyprint": "scheduler/publish",
 }
 FORBIDDEN_CALLS = {"datetime.now", "datetime.utcnow", "date.today", "uuid.uuid4", "uuid.uuid1", "time.time", "time.sleep"}
 READS_THE_CLOCK = ("scheduler/clock.py", "connectors/")

@@ -1,0 +1,181 @@
+"""The charts of a report, as Vega-Lite specifications: the page draws them live, the PDF has them as pictures."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from scheduler.availability.history import Cause
+from scheduler.availability.instants import as_time, write_duration
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from scheduler.availability.history import Instant
+    from scheduler.availability.report import Piece, Report
+
+Spec = dict[str, Any]
+
+SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
+MOST_STRIPS = 40
+"""Objects whose timeline is drawn: those that lost most. The rest stands in the table."""
+MOST_PIECES = 600
+"""Of one strip; shorter stretches of such a lively object are left out of the picture, never out of a figure."""
+WIDTH = 860
+STATES = {
+    "OK": "#3a9d5d",
+    "WARNING": "#d9b13b",
+    "CRITICAL": "#d1495b",
+    "UNKNOWN": "#8a7fb5",
+    "MISSING": "#9aa3ad",
+    "pending": "#cfd6dd",
+}
+OVERLAYS = {"scheduled downtime": "#2f6db5", "unscheduled downtime": "#8db8e8", "excluded": "#e08e45"}
+CAUSES = {
+    Cause.DETECTION: "#7b6fd0",
+    Cause.FENCING: "#d1495b",
+    Cause.PLACEMENT: "#4d908e",
+    Cause.BOOT: "#3d7dca",
+    Cause.SERVICE_START: "#e08e45",
+    Cause.HUMAN: "#b5838d",
+    Cause.EXCLUDED: "#8db8a0",
+    Cause.UNKNOWN: "#9aa3ad",
+}
+
+
+def strips(report: Report) -> Spec | None:
+    """Draw the timelines of those that lost most; the horizontal axis can be moved and zoomed."""
+    chosen = [name for name in most_lost(report) if report.strips.get(name)][:MOST_STRIPS]
+    if not chosen:
+        return None
+    values = [_piece(name, piece, report.zone) for name in chosen for piece in _longest(report.strips[name])]
+    overlays = [value for value in values if value["overlay"]]
+    tooltip = [{"field": name, "type": "nominal"} for name in ("object", "state", "overlay", "cause", "from", "to", "lasted")]
+    common: Spec = {
+        "x": {"field": "start", "type": "temporal", "title": None, "scale": {"type": "utc"}},
+        "x2": {"field": "end"},
+        "y": {"field": "object", "type": "nominal", "sort": chosen, "title": None},
+        "tooltip": tooltip,
+    }
+    states = {
+        "data": {"values": values},
+        "mark": {"type": "bar", "height": {"band": 0.62}, "yOffset": -2},
+        "encoding": common | {"color": _colours("state", STATES, "observed")},
+        "params": [{"name": "zoom", "select": {"type": "interval", "encodings": ["x"]}, "bind": "scales"}],
+    }
+    below = {
+        "data": {"values": overlays},
+        "mark": {"type": "bar", "height": 4, "yOffset": 9},
+        "encoding": common | {"color": _colours("overlay", OVERLAYS, "declared")},
+    }
+    spec = {"$schema": SCHEMA, "width": WIDTH, "height": {"step": 28}, "layer": [states, below] if overlays else [states]}
+    return spec | {"resolve": {"scale": {"color": "independent"}}}
+
+
+def lost(report: Report) -> Spec | None:
+    """Draw how much time the longest window lost, by cause."""
+    values = []
+    for row in report.rows:
+        measure = row.cells[_longest_window(report)].measure
+        values += [
+            {"object": row.name, "cause": cause, "minutes": round(length / 60_000_000, 3)}
+            for cause, length in measure.lost.items()
+            if length
+        ]
+    if not values:
+        return None
+    order = [name for name in most_lost(report) if any(value["object"] == name for value in values)][:MOST_STRIPS]
+    return {
+        "$schema": SCHEMA,
+        "width": WIDTH,
+        "height": {"step": 24},
+        "data": {"values": [value for value in values if value["object"] in order]},
+        "mark": {"type": "bar", "height": {"band": 0.62}},
+        "encoding": {
+            "x": {"field": "minutes", "type": "quantitative", "title": "minutes lost", "stack": "zero"},
+            "y": {"field": "object", "type": "nominal", "sort": order, "title": None},
+            "color": _colours("cause", {str(cause): colour for cause, colour in CAUSES.items()}, "cause"),
+            "tooltip": [{"field": "object"}, {"field": "cause"}, {"field": "minutes", "type": "quantitative"}],
+        },
+    }
+
+
+def budgets(report: Report) -> Spec | None:
+    """Draw how much of its error budget each objective has left, in its last window of the report."""
+    values: dict[tuple[str, str], Mapping[str, Any]] = {}
+    for row in report.rows:
+        for cell in row.cells:
+            for one in cell.judged:
+                if one.budget_left is not None:
+                    minutes = round(float(one.budget_left) / 60_000_000, 3)
+                    label = f"{row.name}: {one.objective} ({cell.measure.window.name})"
+                    values[row.name, one.objective] = {"objective": label, "minutes": minutes, "verdict": str(one.verdict)}
+    if not values:
+        return None
+    verdicts = {"PASS": STATES["OK"], "FAIL": STATES["CRITICAL"], "UNDECIDED": STATES["UNKNOWN"]}
+    return {
+        "$schema": SCHEMA,
+        "width": WIDTH,
+        "height": {"step": 24},
+        "data": {"values": list(values.values())},
+        "mark": {"type": "bar", "height": {"band": 0.62}},
+        "encoding": {
+            "x": {"field": "minutes", "type": "quantitative", "title": "bad minutes left (below 0: overdrawn)"},
+            "y": {"field": "objective", "type": "nominal", "sort": None, "title": None, "axis": {"labelLimit": 320}},
+            "color": _colours("verdict", verdicts, "verdict"),
+            "tooltip": [{"field": "objective"}, {"field": "verdict"}, {"field": "minutes", "type": "quantitative"}],
+        },
+    }  # fmt: skip
+
+
+def most_lost(report: Report) -> list[str]:
+    """Return all names, those that lost most in the longest window first."""
+    longest = _longest_window(report)
+    return [row.name for row in sorted(report.rows, key=lambda row: -row.cells[longest].measure.bad)] if report.windows else []
+
+
+def theme(*, dark: bool) -> Spec:
+    """Return the colours of axes, grid and letters; the ground is the page's."""
+    ink, faint = ("#e6e9ee", "#39424e") if dark else ("#1f2933", "#dde3ea")
+    axis = {"labelColor": ink, "titleColor": ink, "gridColor": faint, "domainColor": faint, "tickColor": faint}
+    return {
+        "background": "transparent",
+        "font": "system-ui, 'DejaVu Sans', sans-serif",
+        "view": {"stroke": None},
+        "axis": axis | {"labelFontSize": 12, "titleFontSize": 12, "titleFontWeight": "normal", "labelLimit": 240},
+        "legend": {"labelColor": ink, "titleColor": ink, "labelFontSize": 12, "titleFontWeight": "normal", "orient": "bottom"},
+    }
+
+
+def _longest_window(report: Report) -> int:
+    lengths = [window.end - window.start for window in report.windows]
+    return lengths.index(max(lengths))
+
+
+def _longest(pieces: Iterable[Piece]) -> list[Piece]:
+    """Return at most so many pieces, the longest, in their order."""
+    every = list(pieces)
+    keep = sorted(range(len(every)), key=lambda n: every[n].start - every[n].end)[:MOST_PIECES]
+    return [every[n] for n in sorted(keep)]
+
+
+def _piece(name: str, piece: Piece, zone: str) -> Mapping[str, Any]:
+    return {
+        "object": name,
+        "state": piece.state,
+        "overlay": piece.overlay,
+        "cause": piece.cause,
+        # Local time written as if it were UTC: the axis then shows the report's zone in whatever zone it is read.
+        "start": _local(piece.start, zone),
+        "end": _local(piece.end, zone),
+        "from": f"{as_time(piece.start, zone):%Y-%m-%d %H:%M:%S %Z}",
+        "to": f"{as_time(piece.end, zone):%Y-%m-%d %H:%M:%S %Z}",
+        "lasted": write_duration(piece.end - piece.start),
+    }
+
+
+def _local(instant: Instant, zone: str) -> str:
+    return f"{as_time(instant, zone).replace(tzinfo=None).isoformat()}Z"
+
+
+def _colours(field: str, scale: Mapping[str, str], title: str) -> Spec:
+    return {"field": field, "type": "nominal", "title": title, "scale": {"domain": list(scale), "range": list(scale.values())}}

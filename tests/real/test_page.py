@@ -1,0 +1,89 @@
+"""The report's page in a real browser without a network, and its PDFs."""
+
+import os
+import re
+import shutil
+import subprocess
+
+import pytest
+
+from scheduler.publish.page import page, pdf
+from tests.pure.report_sample import NAMES, sample
+
+pytestmark = [
+    pytest.mark.real,
+    pytest.mark.skipif(not shutil.which("chromium"), reason="there is no Chromium"),
+]
+DARK, LIGHT = "0", "1"
+
+
+def browse(file, home, *options, scheme=LIGHT):
+    """Open a page in a network namespace of its own, where nothing can be reached; return (what it wrote, its log)."""
+    alone = ["unshare", "--net"] if os.getuid() == 0 else []
+    always = ["--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", f"--user-data-dir={home}"]
+    scheme = [f"--blink-settings=preferredColorScheme={scheme}", "--virtual-time-budget=5000", "--window-size=1200,1600"]
+    command = [*alone, "chromium", *always, *scheme, *options, file.as_uri()]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    return done.stdout, done.stderr
+
+
+@pytest.fixture(scope="module")
+def opened(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("page")
+    file = directory / "report.html"
+    file.write_text(page(sample()))
+    return file, directory
+
+
+def test_the_charts_are_drawn_without_a_network_or_an_error(opened):
+    file, home = opened
+    dom, log = browse(file, home, "--dump-dom")
+    assert not re.findall(r".*CONSOLE.*", log)
+    assert 'data-drawn="3"' in dom
+    for chart in range(3):
+        drawn = dom.split(f'id="chart-{chart}"')[1].split("</section>")[0]
+        assert drawn.count('aria-roledescription="bar"') >= 8, f"chart {chart} has its bars"
+    assert all(name.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;") in dom for name in NAMES)
+
+
+def test_light_and_dark_readers_get_their_own_colours(opened):
+    file, home = opened
+    shots = {}
+    for scheme in (LIGHT, DARK):
+        browse(file, home, f"--screenshot={home}/{scheme}.png", scheme=scheme)
+        shots[scheme] = brightness(home / f"{scheme}.png")
+    assert shots[LIGHT] > 200
+    assert shots[DARK] < 60
+
+
+def test_the_page_prints(opened):
+    file, home = opened
+    browse(file, home, f"--print-to-pdf={home}/printed.pdf", "--no-pdf-header-footer")
+    assert "Availability of hill" in text_of(home / "printed.pdf")
+
+
+def test_the_boards_pdf_holds_every_service_and_every_figure(tmp_path):
+    report = sample()
+    (tmp_path / "report.pdf").write_bytes(pdf(report))
+    said = text_of(tmp_path / "report.pdf")
+    assert all(name in said for name in NAMES)
+    assert str(report.rows[0].cells[0].measure.figure) in said
+    assert "nobody yet" in said
+
+
+def brightness(picture):
+    """Return the brightness of a picture's corner, 0 to 255."""
+    import struct
+    import zlib
+
+    data, at, packed = picture.read_bytes(), 8, b""
+    while at < len(data):
+        (length,) = struct.unpack(">I", data[at : at + 4])
+        if data[at + 4 : at + 8] == b"IDAT":
+            packed += data[at + 8 : at + 8 + length]
+        at += 12 + length
+    return sum(zlib.decompress(packed)[1:4]) / 3
+
+
+def text_of(file):
+    return subprocess.run(["pdftotext", "-layout", file, "-"], capture_output=True, text=True, timeout=30, check=True).stdout
