@@ -103,6 +103,15 @@ def fail(message: str, code: Exit) -> typer.Exit:
     return typer.Exit(int(code))
 
 
+def leave(silent: tuple[str, ...], *, quietly: bool = False) -> None:
+    """End, after all was shown, with the code that tells that some source did not answer."""
+    if silent:
+        if not quietly:
+            named = ", ".join(silent[:5]) + (f" and {len(silent) - 5} more" if len(silent) > 5 else "")
+            say(f"no answer from {named}: nothing is concluded from that", error=True, style="yellow")
+        raise typer.Exit(int(Exit.UNANSWERED))
+
+
 def examples(*lines: str) -> str:
     """Return the examples of a command for the end of its help."""
     return "\n\n".join(["Examples:", *(f"  {line}" for line in lines)])

@@ -20,6 +20,7 @@ from scheduler.commands.common import (
     console,
     fail,
     find_site,
+    leave,
     print_json,
     say,
 )
@@ -77,7 +78,7 @@ def plan(
         else:
             say(f"Seen by {found.origin}{'; ordered already' if found.ordered and found.plan.actions else ''}.", style="dim")
             console().print(view.plan_lines(found.plan), soft_wrap=True)
-        _leave(found.silent, quietly=as_json)
+        leave(found.silent, quietly=as_json)
 
 
 def snapshot(file: FileArgument, site: SiteOption = None, live: LiveOption = False) -> None:
@@ -94,7 +95,7 @@ def snapshot(file: FileArgument, site: SiteOption = None, live: LiveOption = Fal
             except OSError as error:
                 raise fail(f"{file}: {error.strerror}", Exit.WRONG) from error
             say(f"{file}: {len(content)} bytes, seen by {found.origin}.")
-        _leave(found.silent, quietly=file == "-")
+        leave(found.silent, quietly=file == "-")
 
 
 def once(site: SiteOption = None, as_json: JsonOption = False) -> None:
@@ -121,7 +122,7 @@ def once(site: SiteOption = None, as_json: JsonOption = False) -> None:
             )
             console().print(line.append(f" {result.detail}" if result.detail else ""), soft_wrap=True)
         say(f"{len(cycle.results)} actions in {cycle.seconds:.2f} s." if cycle.results else "nothing to do")
-    _leave(silent_sources(cycle.observation), quietly=as_json)
+    leave(silent_sources(cycle.observation), quietly=as_json)
     if any(str(result.outcome) in {"failed", "late"} for result in cycle.results):
         raise typer.Exit(int(Exit.PROBLEM))
 
@@ -149,12 +150,3 @@ def _say_discovery(name: str, problem: str) -> None:
 
 def _result(result: Any) -> dict[str, Any]:
     return {"worker": result.action.worker, "outcome": str(result.outcome), "detail": result.detail, "seconds": result.seconds}
-
-
-def _leave(silent: tuple[str, ...], *, quietly: bool = False) -> None:
-    """End with the code that tells that some source did not answer."""
-    if silent:
-        if not quietly:
-            named = ", ".join(silent[:5]) + (f" and {len(silent) - 5} more" if len(silent) > 5 else "")
-            say(f"no answer from {named}: nothing is concluded from that", error=True, style="yellow")
-        raise typer.Exit(int(Exit.UNANSWERED))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from environments.names import nearest
-from scheduler.commands.common import Exit, JsonOption, SiteOption, SnapshotOption, console, fail, print_json, say
+from scheduler.commands.common import Exit, JsonOption, SiteOption, SnapshotOption, console, fail, leave, print_json, say
 from scheduler.commands.source import Looked, looked
 from scheduler.model import QueueReading
 from scheduler.ports import JobRecord, SourceError
@@ -34,7 +34,10 @@ def status(
     everything: AllOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Show sources with the age of their readings, VOs, environments, hosts and workers; `status report` tells one."""
+    """Show sources with the age of their readings, VOs, environments, hosts and workers; `status report` tells one.
+
+    Ends with 3 when some source did not answer: for scripts and for a check of the monitoring.
+    """
     from scheduler.show import rows, view
 
     if context.invoked_subcommand is not None:
@@ -43,9 +46,10 @@ def status(
     with looked(site, snapshot) as found:
         if as_json:
             print_json({"source": found.origin, **rows.status_data(found.observation, found.policy, found.plan)})
-            return
-        say(f"{found.policy.site}, seen by {found.origin}.", style="dim")
-        console().print(view.status(found.observation, found.policy, found.plan, everything=everything))
+        else:
+            say(f"{found.policy.site}, seen by {found.origin}.", style="dim")
+            console().print(view.status(found.observation, found.policy, found.plan, everything=everything))
+        leave(found.silent, quietly=as_json)
 
 
 def why(job: JobArgument = None, site: SiteOption = None, snapshot: SnapshotOption = None, as_json: JsonOption = False) -> None:

@@ -81,9 +81,9 @@ def ambienti(capsys):
 
 
 def test_status_shows_vos_environments_hosts_workers_and_sources(ambienti, farm):
-    code, out, _ = ambienti("status", "--snapshot", farm)
+    code, out, err = ambienti("status", "--snapshot", farm)
     lines = [line.split() for line in out.splitlines()]
-    assert code == 0
+    assert (code, err) == (3, "no answer from h2: nothing is concluded from that\n")
     assert ["h2", "host", "60", "s", "ago", "silent", "connection", "refused"] in lines
     assert any(line[:4] == ["atlas", "20", "2", "1"] for line in lines)
     assert any(line[:7] == ["el9", "atlas", "1", "0", "1", "1", "1"] for line in lines)
@@ -91,9 +91,9 @@ def test_status_shows_vos_environments_hosts_workers_and_sources(ambienti, farm)
 
 
 def test_status_as_json_has_every_row(ambienti, farm):
-    code, out, _ = ambienti("status", "--snapshot", farm, "--json")
+    code, out, err = ambienti("status", "--snapshot", farm, "--json")
     data = json.loads(out)
-    assert code == 0
+    assert (code, err) == (3, "")
     assert data["vos"][0]["idle"] == 20
     assert data["vos"][0]["cpus"] == 6
     assert [row["worker"] for row in data["workers"]] == ["el9-1", "el9-2", "el9-3"]
@@ -120,7 +120,7 @@ def test_a_snapshot_comes_through_standard_input(ambienti, farm, monkeypatch):
     stream = io.TextIOWrapper(io.BytesIO(farm.read_bytes()))
     monkeypatch.setattr(sys, "stdin", stream)
     code, out, _ = ambienti("status", "--snapshot", "-")
-    assert code == 0
+    assert code == 3
     assert "seen by snapshot -" in out
 
 
@@ -136,14 +136,15 @@ def test_tables_are_not_cut_where_there_is_no_terminal(ambienti, tmp_path):
     name = "a-very-long-name-of-an-environment-x"
     path = tmp_path / "long.json"
     path.write_bytes(dump(an_observation(a_cluster(idle=1, wanted=name)), a_policy(an_environment(name))))
-    _, out, _ = ambienti("status", "--snapshot", path)
+    code, out, _ = ambienti("status", "--snapshot", path)
+    assert code == 0, "everything answers"
     assert name in out
     assert "…" not in out
 
 
 def test_a_farm_that_does_not_answer_is_a_table_and_no_traceback(ambienti, site):
-    code, out, _ = ambienti("status")
-    assert code == 0
+    code, out, err = ambienti("status")
+    assert (code, "no answer from pool, xen1, xen2, xen3" in err) == (3, True)
     assert "perugia, seen by a look of our own." in out
     assert [line.split()[0] for line in out.splitlines() if " silent " in line] == ["pool", "xen1", "xen2", "xen3"]
     assert not (site.parent / "ambienti.db").exists()
