@@ -12,7 +12,7 @@ from environments.reader import ConfigurationError
 from scheduler.commands import (
     completion,
     configuration,
-    downtimes,
+    downtime_import,
     events,
     exclusions,
     hosts,
@@ -20,6 +20,7 @@ from scheduler.commands import (
     objectives,
     oncall,
     questions,
+    report,
     reporting,
 )
 from scheduler.commands.common import Exit, examples, fail, say, show_problems
@@ -49,10 +50,11 @@ GROUPS: dict[str, typer.Typer] = {
     "env": configuration.environments,
     "host": hosts.hosts,
     "token": reporting.tokens,
-    "downtime": downtimes.downtimes,
+    "downtime": downtime_import.downtimes,
     "exclusion": exclusions.exclusions,
     "objective": objectives.objectives,
     "oncall": oncall.oncall,
+    "report": report.report,
 }
 STATUS = ("ambienti status", "ambienti status --all", "ambienti status --json | jq .vos")
 REPORTING = (
