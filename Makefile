@@ -43,7 +43,7 @@ $(VENV)/.run: pyproject.toml | packages-demo $(VENV)/bin/python
 	@touch $@
 
 $(VENV)/.test: pyproject.toml | packages-test $(VENV)/bin/python
-	$(VENV)/bin/pip install -q --disable-pip-version-check -e '.[htcondor,libvirt,dns,postgresql,report,docs,test]'
+	$(VENV)/bin/pip install -q --disable-pip-version-check -e '.[htcondor,libvirt,dns,postgresql,report,notify,docs,test]'
 	@touch $@ $(VENV)/.run
 
 demo: $(VENV)/.run ## one minute of the real daemon on embedded defaults
