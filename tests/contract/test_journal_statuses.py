@@ -1,15 +1,23 @@
 """Statuses are kept as intervals, exact to the event, on SQLite and on a real PostgreSQL alike."""
 
+from dataclasses import replace
+
 import pytest
 
+from scheduler.availability.accounting import measure
+from scheduler.availability.axis import ABSENT
 from scheduler.availability.history import Span, Status
-from scheduler.journal.histories import load_history
+from scheduler.availability.prepared import prepare
+from scheduler.availability.timeline import CAUSE_CODES
+from scheduler.availability.windows import between
+from scheduler.journal.histories import load_columns, load_history
 from scheduler.journal.records import Declared, Look, Memo, Push, Said
 from scheduler.journal.segments import MOST
 from scheduler.journal.statuses import UnknownObjectError, declare, push
 
 OK, WARNING, CRITICAL, UNKNOWN = Status.OK, Status.WARNING, Status.CRITICAL, Status.UNKNOWN
 SECOND = 1_000_000
+KEYS = ("object", "at", "status", "cause", "confirmed", "sequence", "monotonic", "boot")
 
 
 def look(journal, at, *changes, began="", retired=(), monotonic=None):
@@ -226,3 +234,44 @@ def test_an_object_that_is_no_longer_declared_retires(pushed):
     assert voms.existence == (Span(101 * SECOND, 150 * SECOND),)
     with pytest.raises(UnknownObjectError):
         report(pushed, 170, OK)
+
+
+# --- read as columns --------------------------------------------------------------------------------------------------
+
+
+def test_columns_hold_what_results_hold(pushed):
+    report(pushed, 110, OK)
+    report(pushed, 200, OK)
+    report(pushed, 300, CRITICAL, cause="boot")
+    report(pushed, 400, WARNING, at=150.0)
+    look(pushed, 410, ("xen1", OK))
+    look(pushed, 420, ("pool", CRITICAL))
+    for number in range(MOST):
+        look(pushed, 500 + number, ("xen1", CRITICAL if number % 2 else OK))
+    history = load_history(pushed, 700)
+    read = load_columns(pushed, history)
+    names = [one.name for one in history.objects]
+    absent = lambda value: None if value == ABSENT else value  # noqa: E731
+    rows = zip(*(getattr(read, key).tolist() for key in KEYS), strict=True)
+    found = [
+        (names[o], at, status, cause, absent(confirmed), absent(sequence), absent(monotonic), read.boots[boot])
+        for o, at, status, cause, confirmed, sequence, monotonic, boot in rows
+    ]
+    assert found == [
+        (r.object, r.at, r.status, CAUSE_CODES[r.cause], r.confirmed, r.sequence, r.monotonic, r.boot) for r in history.results
+    ]
+
+
+def test_what_the_journal_knows_is_measured(pushed):
+    """pool: OK 101..201, CRITICAL 201..251, OK until now at 301; voms: pushed OK at 110 and 200, fresh for 300 s."""
+    report(pushed, 110, OK)
+    report(pushed, 200, OK)
+    look(pushed, 201, ("pool", CRITICAL))
+    look(pushed, 251, ("pool", OK))
+    pushed.hold_lease("a", 301, 60)
+    history = load_history(pushed, 301)
+    window = between(0, 301 * SECOND, history.now)
+    found = measure(history, window, "excuse")
+    assert (found["pool"].up, found["pool"].bad) == (150 * SECOND, 50 * SECOND)
+    assert (found["voms"].up, found["voms"].pending, found["voms"].missing) == (191 * SECOND, 9 * SECOND, 0)
+    assert measure(prepare(replace(history, results=()), load_columns(pushed, history)), window, "excuse") == found
