@@ -21,7 +21,7 @@ def browse(file, home, *options, scheme=LIGHT):
     """Open a page in a network namespace of its own, where nothing can be reached; return (what it wrote, its log)."""
     alone = ["unshare", "--net"] if os.getuid() == 0 else []
     always = ["--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", f"--user-data-dir={home}"]
-    scheme = [f"--blink-settings=preferredColorScheme={scheme}", "--virtual-time-budget=5000", "--window-size=1200,1600"]
+    scheme = [f"--blink-settings=preferredColorScheme={scheme}", "--window-size=1200,1600"]
     command = [*alone, "chromium", *always, *scheme, *options, file.as_uri()]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     return done.stdout, done.stderr
@@ -37,8 +37,11 @@ def opened(tmp_path_factory):
 
 def test_the_charts_are_drawn_without_a_network_or_an_error(opened):
     file, home = opened
-    dom, log = browse(file, home, "--dump-dom")
-    assert not re.findall(r".*CONSOLE.*", log)
+    for budget in (5_000, 20_000, 60_000):  # milliseconds of the page's time; drawing takes some, and the machine may be busy
+        dom, log = browse(file, home, "--dump-dom", f"--virtual-time-budget={budget}")
+        assert not re.findall(r".*CONSOLE.*", log)
+        if "data-drawn" in dom:
+            break
     assert 'data-drawn="3"' in dom
     for chart in range(3):
         drawn = dom.split(f'id="chart-{chart}"')[1].split("</section>")[0]
@@ -50,7 +53,7 @@ def test_light_and_dark_readers_get_their_own_colours(opened):
     file, home = opened
     shots = {}
     for scheme in (LIGHT, DARK):
-        browse(file, home, f"--screenshot={home}/{scheme}.png", scheme=scheme)
+        browse(file, home, "--virtual-time-budget=5000", f"--screenshot={home}/{scheme}.png", scheme=scheme)
         shots[scheme] = brightness(home / f"{scheme}.png")
     assert shots[LIGHT] > 200
     assert shots[DARK] < 60
