@@ -67,7 +67,8 @@ def zone_data() -> str:
     for directory in zoneinfo.TZPATH:
         file = Path(directory, "tzdata.zi")
         if file.is_file():
-            found = re.match(r"# version (\S+)", file.open(encoding="utf-8").readline())
+            with file.open(encoding="utf-8") as opened:
+                found = re.match(r"# version (\S+)", opened.readline())
             return found[1] if found else "unknown"
         if Path(directory, "UTC").exists() or Path(directory, "Etc/UTC").exists():
             return "of the system"
