@@ -268,7 +268,8 @@ def _cancel_drain(step: _Step) -> _Done:
 def _power_off(step: _Step) -> _Done:
     action = step.action
     assert isinstance(action, PowerOff)
-    node = _last_look(step)
+    nobody_to_ask = action.reason.code == "batch-removed" and step.entry.batch_system not in step.reach.batch_systems
+    node = None if nobody_to_ask else _last_look(step)
     against = why_keep(node)
     if against:
         return _Done(Outcome.REFUSED, against)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from environments.reason import Reason
 from scheduler.actions import CleanUp, PowerOff
+from scheduler.decide.trust import removed_batch
 from scheduler.model import DomainState, HostReading, WorkerState
 
 if TYPE_CHECKING:
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
     from scheduler.decide.retirement import Orders
     from scheduler.decide.trust import Trust
     from scheduler.model import Worker
+
+LIFETIME_SECONDS = 172800
+"""Lifetime of workers whose environment is no longer defined."""
 
 
 def end_workers(facts: Facts, orders: Orders) -> None:
@@ -36,6 +40,35 @@ def end_workers(facts: Facts, orders: Orders) -> None:
                 orders.kept[worker.name] = against
         if fleet.silent:
             _end_silent(fleet, facts.suspected.get(fleet.batch_system), trust, orders)
+        if trust.removed(fleet.batch_system):
+            for worker in (*fleet.serving, *fleet.in_flight, *fleet.silent, *fleet.leaving):
+                _end_removed(worker, facts, orders)
+    for worker in facts.census.ended:
+        if trust.removed(worker.batch_system) and worker.name in orders.kept:
+            _end_removed(worker, facts, orders)
+
+
+def removed_until(worker: Worker, facts: Facts) -> float:
+    """Return until when a worker stays whose batch system the site has no longer.
+
+    After one lifetime it takes no more jobs; one without a walltime that began just then is given another.
+    """
+    environment = facts.environments.get(worker.environment)
+    return worker.requested_at + 2 * (environment.lifetime_seconds if environment else LIFETIME_SECONDS)
+
+
+def _end_removed(worker: Worker, facts: Facts, orders: Orders) -> None:
+    """Power a worker off that cannot be drained, but only once no job can be left in it."""
+    if worker.name in facts.observation.unjournaled or facts.trust.of_host(worker.host) is not None:
+        return
+    removed, left = removed_batch(worker.batch_system), round(removed_until(worker, facts) - facts.now)
+    if left > 0:
+        sentence = f"{removed.sentence}; it serves on and is powered off in {left} s, when no job can be left in it"
+        orders.kept[worker.name] = Reason(removed.code, sentence, {**removed.numbers, "seconds": left}, removed.remedy)
+        return
+    sentence = f"{removed.sentence}; it has lived for two lifetimes, so no job is left in it"
+    orders.ends.append(PowerOff(worker.name, worker.host, Reason(removed.code, sentence, removed.numbers, removed.remedy)))
+    orders.kept.pop(worker.name, None)
 
 
 def _end(worker: Worker, trust: Trust, orders: Orders) -> None:

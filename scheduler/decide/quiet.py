@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from scheduler.decide.ending import removed_until
 from scheduler.model import HostReading, QueueReading, WorkerState
 
 if TYPE_CHECKING:
@@ -45,6 +46,9 @@ def _instants(facts: Facts) -> Iterator[float]:
         for worker in (*fleet.unseen, *fleet.silent):
             yield worker.since + limits.silence_seconds
             yield worker.since + 4 * limits.silence_seconds
+        if facts.trust.removed(fleet.batch_system):
+            for worker in (*fleet.serving, *fleet.in_flight, *fleet.silent, *fleet.leaving):
+                yield removed_until(worker, facts)
     if observation.adopting_until is not None:
         yield observation.adopting_until
     yield from facts.health.open_times(facts.now)

@@ -35,8 +35,13 @@ class Trust:
         """Say why a batch system may not be believed, or None."""
         if name not in self.batch:
             reading = self.observation.queues.get(name)
-            self.batch[name] = distrust_absence(reading, self.observation.now, self.policy.limits)
+            against = distrust_absence(reading, self.observation.now, self.policy.limits)
+            self.batch[name] = removed_batch(name) if self.removed(name) else against
         return self.batch[name]
+
+    def removed(self, name: str) -> bool:
+        """Whether the site has no such batch system any more: nobody can say what runs in its workers."""
+        return name not in self.observation.queues
 
     def of_demand(self, name: str) -> Reason | None:
         """Say why a batch system's demand is not known now, or None."""
@@ -77,6 +82,16 @@ def distrust_demand(reading: QueueReading | Unanswered | None, now: float, limit
             f"see why {reading.source} is read so rarely",
         )
     return None
+
+
+def removed_batch(name: str) -> Reason:
+    """Say that nothing can be asked of a batch system that was taken out of the site file."""
+    return Reason(
+        "batch-removed",
+        f"the site has no batch system {name} any more, so nobody can say what runs in it",
+        {"batch_system": name},
+        f"put {name} back into the site file, under its old name, to have its workers drained",
+    )
 
 
 def distrust_absence(reading: QueueReading | Unanswered | None, now: float, limits: Limits) -> Reason | None:

@@ -105,7 +105,7 @@ class SourceRow:
     kind: str
     answered_seconds_ago: float | None
     state: str
-    """ok, carried over, partial, suspect or silent."""
+    """ok, carried over, partial, suspect, silent or removed."""
     says: str = ""
 
 
@@ -221,9 +221,25 @@ def host_rows(observation: Observation, policy: Policy, plan: Plan | None = None
 def source_rows(observation: Observation) -> tuple[SourceRow, ...]:
     """Return the batch systems, the discoveries, then the hosts, with the age of their readings."""
     rows = [_source_row(name, "batch system", reading, observation.now) for name, reading in observation.queues.items()]
+    rows += _removed_rows(observation)
     rows += [_discovery_row(reading, observation.now) for reading in observation.discoveries.values()]
     rows += [_source_row(name, "host", reading, observation.now) for name, reading in observation.hosts.items()]
     return tuple(rows)
+
+
+def _removed_rows(observation: Observation) -> list[SourceRow]:
+    """Return the batch systems that the site has no longer although workers of theirs run."""
+    left = Counter(worker.batch_system for worker in observation.workers if worker.batch_system not in observation.queues)
+    return [
+        SourceRow(
+            name,
+            "batch system",
+            None,
+            "removed",
+            f"{'1 worker' if count == 1 else f'{count} workers'} left: put it back into the site file to have them drained",
+        )
+        for name, count in sorted(left.items())
+    ]
 
 
 def _source_row(name: str, kind: str, reading: QueueReading | HostReading | Unanswered, now: float) -> SourceRow:

@@ -291,3 +291,41 @@ def test_a_plan_stands_until_a_boot_is_late_or_a_worker_too_old_for_the_jobs_it_
 def test_a_plan_with_actions_never_holds():
     before = an_observation(a_cluster())
     assert not still_holds(decide(before, a_policy()), before, before)
+
+
+# --- a batch system that was taken out of the site file ---------------------------------------------------------------
+
+TWO_DAYS = 172800
+
+
+def removed(worker, **changes):
+    """Decide on a worker whose batch system the site has no longer."""
+    return plan_for(workers=[worker], queues=[a_queue(source="another")], **changes)
+
+
+def test_a_worker_of_a_removed_batch_system_serves_on_and_it_is_said_for_how_long():
+    plan = removed(a_worker("el9-1", WorkerState.BUSY, requested_at=NOW - 2 * TWO_DAYS + 90))
+    assert plan.actions == ()
+    (reason,) = plan.workers["el9-1"].reasons
+    assert (reason.code, reason.numbers) == ("batch-removed", {"batch_system": "pool", "seconds": 90})
+    assert plan.quiet_until == NOW + 90
+
+
+@pytest.mark.parametrize(
+    "state", [WorkerState.BUSY, WorkerState.IDLE, WorkerState.BOOTING, WorkerState.DRAINED, WorkerState.FAILED]
+)
+def test_after_two_lifetimes_no_job_is_left_in_it_and_it_is_powered_off(state):
+    plan = removed(a_worker("el9-1", state, requested_at=NOW - 2 * TWO_DAYS))
+    assert power_offs(plan) == ["el9-1"]
+    assert codes(plan.workers["el9-1"]) == ["batch-removed"]
+
+
+def test_it_stays_while_its_host_does_not_answer():
+    worker = a_worker("el9-1", WorkerState.BUSY, requested_at=NOW - 3 * TWO_DAYS)
+    assert removed(worker, hosts=[silent("h1")]).actions == ()
+
+
+def test_a_batch_system_that_is_silent_is_not_removed():
+    worker = a_worker("el9-1", WorkerState.BUSY, requested_at=NOW - 3 * TWO_DAYS)
+    plan = plan_for(workers=[worker], queues=[silent()])
+    assert plan.actions == ()

@@ -280,6 +280,21 @@ def test_a_worker_is_not_powered_off_while_its_batch_system_is_silent(farm):
     assert name in farm.hosts["h1"].domains
 
 
+def test_a_worker_of_a_removed_batch_system_goes_without_a_last_look_and_one_of_a_silent_system_does_not(farm):
+    name = farm.worker()
+    removed = PowerOff(name, "h1", Reason("batch-removed", "the site has no batch system pool any more"))
+    farm.queue.faults.silent = True
+    (result,) = farm.order(removed).results
+    assert result.outcome is Outcome.FAILED, "the pool was put back just now, and is silent"
+    farm.engine.connect({}, farm.hosts)
+    (result,) = farm.order(replace(removed, reason=WHY)).results
+    assert result.outcome is Outcome.FAILED, "only the decision that knows of the removal goes without a look"
+    (result,) = farm.order(removed).results
+    assert result.outcome is Outcome.DONE
+    assert farm.journal.entry(name).state is S.GONE
+    assert not farm.hosts["h1"].domains
+
+
 def test_the_ads_of_a_dead_worker_are_forgotten_once_its_batch_system_answers_again(farm):
     name = farm.worker()
     farm.queue.faults.silent = True

@@ -56,6 +56,12 @@ def test_no_column_of_the_live_view_is_cut(width):
     assert "waiting" in text
 
 
+def test_a_batch_system_that_the_site_has_no_longer_is_shown_as_long_as_workers_of_it_live():
+    observation = an_observation(workers=[a_worker(batch_system="old")])
+    (row,) = [row for row in rows.source_rows(observation) if row.source == "old"]
+    assert (row.state, row.says) == ("removed", "1 worker left: put it back into the site file to have them drained")
+
+
 def test_the_last_decisions_are_shown_newest_first_with_their_reasons():
     live = LiveView(console(), decisions=2)
     for serial in (1, 2, 3):
