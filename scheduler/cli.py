@@ -20,7 +20,7 @@ from scheduler.commands import (
     objectives,
     oncall,
     questions,
-    report,
+    report_bundle,
     reporting,
 )
 from scheduler.commands.common import Exit, examples, fail, say, show_problems
@@ -54,7 +54,7 @@ GROUPS: dict[str, typer.Typer] = {
     "exclusion": exclusions.exclusions,
     "objective": objectives.objectives,
     "oncall": oncall.oncall,
-    "report": report.report,
+    "report": report_bundle.report,
 }
 STATUS = ("ambienti status", "ambienti status --all", "ambienti status --json | jq .vos")
 REPORTING = (

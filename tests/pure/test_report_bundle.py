@@ -1,0 +1,129 @@
+"""`ambienti report bundle`, `verify`, `publish`: computed again to the same bytes, and changed only aloud."""
+
+import json
+
+import pytest
+
+from scheduler.availability.bundle import unpacked
+from scheduler.cli import main
+
+HISTORY = """\
+now: 2026-03-25T12:00Z
+zone: Europe/Rome
+objects: [ce, {name: se, kind: host}]
+events:
+  - {at: 2026-03-01T00:00Z, object: ce, status: OK, id: e1}
+  - {at: 2026-03-01T00:00Z, object: se, status: OK, id: e2}
+  - {at: 2026-03-17T10:00Z, object: ce, status: CRITICAL, id: e3, cause: boot}
+  - {at: 2026-03-17T10:00:01.000001Z, object: ce, status: OK, id: e4}
+groups:
+  - {name: site, operator: and, members: [ce, se]}
+downtimes:
+  - {id: d1, objects: [se], start: 2026-03-18T08:00Z, end: 2026-03-18T10:00Z, declared: 2026-03-01T00:00Z, by: ann}
+exclusions: []
+objectives:
+  - {name: ce-week, object: ce, target: 99.9%, window: past-week}
+"""
+LATE = "  - {at: 2026-03-18T00:00Z, object: se, status: CRITICAL, id: e9, received: 2026-03-26T00:00Z}\n"
+
+
+@pytest.fixture
+def ambienti(tmp_path, monkeypatch, capsys):
+    (tmp_path / "farm.yaml").write_text(HISTORY)
+    monkeypatch.chdir(tmp_path)
+    for name in ("AMBIENTI_SITE", "COLUMNS", "FORCE_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+
+    def call(*arguments):
+        with pytest.raises(SystemExit) as left:
+            main([str(one) for one in arguments])
+        printed = capsys.readouterr()
+        assert "Traceback" not in printed.err
+        return left.value.code or 0, printed.out, printed.err
+
+    return call
+
+
+def bundled(ambienti, name="week.tar", *options):
+    code, out, err = ambienti("report", "bundle", name, "--history", "farm.yaml", *options)
+    assert code == 0, err
+    return out
+
+
+def test_a_bundle_is_verified_offline_to_the_same_bytes(ambienti, tmp_path):
+    bundled(ambienti, "week.tar", "--window", "past-week")
+    code, out, _ = ambienti("report", "verify", "week.tar")
+    assert code == 0, out
+    assert "was computed again to the same bytes" in out
+    bundled(ambienti, "again.tar", "--window", "past-week")
+    assert (tmp_path / "again.tar").read_bytes() == (tmp_path / "week.tar").read_bytes()
+
+
+def test_the_bundle_holds_the_report_of_all_profiles_with_exact_figures(ambienti, tmp_path):
+    bundled(ambienti, "week.tar", "--window", "past-week")
+    report = json.loads(unpacked((tmp_path / "week.tar").read_bytes())["report.json"])
+    rows = {(row["object"], row["profile"]): row for row in report["rows"]}
+    assert len(rows) == 15
+    assert rows["ce", "excuse"]["bad"] == "1.000001"
+    assert rows["ce", "excuse"]["figure"] == f"{604800000000 - 1000001}/604800000000"
+    assert report["objectives"][0]["verdict"] == "PASS"
+
+
+def test_the_history_of_a_bundle_is_a_history_file(ambienti, tmp_path):
+    bundled(ambienti)
+    (tmp_path / "history.json").write_bytes(unpacked((tmp_path / "week.tar").read_bytes())["history.json"])
+    given, taken = (ambienti("report", "--history", name, "--json")[1] for name in ("farm.yaml", "history.json"))
+    assert given == taken
+
+
+def test_a_bundle_that_was_tampered_with_is_found_out(ambienti, tmp_path):
+    bundled(ambienti, "week.tar", "--window", "past-week")
+    path = tmp_path / "week.tar"
+    path.write_bytes(path.read_bytes().replace(b'"bad":"1.000001"', b'"bad":"1.000000"', 1))
+    code, out, _ = ambienti("report", "verify", "week.tar")
+    assert code == 1
+    assert 'bad: "1.000000" in the bundle, "1.000001" computed' in out
+    assert "report.json is not what was bundled" in out
+    code, out, _ = ambienti("report", "verify", "week.tar", "--json")
+    assert (code, json.loads(out)["identical"]) == (1, False)
+
+
+def test_what_is_no_bundle_is_refused(ambienti):
+    code, _, err = ambienti("report", "verify", "farm.yaml")
+    assert code == 2
+    assert "farm.yaml is no bundle" in err
+    assert "no such file" in ambienti("report", "verify", "weak.tar")[2]
+
+
+def published(ambienti, *options):
+    return ambienti("report", "publish", "--history", "farm.yaml", "--versions", "published.json", *options)
+
+
+def test_a_late_event_makes_a_new_version_with_a_note_and_the_numbers_that_changed(ambienti, tmp_path):
+    assert "past-week is published, version 1: first publication." in published(ambienti)[1]
+    assert "stands as published: version 1" in published(ambienti)[1]
+    text = HISTORY.replace("groups:", LATE + "groups:").replace("now: 2026-03-25T12:00Z", "now: 2026-03-26T12:00Z")
+    (tmp_path / "farm.yaml").write_text(text)
+    out = published(ambienti)[1]
+    assert "version 2: late: event e9 (se CRITICAL at 2026-03-18T00:00:00Z, received 2026-03-26T00:00:00Z)" in out
+    assert "  se (argo) up: " in out
+    versions = json.loads((tmp_path / "published.json").read_text())
+    assert [one["number"] for one in versions] == [1, 2]
+    bundled(ambienti, "week.tar", "--window", "past-week", "--versions", "published.json")
+    assert json.loads(unpacked((tmp_path / "week.tar").read_bytes())["versions.json"]) == versions
+
+
+def test_a_period_that_is_going_on_is_not_published(ambienti):
+    code, _, err = published(ambienti, "--window", "this-week")
+    assert code == 1
+    assert "still going on" in err
+    assert published(ambienti, "--from", "2026-03-01", "--to", "2026-04-01")[0] == 1
+    assert published(ambienti, "--from", "2026-03-01", "--to", "2026-03-08")[0] == 0
+
+
+def test_a_file_that_holds_no_versions_is_refused(ambienti, tmp_path):
+    (tmp_path / "published.json").write_text('[{"number": 1}]')
+    code, _, err = published(ambienti)
+    assert code == 2
+    assert "published.json: holds no published versions" in err
+    assert ambienti("report", "publish", "--history", "farm.yaml")[0] == 2
