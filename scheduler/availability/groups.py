@@ -3,27 +3,40 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from functools import reduce
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from scheduler.availability.algebra import DOWNTIME, FOLDED, load
-from scheduler.availability.axis import BEGINNING, END, Stretch
+from scheduler.availability.axis import BEGINNING, END, Stretch, Whole
 from scheduler.availability.history import Operator, Status
-from scheduler.availability.timeline import ARGO, CAUSE, CODE, NOT_THERE, NOTICED, PENDING, Timeline, state_at, tidy
+from scheduler.availability.timeline import (
+    ARGO,
+    CAUSE,
+    CODE,
+    NEVER,
+    NOT_THERE,
+    NOTICED,
+    PENDING,
+    States,
+    Timeline,
+    distinct,
+    state_at,
+    tidy,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
-    import numpy.typing as npt
-
-    from scheduler.availability.axis import Whole
+    from scheduler.availability.algebra import Algebra
     from scheduler.availability.history import Group
-    from scheduler.availability.timeline import States
 
+_NOWHERE = np.int16(NOT_THERE | NOT_THERE << ARGO)
 _WIDTH = 8
 """Of a table with PENDING and NOT_THERE beside the six statuses; both change nothing."""
 
@@ -61,68 +74,97 @@ def in_order(groups: Iterable[Group]) -> list[Group]:
 
 def of_members(group: Group, parts: Sequence[Part]) -> Timeline:
     """Return a group's timeline; its own downtimes and exclusions are not yet in it."""
-    starts = np.unique(np.concatenate([np.array([BEGINNING]), *(_starts(part) for part in parts)]))
-    downtimes = any(_has_downtime(part.timeline) for part in parts)
-    codes = _fold(group, parts, starts, 0)
+    if not parts:
+        return NEVER
+    if group.operator in FOLDED and not _is_of_sets(load(group.algebra), group.operator):
+        return _one_by_one(group, parts)
+    changes = _changes(parts)
+    codes = _decided(group, parts, changes, 0)
     states = codes | codes << ARGO
-    if downtimes:
-        seen = _fold(group, parts, starts, ARGO)
-        states = codes | seen << ARGO | np.where((seen == DOWNTIME) & ~_any_unnoticed(parts, starts), NOTICED, 0)
-    return tidy(starts, (states | _causes(parts, starts, codes) << CAUSE).astype(np.int16))
+    if ((changes.after >> ARGO & CODE) == DOWNTIME).any():
+        seen = _decided(group, parts, changes, ARGO)
+        unnoticed = changes.count(lambda states: ((states >> ARGO & CODE) == DOWNTIME) & ((states & NOTICED) == 0))
+        states = codes | seen << ARGO | np.where((seen == DOWNTIME) & (unnoticed == 0), NOTICED, 0).astype(np.int16)
+    return tidy(changes.starts, states | _causes(changes, codes) << CAUSE)
 
 
-def _starts(part: Part) -> Whole:
-    edges = [edge for stretch in part.stretches or () for edge in stretch if BEGINNING < edge < END]
-    return np.concatenate((part.timeline.starts, np.array(edges, np.int64)))
+@dataclass(frozen=True, slots=True)
+class _Changes:
+    """All changes of all members in the order of time; of those at one instant only what stands after the last one counts."""
+
+    starts: Whole
+    before: States
+    after: States
+    owners: npt.NDArray[np.intp]
+
+    def count(self, which: Callable[[States], npt.NDArray[np.bool_]], weights: npt.NDArray[Any] | None = None) -> Whole:
+        """Return after each change how many members, or what weight of them, are of a sort."""
+        steps: npt.NDArray[Any] = which(self.after).astype(np.int8) - which(self.before).astype(np.int8)
+        return np.cumsum(steps, dtype=np.int64) if weights is None else np.cumsum(steps * weights[self.owners])
 
 
-def _has_downtime(timeline: Timeline) -> bool:
-    return bool(((timeline.states >> ARGO & CODE) == DOWNTIME).any())
+def _changes(parts: Sequence[Part]) -> _Changes:
+    lines = [_membership(part) for part in parts]
+    starts = np.concatenate([line.starts for line in lines])
+    after = np.concatenate([line.states for line in lines])
+    before = np.concatenate([[_NOWHERE], after[:-1]]).astype(np.int16)
+    counts = [len(line.starts) for line in lines]
+    before[np.cumsum([0, *counts[:-1]])] = _NOWHERE
+    ordered = np.argsort(starts, kind="stable")
+    return _Changes(starts[ordered], before[ordered], after[ordered], np.repeat(np.arange(len(parts)), counts)[ordered])
 
 
-def _states(part: Part, starts: Whole) -> States:
-    """Return a member's states; where it is pending or no member, it is not there."""
-    states = state_at(part.timeline, starts)
+def _membership(part: Part) -> Timeline:
+    """Return a member's timeline; where it is pending or no member, it is not there."""
+    starts, states = part.timeline.starts, part.timeline.states
     gone = (states & CODE) == PENDING
     if part.stretches is not None:
         sides = np.array(part.stretches, np.int64).ravel()
-        gone |= np.searchsorted(sides, starts, side="right") % 2 == 0
-    return np.where(gone, np.int16(NOT_THERE | NOT_THERE << ARGO), states)
+        starts = distinct(np.concatenate((starts, sides[(sides > BEGINNING) & (sides < END)])))
+        states = state_at(part.timeline, starts)
+        gone = ((states & CODE) == PENDING) | (np.searchsorted(sides, starts, side="right") % 2 == 0)
+    return Timeline(starts, np.where(gone, _NOWHERE, states))
 
 
-def _fold(group: Group, parts: Sequence[Part], starts: Whole, shift: int) -> States:
-    """Return the group's codes, of what was observed or of what `argo` sees."""
+def _decided(group: Group, parts: Sequence[Part], changes: _Changes, shift: int) -> States:
+    """Return the group's codes, of what was observed or of what `argo` sees, after each change."""
+
+    def is_code(code: int) -> Callable[[States], npt.NDArray[np.bool_]]:
+        return lambda states: (states >> shift & CODE) == code
+
     if group.operator not in FOLDED:
-        return _counted(group, parts, starts, shift)
-    table = _extended(load(group.algebra).table(group.operator)).ravel()
-    folded = np.full(len(starts), NOT_THERE, np.int16)
-    for part in parts:
-        folded = table[folded * _WIDTH + (_states(part, starts) >> shift & CODE)]
-    return folded
+        weights, scale = _weights(group, parts)
+        return _counted(group, [changes.count(is_code(code), weights) for code in range(PENDING)], scale)
+    present = np.zeros(len(changes.starts), np.int16)
+    for code in range(PENDING):
+        present |= (changes.count(is_code(code)) > 0).astype(np.int16) << code
+    return _of_sets(load(group.algebra).table(group.operator))[present]
 
 
-def _extended(table: npt.NDArray[np.int8]) -> npt.NDArray[np.int16]:
-    wide = np.full((_WIDTH, _WIDTH), NOT_THERE, np.int16)
-    wide[:PENDING, :PENDING] = table
-    wide[:PENDING, PENDING:] = np.arange(PENDING)[:, None]
-    wide[PENDING:, :PENDING] = np.arange(PENDING)
-    return wide
+def _is_of_sets(algebra: Algebra, operator: Operator) -> bool:
+    """Tell whether neither the order of members matters nor how many of them are the same."""
+    table = algebra.table(operator)
+    return not algebra.fold and bool((np.diag(table) == np.arange(len(table))).all())
 
 
-def _counted(group: Group, parts: Sequence[Part], starts: Whole, shift: int) -> States:
-    """Count members, or their weights, by status; what is needed decides.
+def _of_sets(table: npt.NDArray[np.int8]) -> npt.NDArray[np.int16]:
+    """Return what a table makes of each set of codes."""
+    made = np.full(1 << PENDING, NOT_THERE, np.int16)
+    for present in range(1, 1 << PENDING):
+        codes = [code for code in range(PENDING) if present >> code & 1]
+        made[present] = reduce(lambda a, b: int(table[a, b]), codes)
+    return made
+
+
+def _counted(group: Group, by_code: Sequence[npt.NDArray[Any]], scale: int) -> States:
+    """Decide by what is needed, of members or of their weights.
 
     The order is that of the tables: enough up; perhaps enough; perhaps, of those nothing was heard of; but for a downtime.
     """
-    weights, scale = _weights(group, parts)
-    by_code = np.zeros((_WIDTH, len(starts)), object if _is_large(weights, scale) else np.int64)
-    for part, weight in zip(parts, weights, strict=True):
-        codes = _states(part, starts) >> shift & CODE
-        by_code[codes, np.arange(len(starts))] += weight
-    there = by_code[:PENDING].sum(axis=0)
-    need = np.full(len(starts), group.k) if group.operator is Operator.AT_LEAST else there * group.need.numerator
-    reached, made = np.zeros_like(there), np.full(len(starts), Status.CRITICAL, np.int16)
-    undecided = np.ones(len(starts), bool)
+    there = sum(by_code[1:], by_code[0])
+    need = there * 0 + group.k if group.operator is Operator.AT_LEAST else there * group.need.numerator
+    reached, made = there * 0, np.full(len(there), Status.CRITICAL, np.int16)
+    undecided = np.ones(len(there), bool)
     for code in (Status.OK, Status.WARNING, Status.UNKNOWN, Status.MISSING, DOWNTIME):
         reached = reached + by_code[code] * scale
         enough = undecided & (reached >= need).astype(bool)
@@ -131,36 +173,45 @@ def _counted(group: Group, parts: Sequence[Part], starts: Whole, shift: int) -> 
     return np.where(there == 0, np.int16(NOT_THERE), made)
 
 
-def _weights(group: Group, parts: Sequence[Part]) -> tuple[list[int], int]:
+def _weights(group: Group, parts: Sequence[Part]) -> tuple[npt.NDArray[Any] | None, int]:
     """Return whole weights, and by what the sum of those that are there is multiplied to be compared with the need."""
     if group.operator is Operator.AT_LEAST:
-        return [1] * len(parts), 1
-    common = math.lcm(*(part.weight.denominator for part in parts)) if parts else 1
-    return [int(part.weight * common) for part in parts], group.need.denominator
+        return None, 1
+    common, scale = math.lcm(*(part.weight.denominator for part in parts)), group.need.denominator
+    weights = [int(part.weight * common) for part in parts]
+    return np.array(weights, object if sum(weights) * scale >= 2**62 else np.int64), scale
 
 
-def _is_large(weights: list[int], scale: int) -> bool:
-    return sum(weights) * scale >= 2**62
+def _causes(changes: _Changes, codes: States) -> States:
+    """Return why the group is what it is: the first cause, in the order of `Cause`, of a member that is the same."""
+    made = np.zeros(len(codes), np.int16)
+    for cause in np.unique(changes.after >> CAUSE)[::-1]:
+        for code in range(Status.WARNING, PENDING):
+            if cause and (here := codes == code).any():
+                made[here & (changes.count(_is(code, int(cause))) > 0)] = cause
+    return made
 
 
-def _any_unnoticed(parts: Sequence[Part], starts: Whole) -> npt.NDArray[np.bool_]:
-    """Tell where a member is in a downtime that is not scheduled."""
-    found = np.zeros(len(starts), bool)
-    for states in _each(parts, starts):
-        found |= ((states >> ARGO & CODE) == DOWNTIME) & ((states & NOTICED) == 0)
-    return found
+def _is(code: int, cause: int) -> Callable[[States], npt.NDArray[np.bool_]]:
+    return lambda states: ((states & CODE) == code) & (states >> CAUSE == cause)
 
 
-def _causes(parts: Sequence[Part], starts: Whole, codes: States) -> States:
-    """Return why the group is what it is: the cause of the first member that is the same and has one."""
-    causes = np.zeros(len(starts), np.int16)
-    if not any((part.timeline.states >> CAUSE).any() for part in parts):
-        return causes
-    for states in _each(parts, starts):
-        mine = (causes == 0) & ((states & CODE) == codes) & (codes != NOT_THERE)
-        causes[mine] = states[mine] >> CAUSE
-    return causes
-
-
-def _each(parts: Sequence[Part], starts: Whole) -> Iterator[States]:
-    return (_states(part, starts) for part in parts)
+def _one_by_one(group: Group, parts: Sequence[Part]) -> Timeline:
+    """Fold members from left to right, with a table for which the order matters."""
+    table = np.full((_WIDTH, _WIDTH), NOT_THERE, np.int16)
+    table[:PENDING, :PENDING] = load(group.algebra).table(group.operator)
+    table[:PENDING, PENDING:] = np.arange(PENDING)[:, None]
+    table[PENDING:, :PENDING] = np.arange(PENDING)
+    changes = _changes(parts)
+    starts = distinct(changes.starts)
+    code, seen = np.full(len(starts), NOT_THERE, np.int16), np.full(len(starts), NOT_THERE, np.int16)
+    unnoticed = np.zeros(len(starts), bool)
+    for part in parts:
+        states = state_at(_membership(part), starts)
+        argo = states >> ARGO & CODE
+        code, seen = table[code, states & CODE], table[seen, argo]
+        unnoticed |= (argo == DOWNTIME) & ((states & NOTICED) == 0)
+    last = np.searchsorted(changes.starts, starts, side="right") - 1
+    causes = _causes(changes, np.repeat(code, np.diff(last, prepend=-1)))[last]
+    noticed = np.where((seen == DOWNTIME) & ~unnoticed, NOTICED, 0).astype(np.int16)
+    return tidy(starts, code | seen << ARGO | noticed | causes << CAUSE)
