@@ -56,6 +56,7 @@ class Reload:
         elif forced and self._looked.problems:
             self._tell(self._looked.problems)
         self._engine.discoveries = compose.readings(self.definitions, self.farm)
+        self._take_up_services()
         return self.definitions.policy if self.definitions.policy != before else None
 
     def close(self) -> None:
