@@ -32,11 +32,7 @@ _LONGEST_ANSWER = 500
 _SAID = ("Socket Exception: ", "SMTP recipient ")
 """Lines of Apprise's debug log that tell what a server answered."""
 
-_apprise_log = logging.getLogger("apprise")
-_apprise_log.setLevel(logging.DEBUG)
-_apprise_log.propagate = False
-_apprise_log.addHandler(logging.NullHandler())
-# Apprise writes payloads and user names into its debug log: nothing of it leaves this file unread.
+_ears = threading.local()
 
 
 def connect(name: str, address: str, *, deadline_seconds: float) -> AppriseNotifier:
@@ -135,29 +131,21 @@ def _other(service: Any, notice: Notice) -> bool:
     )
 
 
-class _Ear(logging.Handler):
-    """Hears what Apprise says of one call, in the thread of that call."""
-
-    def __init__(self, said: list[str]) -> None:
-        super().__init__(logging.DEBUG)
-        self.said = said
-        self.thread = threading.get_ident()
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Keep warnings, and the lines that hold a server's answer."""
-        text = record.getMessage()
-        if record.thread == self.thread and (record.levelno >= logging.WARNING or text.startswith(_SAID)):
-            self.said.append(text)
+def _heard(record: logging.LogRecord) -> bool:
+    """Keep warnings, and the lines that hold a server's answer, for whoever listens in this thread; let nothing through."""
+    text = record.getMessage()
+    if record.levelno >= logging.WARNING or text.startswith(_SAID):
+        getattr(_ears, "said", []).append(text)
+    return False
 
 
 @contextmanager
 def _listening(said: list[str]) -> Iterator[None]:
-    ear = _Ear(said)
-    _apprise_log.addHandler(ear)
+    _ears.said = said
     try:
         yield
     finally:
-        _apprise_log.removeHandler(ear)
+        del _ears.said
 
 
 def _secrets(address: str) -> set[str]:
@@ -174,3 +162,10 @@ def _secrets(address: str) -> set[str]:
     }
     found |= {unquote(one) for one in found}
     return {one for one in found if len(one) >= _SHORTEST_SECRET}
+
+
+# Payloads and addresses stand in Apprise's debug log, paths of webhooks in that of urllib3: nothing of either gets out.
+_apprise_log = logging.getLogger("apprise")
+_apprise_log.setLevel(logging.DEBUG)
+_apprise_log.addFilter(_heard)
+logging.getLogger("urllib3").setLevel(logging.ERROR)

@@ -10,9 +10,10 @@ from pydantic_core import PydanticCustomError
 from rich.table import Table
 from rich.text import Text
 
+from environments.names import nearest
 from environments.reader import ConfigurationError, Problem
 from scheduler.clock import WallClock
-from scheduler.commands.common import JsonOption, console, examples, plural, print_json, say
+from scheduler.commands.common import Exit, JsonOption, console, examples, fail, plural, print_json, say
 
 if TYPE_CHECKING:
     from scheduler.show.oncall import IncidentView, PeriodView, StoryView
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 PLACES = (Path("oncall.yaml"), Path("/etc/ambienti/oncall.yaml"))
 COLOURS = {"met": "green", "breached": "red", "pending": "yellow", "self-healed": "cyan", "none": "dim"}
+PERIOD = ("period", "incidents", "met", "breached", "self-healed", "pending", "median", "longest", "answered by")
 oncall = typer.Typer(no_args_is_help=True, help="Who is on call, and what the on-call rules make of incidents.")
 FileOption = Annotated[
     Path | None,
@@ -100,6 +102,39 @@ def who(
     console().print(table)
 
 
+@oncall.command("notify", epilog=examples("ambienti oncall notify anna"))
+def notify(
+    person: Annotated[str, typer.Argument(metavar="PERSON", help="Who is to be told.")],
+    file: FileOption = None,
+) -> None:
+    """Send a test notice to every address of a person, and say what became of each."""
+    from scheduler.ports import Notice, SourceError
+    from scheduler.site import addresses
+    from scheduler.site import oncall as settings
+
+    found = settings.load(find_file(file))
+    if person not in found.settings.people:
+        near = nearest(person, found.settings.people)
+        hint = f"did you mean {near}?" if near else f"there are {', '.join(found.settings.people)}"
+        raise fail(f"there is no person {person!r}; {hint}", Exit.PROBLEM)
+    places, failures = addresses.places(found)[person], 0
+    key = f"test-{WallClock().now():.6f}.{person}@ambienti"
+    for index, place in enumerate(places):
+        notice = Notice(
+            f"{index}.{key}", "[ambienti] test", f"A test: notices reach {person} by {place}. Nothing is to be done."
+        )
+        try:
+            addresses.opener(found)(person, place).send(notice)
+        except (SourceError, ValueError) as error:
+            failures += 1
+            say(f"{place}: {error}", style="red")
+        else:
+            say(f"{place}: taken", style="green")
+    if failures or not places:
+        say(f"{person} has {plural(len(places), 'address') if places else 'no address'}, {failures} failed.")
+        raise typer.Exit(int(Exit.PROBLEM))
+
+
 def _instant(at: str, found: OnCallFile) -> int:
     from scheduler.availability.instants import MICROSECONDS, read_instant
 
@@ -136,7 +171,7 @@ def _show(view: StoryView) -> None:
         "period", "incidents", "met", "breached", "self-healed", "pending", "median", "longest", "answered by", box=None
     )
     for period in view.response:
-        report.add_row(*_period(period))
+        report.add_row(*period_row(period))
     console().print(report)
     counts = {verdict: sum(one.verdict == verdict for one in view.incidents) for verdict in COLOURS}
     told = ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count and verdict != "none")
@@ -161,7 +196,8 @@ def _rows(incident: IncidentView) -> list[list[str | Text]]:
     return rows
 
 
-def _period(period: PeriodView) -> list[str | Text]:
+def period_row(period: PeriodView) -> list[str | Text]:
+    """Return a line of the response report."""
     counts: list[str | Text] = [str(n) for n in (period.incidents, period.met)]
     counts += [Text(str(period.breached), style="red" if period.breached else ""), str(period.self_healed), str(period.pending)]
     people = ", ".join(f"{person} {count}" for person, count in period.by_person.items())

@@ -132,7 +132,7 @@ def story_view(story: Story, zone: str) -> StoryView:
         incidents=tuple(incident_view(incident, zone, story.now) for incident in story.incidents),
         decisions=tuple(_decision(decision, zone) for decision in story.decisions),
         response=tuple(
-            _period(period, zone) for cut in _CUTS for period in response.report(story.incidents, cut, zone, story.now)
+            period_view(period, zone) for cut in _CUTS for period in response.report(story.incidents, cut, zone, story.now)
         ),
     )
 
@@ -191,7 +191,8 @@ def _decision(decision: Decision, zone: str) -> DecisionView:
     )
 
 
-def _period(period: response.Period, zone: str) -> PeriodView:
+def period_view(period: response.Period, zone: str) -> PeriodView:
+    """Return a line of the response report as it is printed."""
     return PeriodView(
         name=period.name,
         start=write_instant(period.start, zone),

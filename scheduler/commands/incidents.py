@@ -1,0 +1,221 @@
+"""`incident list`, `show`, `open`, `ack`, `resolve`, `report`: the incidents of the journal, and what people do about them."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from scheduler.availability.incidents.incident import Change, What
+from scheduler.commands import journaled
+from scheduler.commands.common import Exit, JsonOption, SiteOption, console, examples, fail, plural, print_json, say
+from scheduler.commands.oncall import COLOURS, FileOption, find_file, period_row
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from scheduler.availability.incidents.incident import Decision, Incident
+    from scheduler.journal.journal import Journal
+    from scheduler.paging import Desk
+    from scheduler.show.oncall import IncidentView
+    from scheduler.site.oncall import OnCallFile
+
+incidents = typer.Typer(no_args_is_help=True, help="Incidents: what is bad, who was paged, who answered and how soon.")
+NumberArgument = Annotated[int, typer.Argument(metavar="NUMBER", help="Number of the incident.")]
+
+
+class CutBy(StrEnum):
+    """How the response report is cut."""
+
+    WEEK = "week"
+    MONTH = "month"
+    ALL = "all"
+
+
+@contextmanager
+def _desk(site: Path | None, file: Path | None) -> Iterator[tuple[Journal, Desk, OnCallFile]]:
+    from scheduler.paging import Desk
+    from scheduler.site import addresses, oncall
+
+    found = oncall.load(find_file(file))
+    with journaled.opened(site) as (definitions, journal):
+        rules = found.rules_until(journaled.now() + 1)
+        yield journal, Desk(definitions.file.site.site, found.settings.zone, rules, addresses.places(found)), found
+
+
+@incidents.command("list", epilog=examples("ambienti incident list", "ambienti incident list --all --json"))
+def list_incidents(
+    everything: Annotated[bool, typer.Option("--all", help="Those that are over too.")] = False,
+    site: SiteOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the incidents that are not over, with their deadlines and who has them in hand."""
+    views = [view for _, view in _views(site, standing=not everything)]
+    if as_json:
+        print_json([view.model_dump(mode="json") for view in views])
+        return
+    table = Table(
+        "incident", "cause", "objects", "since", "state", "acknowledge by", "answered by", "pages", "", box=None, pad_edge=False
+    )
+    for view in views:
+        call = view.calls[-1] if view.calls else None
+        first: list[str | Text] = [
+            str(view.number),
+            Text(view.cause),
+            Text(", ".join(view.objects)),
+            view.bad_since,
+            view.state,
+        ]
+        rest = [call.deadline if call else "-", (call.by if call else "") or "-", str(len(view.pages))]
+        table.add_row(*first, *rest, Text(view.verdict, style=COLOURS[view.verdict]))
+    console().print(table)
+    say(f"{plural(len(views), 'incident')}{'' if everything else ' not over'}.")
+
+
+@incidents.command("show", epilog=examples("ambienti incident show 12", "ambienti incident show 12 --json"))
+def show(number: NumberArgument, site: SiteOption = None, as_json: JsonOption = False) -> None:
+    """Show one incident: its calls and deadlines, every page and what became of its notices, and its whole story."""
+    from scheduler.availability.instants import write_instant
+    from scheduler.journal import outbox
+    from scheduler.show.oncall import incident_view
+
+    with journaled.opened(site) as (definitions, journal):
+        found, zone = _known(journal, number), definitions.file.site.timezone
+        letters = outbox.letters(journal, number)
+        told = [event for event in journal.events(subject=f"incident-{number}") if event.note.kind == "incident"]
+    view = incident_view(found, zone, journaled.now())
+    notices = [
+        {
+            "key": one.key,
+            "person": one.person,
+            "address": one.address,
+            "attempts": one.attempts,
+            "outcome": one.outcome or "waiting",
+            "ended": None if one.ended_at is None else write_instant(one.ended_at, zone),
+            "error": one.error,
+        }
+        for one in letters
+    ]
+    story = [
+        {"at": write_instant(round(event.at * 1_000_000), zone), "what": event.note.cause, **event.note.detail}
+        for event in told
+    ]
+    if as_json:
+        print_json(view.model_dump(mode="json") | {"notices": notices, "story": story})
+        return
+    _show(view, notices, story)
+
+
+def _show(view: IncidentView, notices: Sequence[Mapping[str, object]], story: Sequence[Mapping[str, object]]) -> None:
+    head = f"incident {view.number}: {view.cause} ({', '.join(view.objects)}): {view.state}, {view.verdict}"
+    say(head, style=COLOURS[view.verdict])
+    lines = Table("when", "", "what", box=None, pad_edge=False)
+    for line in story:
+        lines.add_row(str(line["at"]), str(line["what"]), Text(str(line.get("sentence", ""))))
+    console().print(lines)
+    if notices:
+        table = Table("notice", "to", "address", "tries", "", "last answer", box=None, pad_edge=False)
+        for one in notices:
+            table.add_row(*(Text(str(one[key])) for key in ("key", "person", "address", "attempts", "outcome", "error")))
+        console().print(table)
+
+
+@incidents.command("open", epilog=examples('ambienti incident open ce1 --cause san --text "no route to the storage"'))
+def open_one(
+    name: Annotated[str, typer.Argument(metavar="OBJECT", help="What is bad.")],
+    cause: Annotated[str, typer.Option("--cause", help="One cause is one incident. [default: the object]")] = "",
+    text: Annotated[str, typer.Option("--text", help="What was seen.")] = "",
+    site: SiteOption = None,
+    file: FileOption = None,
+) -> None:
+    """Say that something is bad: opens an incident, or joins the one of its cause, and pages whoever is on call."""
+    from scheduler.paging import deliver, happened
+    from scheduler.site import addresses
+
+    with _desk(site, file) as (journal, desk, found):
+        change = Change(journaled.now(), What.BAD, name, cause, text=text)
+        _tell(happened(journal, [change], desk, change.at))
+        taken = deliver(journal, addresses.opener(found), journaled.now)
+        say(f"{plural(taken, 'notice')} sent.")
+
+
+@incidents.command("ack", epilog=examples("ambienti incident ack 12", "ambienti incident ack 12 --by anna"))
+def ack(number: NumberArgument, by: journaled.ByOption = "", site: SiteOption = None, file: FileOption = None) -> None:
+    """Acknowledge an incident: it is in hand, and nobody else is paged."""
+    _answer(number, What.ACKNOWLEDGED, by, site, file)
+
+
+@incidents.command("resolve", epilog=examples("ambienti incident resolve 12 --by anna"))
+def resolve(number: NumberArgument, by: journaled.ByOption = "", site: SiteOption = None, file: FileOption = None) -> None:
+    """Say that an incident is over; of its cause anything that goes bad soon after reopens it."""
+    _answer(number, What.RESOLVED, by, site, file)
+
+
+@incidents.command("report", epilog=examples("ambienti incident report", "ambienti incident report --cut month --json"))
+def report(
+    cut: Annotated[CutBy, typer.Option("--cut", help="Lines per week, per month or one for all.")] = CutBy.WEEK,
+    site: SiteOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show the response report: incidents, met and breached, self-healed apart, time to acknowledge, and who answered."""
+    from scheduler.availability.incidents import response
+    from scheduler.show.oncall import period_view
+
+    found, zone = [one for one, _ in _views(site, standing=False)], _zone(site)
+    views = [period_view(one, zone) for one in response.report(found, response.Cut(cut.value), zone, journaled.now())]
+    if as_json:
+        print_json([view.model_dump(mode="json") for view in views])
+        return
+    table = Table(
+        "period", "incidents", "met", "breached", "self-healed", "pending", "median", "longest", "answered by", box=None
+    )
+    for view in views:
+        table.add_row(*period_row(view))
+    console().print(table)
+
+
+def _views(site: Path | None, *, standing: bool) -> list[tuple[Incident, IncidentView]]:
+    from scheduler.journal.incidents import all_incidents
+    from scheduler.show.oncall import incident_view
+
+    with journaled.opened(site) as (definitions, journal):
+        zone, now = definitions.file.site.timezone, journaled.now()
+        return [(one, incident_view(one, zone, now)) for one in all_incidents(journal, standing=standing)]
+
+
+def _zone(site: Path | None) -> str:
+    from scheduler.commands.common import find_site
+    from scheduler.site import definitions
+
+    return definitions.load(find_site(site)).file.site.timezone
+
+
+def _known(journal: Journal, number: int) -> Incident:
+    from scheduler.journal.incidents import incident
+
+    found = incident(journal, number)
+    if found is None:
+        raise fail(f"there is no incident {number}; see `ambienti incident list --all`", Exit.PROBLEM)
+    return found
+
+
+def _answer(number: int, what: What, by: str, site: Path | None, file: Path | None) -> None:
+    from scheduler.paging import happened
+
+    with _desk(site, file) as (journal, desk, _):
+        _known(journal, number)
+        change = Change(journaled.now(), what, incident=number, by=journaled.asker(by))
+        _tell(happened(journal, [change], desk, change.at), of=number)
+
+
+def _tell(decisions: tuple[Decision, ...], of: int = 0) -> None:
+    ours = [line for line in decisions if not of or line.incident == of]
+    for line in ours:
+        say(f"incident {line.incident}: {line.sentence}", style="yellow" if line.kind.value == "ignored" else "")
+    if not ours or all(line.kind.value == "ignored" for line in ours):
+        raise typer.Exit(int(Exit.PROBLEM))
