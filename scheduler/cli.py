@@ -16,6 +16,7 @@ from scheduler.commands import (
     events,
     exclusions,
     hosts,
+    incidents,
     loop,
     objectives,
     oncall,
@@ -53,6 +54,7 @@ GROUPS: dict[str, typer.Typer] = {
     "downtime": downtime_import.downtimes,
     "exclusion": exclusions.exclusions,
     "objective": objectives.objectives,
+    "incident": incidents.incidents,
     "oncall": oncall.oncall,
     "report": report_bundle.report,
 }
