@@ -1,8 +1,9 @@
-"""`objective check`, `objective export`: promises written in OpenSLO."""
+"""`objective check`, `objective status`, `objective export`: promises written in OpenSLO, and where they stand."""
 
 from __future__ import annotations
 
 import sys
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,7 +15,11 @@ from scheduler.clock import WallClock
 from scheduler.commands.common import Exit, JsonOption, console, examples, fail, plural, print_json, say
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from scheduler.availability.history import History
     from scheduler.availability.openslo import Promise, Promises
+    from scheduler.availability.standing import Standing
 
 objectives = typer.Typer(no_args_is_help=True, help="Objectives in OpenSLO: check them, write them from a history file.")
 FilesArgument = Annotated[list[Path], typer.Argument(metavar="FILE...", help="OpenSLO files; one may refer to another.")]
@@ -57,6 +62,154 @@ def export(
     known = read_history(history)
     made = Promises(tuple(Promise(one, one.name, "", one.object) for one in known.objectives))
     sys.stdout.write(_written(made, known.zone, openslo_export.NotExpressibleError))
+
+
+@objectives.command(
+    "status",
+    epilog=examples(
+        "ambienti objective status --history farm.yaml", "ambienti objective status slo.yaml --history farm.yaml --json"
+    ),
+)
+def status(
+    files: Annotated[
+        list[Path] | None, typer.Argument(metavar="[FILE...]", help="OpenSLO files, beside the history's own.")
+    ] = None,
+    *,
+    history: Annotated[Path, typer.Option("--history", metavar="FILE", help="What happened, and what is promised.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Say where each promise stands: verdict, error budget left, how many failovers it affords, which alerts fire."""
+    from scheduler.availability.prepared import prepare
+    from scheduler.availability.reading import read_history
+    from scheduler.availability.standing import stand
+
+    found = read_history(history)
+    promised = _promised(found, files or ())
+    prepared = prepare(found)
+    standing = [(one, stand(prepared, one.objective, one.alerts)) for one in promised]
+    if as_json:
+        print_json([_standing_data(promise, one) for promise, one in standing])
+        return
+    table = Table(
+        "objective", "object", "target", "window", "figure", "verdict", "budget left", "failovers", "alerts", box=None
+    )
+    for promise, one in standing:
+        table.add_row(*_standing_row(promise, one))
+    console().print(table)
+    for _, one in standing:
+        if one.recovery is not None:
+            _say_recovery(one)
+
+
+def _promised(history: History, files: Iterable[Path]) -> list[Promise]:
+    """Return the history's own objectives and those of OpenSLO files; they name objects and groups of the history."""
+    from environments.names import nearest
+    from environments.reader import ConfigurationError, Problem
+    from scheduler.availability import openslo
+
+    own = [openslo.Promise(one, one.name, "", one.object) for one in history.objectives]
+    read = openslo.read_files(files, history.now, history.zone).promises
+    known = [*(one.name for one in history.objects), *(one.name for one in history.groups)]
+    unknown = [one.objective for one in read if one.objective.object not in known]
+    if unknown:
+        raise ConfigurationError(
+            Problem("openslo", 0, 0, one.name, f"the history has no {one.object!r}", nearest=nearest(one.object, known))
+            for one in unknown
+        )
+    return [*own, *read]
+
+
+def _standing_row(promise: Promise, one: Standing) -> list[Text]:
+    from scheduler.availability.figures import percent
+
+    colours = {"PASS": "green", "FAIL": "bold red", "UNDECIDED": "yellow"}
+    left = one.budget.left
+    budget = (
+        _length(left)
+        if one.budget.left_at_least == one.budget.left_at_most
+        else (f"{_length(left)} ({_length(one.budget.left_at_least)} to {_length(one.budget.left_at_most)})")
+    )
+    alerts = ", ".join(f"{burn.alert.name} {burn.state}" for burn in one.burns)
+    cells = [
+        Text(one.objective.name),
+        Text(one.objective.object),
+        Text(percent(one.objective.target, 3)),
+        Text(one.objective.window),
+        Text(percent(one.measure.figure, 4)),
+        Text(str(one.verdict), style=colours.get(str(one.verdict), "dim")),
+        Text(budget, style="red" if left < 0 else ""),
+        Text("-" if one.budget.failovers is None else str(one.budget.failovers)),
+        Text(alerts, style="bold red" if "firing" in alerts else ""),
+    ]
+    return cells if promise.alerts else [*cells[:-1], Text("")]
+
+
+def _length(exact: Fraction) -> str:
+    """Write an exact length for people; the sign is kept."""
+    from scheduler.availability.instants import write_duration
+
+    whole = abs(exact).__floor__()
+    return f"{'-' if exact < 0 else ''}{write_duration(whole - whole % MICROSECONDS if whole > MICROSECONDS else whole)}"
+
+
+def _say_recovery(one: Standing) -> None:
+    assert one.recovery is not None
+    mean, longest = _length(one.recovery.mean), _length(Fraction(one.recovery.longest))
+    count = plural(one.recovery.outages, "outage")
+    say(f"{one.objective.name}: {count} in 90 days, recovered after {mean} on average, {longest} at most.", style="dim")
+
+
+def _standing_data(promise: Promise, one: Standing) -> dict[str, object]:
+    from scheduler.availability.figures import fraction
+    from scheduler.availability.instants import seconds, write_instant
+
+    budget, zone = one.budget, one.objective.zone or "UTC"
+    micro = Fraction(1, MICROSECONDS)
+    burning = [
+        {
+            "alert": burn.alert.name,
+            "severity": burn.alert.severity,
+            "factor": fraction(burn.alert.factor),
+            "state": str(burn.state),
+            "long": [fraction(burn.long.least), fraction(burn.long.most)],
+            "short": [fraction(burn.short.least), fraction(burn.short.most)],
+        }
+        for burn in one.burns
+    ]
+    return {
+        "objective": one.objective.name,
+        "title": promise.title,
+        "object": one.objective.object,
+        "profile": one.objective.profile,
+        "target": fraction(one.objective.target),
+        "window": {
+            "name": one.window.name,
+            "start": write_instant(one.window.start, zone),
+            "end": write_instant(one.window.end, zone),
+            "ahead_seconds": seconds(one.ahead),
+        },
+        "figure": fraction(one.measure.figure),
+        "figure_if_unknown_bad": fraction(one.measure.lowest),
+        "figure_if_unknown_up": fraction(one.measure.highest),
+        "unknown_seconds": seconds(one.measure.unknown),
+        "verdict": str(one.verdict),
+        "budget_seconds": {
+            "allowed": fraction(budget.allowed * micro),
+            "spent": seconds(budget.spent),
+            "left": fraction(budget.left * micro),
+            "left_at_least": fraction(budget.left_at_least * micro),
+            "left_at_most": fraction(budget.left_at_most * micro),
+        },
+        "failovers": budget.failovers,
+        "failovers_at_least": budget.failovers_at_least,
+        "recovery_seconds": one.recovery
+        and {
+            "outages": one.recovery.outages,
+            "mean": fraction(one.recovery.mean * micro),
+            "longest": seconds(one.recovery.longest),
+        },
+        "alerts": burning,
+    }
 
 
 def _written(promises: Promises, zone: str, refusal: type[Exception]) -> str:

@@ -79,3 +79,52 @@ def test_export_says_what_openslo_cannot_say(ambienti, tmp_path):
     code, out, err = ambienti("objective", "export", "--history", tmp_path / "farm.yaml")
     assert (code, out) == (1, "")
     assert "2/3 is no finite decimal" in err
+
+
+# --- where promises stand ---------------------------------------------------------------------------------------------
+
+FARM = """\
+now: 2026-03-25T12:00Z
+zone: Europe/Rome
+objects: [FermiGrid]
+events:
+  - {at: 2026-01-01T00:00Z, object: FermiGrid, status: OK}
+  - {at: 2026-03-17T10:00Z, object: FermiGrid, status: CRITICAL}
+  - {at: 2026-03-17T10:01:34Z, object: FermiGrid, status: OK}
+  - {at: 2026-03-24T10:00Z, object: FermiGrid, status: UNKNOWN}
+  - {at: 2026-03-24T10:01:34Z, object: FermiGrid, status: OK}
+  - {at: 2026-03-25T11:58:34Z, object: FermiGrid, status: CRITICAL}
+objectives:
+  - {name: week, object: FermiGrid, target: 99.9%, window: this-week}
+"""
+
+
+def test_status_says_what_is_left_and_what_it_still_affords(ambienti, tmp_path):
+    """Past week: 604.8 s - 94 s = 510.8 s, five failovers of 94 s. The outage of the last 86 s: 86/3600 x 1000 = 23.9 > 14.4."""
+    (tmp_path / "farm.yaml").write_text(FARM)
+    code, out, _ = ambienti("objective", "status", PAIR, "--history", tmp_path / "farm.yaml", "--json")
+    assert code == 0
+    week, data, overall = json.loads(out)
+    assert (data["verdict"], data["budget_seconds"]["left"], data["failovers"]) == ("PASS", "2554/5", 5)
+    assert [(one["alert"], one["state"]) for one in data["alerts"]] == [("fast-burn", "firing")]
+    assert data["alerts"][0]["long"] == ["215/9", "215/9"]
+    assert week["budget_seconds"]["left_at_least"] == "2106/5"
+    assert (week["window"]["ahead_seconds"], week["unknown_seconds"]) == (381600, 94)
+    assert overall["profile"] == "argo"
+
+
+def test_status_is_a_table_for_people(ambienti, tmp_path):
+    (tmp_path / "farm.yaml").write_text(FARM)
+    code, out, _ = ambienti("objective", "status", PAIR, "--history", tmp_path / "farm.yaml")
+    assert code == 0
+    lines = out.splitlines()
+    assert "8 min 35 s (7 min 1 s to 8 min 35 s)" in lines[1]
+    assert "fast-burn firing" in lines[2]
+    assert "week: 1 outage in 90 days, recovered after 1 min 34 s on average, 1 min 34 s at most." in lines
+
+
+def test_a_promise_on_something_that_the_history_does_not_have_is_an_error(ambienti, tmp_path):
+    (tmp_path / "farm.yaml").write_text(FARM.replace("FermiGrid", "FermiGird"))
+    code, _, err = ambienti("objective", "status", PAIR, "--history", tmp_path / "farm.yaml")
+    assert code == 2
+    assert "the history has no 'FermiGrid'; did you mean FermiGird?" in err
