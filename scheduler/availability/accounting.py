@@ -35,12 +35,27 @@ class Table:
     window: Window
     profile: str
     places: dict[str, int]
-    durations: npt.NDArray[np.int64]
-    """A row for each object and group, a column for each duration, part of a figure and cause."""
+    lengths: npt.NDArray[np.int64]
+    """A row for each object and group, a column for each state."""
+    weights: npt.NDArray[np.int64]
+    """A row for each duration, part of a figure and cause: which states it sums up."""
+    of_hosts: npt.NDArray[np.int64]
+    """The same for hosts."""
+    hosts: frozenset[int]
 
     def of(self, name: str) -> Measure:
         """Return the measure of one object or group."""
-        row = self.durations[self.places[name]].tolist()
+        place = self.places[name]
+        return self._measure(name, ((self.of_hosts if place in self.hosts else self.weights) @ self.lengths[place]).tolist())
+
+    def all(self) -> dict[str, Measure]:
+        """Return the measures of all objects and groups."""
+        hosts = [place in self.hosts for place in range(len(self.lengths))]
+        rows = np.einsum("ik,jk->ij", self.lengths, self.weights)
+        rows[hosts] = np.einsum("ik,jk->ij", self.lengths[hosts], self.of_hosts)
+        return {name: self._measure(name, rows[place].tolist()) for name, place in self.places.items()}
+
+    def _measure(self, name: str, row: list[int]) -> Measure:
         figures = iter(row[len(DURATIONS) : _FIRST_CAUSE])
         pairs = [Fraction(above, below) if below else None for above, below in zip(figures, figures, strict=True)]
         causes = {str(cause): length for cause, length in zip(CAUSES, row[_FIRST_CAUSE:], strict=True) if length}
@@ -50,23 +65,19 @@ class Table:
 
 def measure(history: History | Prepared, window: Window, profile: str) -> dict[str, Measure]:
     """Return what a window measured of each object and group."""
-    table = tabulate(_ready(history), window, profile)
-    return {name: table.of(name) for name in table.places}
+    return tabulate(_ready(history), window, profile).all()
 
 
 def tabulate(prepared: Prepared, window: Window, profile: str, within: Iterable[Span] | None = None) -> Table:
     """Measure a window, or what of it lies in some periods."""
     clipped = windows.between(window.start, window.end, prepared.history.now, window.name)
     found = sums(prepared.strips, stretches(prepared, clipped, within))
-    weights = [
-        np.array([by_name[name] for name in _COLUMNS], np.int64).T
+    weights, of_hosts = (
+        np.array([by_name[name] for name in _COLUMNS], np.int64)
         for by_name in (masks(profile, found.kinds, is_host=is_host) for is_host in (False, True))
-    ]
-    durations = found.lengths @ weights[0]
-    hosts = [place for place, row in enumerate(prepared.rows) if row.is_host]
-    if hosts and profile == "icinga":
-        durations[hosts] = found.lengths[hosts] @ weights[1]
-    return Table(clipped, profile, prepared.places, durations)
+    )
+    hosts = frozenset(place for place, row in enumerate(prepared.rows) if row.is_host)
+    return Table(clipped, profile, prepared.places, found.lengths, weights, of_hosts, hosts)
 
 
 def stretches(prepared: Prepared, window: Window, within: Iterable[Span] | None = None) -> list[Stretch]:

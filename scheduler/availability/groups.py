@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scheduler.availability.algebra import DOWNTIME, FOLDED, load
-from scheduler.availability.axis import BEGINNING, END, Stretch, Whole
+from scheduler.availability.axis import END, Stretch, Whole
 from scheduler.availability.history import Operator, Status
 from scheduler.availability.timeline import (
     ARGO,
@@ -120,7 +120,7 @@ def _membership(part: Part) -> Timeline:
     gone = (states & CODE) == PENDING
     if part.stretches is not None:
         sides = np.array(part.stretches, np.int64).ravel()
-        starts = distinct(np.concatenate((starts, sides[(sides > BEGINNING) & (sides < END)])))
+        starts = distinct(np.concatenate((starts, sides[(sides > starts[0]) & (sides < END)])))
         states = state_at(part.timeline, starts)
         gone = ((states & CODE) == PENDING) | (np.searchsorted(sides, starts, side="right") % 2 == 0)
     return Timeline(starts, np.where(gone, _NOWHERE, states))

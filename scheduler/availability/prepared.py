@@ -13,15 +13,15 @@ from scheduler.availability.axis import ABSENT, BEGINNING, END, Axis, Elapsed, S
 from scheduler.availability.columns import Columns, columns, joined, picked
 from scheduler.availability.downtimes import agreed, without
 from scheduler.availability.groups import Part, in_order, of_members
-from scheduler.availability.history import EVERYTHING, SECOND, Group, History, ObjectKind
+from scheduler.availability.history import EVERYTHING, SECOND, Duration, Group, History, Instant, ObjectKind, Result
 from scheduler.availability.strips import Strips, strips, timeline
-from scheduler.availability.timeline import EXCLUDED, NEVER, SCHEDULED, UNSCHEDULED, Findings, Timeline, of_results, overlaid
+from scheduler.availability.timeline import EXCLUDED, SCHEDULED, UNSCHEDULED, Findings, Timeline, of_results, overlaid
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from scheduler.availability.axis import Whole
-    from scheduler.availability.history import Instant, Monitored
+    from scheduler.availability.history import Monitored
 
     Overlay = tuple[tuple[Sequence[Stretch], int], ...]
 
@@ -45,6 +45,17 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
+class Stamp:
+    """When a result was, by all clocks."""
+
+    at: Instant
+    elapsed: Elapsed
+    sequence: int | None
+    monotonic: Duration | None
+    boot: str
+
+
+@dataclass(frozen=True, slots=True)
 class Prepared:
     """A history with its timelines; objects come first, then groups, each after its members."""
 
@@ -52,6 +63,10 @@ class Prepared:
     """Without its results."""
     results: Columns
     """In their order."""
+    added: tuple[Result, ...]
+    """Results that came after, in their order."""
+    last: Stamp | None
+    """Of the last result."""
     axis: Axis
     past: Axis
     """Without now."""
@@ -76,23 +91,22 @@ def prepare(history: History, results: Columns | None = None) -> Prepared:
     rows = tuple(_object(one, axis, overlay) for one in history.objects)
     rows += tuple(_group(group, axis, overlay, places) for group in groups)
     findings = _findings(ordered, elapsed, len(names))
-    timelines = [
-        overlaid(of_results(found, row.freshness, gaps, row.existence), row.overlay)
-        for found, row in zip(findings, rows, strict=False)
-    ]
-    for row in rows[len(names) :]:
-        timelines.append(group_timeline(row, timelines))
+    timelines = {
+        place: overlaid(of_results(found, rows[place].freshness, gaps, rows[place].existence), rows[place].overlay)
+        for place, found in enumerate(findings)
+    }
+    for place in range(len(names), len(rows)):
+        timelines[place] = group_timeline(rows[place], timelines)
     kept = replace(history, results=())
-    return Prepared(kept, ordered, axis, past, gaps, rows, places, findings, strips(timelines))
+    last = _last(ordered, elapsed)
+    return Prepared(kept, ordered, (), last, axis, past, gaps, rows, places, findings, strips(list(timelines.values())))
 
 
-def group_timeline(row: Row, timelines: Sequence[Timeline]) -> Timeline:
+def group_timeline(row: Row, timelines: Mapping[int, Timeline]) -> Timeline:
     """Return the timeline of a group from its members'."""
     assert row.group is not None
-    parts = [
-        Part(timelines[place] if place >= 0 else NEVER, stretches, member.weight)
-        for (place, stretches), member in zip(row.members, row.group.members, strict=True)
-    ]
+    members = zip(row.members, row.group.members, strict=True)
+    parts = [Part(timelines[place], stretches, member.weight) for (place, stretches), member in members if place >= 0]
     return overlaid(of_members(row.group, parts), row.overlay)
 
 
@@ -125,6 +139,17 @@ def _axis(ordered: Columns, history: History) -> tuple[Whole, Axis, Axis]:
     at = np.append(ordered.at, history.now)
     elapsed = axes.chain(at, whole.monotonic, whole.boot if whole.monotonic is not None else None)
     return elapsed[:-1], axes.build(at[:-1], elapsed[:-1]), axes.build(at, elapsed)
+
+
+def _last(ordered: Columns, elapsed: Whole) -> Stamp | None:
+    if not len(elapsed):
+        return None
+    boot = "" if ordered.boot is None else ordered.boots[ordered.boot[-1]]
+    return Stamp(int(ordered.at[-1]), int(elapsed[-1]), _at_end(ordered.sequence), _at_end(ordered.monotonic), boot)
+
+
+def _at_end(column: Whole | None) -> int | None:
+    return None if column is None or column[-1] == ABSENT else int(column[-1])
 
 
 def _now(history: History) -> Columns:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scheduler.availability.axis import END, Whole
-from scheduler.availability.timeline import KINDS, States, Timeline, since
+from scheduler.availability.timeline import KINDS, States, Timeline, since, tidy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -74,7 +74,7 @@ def timeline(laid: Strips, row: int, begin: Elapsed | None = None) -> Timeline:
     if begin is not None and begin >= cut:
         return since(end, begin)
     kept = int(np.searchsorted(starts, cut))
-    whole = Timeline(np.concatenate((starts[:kept], end.starts)), np.concatenate((states[:kept], end.states)))
+    whole = tidy(np.concatenate((starts[:kept], end.starts)), np.concatenate((states[:kept], end.states)))
     return whole if begin is None else since(whole, begin)
 
 
@@ -123,11 +123,14 @@ def _pieces(laid: Strips, begin: Elapsed, end: Elapsed) -> Iterator[tuple[Places
         durations = np.minimum(laid.starts[places + 1], ends[rows]) - np.maximum(laid.starts[places], begin)
         yield rows, laid.states[places], durations
         low = high
-    for row, late in laid.ends.items():
-        if late.starts[0] < end and late.starts[-1] < END:
-            starts = np.maximum(late.starts, begin)
-            durations = np.maximum(np.minimum(np.append(starts[1:], END), end) - starts, 0)
-            yield np.full(len(starts), row), late.states, durations
+    if laid.ends:
+        late = laid.ends.values()
+        counts = np.array([len(one.starts) for one in late])
+        starts = np.concatenate([one.starts for one in late])
+        until = np.append(starts[1:], END)
+        until[np.cumsum(counts) - 1] = END
+        durations = np.maximum(np.minimum(until, end) - np.maximum(starts, begin), 0)
+        yield np.repeat(list(laid.ends), counts), np.concatenate([one.states for one in late]), durations
 
 
 def _bisect(laid: Strips, sought: Whole, *, after: bool) -> Places:

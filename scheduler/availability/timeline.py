@@ -43,7 +43,7 @@ _NOWHERE = NOT_THERE | NOT_THERE << ARGO
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """The first start is BEGINNING; starts grow strictly, and neighbours differ."""
+    """Starts grow strictly, and neighbours differ. A whole one starts at BEGINNING."""
 
     starts: Whole
     states: States
@@ -88,7 +88,8 @@ def overlaid(timeline: Timeline, overlays: Iterable[tuple[Sequence[Stretch], int
     if not flags:
         return timeline
     edges = np.array([edge for stretches, _ in flags for stretch in stretches for edge in stretch], np.int64)
-    starts = distinct(np.concatenate((timeline.starts, edges[edges < END])))
+    inner = edges[(edges > timeline.starts[0]) & (edges < END)]
+    starts = distinct(np.concatenate((timeline.starts, inner)))
     states = state_at(timeline, starts).copy()
     for stretches, flag in flags:
         sides = np.array(stretches, np.int64).ravel()
