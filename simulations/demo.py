@@ -17,11 +17,17 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rich.table import Table
+
+from scheduler.availability.accounting import measure
+from scheduler.availability.history import SECOND
+from scheduler.availability.instants import write_duration
+from scheduler.availability.windows import between
 from scheduler.daemon import log
 from scheduler.daemon.daemon import Daemon, owner_name
 from scheduler.model import QueueReading
 from scheduler.show.live_view import watching
-from scheduler.site import compose, definitions
+from scheduler.site import compose, definitions, services
 from simulations.live import LiveQueue
 from simulations.summary import table_of
 
@@ -30,6 +36,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from scheduler.availability.history import History
     from scheduler.engine import Engine
     from scheduler.journal.journal import Journal
 
@@ -61,6 +68,8 @@ def run(seconds: int, seed: int, console: Console) -> int:
             code = Daemon(engine, listen=found.site.daemon.listen).run()
         timer.cancel()
         _summarise(console, queue, engine)
+        console.print(availability_table(services.live_history(found, engine.journal, engine.clock.now())))
+        _point_on(console)
     return code
 
 
@@ -98,9 +107,29 @@ def _summarise(console: Console, queue: LiveQueue, engine: Engine) -> None:
     )
     for line in _still_waiting(engine):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def _point_on(console: Console) -> None:
     console.print("\nTry next:", style="bold")
     for line in NEXT:
         console.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)
+
+
+def availability_table(history: History) -> Table:
+    """Return the availability of every object and group while the daemon looked, with what was lost of it."""
+    looks = [at for result in history.results for at in (result.at, result.confirmed or result.at)]
+    window = between(min(looks), max(looks) + 1, history.now)
+    measures = measure(history, window, "excuse")
+    title = f"\nAvailability of these {write_duration((max(looks) - min(looks)) // SECOND * SECOND)}"
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, padding=(0, 2, 0, 0))
+    for column in ("", "up", "bad", "unknown", "availability"):
+        table.add_column(column, justify="left" if not column else "right", header_style="dim")
+    groups = {group.name for group in history.groups}
+    for name, one in sorted(measures.items(), key=lambda item: (item[0] not in groups, item[0])):
+        spans = [f"{length / SECOND:.1f} s" for length in (one.up, one.bad, one.unknown)]
+        figure = "-" if one.figure is None else f"{float(one.figure):.2%}"
+        table.add_row(name, *spans, figure, style="bold" if name in groups else "" if not one.bad else "yellow")
+    return table
 
 
 def _still_waiting(engine: Engine) -> Iterator[str]:

@@ -29,6 +29,9 @@ def test_the_demo_boots_serves_and_ends_with_a_summary():
     assert workers, told
     assert int(workers[1]) > 5
     assert "Did you mean 'theory-deb12'?" in told
+    shown = {row.split()[0]: row.split()[-1] for row in told.partition("Availability of these")[2].splitlines() if "%" in row}
+    assert {"farm", "hosts", "queue", "ambienti", "xen1", "xen4", "workers/atlas-el9"} <= set(shown)
+    assert shown["ambienti"] == "100.00%"
     assert "Try next:" in told
     assert done.stderr == ""
 
