@@ -40,6 +40,8 @@ class SchemaOf(StrEnum):
 
     SITE = "site"
     VO = "vo"
+    HISTORY = "history"
+    REPORT = "report"
     ONCALL = "oncall"
     ONCALL_SIMULATION = "oncall-simulation"
     ONCALL_STORY = "oncall-story"

@@ -1,4 +1,4 @@
-"""JSON Schemas of the configuration files, for editors."""
+"""JSON Schemas of the files that people write, for editors, and of the report's JSON."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from scheduler.show.oncall import StoryView
 from scheduler.site.oncall_simulation import Simulation
 from scheduler.site.oncall_written import OnCall
 from scheduler.site.settings import Site
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,3 +66,25 @@ SCHEMAS: dict[str, Callable[[], Schema]] = {
     "oncall-story": oncall_story_schema,
 }
 """By the name of the file's kind, as `ambienti schema` takes it."""
+
+
+def history_schema() -> Schema:
+    """Return the JSON Schema of a history file."""
+    from scheduler.availability import written
+
+    return {"$schema": _DRAFT, **written.schema(), "title": "Ambienti: a history for the availability report"}
+
+
+def report_schema() -> Schema:
+    """Return the JSON Schema of what `ambienti report --json` prints."""
+    from scheduler.availability import report_data
+
+    return {"$schema": _DRAFT, **report_data.schema(), "title": "Ambienti: an availability report"}
+
+
+SCHEMAS: dict[str, Callable[[], Schema]] = {
+    "site": site_schema,
+    "vo": vo_schema,
+    "history": history_schema,
+    "report": report_schema,
+}

@@ -1,0 +1,36 @@
+"""Exact figures in writing: fractions, decimal strings, per cent for display."""
+
+from __future__ import annotations
+
+from decimal import Decimal, localcontext
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fractions import Fraction
+
+DIGITS = 30
+UNDEFINED = "-"
+
+
+def fraction(figure: Fraction | None) -> str | None:
+    """Write a figure as `numerator/denominator`, in lowest terms; 0/0 is None."""
+    return None if figure is None else f"{figure.numerator}/{figure.denominator}"
+
+
+def decimal(figure: Fraction | None) -> str | None:
+    """Write a figure as a decimal of at most 30 digits: exact where it ends before."""
+    if figure is None:
+        return None
+    with localcontext() as context:
+        context.prec = DIGITS
+        written = f"{Decimal(figure.numerator) / Decimal(figure.denominator):f}"
+    return written.rstrip("0").rstrip(".") if "." in written else written
+
+
+def percent(figure: Fraction | None, places: int = 2) -> str:
+    """Write a figure for people: `99.90 %`. Rounding is for display alone; nothing is compared with it."""
+    if figure is None:
+        return UNDEFINED
+    scaled = round(figure * 100 * 10**places)
+    whole, rest = divmod(scaled, 10**places)
+    return f"{whole}.{rest:0{places}d} %" if places else f"{whole} %"

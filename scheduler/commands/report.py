@@ -1,0 +1,181 @@
+"""`ambienti report --history FILE`: availability computed from a history file, without daemon or journal; `report explain`."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from pydantic_core import PydanticCustomError
+
+from environments.names import nearest
+from scheduler.commands.common import Exit, JsonOption, console, examples, fail, print_json
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from scheduler.availability.history import History, Window
+    from scheduler.availability.report_data import Report
+
+ALL = "all"
+report = typer.Typer(
+    invoke_without_command=True,
+    epilog=examples(
+        "ambienti report --history farm.yaml",
+        "ambienti report --history farm.yaml --window past-week --profile all --json",
+        "ambienti report --history farm.yaml --from 2026-03-02 --to 2026-03-09 --object ces --csv",
+    ),
+)
+HistoryOption = Annotated[
+    Path | None,
+    typer.Option("--history", metavar="FILE", show_default=False, help="A history, YAML or JSON (docs: History file)."),
+]
+WindowOption = Annotated[
+    str | None,
+    typer.Option(
+        "--window",
+        "-w",
+        metavar="NAME",
+        show_default=False,
+        help="today, this-week, past-week, month, quarter, year, 7d, 30d, 90d, 365d. [default: the table of five]",
+    ),
+]
+FromOption = Annotated[str, typer.Option("--from", metavar="INSTANT", show_default=False, help="Begin of the window.")]
+ToOption = Annotated[str, typer.Option("--to", metavar="INSTANT", show_default=False, help="Its end. [default: now]")]
+ZoneOption = Annotated[
+    str, typer.Option("--zone", metavar="ZONE", show_default=False, help="Cut windows in this zone. [default: the history's]")
+]
+ObjectsOption = Annotated[
+    list[str] | None,
+    typer.Option("--object", "-o", metavar="NAME", show_default=False, help="Only this one (may be repeated)."),
+]
+
+
+@report.callback()
+def shown(
+    context: typer.Context,
+    *,
+    history: HistoryOption = None,
+    window: WindowOption = None,
+    start: FromOption = "",
+    end: ToOption = "",
+    profile: Annotated[str, typer.Option("--profile", "-p", help="excuse, argo, icinga, nagios, skip, or all.")] = "excuse",
+    objects: ObjectsOption = None,
+    zone: ZoneOption = "",
+    as_json: JsonOption = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print one line for each row, comma-separated.")] = False,
+) -> None:
+    """Report what was promised and what was kept: availability of services and groups, exact, with verdicts."""
+    if context.invoked_subcommand is not None:
+        return
+    from scheduler.availability import report_data
+    from scheduler.availability.written import PROFILES
+
+    found = read(history)
+    profiles = PROFILES if profile == ALL else tuple(_profile(one.strip()) for one in profile.split(","))
+    known(found, objects or ())
+    _zone(zone)
+    asked = window_of(found, window, start, end, zone)
+    windows = report_data.table_windows(found, zone) if asked is None else [asked]
+    made = report_data.make(found, windows, profiles, objects or (), zone)
+    if as_json:
+        print_json(_plain(report_data.data(made)))
+    elif as_csv:
+        _csv(made)
+    else:
+        _show(made, profiles, in_detail=asked is not None)
+
+
+def read(history: Path | None) -> History:
+    """Return the history of a file."""
+    from scheduler.availability.reading import read_history
+
+    if history is None:
+        raise fail("say which history: --history FILE", Exit.WRONG)
+    return read_history(history)
+
+
+def known(history: History, objects: Sequence[str]) -> None:
+    """Refuse the name of an object or group that the history does not have."""
+    names = [*(one.name for one in history.objects), *(one.name for one in history.groups)]
+    for name in objects:
+        if name not in names:
+            near = nearest(name, names)
+            hint = f"; did you mean {near}?" if near else f"; there are {', '.join(names[:12])}"
+            raise fail(f"the history has no object or group called {name!r}{hint}", Exit.WRONG)
+
+
+def window_of(history: History, name: str | None, start: str, end: str, zone: str = "") -> Window | None:
+    """Return the window that is asked for, None where none is."""
+    from scheduler.availability import windows
+    from scheduler.availability.instants import read_instant
+
+    zone = zone or history.zone
+    if name is not None and (start or end):
+        raise fail("give either --window or --from and --to", Exit.WRONG)
+    try:
+        if name is not None:
+            return windows.named(name, history.now, zone)
+        if not start and not end:
+            return None
+        if not start:
+            raise fail("give --from beside --to", Exit.WRONG)
+        first, last = read_instant(start, zone), read_instant(end, zone) if end else history.now
+    except PydanticCustomError as error:
+        context: dict[str, Any] = error.context or {}
+        parts = [error.message(), f"expected {context.get('expected')}"]
+        near = context.get("nearest")
+        raise fail("; ".join([*parts, f"did you mean {near}?"] if near else parts), Exit.WRONG) from error
+    if last < first:
+        raise fail("--to is before --from", Exit.WRONG)
+    return windows.between(first, last, history.now)
+
+
+def _profile(name: str) -> str:
+    from scheduler.availability.written import PROFILES
+
+    if name not in PROFILES:
+        near = nearest(name, PROFILES)
+        hint = f"; did you mean {near}?" if near else f"; there are {', '.join(PROFILES)}, all"
+        raise fail(f"no profile is called {name!r}{hint}", Exit.WRONG)
+    return name
+
+
+def _zone(name: str) -> None:
+    from scheduler.availability.crosscheck import is_zone, near_zone
+
+    if name and not is_zone(name):
+        near = near_zone(name)
+        raise fail(f"no time zone is called {name!r}" + (f"; did you mean {near}?" if near else ""), Exit.WRONG)
+
+
+def _plain(value: Any) -> Any:
+    """Decimals become numbers; with at most six decimals their digits stay as they are."""
+    if isinstance(value, dict):
+        return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(inner) for inner in value]
+    return float(value) if isinstance(value, Decimal) else value
+
+
+def _csv(made: Report) -> None:
+    keys = [key for key in type(made.rows[0]).model_fields if key not in {"lost", "verdicts"}] if made.rows else []
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(keys)
+    for row in made.rows:
+        writer.writerow([f"{value:f}" if isinstance(value := getattr(row, key), Decimal) else value for key in keys])
+
+
+def _show(made: Report, profiles: tuple[str, ...], *, in_detail: bool) -> None:
+    from scheduler.show import availability_view as view
+
+    out = console()
+    if in_detail:
+        out.print(view.detail(made, profiles))
+    else:
+        for profile in profiles:
+            out.print(view.table(made, profile))
+    out.print(view.footing(made), soft_wrap=True)

@@ -1,0 +1,118 @@
+"""Availability on a terminal: the table of windows, one window in detail, and what the report rests on."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from scheduler.availability.figures import UNDEFINED, decimal, percent
+from scheduler.availability.instants import MICROSECONDS, write_duration
+from scheduler.availability.report_data import COLUMNS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rich.console import RenderableType
+
+    from scheduler.availability.report_data import ExclusionShown, Report, Row
+
+STYLES = {"PASS": "green", "FAIL": "bold red", "UNDECIDED": "yellow", "not applicable": "dim"}
+SHOWN = 12
+"""So many downtimes and exclusions are listed; the rest is counted."""
+
+
+def table(report: Report, profile: str) -> RenderableType:
+    """Return the table: a row for each object and group, a column for each window, coloured by verdict."""
+    shown = Table("service", "kind", title=f"Availability, profile {profile}", title_justify="left")
+    for title in COLUMNS.values():
+        shown.add_column(title, justify="right")
+    cells: dict[str, list[Row]] = {}
+    for row in report.rows:
+        if row.profile == profile:
+            cells.setdefault(row.object, []).append(row)
+    for name, found in cells.items():
+        group = found[0].kind == "group"
+        shown.add_row(Text(name, style="bold" if group else ""), found[0].kind, *(_cell(row) for row in found))
+    return shown
+
+
+def detail(report: Report, profiles: tuple[str, ...]) -> RenderableType:
+    """Return one window in detail: figures, A and R, times, verdicts."""
+    window = report.windows[0]
+    title = f"{window.name or 'window'}: {window.start} to {window.end}"
+    shown = Table("service", "kind", title=title, title_justify="left")
+    if len(profiles) > 1:
+        shown.add_column("profile")
+    for column in ("figure", "A", "R", "T", "up", "bad", "unknown", "pending", "sched.", "unsched.", "excused"):
+        shown.add_column(column, justify="right")
+    shown.add_column("verdict")
+    for row in report.rows:
+        profile = [row.profile] if len(profiles) > 1 else []
+        times = (row.total, row.up, row.bad, row.unknown, row.pending, row.scheduled_downtime, row.unscheduled_downtime)
+        shown.add_row(
+            *(Text(row.object, style="bold" if row.kind == "group" else ""), row.kind, *profile),
+            *(_cell(row), _percent(row.availability_decimal), _percent(row.reliability_decimal)),
+            *(_time(one) for one in (*times, row.excused)),
+            _verdict(row),
+        )
+    return shown
+
+
+def footing(report: Report) -> RenderableType:
+    """Return what the report rests on: objectives, profile, tables, zone, downtimes, exclusions."""
+    return Group(*(Text(line, style=style) for line, style in _lines(report)))
+
+
+def _lines(report: Report) -> Iterator[tuple[str, str]]:
+    for one in report.objectives:
+        target = _percent_of(one.target)
+        unknown = f", {_time(one.unknown)} unknown" if one.unknown else ""
+        where = f"{one.window.name} ({one.zone})"
+        line = f"{one.verdict}: {one.name}: {one.object} >= {target} in {where}, profile {one.profile}{unknown}"
+        yield line, STYLES[str(one.verdict)]
+    tables, profiles = ", ".join(report.algebras), ", ".join(report.profiles)
+    yield f"Profile {profiles}; truth tables {tables}; zone {report.zone} (data {report.zone_data}); now {report.now}.", "dim"
+    for downtime in report.downtimes[:SHOWN]:
+        last = downtime.declarations[-1] if downtime.declarations else {}
+        span = downtime.recurring or f"{last.get('start')} to {last.get('end')}"
+        said = "; ".join(
+            f"declared {one['declared']}" + (f" by {one['by']}" if one.get("by") else "") for one in downtime.declarations
+        )
+        yield f"Downtime {downtime.id} of {', '.join(downtime.objects)}: {span}; {said}. {downtime.reason}".rstrip(), "dim"
+    for exclusion in report.exclusions[:SHOWN]:
+        yield _excluded(exclusion), "dim"
+    hidden = max(0, len(report.downtimes) - SHOWN) + max(0, len(report.exclusions) - SHOWN)
+    if hidden:
+        yield f"... and {hidden} more downtimes and exclusions (--json lists all).", "dim"
+
+
+def _excluded(one: ExclusionShown) -> str:
+    accepted = f"accepted by {one.accepted_by}" if one.accepted_by else "not accepted: excuses nothing"
+    what = f"{one.cause}: {one.reason}, by {one.author}"
+    return f"Exclusion {one.id} of {', '.join(one.objects)}: {one.start} to {one.end}; {what}; {accepted}."
+
+
+def _cell(row: Row) -> Text:
+    return Text(row.figure_shown, style=STYLES.get(row.verdict or "", "dim" if row.figure is None else ""))
+
+
+def _verdict(row: Row) -> Text:
+    lines = [Text(f"{name}: {said}", style=STYLES[said]) for name, said in row.verdicts.items()]
+    return Text("\n").join(lines)
+
+
+def _time(seconds: object) -> str:
+    length = int(seconds * MICROSECONDS)  # type: ignore[operator]
+    return write_duration(length) if length else "0"
+
+
+def _percent(written: str | None) -> str:
+    return UNDEFINED if written is None else percent(Fraction(written))
+
+
+def _percent_of(ratio: str) -> str:
+    return f"{decimal(Fraction(ratio) * 100)} %"
