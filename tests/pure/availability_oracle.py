@@ -6,12 +6,13 @@ whole; nothing is clever here, so that it can be believed by reading.
 
 import json
 import zoneinfo
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from functools import cache
 from pathlib import Path
 
-from scheduler.availability.history import Measure, ObjectKind, Operator, Status
+from scheduler.availability.history import Cause, Measure, ObjectKind, Operator, Status
 
 ALGEBRAS = Path(__file__).parents[2] / "scheduler/availability/algebras"
 SECOND = 1_000_000
@@ -61,7 +62,7 @@ class Axis:
                 pieces.append((end, history.now))
         pieces = pieces or [(history.now, history.now)]
         begin = min([window.start, pieces[0][1], *(s.start for one in history.objects for s in one.existence)])
-        self.ticks = []
+        self.ticks, self.end = [], end
         piece = 0
         for elapsed in range(begin, end, step):
             while piece + 1 < len(pieces) and pieces[piece + 1][0] <= elapsed:
@@ -141,14 +142,13 @@ def statuses(history, axis, one):
             if holds(gap, wall) and not inside:
                 gap_starts.append(elapsed)
             inside = holds(gap, wall)
-    began = dict.fromkeys(range(len(one.existence)))
+    existed = existence(axis, one)
     answer = []
-    for elapsed, wall in axis.ticks:
+    for elapsed, _ in axis.ticks:
         since = mine[0][0] if mine and not one.existence else None
-        for number, span in enumerate(one.existence):
-            if holds(span, wall):
-                began[number] = elapsed if began[number] is None else began[number]
-                since = began[number]
+        for start, end in existed:
+            if start <= elapsed < end:
+                since = start
         if since is None or (not one.existence and elapsed < since):
             answer.append(None)
             continue
@@ -158,9 +158,22 @@ def statuses(history, axis, one):
             continue
         at, result = known[-1]
         stale = one.freshness is not None and elapsed - at >= one.freshness
-        unseen = any(at < start <= elapsed for start in gap_starts)
+        unseen = any(at <= start <= elapsed for start in gap_starts)
         answer.append(("MISSING", "") if stale or unseen else (result.status.name, result.cause))
     return answer
+
+
+def existence(axis, one):
+    """When it existed, in elapsed time: it does not vanish because a clock is set back."""
+    united = []
+    for span in sorted(one.existence, key=lambda s: s.start):
+        start = next((elapsed for elapsed, wall in axis.ticks if wall >= span.start), axis.end)
+        end = next((elapsed for elapsed, wall in axis.ticks if span.end is not None and wall >= span.end), axis.end)
+        if united and start <= united[-1][1]:
+            united[-1] = (united[-1][0], max(united[-1][1], end))
+        elif start < end:
+            united.append((start, end))
+    return united
 
 
 @cache
@@ -201,6 +214,15 @@ class Timelines:
         self.groups = {one.name: one for one in history.groups}
         self.known = {}
 
+    def ticks(self, name, window):
+        """How often each thing was so in a window: status, status under `argo`, agreed downtime, exclusion."""
+        found = Counter()
+        for (_, wall), plain, overlaid in zip(self.axis.ticks, self.plain(name), self.overlaid(name), strict=True):
+            if plain is not None and window.start <= wall < min(window.end, self.history.now):
+                agreed = in_downtime(self.history, name, wall)
+                found[plain, overlaid, agreed, is_excluded(self.history, name, wall)] += 1
+        return found
+
     def plain(self, name):
         """Without overlays."""
         if name not in self.known:
@@ -209,14 +231,17 @@ class Timelines:
             else:
                 members = [(m, self.plain(m.name)) for m in self.groups[name].members]
                 self.known[name] = [
-                    self.group(name, [(m, line[i]) for m, line in members], wall)
-                    for i, (_, wall) in enumerate(self.axis.ticks)
+                    self.group(name, [(m, line[i]) for m, line in members], wall) for i, (_, wall) in enumerate(self.axis.ticks)
                 ]
         return self.known[name]
 
     def group(self, name, members, wall):
-        there = [(m.weight, state[0]) for m, state in members if holds(m, wall) and state not in (None, PENDING)]
-        return (together(self.groups[name], there), "") if there else None
+        there = [(m.weight, *state) for m, state in members if holds(m, wall) and state not in (None, PENDING)]
+        if not there:
+            return None
+        status = together(self.groups[name], [(weight, one) for weight, one, _ in there])
+        causes = {cause for _, one, cause in there if one == status and cause}
+        return status, next((str(cause) for cause in Cause if cause in causes), "")
 
     def overlaid(self, name):
         """Under `argo`: a status, or DOWNTIME with whether it is scheduled."""
@@ -255,37 +280,10 @@ def measure(history, window, profile, step=SECOND):
 
 
 def count(lines, name, window, profile):
-    history, step = lines.history, lines.step
-    is_host = name in lines.objects and lines.objects[name].kind is ObjectKind.HOST
-    seconds = dict.fromkeys(("total up ok bad unknown missing pending scheduled unscheduled excused".split()), 0)
-    argo = dict.fromkeys(("up", "unknown", "scheduled", "total"), 0)
-    lost = {}
-    for (_, wall), plain, overlaid in zip(lines.axis.ticks, lines.plain(name), lines.overlaid(name), strict=True):
-        if not window.start <= wall < min(window.end, history.now) or plain is None:
-            continue
-        if plain == PENDING:
-            seconds["pending"] += step
-            continue
-        seconds["total"] += step
-        argo["total"] += step
-        argo["up"] += step * (overlaid[0] in UP)
-        argo["unknown"] += step * (overlaid[0] in NOT_KNOWN)
-        argo["scheduled"] += step * (overlaid[0] == DOWNTIME and overlaid[1])
-        status, cause = plain
-        agreed = in_downtime(history, name, wall)
-        if profile == "argo":
-            status = overlaid[0]
-            agreed = overlaid[1] if status == DOWNTIME else None
-        seconds["scheduled"] += step * (agreed is True)
-        seconds["unscheduled"] += step * (agreed is False)
-        kinds = classes(profile, status, is_host, agreed is not None)
-        for kind in kinds:
-            seconds[kind] += step
-        if "bad" in kinds:
-            excused = profile == "excuse" and is_excluded(history, name, wall)
-            seconds["excused"] += step * excused
-            why = "excluded" if excused else cause or "unknown"
-            lost[why] = lost.get(why, 0) + step
+    ticks = lines.ticks(name, window)
+    seconds, lost = tally(lines, name, ticks, profile)
+    argo, _ = tally(lines, name, ticks, "argo")
+    supposed = [tally(lines, name, ticks, profile, instead)[0] for instead in ("CRITICAL", "OK")]
     return Measure(
         *(name, window, profile),
         *(seconds[key] for key in "total up ok bad unknown missing pending scheduled unscheduled excused".split()),
@@ -293,7 +291,38 @@ def count(lines, name, window, profile):
         ratio(argo["up"], argo["total"] - argo["unknown"]),
         ratio(argo["up"], argo["total"] - argo["unknown"] - argo["scheduled"]),
         lost,
+        *(ratio(*figure(profile, one)) for one in supposed),
     )
+
+
+def tally(lines, name, ticks, profile, instead=""):
+    """Sum up what the ticks of a window count as; `instead` takes the place of what is unknown."""
+    is_host = name in lines.objects and lines.objects[name].kind is ObjectKind.HOST
+    seconds = dict.fromkeys(("total up ok bad unknown missing pending scheduled unscheduled excused".split()), 0)
+    lost = {}
+    for (plain, overlaid, agreed, excluded), number in ticks.items():
+        length = number * lines.step
+        if plain == PENDING:
+            seconds["pending"] += length
+            continue
+        status, cause = plain
+        if profile == "argo":
+            status, scheduled = overlaid
+            agreed = scheduled if status == DOWNTIME else None
+        if instead and status in NOT_KNOWN:
+            status = instead
+        seconds["total"] += length
+        seconds["scheduled"] += length * (agreed is True)
+        seconds["unscheduled"] += length * (agreed is False)
+        kinds = classes(profile, status, is_host, agreed is not None)
+        for kind in kinds:
+            seconds[kind] += length
+        if "bad" in kinds:
+            excused = profile == "excuse" and excluded
+            seconds["excused"] += length * excused
+            why = "excluded" if excused else cause or "unknown"
+            lost[why] = lost.get(why, 0) + length
+    return seconds, lost
 
 
 def classes(profile, status, is_host, agreed):
@@ -309,7 +338,9 @@ def classes(profile, status, is_host, agreed):
         kinds = {"up"} if status == "OK" else {"unknown"} if status == "MISSING" else {"bad"}
     else:
         kinds = {"up"} if status in UP else {"unknown"} if status in NOT_KNOWN else {"bad"}
-    return kinds | ({"ok"} if status == "OK" else set()) | ({"missing"} if status == "MISSING" else set())
+    if status == "MISSING" and "unknown" in kinds:
+        kinds.add("missing")
+    return kinds | ({"ok"} if status == "OK" else set())
 
 
 def figure(profile, s):

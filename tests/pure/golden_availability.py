@@ -21,9 +21,9 @@ OTHERS = {"window", "verdicts", "shown"}
 
 @dataclass(frozen=True)
 class Ask:
-    object: str
-    window: object
+    window: str | dict
     profile: str
+    object: str
     expect: dict
 
 
@@ -70,11 +70,13 @@ def _ask(one, common, node):
     window = given["window"]
     asked = {key: inner.raw for key, inner in window.items.items()} if window.items else window.raw
     profile, name = given.get("profile"), given.get("object")
-    return Ask(name.raw if name else "s", asked, profile.raw if profile else "excuse", _exact(expect))
+    return Ask(asked, profile.raw if profile else "excuse", name.raw if name else "s", _exact(expect))
 
 
 def _exact(node):
-    return {key: _exact(inner) if inner.items else None if inner.value is None else inner.raw for key, inner in node.items.items()}
+    return {
+        key: _exact(inner) if inner.items else None if inner.value is None else inner.raw for key, inner in node.items.items()
+    }
 
 
 def window_of(ask, history, named):
