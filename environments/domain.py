@@ -57,6 +57,25 @@ class DomainIdentity:
 
 
 @dataclass(frozen=True, slots=True)
+class LUNSource:
+    """A LUN of an iSCSI target that QEMU reaches by itself, without the host's kernel."""
+
+    target: str
+    """Name of the target, an IQN."""
+    lun: int
+    host: str
+    port: int
+    format: str = "raw"
+    """raw or qcow2, of what is on it."""
+    initiator: str = ""
+    """As whom QEMU logs in, an IQN."""
+    user: str = ""
+    """CHAP; "" for none."""
+    secret: Mapping[str, str] = field(default_factory=dict)
+    """Which of libvirt's secrets on the host is the password: attributes of `<secret>`."""
+
+
+@dataclass(frozen=True, slots=True)
 class DiskSource:
     """A disk as the host sees it."""
 
@@ -65,6 +84,8 @@ class DiskSource:
     """raw or qcow2."""
     block: bool = False
     """A block device (LVM, iSCSI) instead of a file."""
+    over: LUNSource | None = None
+    """What an overlay lies over, where the overlay itself cannot tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,8 +270,23 @@ def _disk(devices: ET.Element, source: DiskSource, driver: Driver, target: str, 
     backend = "phy" if driver is Driver.XEN and source.format == "raw" else "qemu"
     ET.SubElement(disk, "driver", name=backend, type=source.format)
     ET.SubElement(disk, "source", {"dev" if source.block else "file": source.path})
+    if source.over is not None:
+        _backing(disk, source.over)
     ET.SubElement(disk, "target", dev=target, bus=bus)
     return disk
+
+
+def _backing(disk: ET.Element, lun: LUNSource) -> None:
+    """Lay a disk over a LUN, which is only read."""
+    store = ET.SubElement(disk, "backingStore", type="network")
+    ET.SubElement(store, "format", type=lun.format)
+    source = ET.SubElement(store, "source", protocol="iscsi", name=f"{lun.target}/{lun.lun}")
+    ET.SubElement(source, "host", name=lun.host, port=str(lun.port))
+    if lun.initiator:
+        ET.SubElement(ET.SubElement(source, "initiator"), "iqn", name=lun.initiator)
+    if lun.user:
+        ET.SubElement(ET.SubElement(source, "auth", username=lun.user), "secret", {"type": "iscsi", **lun.secret})
+    ET.SubElement(store, "backingStore")
 
 
 def _interface(devices: ET.Element, pieces: DomainPieces, driver: Driver) -> None:

@@ -6,14 +6,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from environments import addresses
+from environments.domain import XEN_PV_CMDLINE_BYTES
 from environments.environment import DiskMode, Environment, NetworkKind, Virtualization
 from environments.reader import KeyPath, Node, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-XEN_PV_CMDLINE_BYTES = 1023
-"""The hypervisor cuts longer kernel command lines of PV guests without a word."""
 _EMULATED = {Virtualization.QEMU, Virtualization.KVM}
 
 Fault = tuple[KeyPath, str, str]

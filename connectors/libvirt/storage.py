@@ -8,11 +8,13 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import posixpath
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
 import libvirt
 
+from connectors.libvirt.iscsi import hindrance, lun_of, overlay_capacity
 from connectors.libvirt.line import no_such, unsupported
 from connectors.libvirt.reading import OUR_POOLS
 from environments.domain import DiskSource, Driver
@@ -46,8 +48,7 @@ def make_disk(talk: Talk, order: WorkerOrder, options: LibvirtOptions) -> DiskSo
     name, _ = volume_names(order.worker, order.uuid)
     capacity = environment.disk.size_gib * _GIB
     if mode is DiskMode.OVERLAY:
-        volume = _overlay(talk, pool, name, environment, capacity)
-        return source_of(talk, volume, "qcow2")
+        return _overlay(talk, pool, name, environment, capacity)
     if mode is DiskMode.LVM and not (environment.image.path or environment.image.volume):
         volume = create_volume(talk, pool, volume_xml(name, capacity, "raw"), name)
         return source_of(talk, volume, "raw")
@@ -135,17 +136,25 @@ def create_volume(talk: Talk, pool: Any, xml: str, name: str) -> Any:
         return pool.createXML(xml, 0)
 
 
-def _overlay(talk: Talk, pool: Any, name: str, environment: Environment, capacity: int) -> Any:
+def _overlay(talk: Talk, pool: Any, name: str, environment: Environment, capacity: int) -> DiskSource:
     """Make a copy-on-write volume over the shared image, at least as large as the image."""
     image = environment.image
     if image.path:
         xml = volume_xml(name, None if talk.driver is not Driver.TEST else capacity, "qcow2", (image.path, image.format))
         volume = create_volume(talk, pool, xml, name)
-        return _enlarged(talk, volume, name, capacity)
+        return source_of(talk, _enlarged(talk, volume, name, capacity), "qcow2")
     with _base_volume(talk, environment) as base:
         with talk.asking(f"measure {_image_name(environment)}"):
-            capacity, path = max(capacity, base.info()[1]), base.path()
-        return create_volume(talk, pool, volume_xml(name, capacity, "qcow2", (path, image.format)), name)
+            kind, told, *_ = base.info()
+            path = base.path()
+        if kind == libvirt.VIR_STORAGE_VOL_NETWORK:
+            over = lun_of(talk, active_pool(talk, image.pool or ""), base, image.format)
+            volume = create_volume(talk, pool, volume_xml(name, overlay_capacity(told, capacity), "qcow2"), name)
+            return replace(source_of(talk, volume, "qcow2"), over=over)
+        backing = (path, image.format)
+        return source_of(
+            talk, create_volume(talk, pool, volume_xml(name, max(capacity, told), "qcow2", backing), name), "qcow2"
+        )
 
 
 def _enlarged(talk: Talk, volume: Any, name: str, capacity: int) -> Any:
@@ -161,7 +170,10 @@ def _base_volume(talk: Talk, environment: Environment) -> Iterator[Any]:
     image = environment.image
     asked = f"find {_image_name(environment)}"
     if image.volume and image.pool:
-        volume = find_volume(talk, active_pool(talk, image.pool), image.volume)
+        pool = active_pool(talk, image.pool)
+        if against := hindrance(environment, pool_type(pool), talk.driver):
+            raise SourceError(talk.host, asked, against)
+        volume = find_volume(talk, pool, image.volume)
         if volume is None:
             raise SourceError(talk.host, asked, "there is no such volume")
         yield volume

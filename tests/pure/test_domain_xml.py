@@ -13,6 +13,7 @@ from environments.domain import (
     DomainIdentity,
     DomainPieces,
     Driver,
+    LUNSource,
     domain_xml,
     kernel_command_line,
     mac_address,
@@ -51,6 +52,7 @@ def pieces(virtualization, *, disk=None, config=CONFIG, console_log=None, addres
     return DomainPieces(UUID, environment, identity(address=address), PARAMETERS, disk, config, console_log)
 
 
+LUN = LUNSource("iqn.2024-11.org.example:images", 3, "10.0.0.9", 3260, "raw", "iqn.2024-11.org.example:node7", "farm", {"usage": "farm"})  # fmt: skip
 CASES = {
     "xen-pv-diskless-bridge": (
         Driver.XEN,
@@ -73,6 +75,10 @@ CASES = {
     "kvm-iscsi-bridge": (
         Driver.QEMU,
         pieces("kvm", disk=DiskSource("/dev/disk/by-path/ip-10.0.0.9:3260-lun-1", "raw", block=True), network={"kind": "bridge", "source": "br0"}),
+    ),
+    "qemu-overlay-over-lun": (
+        Driver.QEMU,
+        pieces("qemu", disk=DiskSource("/pool/atlas-el9-17-7c1b2b1e.disk", "qcow2", over=LUN), network={"kind": "user"}),
     ),
     "lxc-host-network": (
         Driver.LXC,

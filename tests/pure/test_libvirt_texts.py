@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 
 from connectors.libvirt.enrolment import config_tar
+from connectors.libvirt.iscsi import hindrance, overlay_capacity
 from connectors.libvirt.options import LibvirtOptions
 from connectors.libvirt.reading import offered_virtualizations
 from connectors.libvirt.storage import volume_names, volume_xml
 from environments.domain import Driver
-from environments.environment import Virtualization
+from environments.environment import Environment, Virtualization
 
 
 def guest(system, arch, *kinds):
@@ -64,6 +65,34 @@ def test_volumes_of_two_sites_with_workers_of_one_name_differ():
 def test_markup_in_the_name_of_an_image_does_not_become_markup():
     text = volume_xml("v", 1, "qcow2", ("/images/<a>&b.qcow2", "qcow2"))
     assert "/images/&lt;a&gt;&amp;b.qcow2" in text
+
+
+def on_a_lun(virtualization, mode="overlay"):
+    image = {"pool": "luns", "volume": "unit:0:0:1"}
+    return Environment.model_validate(
+        {"name": "el9", "vo": "atlas", "virtualization": virtualization, "image": image, "disk": {"mode": mode}}
+    )
+
+
+@pytest.mark.parametrize(
+    ("virtualization", "mode", "kind", "driver", "says"),
+    [
+        ("qemu", "overlay", "iscsi-direct", Driver.QEMU, ""),
+        ("kvm", "overlay", "iscsi-direct", Driver.QEMU, ""),
+        ("xen-hvm", "copy", "iscsi", Driver.XEN, ""),
+        ("xen-hvm", "overlay", "iscsi-direct", Driver.XEN, "image.pool: 'luns' is an iscsi-direct pool, which only QEMU reads by itself: xen-hvm needs a pool that the host's kernel serves (iscsi, logical, dir)"),
+        ("qemu", "copy", "iscsi-direct", Driver.QEMU, "disk.mode: copy of a volume in the iscsi-direct pool 'luns': libvirt cannot copy from it, only overlay it"),
+        ("qemu", "lvm", "iscsi-direct", Driver.QEMU, "disk.mode: lvm of a volume in the iscsi-direct pool 'luns': libvirt cannot copy from it, only overlay it"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_done_with_a_pool_of_luns_is_told_before_it_is_tried(virtualization, mode, kind, driver, says):
+    assert hindrance(on_a_lun(virtualization, mode), kind, driver) == says
+
+
+def test_an_overlay_is_never_smaller_than_a_lun_that_libvirt_tells_one_block_too_small():
+    assert overlay_capacity(4 * 2**20 - 512, 0) == 4 * 2**20
+    assert overlay_capacity(4 * 2**20, 0) == 5 * 2**20
+    assert overlay_capacity(4 * 2**20, 2**30) == 2**30
 
 
 def test_every_option_of_a_host_is_explained():
