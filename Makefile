@@ -9,7 +9,9 @@ PYTHON := $(VENV)/bin/python
 RUN_PACKAGES := python3-venv python3-dev gcc pkg-config libvirt-dev
 TEST_PACKAGES := $(RUN_PACKAGES) libvirt-daemon libvirt-daemon-driver-lxc libvirt-daemon-driver-qemu libvirt-clients \
   qemu-system-x86 qemu-utils mmdebstrap e2fsprogs cpio kmod busybox-static openssh-client xz-utils zstd binutils \
-  procps iproute2 util-linux dnsmasq-base tgt libvirt-daemon-driver-storage-iscsi-direct qemu-block-extra postgresql-15 graphviz chromium libpangoft2-1.0-0 libharfbuzz-subset0 poppler-utils fonts-dejavu-core ca-certificates debian-archive-keyring
+  procps iproute2 util-linux dnsmasq-base openvswitch-switch tgt libvirt-daemon-driver-storage-iscsi-direct \
+  qemu-block-extra postgresql-15 graphviz chromium libpangoft2-1.0-0 libharfbuzz-subset0 poppler-utils fonts-dejavu-core \
+  ca-certificates debian-archive-keyring
 
 # Nothing that is installed is started: the tests start what they need, in directories of their own.
 define install

@@ -5,14 +5,15 @@ from __future__ import annotations
 import contextlib
 import time
 import uuid
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
 import libvirt
 
+from connectors.libvirt.iscsi import FIXED, hindrance
 from connectors.libvirt.line import no_such
 from connectors.libvirt.reading import read_capacity, read_networks, read_pools
-from connectors.libvirt.storage import active_pool, find_volume, volume_at
+from connectors.libvirt.storage import active_pool, find_volume, pool_type, volume_at
 from environments.domain import Driver
 from environments.environment import DiskMode, NetworkKind
 from scheduler.ports import SourceError
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from connectors.libvirt.options import LibvirtOptions
     from environments.environment import Environment, Virtualization
 
+VOLUMES_NAMED = 6
+TAGS_LINUX_BRIDGES = 11_000_000
+"""The version of libvirt from which on it ties VLAN tags to ports of Linux bridges."""
 _TRIAL_SECONDS = 1.5
 _TRIAL_STEP_SECONDS = 0.1
 
@@ -51,8 +55,11 @@ def missing_images(talk: Talk, environment: Environment) -> Iterator[str]:
     image = environment.image
     if image.volume and image.pool:
         try:
-            if find_volume(talk, active_pool(talk, image.pool), image.volume) is None:
-                yield f"image: no volume {image.volume} in storage pool {image.pool}"
+            pool = active_pool(talk, image.pool)
+            if against := hindrance(environment, pool_type(pool), talk.driver):
+                yield against
+            elif find_volume(talk, pool, image.volume) is None:
+                yield f"image: no volume {image.volume} in storage pool {image.pool}{_there_are(pool)}"
         except SourceError as error:
             yield f"image: {error.asked}: {error.answer}"
     if talk.driver is Driver.TEST:  # it has no file system to look into
@@ -64,15 +71,66 @@ def missing_images(talk: Talk, environment: Environment) -> Iterator[str]:
                     yield f"{key}: there is no {path} on the host"
 
 
+def _there_are(pool: Any) -> str:
+    """Name some of the volumes of a pool."""
+    try:
+        names = sorted(volume.name() for volume in pool.listAllVolumes())
+    except libvirt.libvirtError:
+        return ""
+    return f"; there are: {', '.join(names[:VOLUMES_NAMED])}" if names else ""
+
+
 def _missing_network(talk: Talk, environment: Environment) -> Iterator[str]:
     network = environment.network
     if network.kind not in {NetworkKind.BRIDGE, NetworkKind.LIBVIRT}:
         return
     known = read_networks(talk)
-    if network.source in known:
-        return
-    if network.kind is NetworkKind.LIBVIRT or _lists_interfaces(talk):
+    if network.kind is NetworkKind.LIBVIRT:
+        missing, untagged = network.source not in known, _untagged_network
+    else:
+        # A bridge of Open vSwitch may be none that libvirt can see, so only a tagless one can be said to be missing.
+        unseen = network.source not in known and not _interface_kind(talk, network.source)
+        missing, untagged = unseen and network.vlan is None and _lists_interfaces(talk), _untagged_bridge
+    if missing:
         yield f"network.source: no {network.kind} {network.source!r}; there are: {', '.join(sorted(known)) or 'none'}"
+    elif network.vlan is not None and (against := untagged(talk, network.source)):
+        yield f"network.vlan: {against}"
+
+
+def _untagged_bridge(talk: Talk, name: str) -> str:
+    """Say why the ports of a bridge cannot be tagged; "" when they can, or nobody knows."""
+    if _interface_kind(talk, name) != "bridge":
+        return ""
+    return f"{name!r} is a Linux bridge; tags are tied to ports of Open vSwitch, or to a libvirt network that can"
+
+
+def _untagged_network(talk: Talk, name: str) -> str:
+    """Say why a libvirt network ties no tags; "" when it does."""
+    with talk.asking(f"read network {name}"):
+        try:
+            network = ET.fromstring(talk.connection.networkLookupByName(name).XMLDesc())  # noqa: S314 - it comes from libvirt
+        except libvirt.libvirtError as error:
+            if not no_such(error):
+                raise
+            return f"{name!r} is an interface of the host, no libvirt network"
+        version = talk.connection.getLibVersion()
+    forward = network.find("forward")
+    mode = "" if forward is None else forward.get("mode", "nat")
+    if network.find(".//virtualport[@type='openvswitch']") is not None or mode in {"hostdev", "passthrough"}:
+        return ""
+    if version >= TAGS_LINUX_BRIDGES and mode == "bridge":
+        return ""
+    written = f"{version // 1_000_000}.{version // 1000 % 1000}"
+    needed = "one on a bridge of Open vSwitch is needed (or libvirt 11 and forward mode bridge)"
+    return f"libvirt {written} ties no tags in network {name!r}; {needed}"
+
+
+def _interface_kind(talk: Talk, name: str) -> str:
+    """Return what kind of interface of the host has this name: bridge, ethernet...; "" when libvirt sees none."""
+    try:
+        return ET.fromstring(talk.connection.interfaceLookupByName(name).XMLDesc()).get("type", "")  # noqa: S314 - see above
+    except libvirt.libvirtError:
+        return ""
 
 
 def _lists_interfaces(talk: Talk) -> bool:
@@ -95,6 +153,8 @@ def _missing_pools(talk: Talk, environment: Environment, options: LibvirtOptions
             yield f"{key}: no storage pool {name!r}; there are: {', '.join(sorted(pools)) or 'none'}"
         elif not pools[name].active:
             yield f"{key}: storage pool {name!r} is not active"
+        elif (kind := pool_type(active_pool(talk, name))) in FIXED:
+            yield f"{key}: libvirt makes no volumes in {name!r}, a pool of type {kind}; name a directory or LVM pool"
     if environment.disk.mode in {DiskMode.COPY, DiskMode.LVM}:
         pool = pools.get(environment.disk.pool or options.disk_pool)
         if pool and pool.available_gib < environment.disk.size_gib:

@@ -61,8 +61,19 @@ def take_private_places(directory: Path) -> None:
         add_account(directory, Path("/etc") / name, missing)
     if Path("/dev/kvm").exists():  # a lab's guests are emulated: slow, and the same on every machine
         hide_device(directory, Path("/dev/kvm"))
+    if Path("/proc/self/ns/net").readlink() != Path(f"/proc/{os.getppid()}/ns/net").readlink():
+        show_own_network(directory)
     if UNIFIED.is_mount():  # hybrid cgroups: libvirt_lxc fails where both kinds are mounted
         subprocess.run(["umount", "-l", str(UNIFIED)], check=True, timeout=10)
+
+
+def show_own_network(directory: Path) -> None:
+    """Let /sys tell of the network that we live in; what it tells of cgroups stays."""
+    kept, groups = directory / "cgroup", "/sys/fs/cgroup"
+    kept.mkdir(exist_ok=True)
+    for words in (["--rbind", groups, str(kept)], ["-t", "sysfs", "sysfs", "/sys"], ["--rbind", str(kept), groups]):
+        subprocess.run(["mount", *words], check=True, timeout=10)
+    subprocess.run(["umount", "-l", "-R", str(kept)], check=False, timeout=10)
 
 
 def hide_device(directory: Path, device: Path) -> None:

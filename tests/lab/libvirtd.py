@@ -47,6 +47,10 @@ class Libvirtd:
     """Directory pools beside `workers`, in which the host's workers have their disks."""
     dies_with_parent: bool = False
     """For tests: it and all its guests end when the process that started it does."""
+    network_namespace: str = ""
+    """A network namespace (of `ip netns`) to live in; by default the one of whoever starts it."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """What libvirt, and what it runs, find in their environment beside our own."""
 
     def __post_init__(self) -> None:
         self.directory = lab_path("libvirt", self.name)
@@ -90,12 +94,14 @@ class Libvirtd:
             self._prepare()
             with (self.directory / "keeper.out").open("ab") as log:
                 self._process = subprocess.Popen(
-                    ["unshare", "-m", "--propagation", "private", sys.executable, str(KEEPER), str(self.directory)]
+                    ["nsenter", f"--net=/run/netns/{self.network_namespace}"] * bool(self.network_namespace)
+                    + ["unshare", "-m", "--propagation", "private", sys.executable, str(KEEPER), str(self.directory)]
                     + [str(os.getpid())] * self.dies_with_parent,
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
                     start_new_session=True,
+                    env={**os.environ, **self.environment},
                 )
             (self.directory / "keeper.pid").write_text(f"{self._process.pid}\n")
         self.wait_until_it_answers(seconds)
