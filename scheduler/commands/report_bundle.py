@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from scheduler.commands.common import Exit, JsonOption, examples, fail, plural, print_json, say
-from scheduler.commands.report import FromOption, HistoryOption, ToOption, WindowOption, ZoneOption, read, report, window_of
+from scheduler.commands.report import FromOption, HistoryOption, ToOption, WindowOption, ZoneOption, read, window_of
+from scheduler.commands.report_argo import report
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -1,0 +1,74 @@
+"""`report argo`: figures in the shape of ARGO's web API, a result for each day or month."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from scheduler.commands.common import Exit, examples, fail, print_json
+from scheduler.commands.report import FromOption, HistoryOption, ToOption, WindowOption, read, report, window_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from scheduler.availability.history import Measure, Window
+
+__all__ = ["report"]
+PERIODS = {"daily": "day", "monthly": "month"}
+
+
+@report.command(
+    "argo",
+    epilog=examples(
+        "ambienti report argo --history farm.yaml --window past-week",
+        "ambienti report argo --history farm.yaml --window year --granularity monthly --group-type SERVICEGROUPS",
+    ),
+)
+def argo(
+    *,
+    history: HistoryOption = None,
+    window: WindowOption = "month",
+    start: FromOption = "",
+    end: ToOption = "",
+    zone: Annotated[str, typer.Option("--zone", metavar="ZONE", help="Cut days in this zone; ARGO's are UTC.")] = "UTC",
+    granularity: Annotated[str, typer.Option("--granularity", help="daily or monthly.")] = "daily",
+    supergroup: Annotated[str, typer.Option("--supergroup-type", help="What ARGO calls groups of groups.")] = "GROUP",
+    group: Annotated[str, typer.Option("--group-type", help="What ARGO calls groups.")] = "SITES",
+    service: Annotated[str, typer.Option("--service", help="What ARGO calls the service of each endpoint.")] = "service",
+) -> None:
+    """Print availability and reliability as ARGO's web API answers (v3): per cent as text, -1 where a figure is undefined."""
+    from scheduler.availability import argo_export
+    from scheduler.availability.accounting import measure
+    from scheduler.availability.prepared import prepare
+
+    if granularity not in PERIODS:
+        raise fail(f"no granularity is called {granularity!r}; there are daily, monthly", Exit.WRONG)
+    found = read(history)
+    asked = window_of(found, None if start or end else window, start, end, zone)
+    if asked is None:
+        raise fail("say which window: --window NAME, or --from and --to", Exit.WRONG)
+    prepared = prepare(found)
+    measures: dict[str, list[Measure]] = {}
+    for piece in pieces(asked, PERIODS[granularity], zone):
+        for name, one in measure(prepared, piece, "argo").items():
+            measures.setdefault(name, []).append(one)
+    kinds = argo_export.Kinds(supergroup, group, service)
+    print_json(argo_export.document(found.groups, measures, zone, granularity, kinds))
+
+
+def pieces(window: Window, period: str, zone: str) -> Iterator[Window]:
+    """Cut a window into the days or months that it touches; the first and the last may be parts of one."""
+    from datetime import timedelta
+
+    from scheduler.availability.history import Window
+    from scheduler.availability.instants import as_time
+    from scheduler.availability.windows import midnight
+
+    start = window.start
+    while start < window.end:
+        day = as_time(start, zone).date()
+        after = (day.replace(day=1) + timedelta(days=32)).replace(day=1) if period == "month" else day + timedelta(days=1)
+        end = min(midnight(after, zone), window.end)
+        yield Window(period, start, end)
+        start = end
