@@ -58,16 +58,6 @@ def oncall_story_schema() -> Schema:
     return {"$schema": _DRAFT, **schema, "title": "Ambienti: the answer of `oncall simulate --json`"}
 
 
-SCHEMAS: dict[str, Callable[[], Schema]] = {
-    "site": site_schema,
-    "vo": vo_schema,
-    "oncall": oncall_schema,
-    "oncall-simulation": oncall_simulation_schema,
-    "oncall-story": oncall_story_schema,
-}
-"""By the name of the file's kind, as `ambienti schema` takes it."""
-
-
 def history_schema() -> Schema:
     """Return the JSON Schema of a history file."""
     from scheduler.availability import written
@@ -87,4 +77,8 @@ SCHEMAS: dict[str, Callable[[], Schema]] = {
     "vo": vo_schema,
     "history": history_schema,
     "report": report_schema,
+    "oncall": oncall_schema,
+    "oncall-simulation": oncall_simulation_schema,
+    "oncall-story": oncall_story_schema,
 }
+"""By the name of the file's kind, as `ambienti schema` takes it."""
