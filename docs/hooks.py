@@ -9,6 +9,7 @@ PAGES = {
     "reference/command-line.md": reference.command_line,
     "reference/metrics.md": reference.metrics,
     "reference/lifecycle.md": reference.lifecycle,
+    "reference/incidents.md": reference.incidents,
 }
 
 

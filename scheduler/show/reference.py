@@ -5,17 +5,18 @@ from __future__ import annotations
 import json
 import sys
 from importlib import metadata
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel
 
 from environments.environment import DiskMode, NetworkKind, Virtualization
-from scheduler.show.schemas import Schema, site_schema, vo_schema
+from scheduler.show.schemas import Schema, oncall_schema, oncall_simulation_schema, oncall_story_schema, site_schema, vo_schema
 from scheduler.site.settings import BATCH_SYSTEMS, DISCOVERIES, HYPERVISORS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
+State = TypeVar("State")
 _ENUMS = {one.__name__: one for one in (Virtualization, DiskMode, NetworkKind)}
 
 
@@ -176,8 +177,29 @@ def lifecycle() -> str:
 
     lines = ["# The life of a worker", "", lifecycle_svg(), ""]
     lines += ["Any living worker may become *unseen* while its host does not answer, and goes back to where it was.", ""]
-    lines += ["| state | meaning | may become |", "|---|---|---|"]
-    for state, meaning in MEANING.items():
-        steps = "<br>".join(f"**{after}**: {why}" for after, why in TRANSITIONS[state].items()) or "nothing: it is over"
-        lines.append(f"| **{state}** | {meaning} | {steps} |")
+    lines += _steps(MEANING, TRANSITIONS)
     return "\n".join(lines) + "\n"
+
+
+def incidents() -> str:
+    """Return the page on incidents: the diagram, what each state means, every step, and the files of the on-call rules."""
+    from scheduler.availability.incidents.states import MEANING, TRANSITIONS
+    from scheduler.show.diagram import incident_svg
+
+    life = "\n".join(["# Incidents", "", incident_svg(), "", *_steps(MEANING, TRANSITIONS)])
+    parts = [
+        life,
+        "For your editor: `ambienti schema oncall`, `ambienti schema oncall-simulation`, `ambienti schema oncall-story`.",
+        *_sections(oncall_schema(), "The on-call file"),
+        *_sections(oncall_simulation_schema(), "The file of `oncall simulate`"),
+        *_sections(oncall_story_schema(), "The answer of `oncall simulate --json`"),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _steps(meanings: Mapping[State, str], transitions: Mapping[State, Mapping[State, str]]) -> list[str]:
+    lines = ["| state | meaning | may become |", "|---|---|---|"]
+    for state, meaning in meanings.items():
+        steps = "<br>".join(f"**{after}**: {why}" for after, why in transitions[state].items()) or "nothing: it is over"
+        lines.append(f"| **{state}** | {meaning} | {steps} |")
+    return lines

@@ -1,11 +1,13 @@
 """The reference pages are made of the code, so they cannot lag behind it."""
 
+from scheduler.availability.incidents import states
 from scheduler.cli import COMMANDS, GROUPS
 from scheduler.daemon.metrics import METRICS
 from scheduler.lifecycle import TRANSITIONS
 from scheduler.model import WorkerState
 from scheduler.show import reference
-from scheduler.show.diagram import PLACES
+from scheduler.show.diagram import INCIDENT_PLACES, PLACES
+from scheduler.site.oncall_written import OnCall
 from scheduler.site.settings import Site
 
 
@@ -37,3 +39,13 @@ def test_the_lifecycle_page_draws_every_step():
         assert f"<title>{before} to {after}: " in page
     assert set(PLACES) == set(WorkerState) - {WorkerState.UNSEEN}
     assert all(f"| **{state}** |" in page for state in WorkerState)
+
+
+def test_the_page_on_incidents_draws_every_step_and_holds_every_key():
+    page = reference.incidents()
+    for before, steps in states.TRANSITIONS.items():
+        assert all(f"<title>{before} to {after}: " in page for after in steps)
+    assert set(INCIDENT_PLACES) == set(states.State)
+    assert all(f"| **{state}** |" in page for state in states.State)
+    for key in (*OnCall.model_fields, "handover", "shift_days", "declared", "median_seconds"):
+        assert f"| `{key}` |" in page
