@@ -179,6 +179,7 @@ class Journal(JournalWriter):
     def forget(self, owner: str, now: float, before: float, most: int = 500) -> bool:
         """Remove what ended before an instant, at most so many rows of each table; True if more may be left.
 
+        What a published year is computed from stays, and so do the lines of the log that tell why.
         Names of workers stay used for ever all the same: the next serial number only grows.
         """
         with self.read("old rows") as connection:
@@ -211,21 +212,28 @@ class Journal(JournalWriter):
 
 
 _NAMES_PER_QUERY = 500
-_FORGETTABLE: list[tuple[sa.Column[Any], sa.Column[Any]]] = [
+KEPT_KINDS = ("status", "object", "watch", "clock", "lease", "downtime", "exclusion", "token")
+"""Kinds of lines that are never forgotten."""
+_FORGETTABLE: list[tuple[sa.Column[Any], sa.ColumnElement[Any]]] = [
     (t.events.c.id, t.events.c.at),
     (t.intents.c.id, t.intents.c.ended_at),
     (t.boots.c.worker, t.boots.c.at),
     (t.sightings.c.id, t.sightings.c.last_seen),
     (t.workers.c.id, t.workers.c.closed_at),
+    (t.pushes.c.id, t.pushes.c.received / 1_000_000),
 ]
 """Key of each table that grows, and when its rows ended; rows that have not are kept."""
 _TIMES_OF_WORKER = ("since", "requested_at", "booted_at", "registered_at", "drained_at", "cancelled_at")
 
 
-def _old_rows(connection: Connection, key: sa.Column[Any], ended_at: sa.Column[Any], before: float, most: int) -> list[Any]:
+def _old_rows(
+    connection: Connection, key: sa.Column[Any], ended_at: sa.ColumnElement[Any], before: float, most: int
+) -> list[Any]:
     old = sa.select(key).where(ended_at < before).order_by(ended_at).limit(most)
     if key.table is t.sightings:
         old = old.where(t.sightings.c.ended)
+    if key.table is t.events:
+        old = old.where(t.events.c.kind.not_in(KEPT_KINDS))
     return list(connection.execute(old).scalars())
 
 

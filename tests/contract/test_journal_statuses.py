@@ -11,7 +11,7 @@ from scheduler.availability.prepared import prepare
 from scheduler.availability.timeline import CAUSE_CODES
 from scheduler.availability.windows import between
 from scheduler.journal.histories import load_columns, load_history
-from scheduler.journal.records import Declared, Look, Memo, Push, Said
+from scheduler.journal.records import Declared, Look, Memo, Note, Push, Said
 from scheduler.journal.segments import MOST
 from scheduler.journal.statuses import UnknownObjectError, declare, push
 
@@ -275,3 +275,17 @@ def test_what_the_journal_knows_is_measured(pushed):
     assert (found["pool"].up, found["pool"].bad) == (150 * SECOND, 50 * SECOND)
     assert (found["voms"].up, found["voms"].pending, found["voms"].missing) == (191 * SECOND, 9 * SECOND, 0)
     assert measure(prepare(replace(history, results=()), load_columns(pushed, history)), window, "excuse") == found
+
+
+def test_what_a_published_year_is_computed_from_is_never_forgotten(pushed):
+    report(pushed, 110, OK, id="n-1")
+    report(pushed, 120, CRITICAL)
+    before = load_history(pushed, 121)
+    lines = [one.note.kind for one in pushed.events() if one.note.kind in {"status", "object", "watch"}]
+    pushed.remember("a", 122, Memo(notes=(Note("state", "el9-1", "gone"),)))
+    while pushed.forget("a", 10_000_000, 9_000_000):
+        pass
+    assert load_history(pushed, 121) == before
+    assert [one.note.kind for one in pushed.events() if one.note.kind in {"status", "object", "watch"}] == lines
+    assert not pushed.events(kind="state")
+    assert report(pushed, 130, CRITICAL, id="n-1") != "duplicate", "an id is remembered for as long as lines are"

@@ -1,0 +1,122 @@
+"""What a look says of everything that has a status, and what of it is new."""
+
+from dataclasses import replace
+
+import pytest
+from builders import a_host, a_policy, a_queue, a_worker, an_observation, silent
+
+from scheduler.availability.history import Status
+from scheduler.journal.segments import Kept, packed, spliced, unpacked
+from scheduler.model import WorkerState
+from scheduler.observe.statuses import Looked, look, statuses
+
+S = WorkerState
+
+
+def said(observation, policy=None):
+    return {name: one.status.name for name, one in statuses(observation, policy or a_policy()).items()}
+
+
+def looked(at, monotonic=None, **more):
+    told = statuses(an_observation(**more), a_policy())
+    return Looked(told, float(at), float(at if monotonic is None else monotonic))
+
+
+def test_what_answers_is_ok_and_what_does_not_is_critical_from_when_it_was_asked():
+    observation = an_observation(queues=[silent()], hosts=[a_host("h1"), silent("h2")])
+    found = statuses(observation, a_policy())
+    assert (found["pool"].status, found["h1"].status, found["h2"].status) == (Status.CRITICAL, Status.OK, Status.CRITICAL)
+    assert found["pool"].at == observation.queues["pool"].asked_at
+    assert (found["pool"].kind, found["h2"].kind) == ("service", "host")
+    assert found["ambienti"].status is Status.OK
+
+
+def test_what_was_not_even_asked_is_unknown():
+    assert said(an_observation(hosts=[replace(silent("h2"), asked=False)]))["h2"] == "UNKNOWN"
+
+
+def test_a_part_of_an_answer_and_one_that_is_not_believed_are_a_warning():
+    assert said(an_observation(queues=[replace(a_queue(), complete=False)]))["pool"] == "WARNING"
+    assert said(an_observation(queues=[replace(a_queue(), suspect=True)]))["pool"] == "WARNING"
+
+
+@pytest.mark.parametrize(
+    ("states", "status"),
+    [
+        ((), "OK"),
+        ((S.IDLE, S.BUSY, S.BOOTING), "OK"),
+        ((S.IDLE, S.SILENT), "WARNING"),
+        ((S.BUSY, S.FAILED), "WARNING"),
+        ((S.SILENT, S.BOOTING), "CRITICAL"),
+        ((S.UNSEEN, S.UNSEEN), "UNKNOWN"),
+        ((S.UNSEEN, S.BUSY), "OK"),
+    ],
+)
+def test_the_workers_of_an_environment_are_one_object(states, status):
+    workers = tuple(a_worker(f"el9-{number}", state) for number, state in enumerate(states, 1))
+    assert said(an_observation(workers=workers))["workers/el9"] == status
+
+
+def test_the_first_look_tells_everything_and_the_next_only_what_changed():
+    first = look(None, looked(100), stale_seconds=180, watched=False)
+    assert (first.began, len(first.changes)) == ("start", len(looked(100).said))
+    quiet = look(looked(100), looked(130), stale_seconds=180, watched=True)
+    assert (quiet.began, quiet.changes, quiet.retired) == ("", (), ())
+    news = look(looked(100), looked(130, queues=[silent()]), stale_seconds=180, watched=True)
+    assert [(one.object, one.status) for one in news.changes] == [("pool", Status.CRITICAL)]
+
+
+def test_a_status_never_begins_before_the_look_that_saw_another():
+    before, after = looked(100), looked(130, queues=[replace(silent(), asked_at=90.0)])
+    (change,) = look(before, after, stale_seconds=180, watched=True).changes
+    assert change.at == 100.0
+    (change,) = look(before, looked(130, queues=[replace(silent(), asked_at=110.0)]), stale_seconds=180, watched=True).changes
+    assert change.at == 110.0
+
+
+def test_an_object_that_is_no_longer_there_retires():
+    gone = looked(130, hosts=[])
+    assert look(looked(100), gone, stale_seconds=180, watched=True).retired == tuple(looked(100).said.keys() - gone.said.keys())
+
+
+@pytest.mark.parametrize(
+    ("at", "monotonic", "watched", "began"),
+    [
+        (281, 281, True, "gap"),
+        (3730, 130, True, "clock"),
+        (99, 130, True, "clock"),
+        (130.9, 130, True, ""),
+        (130, 130, False, "start"),
+    ],
+)
+def test_after_a_gap_a_jump_of_the_clock_or_a_loss_of_the_journal_everything_is_told_again(at, monotonic, watched, began):
+    made = look(looked(100), looked(at, monotonic), stale_seconds=180, watched=watched)
+    assert made.began == began
+    assert len(made.changes) == (len(looked(100).said) if began else 0)
+
+
+# --- records ----------------------------------------------------------------------------------------------------------
+
+
+def kept(at, confirmed, status=0):
+    return Kept(at, confirmed, at, 1, -1, 0, status, 0)
+
+
+def test_records_are_packed_and_read_back():
+    records = [kept(2**62, 2**62 + 1), kept(5, 6, 3)]
+    assert unpacked(packed(records)) == records
+    assert len(packed(records)) == 96
+
+
+@pytest.mark.parametrize(
+    ("late", "expected"),
+    [
+        (5, [(5, 5, 2), (10, 30, 0), (40, 40, 1)]),
+        (35, [(10, 30, 0), (35, 35, 2), (40, 40, 1)]),
+        (20, [(10, 20, 0), (20, 20, 2), (30, 30, 0), (40, 40, 1)]),
+        (50, [(10, 30, 0), (40, 40, 1), (50, 50, 2)]),
+    ],
+)
+def test_a_late_record_cuts_the_stretch_it_falls_into_and_that_goes_on_from_its_last_confirmation(late, expected):
+    made = spliced([kept(10, 30), kept(40, 40, 1)], kept(late, late, 2))
+    assert [(one.at, one.confirmed, one.status) for one in made] == expected
