@@ -126,7 +126,7 @@ class Network(Frozen):
     source: str = "default"
     """Name of the bridge or of the libvirt network."""
     vlan: Annotated[int, Field(ge=1, le=4094)] | None = None
-    """VLAN tag of the worker's port: `bridge` must be one of Open vSwitch, a `libvirt` network on one (or libvirt 11 and later)."""
+    """VLAN tag of the worker's port: the bridge, or that of the libvirt network, must be one of Open vSwitch."""
     addresses: str | None = None
     """Range of static addresses given to workers one by one, where no DHCP serves: `10.0.2.16-10.0.2.40/24`."""
     gateway: str | None = None

@@ -59,7 +59,9 @@ def list_hosts(site: SiteOption = None, as_json: JsonOption = False) -> None:
         {
             "host": name,
             "uri": entry.uri,
-            "labels": dict(entry.settings.labels),
+            "labels": dict(entry.labels),
+            "discovery": entry.discovery,
+            "left": entry.left,
             "drained_since": drained[name][0] if name in drained else None,
             "why": drained[name][1] if name in drained else "",
         }
@@ -68,12 +70,15 @@ def list_hosts(site: SiteOption = None, as_json: JsonOption = False) -> None:
     if as_json:
         print_json(rows)
         return
-    table = Table("host", "URI", "labels", "drained since", "why", box=None, pad_edge=False)
+    columns = ["host", "URI", "labels", *(["named by"] if found.site.discover else []), "drained since", "why"]
+    table = Table(*columns, box=None, pad_edge=False)
     for name, entry in found.file.hosts.items():
         since, why = drained.get(name, (None, ""))
         shown = "" if since is None else f"{datetime.fromtimestamp(since, UTC):%Y-%m-%d %H:%M} UTC"
-        labels = " ".join(f"{key}={value}" for key, value in entry.settings.labels.items())
-        table.add_row(name, entry.uri, labels, shown, why, style="yellow" if since else "")
+        labels = " ".join(f"{key}={value}" for key, value in entry.labels.items())
+        named = f"{entry.discovery or 'the site file'}{', no longer: it is emptied' if entry.left else ''}"
+        by = [named] if found.site.discover else []
+        table.add_row(name, entry.uri, labels, *by, shown, why, style="yellow" if since or entry.left else "")
     console().print(table)
     for name in sorted(set(drained) - set(found.file.hosts)):
         say(f"{name} is drained too, but the site file does not name it any more.", style="yellow")

@@ -81,11 +81,14 @@ def adopting(facts: Facts) -> Reason | None:
     if until is None or now >= until:
         return None
     silent = sum(1 for name in facts.policy.hosts if facts.trust.of_host(name) is not None)
+    untold = sorted(name for name, found in facts.observation.discoveries.items() if found.answered_at is None)
+    who = [f"{silent} hosts"] if silent or not untold else []
+    who += [f"discovery {name}" for name in untold]
     wait = round(until - now)
     return Reason(
         "adopting",
-        f"the journal is new and {silent} hosts have not answered yet: nothing boots for {wait} s, or until they have",
-        {"silent_hosts": silent, "seconds": wait},
+        f"the journal is new and {' and '.join(who)} have not answered yet: nothing boots for {wait} s, or until they have",
+        {"silent_hosts": silent, "silent_discoveries": len(untold), "seconds": wait},
         "bring the hosts back, or wait",
     )
 

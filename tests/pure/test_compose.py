@@ -103,6 +103,47 @@ def test_the_journal_of_the_site_file_is_beside_it(files):
     assert compose.journal_url(files.load()) == "postgresql://h/db"
 
 
+COUNTING = """
+opened, closed = [], []
+
+def connect(name, uri, options, *, site, deadline_seconds):
+    host = Host(name)
+    opened.append(host)
+    return host
+
+class Host:
+    def __init__(self, name):
+        self.name = name
+    def watch(self, tell):
+        pass
+    def close(self):
+        closed.append(self)
+"""
+
+
+def test_what_a_refused_site_file_had_connected_is_given_back(files, tmp_path, monkeypatch):
+    information = tmp_path / "counting-0.dist-info"
+    information.mkdir()
+    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: counting\nVersion: 0\n")
+    (information / "entry_points.txt").write_text("[ambienti.hypervisors]\ncounting = counting:connect\n")
+    (tmp_path / "counting.py").write_text(COUNTING)
+    monkeypatch.syspath_prepend(tmp_path)
+    counted = SITE.replace("hosts:\n", "hosts:\n  - {name: 'c[1-2]', uri: 'c://{host}', kind: counting}\n")
+    files.write("site.yaml", counted)
+    with running(files) as (reload, told):
+        import counting
+
+        kept = list(counting.opened)
+        assert len(kept) == 2
+        wrong = counted.replace("disk_pool", "disk_pol").replace("c[1-2]", "c[2-5]")
+        files.write("site.yaml", wrong)
+        reload(False)
+        assert [problem.nearest for problem in told[0]] == ["disk_pool"]
+        assert {host.name for host in counting.opened[2:]} == {"c3", "c4", "c5"}
+        assert counting.closed == counting.opened[2:], "the new ones, and none of those in force"
+    assert set(counting.closed) == set(counting.opened)
+
+
 # --- reload -----------------------------------------------------------------------------------------------------------
 
 
