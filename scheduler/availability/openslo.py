@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 import zoneinfo
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
-from pydantic import BaseModel
 from pydantic_core import PydanticCustomError
 
 from environments.checking import checked
@@ -53,15 +52,16 @@ class Promises:
     """Name -> what people call it."""
 
 
-def read_files(paths: Iterable[Path], until: Instant, zone: str) -> Promises:
+def read_files(paths: Iterable[Path], until: Instant, zone: str, names: Collection[str] | None = None) -> Promises:
     """Read OpenSLO files together: one may refer to what another defines.
 
-    Periods are expanded up to `until`; `zone` is that of times in them that name none.
+    Periods are expanded up to `until`; `zone` is that of times in them that name none. `names` are the objects and groups
+    that there are; None: whatever is named is taken.
     """
-    return read((read_content(path), str(path), periods_near(path.parent, until, zone)) for path in paths)
+    return read(((read_content(path), str(path), periods_near(path.parent, until, zone)) for path in paths), names)
 
 
-def read(files: Iterable[tuple[bytes | str, str, Periods]]) -> Promises:
+def read(files: Iterable[tuple[bytes | str, str, Periods]], names: Collection[str] | None = None) -> Promises:
     """Read OpenSLO documents: text, name of the file, and what turns its `applies-during` into periods."""
     found, near = Found(), {}
     for content, file, finding in files:
@@ -69,19 +69,26 @@ def read(files: Iterable[tuple[bytes | str, str, Periods]]) -> Promises:
         for document in documents(content, file):
             for node in document.elements if isinstance(document.value, tuple) else (document,):
                 _sort(node, found)
-    promises = [promise for slo, node in found.slos for promise in _promises(slo, node, found, near[node.mark.file])]
-    names: dict[str, Promise] = {}
-    for promise in promises:
-        name = promise.objective.name
-        if name in names:
-            found.problems.append(Problem(found.slos[0][1].mark.file, 0, 0, name, "two objectives have this name"))
-        names[name] = promise
+    promises: dict[str, Promise] = {}
+    for slo, node in found.slos:
+        for promise in _promises(slo, node, found, near[node.mark.file]):
+            if promise.objective.name in promises:
+                message = f"two objectives are called {promise.objective.name!r}"
+                found.problems.append(node.problem(("metadata", "name"), message, "each name once"))
+            promises[promise.objective.name] = promise
+            if names is not None and promise.objective.object not in names:
+                found.problems.append(_unknown_object(promise.objective.object, node, names))
     if found.problems:
         raise ConfigurationError(found.problems)
-    return Promises(tuple(promises), {name: one.metadata.displayName or name for name, (one, _) in found.services.items()})
+    return Promises(
+        tuple(promises.values()), {name: one.metadata.displayName or name for name, (one, _) in found.services.items()}
+    )
 
 
-Document = TypeVar("Document", bound=BaseModel)
+def _unknown_object(name: str, node: Node, names: Collection[str]) -> Problem:
+    annotation = ("metadata", "annotations", f"{model.PREFIX}object")
+    path = ("spec", "service") if node.walk(annotation)[2] else annotation
+    return node.problem(path, f"no object or group is called {name!r}", "a known name", nearest(name, names))
 
 
 def _sort(node: Node, found: Found) -> None:

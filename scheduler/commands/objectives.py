@@ -103,20 +103,11 @@ def status(
 
 def _promised(history: History, files: Iterable[Path]) -> list[Promise]:
     """Return the history's own objectives and those of OpenSLO files; they name objects and groups of the history."""
-    from environments.names import nearest
-    from environments.reader import ConfigurationError, Problem
     from scheduler.availability import openslo
 
     own = [openslo.Promise(one, one.name, "", one.object) for one in history.objectives]
-    read = openslo.read_files(files, history.now, history.zone).promises
     known = [*(one.name for one in history.objects), *(one.name for one in history.groups)]
-    unknown = [one.objective for one in read if one.objective.object not in known]
-    if unknown:
-        raise ConfigurationError(
-            Problem("openslo", 0, 0, one.name, f"the history has no {one.object!r}", nearest=nearest(one.object, known))
-            for one in unknown
-        )
-    return [*own, *read]
+    return [*own, *openslo.read_files(files, history.now, history.zone, known).promises]
 
 
 def _standing_row(promise: Promise, one: Standing) -> list[Text]:

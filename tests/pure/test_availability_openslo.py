@@ -147,7 +147,7 @@ def test_files_may_refer_to_each_other(tmp_path):
         ("2026-03-01T00:00Z/2026-06-01T00:00Z,", "2026-06-01T00:00Z/2026-03-01T00:00Z,", "metadata.annotations.ambienti.io/applies-during", "ends before it begins"),
         ("2026-03-01T00:00Z/2026-06-01T00:00Z,", "spring,", "metadata.annotations.ambienti.io/applies-during", "not an interval"),
         ("2026-03-01T00:00Z/2026-06-01T00:00Z,", "2026-03-32/2026-06-01,", "metadata.annotations.ambienti.io/applies-during", "not an instant"),
-        ("name: fermigrid-overall", "name: fermigrid-data-taking", "fermigrid-data-taking", "two objectives have this name"),
+        ("name: fermigrid-overall", "name: fermigrid-data-taking", "metadata.name", "two objectives are called 'fermigrid-data-taking'"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_told_with_its_line_and_what_would_be_right(written, instead, key, said):
@@ -157,7 +157,20 @@ def test_what_is_wrong_is_told_with_its_line_and_what_would_be_right(written, in
     told = [problem for problem in caught.value.problems if problem.key == key and said.split("; ")[0] in str(problem)]
     assert told, [str(problem) for problem in caught.value.problems]
     assert all(part in str(told[0]) for part in said.split("; "))
-    assert key == "fermigrid-data-taking" or told[0].line > 1
+    assert told[0].line > 1
+
+
+def test_a_promise_on_what_nobody_knows_names_the_nearest_at_its_line():
+    finding = openslo.periods_near(HERE, UNTIL, "UTC")
+    with pytest.raises(ConfigurationError) as caught:
+        openslo.read([(PAIR, "slo.yaml", finding)], {"FermiGird"})
+    assert [(one.line, one.key, one.nearest) for one in caught.value.problems] == [
+        (16, "metadata.annotations.ambienti.io/object", "FermiGird"),
+        (40, "metadata.annotations.ambienti.io/object", "FermiGird"),
+    ]
+    bare = PAIR.replace("    ambienti.io/object: FermiGrid\n", "")
+    with pytest.raises(ConfigurationError, match=r"spec.service: no object or group is called 'fermigrid'"):
+        openslo.read([(bare, "slo.yaml", finding)], {"FermiGrid"})
 
 
 def test_a_missing_file_of_periods_is_named_with_the_nearest(tmp_path):

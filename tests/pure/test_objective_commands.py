@@ -127,4 +127,4 @@ def test_a_promise_on_something_that_the_history_does_not_have_is_an_error(ambie
     (tmp_path / "farm.yaml").write_text(FARM.replace("FermiGrid", "FermiGird"))
     code, _, err = ambienti("objective", "status", PAIR, "--history", tmp_path / "farm.yaml")
     assert code == 2
-    assert "the history has no 'FermiGrid'; did you mean FermiGird?" in err
+    assert "no object or group is called 'FermiGrid'; expected a known name; did you mean FermiGird?" in err
