@@ -61,7 +61,8 @@ class Axis:
             if abs(history.now - before.at - (end - self.at[-1])) > SECOND:
                 pieces.append((end, history.now))
         pieces = pieces or [(history.now, history.now)]
-        begin = min([window.start, pieces[0][1], *(s.start for one in history.objects for s in one.existence)])
+        starts = [span.start for one in history.objects for span in one.existence] + [gap.start for gap in history.gaps]
+        begin = min([window.start, pieces[0][1], *starts])
         self.ticks, self.end = [], end
         piece = 0
         for elapsed in range(begin, end, step):
