@@ -13,7 +13,7 @@ from scheduler.decide.demand import malformed
 from scheduler.decide.trust import distrust_demand
 from scheduler.decide.worker_story import what_comes, what_it_is, why_kept
 from scheduler.lifecycle import MEANING
-from scheduler.model import QueueReading
+from scheduler.model import QueueReading, WorkerState
 
 if TYPE_CHECKING:
     from environments.matching import Match
@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from scheduler.policy import Policy
     from scheduler.ports import JobRecord
 
-_CONTENTION = frozenset({"farm-full", "boots-limit", "in-flight-limit", "host-boots-limit", "pool-boots-limit", "reclaiming"})
+_CONTENTION = frozenset(
+    {"farm-full", "boots-limit", "in-flight-limit", "host-boots-limit", "pool-boots-limit", "reclaiming", "kept-for-canary"}
+)
 """Codes that mean: somebody else uses, or gets first, what the job needs."""
 _ABOUT_HOSTS = frozenset({"farm-full", "host-boots-limit", "no-host", "hosts-silent", "larger-than-hosts", "reclaiming"})
 _SERVED = frozenset({"free-slot", "boot-ordered", "booting", "drain-cancelled", "in-doubt", "reclaiming"})
@@ -52,7 +54,7 @@ class Explanation:
 def explain_job(job: JobRecord, observation: Observation, policy: Policy, plan: Plan) -> Explanation:
     """Say where a job runs, or why it waits; `plan` was made of `observation` and `policy`."""
     if job.status.lower() != "idle":
-        return _not_waiting(job, observation)
+        return _not_waiting(job, observation, policy)
     subject = f"job {job.job}"
     reading = observation.queues.get(job.batch_system)
     distrust = distrust_demand(reading, observation.now, policy.limits)
@@ -85,11 +87,13 @@ def _for_one_reason(subject: str, reason: Reason, found: Match | None = None) ->
     )
 
 
-def _not_waiting(job: JobRecord, observation: Observation) -> Explanation:
+def _not_waiting(job: JobRecord, observation: Observation, policy: Policy) -> Explanation:
     """Explain a job that runs, is held, has left the queue, or is not known."""
     subject, status = f"job {job.job}", job.status.lower()
     if status == "running":
         worker = next((worker for worker in observation.workers if worker.name == job.worker), None)
+        if worker.state is WorkerState.GONE if worker else _was_ours(job.worker, policy):
+            return _worker_gone(subject, job)
         if worker is None:
             where = f"in {job.worker}, which is no worker of this farm" if job.worker else "in a worker that is not known yet"
             return Explanation(subject, "runs", f"{subject} runs {where}")
@@ -104,6 +108,21 @@ def _not_waiting(job: JobRecord, observation: Observation) -> Explanation:
         return Explanation(subject, status, f"{subject} is {status} and asks for nothing{ran}")
     sentence = f"{subject} is not known to batch system {job.batch_system}: neither its queue nor its history has it"
     return Explanation(subject, "not-known", sentence, would_change=("check the number of the job and the batch system",))
+
+
+def _was_ours(worker: str, policy: Policy) -> bool:
+    """Whether a name is one that a worker of this farm has had."""
+    environment, _, serial = worker.rpartition("-")
+    return environment in policy.catalogue.environments and serial.isdigit()
+
+
+def _worker_gone(subject: str, job: JobRecord) -> Explanation:
+    sentence = (
+        f"{subject} still counts as running in {job.worker}, which is gone: {job.batch_system} starts it again when the job's "
+        "lease ends, for only then it is sure that it runs nowhere"
+    )
+    change = ("shorten lease_seconds in the batch system's options for jobs to come (docs: Connect a pool)",)
+    return Explanation(subject, "worker-gone", sentence, would_change=change)
 
 
 def _of_running(job: JobRecord, worker: Worker, now: float) -> tuple[str, ...]:

@@ -50,6 +50,14 @@ def test_why_a_running_job_names_its_worker_environment_and_host():
     assert "it has run for 90 s" in answer.details
 
 
+def test_why_a_job_whose_worker_is_gone_waits_for_the_end_of_its_lease():
+    for workers in ([], [a_worker("el9-7", WorkerState.GONE)]):
+        answer = why(job=a_job("running", worker="el9-7"), workers=workers)
+        assert answer.code == "worker-gone"
+        assert "el9-7, which is gone: pool starts it again when the job's lease ends" in answer.headline
+    assert why(job=a_job("running", worker="wn-7")).code == "runs", "a node that is not ours"
+
+
 def test_why_a_held_job_gives_the_batch_systems_own_words():
     answer = why(job=a_job("held", hold_reason="Transfer input files failure"))
     assert answer.code == "held"
