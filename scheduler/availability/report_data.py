@@ -160,11 +160,12 @@ class Report(Frozen):
 
 
 def make(
-    history: History, asked: Sequence[Window], profiles: Sequence[str], objects: Sequence[str] = (), zone: str = ""
+    source: History | Prepared, asked: Sequence[Window], profiles: Sequence[str], objects: Sequence[str] = (), zone: str = ""
 ) -> Report:
     """Report on a history: the windows asked for, under some profiles; of some objects and groups, or of all."""
+    prepared = prepare(source) if isinstance(source, History) else source
+    history = prepared.history
     zone = zone or history.zone
-    prepared = prepare(history)
     names = [name for name in _names(history) if not objects or name in objects]
     return Report.model_construct(
         format=FORMAT,

@@ -1,4 +1,4 @@
-"""`ambienti report --history FILE`: availability computed from a history file, without daemon or journal; `report explain`."""
+"""`ambienti report`: availability from the site's journal, or of a history file without daemon or journal; `report explain`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ import typer
 from pydantic_core import PydanticCustomError
 
 from environments.names import nearest
-from scheduler.commands.common import Exit, JsonOption, console, examples, fail, print_json
+from scheduler.commands.common import Exit, JsonOption, SiteOption, console, examples, fail, print_json
+from scheduler.commands.journaled import live
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,6 +25,7 @@ ALL = "all"
 report = typer.Typer(
     invoke_without_command=True,
     epilog=examples(
+        "ambienti report",
         "ambienti report --history farm.yaml",
         "ambienti report --history farm.yaml --window past-week --profile all --json",
         "ambienti report --history farm.yaml --from 2026-03-02 --to 2026-03-09 --object ces --csv",
@@ -65,6 +67,7 @@ def shown(
     profile: Annotated[str, typer.Option("--profile", "-p", help="excuse, argo, icinga, nagios, skip, or all.")] = "excuse",
     objects: ObjectsOption = None,
     zone: ZoneOption = "",
+    site: SiteOption = None,
     as_json: JsonOption = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print one line for each row, comma-separated.")] = False,
 ) -> None:
@@ -72,15 +75,17 @@ def shown(
     if context.invoked_subcommand is not None:
         return
     from scheduler.availability import report_data
+    from scheduler.availability.history import History
     from scheduler.availability.written import PROFILES
 
-    found = read(history)
+    source = live(site) if history is None else read(history)
+    found = source if isinstance(source, History) else source.history
     profiles = PROFILES if profile == ALL else tuple(_profile(one.strip()) for one in profile.split(","))
     known(found, objects or ())
     _zone(zone)
     asked = window_of(found, window, start, end, zone)
     windows = report_data.table_windows(found, zone) if asked is None else [asked]
-    made = report_data.make(found, windows, profiles, objects or (), zone)
+    made = report_data.make(source, windows, profiles, objects or (), zone)
     if as_json:
         print_json(_plain(report_data.data(made)))
     elif as_csv:
