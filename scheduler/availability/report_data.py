@@ -12,14 +12,14 @@ from pydantic import WithJsonSchema
 
 from environments.environment import Frozen
 from scheduler.availability import accounting, algebra, figures, instants, windows
-from scheduler.availability.history import ObjectKind, Verdict, Window
+from scheduler.availability.history import History, ObjectKind, Verdict, Window
 from scheduler.availability.prepared import prepare
 from scheduler.availability.profiles import DURATIONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from scheduler.availability.history import Downtime, History, Measure, Span
+    from scheduler.availability.history import Downtime, Measure, Span
     from scheduler.availability.prepared import Prepared
 
 FORMAT = "ambienti-report-1"
