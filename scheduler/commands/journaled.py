@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from scheduler.availability.history import Duration, Instant
+    from scheduler.availability.prepared import Prepared
     from scheduler.journal.journal import Journal
     from scheduler.site.definitions import Definitions
 
@@ -87,3 +88,11 @@ def check_names(names: Iterable[str], known: Iterable[str]) -> None:
             near = nearest(name, whole)
             hint = f"did you mean {near}?" if near else f"there are {', '.join(sorted(set(whole))[:10])}"
             raise fail(f"no object and no group is called {name!r}; {hint}", Exit.PROBLEM)
+
+
+def live(site: Path | None) -> Prepared:
+    """Return the site's own history up to now, ready for measuring."""
+    from scheduler.site import services
+
+    with opened(site) as (found, journal):
+        return services.live_prepared(found, journal, WallClock().now())
