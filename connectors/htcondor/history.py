@@ -35,18 +35,23 @@ class Ends:
     latest: tuple[int, int] | None = None
     """The job that was the latest in the history."""
     silent_until: float = 0.0
+    trouble: str = ""
+    """Why the history could not be read."""
 
     def since(self, schedd: htcondor2.Schedd, exits: object) -> tuple[tuple[Ended, ...], str]:
         """Return the jobs that have ended since the last look, and what is wrong; `exits`: counters, None where unknown."""
         moved = exits is None or exits != self.exits
-        if not (moved or self.settling) or time.monotonic() < self.silent_until:
+        if time.monotonic() < self.silent_until:
+            return (), self.trouble
+        if not (moved or self.settling or self.trouble):
             return (), ""
         try:
             past = schedd.history("LastRemoteHost =!= undefined", self._projection(), MOST, self._until())
         except htcondor2.HTCondorException as error:
             self.silent_until = time.monotonic() + RETRY_SECONDS
-            return (), f"the history cannot be read, jobs shorter than a poll are not recorded: {error}"
-        self.exits, self.settling = exits, moved
+            self.trouble = f"the history cannot be read, jobs shorter than a poll are not recorded: {error}"
+            return (), self.trouble
+        self.exits, self.settling, self.trouble = exits, moved, ""
         if past:
             self.latest = (past[0]["ClusterId"], past[0]["ProcId"])
         missed = f"{MOST} jobs ended since the last look: earlier ones are not recorded" if len(past) >= MOST else ""

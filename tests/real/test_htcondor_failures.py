@@ -99,6 +99,19 @@ def test_a_collector_that_does_not_answer_is_an_error_within_the_deadline(pool, 
     assert raised.value.asked == asked
 
 
+def test_a_schedd_that_keeps_its_history_to_itself_is_read_all_the_same_and_it_is_said(pool, system):
+    pool.configure("50-history.conf", "HISTORY_HELPER_MAX_CONCURRENCY = 0\n")
+    told = "schedd schedd@: the history cannot be read, jobs shorter than a poll are not recorded"
+
+    def warned():
+        with connected(pool, name="fresh") as fresh:
+            readings = [fresh.read(ENVIRONMENTS, cheap=True) for _ in range(2)]
+        return all(any(told in warning for warning in one.warnings) for one in readings) and readings
+
+    readings = wait_until(warned, "the schedd refuses, and each reading says so")
+    assert [(one.complete, one.exact) for one in readings] == [(True, True), (True, False)]
+
+
 def test_a_worker_is_enrolled_even_while_the_pool_is_silent(pool, system):
     from scheduler.model import Identity
 
