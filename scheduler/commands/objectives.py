@@ -12,13 +12,14 @@ from rich.table import Table
 from rich.text import Text
 
 from scheduler.clock import WallClock
-from scheduler.commands.common import Exit, JsonOption, console, examples, fail, plural, print_json, say
+from scheduler.commands.common import Exit, JsonOption, SiteOption, console, examples, fail, plural, print_json, say
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from scheduler.availability.history import History
+    from scheduler.availability.history import History, Objective
     from scheduler.availability.openslo import Promise, Promises
+    from scheduler.availability.prepared import Prepared
     from scheduler.availability.standing import Standing
 
 objectives = typer.Typer(no_args_is_help=True, help="Objectives in OpenSLO: check them, write them from a history file.")
@@ -56,11 +57,11 @@ def export(
 ) -> None:
     """Write the objectives of a history file as OpenSLO v1."""
     from scheduler.availability import openslo_export
-    from scheduler.availability.openslo import Promise, Promises
+    from scheduler.availability.openslo import Promises
     from scheduler.availability.reading import read_history
 
     known = read_history(history)
-    made = Promises(tuple(Promise(one, one.name, "", one.object) for one in known.objectives))
+    made = Promises(tuple(_own(known.objectives)))
     sys.stdout.write(_written(made, known.zone, openslo_export.NotExpressibleError))
 
 
@@ -75,17 +76,17 @@ def status(
         list[Path] | None, typer.Argument(metavar="[FILE...]", help="OpenSLO files, beside the history's own.")
     ] = None,
     *,
-    history: Annotated[Path, typer.Option("--history", metavar="FILE", help="What happened, and what is promised.")],
+    history: Annotated[
+        Path | None,
+        typer.Option("--history", metavar="FILE", show_default=False, help="A history file. [default: the site's journal]"),
+    ] = None,
+    site: SiteOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Say where each promise stands: verdict, error budget left, how many failovers it affords, which alerts fire."""
-    from scheduler.availability.prepared import prepare
-    from scheduler.availability.reading import read_history
     from scheduler.availability.standing import stand
 
-    found = read_history(history)
-    promised = _promised(found, files or ())
-    prepared = prepare(found)
+    prepared, promised = _live(files or (), site) if history is None else _offline(files or (), history)
     standing = [(one, stand(prepared, one.objective, one.alerts)) for one in promised]
     if as_json:
         print_json([_standing_data(promise, one) for promise, one in standing])
@@ -101,13 +102,40 @@ def status(
             _say_recovery(one)
 
 
-def _promised(history: History, files: Iterable[Path]) -> list[Promise]:
-    """Return the history's own objectives and those of OpenSLO files; they name objects and groups of the history."""
+def _offline(files: Iterable[Path], history: Path) -> tuple[Prepared, list[Promise]]:
+    """Read a history file, and the promises of it and of OpenSLO files."""
     from scheduler.availability import openslo
+    from scheduler.availability.prepared import prepare
+    from scheduler.availability.reading import read_history
 
-    own = [openslo.Promise(one, one.name, "", one.object) for one in history.objectives]
-    known = [*(one.name for one in history.objects), *(one.name for one in history.groups)]
-    return [*own, *openslo.read_files(files, history.now, history.zone, known).promises]
+    found = read_history(history)
+    read = openslo.read_files(files, found.now, found.zone, _names(found))
+    return prepare(found), [*_own(found.objectives), *read.promises]
+
+
+def _live(files: Iterable[Path], site: Path | None) -> tuple[Prepared, list[Promise]]:
+    """Read the site's journal, its own promises, and those of further OpenSLO files."""
+    from scheduler.availability import openslo
+    from scheduler.commands.journaled import opened
+    from scheduler.site import promises, services
+
+    with opened(site) as (found, journal):
+        prepared = services.live_prepared(found, journal, WallClock().now())
+        history = prepared.history
+        known = services.load(found)
+        own = promises.load(found, known.names, history.now).promises
+        read = openslo.read_files(files, history.now, history.zone, _names(history)).promises
+    return prepared, [*_own(known.objectives), *own, *read]
+
+
+def _own(objectives: Iterable[Objective]) -> list[Promise]:
+    from scheduler.availability.openslo import Promise
+
+    return [Promise(one, one.name, "", one.object) for one in objectives]
+
+
+def _names(history: History) -> list[str]:
+    return [*(one.name for one in history.objects), *(one.name for one in history.groups)]
 
 
 def _standing_row(promise: Promise, one: Standing) -> list[Text]:

@@ -18,6 +18,7 @@ from scheduler.availability.written import WrittenHistory
 from scheduler.journal.histories import load_columns, load_history
 from scheduler.journal.records import Declared
 from scheduler.observe.statuses import DAEMON, workers_of
+from scheduler.site import promises
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -102,7 +103,7 @@ def _understood(node: Node, own: Iterable[str], zone: str, problems: list[Proble
 
 
 def live_history(definitions: Definitions, journal: JournalReader, now: float, *, with_results: bool = True) -> History:
-    """Return the farm's history up to now: the journal's, with the groups and objectives of the services file.
+    """Return the farm's history up to now: the journal's, with groups and objectives of the site's files.
 
     A year of many objects is read faster with `load_columns` beside a history without results.
     """
@@ -110,11 +111,13 @@ def live_history(definitions: Definitions, journal: JournalReader, now: float, *
     history = load_history(journal, now, definitions.site.timezone, with_results=with_results)
     known = {one.name for one in history.objects}
     named = {member.name for group in services.groups for member in group.members}
-    named |= {objective.object for objective in services.objectives}
+    promised = promises.load(definitions, services.names, history.now).promises
+    objectives = (*services.objectives, *(promise.objective for promise in promised))
+    named |= {objective.object for objective in objectives}
     unheard = [Monitored(name) for name in services.own if name in named - known]
     further = [one for one in services.pushed if one.name not in known]
     objects = (*history.objects, *further, *unheard)
-    return replace(history, objects=objects, groups=services.groups, objectives=services.objectives)
+    return replace(history, objects=objects, groups=services.groups, objectives=objectives)
 
 
 def live_prepared(definitions: Definitions, journal: JournalReader, now: float) -> Prepared:

@@ -128,3 +128,39 @@ def test_a_promise_on_something_that_the_history_does_not_have_is_an_error(ambie
     code, _, err = ambienti("objective", "status", PAIR, "--history", tmp_path / "farm.yaml")
     assert code == 2
     assert "no object or group is called 'FermiGrid'; expected a known name; did you mean FermiGird?" in err
+
+
+SITE = """\
+site: perugia
+batch_systems: [{name: pool, options: {collector: "127.0.0.1:1"}}]
+hosts: [{name: xen1, uri: "test:///nowhere"}]
+vos: {atlas: }
+daemon: {listen: ""}
+"""
+
+
+def test_status_of_the_site_reads_its_journal_and_its_directory_of_objectives(ambienti, tmp_path, monkeypatch):
+    for name in ("vos", "objectives"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "site.yaml").write_text(SITE)
+    (tmp_path / "vos/atlas.yaml").write_text("vo: atlas\n")
+    (tmp_path / "services.yaml").write_text(
+        "objects: [voms]\ngroups: [{name: FermiGrid, operator: and, members: [voms, pool]}]\n"
+        "objectives: [{name: pool-month, object: pool, target: 99%, window: month}]\n"
+    )
+    (tmp_path / "objectives/fermigrid.yaml").write_text(PAIR.read_text())
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("AMBIENTI_SITE", raising=False)
+    code, out, err = ambienti("objective", "status", "--json")
+    assert code == 0, err
+    assert [(one["objective"], one["object"], one["verdict"]) for one in json.loads(out)] == [
+        ("pool-month", "pool", "not applicable"),
+        ("fermigrid-data-taking", "FermiGrid", "not applicable"),
+        ("fermigrid-overall", "FermiGrid", "not applicable"),
+    ]
+    wrong = PAIR.read_text().replace("io/object: FermiGrid", "io/object: FermiGird")
+    (tmp_path / "objectives/fermigrid.yaml").write_text(wrong)
+    code, _, err = ambienti("objective", "status")
+    assert code == 2
+    assert "objectives/fermigrid.yaml:16:" in err
+    assert "did you mean FermiGrid?" in err
