@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
     from scheduler.journal.reading import JournalReader
     from scheduler.journal.writing import JournalWriter
 
-AHEAD: Duration = 400 * 24 * 3600 * SECOND
-"""How far recurring downtimes are laid out."""
+AHEAD: Duration = 8 * 24 * 3600 * SECOND
+"""How far beyond now recurring downtimes are laid out."""
 
 
 def open_book(connection: Connection) -> Book:
@@ -78,8 +79,9 @@ def quiets(downtime: Downtime, now: Instant) -> Iterator[Quiet]:
     if downtime.recurrence is not None:
         for start, end in agreed(downtime, now + AHEAD).whole:
             yield Quiet(objects, start, end, downtime.declared_at, downtime.id)
+        return
     revisions = sorted(downtime.revisions, key=lambda one: one.declared_at)
-    for one, following in zip(revisions, [*revisions[1:], None], strict=True):
+    for one, following in zip_longest(revisions, revisions[1:]):
         end = one.end if following is None else min(one.end, following.declared_at)
         if max(one.start, one.declared_at) < end:
             yield Quiet(objects, one.start, end, one.declared_at, downtime.id)

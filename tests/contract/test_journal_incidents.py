@@ -1,0 +1,190 @@
+"""Incidents and the outbox keep their promises on SQLite and on a real PostgreSQL alike."""
+
+import threading
+from dataclasses import replace
+
+import pytest
+
+from scheduler.availability.history import SECOND, Downtime, Recurrence, Revision
+from scheduler.availability.incidents.hours import Promise
+from scheduler.availability.incidents.incident import Change, Kind, Level, Rules, What
+from scheduler.availability.incidents.rotation import Roster
+from scheduler.availability.incidents.simulate import simulate
+from scheduler.availability.incidents.states import State
+from scheduler.journal import outbox
+from scheduler.journal.agreements import add_downtime, revise_downtime
+from scheduler.journal.incidents import all_incidents, incident, quiets
+from scheduler.paging import Desk, deliver, happened
+from scheduler.ports import SourceError
+
+MINUTE = 60 * SECOND
+NOW = 1_772_438_400 * SECOND
+"""Monday 2026-03-02 09:00 in Rome."""
+RULES = Rules(Promise("Europe/Rome"), Roster({}), (Level("anna", 10 * MINUTE), Level("bruno", 10 * MINUTE)), 1, 15 * MINUTE)
+DESK = Desk("perugia", "Europe/Rome", RULES, {"anna": ("file:anna.url", "environment:ANNA"), "bruno": ()})
+
+
+def bad(at, name="ce1", cause=""):
+    return Change(at, What.BAD, name, cause, text="no route")
+
+
+def kinds(decisions):
+    return [line.kind for line in decisions]
+
+
+def test_an_incident_comes_back_from_the_journal_as_it_was(journal, opened):
+    happened(journal, [bad(NOW, cause="san")], DESK, NOW)
+    happened(journal, [bad(NOW + MINUTE, "ce2", "san")], DESK, NOW + MINUTE)
+    happened(journal, [Change(NOW + 2 * MINUTE, What.ACKNOWLEDGED, incident=1, by="anna")], DESK, NOW + 2 * MINUTE)
+    happened(journal, [Change(NOW + 9 * MINUTE, What.RECOVERED, cause="san")], DESK, NOW + 9 * MINUTE)
+    changes = [
+        bad(NOW, cause="san"),
+        bad(NOW + MINUTE, "ce2", "san"),
+        Change(NOW + 2 * MINUTE, What.ACKNOWLEDGED, incident=1, by="anna"),
+        Change(NOW + 9 * MINUTE, What.RECOVERED, cause="san"),
+    ]
+    assert [incident(opened(), 1)] == list(simulate(changes, RULES, NOW + 9 * MINUTE).incidents)
+    assert all_incidents(journal, standing=True) == []
+    assert [one.number for one in all_incidents(journal, opened_since=NOW)] == [1]
+    assert all_incidents(journal, opened_since=NOW + 1) == []
+    assert incident(journal, 2) is None
+
+
+def test_every_decision_is_a_line_of_the_event_log(journal):
+    happened(journal, [bad(NOW)], DESK, NOW)
+    happened(journal, [], DESK, NOW + 10 * MINUTE)
+    told = journal.events(subject="incident-1")
+    assert [event.note.cause for event in told] == ["opened", "paged", "paged"]
+    assert told[1].note.detail["person"] == "anna"
+    assert [event.at for event in told] == [NOW / SECOND, NOW / SECOND, NOW / SECOND + 600]
+    assert [event.note.cause for event in journal.events(subject="bruno")] == ["no-address"]
+
+
+def test_nothing_happened_is_nothing_written(journal):
+    happened(journal, [], DESK, NOW)
+    happened(journal, [bad(NOW)], DESK, NOW)
+    before = journal.events()
+    assert happened(journal, [], DESK, NOW + MINUTE) == ()
+    assert journal.events() == before
+
+
+def test_an_incident_that_ended_long_ago_is_not_reopened_and_its_number_is_not_used_again(journal):
+    happened(journal, [bad(NOW)], DESK, NOW)
+    happened(journal, [Change(NOW + MINUTE, What.RECOVERED, "ce1")], DESK, NOW + MINUTE)
+    assert kinds(happened(journal, [bad(NOW + 16 * MINUTE)], DESK, NOW + 16 * MINUTE))[0] is Kind.REOPENED
+    happened(journal, [Change(NOW + 17 * MINUTE, What.RECOVERED, "ce1")], DESK, NOW + 17 * MINUTE)
+    later = NOW + 17 * MINUTE + RULES.reopen + 1
+    happened(journal, [], DESK, later)
+    assert kinds(happened(journal, [bad(later)], DESK, later))[0] is Kind.OPENED
+    assert [one.number for one in all_incidents(journal)] == [1, 2]
+    assert len(incident(journal, 1).calls) == 2
+
+
+def test_after_a_long_sleep_one_page_is_due_and_not_a_heap_of_them(journal):
+    happened(journal, [bad(NOW)], DESK, NOW)
+    assert kinds(happened(journal, [], DESK, NOW + 300 * MINUTE)) == [Kind.PAGED]
+
+
+def test_downtimes_of_the_journal_are_quiet_from_their_declaration_to_their_last_revision(journal):
+    hour = 60 * MINUTE
+    span = Revision(NOW - hour, NOW, NOW + 2 * hour, "anna")
+    name = add_downtime(journal, ["ce1"], span, reason="disks", author="anna", now=NOW - hour)
+    assert kinds(happened(journal, [bad(NOW + MINUTE)], DESK, NOW + MINUTE)) == [Kind.QUIET]
+    assert outbox.letters(journal) == []
+    assert happened(journal, [], DESK, NOW + hour) == ()
+    revise_downtime(journal, name, replace(span, declared_at=NOW + hour + 1, end=NOW + hour + 1), "ended")
+    found = happened(journal, [], DESK, NOW + hour + MINUTE)
+    assert kinds(found) == [Kind.OPENED, Kind.PAGED]
+    [one] = all_incidents(journal, standing=True)
+    assert (one.state, one.bad_since, one.opened_at) == (State.OPEN, NOW + MINUTE, NOW + hour + MINUTE)
+    assert [letter.address for letter in outbox.letters(journal, 1)] == ["file:anna.url", "environment:ANNA"]
+
+
+def test_each_declaration_of_a_downtime_holds_until_the_next_one():
+    first, second = Revision(100, 1000, 2000), Revision(1500, 1000, 1800)
+    found = list(quiets(Downtime("d1", ("ce1",), (first, second)), NOW))
+    assert [(one.start, one.end, one.declared_at) for one in found] == [(1000, 1500, 100), (1000, 1800, 1500)]
+    assert [at for at in (999, 1000, 1499, 1500, 1799, 1800, 1999) if any(one.covers("ce1", at) for one in found)] == [
+        1000,
+        1499,
+        1500,
+        1799,
+    ]
+    late = list(quiets(Downtime("d2", ("*",), (Revision(1500, 1000, 2000),)), NOW))
+    assert [at for at in (1000, 1499, 1500) if any(one.covers("ce9", at) for one in late)] == [1500]
+
+
+def test_a_recurring_downtime_is_quiet_each_time():
+    weekly = Recurrence("FREQ=WEEKLY;BYDAY=MO", "Europe/Rome", "2026-03-02T09:00:00", 60 * MINUTE)
+    found = list(quiets(Downtime("d1", ("ce1",), recurrence=weekly, declared_at=0), NOW + 1))
+    week = 7 * 24 * 60 * MINUTE
+    assert [any(one.covers("ce1", NOW + at) for one in found) for at in (0, 59 * MINUTE, 60 * MINUTE, week)] == [
+        True,
+        True,
+        False,
+        True,
+    ]
+
+
+def test_two_writers_never_open_two_incidents_of_one_cause(opened):
+    journals = [opened() for _ in range(4)]
+    start = threading.Barrier(4)
+
+    def tell(journal, number):
+        start.wait(10)
+        happened(journal, [bad(NOW + number, f"ce{number}", "san")], DESK, NOW + 10)
+
+    threads = [threading.Thread(target=tell, args=(journal, number)) for number, journal in enumerate(journals)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    [one] = all_incidents(journals[0])
+    assert sorted(one.objects) == ["ce0", "ce1", "ce2", "ce3"]
+    assert len(one.pages) == 1
+    assert len(outbox.letters(journals[0])) == 2
+
+
+class Refuses:
+    def __init__(self, times):
+        self.times = times
+        self.keys = []
+
+    def send(self, notice):
+        self.keys.append(notice.key)
+        if len(self.keys) <= self.times:
+            raise SourceError("mail", "notice", "451 try again")
+
+
+def test_a_letter_is_tried_with_longer_and_longer_waits_under_one_key(journal):
+    happened(journal, [bad(NOW)], replace(DESK, addresses={"anna": ("file:a",)}), NOW)
+    server, clock, gaps = Refuses(8), NOW, []
+    while not outbox.letters(journal)[0].outcome:
+        deliver(journal, lambda *_: server, lambda: clock)  # noqa: B023 - called at once
+        [letter] = outbox.letters(journal)
+        assert outbox.due(journal, letter.due_at - 1) == []
+        gaps.append((letter.due_at - clock) // SECOND)
+        clock = letter.due_at
+    assert gaps == [5, 10, 20, 40, 80, 160, 300, 300, 300]
+    assert set(server.keys) == {"incident-1-page-1.anna.0@perugia"}
+    assert (letter.attempts, letter.outcome, letter.error) == (9, "sent", "")
+
+
+def test_a_letter_is_begun_by_one_sender_only(journal, opened):
+    happened(journal, [bad(NOW)], DESK, NOW)
+    first, *_ = outbox.due(journal, NOW)
+    other = opened()
+    assert outbox.begin(journal, first, NOW)
+    assert not outbox.begin(other, first, NOW)
+
+
+@pytest.mark.parametrize("of", ["no address", "broken address"])
+def test_an_address_that_cannot_be_had_is_told_and_tried_again(journal, of):
+    happened(journal, [bad(NOW)], DESK, NOW)
+
+    def refuse(person, place):
+        raise ValueError(f"{of}: {place}")
+
+    assert deliver(journal, refuse, lambda: NOW) == 0
+    assert [letter.error for letter in outbox.letters(journal)] == [f"{of}: file:anna.url", f"{of}: environment:ANNA"]
+    assert [event.note.cause for event in journal.events(subject="anna")] == ["failed", "failed"]
