@@ -5,6 +5,7 @@ The axis is in microseconds too and agrees with the wall clock up to the first j
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -130,6 +131,12 @@ def lived(axis: Axis, start: Instant, end: Instant | None) -> list[Stretch]:
 def reached(axis: Axis, instant: Instant) -> Elapsed:
     """Return when the wall clock first showed this instant or a later one."""
     return next((a for a, _ in lived(axis, instant, None)), axis.starts[-1])
+
+
+def wall_at(axis: Axis, elapsed: Elapsed) -> Instant:
+    """Return what the wall clock showed."""
+    place = bisect_right(axis.starts, elapsed) - 1
+    return axis.walls[place] + elapsed - axis.starts[place]
 
 
 def all_lived(axis: Axis, spans: tuple[Span, ...]) -> list[Stretch]:
