@@ -56,21 +56,25 @@ def read(content: bytes | str, file: str, until: Instant, zone: str = "UTC") -> 
     if not events:
         return ()
     default = zoneinfo.ZoneInfo(str(calendar.get("X-WR-TIMEZONE", zone)) if _known(calendar) else zone)
-    lengths = dict(_lengths(events, default))
     first = min(_moment(event["DTSTART"].dt, default) for event in events)
     if as_micro(first) >= until:
         return ()
-    last = _EPOCH + timedelta(microseconds=until)
-    # Occurrences are searched by local dates; a day more on either side lets no zone be cut off.
-    query = recurring_ical_events.of(calendar, skip_bad_series=False)
-    found: list[Occurrence] = []
-    for event in query.between(first - timedelta(days=1), last + timedelta(days=1)):
-        one = _occurrence(event, default, lengths)
-        if one is not None and one.start < until:
-            found.append(one)
-        if len(found) > MAXIMUM_OCCURRENCES:
-            raise _refused(file, f"its events come more than {MAXIMUM_OCCURRENCES} times")
-    return tuple(sorted(found, key=lambda one: (one.start, one.end, one.uid)))
+    try:
+        found = _expanded(calendar, first, until)
+    except (ValueError, TypeError, OverflowError) as error:  # what recurrences make of rules that mean nothing
+        raise _refused(file, f"has a recurrence that cannot be understood: {error}") from error
+    if len(found) > MAXIMUM_OCCURRENCES:
+        raise _refused(file, f"its events come more than {MAXIMUM_OCCURRENCES} times")
+    lengths = dict(_lengths(events, default))
+    made = (_occurrence(event, default, lengths) for event in found)
+    taken = [one for one in made if one is not None and one.start < until]
+    return tuple(sorted(taken, key=lambda one: (one.start, one.end, one.uid)))
+
+
+def _expanded(calendar: Any, first: datetime, until: Instant) -> list[Any]:
+    """Return all comings of all events; they are searched by local dates: a day more on either side cuts off no zone."""
+    day, last = timedelta(days=1), _EPOCH + timedelta(microseconds=until)
+    return list(recurring_ical_events.of(calendar, skip_bad_series=False).between(first - day, last + day))
 
 
 def periods(occurrences: Iterable[Occurrence]) -> tuple[Span, ...]:
@@ -97,18 +101,25 @@ def _cancelled(event: Any) -> bool:
 
 
 def _check(event: Any, file: str) -> None:
+    """Refuse an event whose times cannot be understood."""
     name = str(event.get("SUMMARY", event.get("UID", "an event")))
-    if "DTSTART" not in event or not hasattr(event["DTSTART"], "dt"):
+    if "DTSTART" not in event:
         raise _refused(file, f"the event {name!r} has no start (DTSTART)")
+    for key in ("DTSTART", "DTEND", "DURATION", "CREATED", "DTSTAMP", "LAST-MODIFIED", "RECURRENCE-ID"):
+        if key in event and not isinstance(event[key], (icalendar.vDDDTypes, icalendar.vDuration)):
+            said = "stands there twice" if isinstance(event[key], list) else "cannot be understood"
+            raise _refused(file, f"the event {name!r}: its {key} {said}")
     for rule in _listed(event.get("RRULE")):
+        if not isinstance(rule, icalendar.vRecur):
+            raise _refused(file, f"the event {name!r}: its RRULE cannot be understood")
         if {str(part).upper() for part in rule.get("FREQ", ())} & _TOO_FAST:
             raise _refused(file, f"the event {name!r} comes every hour or more often")
+    start = event["DTSTART"].dt
+    if "DTEND" in event and isinstance(start, datetime) != isinstance(event["DTEND"].dt, datetime):
+        raise _refused(file, f"the event {name!r} has a date at one end and a time at the other")
     for key in ("DTSTART", "DTEND"):
-        if key not in event:
-            continue
-        moment = event[key].dt
-        written = event[key].params.get("TZID")
-        if isinstance(moment, datetime) and moment.tzinfo is None and written:
+        written = event[key].params.get("TZID") if key in event else None
+        if written and isinstance(event[key].dt, datetime) and event[key].dt.tzinfo is None:
             raise _refused(file, f"the event {name!r} is in a time zone that nobody knows: {written}")
 
 

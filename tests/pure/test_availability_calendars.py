@@ -104,6 +104,12 @@ def test_periods_that_touch_or_overlap_are_united():
     assert calendars.periods(read) == (Span(at(2026, 1, 1), at(2026, 1, 4, 1)),)
 
 
+def test_an_event_without_length_or_with_a_negative_one_is_no_period():
+    assert spans("UID:1", "DTSTART:20260101T000000Z", "DURATION:-PT1H") == []
+    assert spans("UID:1", "DTSTART:20260101T000000Z", "DTEND:20251231T000000Z") == []
+    assert spans("UID:1", "DTSTART:20260101T000000Z") == []
+
+
 def test_an_empty_calendar_has_no_period():
     assert spans() == []
 
@@ -114,6 +120,22 @@ def test_an_empty_calendar_has_no_period():
         ("hello", "not an iCalendar file"),
         (calendar("UID:1", "SUMMARY:run"), "has no start"),
         (calendar("UID:1", "DTSTART:20260101T000000Z", "RRULE:FREQ=SECONDLY"), "every hour or more often"),
+        (calendar("UID:1", "DTSTART:20260132T000000Z"), "its DTSTART cannot be understood"),
+        (
+            calendar("UID:1", "DTSTART:20260101T000000Z", "DTEND:20260102T000000Z", "DTEND:20260103T000000Z"),
+            "its DTEND stands there twice",
+        ),
+        (calendar("UID:1", "DTSTART:20260101T000000Z", "CREATED:once"), "its CREATED cannot be understood"),
+        (
+            calendar("UID:1", "DTSTART;VALUE=DATE:20260101", "DTEND:20260102T000000Z"),
+            "a date at one end and a time at the other",
+        ),
+        (calendar("UID:1", "DTSTART:20260101T000000Z", "RRULE:FREQ=FORTNIGHTLY"), "its RRULE cannot be understood"),
+        (calendar("UID:1", "DTSTART:20260101T000000Z", "RRULE:INTERVAL=2"), "a recurrence that cannot be understood"),
+        (
+            calendar("UID:1", "DTSTART:00010101T000000Z", "DURATION:PT1H", "RRULE:FREQ=DAILY"),
+            "a recurrence that cannot be understood",
+        ),
         (calendar("UID:1", "DTSTART;TZID=Mars/Base:20260101T000000", "DURATION:PT1H"), "Mars/Base"),
     ],
 )
