@@ -7,16 +7,19 @@ from datetime import datetime
 from functools import cache
 from typing import TYPE_CHECKING
 
+from pydantic_core import PydanticCustomError
+
 from environments.names import nearest
+from scheduler.availability import windows
+from scheduler.availability.downtimes import rule_problem
 from scheduler.availability.history import EVERYTHING, Operator
+from scheduler.availability.strategies import instances_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from environments.reader import KeyPath, Node, Problem
-    from scheduler.availability.written import WrittenDowntime, WrittenHistory, WrittenSpan
-
-WINDOWS = ("today", "this-week", "past-week", "month", "quarter", "year", "7d", "30d", "90d", "365d")
+    from scheduler.availability.written import WrittenDowntime, WrittenGroup, WrittenHistory, WrittenSpan
 
 
 @cache
@@ -34,6 +37,7 @@ def problems(written: WrittenHistory, node: Node) -> Iterator[Problem]:
     """Return all that is wrong between the parts of a history."""
     objects = {one.name for one in written.objects}
     names = objects | {one.name for one in written.groups}
+    names |= {instances_of(one.name) for one in written.groups if one.address}
     yield from _twice(written, node)
     yield from _unknown_events(written, node, objects, names)
     yield from _existence(written, node)
@@ -49,6 +53,7 @@ def _twice(written: WrittenHistory, node: Node) -> Iterator[Problem]:
     seen: dict[str, KeyPath] = {}
     named = [("objects", i, one.name) for i, one in enumerate(written.objects)]
     named += [("groups", i, one.name) for i, one in enumerate(written.groups)]
+    named += [("groups", i, instances_of(one.name)) for i, one in enumerate(written.groups) if one.address]
     for kind, index, name in named:
         if name == EVERYTHING:
             yield node.problem((kind, index, "name"), f"{name!r} means everything", "another name")
@@ -102,7 +107,7 @@ def _ends_first(span: WrittenSpan, node: Node, path: KeyPath) -> Iterator[Proble
 
 
 def _groups(written: WrittenHistory, node: Node, names: set[str]) -> Iterator[Problem]:
-    below = {group.name: [member.name for member in group.members] for group in written.groups}
+    below = {group.name: [group.address, *(member.name for member in group.members)] for group in written.groups}
     for index, group in enumerate(written.groups):
         for number, member in enumerate(group.members):
             path = ("groups", index, "members", number)
@@ -112,8 +117,18 @@ def _groups(written: WrittenHistory, node: Node, names: set[str]) -> Iterator[Pr
                 yield node.problem((*path, "name"), f"{group.name!r} would be a member of itself", "groups without a circle")
             if member.start is not None and member.end is not None and member.end <= member.start:
                 yield node.problem((*path, "end"), "ends before it begins", "an instant after its start")
+        yield from _operator(group, node, ("groups", index), names)
         if group.operator is Operator.CAPACITY and group.members and not sum(one.weight for one in group.members):
             yield node.problem(("groups", index, "members"), "weigh nothing together", "a weight above 0")
+
+
+def _operator(group: WrittenGroup, node: Node, path: KeyPath, names: set[str]) -> Iterator[Problem]:
+    if group.operator is None and not group.strategy:
+        yield node.problem((*path, "operator"), "is missing", f"one of: {', '.join(Operator)}; or a strategy")
+    if group.address and (group.operator is not None or not group.strategy):
+        yield node.problem((*path, "address"), "needs a strategy, and no operator", "strategy: active/standby")
+    if group.address and group.address not in names:
+        yield _unknown(node, (*path, "address"), group.address, names)
 
 
 def _reaches(start: str, goal: str, below: dict[str, list[str]]) -> bool:
@@ -177,6 +192,9 @@ def _recurring(downtime: WrittenDowntime, node: Node, path: KeyPath) -> Iterator
         datetime.fromisoformat(again.start)
     except ValueError as error:
         yield node.problem((*path, "start"), f"is no local time: {error}", "2026-03-03T09:00:00")
+        return
+    if wrong := rule_problem(again.rule, again.start.replace(" ", "T")):
+        yield node.problem((*path, "rule"), wrong, "an RRULE like FREQ=WEEKLY;BYDAY=TU")
 
 
 def _exclusions(written: WrittenHistory, node: Node, names: set[str]) -> Iterator[Problem]:
@@ -190,14 +208,10 @@ def _objectives(written: WrittenHistory, node: Node, names: set[str]) -> Iterato
     for index, one in enumerate(written.objectives):
         if one.object not in names:
             yield _unknown(node, ("objectives", index, "object"), one.object, names)
-        if not is_window(one.window):
-            expected = f"one of: {', '.join(WINDOWS)}, or days like 14d"
-            path = ("objectives", index, "window")
-            yield node.problem(path, f"no window is called {one.window!r}", expected, nearest(one.window, WINDOWS))
+        try:
+            windows.named(one.window, 0, "UTC")
+        except PydanticCustomError as error:
+            said = error.context or {}
+            yield node.problem(("objectives", index, "window"), error.message(), said["expected"], said["nearest"])
         for number, span in enumerate(one.applies or ()):
             yield from _ends_first(span, node, ("objectives", index, "applies", number))
-
-
-def is_window(name: str) -> bool:
-    """Tell whether a window is one that is known by name."""
-    return name in WINDOWS or (name.endswith("d") and name[:-1].isdigit() and int(name[:-1]) > 0)

@@ -28,6 +28,7 @@ from scheduler.availability.history import (
     Revision,
     Span,
 )
+from scheduler.availability.strategies import Strategy, groups_of
 from scheduler.availability.written import WrittenDowntime, WrittenExclusion, WrittenGroup, WrittenHistory, WrittenObject
 
 if TYPE_CHECKING:
@@ -220,7 +221,7 @@ def made(written: WrittenHistory) -> History:
         zone=written.zone or "UTC",
         objects=tuple(_object(one, first) for one in written.objects),
         results=results,
-        groups=tuple(Group(g.name, g.operator, _members(g), g.k, g.need, g.strategy, g.algebra) for g in written.groups),
+        groups=tuple(group for one in written.groups for group in _groups(one)),
         downtimes=tuple(_downtime(one, index, written.zone or "UTC") for index, one in enumerate(written.downtimes, 1)),
         exclusions=tuple(_exclusion(one, index) for index, one in enumerate(written.exclusions, 1)),
         gaps=tuple(Span(gap.start, gap.end) for gap in written.gaps),
@@ -246,8 +247,12 @@ def _object(one: WrittenObject, first: Mapping[str, Instant]) -> Monitored:
     return Monitored(one.name, one.kind, spans, one.freshness)
 
 
-def _members(group: WrittenGroup) -> tuple[Member, ...]:
-    return tuple(Member(one.name, one.start, one.end, one.weight) for one in group.members)
+def _groups(one: WrittenGroup) -> tuple[Group, ...]:
+    """Return the group; with a strategy and no operator what that one means, and its instances beside an address."""
+    members = tuple(Member(each.name, each.start, each.end, each.weight) for each in one.members)
+    if one.operator is None:
+        return groups_of(Strategy(one.strategy), one.name, members, one.address, need=one.need, algebra=one.algebra)
+    return (Group(one.name, one.operator, members, one.k, one.need, one.strategy, one.algebra),)
 
 
 def _exclusion(one: WrittenExclusion, index: int) -> Exclusion:

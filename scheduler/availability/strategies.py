@@ -42,12 +42,17 @@ def groups_of(
 
     A service behind an address is measured at the address: what its clients see, seconds of a takeover included.
     """
-    inner = f"{name} instances" if address else name
+    inner = instances_of(name) if address else name
     behind = Group(inner, *_rule(strategy, tuple(instances), need), strategy=str(strategy), algebra=algebra)
     if not address:
         return (behind,)
     front = Group(name, Operator.AND, (Member(address),), strategy=str(strategy), algebra=algebra)
     return front, behind
+
+
+def instances_of(name: str) -> str:
+    """Name the group of the instances behind a service's address."""
+    return f"{name} instances"
 
 
 def _rule(

@@ -15,6 +15,8 @@ from environments.names import nearest
 from scheduler.availability import instants
 from scheduler.availability.algebra import shipped
 from scheduler.availability.history import Cause, ObjectKind, Operator, Status
+from scheduler.availability.profiles import PROFILES
+from scheduler.availability.strategies import Strategy
 
 CODES = {str(code): Status(code) for code in range(4)}
 """Exit codes of Nagios plug-ins."""
@@ -25,7 +27,6 @@ STATUSES = {status.name: status for status in Status} | {
     "CRIT": Status.CRITICAL,
 }
 OPERATORS = {operator.value: operator for operator in Operator} | {"all": Operator.AND, "any": Operator.OR}
-PROFILES = ("excuse", "argo", "icinga", "nagios", "skip")
 
 _NUMBER_OR_TEXT = [{"type": "number"}, {"type": "string"}]
 
@@ -44,6 +45,13 @@ def _duration(value: object) -> object:
 
 def _ratio(value: object) -> object:
     return instants.read_ratio(value) if isinstance(value, str) else value
+
+
+def _need(value: object) -> object:
+    share = _share(value)
+    if share == 0:
+        raise named_error(f"{value!r} needs nothing", "a ratio above 0")
+    return share
 
 
 def _share(value: object) -> object:
@@ -104,6 +112,7 @@ Length = Annotated[
 ]
 Weight = Annotated[Fraction, BeforeValidator(_ratio), WithJsonSchema({"anyOf": _NUMBER_OR_TEXT, "examples": ["2"]})]
 Share = Annotated[Fraction, BeforeValidator(_share), WithJsonSchema({"anyOf": _NUMBER_OR_TEXT, "examples": ["99.9%"]})]
+Need = Annotated[Fraction, BeforeValidator(_need), WithJsonSchema({"anyOf": _NUMBER_OR_TEXT, "examples": ["80%"]})]
 WrittenStatus = Annotated[
     Status, BeforeValidator(_status), WithJsonSchema({"type": ["string", "integer"], "examples": ["CRITICAL"]})
 ]
@@ -196,16 +205,21 @@ class WrittenGroup(Frozen):
 
     name: Named
     """Objects and groups share one set of names."""
-    operator: WrittenOperator
-    """`and`: all members; `or`: one is enough; `at-least`: `k` of them; `capacity`: the part `need` of their weights."""
+    operator: WrittenOperator | None = None
+    """`and`: all members; `or`: one is enough; `at-least`: `k` of them; `capacity`: the part `need` of their weights.
+    Left out: that of the strategy."""
     members: tuple[WrittenMember, ...] = ()
     """Names, or mappings with name, start, end and weight."""
     k: Annotated[int, Field(ge=1)] = 1
     """For `at-least`: how many members."""
-    need: Share = Fraction(1)
+    need: Need = Fraction(1)
     """For `capacity`: which part of the weights (80%)."""
-    strategy: Text = ""
-    """The high-availability strategy it stands for; printed in the report."""
+    strategy: Annotated[str, _one_of(("", *Strategy), "a strategy")] = ""
+    """The high-availability strategy it stands for: independent, native, active/standby, active/active, replicated database,
+    segmented pools."""
+    address: Text = ""
+    """With a strategy: the object that is watched at the service's address. The service is measured there; its members are
+    the group `<name> instances`."""
     algebra: Annotated[str, BeforeValidator(_algebra)] = "kleene"
     """Its truth table: kleene-1, argo-2...; without a number the newest."""
 

@@ -76,7 +76,7 @@ def shown(
         return
     from scheduler.availability import report_data
     from scheduler.availability.history import History
-    from scheduler.availability.written import PROFILES
+    from scheduler.availability.profiles import PROFILES
 
     source = live(site) if history is None else read(history)
     found = source if isinstance(source, History) else source.history
@@ -140,7 +140,7 @@ def window_of(history: History, name: str | None, start: str, end: str, zone: st
 
 
 def _profile(name: str) -> str:
-    from scheduler.availability.written import PROFILES
+    from scheduler.availability.profiles import PROFILES
 
     if name not in PROFILES:
         near = nearest(name, PROFILES)
@@ -184,3 +184,42 @@ def _show(made: Report, profiles: tuple[str, ...], *, in_detail: bool) -> None:
         for profile in profiles:
             out.print(view.table(made, profile))
     out.print(view.footing(made), soft_wrap=True)
+
+
+@report.command(
+    "explain",
+    epilog=examples(
+        "ambienti report explain --history farm.yaml --object ces --window past-week",
+        "ambienti report explain --history farm.yaml --object ces --window month --profiles excuse,icinga --json",
+    ),
+)
+def explain(
+    *,
+    history: HistoryOption = None,
+    name: Annotated[str, typer.Option("--object", "-o", metavar="NAME", help="An object or a group.")],
+    window: WindowOption = None,
+    start: FromOption = "",
+    end: ToOption = "",
+    profiles: Annotated[str, typer.Option("--profiles", help="The two to compare.")] = "excuse,argo",
+    zone: ZoneOption = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Show, second by second, where two profiles differ and why; the points add up to the difference of their figures."""
+    from scheduler.availability.explaining import explain as explained
+    from scheduler.availability.prepared import prepare
+    from scheduler.show import explanation_view as view
+
+    found = read(history)
+    known(found, [name])
+    _zone(zone)
+    pair = [_profile(one.strip()) for one in profiles.split(",")]
+    if len(pair) != 2:
+        raise fail("--profiles takes two: --profiles excuse,argo", Exit.WRONG)
+    asked = window_of(found, window, start, end, zone)
+    if asked is None:
+        raise fail("say which window: --window NAME, or --from and --to", Exit.WRONG)
+    why = explained(prepare(found), name, asked, pair[0], pair[1])
+    if as_json:
+        print_json(_plain(view.data(why, zone or found.zone)))
+    else:
+        console().print(view.page(why, zone or found.zone))

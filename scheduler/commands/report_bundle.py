@@ -132,8 +132,8 @@ def compute(history: History, parameters: Mapping[str, Any]) -> dict[str, Any]:
 
 def _parameters(history: History, asked: Window | None, zone: str) -> dict[str, Any]:
     from scheduler.availability import report_data
+    from scheduler.availability.profiles import PROFILES
     from scheduler.availability.windows import zone_data
-    from scheduler.availability.written import PROFILES
 
     windows = report_data.table_windows(history, zone) if asked is None else [asked]
     return {
@@ -148,7 +148,7 @@ def _next_version(history: History, period: Window, before: Version | None) -> V
     from scheduler.availability import publication
     from scheduler.availability.accounting import measure
     from scheduler.availability.prepared import prepare
-    from scheduler.availability.written import PROFILES
+    from scheduler.availability.profiles import PROFILES
 
     prepared = prepare(history)
     measures = [one for profile in PROFILES for one in measure(prepared, period, profile).values()]

@@ -1,0 +1,173 @@
+"""The history file: natural spellings, exact numbers, and every problem at its line."""
+
+import json
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from environments.reader import ConfigurationError
+from scheduler.availability import plain
+from scheduler.availability.history import Member, ObjectKind, Operator, Span, Status
+from scheduler.availability.instants import read_duration, read_instant, read_ratio, seconds, write_duration, write_instant
+from scheduler.availability.reading import history_of_text
+
+SECOND = 1_000_000
+HISTORY = """\
+now: 2026-03-10 12:00
+zone: Europe/Rome
+objects:
+  - ce01
+  - {name: ce02, kind: host, freshness: 10m, exists: {from: 2026-03-01, to: 2026-03-09}}
+  - {name: ce03, exists: [{to: 2026-03-09}, {from: 2026-03-10}]}
+events:
+  - {at: 2026-03-01T11:00:00Z, object: ce01, status: ok}
+  - {time: 1772362800.000001, object: ce02, status: 2, sequence: 7, monotonic: 12.5, boot: b, id: x, cause: fencing}
+  - {at: 2026-03-01 12:00:00, object: ce03, status: Warning}
+groups:
+  ces: {operator: ANY, members: [ce01, {name: ce02, from: 2026-03-02, weight: 1/3}], algebra: argo-2}
+  all: {operator: at least, k: 2, members: {ce01: , ce02: {weight: 2}, ces: }}
+downtimes:
+  - {object: ce01, from: 2026-03-03, to: 2026-03-04, declared: 2026-03-01, by: anna}
+  - {objects: ["*"], declared: 2026-03-01, recurring: {rule: FREQ=WEEKLY;BYDAY=TU, start: 2026-03-03 09:00, length: 2h}}
+exclusions:
+  - {object: ces, from: 2026-03-03, to: 2026-03-04, cause: network, author: mario, reason: router, accepted_by: board}
+gaps: {from: 2026-03-05, to: 2026-03-06}
+objectives:
+  slo: {object: ces, target: 99.9%, window: past-week, applies: {from: 2026-03-01}}
+"""
+
+
+def problems(text):
+    with pytest.raises(ConfigurationError) as refused:
+        history_of_text(text, "h.yaml")
+    return [str(one) for one in refused.value.problems]
+
+
+def test_what_people_write_naturally_is_understood():
+    history = history_of_text(HISTORY, "h.yaml")
+    midnight = read_instant("2026-03-01", "Europe/Rome")
+    assert write_instant(history.now) == "2026-03-10T11:00:00Z"
+    assert [one.name for one in history.objects] == ["ce01", "ce02", "ce03"]
+    assert history.objects[1].kind is ObjectKind.HOST
+    assert history.objects[1].freshness == 600 * SECOND
+    assert history.objects[1].existence == (Span(midnight, midnight + 8 * 86400 * SECOND),)
+    assert history.objects[2].existence[0].start == history.results[2].at
+    assert [one.status for one in history.results] == [Status.OK, Status.CRITICAL, Status.WARNING]
+    second = history.results[1]
+    assert (second.at, second.monotonic, second.sequence) == (1772362800000001, 12_500_000, 7)
+    assert history.results[2].at == history.results[0].at == 1772362800000000
+    assert history.groups[0].operator is Operator.OR
+    assert history.groups[0].members[1] == Member("ce02", midnight + 86400 * SECOND, None, Fraction(1, 3))
+    assert [member.name for member in history.groups[1].members] == ["ce01", "ce02", "ces"]
+    assert history.downtimes[0].revisions[0].declared_at == midnight
+    assert history.downtimes[1].recurrence.start == "2026-03-03T09:00:00"
+    assert history.downtimes[1].recurrence.zone == "Europe/Rome"
+    assert history.exclusions[0].accepted_by == "board"
+    assert history.gaps == (Span(midnight + 4 * 86400 * SECOND, midnight + 5 * 86400 * SECOND),)
+    assert history.objectives[0].target == Fraction(999, 1000)
+    assert history.objectives[0].applies == (Span(midnight),)
+
+
+def test_json_is_the_same_as_yaml_and_what_was_read_can_be_written_and_read_again():
+    history = history_of_text(HISTORY, "h.yaml")
+    written = plain.history(history)
+    assert history_of_text(json.dumps(written), "h.json") == history
+    assert history_of_text(json.dumps(written, indent="\t").encode(), "h.json") == history
+
+
+def test_problems_of_json_are_told_with_their_line():
+    text = '{"now": 1772445600,\n "objects": ["ce01"],\n "events": [{"at": 0.1234567, "object": "ce1", "status": "OK"}]}'
+    (problem,) = problems(text)
+    assert problem.startswith("h.yaml:3:20 events[0].at: '0.1234567' is finer than a microsecond")
+    twice = '{"now": 0, "objects": [],\n "objects": []}'
+    assert problems(twice) == ["h.yaml:2:2 objects: stands here twice: first in line 1; expected each key once"]
+
+
+def test_a_strategy_says_how_a_group_is_measured_and_an_address_where():
+    text = """\
+now: 0
+objects: [vip, a, b, c]
+groups:
+  db: {strategy: replicated database, members: [a, b, c]}
+  web: {strategy: active/standby, members: [a, b], address: vip}
+  pool: {strategy: segmented pools, need: 80%, members: [{name: a, weight: 3}, b]}
+"""
+    db, web, instances, pool = history_of_text(text, "h.yaml").groups
+    assert (db.operator, db.k) == (Operator.AT_LEAST, 2)
+    assert ([one.name for one in web.members], web.strategy) == (["vip"], "active/standby")
+    assert (instances.name, instances.operator, len(instances.members)) == ("web instances", Operator.OR, 2)
+    assert (pool.operator, pool.need) == (Operator.CAPACITY, Fraction(4, 5))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("objects: [a]", "h.yaml:1:1 now: is missing; expected The instant the report is made for: nothing after it counts"),
+        ("now: 0\nzone: Europe/Rom\n", "2:7 zone: no time zone is called 'Europe/Rom'; expected an IANA zone, e.g. Europe/Rome; did you mean Europe/Rome?"),
+        ("now: 0\nevent: []\n", "2:1 event: is not a known key; did you mean events?"),
+        ("now: yesterday", "1:6 now: 'yesterday' is not an instant; expected ISO 8601"),
+        ("now: 2026-02-30", "1:6 now: '2026-02-30' is not an instant: day is out of range"),
+        ("now: 0\nobjects: [{name: a, freshness: soon}]", "2:32 objects[0].freshness: 'soon' is not a duration"),
+        ("now: 0\nobjects: [{name: a, freshness: -5}]", "objects[0].freshness: '-5' is negative"),
+        ("now: 0\nobjects: [a, a]", "2:14 objects[1].name: 'a' is the name of two things: first in line 2"),
+        ("now: 0\nobjects: [a]\ngroups: {a: {operator: or}}", "groups[0].name: 'a' is the name of two things"),
+        ("now: 0\nobjects: [abc]\nevents: [{at: 0, object: abd, status: OK}]", "3:26 events[0].object: no object or group is called 'abd'; expected one of: abc; did you mean abc?"),
+        ("now: 0\ngroups: {g: {operator: or}}\nevents: [{at: 0, object: g, status: OK}]", "'g' is a group: its status follows from its members"),
+        ("now: 0\nobjects: [a]\nevents: [{at: 0, object: a, status: CRITICL}]", "'CRITICL' is not a status; expected OK, WARNING"),
+        ("now: 0\nobjects: [a]\nevents: [{at: 0, object: a, status: 4}]", "'4' is not a status"),
+        ("now: 0\nobjects: [a]\nevents: [{at: 0, object: a, status: OK, cause: fencin}]", "'fencin' is not a cause of lost time; expected one of"),
+        ("now: 0\nobjects: [{name: a, exists: {from: 10, to: 10}}]", "exists[0].end: ends before it begins"),
+        ("now: 0\nobjects: [{name: a, exists: {to: 5}}]\nevents: [{at: 7, object: a, status: OK}]", "ends before its first event"),
+        ("now: 0\ngroups: {g: {members: []}}", "groups[0].operator: is missing; expected one of: and, or, at-least, capacity; or a strategy"),
+        ("now: 0\nobjects: [a]\ngroups: {g: {operator: capacity, need: 0, members: [a]}}", "'0' needs nothing"),
+        ("now: 0\nobjects: [a]\ngroups: {g: {operator: capacity, members: [{name: a, weight: 0}]}}", "weigh nothing together"),
+        ("now: 0\nobjects: [a]\ngroups: {g: {operator: or, members: [a], algebra: argos}}", "there is no truth table argos; expected one of"),
+        ("now: 0\nobjects: [a]\ngroups: {g: {operator: or, members: [a], address: a}}", "address: needs a strategy, and no operator"),
+        ("now: 0\nobjects: [a]\ndowntimes: [{object: a, from: 2, to: 1, declared: 0}]", "downtimes[0].end: ends before it begins"),
+        ("now: 0\nobjects: [a]\ndowntimes: [{object: a}]", "downtimes[0]: has no time; expected start, end and declared; or revisions; or recurring"),
+        ("now: 0\nobjects: [a]\ndowntimes: [{object: a, revisions: [{declared: 5, start: 6, end: 7}, {declared: 4, start: 6, end: 8}]}]", "was declared before the one above"),
+        ("now: 0\nobjects: [a]\ndowntimes: [{object: a, declared: 0, recurring: {rule: FREQ=FORTNIGHTLY, start: 2026-03-03 09:00, length: 1h}}]", "recurring.rule:"),
+        ("now: 0\nobjects: [a]\ndowntimes: [{object: b, from: 1, to: 2, declared: 0}]", "objects[0]: no object or group is called 'b'"),
+        ("now: 0\nobjects: [a]\nobjectives: [{name: o, object: a, target: 101%, window: month}]", "'101%' is not between 0 and 1"),
+        ("now: 0\nobjects: [a]\nobjectives: [{name: o, object: a, target: 99%, window: last-week}]", "no window is called 'last-week'"),
+        ("now: 0\nobjects: [a]\nobjectives: [{name: o, object: a, target: 99%, window: month, profile: icinca}]", "'icinca' is not a profile; expected one of: excuse, argo, icinga, nagios, skip; did you mean icinga?"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_told_where_it_stands(text, said):
+    assert any(said in problem for problem in problems(text)), problems(text)
+
+
+def test_all_problems_are_told_at_once():
+    text = "now: 0\nobjects: [{name: a, freshnes: 1}]\nevents: [{at: x, object: a, status: bad}]\ngaps: [{from: 2}, {to: 3}]\n"
+    assert len(problems(text)) == 4
+
+
+@pytest.mark.parametrize(
+    ("text", "length"),
+    [("600", 600), ("10m", 600), ("1h30m", 5400), ("1 h 30 min", 5400), ("PT1H30M", 5400), ("P1DT1S", 86401), ("0.5s", 0.5), ("1.5h", 5400), ("2 weeks", 1209600)],
+)  # fmt: skip
+def test_durations(text, length):
+    assert read_duration(text) == length * SECOND
+
+
+@pytest.mark.parametrize(("text", "ratio"), [("99.9%", Fraction(999, 1000)), ("0.999", Fraction(999, 1000)), ("1/3", Fraction(1, 3)), ("80 %", Fraction(4, 5))])  # fmt: skip
+def test_ratios(text, ratio):
+    assert read_ratio(text) == ratio
+
+
+@given(
+    st.integers(-2_000_000_000_000_000, 250_000_000_000_000_000),
+    st.sampled_from(["UTC", "Europe/Rome", "America/Chicago"]),
+)
+def test_an_instant_that_is_written_is_read_again_exactly(instant, zone):
+    assert read_instant(write_instant(instant, zone), "America/Chicago") == instant
+    assert read_instant(f"{seconds(instant):f}" if instant % SECOND else str(instant // SECOND), "UTC") == instant
+
+
+@pytest.mark.parametrize(
+    ("length", "text"), [(0, "0 s"), (90, "1 min 30 s"), (3600, "1 h"), (90061, "1 d 1 h"), (0.25, "0.25 s")]
+)
+def test_durations_for_people(length, text):
+    assert write_duration(int(length * SECOND)) == text
