@@ -82,6 +82,13 @@ class Lane:
         """Return the names of all that was made for workers."""
         return {path.name for place in (self.daemon.volumes, self.daemon.directory / "enrolment") for path in place.iterdir()}
 
+    def starts(self):
+        """Return each worker ever started here, once per start, as libvirt itself has logged it."""
+        logs = self.daemon.directory / "log" / self.driver
+        return sorted(
+            log.stem for log in logs.glob("*.log") for _ in range(log.read_text(errors="replace").count("starting up"))
+        )
+
     def left(self):
         """Return what is left of workers: domains, volumes, directories, ads."""
         ads = {ad["Name"] for ad in self.pool.ads("-attributes", "Name")}

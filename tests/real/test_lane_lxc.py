@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from collections import Counter
 
 import pytest
 
@@ -42,6 +43,7 @@ def test_a_job_of_each_vo_runs_in_a_container_of_its_environment_that_is_retired
 
 
 def test_a_killed_worker_and_a_killed_libvirtd_cost_no_job(lxc, record_property):
+    before = lxc.starts()
     lost, first, _ = lxc.running_job("atlas-box")
     spared, worker, out = lxc.running_job("theory-box", 8)
     lxc.daemon.kill_guest(first, "lxc")
@@ -62,27 +64,45 @@ def test_a_killed_worker_and_a_killed_libvirtd_cost_no_job(lxc, record_property)
     assert second in lxc.domains()
     lxc.remove(lost)
     lxc.wait_until_nothing_is_left()
+    assert started_since(lxc, before) == sorted([first, worker, second]), (
+        "one worker for each start of a job, each started once"
+    )
 
 
 def test_a_killed_schedd_costs_no_job_and_no_worker(lxc):
+    before = lxc.starts()
     cluster, worker, out = lxc.running_job("cms-box", 8)
     lxc.pool.kill_schedd()
     job = lxc.farm.until(lambda: lxc.record(cluster), 60, "the job ends")
     assert (job["ExitCode"], job["NumJobReconnects"]) == (0, 1)
     assert out.read_text().split()[1] == worker
     lxc.wait_until_nothing_is_left()
+    assert started_since(lxc, before) == [worker]
 
 
-def test_a_killed_daemon_boots_nothing_twice_and_leaves_nothing_behind(lxc):
-    cluster, _ = lxc.submit("theory-box", 6, vo="theory")
+def test_a_daemon_killed_at_the_boot_and_while_the_job_runs_boots_nothing_twice_and_leaves_nothing_behind(lxc):
+    before = lxc.starts()
+    cluster, out = lxc.submit("theory-box", 6, vo="theory")
     lxc.farm.until(lxc.domains, 20, "a worker boots")
-    pid = lxc.farm._process.pid
-    os.kill(pid, signal.SIGKILL)
-    lxc.farm._process.wait(10)
-    lxc.farm.start()
+    kill_the_daemon(lxc)
+    worker = lxc.wait_until_it_runs(cluster)
+    kill_the_daemon(lxc)
     job = lxc.farm.until(lambda: lxc.record(cluster), 60, "the job ends")
     assert (job["ExitCode"], job["NumJobStarts"]) == (0, 1)
+    assert out.read_text().split()[1] == worker
     with lxc.farm.journal() as journal:
-        sightings = journal.sightings(job=f"{cluster}.0")
-        assert len({seen.worker for seen in sightings}) == 1
+        seen = lxc.farm.until(lambda: journal.sightings(job=f"{cluster}.0"), 10, "the job stands in the journal")
+        assert {one.worker for one in seen} == {worker}
     lxc.wait_until_nothing_is_left()
+    assert started_since(lxc, before) == [worker]
+
+
+def started_since(lxc, before):
+    """Return the workers started since, once per start."""
+    return sorted((Counter(lxc.starts()) - Counter(before)).elements())
+
+
+def kill_the_daemon(lxc):
+    os.kill(lxc.farm._process.pid, signal.SIGKILL)
+    lxc.farm._process.wait(10)
+    lxc.farm.start()
