@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
+from environments.checking import named_error
 from environments.environment import Frozen
 
 VERSION = "openslo/v1"
@@ -23,11 +25,26 @@ ANNOTATIONS = {
     "applies-during": "when it applies: an iCalendar or YAML file, or intervals START/END parted by commas",
 }
 
-Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.|/\\-]*$", max_length=255)]
+
+def _written_like(pattern: str, expected: str) -> BeforeValidator:
+    """Accept text of one form only, and say in words which."""
+
+    def check(value: object) -> object:
+        if isinstance(value, str) and not re.fullmatch(pattern, value.strip()):
+            raise named_error(f"{value!r} is not accepted", expected)
+        return value
+
+    return BeforeValidator(check)
+
+
+_NAME = _written_like(r"[a-z0-9][a-z0-9.|/\\-]*", "lower-case letters, digits, dots, slashes and hyphens")
+_NUMBER = _written_like(r"[0-9]{1,30}(\.[0-9]{1,30})?", "a number like 0.999")
+_DURATION = _written_like(r"[1-9][0-9]{0,5}[mhdwMQY]", "a length like 30d: a whole number of m, h, d, w, M, Q or Y")
+Name = Annotated[str, _NAME, Field(max_length=255)]
 Text = Annotated[str, Field(max_length=1050)]
-Number = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?$")]
+Number = Annotated[str, _NUMBER]
 """A number as it was written: it is never a floating-point one here."""
-Duration = Annotated[str, Field(pattern=r"^[1-9][0-9]*[mhdwMQY]$")]
+Duration = Annotated[str, _DURATION]
 
 
 class Metadata(Frozen):
@@ -90,7 +107,7 @@ class Indicator(Frozen):
 class Calendar(Frozen):
     """Where a calendar-aligned window begins."""
 
-    startTime: Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d$")]
+    startTime: Annotated[str, _written_like(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", "a date and time like 2026-01-05 00:00:00")]
     """Local date and time: 2026-01-05 00:00:00."""
     timeZone: str
     """An IANA zone."""

@@ -1,10 +1,13 @@
 """Downtimes of GOCDB, OSG topology and iCalendar, in the forms in which these are published."""
 
+import contextlib
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from environments.reader import ConfigurationError
 from scheduler.availability import imports
@@ -209,3 +212,17 @@ def test_an_event_about_something_unknown_names_the_nearest_or_is_skipped():
 )
 def test_the_kind_of_a_file_is_seen_from_its_beginning(content, naming, count):
     assert len(imports.read(content, "file", naming, UNTIL).downtimes) == count
+
+
+@given(
+    st.sampled_from([(GOCDB, HOSTS), (OSG, RESOURCES), (EVENT.encode(), CE1)]),
+    st.lists(st.tuples(st.integers(0, 10_000), st.binary(max_size=6)), min_size=1, max_size=5),
+)
+@settings(max_examples=200, deadline=None)
+def test_whatever_a_file_holds_is_read_or_refused_in_words(given_file, edits):
+    content, naming = given_file
+    for place, typed in edits:
+        at_place = place % len(content)
+        content = content[:at_place] + typed + content[at_place + 1 :]
+    with contextlib.suppress(ConfigurationError):
+        imports.read(content, "file", naming, UNTIL)

@@ -1,5 +1,6 @@
 """OpenSLO: what is read, what is refused and where, and that both sides fit the published schema."""
 
+import contextlib
 import functools
 import json
 import re
@@ -140,6 +141,12 @@ def test_files_may_refer_to_each_other(tmp_path):
         ("indicatorRef: availability", "indicatorRef: availabilty", "spec.indicatorRef", "did you mean availability"),
         ("type: ambienti, spec: {object", "type: Prometheus, spec: {object", "spec.indicator.spec.ratioMetric.good.metricSource.type", "not what"),
         ("alertPolicies: [fast]", "alertPolicies: [fsat]", "spec.alertPolicies[0]", "did you mean fast"),
+        ("target: 0.999", "target: 1e-3", "spec.objectives[0].target", "a number like 0.999"),
+        ("target: 0.999", "target: -0.1", "spec.objectives[0].target", "a number like 0.999"),
+        ("target: 0.999", "target: .nan", "spec.objectives[0].target", "a number like 0.999"),
+        ("duration: 1w", "duration: week", "spec.timeWindow[0].duration", "a length like 30d"),
+        ("2026-01-05 00:00:00", "2026-01-05", "spec.timeWindow[0].calendar.startTime", "like 2026-01-05 00:00:00"),
+        ("name: fermigrid-overall", "name: Overall", "metadata.name", "lower-case letters"),
         ("threshold: 14.4", "threshold: 0.5", "spec.conditions[0].spec.condition.threshold", "fires while the promise is being kept"),
         ("threshold: 14.4", "threshold: 1001", "spec.conditions[0].spec.condition.threshold", "can never fire"),
         ("alertAfter: 5m", "alertAfter: 2h", "spec.conditions[0].spec.condition.threshold", "not shorter than the long one"),
@@ -187,6 +194,22 @@ def test_the_example_of_the_documentation_is_read():
     assert (data.objective.window, data.objective.zone, len(data.objective.applies)) == ("past-week", "America/Chicago", 2)
     assert data.alerts[0].factor == Fraction("14.4")
     assert (overall.objective.object, overall.objective.window) == ("FermiGrid", "90d")
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, len(PAIR)), st.text(st.sampled_from("[]{}:,-#&*!|>'\"%@ \n\tab0.é~"), max_size=4)),
+        min_size=1,
+        max_size=4,
+    )
+)
+@settings(max_examples=100, deadline=None)
+def test_whatever_somebody_types_is_read_or_refused_in_words(edits):
+    text = PAIR
+    for place, typed in edits:
+        text = text[:place] + typed + text[place + 1 :]
+    with contextlib.suppress(ConfigurationError):
+        read(text)
 
 
 # --- the published schema ---------------------------------------------------------------------------------------------
