@@ -16,7 +16,7 @@ from scheduler.journal.records import Memo, Note
 from scheduler.journal.statuses import declare, push
 from scheduler.model import DomainState, HostReading, Observation, QueueReading, Unanswered, WorkerState
 from scheduler.observe.merge import Memory, Readings, Seen, merge, moved
-from scheduler.observe.statuses import Looked, look, statuses
+from scheduler.observe.statuses import Looked, look, looked
 from scheduler.ports import SourceError
 from scheduler.runner import Answered, Call, End
 
@@ -153,9 +153,9 @@ class Engine:
             seen = self._merge(self._read_exactly(readings))
             plan = self._decide(seen.observation, self.policy)
         decided_at = self.clock.monotonic()
-        looked = self._statuses(seen.observation)
-        self.journal.remember(self.owner, self.clock.now(), self._with_look(seen.memo, looked))
-        self._memory, self._last_look = seen.memory, looked
+        here = self._look_at(seen.observation, plan)
+        self.journal.remember(self.owner, self.clock.now(), self._with_look(seen.memo, here))
+        self._memory, self._last_look = seen.memory, here
         results = tuple(perform(plan.actions, seen.observation, self.policy, self._reach))
         ended = self.clock.monotonic()
         self._last = Cycle(
@@ -232,14 +232,14 @@ class Engine:
             declare(self.journal, self.owner, self.clock.now(), self.declared)
             self._told_declared = told
 
-    def _statuses(self, observation: Observation) -> Looked:
+    def _look_at(self, observation: Observation, plan: Plan) -> Looked:
         """Say what everything is at this look, with the look's instant on both clocks."""
-        now, monotonic = self.clock.now(), self.clock.monotonic()
-        return Looked(statuses(observation, self.policy), observation.now, monotonic - (now - observation.now))
+        monotonic = self.clock.monotonic() - (self.clock.now() - observation.now)
+        return looked(observation, self.policy, plan, self._last_look, monotonic=monotonic)
 
-    def _with_look(self, memo: Memo, looked: Looked) -> Memo:
+    def _with_look(self, memo: Memo, now: Looked) -> Memo:
         stale, watched = self.policy.limits.stale_seconds, self.journal.watch is not None
-        return replace(memo, look=look(self._last_look, looked, stale_seconds=stale, watched=watched))
+        return replace(memo, look=look(self._last_look, now, stale_seconds=stale, watched=watched))
 
     def _nothing_new(self, observation: Observation) -> bool:
         last = self._last

@@ -1,4 +1,4 @@
-"""What one look says of everything that has a status: batch systems, hosts, workers, the daemon itself. Pure.
+"""What one look says of everything that has a status: sources, workers, the VOs' shares, the daemon. Pure.
 
 Rules:
 1. A source is a service of its own, measured where its users meet it: a schedd that does not answer our question does not
@@ -12,16 +12,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from scheduler.availability import provisioning
 from scheduler.availability.history import ObjectKind, Status
+from scheduler.availability.provisioning import Pair, Waiting, unserved
 from scheduler.journal.records import Look, Said
 from scheduler.model import HostReading, QueueReading, Unanswered, WorkerState
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from scheduler.actions import Plan
     from scheduler.model import Observation
     from scheduler.policy import Policy
 
@@ -40,10 +43,22 @@ class Looked:
     said: Mapping[str, Said]
     at: float
     monotonic: float
+    waiting: Mapping[Pair, Waiting] = field(default_factory=dict)
+    """Demand within the entitlements that is not served."""
+
+
+def looked(
+    observation: Observation, policy: Policy, plan: Plan, before: Looked | None = None, *, monotonic: float = 0.0
+) -> Looked:
+    """Look at everything once: what it is now, and which demand has waited since when."""
+    waiting = unserved(observation, policy, plan, before.waiting if before else {}, monotonic)
+    said = statuses(observation, policy)
+    said.update((one.object, one) for one in provisioning.statuses(waiting, observation, policy, monotonic))
+    return Looked(said, observation.now, monotonic, waiting)
 
 
 def statuses(observation: Observation, policy: Policy) -> dict[str, Said]:
-    """Say of every object what it is now."""
+    """Say of every source, of the workers and of the daemon what they are now."""
     found = [Said(DAEMON, Status.OK, text="it goes round")]
     found += [_source(name, reading, ObjectKind.SERVICE) for name, reading in observation.queues.items()]
     found += [_source(name, reading, ObjectKind.HOST) for name, reading in observation.hosts.items()]

@@ -13,6 +13,7 @@ from environments.reader import ConfigurationError, Node, Problem, read
 from scheduler.availability import crosscheck
 from scheduler.availability.history import Group, Monitored, Objective
 from scheduler.availability.prepared import prepare
+from scheduler.availability.provisioning import name_of
 from scheduler.availability.reading import exact, made, shaped
 from scheduler.availability.written import WrittenHistory
 from scheduler.journal.histories import load_columns, load_history
@@ -73,10 +74,12 @@ def load(definitions: Definitions) -> Services:
 
 
 def own_objects(definitions: Definitions) -> tuple[str, ...]:
-    """Name what Ambienti looks at itself: batch systems, hosts, the workers of each environment, itself."""
+    """Name what Ambienti looks at itself: batch systems, hosts, workers and shares of each environment, itself."""
     policy = definitions.policy
     queues = (one.name for one in definitions.site.batch_systems)
-    return (*queues, *policy.hosts, *map(workers_of, policy.catalogue.environments), DAEMON)
+    environments = policy.catalogue.environments
+    shares = (name_of(vo, name) for name, environment in environments.items() for vo in environment.vos)
+    return (*queues, *policy.hosts, *map(workers_of, environments), *shares, DAEMON)
 
 
 def _understood(node: Node, own: Iterable[str], zone: str, problems: list[Problem]) -> History | None:

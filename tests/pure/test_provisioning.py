@@ -1,0 +1,126 @@
+"""Was my share there when I asked for it? And what became of workers and jobs."""
+
+from dataclasses import replace
+
+import pytest
+from builders import NOW, a_cluster, a_host, a_policy, a_vo, a_worker, an_environment, an_observation, silent
+
+from scheduler.availability.history import Window
+from scheduler.availability.provisioning import Waiting, entitlements, statuses, unserved
+from scheduler.availability.usage import Casualties, Hours, Step, casualties, worker_hours
+from scheduler.decide.plan import decide
+from scheduler.journal.records import Sighting
+from scheduler.model import WorkerState
+
+S = WorkerState
+EL9 = ("atlas", "el9")
+SECOND = 1_000_000
+
+
+def waiting(*clusters, workers=(), policy=None, before=None, monotonic=1000.0, **more):
+    policy = policy or a_policy()
+    observation = an_observation(*clusters, workers=workers, **more)
+    return unserved(observation, policy, decide(observation, policy), before or {}, monotonic)
+
+
+def said(found, monotonic=1000.0, policy=None, **more):
+    observation = an_observation(**more)
+    return {one.object: one for one in statuses(found, observation, policy or a_policy(), monotonic)}
+
+
+def test_demand_waits_from_when_it_was_queued_or_from_when_it_was_first_within_the_entitlement():
+    young = replace(a_cluster(idle=3), oldest_idle_at=NOW - 5)
+    assert waiting(young) == {EL9: Waiting(3, 1000.0)}
+    assert waiting(young, before={EL9: Waiting(1, 900.0)}) == {EL9: Waiting(3, 995.0)}, "those before it were served"
+    old = replace(a_cluster(idle=3), oldest_idle_at=NOW - 500)
+    assert waiting(old, before={EL9: Waiting(1, 900.0)}) == {EL9: Waiting(3, 900.0)}
+
+
+def test_a_share_is_critical_after_the_promised_boot_time_and_from_then_on_exactly():
+    policy = a_policy(an_environment(boot_seconds=60))
+    assert said({EL9: Waiting(3, 945.0)}, policy=policy)["atlas/el9"].status == 0
+    late = said({EL9: Waiting(3, 935.0)}, policy=policy)["atlas/el9"]
+    assert (late.status, late.at, late.cause) == (2, NOW - 5, "placement")
+    booting = said({EL9: Waiting(3, 935.0)}, policy=policy, workers=[a_worker("el9-1", S.BOOTING)])
+    assert booting["atlas/el9"].cause == "boot"
+    assert said({})["atlas/el9"].status == 0
+
+
+def test_while_a_batch_system_is_silent_nobody_knows_and_what_waited_is_not_forgotten():
+    before = {EL9: Waiting(3, 900.0)}
+    assert waiting(before=before, queues=[silent()]) == before
+    assert said(before, queues=[silent()])["atlas/el9"].status == 3
+
+
+def test_jobs_that_fit_in_running_workers_and_jobs_that_nothing_can_serve_are_not_waiting_for_a_share():
+    assert waiting(a_cluster(idle=1), workers=[a_worker()]) == {}
+    assert waiting(a_cluster(idle=5, wanted="el7")) == {}
+    assert waiting(a_cluster(idle=5, problem="no request_cpus")) == {}
+    assert waiting(a_cluster(idle=0, running=3)) == {}
+
+
+def test_beyond_the_entitlement_nothing_was_promised():
+    vos = [a_vo("atlas", weight=1, ceiling_cpus=4), a_vo("cms", weight=1)]
+    policy = a_policy(an_environment(shared_with=("cms",)), vos=vos)
+    busy = [a_worker(f"el9-{n}", S.BUSY) for n in (1, 2)]
+    assert waiting(a_cluster(idle=9), workers=busy, policy=policy) == {}
+    assert waiting(a_cluster(idle=9), workers=busy[:1], policy=policy) == {EL9: Waiting(9, 1000.0)}
+
+
+@pytest.mark.parametrize(
+    ("shares", "active", "entitled"),
+    [
+        ({"atlas": {"weight": 3}, "cms": {"weight": 1}}, ("atlas", "cms"), {"atlas": 24.0, "cms": 8.0}),
+        ({"atlas": {"weight": 3}, "cms": {"weight": 1}}, ("cms",), {"cms": 32.0}),
+        ({"atlas": {"weight": 3}, "cms": {"guarantee_cpus": 20}}, ("atlas", "cms"), {"atlas": 24.0, "cms": 20.0}),
+        ({"atlas": {"ceiling_cpus": 5}}, ("atlas",), {"atlas": 5.0}),
+    ],
+)
+def test_the_entitlement_is_the_guarantee_or_the_fair_part_up_to_the_ceiling(shares, active, entitled):
+    policy = a_policy(an_environment(), vos=[a_vo(name, **share) for name, share in shares.items()])
+    assert entitlements(an_observation(), policy, active) == pytest.approx(entitled)
+
+
+def test_a_silent_host_is_no_part_of_what_is_shared():
+    policy = a_policy(hosts=("h1", "h2"))
+    assert entitlements(an_observation(hosts=[a_host("h1"), silent("h2")]), policy, ["atlas"]) == {"atlas": 32.0}
+
+
+# --- hours and casualties ---------------------------------------------------------------------------------------------
+
+
+def steps(worker, *told, host="h1"):
+    return [Step(at * SECOND, worker, state, *EL9, host) for at, state in told]
+
+
+def test_the_hours_of_workers_are_cut_at_the_window():
+    """Booting 0-10, idle 10-20, busy 20-50, silent 50-60, gone. The window is 5-55; a second one boots from 40 on."""
+    told = steps("a", (0, S.REQUESTED), (2, S.BOOTING), (10, S.IDLE), (20, S.BUSY), (50, S.SILENT), (60, S.GONE))
+    told += steps("b", (40, S.BOOTING))
+    found = worker_hours(told, Window("", 5 * SECOND, 55 * SECOND))
+    assert found == {EL9: Hours(30 * SECOND, (5 + 15) * SECOND, 10 * SECOND, 5 * SECOND)}
+
+
+def sighting(job, worker, first, last):
+    return Sighting("pool", job, worker, "atlas", "ann", "el9", float(first), float(last))
+
+
+def test_jobs_of_a_failed_host_run_again_or_are_lost_and_those_that_had_ended_are_neither():
+    told = steps("a", (0, S.BUSY), (100, S.UNSEEN), (150, S.GONE))
+    told += steps("b", (0, S.BUSY), (100, S.UNSEEN), (120, S.BUSY), host="h1")
+    told += steps("c", (0, S.BUSY), host="h2")
+    seen = [
+        sighting("1.0", "a", 10, 99),
+        sighting("1.0", "c", 160, 200),
+        sighting("2.0", "a", 20, 99),
+        sighting("3.0", "b", 20, 300),
+        sighting("4.0", "c", 20, 90),
+    ]
+    outage = ("h1", 100 * SECOND, 150 * SECOND)
+    assert casualties([outage], told, seen) == [Casualties(*outage, rerun=("1.0",), lost=("2.0",))]
+
+
+def test_a_job_that_left_its_worker_before_the_outage_is_not_counted():
+    told = steps("a", (0, S.BUSY), (60, S.IDLE), (100, S.UNSEEN), (150, S.GONE))
+    (found,) = casualties([("h1", 100 * SECOND, 150 * SECOND)], told, [sighting("1.0", "a", 10, 60)])
+    assert (found.rerun, found.lost) == ((), ())
