@@ -1,0 +1,166 @@
+"""`ambienti report --history`: the table, one window in detail, JSON by its schema, CSV, and what is refused."""
+
+import csv
+import io
+import json
+from fractions import Fraction
+
+import jsonschema
+import pytest
+
+from scheduler.cli import main
+from scheduler.show import schemas
+
+HISTORY = """\
+now: 2026-03-10T00:00:00Z
+zone: Europe/Rome
+objects: [ce01, {name: ce02, freshness: 1d}, {name: wn1, kind: host}]
+events:
+  - {at: 2026-01-01T00:00:00Z, object: ce01, status: OK}
+  - {at: 2026-03-03T00:00:00Z, object: ce01, status: CRITICAL, cause: boot}
+  - {at: 2026-03-03T00:10:05.5Z, object: ce01, status: OK}
+  - {at: 2026-03-08T00:00:00Z, object: ce02, status: OK}
+groups:
+  ces: {operator: and, members: [ce01]}
+downtimes:
+  - {id: disks, object: ce01, from: 2026-03-03T00:00:00Z, to: 2026-03-03T00:05:00Z, declared: 2026-03-01T00:00:00Z, by: anna}
+exclusions:
+  - {object: ce01, from: 2026-03-03T00:05:00Z, to: 2026-03-03T01:00:00Z, cause: building, author: mario, reason: power, accepted_by: board}
+  - {object: ces, from: 2026-03-03T00:05:00Z, to: 2026-03-03T01:00:00Z, cause: network, author: mario, reason: router}
+objectives:
+  - {name: weekly, object: ces, target: 99.9%, window: past-week}
+  - {name: monthly, object: ces, target: 99%, window: month}
+"""
+
+
+@pytest.fixture
+def ambienti(tmp_path, monkeypatch, capsys):
+    (tmp_path / "h.yaml").write_text(HISTORY)
+    monkeypatch.chdir(tmp_path)
+    for name in ("COLUMNS", "FORCE_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+
+    def run(*arguments):
+        with pytest.raises(SystemExit) as left:
+            main(["report", *arguments])
+        captured = capsys.readouterr()
+        return left.value.code or 0, captured.out, captured.err
+
+    return run
+
+
+def test_the_table_has_a_row_for_each_service_and_group_and_a_column_for_each_window(ambienti):
+    code, out, _ = ambienti("--history", "h.yaml")
+    assert code == 0
+    header = next(line for line in out.splitlines() if "This week" in line)
+    assert [word.strip() for word in header.strip("┃").split("┃")] == ["service", "kind", "This week", "Past week", "Month", "Quarter", "Year"]  # fmt: skip
+    cells = {line.split("│")[1].strip(): [c.strip() for c in line.split("│")[2:-1]] for line in out.splitlines() if "│" in line}
+    assert cells["ces"] == ["group", "100.00 %", "99.90 %", "99.92 %", "99.99 %", "99.99 %"]
+    assert cells["wn1"] == ["host", "-", "-", "-", "-", "-"]
+    assert "FAIL: weekly: ces >= 99.9 % in past-week (Europe/Rome), profile excuse" in out
+    assert "PASS: monthly: ces >= 99 % in month" in out
+    assert "Profile excuse; truth tables kleene-1; zone Europe/Rome (data " in out
+    assert "Downtime disks of ce01:" in out
+    assert "by anna" in out
+    assert "building: power, by mario; accepted by board" in out
+    assert "network: router, by mario; not accepted: excuses nothing" in out
+
+
+def test_json_is_exact_and_follows_its_published_schema(ambienti):
+    code, out, _ = ambienti("--history", "h.yaml", "--window", "past-week", "--profile", "all", "--json")
+    found = json.loads(out)
+    assert code == 0
+    jsonschema.validate(found, schemas.report_schema())
+    rows = {(row["object"], row["profile"]): row for row in found["rows"]}
+    assert len(rows) == 4 * 5
+    service = rows["ce01", "excuse"]
+    assert (service["total"], service["bad"], service["excused"], service["up"]) == (604800, 605.5, 305.5, 604194.5)
+    assert service["figure"] == "1208389/1208989"
+    assert Fraction(service["figure"]) == Fraction(6041945, 6048000 - 3055)
+    assert service["figure_shown"] == "99.95 %"
+    assert service["figure_decimal"].startswith("0.99950371")
+    assert service["lost"] == {"boot": 300, "excluded": 305.5}
+    group = rows["ces", "excuse"]
+    assert (group["figure"], group["verdict"]) == ("172627/172800", "FAIL")
+    assert group["verdicts"] == {"weekly": "FAIL", "monthly": "PASS"}
+    assert rows["wn1", "excuse"]["figure"] is None
+    assert rows["ce01", "argo"]["scheduled_downtime"] == 300
+    assert (rows["ce01", "excuse"]["availability"], rows["ce01", "excuse"]["reliability"]) == (
+        "1208389/1209600",
+        "1208389/1209000",
+    )
+    assert [one["accepted_by"] for one in found["exclusions"]] == ["board", ""]
+    assert {one["name"]: one["verdict"] for one in found["objectives"]} == {"weekly": "FAIL", "monthly": "PASS"}
+
+
+def test_one_window_by_instants_of_one_object_in_another_zone(ambienti):
+    arguments = ("--from", "2026-03-03 00:00", "--to", "2026-03-03 00:20", "--zone", "UTC", "--object", "ce01", "--json")
+    _, out, _ = ambienti("--history", "h.yaml", *arguments)
+    (row,) = json.loads(out)["rows"]
+    assert (row["start"], row["end"], row["total"]) == ("2026-03-03T00:00:00Z", "2026-03-03T00:20:00Z", 1200)
+    assert (row["bad"], row["excused"]) == (605.5, 305.5)
+
+
+def test_a_window_in_detail_shows_verdict_and_both_figures_of_argo(ambienti):
+    code, out, _ = ambienti("--history", "h.yaml", "-w", "past-week", "-p", "argo,skip")
+    assert code == 0
+    assert "past-week: 2026-03-02T00:00:00+01:00 to 2026-03-09T00:00:00+01:00" in out
+    assert "weekly: FAIL" in out
+    assert "argo" in out
+    assert "skip" in out
+
+
+def test_csv_has_the_same_rows(ambienti):
+    _, out, _ = ambienti("--history", "h.yaml", "--csv")
+    rows = list(csv.DictReader(io.StringIO(out)))
+    assert len(rows) == 4 * 5
+    week = next(row for row in rows if row["object"] == "ce01" and row["window"] == "past-week")
+    assert (week["bad"], week["figure"], week["up"]) == ("605.5", "1208389/1208989", "604194.5")
+
+
+def test_the_schema_of_the_history_accepts_the_file_and_refuses_a_wrong_one(ambienti, tmp_path):
+    from environments.reader import parse
+
+    schema = schemas.history_schema()
+    jsonschema.Draft202012Validator.check_schema(schema)
+    data = parse(HISTORY, "h.yaml").plain()
+    jsonschema.validate(data, schema)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(data | {"gap": []}, schema)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(data | {"downtimes": [{"id": "d"}]}, schema)
+
+
+def test_explaining_adds_up_to_the_difference(ambienti):
+    _, out, _ = ambienti("explain", "--history", "h.yaml", "--object", "ce01", "--window", "past-week", "--json")
+    found = json.loads(out)
+    figures = [Fraction(one["figure"]) for one in found["profiles"]]
+    assert [one["profile"] for one in found["profiles"]] == ["excuse", "argo"]
+    assert (
+        sum(Fraction(one["points"]) for one in found["stretches"]) == figures[1] - figures[0] == Fraction(found["difference"])
+    )
+    assert {(one["status"], one["length"]) for one in found["stretches"]} == {("CRITICAL", 305.5)}
+    code, out, _ = ambienti("explain", "--history", "h.yaml", "--object", "ce01", "--window", "past-week")
+    assert code == 0
+    assert "exclusion excuses" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--history", "hh.yaml"), "hh.yaml: there is no such file; did you mean h.yaml?"),
+        (("--history", "h.yaml", "--window", "mont"), "no window is called 'mont'"),
+        (("--history", "h.yaml", "--window", "month", "--from", "0"), "give either --window or --from and --to"),
+        (("--history", "h.yaml", "--to", "2026-03-03"), "give --from beside --to"),
+        (("--history", "h.yaml", "--from", "2026-03-04", "--to", "2026-03-03"), "--to is before --from"),
+        (("--history", "h.yaml", "--from", "2026-03-29 02:30"), "does not exist in Europe/Rome"),
+        (("--history", "h.yaml", "--profile", "excuses"), "no profile is called 'excuses'; did you mean excuse?"),
+        (("--history", "h.yaml", "--object", "ce1"), "no object or group called 'ce1'; did you mean ce01?"),
+        (("--history", "h.yaml", "--zone", "Europe/Rom"), "no time zone is called 'Europe/Rom'; did you mean Europe/Rome?"),
+        (("explain", "--history", "h.yaml", "--object", "ce01", "--profiles", "argo", "-w", "month"), "--profiles takes two"),
+    ],
+)
+def test_wrong_use_is_told_in_a_sentence(ambienti, arguments, said):
+    code, out, err = ambienti(*arguments)
+    assert code == 2
+    assert said in out + err
