@@ -102,13 +102,20 @@ def build_initrd(kind: str, kernel_version: str, modules_root: Path, out: Path) 
 
 def build_disk(out: Path, size_mib: int = 256) -> Path:
     """Write the base disk of workers with a disk of their own: the tree as ext4 in a qcow2."""
-    raw = out.with_name(f"{out.name}.raw")
-    raw.unlink(missing_ok=True)
-    options = ["-q", "-t", "ext4", "-O", "^has_journal", "-E", "lazy_itable_init=1,root_owner=0:0", "-d", str(tree())]
-    subprocess.run(["mke2fs", *options, str(raw), f"{size_mib}M"], check=True, timeout=120)
+    raw = build_raw_disk(out.with_name(f"{out.name}.raw"), size_mib)
     partial = out.with_name(f"{out.name}.partial")
     subprocess.run(["qemu-img", "convert", "-O", "qcow2", str(raw), str(partial)], check=True, timeout=120)
     raw.unlink()
+    partial.rename(out)
+    return out
+
+
+def build_raw_disk(out: Path, size_mib: int) -> Path:
+    """Write the same without a format of its own, as a volume group takes it."""
+    partial = out.with_name(f"{out.name}.partial")
+    partial.unlink(missing_ok=True)
+    options = ["-q", "-t", "ext4", "-O", "^has_journal", "-E", "lazy_itable_init=1,root_owner=0:0", "-d", str(tree())]
+    subprocess.run(["mke2fs", *options, str(partial), f"{size_mib}M"], check=True, timeout=120)
     partial.rename(out)
     return out
 

@@ -26,10 +26,14 @@ from tests.lab.xen.build import XenImages, build
 BRIDGE = "xenbr1"
 """The bridge in dom0 on which workers sit beside dom0, on the emulator's network 10.0.2.0/24."""
 GATEWAY = "10.0.2.2"
-ADDRESSES = "10.0.2.16-10.0.2.40/24"
+FIRST_ADDRESS = 16
+"""The first of the addresses 10.0.2.x that workers may have."""
 POOL = "workers"
 IMAGES = "/images"
 """Where dom0 sees the host's `share` directory: kernels and ramdisks of guests, read-only, the same files for every host."""
+SPARE_DISK = "/dev/vdb"
+"""An empty disk of dom0, for a volume group."""
+SPARE_GIB = 4
 MEMORY_MIB = 2048
 DOM0_MIB = 640
 CPUS = 1
@@ -168,10 +172,11 @@ class XenHost:
         (self.directory / "ssh").write_text(f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n')
         (self.directory / "ssh").chmod(0o755)
         _run("qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", images.disk, self.directory / "disk.qcow2")
+        _run("qemu-img", "create", "-q", "-f", "qcow2", self.directory / "spare.qcow2", f"{SPARE_GIB}G")
 
     def _command(self, images: XenImages) -> list[str]:
         ports, serial = self.ports, f"{self.number:02x}"
-        xen = f"console=com1 com1=115200,8n1 dom0_mem={DOM0_MIB}M,max:{DOM0_MIB}M dom0_max_vcpus={CPUS} loglvl=warning guest_loglvl=warning noreboot"
+        xen = f"console=com1 com1=115200,8n1 dom0_mem={DOM0_MIB}M,max:{DOM0_MIB}M dom0_max_vcpus={CPUS} spec-ctrl=no loglvl=warning guest_loglvl=warning noreboot"
         linux = f"console=hvc0 xenhost={self.number} quiet loglevel=4 mitigations=off"
         forward = f"hostfwd=tcp:127.0.0.1:{ports.ssh}-:22,hostfwd=tcp:127.0.0.1:{ports.libvirt}-:16509"
         parent = ["setpriv", "--pdeathsig=KILL"] if self.dies_with_parent else []
@@ -186,6 +191,7 @@ class XenHost:
             "-initrd", f"{images.kernel} {linux},{images.ramdisk}",
             "-chardev", f"file,id=console,path={self.directory}/console.log", "-serial", "chardev:console",
             "-drive", f"file={self.directory}/disk.qcow2,if=none,id=disk,cache=unsafe", "-device", "virtio-blk-pci,drive=disk",
+            "-drive", f"file={self.directory}/spare.qcow2,if=none,id=spare,cache=unsafe", "-device", "virtio-blk-pci,drive=spare",
             "-netdev", f"user,id=net,{forward}", "-device", f"virtio-net-pci,netdev=net,mac=52:54:00:aa:00:{serial},romfile=",
             "-virtfs", f"local,path={self.share},mount_tag=images,security_model=none,readonly=on,id=images",
             "-device", "virtio-rng-pci",
