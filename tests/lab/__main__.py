@@ -1,7 +1,8 @@
 """A real farm on one machine: `make lab`, `make lab-try`, `make lab-status`, `make lab-down`.
 
     python -m tests.lab up [lxc qemu xen]    start the pool, the hosts of these lanes (all by default) and the daemon
-    python -m tests.lab try [lxc qemu xen]   a job of each VO in each lane; shows where it ran, from HTCondor's history and the journal
+    python -m tests.lab try [lxc qemu xen]   a job of each VO in each lane (that runs, by default); shows where it ran, from
+                                             HTCondor's history and the journal
     python -m tests.lab status               what runs
     python -m tests.lab env                  print what a shell needs: source <(python -m tests.lab env)
     python -m tests.lab down                 stop all of it
@@ -12,11 +13,15 @@ Everything it keeps is in the lab's directory: `$AMBIENTI_LAB`, by default `.lab
 from __future__ import annotations
 
 import argparse
+import contextlib
+import difflib
+import json
 import os
 import shlex
 import signal
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from rich.console import Console
@@ -28,6 +33,7 @@ from tests.lab.libvirtd import Libvirtd
 from tests.lab.paths import lab_path
 from tests.lab.pool import Pool, lab_pool
 from tests.lab.xen import worker as xen_worker
+from tests.lab.xen.build import build
 from tests.lab.xen.host import XenHost
 
 LANES = ("lxc", "qemu", "xen")
@@ -39,27 +45,50 @@ OUT = Console()
 
 
 def up(chosen: list[str]) -> int:
-    """Start everything, the slow things first; what runs already stays."""
+    """Start everything, one part after the other; what runs already stays."""
     if os.getuid() != 0:
         OUT.print("The lab starts containers and mounts: run it as root (sudo make lab).")
         return 2
     if _daemon_pid():
         OUT.print("The lab runs already; `make lab-down` first to change its lanes.")
         return 1
-    hosts, daemon, xen = [], Libvirtd("lab"), XenHost(1)
-    with OUT.status("HTCondor pool") as status:
-        pool = lab_pool()
+    try:
+        _start(chosen)
+    except (RuntimeError, OSError, AssertionError) as error:
+        OUT.print(f"The lab did not start: {error}", markup=False)
+        OUT.print("`make lab-down` stops what runs of it.")
+        return 1
+    OUT.print("The farm is up. Now:\n")
+    for line in (
+        f"source <({shlex.quote(sys.executable)} -m tests.lab env)     # condor_* and ambienti of this farm",
+        "ambienti status",
+        "make lab-try     # a job of each VO in each lane",
+        "make lab-down",
+    ):
+        OUT.print(f"    {line}", soft_wrap=True, highlight=False)
+    return 0
+
+
+def _start(chosen: list[str]) -> None:
+    hosts, daemon, xen, pool = [], Libvirtd("lab"), XenHost(1), lab_pool()
+    with _step("HTCondor pool"):
         pool.start()
-        if {"lxc", "qemu"} & set(chosen):
-            status.update("libvirt daemon and worker images")
+    if {"lxc", "qemu"} & set(chosen):
+        with _step("worker images for LXC and QEMU"):
+            lanes.worker_images()
+        with _step("libvirt daemon"):
             daemon.start()
-            hosts += [lanes.host_entry(daemon, lane, name=f"{lane}1") for lane in ("lxc", "qemu") if lane in chosen]
-        if "xen" in chosen:
-            status.update("Xen host in full emulation (its first build takes about a minute)")
+        hosts += [lanes.host_entry(daemon, lane, name=f"{lane}1") for lane in ("lxc", "qemu") if lane in chosen]
+    if "xen" in chosen:
+        with _step("Xen host: hypervisor and dom0 from Debian's packages (a minute or two, once)"):
+            build()
+        with _step("Xen host: boots in full emulation (some 20 seconds)"):
             if not xen.pid:
                 xen.start()
-            hosts.append(xen_worker.host_entry(xen))
-        status.update("Ambienti's daemon")
+        with _step("worker image for Xen"):
+            xen_worker.publish_worker(xen)
+        hosts.append(xen_worker.host_entry(xen))
+    with _step("Ambienti's daemon"):
         through = xen_worker.BATCH_OPTIONS if "xen" in chosen else {}
         environments = _environments(chosen, xen)
         farm = Farm(_directory(), pool, hosts, environments, {"poll_seconds": 2}, listen=LISTEN, batch_options=through)
@@ -67,20 +96,28 @@ def up(chosen: list[str]) -> int:
         pid = farm.start(stays=True)
         (_directory() / "daemon.pid").write_text(f"{pid}\n")
         farm.until(lambda: (_directory() / "ambienti.db").exists(), 60, "the daemon opens its journal")
-    OUT.print("The farm is up. Now:\n")
-    for line in (
-        f"source <({shlex.quote(sys.executable)} -m tests.lab env)     # condor_* and ambienti of this farm",
-        "ambienti status",
-        f"make lab-try LAB='{' '.join(chosen)}'     # a job of each VO in each lane",
-        "make lab-down",
-    ):
-        OUT.print(f"    {line}", soft_wrap=True, highlight=False)
-    return 0
+
+
+@contextlib.contextmanager
+def _step(what: str) -> Iterator[None]:
+    """Say what is under way, on a terminal all the while, and how long it took."""
+    began = time.monotonic()
+    if not OUT.is_terminal:
+        OUT.print(f"{what} ...", highlight=False)
+    with OUT.status(what):
+        yield
+    OUT.print(f"{what}: {time.monotonic() - began:.0f} s", highlight=False)
 
 
 def try_jobs(chosen: list[str]) -> int:
     """Submit a job of each VO to each lane; half by condor_submit, half through the Python bindings."""
     farm_of, pool = _running_farm(), lab_pool()
+    running = _lanes_of(farm_of)
+    missing = [lane for lane in chosen if lane not in running]
+    if missing:
+        OUT.print(f"The lab runs without {', '.join(missing)}: it has {', '.join(running)}.")
+        return 1
+    chosen = chosen or running
     submitted = {}
     for number, (lane, vo) in enumerate((lane, vo) for lane in chosen for vo in lanes.VOS):
         environment = f"{vo}-{lane}"
@@ -91,8 +128,10 @@ def try_jobs(chosen: list[str]) -> int:
     )
     failed = 0
     began = time.monotonic()
+    OUT.print(f"{len(submitted)} jobs are submitted; they run when their workers have booted (Xen's need about a minute).")
     for cluster, (lane, vo, environment, how) in submitted.items():
-        job = _finished(pool, cluster, began + TRY_SECONDS[lane])
+        with OUT.status(f"job {cluster} of {vo} in {environment}"):
+            job = _finished(pool, cluster, began + TRY_SECONDS[lane])
         with farm_of.journal() as journal:
             seen = [s for s in journal.sightings() if s.job.startswith(f"{cluster}.") and s.environment == environment]
         good = bool(job and job.get("ExitCode") == 0 and seen and str(seen[0].worker) in str(job.get("LastRemoteHost")))
@@ -169,6 +208,12 @@ def _running_farm() -> Farm:
     return Farm.found(_directory())
 
 
+def _lanes_of(farm: Farm) -> list[str]:
+    """Return the lanes that the running farm was started with."""
+    hosts = json.loads(farm.site_file.read_text())["hosts"]
+    return [lane for lane in LANES if any(str(host["uri"]).startswith(lane) for host in hosts)]
+
+
 def _environments(chosen: list[str], xen: XenHost) -> dict[str, dict[str, dict[str, object]]]:
     """Each VO has an environment in each lane; its default is the lane of its own number, if that runs."""
     ramdisk = xen_worker.publish_worker(xen) if "xen" in chosen else ""
@@ -181,10 +226,7 @@ def _environments(chosen: list[str], xen: XenHost) -> dict[str, dict[str, dict[s
             made[f"{vo}-qemu"] = lanes.diskless(idle_seconds=20)
             made[f"{vo}-disk"] = lanes.with_disk(idle_seconds=20)
         if "xen" in chosen:
-            definition = xen_worker.environment(ramdisk, idle_seconds=20)
-            first = 16 + 8 * number
-            network = {**definition["network"], "addresses": f"10.0.2.{first}-10.0.2.{first + 7}/24"}  # type: ignore[dict-item]
-            made[f"{vo}-xen"] = {**definition, "network": network}
+            made[f"{vo}-xen"] = xen_worker.environment(ramdisk, vo=vo)
         own = f"{vo}-{LANES[number]}"
         made[own if own in made else next(iter(made))]["default"] = True
         result[vo] = made
@@ -208,11 +250,20 @@ def main() -> int:
     parser.add_argument("command", choices=["up", "try", "status", "env", "down"])
     parser.add_argument("lanes", nargs="*", metavar="LANE", help=f"of {', '.join(LANES)}; all by default")
     options = parser.parse_args()
-    unknown = sorted(set(options.lanes) - set(LANES))
-    if unknown:
-        parser.error(f"no lane is called {', '.join(unknown)}; there are {', '.join(LANES)}")
-    chosen = options.lanes or list(LANES)
-    act = {"up": lambda: up(chosen), "try": lambda: try_jobs(chosen), "status": status, "env": environment, "down": down}
+    for name in options.lanes:
+        if name not in LANES:
+            near = difflib.get_close_matches(name, LANES, 1)
+            OUT.print(
+                f"No lane is called {name!r}{f': did you mean {near[0]}?' if near else '.'} There are {', '.join(LANES)}."
+            )
+            return 2
+    act = {
+        "up": lambda: up(options.lanes or list(LANES)),
+        "try": lambda: try_jobs(options.lanes),
+        "status": status,
+        "env": environment,
+        "down": down,
+    }
     return act[options.command]()
 
 
