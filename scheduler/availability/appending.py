@@ -104,11 +104,10 @@ def _inserted(found: Findings, result: Result, elapsed: Elapsed) -> Findings:
 def _ends(changed: Prepared, row: int, begin: Elapsed) -> dict[int, Timeline]:
     """Return the timelines that change, each from an instant on: the object's, and those of groups that it is in."""
     ends = {row: _end(changed, row, begin)}
-    for place in range(len(changed.findings), len(changed.rows)):
+    for place in changed.above.get(row, ()):
         group = changed.rows[place]
-        if any(member in ends for member, _ in group.members):
-            parts = {m: ends[m] if m in ends else timeline(changed.strips, m, begin) for m, _ in group.members if m >= 0}
-            ends[place] = since(group_timeline(group, parts), begin)
+        parts = {m: ends[m] if m in ends else timeline(changed.strips, m, begin) for m, _ in group.members if m >= 0}
+        ends[place] = since(group_timeline(group, parts), begin)
     return ends
 
 

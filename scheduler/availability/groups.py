@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import reduce
+from functools import cache, reduce
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -104,9 +104,10 @@ class _Changes:
 
 
 def _changes(parts: Sequence[Part]) -> _Changes:
-    lines = [_membership(part) for part in parts]
+    lines = [part.timeline if part.stretches is None else _membership(part) for part in parts]
     starts = np.concatenate([line.starts for line in lines])
     after = np.concatenate([line.states for line in lines])
+    after = np.where((after & CODE) == PENDING, _NOWHERE, after)
     before = np.concatenate([[_NOWHERE], after[:-1]]).astype(np.int16)
     counts = [len(line.starts) for line in lines]
     before[np.cumsum([0, *counts[:-1]])] = _NOWHERE
@@ -115,15 +116,12 @@ def _changes(parts: Sequence[Part]) -> _Changes:
 
 
 def _membership(part: Part) -> Timeline:
-    """Return a member's timeline; where it is pending or no member, it is not there."""
-    starts, states = part.timeline.starts, part.timeline.states
-    gone = (states & CODE) == PENDING
-    if part.stretches is not None:
-        sides = np.array(part.stretches, np.int64).ravel()
-        starts = distinct(np.concatenate((starts, sides[(sides > starts[0]) & (sides < END)])))
-        states = state_at(part.timeline, starts)
-        gone = ((states & CODE) == PENDING) | (np.searchsorted(sides, starts, side="right") % 2 == 0)
-    return Timeline(starts, np.where(gone, _NOWHERE, states))
+    """Return the timeline of one that is not always a member; else it is not there."""
+    sides = np.array(part.stretches, np.int64).ravel()
+    starts = part.timeline.starts
+    starts = distinct(np.concatenate((starts, sides[(sides > starts[0]) & (sides < END)])))
+    outside = np.searchsorted(sides, starts, side="right") % 2 == 0
+    return Timeline(starts, np.where(outside, _NOWHERE, state_at(part.timeline, starts)))
 
 
 def _decided(group: Group, parts: Sequence[Part], changes: _Changes, shift: int) -> States:
@@ -138,7 +136,7 @@ def _decided(group: Group, parts: Sequence[Part], changes: _Changes, shift: int)
     present = np.zeros(len(changes.starts), np.int16)
     for code in range(PENDING):
         present |= (changes.count(is_code(code)) > 0).astype(np.int16) << code
-    return _of_sets(load(group.algebra).table(group.operator))[present]
+    return _of_sets(group.algebra, group.operator)[present]
 
 
 def _is_of_sets(algebra: Algebra, operator: Operator) -> bool:
@@ -147,8 +145,10 @@ def _is_of_sets(algebra: Algebra, operator: Operator) -> bool:
     return not algebra.fold and bool((np.diag(table) == np.arange(len(table))).all())
 
 
-def _of_sets(table: npt.NDArray[np.int8]) -> npt.NDArray[np.int16]:
+@cache
+def _of_sets(algebra: str, operator: Operator) -> npt.NDArray[np.int16]:
     """Return what a table makes of each set of codes."""
+    table = load(algebra).table(operator)
     made = np.full(1 << PENDING, NOT_THERE, np.int16)
     for present in range(1, 1 << PENDING):
         codes = [code for code in range(PENDING) if present >> code & 1]
@@ -207,7 +207,8 @@ def _one_by_one(group: Group, parts: Sequence[Part]) -> Timeline:
     code, seen = np.full(len(starts), NOT_THERE, np.int16), np.full(len(starts), NOT_THERE, np.int16)
     unnoticed = np.zeros(len(starts), bool)
     for part in parts:
-        states = state_at(_membership(part), starts)
+        states = state_at(part.timeline if part.stretches is None else _membership(part), starts)
+        states = np.where((states & CODE) == PENDING, _NOWHERE, states)
         argo = states >> ARGO & CODE
         code, seen = table[code, states & CODE], table[seen, argo]
         unnoticed |= (argo == DOWNTIME) & ((states & NOTICED) == 0)

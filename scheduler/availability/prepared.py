@@ -73,6 +73,8 @@ class Prepared:
     gaps: tuple[Elapsed, ...]
     rows: tuple[Row, ...]
     places: dict[str, int]
+    above: dict[int, tuple[int, ...]]
+    """Of each row: the groups that it is in, and those that these are in, each after its members."""
     findings: tuple[Findings, ...]
     """Of each object."""
     strips: Strips
@@ -99,7 +101,9 @@ def prepare(history: History, results: Columns | None = None) -> Prepared:
         timelines[place] = group_timeline(rows[place], timelines)
     kept = replace(history, results=())
     last = _last(ordered, elapsed)
-    return Prepared(kept, ordered, (), last, axis, past, gaps, rows, places, findings, strips(list(timelines.values())))
+    return Prepared(
+        kept, ordered, (), last, axis, past, gaps, rows, places, _above(rows), findings, strips(list(timelines.values()))
+    )
 
 
 def group_timeline(row: Row, timelines: Mapping[int, Timeline]) -> Timeline:
@@ -108,6 +112,14 @@ def group_timeline(row: Row, timelines: Mapping[int, Timeline]) -> Timeline:
     members = zip(row.members, row.group.members, strict=True)
     parts = [Part(timelines[place], stretches, member.weight) for (place, stretches), member in members if place >= 0]
     return overlaid(of_members(row.group, parts), row.overlay)
+
+
+def _above(rows: Sequence[Row]) -> dict[int, tuple[int, ...]]:
+    found: dict[int, set[int]] = {}
+    for place in range(len(rows) - 1, -1, -1):
+        for member, _ in rows[place].members:
+            found.setdefault(member, set()).update({place}, found.get(place, ()))
+    return {place: tuple(sorted(groups)) for place, groups in found.items()}
 
 
 def timeline_of(prepared: Prepared, name: str) -> Timeline:

@@ -65,8 +65,11 @@ def strips(timelines: Sequence[Timeline]) -> Strips:
 def timeline(laid: Strips, row: int, begin: Elapsed | None = None) -> Timeline:
     """Return the timeline of a row, or its part from an instant on."""
     low, high = laid.rows[row], laid.rows[row + 1] - 1
-    starts, states = laid.starts[low:high], laid.states[low:high]
     end = laid.ends.get(row)
+    starts, states = (laid.starts[low:high], laid.states[low:high]) if end is None else (end.starts, end.states)
+    if begin is not None and begin >= starts[-1]:
+        return Timeline(np.array([begin], np.int64), states[-1:])
+    starts, states = laid.starts[low:high], laid.states[low:high]
     if end is None:
         whole = Timeline(starts, states)
         return whole if begin is None else since(whole, begin)
@@ -104,13 +107,15 @@ def sums(laid: Strips, stretches: Sequence[Stretch]) -> Sums:
     for stretch in stretches:
         for rows, states, durations in _pieces(laid, *stretch):
             np.add.at(lengths, rows * count + places[states], durations)
-    return Sums(laid.kinds, lengths.reshape(-1, count))
+    return Sums(laid.kinds, lengths.reshape(len(laid.cuts), count))
 
 
 def _pieces(laid: Strips, begin: Elapsed, end: Elapsed) -> Iterator[tuple[Places, States, Whole]]:
     ends = np.minimum(laid.cuts, end)
-    first = _bisect(laid, np.full(len(ends), begin), after=True) - 1
-    past = np.where(ends > begin, _bisect(laid, ends, after=False), first)
+    # The piece that an instant lies in begins before the first start that is after it.
+    after_begin, past = _bisect(laid, np.stack((np.full(len(ends), begin + 1), ends)))
+    first = after_begin - 1
+    past = np.where(ends > begin, past, first)
     counts = past - first
     reach = np.cumsum(counts)
     low = 0
@@ -133,14 +138,13 @@ def _pieces(laid: Strips, begin: Elapsed, end: Elapsed) -> Iterator[tuple[Places
         yield np.repeat(list(laid.ends), counts), np.concatenate([one.states for one in late]), durations
 
 
-def _bisect(laid: Strips, sought: Whole, *, after: bool) -> Places:
-    """Return in each row the place of the first start that is not before an instant, or (`after`) that is after it."""
-    low, high = laid.rows[:-1].copy(), laid.rows[1:] - 1
-    while (low < high).any():
+def _bisect(laid: Strips, sought: Whole) -> Places:
+    """Return in each row the place of the first start that is not before an instant; a row of instants for each answer."""
+    low = np.broadcast_to(laid.rows[:-1], sought.shape).copy()
+    high = np.broadcast_to(laid.rows[1:] - 1, sought.shape).copy()
+    for _ in range(int(np.max(high - low, initial=0)).bit_length()):
         middle = (low + high) >> 1
-        found = laid.starts[middle]
-        lower = (found <= sought) if after else (found < sought)
-        lower &= low < high
+        lower = (laid.starts[middle] < sought) & (low < high)
         low = np.where(lower, middle + 1, low)
         high = np.where(lower, high, middle)
     return low
