@@ -10,7 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from scheduler.availability.history import SECOND, Instant
+from scheduler.availability.history import SECOND, Duration, Instant
+from scheduler.availability.incidents import watch
 from scheduler.availability.incidents.follow import Outcome, follow
 from scheduler.availability.incidents.incident import Change, Decision, Incident, Rules, What
 from scheduler.availability.instants import write_instant
@@ -41,12 +42,24 @@ class Desk:
     """The journal adds its downtimes."""
     addresses: Mapping[str, Sequence[str]]
     """Person -> where each address is found."""
+    objects: tuple[str, ...] = ("*",)
+    """Names or patterns of the objects whose statuses open incidents."""
+    confirm: Duration = 0
+    """How long an object has been CRITICAL before it does."""
 
 
-def happened(journal: JournalWriter, changes: Sequence[Change], desk: Desk, now: Instant) -> tuple[Decision, ...]:
-    """Take changes into the journal's book of incidents; pages they lead to stand in the outbox when this returns."""
+def happened(
+    journal: JournalWriter, changes: Sequence[Change], desk: Desk, now: Instant, *, watching: bool = False
+) -> tuple[Decision, ...]:
+    """Take changes into the journal's book of incidents; pages they lead to stand in the outbox when this returns.
+
+    With `watching`, what the statuses in the journal say now is taken in as well.
+    """
     with journal.write("incidents") as connection:
         before = kept.open_book(connection)
+        if watching:
+            statuses = kept.standing(journal, connection)
+            changes = [*changes, *watch.told(before, statuses, now, desk.objects, desk.confirm)]
         rules = replace(desk.rules, quiet=(*desk.rules.quiet, *kept.quiet_in(connection, now)))
         outcome = _followed(before, changes, rules, now)
         if not outcome.decisions and outcome.book.incidents == before.incidents:

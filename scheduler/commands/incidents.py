@@ -13,7 +13,7 @@ from rich.text import Text
 from scheduler.availability.incidents.incident import Change, What
 from scheduler.commands import journaled
 from scheduler.commands.common import Exit, JsonOption, SiteOption, console, examples, fail, plural, print_json, say
-from scheduler.commands.oncall import COLOURS, FileOption, find_file, period_row
+from scheduler.commands.oncall import COLOURS, FileOption, period_row
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -39,13 +39,11 @@ class CutBy(StrEnum):
 
 @contextmanager
 def _desk(site: Path | None, file: Path | None) -> Iterator[tuple[Journal, Desk, OnCallFile]]:
-    from scheduler.paging import Desk
     from scheduler.site import addresses, oncall
 
-    found = oncall.load(find_file(file))
     with journaled.opened(site) as (definitions, journal):
-        rules = found.rules_until(journaled.now() + 1)
-        yield journal, Desk(definitions.file.site.site, found.settings.zone, rules, addresses.places(found)), found
+        found = oncall.load(file or definitions.file.path.parent / definitions.site.oncall)
+        yield journal, addresses.desk(found, definitions.file.site.site, journaled.now() + 1), found
 
 
 @incidents.command("list", epilog=examples("ambienti incident list", "ambienti incident list --all --json"))
@@ -128,20 +126,24 @@ def _show(view: IncidentView, notices: Sequence[Mapping[str, object]], story: Se
 @incidents.command("open", epilog=examples('ambienti incident open ce1 --cause san --text "no route to the storage"'))
 def open_one(
     name: Annotated[str, typer.Argument(metavar="OBJECT", help="What is bad.")],
+    *,
     cause: Annotated[str, typer.Option("--cause", help="One cause is one incident. [default: the object]")] = "",
     text: Annotated[str, typer.Option("--text", help="What was seen.")] = "",
+    by: journaled.ByOption = "",
     site: SiteOption = None,
     file: FileOption = None,
 ) -> None:
     """Say that something is bad: opens an incident, or joins the one of its cause, and pages whoever is on call."""
+    from scheduler.journal import outbox
     from scheduler.paging import deliver, happened
     from scheduler.site import addresses
 
     with _desk(site, file) as (journal, desk, found):
-        change = Change(journaled.now(), What.BAD, name, cause, text=text)
+        change = Change(journaled.now(), What.BAD, name, cause, by=journaled.asker(by), text=text)
         _tell(happened(journal, [change], desk, change.at))
         taken = deliver(journal, addresses.opener(found), journaled.now)
-        say(f"{plural(taken, 'notice')} sent.")
+        waiting = sum(not one.outcome for one in outbox.letters(journal))
+        say(f"{plural(taken, 'notice')} sent{f', {waiting} to be tried again by the daemon' if waiting else ''}.")
 
 
 @incidents.command("ack", epilog=examples("ambienti incident ack 12", "ambienti incident ack 12 --by anna"))

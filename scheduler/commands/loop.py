@@ -40,6 +40,7 @@ def run(
     """Run the daemon: go round until SIGTERM; SIGHUP reads the files again at once."""
     from scheduler.daemon import log
     from scheduler.daemon.daemon import Daemon, owner_name
+    from scheduler.daemon.pager import Pager
     from scheduler.show.live_view import watching
     from scheduler.site import compose, definitions, discovering
     from scheduler.site.reload import Reload
@@ -57,7 +58,8 @@ def run(
         stack.callback(reload.close)
         if view:
             stack.enter_context(watching(engine, console()))
-        code = Daemon(engine, refresh=reload, listen=found.site.daemon.listen).run()
+        pager = Pager(engine, found.file.path.parent / found.site.oncall, found.site.site)
+        code = Daemon(engine, refresh=reload, listen=found.site.daemon.listen, pager=pager.round).run()
     raise typer.Exit(code)
 
 

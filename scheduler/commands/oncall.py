@@ -131,7 +131,7 @@ def notify(
         else:
             say(f"{place}: taken", style="green")
     if failures or not places:
-        say(f"{person} has {plural(len(places), 'address') if places else 'no address'}, {failures} failed.")
+        say(f"{failures} of {len(places)} failed." if places else f"{person} has no address.")
         raise typer.Exit(int(Exit.PROBLEM))
 
 

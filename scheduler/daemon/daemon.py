@@ -40,6 +40,8 @@ GATHER_SECONDS = 0.3
 """Events that come within this time start one cycle together."""
 GAP_SECONDS = 2.0
 """Between the end of a cycle and one that an event starts: a storm of events must not become a storm of queries."""
+PAGER_SECONDS = 5
+"""Between two looks at incidents and the outbox."""
 HOSTS_NAMED = 10
 _WAKING = frozenset({"stopped", "crashed", "failed", "host-lost", "host-back"})
 
@@ -63,8 +65,15 @@ class _Turn:
 class Daemon:
     """Goes round until it is told to stop."""
 
-    def __init__(self, engine: Engine, *, refresh: Callable[[bool], Policy | None] = lambda _: None, listen: str = "") -> None:
-        """Prepare.
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        refresh: Callable[[bool], Policy | None] = lambda _: None,
+        listen: str = "",
+        pager: Callable[[], object] | None = None,
+    ) -> None:
+        """Prepare; `pager` is called every few seconds beside the cycles.
 
         `refresh(forced)` is called before each cycle, with True after SIGHUP: it returns the new policy when files have changed
         and are valid, else None, and tells its errors itself. It may call `engine.connect` for a changed site.
@@ -75,6 +84,7 @@ class Daemon:
         """Where it listens, once it does."""
         self._refresh = refresh
         self._listen = listen
+        self._pager = pager
         self._log = structlog.get_logger("ambienti")
         self._shown = Shown(engine.policy.limits.poll_seconds, engine.clock.monotonic)
         self._ticker = BackgroundScheduler(timezone=dt.UTC)
@@ -128,6 +138,8 @@ class Daemon:
         first: dict[str, Any] = {"next_run_time": self._now()}
         self._ticker.add_job(self._tick, "interval", seconds=limits.poll_seconds, id="cycle", **first, **once_only)
         self._ticker.add_job(self._renew, "interval", seconds=self.engine.lease_seconds / 3, id="lease", **once_only)
+        if self._pager is not None:
+            self._ticker.add_job(self._page, "interval", seconds=PAGER_SECONDS, id="pager", **once_only)
         self._turn.begun_at = self.engine.clock.monotonic()
         self._ticker.start()
         threading.Thread(target=self._follow_events, name="ambienti-events", daemon=True).start()
@@ -214,6 +226,17 @@ class Daemon:
                 self._log.warning("lease lost", owner=self.engine.owner)
         except JournalError as error:
             self._log.error("lease", problem=str(error))
+
+    def _page(self) -> None:
+        """Page, whatever the cycles do; what goes wrong is told, and tried again."""
+        if self._pager is None or self._stop.is_set():
+            return
+        try:
+            self._pager()
+        except JournalError as error:
+            self._log.error("pager", problem=str(error))
+        except Exception as error:  # noqa: BLE001 - the loop outlives its own bugs, loudly
+            self._log.error("pager", problem=f"{type(error).__name__}: {error}", exc_info=True)
 
     def _tick(self) -> None:
         turn = self._turn

@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from scheduler.availability.downtimes import agreed
-from scheduler.availability.history import SECOND, Duration, Instant
+from scheduler.availability.history import SECOND, Duration, Instant, Status
 from scheduler.availability.incidents.hours import ResponseClass
 from scheduler.availability.incidents.incident import Book, Call, CallEnd, Decision, Incident, Page, Quiet
 from scheduler.availability.incidents.states import State
+from scheduler.availability.incidents.watch import Standing
 from scheduler.journal import tables as t
 from scheduler.journal.histories import downtimes_in
 from scheduler.journal.records import Note
+from scheduler.journal.statuses import shelves_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -85,6 +87,16 @@ def quiets(downtime: Downtime, now: Instant) -> Iterator[Quiet]:
         end = one.end if following is None else min(one.end, following.declared_at)
         if max(one.start, one.declared_at) < end:
             yield Quiet(objects, one.start, end, one.declared_at, downtime.id)
+
+
+def standing(journal: JournalWriter, connection: Connection) -> dict[str, Standing]:
+    """Return how every object with a status stands, in the transaction of a write."""
+    found: dict[str, Standing] = {}
+    for name, shelf in shelves_of(journal, connection).items():
+        last = shelf.last
+        if last is not None:
+            found[name] = Standing(Status(last.status), last.at, shelf.exists)
+    return found
 
 
 def incident_of(data: dict[str, Any]) -> Incident:

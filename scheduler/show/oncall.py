@@ -61,6 +61,8 @@ class IncidentView(Frozen):
     objects: tuple[str, ...]
     """All that were bad of it."""
     still_bad: tuple[str, ...]
+    opened_by: str
+    """The person who said that it is bad; "": a status did."""
     state: str
     """quiet, open, acknowledged, resolved, self-healed, reopened, dismissed."""
     verdict: response.Response
@@ -147,6 +149,7 @@ def incident_view(incident: Incident, zone: str, now: Instant) -> IncidentView:
         cause=incident.cause,
         objects=incident.objects,
         still_bad=incident.bad,
+        opened_by=incident.opened_by,
         state=incident.state.value,
         verdict=response.of_incident(incident, now),
         response_class=incident.response_class.value if incident.response_class else None,

@@ -6,6 +6,8 @@ import os
 from typing import TYPE_CHECKING
 
 from environments.names import nearest_file
+from scheduler.availability.history import SECOND, Instant
+from scheduler.paging import Desk
 from scheduler.site import compose
 
 if TYPE_CHECKING:
@@ -17,6 +19,19 @@ if TYPE_CHECKING:
 
 NOTIFIERS = "ambienti.notifiers"
 DEADLINE_SECONDS = 10.0
+
+
+def desk(found: OnCallFile, site: str, until: Instant) -> Desk:
+    """Return the rules of a site's on-call file, with holidays up to an instant."""
+    settings = found.settings
+    return Desk(
+        site=site,
+        zone=settings.zone,
+        rules=found.rules_until(until),
+        addresses=places(found),
+        objects=settings.objects,
+        confirm=settings.confirm_seconds * SECOND,
+    )
 
 
 def places(found: OnCallFile) -> dict[str, tuple[str, ...]]:

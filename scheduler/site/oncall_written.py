@@ -217,6 +217,10 @@ class OnCall(Frozen):
     """In the order given."""
     escalation: EscalationSettings
     """Levels, waits and repetitions."""
+    objects: tuple[str, ...] = ("*",)
+    """Which objects open incidents when they are CRITICAL: names or patterns (`se-*`, `workers/*`)."""
+    confirm_seconds: Seconds = 0
+    """An object opens an incident once it has been CRITICAL for so long."""
     reopen_seconds: Seconds = 900
     """The same cause within this time of an incident's end reopens it; later it is a new incident."""
 

@@ -212,6 +212,8 @@ class Site(Frozen):
     """The VOs served."""
     services: str = "services.yaml"
     """Further objects, groups and objectives for the availability report, relative to the site file; it may be missing."""
+    oncall: str = "oncall.yaml"
+    """Who is paged, relative to the site file; without that file nobody is."""
     limits: Limits = Limits()
     """The knobs of the loop."""
     daemon: DaemonSettings = DaemonSettings()

@@ -52,7 +52,7 @@ def expected_incident(written, zone):
 
 
 def found_incident(view):
-    found = view.model_dump(mode="json", exclude={"number", "opened", "pages"})
+    found = view.model_dump(mode="json", exclude={"number", "opened", "opened_by", "pages"})
     for call in found["calls"]:
         del call["after_seconds"]
     return found

@@ -106,6 +106,7 @@ def _bad(book: Book, change: Change, rules: Rules) -> Told:
         bad=(change.object,),
         objects=(change.object,),
         text=change.text,
+        opened_by=change.by,
     )
     if not quiet:
         return _open(new, change.at, rules)

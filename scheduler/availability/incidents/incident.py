@@ -75,6 +75,8 @@ class Incident:
     held: bool = False
     """The page that is due is held back by a downtime."""
     text: str = ""
+    opened_by: str = ""
+    """The person who said that it is bad; "": a status did."""
 
     @property
     def call(self) -> Call:

@@ -1,0 +1,83 @@
+"""The daemon's pager: follows statuses and the clock, and sends what stands in the outbox. Only the daemon that acts pages.
+
+The on-call file is read again when it changes; a wrong one is told once, and the last good one stays in force.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from environments.reader import ConfigurationError
+from scheduler.availability.history import SECOND, Instant
+from scheduler.paging import deliver, happened
+from scheduler.site import addresses, oncall
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from scheduler.engine import Engine
+    from scheduler.ports import Notifier
+    from scheduler.site.oncall import OnCallFile
+
+HORIZON = 8 * 24 * 3600 * SECOND
+"""How far ahead holidays of calendars are laid out."""
+
+
+class Pager:
+    """Holds the on-call file as it was last right."""
+
+    def __init__(self, engine: Engine, path: Path, site: str) -> None:
+        """Prepare; `path` need not exist: without an on-call file nobody is paged."""
+        self._engine = engine
+        self._path = path
+        self._site = site
+        self._log = structlog.get_logger("ambienti")
+        self._stamp: tuple[int, int] | None = None
+        self._found: OnCallFile | None = None
+
+    def round(self) -> int:
+        """Follow and deliver once; return how many notices were taken."""
+        found = self._file()
+        if found is None or not self._engine.leading:
+            return 0
+        now = self._now()
+        desk = addresses.desk(found, self._site, now + HORIZON)
+        for line in happened(self._engine.journal, (), desk, now, watching=True):
+            self._log.info("incident", number=line.incident, what=line.kind.value, why=line.sentence)
+        opener = addresses.opener(found)
+        return deliver(self._engine.journal, self._told(opener), self._now)
+
+    def _told(self, opener: Callable[[str, str], Notifier]) -> Callable[[str, str], Notifier]:
+        def open_one(person: str, place: str) -> Notifier:
+            try:
+                return opener(person, place)
+            except ValueError as error:
+                self._log.error("notice", person=person, address=place, problem=str(error))
+                raise
+
+        return open_one
+
+    def _file(self) -> OnCallFile | None:
+        try:
+            found = self._path.stat()
+        except OSError:
+            return self._found
+        stamp = (found.st_mtime_ns, found.st_size)
+        if stamp != self._stamp:
+            self._stamp = stamp
+            try:
+                self._found = oncall.load(self._path)
+            except ConfigurationError as error:
+                self._refused(error)
+        return self._found
+
+    def _refused(self, error: ConfigurationError) -> None:
+        kept: Any = "the last good on-call file stays in force" if self._found else "nobody is paged"
+        for problem in error.problems:
+            self._log.error("refused", file=problem.file, line=problem.line, problem=problem.sentence, consequence=kept)
+
+    def _now(self) -> Instant:
+        return round(self._engine.clock.now() * SECOND)

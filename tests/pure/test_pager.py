@@ -1,0 +1,144 @@
+"""The daemon's pager: what goes bad opens an incident, whoever is on call is told, what recovers ends it."""
+
+import pytest
+
+from scheduler.availability.history import SECOND, Status
+from scheduler.availability.incidents.incident import Book, Incident, What
+from scheduler.availability.incidents.states import State
+from scheduler.availability.incidents.watch import Standing, told
+from scheduler.daemon.pager import Pager
+from scheduler.journal import outbox
+from scheduler.journal.incidents import all_incidents
+from tests.pure.test_engine import Farm
+
+ON_CALL = """\
+zone: Europe/Rome
+people: {anna: {addresses: [{environment: NOBODY_SET_THIS}]}}
+objects: [pool, "h*"]
+escalation: {levels: [{notify: anna}]}
+"""
+
+
+@pytest.fixture
+def farm():
+    made = Farm()
+    yield made
+    made.journal.close()
+
+
+@pytest.fixture
+def pager(farm, tmp_path):
+    (tmp_path / "oncall.yaml").write_text(ON_CALL)
+    farm.order()
+    return Pager(farm.engine, tmp_path / "oncall.yaml", "hill")
+
+
+def test_a_host_that_does_not_answer_pages_once_and_is_self_healed_when_it_does(farm, pager):
+    pager.round()
+    assert all_incidents(farm.journal) == []
+    farm.hosts["h2"].faults.silent = True
+    for _ in range(3):
+        farm.wait(30)
+        farm.order()
+        pager.round()
+    [one] = all_incidents(farm.journal)
+    assert (one.cause, one.state, one.bad) == ("object:h2", State.OPEN, ("h2",))
+    assert [letter.person for letter in outbox.letters(farm.journal)] == ["anna"]
+    assert "NOBODY_SET_THIS is not set" in outbox.letters(farm.journal)[0].error
+    farm.hosts["h2"].faults.silent = False
+    farm.wait(30)
+    farm.order()
+    pager.round()
+    [one] = all_incidents(farm.journal)
+    assert one.state is State.SELF_HEALED
+    assert len(one.pages) == 1
+
+
+def test_only_the_daemon_that_acts_pages(farm, pager):
+    farm.hosts["h2"].faults.silent = True
+    farm.order()
+    farm.engine.leading = False
+    assert pager.round() == 0
+    assert all_incidents(farm.journal) == []
+
+
+def test_a_wrong_on_call_file_is_told_and_the_last_good_one_stays_in_force(farm, pager, tmp_path, capsys):
+    pager.round()
+    (tmp_path / "oncall.yaml").write_text(ON_CALL.replace("notify: anna", "notify: ana"))
+    farm.queue.faults.silent = True
+    farm.wait(30)
+    farm.order()
+    for _ in range(2):
+        pager.round()
+    assert [one.cause for one in all_incidents(farm.journal)] == ["object:pool"]
+    assert capsys.readouterr().out.count("there is no rotation or person 'ana'") == 1
+
+
+def test_without_an_on_call_file_nobody_is_paged(farm, tmp_path):
+    farm.hosts["h2"].faults.silent = True
+    farm.order()
+    assert Pager(farm.engine, tmp_path / "oncall.yaml", "hill").round() == 0
+    assert all_incidents(farm.journal) == []
+
+
+# --- from statuses to changes -----------------------------------------------------------------------------------------
+
+
+def standing(status, since=100 * SECOND, **more):
+    return {"ce1": Standing(status, since, **more)}
+
+
+def incident(**more):
+    values = {
+        "number": 1,
+        "cause": "object:ce1",
+        "state": State.OPEN,
+        "bad_since": 200 * SECOND,
+        "bad": ("ce1",),
+        "objects": ("ce1",),
+    }
+    return Incident(**values | more)
+
+
+@pytest.mark.parametrize("status", set(Status) - {Status.CRITICAL})
+def test_only_critical_opens_an_incident(status):
+    assert list(told(Book(), standing(status), 300 * SECOND)) == []
+
+
+def test_critical_opens_one_once_it_is_confirmed_and_only_where_objects_are_watched():
+    bad = standing(Status.CRITICAL)
+    [change] = told(Book(), bad, 160 * SECOND, ("se-*", "ce?"), 60 * SECOND)
+    assert (change.what, change.object, change.at) == (What.BAD, "ce1", 160 * SECOND)
+    assert list(told(Book(), bad, 160 * SECOND - 1, confirm=60 * SECOND)) == []
+    assert list(told(Book(), bad, 160 * SECOND, ("se-*",))) == []
+    assert list(told(Book(), standing(Status.CRITICAL, exists=False), 160 * SECOND)) == []
+
+
+def test_what_is_bad_already_is_not_told_again_and_unknown_ends_nothing():
+    book = Book((incident(),), 2)
+    for status in (Status.CRITICAL, Status.UNKNOWN, Status.MISSING):
+        assert list(told(book, standing(status), 300 * SECOND)) == []
+    assert list(told(book, {}, 300 * SECOND)) == []
+
+
+@pytest.mark.parametrize("status", [Status.OK, Status.WARNING])
+def test_up_again_ends_it_and_so_does_retirement(status):
+    book = Book((incident(),), 2)
+    [change] = told(book, standing(status), 300 * SECOND)
+    assert (change.what, change.object, change.cause) == (What.RECOVERED, "ce1", "object:ce1")
+    [change] = told(book, standing(Status.CRITICAL, exists=False), 300 * SECOND)
+    assert change.what is What.RECOVERED
+
+
+def test_what_a_person_saw_is_not_ended_by_a_status_that_was_ok_all_along():
+    book = Book((incident(opened_by="anna"),), 2)
+    assert list(told(book, standing(Status.OK, 100 * SECOND), 300 * SECOND)) == []
+    [change] = told(book, standing(Status.OK, 250 * SECOND), 300 * SECOND)
+    assert change.what is What.RECOVERED
+
+
+def test_what_a_person_resolved_while_bad_is_left_in_peace_until_it_can_no_longer_be_reopened():
+    resolved = incident(state=State.RESOLVED, closed_at=250 * SECOND)
+    assert list(told(Book((resolved,), 2), standing(Status.CRITICAL), 300 * SECOND)) == []
+    [change] = told(Book((), 2), standing(Status.CRITICAL), 3000 * SECOND)
+    assert change.what is What.BAD
