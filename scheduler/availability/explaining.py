@@ -18,14 +18,13 @@ from scheduler.availability.accounting import stretches, tabulate
 from scheduler.availability.algebra import STATES
 from scheduler.availability.axis import Elapsed, wall_at
 from scheduler.availability.history import Duration, Instant, Measure, Status
-from scheduler.availability.prepared import timeline_of
+from scheduler.availability.pieces import packed
 from scheduler.availability.profiles import counted, seen
-from scheduler.availability.timeline import ARGO, CODE, EXCLUDED, PENDING, SCHEDULED, UNSCHEDULED, distinct, state_at
+from scheduler.availability.timeline import ARGO, CODE, EXCLUDED, PENDING, SCHEDULED, UNSCHEDULED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from scheduler.availability.axis import Stretch
     from scheduler.availability.history import Span, Window
     from scheduler.availability.prepared import Prepared
 
@@ -97,7 +96,8 @@ def explain(
     periods = None if within is None else tuple(within)
     first, second = (tabulate(prepared, window, profile, periods).of(name) for profile in (one, other))
     is_host = prepared.rows[prepared.places[name]].is_host
-    pieces = list(_pieces(prepared, name, stretches(prepared, first.window, periods)))
+    lived = packed(prepared, name, stretches(prepared, first.window, periods))
+    pieces = [_Piece(*piece) for piece in lived if piece[2] & CODE < PENDING]
     classes = {
         state: (_class(one, state, is_host=is_host), _class(other, state, is_host=is_host))
         for state in {piece.state for piece in pieces}
@@ -159,19 +159,6 @@ def _reason(profile: str, state: int, *, is_host: bool) -> str:
         "nagios": f"{name} is not OK",
         "skip": "downtime is left out",
     }[profile]
-
-
-def _pieces(prepared: Prepared, name: str, lived: Sequence[Stretch]) -> Iterator[_Piece]:
-    """Yield what an object or group was in some stretches, cut where the wall clock was set."""
-    timeline, seams = timeline_of(prepared, name), prepared.axis.starts
-    for begin, end in lived:
-        inner = [seam for seam in seams if begin < seam < end]
-        low, high = np.searchsorted(timeline.starts, (begin, end))
-        starts = distinct(np.concatenate((np.array([begin, *inner], np.int64), timeline.starts[low:high])))
-        states = state_at(timeline, starts)
-        for start, until, state in zip(starts.tolist(), (*starts[1:].tolist(), end), states.tolist(), strict=True):
-            if state & CODE < PENDING:
-                yield _Piece(start, until, state)
 
 
 def _written(

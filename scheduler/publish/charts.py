@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from scheduler.availability.history import Cause
+from scheduler.availability.history import Cause, Verdict
 from scheduler.availability.instants import as_time, write_duration
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from scheduler.availability.history import Instant
-    from scheduler.availability.report import Piece, Report
+    from scheduler.availability.pieces import Piece
+    from scheduler.publish.sheet import Sheet
 
 Spec = dict[str, Any]
 
@@ -42,12 +43,12 @@ CAUSES = {
 }
 
 
-def strips(report: Report) -> Spec | None:
+def strips(sheet: Sheet) -> Spec | None:
     """Draw the timelines of those that lost most; the horizontal axis can be moved and zoomed."""
-    chosen = [name for name in most_lost(report) if report.strips.get(name)][:MOST_STRIPS]
+    chosen = [name for name in sheet.names if sheet.strips.get(name)][:MOST_STRIPS]
     if not chosen:
         return None
-    values = [_piece(name, piece, report.zone) for name in chosen for piece in _longest(report.strips[name])]
+    values = [_piece(name, piece, sheet.report.zone) for name in chosen for piece in _longest(sheet.strips[name])]
     overlays = [value for value in values if value["overlay"]]
     tooltip = [{"field": name, "type": "nominal"} for name in ("object", "state", "overlay", "cause", "from", "to", "lasted")]
     common: Spec = {
@@ -71,66 +72,54 @@ def strips(report: Report) -> Spec | None:
     return spec | {"resolve": {"scale": {"color": "independent"}}}
 
 
-def lost(report: Report) -> Spec | None:
+def lost(sheet: Sheet) -> Spec | None:
     """Draw how much time the longest window lost, by cause."""
-    values = []
-    for row in report.rows:
-        measure = row.cells[_longest_window(report)].measure
-        values += [
-            {"object": row.name, "cause": cause, "minutes": round(length / 60_000_000, 3)}
-            for cause, length in measure.lost.items()
-            if length
-        ]
+    values: list[Spec] = [
+        {"object": name, "cause": cause, "minutes": round(float(length) / 60, 3)}
+        for name in sheet.names[:MOST_STRIPS]
+        for cause, length in sheet.rows[name][sheet.longest].lost.items()
+        if length
+    ]
     if not values:
         return None
-    order = [name for name in most_lost(report) if any(value["object"] == name for value in values)][:MOST_STRIPS]
-    return {
-        "$schema": SCHEMA,
-        "width": WIDTH,
-        "height": {"step": 24},
-        "data": {"values": [value for value in values if value["object"] in order]},
-        "mark": {"type": "bar", "height": {"band": 0.62}},
-        "encoding": {
-            "x": {"field": "minutes", "type": "quantitative", "title": "minutes lost", "stack": "zero"},
-            "y": {"field": "object", "type": "nominal", "sort": order, "title": None},
-            "color": _colours("cause", {str(cause): colour for cause, colour in CAUSES.items()}, "cause"),
-            "tooltip": [{"field": "object"}, {"field": "cause"}, {"field": "minutes", "type": "quantitative"}],
-        },
-    }
+    order = list(dict.fromkeys(value["object"] for value in values))
+    colours = {str(cause): colour for cause, colour in CAUSES.items()}
+    return _bars(values, "object", "minutes lost", _colours("cause", colours, "cause"), order)
 
 
-def budgets(report: Report) -> Spec | None:
-    """Draw how much of its error budget each objective has left, in its last window of the report."""
-    values: dict[tuple[str, str], Mapping[str, Any]] = {}
-    for row in report.rows:
-        for cell in row.cells:
-            for one in cell.judged:
-                if one.budget_left is not None:
-                    minutes = round(float(one.budget_left) / 60_000_000, 3)
-                    label = f"{row.name}: {one.objective} ({cell.measure.window.name})"
-                    values[row.name, one.objective] = {"objective": label, "minutes": minutes, "verdict": str(one.verdict)}
+def budgets(sheet: Sheet) -> Spec | None:
+    """Draw how much of its error budget each objective has left."""
+    values = [
+        {
+            "objective": f"{one.objective.object}: {one.objective.name} ({one.window.name})",
+            "minutes": round(float(one.budget.left) / 60_000_000, 3),
+            "verdict": str(one.verdict),
+        }
+        for one in sheet.standings
+        if one.verdict is not Verdict.NOT_APPLICABLE
+    ]
     if not values:
         return None
     verdicts = {"PASS": STATES["OK"], "FAIL": STATES["CRITICAL"], "UNDECIDED": STATES["UNKNOWN"]}
+    title = "bad minutes left (below 0: overdrawn)"
+    return _bars(values, "objective", title, _colours("verdict", verdicts, "verdict"), None)
+
+
+def _bars(values: Sequence[Mapping[str, Any]], field: str, title: str, colour: Spec, order: list[str] | None) -> Spec:
+    """Return horizontal bars of minutes, one line for each value of a field."""
     return {
         "$schema": SCHEMA,
         "width": WIDTH,
         "height": {"step": 24},
-        "data": {"values": list(values.values())},
+        "data": {"values": values},
         "mark": {"type": "bar", "height": {"band": 0.62}},
         "encoding": {
-            "x": {"field": "minutes", "type": "quantitative", "title": "bad minutes left (below 0: overdrawn)"},
-            "y": {"field": "objective", "type": "nominal", "sort": None, "title": None, "axis": {"labelLimit": 320}},
-            "color": _colours("verdict", verdicts, "verdict"),
-            "tooltip": [{"field": "objective"}, {"field": "verdict"}, {"field": "minutes", "type": "quantitative"}],
+            "x": {"field": "minutes", "type": "quantitative", "title": title, "stack": "zero"},
+            "y": {"field": field, "type": "nominal", "sort": order, "title": None, "axis": {"labelLimit": 320}},
+            "color": colour,
+            "tooltip": [{"field": name, "type": "nominal"} for name in (field, colour["field"], "minutes")],
         },
-    }  # fmt: skip
-
-
-def most_lost(report: Report) -> list[str]:
-    """Return all names, those that lost most in the longest window first."""
-    longest = _longest_window(report)
-    return [row.name for row in sorted(report.rows, key=lambda row: -row.cells[longest].measure.bad)] if report.windows else []
+    }
 
 
 def theme(*, dark: bool) -> Spec:
@@ -144,11 +133,6 @@ def theme(*, dark: bool) -> Spec:
         "axis": axis | {"labelFontSize": 12, "titleFontSize": 12, "titleFontWeight": "normal", "labelLimit": 240},
         "legend": {"labelColor": ink, "titleColor": ink, "labelFontSize": 12, "titleFontWeight": "normal", "orient": "bottom"},
     }
-
-
-def _longest_window(report: Report) -> int:
-    lengths = [window.end - window.start for window in report.windows]
-    return lengths.index(max(lengths))
 
 
 def _longest(pieces: Iterable[Piece]) -> list[Piece]:

@@ -3,76 +3,79 @@
 from __future__ import annotations
 
 import json
+from fractions import Fraction
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from scheduler.availability.instants import as_time, write_duration
+from scheduler.availability.report_data import COLUMNS
 from scheduler.publish import charts, writing
 
 if TYPE_CHECKING:
-    from jinja2 import Environment
+    from jinja2 import Template
 
-    from scheduler.availability.report import Report
+    from scheduler.publish.charts import Spec
+    from scheduler.publish.sheet import Sheet
 
 CHARTS = (
     ("Timelines", "of those that lost most time; on the page, drag to move and turn the wheel to zoom", charts.strips),
     ("Time lost, by cause", "in the longest window of this report", charts.lost),
     ("Error budgets", "what each objective has left", charts.budgets),
 )
-WINDOWS = {"this-week": "This week", "past-week": "Past week", "today": "Today", "yesterday": "Yesterday"}
 
 
-def page(report: Report) -> str:
+def page(sheet: Sheet) -> str:
     """Return the page: HTML with its style, its charts and the library that draws them."""
-    drawn = {title: spec for title, _, draw in CHARTS if (spec := draw(report)) is not None}
+    drawn = _drawn(sheet)
     live = {
-        "specs": [_script_safe(spec) for spec in drawn.values()],
+        "specs": [_script_safe(spec) for _, _, spec in drawn],
         "themes": _script_safe({"light": charts.theme(dark=False), "dark": charts.theme(dark=True)}),
         "library": _library().replace("</script", "<\\/script"),
     }
-    return _render(report, list(drawn), live=live, pictures=[])
+    return _render(sheet, drawn, live=live, pictures=[])
 
 
-def pdf(report: Report) -> bytes:
+def pdf(sheet: Sheet) -> bytes:
     """Return the report as a PDF, its charts as vector pictures."""
     import vl_convert
     import weasyprint
 
-    drawn = {title: spec for title, _, draw in CHARTS if (spec := draw(report)) is not None}
-    pictures = [vl_convert.vegalite_to_svg(spec | {"config": charts.theme(dark=False)}) for spec in drawn.values()]
-    written: bytes = weasyprint.HTML(string=_render(report, list(drawn), live=None, pictures=pictures)).write_pdf()
+    drawn, theme = _drawn(sheet), charts.theme(dark=False)
+    pictures = [vl_convert.vegalite_to_svg(spec | {"config": theme}) for _, _, spec in drawn]
+    written: bytes = weasyprint.HTML(string=_render(sheet, drawn, live=None, pictures=pictures)).write_pdf()
     return written
 
 
-def _render(report: Report, drawn: list[str], *, live: dict[str, Any] | None, pictures: list[str]) -> str:
-    said = {title: text for title, text, _ in CHARTS}
-    return (
-        _templates()
-        .get_template("page.html")
-        .render(
-            report=report,
-            charts=[(title, said[title]) for title in drawn],
-            live=live,
-            pictures=pictures,
-            columns=[WINDOWS.get(window.name, window.name[:1].upper() + window.name[1:]) for window in report.windows],
-            figure=writing.figure,
-            percent=writing.percent,
-            verdict=writing.verdict,
-            duration=write_duration,
-            moment=lambda instant: f"{as_time(instant, report.zone):%Y-%m-%d %H:%M:%S %Z}",
-            worst=charts.most_lost(report),
-        )
+def _drawn(sheet: Sheet) -> list[tuple[str, str, Spec]]:
+    """Return the charts that there is something to draw in: title, what it says, specification."""
+    return [(title, text, spec) for title, text, draw in CHARTS if (spec := draw(sheet)) is not None]
+
+
+def _render(sheet: Sheet, drawn: list[tuple[str, str, Spec]], *, live: dict[str, Any] | None, pictures: list[str]) -> str:
+    targets: dict[str, list[Fraction]] = {}
+    for one in sheet.report.objectives:
+        targets.setdefault(one.object, []).append(Fraction(one.target))
+    return _template().render(
+        sheet=sheet,
+        report=sheet.report,
+        charts=[(title, text) for title, text, _ in drawn],
+        live=live,
+        pictures=pictures,
+        columns=[COLUMNS.get(window.name, window.name or f"{window.start} to {window.end}") for window in sheet.report.windows],
+        targets=targets,
+        percent=writing.percent,
+        duration=writing.duration,
+        budget=writing.budget,
     )
 
 
 @cache
-def _templates() -> Environment:
+def _template() -> Template:
     import jinja2
 
     loader = jinja2.PackageLoader("scheduler.publish", "templates")
-    return jinja2.Environment(
-        loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
+    strict = jinja2.StrictUndefined
+    made = jinja2.Environment(loader=loader, autoescape=True, undefined=strict, trim_blocks=True, lstrip_blocks=True)
+    return made.get_template("page.html")
 
 
 @cache

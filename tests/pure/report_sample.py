@@ -1,58 +1,65 @@
-"""A report to draw: eight services and groups, five windows, all states, overlays, causes and verdicts, and a name that bites."""
+"""A year of eight services and a group, drawn by lot, with all states, overlays, causes and verdicts, and a name that bites."""
 
 import random
 from fractions import Fraction
 
-from scheduler.availability.history import SECOND, Cause, Exclusion, Measure, Verdict, Window
-from scheduler.availability.report import AgreedDowntime, Cell, Judged, Piece, Report, Row
+from scheduler.availability.history import (
+    SECOND,
+    Cause,
+    Downtime,
+    Exclusion,
+    Group,
+    History,
+    Member,
+    Monitored,
+    Objective,
+    Operator,
+    Result,
+    Revision,
+    Status,
+)
+from scheduler.availability.prepared import prepare
+from scheduler.availability.report_data import table_windows
+from scheduler.publish import sheet
 
-DAY = 86_400 * SECOND
+HOUR = 3600 * SECOND
+DAY = 24 * HOUR
 NOW = 1_795_000_000 * SECOND
-TARGET = Fraction(999, 1000)
-DAYS = {"this-week": (4, 0), "past-week": (11, 4), "month": (20, 0), "quarter": (50, 0), "year": (324, 0)}
-WINDOWS = tuple(Window(name, NOW - start * DAY, NOW - end * DAY) for name, (start, end) in DAYS.items())
 EVIL = "<b>&evil</script>"
 NAMES = ("gratia", "gums", "saz", "squid", "myproxy", "cemon", EVIL, "farm")
+_OFTEN = (Status.OK,) * 6 + tuple(Status)[:4]
 
 
-def cell(name, window, chance):
-    total = window.end - window.start
-    bad, unknown = int(total * chance.choice((0, 0.0002, 0.002, 0.01))), int(total * chance.choice((0, 0.001, 0.01)))
-    up = total - bad - unknown
-    figure = Fraction(up, total - unknown)
-    verdict = Verdict.PASS if Fraction(up, total) >= TARGET else Verdict.FAIL
-    if verdict is Verdict.FAIL and Fraction(up + unknown, total) >= TARGET:
-        verdict = Verdict.UNDECIDED
-    judged = (Judged("sla-99.9", TARGET, verdict, unknown, (1 - TARGET) * (total - unknown) - bad),)
-    lost = {Cause.BOOT: bad // 2, Cause.DETECTION: bad - bad // 2} if bad else {}
-    measure = Measure(name, window, "excuse", total, up, up, bad, unknown, 0, 0, 0, 0, 0, figure, figure, figure, lost)
-    return Cell(measure, judged if window.name in {"this-week", "year"} else ())
-
-
-def strip(chance):
-    pieces, at = [], WINDOWS[-1].start
-    while at < NOW:
-        end = min(NOW, at + 1 + int(chance.expovariate(1 / (20 * DAY))))
-        state = chance.choice(("OK", "OK", "OK", "WARNING", "CRITICAL", "UNKNOWN", "MISSING", "pending"))
-        pieces.append(Piece(at, end, state, chance.choice(("", "", "scheduled downtime", "excluded"))))
-        at = end
-    return tuple(pieces)
-
-
-def sample(seed=1):
+def history(seed=1):
     chance = random.Random(seed)
-    rows = [Row(n, "group" if n == "farm" else "service", tuple(cell(n, w, chance) for w in WINDOWS)) for n in NAMES]
-    return Report(
-        site="hill",
-        profile="excuse",
-        algebras=("kleene",),
-        zone="Europe/Rome",
-        zone_data="2026a",
+    results = [result for name in NAMES[:-1] for result in life(name, chance)]
+    said = (Revision(NOW - 9 * DAY, NOW - 7 * DAY, NOW - 6 * DAY, "anna"),)
+    return History(
         now=NOW,
-        windows=WINDOWS,
-        rows=tuple(rows),
-        strips={name: strip(chance) for name in NAMES},
-        downtimes=(AgreedDowntime("dt-1", ("gums",), 3600 * SECOND, 600 * SECOND, "new kernel", "anna"),),
-        exclusions=(Exclusion("ex-1", ("*",), NOW - 5 * SECOND, NOW, "power", "bob", "the substation"),),
-        notes=("the clock was set forward by 3 s",),
+        zone="Europe/Rome",
+        objects=tuple(Monitored(name, freshness=20 * DAY) for name in NAMES[:-1]),
+        results=tuple(results),
+        groups=(Group("farm", Operator.AT_LEAST, tuple(map(Member, NAMES[:-1])), k=5),),
+        downtimes=(Downtime("dt-1", ("gums",), said, reason="new kernel"),),
+        exclusions=(
+            Exclusion("ex-1", ("*",), NOW - 90 * DAY, NOW - 60 * DAY, "power", "bob", "the substation", "the board", NOW),
+            Exclusion("ex-2", ("saz",), NOW - 9 * DAY, NOW, "network", "bob", "a switch"),
+        ),
+        objectives=(
+            *(Objective(f"sla-{name}", name, Fraction(999, 1000), "year") for name in ("gratia", "farm")),
+            Objective("sla-week", "gums", Fraction(99, 100), "this-week"),
+        ),
     )
+
+
+def life(name, chance):
+    at = NOW - 320 * DAY
+    while at < NOW:
+        status = chance.choice(_OFTEN)
+        yield Result(at, name, status, cause=chance.choice(list(Cause)).value if status is Status.CRITICAL else "")
+        at += 1 + int(chance.expovariate(1 / ((1 if status is Status.CRITICAL else 15) * DAY)))
+
+
+def sample(found=None):
+    found = found or history()
+    return sheet.make(prepare(found), table_windows(found), "excuse", site="hill")

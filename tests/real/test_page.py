@@ -43,9 +43,9 @@ def test_the_charts_are_drawn_without_a_network_or_an_error(opened):
         if "data-drawn" in dom:
             break
     assert 'data-drawn="3"' in dom
-    for chart in range(3):
+    for chart, bars in enumerate((8, 8, 3)):
         drawn = dom.split(f'id="chart-{chart}"')[1].split("</section>")[0]
-        assert drawn.count('aria-roledescription="bar"') >= 8, f"chart {chart} has its bars"
+        assert drawn.count('aria-roledescription="bar"') >= bars, f"chart {chart} has its bars"
     assert all(name.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;") in dom for name in NAMES)
 
 
@@ -70,8 +70,9 @@ def test_the_boards_pdf_holds_every_service_and_every_figure(tmp_path):
     (tmp_path / "report.pdf").write_bytes(pdf(report))
     said = text_of(tmp_path / "report.pdf")
     assert all(name in said for name in NAMES)
-    assert str(report.rows[0].cells[0].measure.figure) in said
+    assert report.rows["gratia"][-1].figure in "".join(said.split())
     assert "nobody yet" in said
+    assert "the board" in said
 
 
 def brightness(picture):
