@@ -6,15 +6,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scheduler.commands.common import Exit, examples, fail, print_json
+from scheduler.clock import WallClock
+from scheduler.commands.common import Exit, SiteOption, examples, fail, print_json
 from scheduler.commands.report import FromOption, HistoryOption, ToOption, WindowOption, read, report, window_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
-    from scheduler.availability.history import Measure, Window
+    from scheduler.availability.history import History, Measure, Window
 
 __all__ = ["report"]
+PUBLISHED = "published.json"
 PERIODS = {"daily": "day", "monthly": "month"}
 
 
@@ -36,6 +39,7 @@ def argo(
     supergroup: Annotated[str, typer.Option("--supergroup-type", help="What ARGO calls groups of groups.")] = "GROUP",
     group: Annotated[str, typer.Option("--group-type", help="What ARGO calls groups.")] = "SITES",
     service: Annotated[str, typer.Option("--service", help="What ARGO calls the service of each endpoint.")] = "service",
+    site: SiteOption = None,
 ) -> None:
     """Print availability and reliability as ARGO's web API answers (v3): per cent as text, -1 where a figure is undefined."""
     from scheduler.availability import argo_export
@@ -44,7 +48,7 @@ def argo(
 
     if granularity not in PERIODS:
         raise fail(f"no granularity is called {granularity!r}; there are daily, monthly", Exit.WRONG)
-    found = read(history)
+    found, _ = history_of(history, site)
     asked = window_of(found, None if start or end else window, start, end, zone)
     if asked is None:
         raise fail("say which window: --window NAME, or --from and --to", Exit.WRONG)
@@ -55,6 +59,18 @@ def argo(
             measures.setdefault(name, []).append(one)
     kinds = argo_export.Kinds(supergroup, group, service)
     print_json(argo_export.document(found.groups, measures, zone, granularity, kinds))
+
+
+def history_of(file: Path | None, site: Path | None) -> tuple[History, Path | None]:
+    """Return the history of a file, or of the site's journal with the file in which its published versions are kept."""
+    if file is not None:
+        return read(file), None
+    from scheduler.commands.journaled import opened
+    from scheduler.site import services
+
+    with opened(site) as (found, journal):
+        kept = found.file.path.parent / found.site.daemon.directory / PUBLISHED
+        return services.live_history(found, journal, WallClock().now()), kept
 
 
 def pieces(window: Window, period: str, zone: str) -> Iterator[Window]:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from scheduler.commands.common import Exit, JsonOption, examples, fail, plural, print_json, say
-from scheduler.commands.report import FromOption, HistoryOption, ToOption, WindowOption, ZoneOption, read, window_of
-from scheduler.commands.report_argo import report
+from scheduler.commands.common import Exit, JsonOption, SiteOption, examples, fail, plural, print_json, say
+from scheduler.commands.report import FromOption, HistoryOption, ToOption, WindowOption, ZoneOption, window_of
+from scheduler.commands.report_argo import history_of, report
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,13 +23,18 @@ SHOWN = 12
 """How many changed numbers are printed; JSON has them all."""
 VersionsOption = Annotated[
     Path | None,
-    typer.Option("--versions", metavar="FILE", show_default=False, help="Where published versions are kept (JSON)."),
+    typer.Option(
+        "--versions", metavar="FILE", show_default=False, help="Where published versions are kept (JSON). [default: the site's]"
+    ),
 ]
 
 
 @report.command(
     "bundle",
-    epilog=examples("ambienti report bundle week.tar --history farm.yaml --window past-week --versions published.json"),
+    epilog=examples(
+        "ambienti report bundle week.tar --window past-week",
+        "ambienti report bundle week.tar --history farm.yaml --window past-week --versions published.json",
+    ),
 )
 def bundle(
     out: Annotated[Path, typer.Argument(metavar="BUNDLE", help="The tar file to write.")],
@@ -40,6 +45,7 @@ def bundle(
     end: ToOption = "",
     zone: ZoneOption = "",
     versions: VersionsOption = None,
+    site: SiteOption = None,
 ) -> None:
     """Write everything a report rests on, and the report, to one file that anybody can compute again.
 
@@ -47,9 +53,9 @@ def bundle(
     """
     from scheduler.availability import bundle as bundles
 
-    found = read(history)
+    found, kept = history_of(history, site)
     parameters = _parameters(found, window_of(found, window, start, end, zone), zone)
-    content = bundles.bundle(found, parameters, compute, _versions(versions))
+    content = bundles.bundle(found, parameters, compute, _versions(versions or kept))
     out.write_bytes(content)
     say(f"{out}: {len(content)} bytes, SHA-256 {_digest(content)}. `ambienti report verify {out}` computes it again.")
 
@@ -84,7 +90,11 @@ def verify(
 
 
 @report.command(
-    "publish", epilog=examples("ambienti report publish --history farm.yaml --window past-week --versions published.json")
+    "publish",
+    epilog=examples(
+        "ambienti report publish --window past-week",
+        "ambienti report publish --history farm.yaml --window past-week --versions published.json",
+    ),
 )
 def publish(
     *,
@@ -94,6 +104,7 @@ def publish(
     end: ToOption = "",
     zone: ZoneOption = "",
     versions: VersionsOption = None,
+    site: SiteOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Publish the figures of a period that is over, or a new version of them with a note that names what was late.
@@ -102,9 +113,11 @@ def publish(
     """
     from scheduler.availability.publication import version_data
 
-    if versions is None:
+    found, kept = history_of(history, site)
+    file = versions or kept
+    if file is None:
         raise fail("say where versions are kept: --versions FILE", Exit.WRONG)
-    found, known = read(history), _versions(versions)
+    known = _versions(file)
     period = window_of(found, None if start or end else window, start, end, zone)
     if period is None:
         raise fail("say which period: --window NAME, or --from and --to", Exit.WRONG)
@@ -114,7 +127,8 @@ def publish(
     made = _next_version(found, period, before)
     if made is not None:
         content = json.dumps([version_data(one) for one in [*known, made]], indent=1, sort_keys=True, ensure_ascii=False)
-        versions.write_text(content + "\n", encoding="utf-8")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(content + "\n", encoding="utf-8")
     _tell(before, made, period, as_json=as_json)
 
 

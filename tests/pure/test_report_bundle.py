@@ -127,3 +127,32 @@ def test_a_file_that_holds_no_versions_is_refused(ambienti, tmp_path):
     assert code == 2
     assert "published.json: holds no published versions" in err
     assert ambienti("report", "publish", "--history", "farm.yaml")[0] == 2
+
+
+SITE = """\
+site: perugia
+batch_systems: [{name: pool, options: {collector: "127.0.0.1:1"}}]
+hosts: [{name: xen1, uri: "test:///nowhere"}]
+vos: {atlas: }
+daemon: {listen: ""}
+"""
+
+
+def test_of_the_running_farm_the_journal_is_bundled_and_published(ambienti, tmp_path):
+    (tmp_path / "vos").mkdir()
+    (tmp_path / "site.yaml").write_text(SITE)
+    (tmp_path / "vos/atlas.yaml").write_text("vo: atlas\n")
+    (tmp_path / "services.yaml").write_text("objects: [voms]\ngroups: [{name: grid, operator: and, members: [voms, pool]}]\n")
+    assert ambienti("downtime", "add", "voms", "--duration", "2h", "--start", "+48h", "--why", "disks", "--by", "ann")[0] == 0
+    code, out, err = ambienti("report", "publish")
+    assert code == 0, err
+    assert "past-week is published, version 1" in out
+    assert len(json.loads((tmp_path / "state/published.json").read_text())) == 1
+    code, out, err = ambienti("report", "bundle", "week.tar", "--window", "past-week")
+    assert code == 0, err
+    files = unpacked((tmp_path / "week.tar").read_bytes())
+    assert json.loads(files["history.json"])["downtimes"][0]["objects"] == ["voms"]
+    assert len(json.loads(files["versions.json"])) == 1
+    assert ambienti("report", "verify", "week.tar")[0] == 0
+    code, out, _ = ambienti("report", "argo", "--window", "past-week")
+    assert (code, json.loads(out)["results"][0]["name"]) == (0, "grid")
