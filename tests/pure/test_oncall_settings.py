@@ -31,6 +31,7 @@ events:
 @pytest.fixture
 def ambienti(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
     (tmp_path / "oncall.yaml").write_text(GOOD)
     (tmp_path / "story.yaml").write_text(STORY)
 
