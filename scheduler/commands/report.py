@@ -28,6 +28,7 @@ report = typer.Typer(
         "ambienti report",
         "ambienti report --history farm.yaml",
         "ambienti report --history farm.yaml --window past-week --profile all --json",
+        "ambienti report --html report.html --pdf report.pdf",
         "ambienti report --history farm.yaml --from 2026-03-02 --to 2026-03-09 --object ces --csv",
     ),
 )
@@ -70,6 +71,10 @@ def shown(
     site: SiteOption = None,
     as_json: JsonOption = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print one line for each row, comma-separated.")] = False,
+    html: Annotated[
+        Path | None, typer.Option("--html", metavar="FILE", help="Write a page with charts; it needs no network.")
+    ] = None,
+    pdf: Annotated[Path | None, typer.Option("--pdf", metavar="FILE", help="Write a PDF.")] = None,
 ) -> None:
     """Report what was promised and what was kept: availability of services and groups, exact, with verdicts."""
     if context.invoked_subcommand is not None:
@@ -85,6 +90,11 @@ def shown(
     _zone(zone)
     asked = window_of(found, window, start, end, zone)
     windows = report_data.table_windows(found, zone) if asked is None else [asked]
+    if html or pdf:
+        from scheduler.commands.report_page import write
+
+        write(source, windows, profiles, html=html, pdf=pdf, site=site, objects=objects or (), zone=zone)
+        return
     made = report_data.make(source, windows, profiles, objects or (), zone)
     if as_json:
         print_json(_plain(report_data.data(made)))

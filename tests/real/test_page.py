@@ -4,6 +4,8 @@ import os
 import re
 import shutil
 import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -73,6 +75,21 @@ def test_the_boards_pdf_holds_every_service_and_every_figure(tmp_path):
     assert report.rows["gratia"][-1].figure in "".join(said.split())
     assert "nobody yet" in said
     assert "the board" in said
+
+
+def test_the_command_writes_both_or_says_why_not(tmp_path):
+    history = tmp_path / "history.yaml"
+    history.write_text(
+        "now: 2026-03-10T12:00:00Z\nobjects: [{name: ce}]\nevents: [{at: 2026-03-02T00:00:00Z, object: ce, status: OK}]\n"
+    )
+    ambienti = [Path(sys.executable).with_name("ambienti"), "report", "--history", history]
+    page_file, pdf_file = tmp_path / "r.html", tmp_path / "r.pdf"
+    subprocess.run([*ambienti, "--html", page_file, "--pdf", pdf_file], check=True, timeout=60)
+    assert page_file.read_text().startswith("<!DOCTYPE html>")
+    assert "100.00 %" in text_of(pdf_file)
+    refused = subprocess.run([*ambienti, "--html", tmp_path / "no" / "r.html"], capture_output=True, text=True, timeout=60)
+    assert refused.returncode == 2
+    assert "No such file or directory" in refused.stderr
 
 
 def brightness(picture):

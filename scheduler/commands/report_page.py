@@ -1,0 +1,68 @@
+"""`ambienti report --html` and `--pdf`: the report as files."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from environments.reader import ConfigurationError
+from scheduler.availability.history import History
+from scheduler.availability.prepared import prepare
+from scheduler.commands.common import Exit, fail, find_site, say
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from scheduler.availability.history import Window
+    from scheduler.availability.prepared import Prepared
+
+
+def write(
+    source: History | Prepared,
+    windows: Sequence[Window],
+    profiles: Sequence[str],
+    *,
+    html: Path | None,
+    pdf: Path | None,
+    site: Path | None,
+    objects: Sequence[str],
+    zone: str,
+) -> None:
+    """Write the report as a page, as a PDF, or as both."""
+    try:
+        from scheduler.publish import page, sheet
+    except ImportError as error:
+        raise fail(f"pages and PDFs need the extra `report` of ambienti ({error})", Exit.WRONG) from error
+    if len(profiles) > 1:
+        raise fail("a page shows one profile: --profile NAME", Exit.WRONG)
+    prepared = prepare(source) if isinstance(source, History) else source
+    made = sheet.make(prepared, windows, profiles[0], site=name_of(site), objects=objects, zone=zone)
+    if html is not None:
+        save(html, page.page(made).encode())
+    if pdf is not None:
+        save(pdf, page.pdf(made))
+
+
+def name_of(site: Path | None) -> str:
+    """Return the name of the site, where there is a site file to tell it."""
+    from scheduler.site import definitions
+
+    try:
+        return definitions.load(find_site(site)).site.site
+    except ConfigurationError:
+        if site is not None:
+            raise
+        return "the farm"
+
+
+def save(file: Path, content: bytes) -> None:
+    """Write a file whole or not at all."""
+    beside = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        beside.write_bytes(content)
+        beside.replace(file)
+    except OSError as error:
+        beside.unlink(missing_ok=True)
+        raise fail(f"cannot write {file}: {error.strerror}", Exit.WRONG) from error
+    say(f"written: {file}")
