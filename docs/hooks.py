@@ -10,6 +10,7 @@ PAGES = {
     "reference/metrics.md": reference.metrics,
     "reference/lifecycle.md": reference.lifecycle,
     "reference/incidents.md": reference.incidents,
+    "reference/availability.md": reference.availability,
 }
 
 

@@ -105,21 +105,33 @@ def _algebra(value: object) -> object:
 
 
 When = Annotated[
-    int, BeforeValidator(_instant), WithJsonSchema({"anyOf": _NUMBER_OR_TEXT, "examples": [instants.EXAMPLE_INSTANT]})
+    int,
+    BeforeValidator(_instant),
+    WithJsonSchema({"anyOf": _NUMBER_OR_TEXT, "examples": [instants.EXAMPLE_INSTANT], "x-is": "instant"}),
 ]
 Length = Annotated[
-    int, BeforeValidator(_duration), WithJsonSchema({"anyOf": _NUMBER_OR_TEXT, "examples": [instants.EXAMPLE_DURATION]})
+    int,
+    BeforeValidator(_duration),
+    WithJsonSchema({"anyOf": _NUMBER_OR_TEXT, "examples": [instants.EXAMPLE_DURATION], "x-is": "length of time"}),
 ]
-Weight = Annotated[Fraction, BeforeValidator(_ratio), WithJsonSchema({"anyOf": _NUMBER_OR_TEXT, "examples": ["2"]})]
-Share = Annotated[Fraction, BeforeValidator(_share), WithJsonSchema({"anyOf": _NUMBER_OR_TEXT, "examples": ["99.9%"]})]
-Need = Annotated[Fraction, BeforeValidator(_need), WithJsonSchema({"anyOf": _NUMBER_OR_TEXT, "examples": ["80%"]})]
+Weight = Annotated[
+    Fraction, BeforeValidator(_ratio), WithJsonSchema({"anyOf": _NUMBER_OR_TEXT, "examples": ["2"], "x-is": "ratio"})
+]
+Share = Annotated[
+    Fraction, BeforeValidator(_share), WithJsonSchema({"anyOf": _NUMBER_OR_TEXT, "examples": ["99.9%"], "x-is": "ratio"})
+]
+Need = Annotated[
+    Fraction, BeforeValidator(_need), WithJsonSchema({"anyOf": _NUMBER_OR_TEXT, "examples": ["80%"], "x-is": "ratio"})
+]
 WrittenStatus = Annotated[
-    Status, BeforeValidator(_status), WithJsonSchema({"type": ["string", "integer"], "examples": ["CRITICAL"]})
+    Status,
+    BeforeValidator(_status),
+    WithJsonSchema({"type": ["string", "integer"], "examples": ["CRITICAL"], "x-is": "status"}),
 ]
 WrittenOperator = Annotated[
     Operator, BeforeValidator(_operator), WithJsonSchema({"enum": [*Operator, *(one.upper() for one in Operator)]})
 ]
-Zone = Annotated[str, BeforeValidator(_zone), WithJsonSchema({"type": "string", "examples": ["Europe/Rome"]})]
+Zone = Annotated[str, BeforeValidator(_zone), WithJsonSchema({"type": "string", "examples": ["Europe/Rome"], "x-is": "zone"})]
 WrittenCause = Annotated[
     str, _one_of(("", *Cause), "a cause of lost time"), WithJsonSchema({"enum": ["", *(cause.value for cause in Cause)]})
 ]

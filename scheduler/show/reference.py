@@ -10,13 +10,57 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import BaseModel
 
 from environments.environment import DiskMode, NetworkKind, Virtualization
-from scheduler.show.schemas import Schema, oncall_schema, oncall_simulation_schema, oncall_story_schema, site_schema, vo_schema
+from scheduler.show.schemas import (
+    Schema,
+    oncall_schema,
+    oncall_simulation_schema,
+    oncall_story_schema,
+    report_schema,
+    site_schema,
+    vo_schema,
+)
 from scheduler.site.settings import BATCH_SYSTEMS, DISCOVERIES, HYPERVISORS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 State = TypeVar("State")
+_HISTORY = """\
+Everything an availability report is computed from, in YAML or JSON: `ambienti report --history FILE` needs no daemon and no
+database. For your editor: `ambienti schema history`, `ambienti schema report`. How to use it:
+[Report from a history](../howto/report-from-a-history.md)."""
+_SPELLINGS = """\
+Accepted as well: one mapping where a list of one is meant; a name where a mapping with a name is meant; `objects`, `groups`
+and `objectives` as a mapping by name; `from` and `to` for `start` and `end`; `object` for `objects`. Unknown keys, unknown
+names and local times that a change of the clocks makes unclear are refused, all at once and with their lines."""
+SAMPLE_HISTORY = """\
+now: 2026-03-10T12:00:00Z          # nothing after it counts
+zone: Europe/Rome                  # weeks and months are cut here; times without an offset are its local time
+objects:
+  - {name: ce01, freshness: 10m, exists: {from: 2026-01-01}}
+  - {name: ce02, freshness: 10m}
+  - {name: xen01, kind: host}
+events:                            # in any order
+  - {at: 2026-03-02T08:00:00Z, object: ce01, status: OK}
+  - {at: 2026-03-02 10:31:07.25, object: ce01, status: CRITICAL, cause: boot, text: connection refused}
+  - {at: 1772445600.5, object: ce02, status: 0, sequence: 4711, monotonic: 86400.5, boot: 6f1c}
+groups:
+  - {name: ces, operator: or, members: [ce01, {name: ce02, from: 2026-02-01, to: 2026-12-31}]}
+downtimes:
+  - {id: disks, objects: [ce01], start: 2026-03-03 08:00, end: 2026-03-03 12:00, declared: 2026-03-01 09:00, by: anna}
+  - id: network
+    objects: [ces]
+    revisions:
+      - {declared: 2026-03-01 09:00, start: 2026-03-04 08:00, end: 2026-03-04 10:00}
+      - {declared: 2026-03-04 09:30, start: 2026-03-04 08:00, end: 2026-03-04 11:00}   # extended late: one hour unscheduled
+  - {objects: ["*"], declared: 2026-01-01, recurring: {rule: FREQ=WEEKLY;BYDAY=TU, start: 2026-01-06 07:00, length: 30m}}
+exclusions:
+  - {object: ce01, start: 2026-03-05, end: 2026-03-06, cause: building, author: mario, reason: power cut, accepted_by: board}
+gaps:
+  - {from: 2026-03-07 01:00, to: 2026-03-07 01:20}
+objectives:
+  - {name: weekly, object: ces, target: 99.9%, window: past-week, applies: [{from: 2026-03-01, to: 2026-06-30}]}
+"""
 _ENUMS = {one.__name__: one for one in (Virtualization, DiskMode, NetworkKind)}
 
 
@@ -82,7 +126,7 @@ def _default(field: Schema) -> str:
 def _kind(field: Schema) -> str:
     """Say in words what a value may be."""
     if "examples" in field:
-        return f"amount like `{field['examples'][0]}`"
+        return f"{field.get('x-is', 'amount')} like `{field['examples'][0]}`"
     for key in ("anyOf", "oneOf", "allOf"):
         if key in field:
             return " or ".join(dict.fromkeys(_kind(one) for one in field[key] if one.get("type") != "null"))
@@ -105,7 +149,7 @@ def _plain_kind(field: Schema) -> str:
 
 def _words(name: str) -> str:
     """Turn the name of a model into words: `BatchSystemSettings` is a batch system."""
-    stem = name.removesuffix("Settings") if name != "Settings" else name
+    stem = name.removesuffix("Settings").removesuffix("Shown").removeprefix("Written") if name != "Settings" else name
     if stem in _ENUMS:
         return ", ".join(f"`{one.value}`" for one in _ENUMS[stem])
     spaced = "".join(f" {c.lower()}" if c.isupper() and not stem[max(0, i - 1)].isupper() else c for i, c in enumerate(stem))
@@ -153,6 +197,24 @@ def _spelt(parameter: Any) -> str:
     if parameter.param_type_name == "argument":
         return str(parameter.metavar or parameter.name.upper())
     return ", ".join(parameter.opts)
+
+
+# --- availability -----------------------------------------------------------------------------------------------------
+
+
+def availability() -> str:
+    """Return the page on the history file and on what `ambienti report --json` prints."""
+    from scheduler.availability.written import WrittenHistory
+
+    parts = [
+        "# History file and report",
+        _HISTORY,
+        f"```yaml\n{SAMPLE_HISTORY}```",
+        _SPELLINGS,
+        *_sections(WrittenHistory.model_json_schema(), "The history file"),
+        *_sections(report_schema(), "What `report --json` prints"),
+    ]
+    return "\n\n".join(parts) + "\n"
 
 
 # --- metrics and lifecycle --------------------------------------------------------------------------------------------

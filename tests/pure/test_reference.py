@@ -1,6 +1,9 @@
 """The reference pages are made of the code, so they cannot lag behind it."""
 
 from scheduler.availability.incidents import states
+from scheduler.availability.reading import history_of_text
+from scheduler.availability.report_data import Row
+from scheduler.availability.written import WrittenHistory
 from scheduler.cli import COMMANDS, GROUPS
 from scheduler.daemon.metrics import METRICS
 from scheduler.lifecycle import TRANSITIONS
@@ -49,3 +52,10 @@ def test_the_page_on_incidents_draws_every_step_and_holds_every_key():
     assert all(f"| **{state}** |" in page for state in states.State)
     for key in (*OnCall.model_fields, "handover", "shift_days", "declared", "median_seconds"):
         assert f"| `{key}` |" in page
+
+
+def test_the_page_on_histories_holds_every_key_and_its_sample_is_right():
+    page = reference.availability()
+    for key in (*WrittenHistory.model_fields, *Row.model_fields, "revisions", "accepted_by", "freshness"):
+        assert f"| `{key}` |" in page
+    assert len(history_of_text(reference.SAMPLE_HISTORY, "sample.yaml").downtimes) == 3
