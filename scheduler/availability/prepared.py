@@ -66,7 +66,7 @@ class Prepared:
     added: tuple[Result, ...]
     """Results that came after, in their order."""
     last: Stamp | None
-    """Of the last result."""
+    """Of the last result; None: there is none, or some are left out as later than now."""
     axis: Axis
     past: Axis
     """Without now."""
@@ -84,7 +84,8 @@ def prepare(history: History, results: Columns | None = None) -> Prepared:
     """Make a history ready; its results may come as columns instead."""
     names = {one.name: place for place, one in enumerate(history.objects)}
     given = columns(history.results, names) if results is None else results
-    ordered = _past(_in_order(given), history)
+    known = _in_order(given)
+    ordered = _past(known, history)
     elapsed, past, axis = _axis(ordered, history)
     gaps = tuple(sorted({start for gap in history.gaps for start, _ in lived(axis, gap.start, gap.end)}))
     groups = in_order(history.groups)
@@ -100,9 +101,9 @@ def prepare(history: History, results: Columns | None = None) -> Prepared:
     for place in range(len(names), len(rows)):
         timelines[place] = group_timeline(rows[place], timelines)
     kept = replace(history, results=())
-    last = _last(ordered, elapsed)
+    last = _last(ordered, elapsed) if len(ordered.at) == len(known.at) else None
     return Prepared(
-        kept, ordered, (), last, axis, past, gaps, rows, places, _above(rows), findings, strips(list(timelines.values()))
+        kept, known, (), last, axis, past, gaps, rows, places, _above(rows), findings, strips(list(timelines.values()))
     )
 
 
