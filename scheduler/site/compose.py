@@ -229,7 +229,11 @@ def readings(definitions: Definitions, farm: Farm) -> dict[str, DiscoveryReading
     for settings in definitions.site.discover:
         name, entries = settings.name, definitions.file.hosts
         known = definitions.discovered.get(name, FarmList())
-        hidden = [host for host in known.hosts if host not in entries or entries[host].discovery != name]
+        hidden = [
+            host
+            for host, one in known.hosts.items()
+            if one.leaving_since is None and (host not in entries or entries[host].discovery != name)
+        ]
         asks = farm.discoveries[name].asks if name in farm.discoveries else settings.kind
         found[name] = reading(name, asks, known, hidden)
     return found

@@ -110,17 +110,21 @@ def rehosted(last: Definitions, discovered: Mapping[str, FarmList]) -> Definitio
 
 
 def with_discovered(file: SiteFile, discovered: Mapping[str, FarmList]) -> SiteFile:
-    """Add the hosts that discoveries name. Where names meet, the site file comes first, then its first discovery."""
+    """Add the hosts that discoveries name.
+
+    Where names meet, the site file comes first, then its first discovery that names the host still.
+    """
     hosts = {name: entry for name, entry in file.hosts.items() if not entry.discovery}
     taken = {one.name for one in file.site.batch_systems}
-    for index, settings in enumerate(file.site.discover):
-        known = discovered.get(settings.name, FarmList())
-        for name in sorted(known.hosts.keys() - hosts.keys() - taken):
-            host = known.hosts[name]
-            uri = settings.hosts.uri.replace("{host}", name).replace("{port}", str(host.found.port))
-            labels = {**settings.hosts.labels, **host.found.labels}
-            left = host.leaving_since is not None
-            hosts[name] = HostEntry(name, uri, settings.hosts, index, labels, settings.name, left)
+    for left in (False, True):
+        for index, settings in enumerate(file.site.discover):
+            known = discovered.get(settings.name, FarmList()).hosts
+            for name in sorted(known.keys() - hosts.keys() - taken):
+                host = known[name]
+                if (host.leaving_since is not None) is left:
+                    uri = settings.hosts.uri.replace("{host}", name).replace("{port}", str(host.found.port))
+                    labels = {**settings.hosts.labels, **host.found.labels}
+                    hosts[name] = HostEntry(name, uri, settings.hosts, index, labels, settings.name, left)
     return replace(file, hosts=hosts)
 
 

@@ -47,7 +47,7 @@ class Reload:
 
     def __call__(self, forced: bool) -> Policy | None:
         """Look at the files and ask the discoveries; return the new policy if something changed for good, else None."""
-        before = self.definitions.policy
+        before, sources = self.definitions.policy, self.definitions.site.discover
         discovered = self._discover()
         self._follow(discovered)
         last, self._looked = self._looked, refresh(self._looked, discovered)
@@ -55,6 +55,8 @@ class Reload:
             self._take_up(self._looked)
         elif forced and self._looked.problems:
             self._tell(self._looked.problems)
+        if self.definitions.site.discover != sources:  # a source that is new is asked at once
+            self._follow(self._discover())
         self._engine.discoveries = compose.readings(self.definitions, self.farm)
         self._take_up_services()
         return self.definitions.policy if self.definitions.policy != before else None

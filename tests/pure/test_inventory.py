@@ -251,6 +251,32 @@ def test_a_change_of_the_site_file_and_a_new_host_come_together(site):
         assert {host.max_boots for host in reload.definitions.policy.hosts.values()} == {3}
 
 
+def test_a_host_that_moves_from_one_source_to_another_is_not_emptied(site):
+    text = (site / "site.yaml").read_text()
+    first = text[text.index("  - name: racks") : text.index("vos:")]
+    second = first.replace("racks", "cellar").replace("hosts.txt", "more.txt").replace("rack: none", "rack: below")
+    (site / "site.yaml").write_text(text.replace("vos:", f"{second}vos:"))
+    (site / "hosts.txt").write_text("a\nb\n")
+    (site / "more.txt").write_text("c\n")
+    with running(site) as (go_round, reload, _):
+        go_round()
+        (site / "hosts.txt").write_text("a\n")
+        (site / "more.txt").write_text("b\nc\n")
+        for _ in range(4):
+            assert set(go_round().observation.hosts) == {"a", "b", "c"}
+            assert not reload.definitions.policy.hosts["b"].left
+        assert reload.definitions.policy.hosts["b"].labels == {"rack": "below"}
+
+
+def test_a_source_that_is_renamed_keeps_its_hosts(site):
+    (site / "hosts.txt").write_text("a\nb\n")
+    with running(site) as (go_round, _, _):
+        go_round()
+        (site / "site.yaml").write_text((site / "site.yaml").read_text().replace("name: racks", "name: cellar"))
+        assert set(go_round().observation.hosts) == {"a", "b"}
+        assert set(go_round().observation.discoveries) == {"cellar"}
+
+
 # --- commands ---------------------------------------------------------------------------------------------------------
 
 
