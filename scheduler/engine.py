@@ -23,7 +23,7 @@ from scheduler.runner import Answered, Call, End
 if TYPE_CHECKING:
     from scheduler.clock import Clock
     from scheduler.journal.journal import Journal
-    from scheduler.journal.records import Declared, Push
+    from scheduler.journal.records import Declared, Push, Said
     from scheduler.model import DiscoveryReading
     from scheduler.policy import Policy
     from scheduler.ports import BatchSystem, DomainEvent, Hypervisor
@@ -218,6 +218,11 @@ class Engine:
     def last(self) -> Cycle | None:
         """The last cycle in which this daemon led."""
         return self._last
+
+    @property
+    def said(self) -> Mapping[str, Said]:
+        """What the last look said of every object."""
+        return self._last_look.said if self._last_look else {}
 
     # --- its parts ----------------------------------------------------------------------------------------------------
 

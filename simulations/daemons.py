@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from scheduler.actions import Adopt, Boot, CancelDrain, CleanUp, Drain, PowerOff
+from scheduler.availability.history import Status
 from scheduler.engine import Cycle, Engine
 from scheduler.journal.journal import Journal, LeaseLostError
 from scheduler.journal.records import Outcome
@@ -113,6 +114,12 @@ class SimulatedDaemon:
             farm.tell("illegal", f"{name}: {before.value} -> {after.value}")
         for result in cycle.results:
             farm.tell("plan", _told(result))
+        for name, said in self.engine.said.items():
+            is_share = name.partition("/")[0] in farm.policy.catalogue.vos
+            if is_share and (said.status is Status.CRITICAL or farm.chronicle.knows("share", name)):
+                tell_if_new(
+                    at, "share", name, f"not there [{said.cause}]" if said.status is Status.CRITICAL else said.status.name
+                )
         plan = cycle.plan
         for who, verdicts in (("cluster", plan.clusters), ("vo", plan.vos), ("image", plan.environments), ("host", plan.hosts)):
             for subject, verdict in verdicts.items():

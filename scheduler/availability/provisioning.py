@@ -3,7 +3,8 @@
 Rules, for one VO and one environment at one instant:
 1. Demand counts when it is *satisfiable* (an environment that the VO may use matches it), not served by free slots that only
    wait for the batch system, and *within the entitlement*: what the VO's jobs occupy, with one more job, is not more than
-   its guarantee or its fair part by weight of the cores of the hosts that answer, whichever is more, and not above its ceiling.
+   its guarantee or its fair part by weight of the site's cores, whichever is more, and not above its ceiling. A host that does
+   not answer counts with the cores it showed last: what is broken takes nothing from what was promised.
 2. It is unserved from the instant when that began, or when its longest waiting job was queued if that is later.
 3. After the boot time promised by the environment (`boot_seconds`) the service is CRITICAL until the demand is served, gone, or
    beyond the entitlement. Before, and without demand, it is OK.
@@ -13,7 +14,8 @@ Rules, for one VO and one environment at one instant:
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from scheduler.availability.history import Cause, Status
@@ -22,7 +24,7 @@ from scheduler.journal.records import Said
 from scheduler.model import HostReading, QueueReading, Unanswered, WorkerState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator
 
     from scheduler.actions import Plan
     from scheduler.model import Observation, RequestCluster, Worker
@@ -69,12 +71,31 @@ def statuses(waiting: Mapping[Pair, Waiting], observation: Observation, policy: 
             yield Said(name, Status.CRITICAL, cause=cause.value, text=text, at=observation.now - over)
 
 
-def unserved(
-    observation: Observation, policy: Policy, plan: Plan, before: Mapping[Pair, Waiting], monotonic: float
-) -> dict[Pair, Waiting]:
-    """Find the demand within the entitlements that is not served, with since when; `before`: what the last look found."""
+@dataclass(frozen=True, slots=True)
+class Provisioned:
+    """What one look leaves to the next."""
+
+    waiting: Mapping[Pair, Waiting] = field(default_factory=dict)
+    cores: Mapping[str, float] = field(default_factory=dict)
+    """Of each host, as it showed them last."""
+
+
+def provisioned(observation: Observation, policy: Policy, plan: Plan, before: Provisioned, monotonic: float) -> Provisioned:
+    """Look at demand and hosts once; `before` is what the last look left."""
+    cores = {name: before.cores[name] for name in observation.hosts if name in before.cores}
+    for name, reading in observation.hosts.items():
+        host = policy.hosts.get(name)
+        if isinstance(reading, HostReading) and host is not None:
+            cores[name] = 0.0 if host.left else reading.cpus * host.cpu_overcommit
     if any(isinstance(reading, Unanswered) for reading in observation.queues.values()):
-        return dict(before)
+        return Provisioned(before.waiting, cores)
+    return Provisioned(_unserved(observation, policy, plan, Provisioned(before.waiting, cores), monotonic), cores)
+
+
+def _unserved(
+    observation: Observation, policy: Policy, plan: Plan, known: Provisioned, monotonic: float
+) -> dict[Pair, Waiting]:
+    """Find the demand within the entitlements that is not served, with since when."""
     matcher = Matcher(policy.catalogue)
     asked: dict[Pair, list[tuple[RequestCluster, int]]] = defaultdict(list)
     for cluster in _clusters(observation):
@@ -85,27 +106,22 @@ def unserved(
         if match.problem is None:
             asked[cluster.vo, match.environments[0]].append((cluster, jobs))
     occupied = _occupied(observation.workers)
-    entitled = entitlements(observation, policy, {vo for vo, _ in asked} | occupied.keys())
+    entitled = entitlements(sum(known.cores.values()), policy, {vo for vo, _ in asked} | occupied.keys())
     found: dict[Pair, Waiting] = {}
     for (vo, environment), clusters in asked.items():
         room = entitled.get(vo, 0.0) - occupied.get(vo, 0)
         fitting = [(one, jobs) for one, jobs in clusters if max(1, one.requirements.cpus) <= room]
         if fitting:
-            known = before.get((vo, environment))
+            first = known.waiting.get((vo, environment))
             since = max(
-                monotonic if known is None else known.since, min(_queued(one, observation, monotonic) for one, _ in fitting)
+                monotonic if first is None else first.since, min(_queued(one, observation, monotonic) for one, _ in fitting)
             )
             found[vo, environment] = Waiting(sum(jobs for _, jobs in fitting), since)
     return found
 
 
-def entitlements(observation: Observation, policy: Policy, active: Iterable[str]) -> dict[str, float]:
-    """Return the cores that each VO that asks or holds is entitled to now."""
-    total = 0.0
-    for name, reading in observation.hosts.items():
-        host = policy.hosts.get(name)
-        if isinstance(reading, HostReading) and host is not None and not host.left:
-            total += reading.cpus * host.cpu_overcommit
+def entitlements(total: float, policy: Policy, active: Iterable[str]) -> dict[str, float]:
+    """Return what each VO that asks or holds is entitled to, of so many cores."""
     shares = {vo: policy.catalogue.vos[vo].share for vo in active if vo in policy.catalogue.vos}
     weights = sum(share.weight for share in shares.values())
     entitled = {}

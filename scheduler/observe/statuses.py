@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from scheduler.availability import provisioning
 from scheduler.availability.history import ObjectKind, Status
-from scheduler.availability.provisioning import Pair, Waiting, unserved
+from scheduler.availability.provisioning import Provisioned, provisioned
 from scheduler.journal.records import Look, Said
 from scheduler.model import HostReading, QueueReading, Unanswered, WorkerState
 
@@ -43,18 +43,18 @@ class Looked:
     said: Mapping[str, Said]
     at: float
     monotonic: float
-    waiting: Mapping[Pair, Waiting] = field(default_factory=dict)
-    """Demand within the entitlements that is not served."""
+    provisioned: Provisioned = field(default_factory=Provisioned)
+    """Which demand waits for its share since when."""
 
 
 def looked(
     observation: Observation, policy: Policy, plan: Plan, before: Looked | None = None, *, monotonic: float = 0.0
 ) -> Looked:
     """Look at everything once: what it is now, and which demand has waited since when."""
-    waiting = unserved(observation, policy, plan, before.waiting if before else {}, monotonic)
+    found = provisioned(observation, policy, plan, before.provisioned if before else Provisioned(), monotonic)
     said = statuses(observation, policy)
-    said.update((one.object, one) for one in provisioning.statuses(waiting, observation, policy, monotonic))
-    return Looked(said, observation.now, monotonic, waiting)
+    said.update((one.object, one) for one in provisioning.statuses(found.waiting, observation, policy, monotonic))
+    return Looked(said, observation.now, monotonic, found)
 
 
 def statuses(observation: Observation, policy: Policy) -> dict[str, Said]:

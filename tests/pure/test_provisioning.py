@@ -6,7 +6,7 @@ import pytest
 from builders import NOW, a_cluster, a_host, a_policy, a_vo, a_worker, an_environment, an_observation, silent
 
 from scheduler.availability.history import Window
-from scheduler.availability.provisioning import Waiting, entitlements, statuses, unserved
+from scheduler.availability.provisioning import Provisioned, Waiting, entitlements, provisioned, statuses
 from scheduler.availability.usage import Casualties, Hours, Step, casualties, worker_hours
 from scheduler.decide.plan import decide
 from scheduler.journal.records import Sighting
@@ -20,7 +20,8 @@ SECOND = 1_000_000
 def waiting(*clusters, workers=(), policy=None, before=None, monotonic=1000.0, **more):
     policy = policy or a_policy()
     observation = an_observation(*clusters, workers=workers, **more)
-    return unserved(observation, policy, decide(observation, policy), before or {}, monotonic)
+    known = Provisioned(before or {})
+    return provisioned(observation, policy, decide(observation, policy), known, monotonic).waiting
 
 
 def said(found, monotonic=1000.0, policy=None, **more):
@@ -78,12 +79,17 @@ def test_beyond_the_entitlement_nothing_was_promised():
 )
 def test_the_entitlement_is_the_guarantee_or_the_fair_part_up_to_the_ceiling(shares, active, entitled):
     policy = a_policy(an_environment(), vos=[a_vo(name, **share) for name, share in shares.items()])
-    assert entitlements(an_observation(), policy, active) == pytest.approx(entitled)
+    assert entitlements(32.0, policy, active) == pytest.approx(entitled)
 
 
-def test_a_silent_host_is_no_part_of_what_is_shared():
+def test_a_silent_host_takes_nothing_from_what_was_promised():
+    """Both hosts have 32 cores; with h2 silent its share of 64 is promised still."""
     policy = a_policy(hosts=("h1", "h2"))
-    assert entitlements(an_observation(hosts=[a_host("h1"), silent("h2")]), policy, ["atlas"]) == {"atlas": 32.0}
+    both = an_observation(hosts=[a_host("h1"), a_host("h2")])
+    one = an_observation(hosts=[a_host("h1"), silent("h2")])
+    seen = provisioned(both, policy, decide(both, policy), Provisioned(), 1000.0)
+    assert provisioned(one, policy, decide(one, policy), seen, 1030.0).cores == {"h1": 32.0, "h2": 32.0}
+    assert provisioned(one, policy, decide(one, policy), Provisioned(), 1030.0).cores == {"h1": 32.0}
 
 
 # --- hours and casualties ---------------------------------------------------------------------------------------------
