@@ -41,7 +41,7 @@ $(VENV)/bin/python: | packages-demo
 	python3 -m venv $(VENV)
 
 $(VENV)/.run: pyproject.toml | packages-demo $(VENV)/bin/python
-	$(VENV)/bin/pip install -q --disable-pip-version-check -e '.[libvirt]'
+	$(VENV)/bin/pip install -q --disable-pip-version-check -e '.[libvirt,report]'
 	@touch $@
 
 $(VENV)/.test: pyproject.toml | packages-test $(VENV)/bin/python

@@ -22,6 +22,7 @@ from rich.table import Table
 from scheduler.availability.accounting import measure
 from scheduler.availability.history import SECOND
 from scheduler.availability.instants import write_duration
+from scheduler.availability.prepared import prepare
 from scheduler.availability.windows import between
 from scheduler.daemon import log
 from scheduler.daemon.daemon import Daemon, owner_name
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from scheduler.availability.history import History
+    from scheduler.availability.history import History, Window
     from scheduler.engine import Engine
     from scheduler.journal.journal import Journal
 
@@ -68,7 +69,11 @@ def run(seconds: int, seed: int, console: Console) -> int:
             code = Daemon(engine, listen=found.site.daemon.listen).run()
         timer.cancel()
         _summarise(console, queue, engine)
-        console.print(availability_table(services.live_history(found, engine.journal, engine.clock.now())))
+        history = services.live_history(found, engine.journal, engine.clock.now())
+        console.print(availability_table(history))
+        console.print(
+            f"\nThe same with charts: {_page(history, found.site.site)}", highlight=False, markup=False, soft_wrap=True
+        )
         _point_on(console)
     return code
 
@@ -115,12 +120,29 @@ def _point_on(console: Console) -> None:
         console.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)
 
 
+def _page(history: History, site: str) -> str:
+    """Write the report as a page of its own; return where it is, or what is missing for it."""
+    try:
+        from scheduler.publish import page, sheet
+    except ImportError:
+        return "install ambienti with the extra `report`"
+    file = Path(tempfile.mkdtemp(prefix="ambienti-report-"), "availability.html")
+    made = sheet.make(prepare(history), [_watched(history)], "excuse", site=site)
+    file.write_text(page.page(made), encoding="utf-8")
+    return str(file)
+
+
+def _watched(history: History) -> Window:
+    """Return the time between the first and the last look."""
+    looks = [at for result in history.results for at in (result.at, result.confirmed or result.at)]
+    return between(min(looks), max(looks) + 1, history.now, "this demo")
+
+
 def availability_table(history: History) -> Table:
     """Return the availability of every object and group while the daemon looked, with what was lost of it."""
-    looks = [at for result in history.results for at in (result.at, result.confirmed or result.at)]
-    window = between(min(looks), max(looks) + 1, history.now)
+    window = _watched(history)
     measures = measure(history, window, "excuse")
-    title = f"\nAvailability of these {write_duration((max(looks) - min(looks)) // SECOND * SECOND)}"
+    title = f"\nAvailability of these {write_duration((window.end - window.start) // SECOND * SECOND)}"
     table = Table(title=title, title_justify="left", title_style="bold", box=None, padding=(0, 2, 0, 0))
     for column in ("", "up", "bad", "unknown", "availability"):
         table.add_column(column, justify="left" if not column else "right", header_style="dim")

@@ -32,6 +32,9 @@ def test_the_demo_boots_serves_and_ends_with_a_summary():
     shown = {row.split()[0]: row.split()[-1] for row in told.partition("Availability of these")[2].splitlines() if "%" in row}
     assert {"farm", "hosts", "queue", "ambienti", "xen1", "xen4", "workers/atlas-el9"} <= set(shown)
     assert shown["ambienti"] == "100.00%"
+    page = re.search(r"The same with charts: (\S+)", told)
+    assert page, told
+    assert "workers/atlas-el9" in Path(page[1]).read_text()
     assert "Try next:" in told
     assert done.stderr == ""
 
