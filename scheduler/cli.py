@@ -21,7 +21,7 @@ from scheduler.commands import (
     objectives,
     oncall,
     questions,
-    report_bundle,
+    report_algebra,
     reporting,
 )
 from scheduler.commands.common import Exit, examples, fail, say, show_problems
@@ -56,7 +56,7 @@ GROUPS: dict[str, typer.Typer] = {
     "objective": objectives.objectives,
     "incident": incidents.incidents,
     "oncall": oncall.oncall,
-    "report": report_bundle.report,
+    "report": report_algebra.report,
 }
 STATUS = ("ambienti status", "ambienti status --all", "ambienti status --json | jq .vos")
 REPORTING = (

@@ -158,3 +158,14 @@ def _orders_that_matter(node: Node, tables: dict[Operator, Table]) -> Iterator[P
             path, _ = _rows(node, operator)
             message = f"{operator.upper()} is not associative: the order of the members would matter"
             yield node.problem(path, message, "another table, or `fold`: in which order the members are folded")
+
+
+def differences(one: Algebra, other: Algebra) -> list[tuple[Operator, str, str, str, str]]:
+    """Return where two algebras differ: operator, two statuses, what the one makes of them and what the other."""
+    names = list(STATES)
+    return [
+        (operator, names[a], names[b], names[one.table(operator)[a, b]], names[other.table(operator)[a, b]])
+        for operator in FOLDED
+        for a, b in zip(*np.nonzero(one.table(operator) != other.table(operator)), strict=True)
+        if a <= b
+    ]
