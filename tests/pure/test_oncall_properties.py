@@ -17,6 +17,7 @@ from scheduler.availability.incidents.rotation import Layer, Override, Roster, S
 from scheduler.availability.incidents.simulate import simulate
 from scheduler.availability.incidents.states import MEANING, OVER, TRANSITIONS, State
 from scheduler.availability.instants import as_micro, as_time
+from tests.pure.oncall_oracle import Oracle
 
 ZONES = (
     "Europe/Rome",
@@ -192,6 +193,41 @@ def look(book, change, rules):
     due = next_due(outcome.book, rules)
     assert due is None or due >= outcome.book.at
     return outcome.book
+
+
+@settings(max_examples=500, deadline=None)
+@given(stories, st.frozensets(st.just(date(2026, 3, 2))), st.sampled_from([0, 5, 15, 40]))
+def test_a_simple_account_minute_by_minute_tells_the_same_story(drawn, holidays, reopen):
+    told, quiet = drawn
+    promise = Promise("Europe/Rome", holidays=holidays)
+    rules = replace(RULES, promise=promise, quiet=quiet, reopen=reopen * MINUTE)
+    found = [
+        {
+            "cause": one.cause,
+            "state": one.state.value,
+            "bad": sorted(one.bad),
+            "objects": set(one.objects),
+            "opened": one.opened_at,
+            "closed": one.closed_at,
+            "calls": [(c.at, c.deadline, c.ended_at, c.end.value if c.end else None, c.by) for c in one.calls],
+            "pages": [(page.at, page.person, page.level) for page in one.pages],
+        }
+        for one in simulate(told, rules, NOW).incidents
+    ]
+    expected = [
+        {
+            "cause": one["cause"],
+            "state": one["state"],
+            "bad": sorted(one["bad"]),
+            "objects": set(one["objects"]),
+            "opened": one["opened"],
+            "closed": one["closed"],
+            "calls": [tuple(c.values()) for c in one["calls"]],
+            "pages": one["pages"],
+        }
+        for one in Oracle(rules, BEGIN, NOW).run(told)
+    ]
+    assert found == expected
 
 
 @settings(max_examples=200, deadline=None)

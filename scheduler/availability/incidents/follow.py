@@ -45,6 +45,8 @@ def follow(book: Book, change: Change, rules: Rules) -> Outcome:
     """Take one change into the book. Nothing runs backwards: a change older than the last look counts as of then."""
     at = max(change.at, book.at)
     change = replace(change, at=at)
+    # What is over for too long is left out first: the story must not depend on when the clock was looked at before.
+    book = replace(book, incidents=tuple(one for one in book.incidents if not _forgotten(one, at, rules)))
     told: list[Told] = []
     decisions: list[Decision] = []
     if change.what is What.BAD:
@@ -59,8 +61,8 @@ def follow(book: Book, change: Change, rules: Rules) -> Outcome:
     for incident in changed:
         _assert_step(before.get(incident.number), incident)
     kept = before | {incident.number: incident for incident in changed}
-    left = tuple(incident for incident in kept.values() if not _forgotten(incident, at, rules))
-    return Outcome(Book(left, max([book.next_number, *(number + 1 for number in kept)]), at), changed, tuple(decisions))
+    number = max([book.next_number, *(number + 1 for number in kept)])
+    return Outcome(Book(tuple(kept.values()), number, at), changed, tuple(decisions))
 
 
 def next_due(book: Book, rules: Rules) -> Instant | None:
@@ -95,7 +97,7 @@ def _bad(book: Book, change: Change, rules: Rules) -> Told:
     if going_on is not None:
         return _join(going_on, change, rules)
     quiet = _covered((change.object,), change.at, rules)
-    ended = [one for one in known if allowed(one.state, State.REOPENED) and not _forgotten(one, change.at, rules)]
+    ended = [one for one in known if allowed(one.state, State.REOPENED)]
     if ended and not quiet:
         return _reopen(ended[-1], change, rules)
     new = Incident(
