@@ -35,32 +35,42 @@ def ordered(results):
         if key not in seen:
             seen.add(key)
             once.append(result)
-    if any(result.sequence is not None for result in once):
-        return sorted(once, key=lambda r: r.sequence)
-    return sorted(once, key=lambda r: r.at)
+    order = sorted((r for r in once if r.sequence is not None), key=lambda r: (r.sequence, r.at))
+    for result in sorted((r for r in once if r.sequence is None), key=lambda r: r.at):
+        # After the last numbered one that is not later, and after those without a number that were put there before.
+        earlier = [place for place, other in enumerate(order) if other.sequence is not None and other.at <= result.at]
+        place = earlier[-1] + 1 if earlier else 0
+        while place < len(order) and order[place].sequence is None:
+            place += 1
+        order.insert(place, result)
+    return order
+
+
+def until_now(order, history):
+    """Leave out results at the end that are later than now, unless the monitor's own clock says that they are past."""
+    while order and order[-1].at > history.now:
+        last = order[-1]
+        stamped = last.monotonic is not None and history.monotonic_now is not None and last.boot == history.boot
+        if stamped and last.monotonic <= history.monotonic_now:
+            break
+        order.pop()
+    return order
 
 
 class Axis:
     """The seconds that were lived: for each tick of elapsed time, what the wall clock showed."""
 
     def __init__(self, history, window, step):
-        self.results = ordered(history.results)
-        self.at = []
-        """Elapsed time of each result."""
-        pieces = []
-        before = None
-        for result in self.results:
-            self.at.append(result.at if before is None else self.at[-1] + lived(before, result))
-            if before is None or abs(result.at - before.at - (self.at[-1] - self.at[-2])) > SECOND:
-                pieces.append((self.at[-1], result.at))
-            before = result
-        end = history.now
-        if before is not None:
-            now = (history.now, history.monotonic_now, history.boot)
-            end = self.at[-1] + lived(before, None, now)
-            if abs(history.now - before.at - (end - self.at[-1])) > SECOND:
-                pieces.append((end, history.now))
-        pieces = pieces or [(history.now, history.now)]
+        self.results = until_now(ordered(history.results), history)
+        now = (history.now, history.monotonic_now, history.boot)
+        points = [(r.at, r.monotonic, r.boot) for r in self.results] + [now]
+        *self.at, end = chain(points)
+        """Elapsed time of each result, and of now."""
+        pieces = [(points[0][0], points[0][0])]
+        for elapsed, (at, _, _) in zip([*self.at, end], points, strict=True):
+            shown = pieces[-1][1] + elapsed - pieces[-1][0]
+            if abs(at - shown) > SECOND:
+                pieces.append((elapsed, at))
         starts = [span.start for one in history.objects for span in one.existence] + [gap.start for gap in history.gaps]
         begin = min([window.start, pieces[0][1], *starts])
         self.ticks, self.end = [], end
@@ -71,11 +81,21 @@ class Axis:
             self.ticks.append((elapsed, pieces[piece][1] + elapsed - pieces[piece][0]))
 
 
-def lived(first, second, now=None):
-    at, monotonic, boot = now if second is None else (second.at, second.monotonic, second.boot)
-    if first.monotonic is not None and monotonic is not None and first.boot == boot:
-        return max(0, monotonic - first.monotonic)
-    return max(0, at - first.at)
+def chain(points):
+    """Elapsed time of results and of now: by stamps of one boot, else by the wall clock; never less than nothing."""
+    elapsed = []
+    for number, (at, monotonic, boot) in enumerate(points):
+        if not number:
+            elapsed.append(at)
+            continue
+        before = [p for p in range(number) if points[p][1] is not None and points[p][2] == boot]
+        if monotonic is not None and before:
+            elapsed.append(elapsed[before[-1]] + max(0, monotonic - points[before[-1]][1]))
+            for between in range(before[-1] + 1, number):
+                elapsed[between] = min(elapsed[between], elapsed[number])
+        else:
+            elapsed.append(elapsed[-1] + max(0, at - points[number - 1][0]))
+    return elapsed
 
 
 def holds(span, wall):
@@ -158,8 +178,10 @@ def statuses(history, axis, one):
             answer.append(PENDING)
             continue
         at, result = known[-1]
-        stale = one.freshness is not None and elapsed - at >= one.freshness
-        unseen = any(at <= start <= elapsed for start in gap_starts)
+        seen = at if result.confirmed is None else max(at, at + result.confirmed - result.at)
+        stale = one.freshness is not None and elapsed - seen >= one.freshness
+        last = seen if seen <= elapsed else at
+        unseen = any(last <= start <= elapsed for start in gap_starts)
         answer.append(("MISSING", "") if stale or unseen else (result.status.name, result.cause))
     return answer
 
