@@ -114,18 +114,22 @@ class SimulatedDaemon:
             farm.tell("illegal", f"{name}: {before.value} -> {after.value}")
         for result in cycle.results:
             farm.tell("plan", _told(result))
-        for name, said in self.engine.said.items():
-            is_share = name.partition("/")[0] in farm.policy.catalogue.vos
-            if is_share and (said.status is Status.CRITICAL or farm.chronicle.knows("share", name)):
-                tell_if_new(
-                    at, "share", name, f"not there [{said.cause}]" if said.status is Status.CRITICAL else said.status.name
-                )
+        self._tell_shares(at)
         plan = cycle.plan
         for who, verdicts in (("cluster", plan.clusters), ("vo", plan.vos), ("image", plan.environments), ("host", plan.hosts)):
             for subject, verdict in verdicts.items():
                 if verdict.reasons and verdict.reasons[0].code in _EVERYDAY:
                     continue
                 tell_if_new(at, "why", f"{who} {subject}", verdict.reasons[0].code if verdict.reasons else "")
+
+    def _tell_shares(self, at: float) -> None:
+        """Tell which VO's share is not there, and when it is again."""
+        chronicle, vos = self._farm.chronicle, self._farm.policy.catalogue.vos
+        for name, said in self.engine.said.items():
+            missing = said.status == Status.CRITICAL
+            if name.partition("/")[0] in vos and (missing or chronicle.knows("share", name)):
+                told = f"not there [{said.cause}]" if missing else Status(said.status).name
+                chronicle.tell_if_new(at, "share", name, told)
 
 
 _LOST = frozenset({WorkerState.SILENT, WorkerState.UNSEEN})
