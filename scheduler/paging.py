@@ -59,7 +59,8 @@ def happened(
         before = kept.open_book(connection)
         if watching:
             statuses = kept.standing(journal, connection)
-            changes = [*changes, *watch.told(before, statuses, now, desk.objects, desk.confirm)]
+            seen = watch.told(before, statuses, now, desk.objects, desk.confirm)
+            changes = [*changes, *(kept.with_text(connection, change) for change in seen)]
         rules = replace(desk.rules, quiet=(*desk.rules.quiet, *kept.quiet_in(connection, now)))
         outcome = _followed(before, changes, rules, now)
         if not outcome.decisions and outcome.book.incidents == before.incidents:
@@ -87,12 +88,12 @@ def _followed(book: Book, changes: Sequence[Change], rules: Rules, now: Instant)
 
 def _letters(incident: Incident, page: Page, desk: Desk, now: Instant) -> list[Letter]:
     subject = f"[{desk.site}] incident {incident.number}: {', '.join(incident.bad[:3]) or incident.cause} bad"
-    deadline = write_instant(incident.call.deadline, desk.zone)
+    deadline = _to_the_second(incident.call.deadline, desk.zone)
     body = "\n".join(
         [
             f"Incident {incident.number} at {desk.site}: {incident.cause.removeprefix('object:')}",
             f"Bad: {', '.join(incident.bad)}" + (f" ({incident.text})" if incident.text else ""),
-            f"Bad since: {write_instant(incident.bad_since, desk.zone)}",
+            f"Bad since: {_to_the_second(incident.bad_since, desk.zone)}",
             f"Acknowledge by: {deadline}  ({incident.response_class})",
             f"You: {page.person}, level {page.level} ({page.because})",
             "",
@@ -105,6 +106,10 @@ def _letters(incident: Incident, page: Page, desk: Desk, now: Instant) -> list[L
         Letter(f"{page.key}.{page.person}.{index}@{desk.site}", incident.number, page.person, place, subject, body, now)
         for index, place in enumerate(desk.addresses.get(page.person, ()))
     ]
+
+
+def _to_the_second(instant: Instant, zone: str) -> str:
+    return write_instant(instant - instant % SECOND, zone)
 
 
 def deliver(journal: JournalWriter, notifier: Callable[[str, str], Notifier], clock: Callable[[], Instant]) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from scheduler.availability.downtimes import agreed
 from scheduler.availability.history import SECOND, Duration, Instant, Status
 from scheduler.availability.incidents.hours import ResponseClass
-from scheduler.availability.incidents.incident import Book, Call, CallEnd, Decision, Incident, Page, Quiet
+from scheduler.availability.incidents.incident import Book, Call, CallEnd, Change, Decision, Incident, Page, Quiet, What
 from scheduler.availability.incidents.states import State
 from scheduler.availability.incidents.watch import Standing
 from scheduler.journal import tables as t
@@ -97,6 +97,15 @@ def standing(journal: JournalWriter, connection: Connection) -> dict[str, Standi
         if last is not None:
             found[name] = Standing(Status(last.status), last.at, shelf.exists)
     return found
+
+
+def with_text(connection: Connection, change: Change) -> Change:
+    """Add to an object's going bad what was said with its last status."""
+    if change.what is not What.BAD:
+        return change
+    ours = sa.select(t.events.c.detail).where(t.events.c.kind == "status", t.events.c.subject == change.object)
+    detail = connection.execute(ours.order_by(t.events.c.id.desc()).limit(1)).scalar_one_or_none()
+    return replace(change, text=str((detail or {}).get("text", "")))
 
 
 def incident_of(data: dict[str, Any]) -> Incident:

@@ -42,6 +42,7 @@ def test_a_host_that_does_not_answer_pages_once_and_is_self_healed_when_it_does(
         farm.order()
         pager.round()
     [one] = all_incidents(farm.journal)
+    assert "refused" in one.text, "what the host answered"
     assert (one.cause, one.state, one.bad) == ("object:h2", State.OPEN, ("h2",))
     assert [letter.person for letter in outbox.letters(farm.journal)] == ["anna"]
     assert "NOBODY_SET_THIS is not set" in outbox.letters(farm.journal)[0].error
