@@ -44,18 +44,34 @@ class Case:
 def cases():
     for path in sorted(DIRECTORY.glob("*.yaml")):
         top = read(path)
-        for node in top.items["cases"].elements:
-            yield _case(path.stem, top, node)
+        if "kind" not in top.items:
+            for node in top.items["cases"].elements:
+                yield _case(path.stem, top, node)
+
+
+def others(kind):
+    """Return the cases of another kind: title, plain data, and the history with what each adds."""
+    top = read(DIRECTORY / f"{kind}.yaml")
+    for node in top.items["cases"].elements:
+        yield node.plain()["title"], node.plain(), [over(top, node), *(over(top, one) for one in steps(node))]
+
+
+def steps(node):
+    return node.items["published"].elements if "published" in node.items else ()
+
+
+def over(top, node):
+    """Return a file's history with what a case says otherwise, key by key."""
+    more = node.items["history"].items if "history" in node.items else {}
+    return replace(top.items["history"], value={**top.items["history"].items, **more})
 
 
 def _case(file, top, node):
     plain = node.plain()
-    over = node.items["history"].items if "history" in node.items else {}
-    base = top.items["history"]
     asks = node.items["asks"].elements if "asks" in node.items else [node.items.get("ask")]
     common = {key: top.items[key] for key in ("window", "profile", "object") if key in top.items}
     return Case(
-        *(file, plain["title"], plain["rule"], replace(base, value={**base.items, **over})),
+        *(file, plain["title"], plain["rule"], over(top, node)),
         tuple(_ask(one, common, node) for one in asks) if "refused" not in plain else (),
         plain.get("refused", ""),
         plain["derivation"],

@@ -1,10 +1,15 @@
 """Golden cases of availability: what the rules say, worked out by hand, and what comes out."""
 
+from fractions import Fraction
+
 import pytest
-from golden_availability import cases, differences, window_of
+from golden_availability import cases, differences, others, window_of
 
 from environments.reader import ConfigurationError
-from scheduler.availability import accounting, figures, windows
+from scheduler.availability import accounting, explaining, figures, publication, windows
+from scheduler.availability.history import Window
+from scheduler.availability.instants import read_instant
+from scheduler.availability.prepared import prepare
 from scheduler.availability.reading import history_of_node
 
 CASES = list(cases())
@@ -35,3 +40,33 @@ def test_a_history_comes_out_as_derived_by_hand(case):
 
 def said(history, names):
     return {one.name: str(accounting.judge(history, one)[1]) for one in history.objectives if one.name in names}
+
+
+@pytest.mark.parametrize(
+    ("title", "case", "histories"), list(others("publication")), ids=lambda value: value if isinstance(value, str) else ""
+)
+def test_what_was_published_changes_only_aloud(title, case, histories):
+    before = None
+    for step, node in zip(case["published"], histories[1:], strict=True):
+        history = history_of_node(node)
+        period = windows.named("past-week", read_instant("2026-03-10", "UTC"), "UTC")
+        measures = accounting.measure(history, period, "excuse")
+        version = publication.publish(period, measures.values(), history, read_instant(step["at"], "UTC"), before)
+        if step["number"] is None:
+            assert version is None
+            continue
+        assert version.number == step["number"]
+        assert all(word in version.note for word in step.get("note", ())), version.note
+        assert dict(version.figures[0].figures)["figure"] == Fraction(step["figure"])
+        before = version
+
+
+@pytest.mark.parametrize(
+    ("title", "case", "histories"), list(others("explanations")), ids=lambda value: value if isinstance(value, str) else ""
+)
+def test_the_difference_between_profiles_is_explained(title, case, histories):
+    history = history_of_node(histories[0])
+    window = Window("", read_instant("2026-03-02", "UTC"), history.now)
+    why = explaining.explain(prepare(history), "s", window, *case["profiles"])
+    assert why.difference == Fraction(case["difference"]) == sum(one.points for one in why.stretches)
+    assert sorted(map(explaining.sentence, why.contributions)) == sorted(case["sentences"])
