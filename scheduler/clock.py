@@ -30,8 +30,8 @@ class WallClock:
         return time.time()
 
     def monotonic(self) -> float:
-        """Return seconds since some fixed instant."""
-        return time.monotonic()
+        """Return seconds since some fixed instant; time in which the machine slept counts, or a nap would look like a set clock."""
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
 
     def sleep(self, seconds: float) -> None:
         """Wait."""

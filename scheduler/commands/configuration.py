@@ -42,6 +42,7 @@ class SchemaOf(StrEnum):
     VO = "vo"
     HISTORY = "history"
     REPORT = "report"
+    SERVICES = "services"
     ONCALL = "oncall"
     ONCALL_SIMULATION = "oncall-simulation"
     ONCALL_STORY = "oncall-story"
@@ -56,10 +57,11 @@ def check(
 
     With --live: does every batch system answer, and can at least one host boot each environment (image, network, pool, memory)?
     """
-    from scheduler.site import compose, definitions, discovering, live_check
+    from scheduler.site import compose, definitions, discovering, live_check, services
 
     try:
         found = definitions.load(find_site(site))
+        services.load(found)
         if live:
             with discovering.connected(found) as (found, farm, _):
                 findings = live_check.check(found, farm)

@@ -46,6 +46,7 @@ def run(
     from scheduler.site.reload import Reload
 
     found = definitions.load(find_site(site))
+    services.load(found)  # what is wrong in it is told before anything starts
     with ExitStack() as stack:
         stream = stack.enter_context((found.file.path.parent / "ambienti.log").open("a")) if view else sys.stderr
         log.configure(found.site.daemon.log, verbose=verbose, stream=stream)

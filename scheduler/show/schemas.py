@@ -65,6 +65,17 @@ def history_schema() -> Schema:
     return {"$schema": _DRAFT, **written.schema(), "title": "Ambienti: a history for the availability report"}
 
 
+def services_schema() -> Schema:
+    """Return the JSON Schema of the file of services and groups: a history without what happens."""
+    from scheduler.availability import written
+    from scheduler.site.services import DEFINES
+
+    schema = written.schema()
+    properties = {key: value for key, value in schema["properties"].items() if key in {*DEFINES, "zone"}}
+    named = {"title": "Ambienti: services, groups and objectives", "properties": properties, "required": []}
+    return {"$schema": _DRAFT, **schema, **named}
+
+
 def report_schema() -> Schema:
     """Return the JSON Schema of what `ambienti report --json` prints."""
     from scheduler.availability import report_data
@@ -75,6 +86,7 @@ def report_schema() -> Schema:
 SCHEMAS: dict[str, Callable[[], Schema]] = {
     "site": site_schema,
     "vo": vo_schema,
+    "services": services_schema,
     "history": history_schema,
     "report": report_schema,
     "oncall": oncall_schema,
