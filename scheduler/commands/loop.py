@@ -42,7 +42,7 @@ def run(
     from scheduler.daemon.daemon import Daemon, owner_name
     from scheduler.daemon.pager import Pager
     from scheduler.show.live_view import watching
-    from scheduler.site import compose, definitions, discovering
+    from scheduler.site import compose, definitions, discovering, services
     from scheduler.site.reload import Reload
 
     found = definitions.load(find_site(site))
@@ -60,7 +60,14 @@ def run(
         if view:
             stack.enter_context(watching(engine, console()))
         pager = Pager(engine, found.file.path.parent / found.site.oncall, found.site.site)
-        code = Daemon(engine, refresh=reload, listen=found.site.daemon.listen, pager=pager.round).run()
+        daemon = Daemon(
+            engine,
+            refresh=reload,
+            listen=found.site.daemon.listen,
+            pager=pager.round,
+            availability=lambda: services.live_prepared(reload.definitions, engine.journal, engine.clock.now()),
+        )
+        code = daemon.run()
     raise typer.Exit(code)
 
 

@@ -24,6 +24,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from scheduler.daemon.door import Door
 from scheduler.daemon.metrics import Metrics
 from scheduler.daemon.notify import notify
+from scheduler.daemon.promised import Promised
 from scheduler.daemon.web import Shown, Web
 from scheduler.journal.journal import JournalError, LeaseLostError, kind_of
 from scheduler.journal.records import Outcome
@@ -32,6 +33,7 @@ from scheduler.model import Unanswered
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from scheduler.availability.prepared import Prepared
     from scheduler.engine import Cycle, Engine
     from scheduler.policy import Policy
     from scheduler.ports import DomainEvent
@@ -72,14 +74,17 @@ class Daemon:
         refresh: Callable[[bool], Policy | None] = lambda _: None,
         listen: str = "",
         pager: Callable[[], object] | None = None,
+        availability: Callable[[], Prepared] | None = None,
     ) -> None:
-        """Prepare; `pager` is called every few seconds beside the cycles.
+        """Prepare; `pager` is called every few seconds beside the cycles, `availability` when somebody asks for metrics.
 
         `refresh(forced)` is called before each cycle, with True after SIGHUP: it returns the new policy when files have changed
         and are valid, else None, and tells its errors itself. It may call `engine.connect` for a changed site.
         """
         self.engine = engine
         self.metrics = Metrics()
+        if availability is not None:
+            self.metrics.registry.register(Promised(availability, engine.clock.monotonic))
         self.address = ""
         """Where it listens, once it does."""
         self._refresh = refresh

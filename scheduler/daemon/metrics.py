@@ -62,6 +62,14 @@ METRICS: tuple[Described, ...] = (
     Described("ambienti_illegal_steps_total", "counter", (), "steps of workers that the lifecycle does not hold"),
     Described("ambienti_clock_steps_total", "counter", (), "how often somebody set the clock"),
     Described("ambienti_ended_workers_total", "counter", (), "workers whose domain ended by itself, told by an event"),
+    Described(
+        "ambienti_availability_ratio",
+        "gauge",
+        ("object", "window"),
+        "availability (profile excuse) of groups and of what an objective is about: this-week, past-week, month, quarter, year",
+    ),
+    Described("ambienti_objective_verdict", "gauge", ("objective", "verdict"), "1 for the verdict that an objective has now"),
+    Described("ambienti_objective_budget_left_seconds", "gauge", ("objective",), "error budget left; below 0: overdrawn"),
 )
 _BY_NAME = {metric.name: metric for metric in METRICS}
 _PHASES = (0.01, 0.05, 0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)

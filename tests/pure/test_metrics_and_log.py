@@ -4,6 +4,7 @@ import io
 import json
 import logging
 from dataclasses import replace
+from fractions import Fraction
 
 import pytest
 import structlog
@@ -15,10 +16,13 @@ from environments.matching import Catalogue, Requirements
 from environments.reason import Reason
 from scheduler.act import Result
 from scheduler.actions import Boot, Plan, Verdict
+from scheduler.availability.prepared import prepare
 from scheduler.daemon import log
 from scheduler.daemon.metrics import METRICS, Metrics
+from scheduler.daemon.promised import Promised
 from scheduler.daemon.web import Shown, application
 from scheduler.engine import Cycle
+from scheduler.journal.journal import JournalError
 from scheduler.journal.records import Outcome
 from scheduler.model import (
     Observation,
@@ -30,6 +34,7 @@ from scheduler.model import (
 )
 from scheduler.model import WorkerState as S
 from scheduler.policy import Policy
+from tests.pure import report_sample
 
 NOW = 10_000.0
 JOB = RunningJob("4711.0", "atlas", "anna")
@@ -89,6 +94,7 @@ def test_a_cycle_is_counted():
 
 def test_every_metric_that_is_shown_is_described_and_the_other_way_round():
     metrics = Metrics()
+    metrics.registry.register(Promised(lambda: prepare(report_sample.history()), lambda: 0.0))
     coming = replace(WORKER, registered_at=None)
     metrics.count(cycle(observation=replace(cycle().observation, workers=(coming,))))
     metrics.count(cycle())
@@ -102,12 +108,48 @@ def test_every_metric_that_is_shown_is_described_and_the_other_way_round():
 
 def test_labels_are_bounded_no_job_no_count_no_worker_is_one():
     assert {label for metric in METRICS for label in metric.labels} <= {
-        *("environment", "state", "vo", "status", "reason", "kind", "source", "outcome", "phase", "action")
+        *("environment", "state", "vo", "status", "reason", "kind", "source", "outcome", "phase", "action"),
+        *("object", "window", "objective", "verdict"),
     }
     metrics = Metrics()
     metrics.count(cycle())
     values = {value for _, labels in samples(metrics) for _, value in labels}
     assert not {value for value in values if "4711" in value or "4712" in value or value.startswith("el9-")}
+
+
+def test_availability_and_objectives_are_gauges_of_what_is_promised():
+    metrics = Metrics()
+    metrics.registry.register(Promised(lambda: prepare(report_sample.history()), lambda: 0.0))
+    found, report = samples(metrics), report_sample.sample()
+    named = {dict(labels)["object"] for name, labels in found if name == "ambienti_availability_ratio"}
+    assert named == {"farm", "gratia", "gums"}
+    (year,) = (row for row in report.rows["gratia"] if row.window == "year")
+    assert found["ambienti_availability_ratio", (("object", "gratia"), ("window", "year"))] == pytest.approx(
+        float(Fraction(year.figure))
+    )
+    for one in report.standings:
+        name = one.objective.name
+        assert found["ambienti_objective_verdict", (("objective", name), ("verdict", one.verdict.value))] == 1
+        left = found["ambienti_objective_budget_left_seconds", (("objective", name),)]
+        assert left == pytest.approx(float(one.budget.left) / 1e6)
+
+
+def test_availability_is_measured_once_a_minute_and_a_journal_that_fails_shows_nothing():
+    now, asked = [0.0], []
+
+    def load():
+        asked.append(now[0])
+        if now[0] > 100:
+            raise JournalError("the disk is full")
+        return prepare(report_sample.history())
+
+    promised = Promised(load, lambda: now[0])
+    assert list(promised.collect())
+    now[0] = 59
+    assert list(promised.collect())
+    assert asked == [0]
+    now[0] = 120
+    assert list(promised.collect()) == []
 
 
 def test_a_daemon_that_waits_shows_that_and_no_old_gauges():
