@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from scheduler.availability.history import SECOND, Duration, Instant
-from scheduler.availability.incidents import watch
+from scheduler.availability.history import SECOND, Instant
 from scheduler.availability.incidents.follow import Outcome, follow
 from scheduler.availability.incidents.incident import Change, Decision, Incident, Rules, What
+from scheduler.availability.incidents.watch import Watching, told
 from scheduler.availability.instants import write_instant
 from scheduler.journal import incidents as kept
 from scheduler.journal import outbox
@@ -42,10 +42,8 @@ class Desk:
     """The journal adds its downtimes."""
     addresses: Mapping[str, Sequence[str]]
     """Person -> where each address is found."""
-    objects: tuple[str, ...] = ("*",)
-    """Names or patterns of the objects whose statuses open incidents."""
-    confirm: Duration = 0
-    """How long an object has been CRITICAL before it does."""
+    watching: Watching = field(default_factory=Watching)
+    """Which statuses open incidents."""
 
 
 def happened(
@@ -59,7 +57,7 @@ def happened(
         before = kept.open_book(connection)
         if watching:
             statuses = kept.standing(journal, connection)
-            seen = watch.told(before, statuses, now, desk.objects, desk.confirm)
+            seen = told(before, statuses, now, desk.watching)
             changes = [*changes, *(kept.with_text(connection, change) for change in seen)]
         rules = replace(desk.rules, quiet=(*desk.rules.quiet, *kept.quiet_in(connection, now)))
         outcome = _followed(before, changes, rules, now)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from environments.names import nearest_file
 from scheduler.availability.history import SECOND, Instant
+from scheduler.availability.incidents.watch import Watching
 from scheduler.paging import Desk
 from scheduler.site import compose
 
@@ -29,8 +30,12 @@ def desk(found: OnCallFile, site: str, until: Instant) -> Desk:
         zone=settings.zone,
         rules=found.rules_until(until),
         addresses=places(found),
-        objects=settings.objects,
-        confirm=settings.confirm_seconds * SECOND,
+        watching=Watching(
+            objects=settings.objects,
+            confirm=settings.confirm_seconds * SECOND,
+            together=settings.common_cause_objects,
+            gather=settings.common_cause_seconds * SECOND,
+        ),
     )
 
 

@@ -221,6 +221,10 @@ class OnCall(Frozen):
     """Which objects open incidents when they are CRITICAL: names or patterns (`se-*`, `workers/*`)."""
     confirm_seconds: Seconds = 0
     """An object opens an incident once it has been CRITICAL for so long."""
+    common_cause_objects: Annotated[int, Field(ge=0)] = 3
+    """So many objects that go bad at once are one incident of a common cause; 0: each is its own."""
+    common_cause_seconds: Seconds = 60
+    """What goes bad within this time of the first belongs to it too."""
     reopen_seconds: Seconds = 900
     """The same cause within this time of an incident's end reopens it; later it is a new incident."""
 

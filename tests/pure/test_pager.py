@@ -5,7 +5,8 @@ import pytest
 from scheduler.availability.history import SECOND, Status
 from scheduler.availability.incidents.incident import Book, Incident, What
 from scheduler.availability.incidents.states import State
-from scheduler.availability.incidents.watch import Standing, told
+from scheduler.availability.incidents.watch import Standing, Watching
+from scheduler.availability.incidents.watch import told as told_of
 from scheduler.daemon.pager import Pager
 from scheduler.journal import outbox
 from scheduler.journal.incidents import all_incidents
@@ -85,6 +86,10 @@ def test_without_an_on_call_file_nobody_is_paged(farm, tmp_path):
 # --- from statuses to changes -----------------------------------------------------------------------------------------
 
 
+def told(book, standing, at, objects=("*",), **more):
+    return told_of(book, standing, at, Watching(objects, **more))
+
+
 def standing(status, since=100 * SECOND, **more):
     return {"ce1": Standing(status, since, **more)}
 
@@ -108,7 +113,7 @@ def test_only_critical_opens_an_incident(status):
 
 def test_critical_opens_one_once_it_is_confirmed_and_only_where_objects_are_watched():
     bad = standing(Status.CRITICAL)
-    [change] = told(Book(), bad, 160 * SECOND, ("se-*", "ce?"), 60 * SECOND)
+    [change] = told(Book(), bad, 160 * SECOND, ("se-*", "ce?"), confirm=60 * SECOND)
     assert (change.what, change.object, change.at) == (What.BAD, "ce1", 160 * SECOND)
     assert list(told(Book(), bad, 160 * SECOND - 1, confirm=60 * SECOND)) == []
     assert list(told(Book(), bad, 160 * SECOND, ("se-*",))) == []
@@ -143,3 +148,38 @@ def test_what_a_person_resolved_while_bad_is_left_in_peace_until_it_can_no_longe
     assert list(told(Book((resolved,), 2), standing(Status.CRITICAL), 300 * SECOND)) == []
     [change] = told(Book((), 2), standing(Status.CRITICAL), 3000 * SECOND)
     assert change.what is What.BAD
+
+
+def test_many_that_go_bad_at_once_are_one_incident_and_what_follows_soon_belongs_to_it():
+    bad = {name: Standing(Status.CRITICAL, 100 * SECOND) for name in ("h1", "h2", "h3")}
+    changes = list(told(Book(), bad, 120 * SECOND))
+    assert {change.cause for change in changes} == {"common:1970-01-01T00:02:00Z"}
+    assert [change.object for change in changes] == ["h1", "h2", "h3"]
+    assert {change.cause for change in told(Book(), bad, 120 * SECOND, together=4)} == {""}
+    assert {change.cause for change in told(Book(), bad, 120 * SECOND, together=0)} == {""}
+    common = incident(cause="common:x", bad=("h1", "h2", "h3"), bad_since=120 * SECOND)
+    later = bad | {"se1": Standing(Status.CRITICAL, 150 * SECOND)}
+    [change] = told(Book((common,), 2), later, 180 * SECOND)
+    assert (change.object, change.cause) == ("se1", "common:x")
+    [change] = told(Book((common,), 2), later, 181 * SECOND)
+    assert (change.object, change.cause) == ("se1", "")
+
+
+def test_a_farm_that_falls_silent_pages_once(farm, pager):
+    pager.round()
+    farm.queue.faults.silent = True
+    for host in farm.hosts.values():
+        host.faults.silent = True
+    farm.wait(30)
+    farm.order()
+    pager.round()
+    [one] = all_incidents(farm.journal)
+    assert sorted(one.objects) == ["h1", "h2", "pool"]
+    assert len(one.pages) == 1
+    farm.queue.faults.silent = False
+    for host in farm.hosts.values():
+        host.faults.silent = False
+    farm.wait(30)
+    farm.order()
+    pager.round()
+    assert [one.state for one in all_incidents(farm.journal)] == [State.SELF_HEALED]
