@@ -30,7 +30,7 @@ class WallClock:
         return time.time()
 
     def monotonic(self) -> float:
-        """Return seconds since some fixed instant; time in which the machine slept counts, or a nap would look like a set clock."""
+        """Return seconds since some fixed instant, those in which the machine slept included: a nap is no set clock."""
         return time.clock_gettime(time.CLOCK_BOOTTIME)
 
     def sleep(self, seconds: float) -> None:

@@ -23,16 +23,18 @@ from scheduler.availability.history import (
     Status,
 )
 from scheduler.availability.timeline import CAUSE_CODES
+from scheduler.availability.usage import Step
 from scheduler.journal import tables as t
 from scheduler.journal.records import micro
 from scheduler.journal.segments import CAUSES, NONE, Kept, unpacked
+from scheduler.model import WorkerState
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from sqlalchemy.engine import Connection
 
-    from scheduler.availability.history import Instant
+    from scheduler.availability.history import Instant, Window
     from scheduler.journal.reading import JournalReader
 
 _RECORD = np.dtype(
@@ -193,3 +195,33 @@ def exclusions_in(connection: Connection) -> tuple[Exclusion, ...]:
         )
         for row in connection.execute(sa.select(t.exclusions).order_by(t.exclusions.c.declared_at, t.exclusions.c.id))
     )
+
+
+def worker_steps(journal: JournalReader, until: Instant) -> list[Step]:
+    """Return what states workers entered before an instant, from the event log, in its order."""
+    columns = [t.events.c[name] for name in ("at", "kind", "subject", "cause", "detail")]
+    kinds = t.events.c.kind.in_(("boot-begun", "state", "illegal-step"))
+    asked = sa.select(*columns).where(kinds, t.events.c.at < until / 1_000_000).order_by(t.events.c.id)
+    with journal.read("steps of workers") as connection:
+        return [
+            Step(
+                *(micro(row.at), row.subject, WorkerState.REQUESTED if row.kind == "boot-begun" else WorkerState(row.cause)),
+                *(str(row.detail.get(key, "")) for key in ("vo", "environment", "host")),
+            )
+            for row in connection.execute(asked)
+        ]
+
+
+def outages(history: History, window: Window) -> list[tuple[str, Instant, Instant]]:
+    """Return when each host was CRITICAL in a window: name, start, end."""
+    hosts = {one.name for one in history.objects if one.kind is ObjectKind.HOST}
+    latest: dict[str, Result] = {}
+    found = []
+    for result in (*history.results, *(Result(window.end, name, Status.OK) for name in sorted(hosts))):
+        before = latest.get(result.object)
+        if before is not None and before.status is Status.CRITICAL and result.status is not Status.CRITICAL:
+            start, end = max(before.at, window.start), min(result.at, window.end)
+            found += [(result.object, start, end)] if start < end else []
+        if before is None or before.status is not Status.CRITICAL or result.status is not Status.CRITICAL:
+            latest[result.object] = result
+    return sorted(found, key=lambda one: (one[1], one[0]))
