@@ -23,6 +23,7 @@ from scheduler.commands import (
     questions,
     report_algebra,
     reporting,
+    usage,
 )
 from scheduler.commands.common import Exit, examples, fail, say, show_problems
 from scheduler.ports import SourceError
@@ -40,6 +41,7 @@ COMMANDS: dict[Callable[..., None], tuple[str, ...]] = {
     questions.why: ("ambienti why 1234.0", "ambienti why", "ambienti why 1234.0 --snapshot farm.json --json"),
     questions.why_worker: ("ambienti why-worker atlas-el9-17",),
     events.events: ("ambienti events", "ambienti events pool --kind status --since 2d", "ambienti events --follow --json"),
+    usage.usage: ("ambienti usage", "ambienti usage --since 30d --json"),
     configuration.check: ("ambienti check", "ambienti check --site /etc/ambienti/site.yaml --live"),
     configuration.schema: ("ambienti schema site > ambienti-site.schema.json", "ambienti schema vo > ambienti-vo.schema.json"),
     configuration.hooks: ("ambienti hooks htcondor > /etc/condor/config.d/60-ambienti.conf && condor_reconfig",),
