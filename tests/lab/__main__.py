@@ -27,6 +27,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from scheduler.journal.records import Sighting
 from tests.lab import lanes
 from tests.lab.farm import PROGRAM, Farm
 from tests.lab.libvirtd import Libvirtd
@@ -40,7 +41,9 @@ LANES = ("lxc", "qemu", "xen")
 LISTEN = "127.0.0.1:19620"
 JOB_SECONDS = 6
 """Long enough to be seen by a look of the daemon: one every two seconds."""
-TRY_SECONDS = {"lxc": 120, "qemu": 240, "xen": 300}
+TRY_SECONDS = {"lxc": 120, "qemu": 240, "xen": 600}
+"""The farm polls no sooner than the slowest of its hosts has answered: what is quick alone waits for the others here."""
+SEEN_SECONDS = 90
 OUT = Console()
 
 
@@ -70,8 +73,9 @@ def up(chosen: list[str]) -> int:
 
 
 def _start(chosen: list[str]) -> None:
-    hosts, daemon, xen, pool = [], Libvirtd("lab"), XenHost(1), lab_pool()
+    hosts, daemon, xen = [], Libvirtd("lab"), XenHost(1)
     with _step("HTCondor pool"):
+        pool = lab_pool()
         pool.start()
     if {"lxc", "qemu"} & set(chosen):
         with _step("worker images for LXC and QEMU"):
@@ -103,10 +107,10 @@ def _step(what: str) -> Iterator[None]:
     """Say what is under way, on a terminal all the while, and how long it took."""
     began = time.monotonic()
     if not OUT.is_terminal:
-        OUT.print(f"{what} ...", highlight=False)
+        OUT.print(f"{what} ...", soft_wrap=True, highlight=False)
     with OUT.status(what):
         yield
-    OUT.print(f"{what}: {time.monotonic() - began:.0f} s", highlight=False)
+    OUT.print(f"{what}: {time.monotonic() - began:.0f} s", soft_wrap=True, highlight=False)
 
 
 def try_jobs(chosen: list[str]) -> int:
@@ -128,12 +132,13 @@ def try_jobs(chosen: list[str]) -> int:
     )
     failed = 0
     began = time.monotonic()
-    OUT.print(f"{len(submitted)} jobs are submitted; they run when their workers have booted (Xen's need about a minute).")
+    OUT.print(
+        f"{len(submitted)} jobs are submitted; they run when their workers have booted: minutes, where a machine is emulated."
+    )
     for cluster, (lane, vo, environment, how) in submitted.items():
         with OUT.status(f"job {cluster} of {vo} in {environment}"):
             job = _finished(pool, cluster, began + TRY_SECONDS[lane])
-        with farm_of.journal() as journal:
-            seen = [s for s in journal.sightings() if s.job.startswith(f"{cluster}.") and s.environment == environment]
+            seen = _seen(farm_of, cluster, environment, SEEN_SECONDS if job else 0)
         good = bool(job and job.get("ExitCode") == 0 and seen and str(seen[0].worker) in str(job.get("LastRemoteHost")))
         failed += not good
         took = f"{job['CompletionDate'] - job['QDate']}" if job else "-"
@@ -154,7 +159,9 @@ def status() -> int:
     table.add_row("Xen host", str(xen.pid or "-"), xen.uri if xen.pid else "")
     table.add_row("ambienti run", str(_daemon_pid() or "-"), f"http://{LISTEN}")
     OUT.print(table)
-    return 0 if pool.running() and _daemon_pid() else 1
+    if not _daemon_pid():
+        OUT.print("The lab does not run: `make lab` starts it.")
+    return 0
 
 
 def environment() -> int:
@@ -185,6 +192,7 @@ def down() -> int:
         lab_pool().stop()
     for left in _directory().glob("ambienti.db*"):
         left.unlink()  # the workers are gone with their hosts; a journal of them would be a lie
+    OUT.print("The lab is down.")
     return 0
 
 
@@ -240,6 +248,17 @@ def _finished(pool: Pool, cluster: int, deadline: float) -> dict[str, object] | 
             return found[0]
         time.sleep(0.3)
     return None
+
+
+def _seen(farm: Farm, cluster: int, environment: str, seconds: float) -> list[Sighting]:
+    """Wait until the journal knows where a job has run: what ended between two polls is found at the next in the history."""
+    deadline = time.monotonic() + seconds
+    while True:
+        with farm.journal() as journal:
+            found = [one for one in journal.sightings(job=f"{cluster}.0") if one.environment == environment]
+        if found or time.monotonic() > deadline:
+            return found
+        time.sleep(0.5)
 
 
 def main() -> int:

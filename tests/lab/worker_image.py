@@ -115,7 +115,7 @@ def build_raw_disk(out: Path, size_mib: int) -> Path:
     partial = out.with_name(f"{out.name}.partial")
     partial.unlink(missing_ok=True)
     options = ["-q", "-t", "ext4", "-O", "^has_journal", "-E", "lazy_itable_init=1,root_owner=0:0", "-d", str(tree())]
-    subprocess.run(["mke2fs", *options, str(partial), f"{size_mib}M"], check=True, timeout=120)
+    subprocess.run(["mke2fs", *options, str(partial), f"{size_mib}M"], check=True, capture_output=True, timeout=120)
     partial.rename(out)
     return out
 
