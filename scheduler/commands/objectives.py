@@ -1,4 +1,4 @@
-"""`objective check`, `objective status`, `objective export`: promises written in OpenSLO, and where they stand."""
+"""`objective check`, `status`, `export`, `page`: promises written in OpenSLO, and where they stand."""
 
 from __future__ import annotations
 
@@ -100,6 +100,33 @@ def status(
     for _, one in standing:
         if one.recovery is not None:
             _say_recovery(one)
+
+
+@objectives.command("page", epilog=examples("ambienti objective page", "ambienti objective page --oncall oncall.yaml"))
+def page(
+    oncall: Annotated[
+        Path | None, typer.Option("--oncall", metavar="FILE", show_default=False, help="[default: the site's on-call file]")
+    ] = None,
+    site: SiteOption = None,
+) -> None:
+    """Evaluate the burn-rate alerts once: open an incident for each objective that burns, end those that burn no more.
+
+    For a timer where the daemon does not do it. Whoever is on call is paged by the daemon.
+    """
+    from scheduler.commands.journaled import now, opened
+    from scheduler.paging import happened
+    from scheduler.site import addresses, alarms
+    from scheduler.site import oncall as rules
+
+    with opened(site) as (found, journal):
+        read = rules.load(oncall or found.file.path.parent / found.site.oncall)
+        at = now()
+        desk = addresses.desk(read, found.site.site, at + 1)
+        told = alarms.changes(found, journal, at)
+        decisions = happened(journal, told, desk, at) if told else ()
+    for line in decisions:
+        say(f"incident {line.incident}: {line.sentence}")
+    say(f"{plural(len(told), 'change')} of burn-rate alerts.")
 
 
 def _offline(files: Iterable[Path], history: Path) -> tuple[Prepared, list[Promise]]:

@@ -1,12 +1,19 @@
 """`ambienti objective`: promises are checked, shown, and written as OpenSLO."""
 
 import json
+import re
+import time
 from pathlib import Path
 
 import pytest
 
 from environments.reader import documents
+from scheduler.availability.history import Status
 from scheduler.cli import main
+from scheduler.journal.records import Declared, Push
+from scheduler.journal.statuses import declare
+from scheduler.journal.statuses import push as report_status
+from scheduler.site import compose, definitions
 
 PAIR = Path(__file__).parent / "openslo/fermigrid.yaml"
 HISTORY = """\
@@ -164,3 +171,45 @@ def test_status_of_the_site_reads_its_journal_and_its_directory_of_objectives(am
     assert code == 2
     assert "objectives/fermigrid.yaml:16:" in err
     assert "did you mean FermiGrid?" in err
+
+
+def push(site, name, status):
+    """Let a watcher report a status, as the daemon takes it: OK since two days, then `status` since sixteen minutes."""
+    found = definitions.load(site / "site.yaml")
+    now = time.time()
+    journal = compose.open_journal(found, now)
+    began = now - 2 * 86400
+    assert journal.hold_lease("test", began, 60)
+    declare(journal, "test", began, [Declared(name)])
+    for at, one in ((began, Status.OK), (now - 960, status)):
+        assert journal.hold_lease("test", at, 60)
+        report_status(journal, "test", at, at, Push(name, one))
+    journal.release_lease("test", now)
+    journal.close()
+
+
+def test_a_promise_that_burns_opens_one_incident_and_ends_it(ambienti, tmp_path, monkeypatch):
+    """FermiGrid is pushed CRITICAL by its watchers: sixteen minutes of an hour burn a budget of 0.1 % far too fast."""
+    for name in ("vos", "objectives"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "site.yaml").write_text(SITE)
+    (tmp_path / "vos/atlas.yaml").write_text("vo: atlas\n")
+    (tmp_path / "services.yaml").write_text("objects: [FermiGrid]\n")
+    pair = PAIR.read_text().replace("    ambienti.io/window: past-week\n", "")
+    (tmp_path / "objectives/fermigrid.yaml").write_text(re.sub(r"    ambienti.io/applies-during.*\n", "", pair))
+    (tmp_path / "oncall.yaml").write_text(
+        "zone: UTC\npeople: {anna: {addresses: []}}\nescalation: {levels: [{notify: anna}]}\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("AMBIENTI_SITE", raising=False)
+    assert ambienti("objective", "page")[1].splitlines() == ["0 changes of burn-rate alerts."]
+    push(tmp_path, "FermiGrid", Status.CRITICAL)
+    code, out, err = ambienti("objective", "page")
+    assert code == 0, err
+    assert out.splitlines()[-1] == "1 change of burn-rate alerts."
+    assert ambienti("objective", "page")[1].splitlines() == ["0 changes of burn-rate alerts."]
+    (one,) = json.loads(ambienti("incident", "list", "--json")[1])
+    assert one["cause"] == "objective:fermigrid-data-taking"
+    (tmp_path / "objectives/fermigrid.yaml").unlink()
+    assert ambienti("objective", "page")[1].splitlines()[-1] == "1 change of burn-rate alerts."
+    assert json.loads(ambienti("incident", "list", "--json")[1]) == []

@@ -1,0 +1,29 @@
+"""The site's burn-rate alerts: evaluated on the journal, told to the book of incidents."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from scheduler.availability import alarms
+from scheduler.availability.history import SECOND
+from scheduler.availability.standing import stand
+from scheduler.journal import incidents as kept
+from scheduler.site import promises, services
+
+if TYPE_CHECKING:
+    from scheduler.availability.history import Instant
+    from scheduler.availability.incidents.incident import Change
+    from scheduler.journal.journal import Journal
+    from scheduler.site.definitions import Definitions
+
+
+def changes(definitions: Definitions, journal: Journal, now: Instant) -> tuple[Change, ...]:
+    """Return what burn-rate alerts have to tell the book now; nothing is measured where no objective has alerts."""
+    with journal.read("incidents") as connection:
+        book = kept.open_book(connection)
+    known = services.load(definitions)
+    alerting = [one for one in promises.load(definitions, known.names, now).promises if one.alerts]
+    if not alerting:
+        return tuple(alarms.told(book, (), now))
+    prepared = services.live_prepared(definitions, journal, now / SECOND)
+    return tuple(alarms.told(book, [stand(prepared, one.objective, one.alerts) for one in alerting], now))
