@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import sqlalchemy as sa
 
-from scheduler.availability.axis import ABSENT
+from scheduler.availability.axis import ABSENT, united
 from scheduler.availability.columns import Columns
+from scheduler.availability.downtimes import without
 from scheduler.availability.history import (
     Downtime,
     Exclusion,
@@ -213,7 +214,8 @@ def worker_steps(journal: JournalReader, until: Instant) -> list[Step]:
 
 
 def outages(history: History, window: Window) -> list[tuple[str, Instant, Instant]]:
-    """Return when each host was CRITICAL in a window: name, start, end."""
+    """Return when each host was seen CRITICAL in a window, in which nobody looked left out: name, start, end."""
+    gaps = united([(gap.start, window.end if gap.end is None else gap.end) for gap in history.gaps])
     hosts = {one.name for one in history.objects if one.kind is ObjectKind.HOST}
     latest: dict[str, Result] = {}
     found = []
@@ -221,7 +223,7 @@ def outages(history: History, window: Window) -> list[tuple[str, Instant, Instan
         before = latest.get(result.object)
         if before is not None and before.status is Status.CRITICAL and result.status is not Status.CRITICAL:
             start, end = max(before.at, window.start), min(result.at, window.end)
-            found += [(result.object, start, end)] if start < end else []
+            found += [(result.object, *stretch) for stretch in without(united([(start, end)]), gaps)]
         if before is None or before.status is not Status.CRITICAL or result.status is not Status.CRITICAL:
             latest[result.object] = result
     return sorted(found, key=lambda one: (one[1], one[0]))

@@ -10,7 +10,7 @@ from scheduler.availability.history import Span, Status
 from scheduler.availability.prepared import prepare
 from scheduler.availability.timeline import CAUSE_CODES
 from scheduler.availability.windows import between
-from scheduler.journal.histories import load_columns, load_history
+from scheduler.journal.histories import load_columns, load_history, outages, worker_steps
 from scheduler.journal.records import Declared, Look, Memo, Note, Push, Said
 from scheduler.journal.segments import MOST
 from scheduler.journal.statuses import UnknownObjectError, declare, push
@@ -289,3 +289,25 @@ def test_what_a_published_year_is_computed_from_is_never_forgotten(pushed):
     assert [one.note.kind for one in pushed.events() if one.note.kind in {"status", "object", "watch"}] == lines
     assert not pushed.events(kind="state")
     assert report(pushed, 130, CRITICAL, id="n-1") != "duplicate", "an id is remembered for as long as lines are"
+
+
+# --- what workers were used for ---------------------------------------------------------------------------------------
+
+
+def test_steps_of_workers_and_outages_of_hosts_are_read_from_the_log(journal):
+    """h1 is CRITICAL 120..150 and again from 180; from 190 on nobody looked until 195."""
+    el9 = {"from": "requested", "host": "h1", "environment": "el9", "vo": "atlas"}
+    up, down = ((Said("h1", OK, "host"), None), (Said("h1", CRITICAL, "host"), None))
+    look(journal, 101, up, began="start")
+    journal.remember("a", 102, Memo(notes=(Note("boot-begun", "el9-1"), Note("other", "el9-1", "idle"))))
+    journal.remember("a", 110, Memo(notes=(Note("state", "el9-1", "booting", detail=el9),)))
+    look(journal, 120, down)
+    look(journal, 150, up)
+    look(journal, 180, down)
+    look(journal, 190)
+    look(journal, 195, down, began="gap")
+    history = load_history(journal, 200)
+    window = between(0, 200 * SECOND, 200 * SECOND)
+    assert [(a // SECOND, b // SECOND) for _, a, b in outages(history, window)] == [(120, 150), (180, 190), (195, 200)]
+    steps = [(one.at // SECOND, one.worker, one.state.value, one.vo, one.host) for one in worker_steps(journal, 200 * SECOND)]
+    assert steps == [(102, "el9-1", "requested", "", ""), (110, "el9-1", "booting", "atlas", "h1")]
