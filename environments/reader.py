@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import yaml
 
+from environments.garbage import uncollected
 from environments.names import nearest_file
 
 if TYPE_CHECKING:
@@ -220,6 +221,7 @@ def documents(content: bytes | str, file: str) -> tuple[Node, ...]:
     return _built(content, file, several=True)
 
 
+@uncollected()
 def _built(content: bytes | str, file: str, *, several: bool) -> tuple[Node, ...]:
     text = content if isinstance(content, str) else _decoded(content, file)
     lines = _LINE_BREAK.split(text)

@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 from environments.checking import checked
+from environments.garbage import uncollected
 from environments.reader import ConfigurationError, Node, Problem, parse, read_content
 from scheduler.availability import crosscheck
 from scheduler.availability.history import (
@@ -61,6 +62,7 @@ def read_history(path: Path) -> History:
     return history_of_text(read_content(path), str(path))
 
 
+@uncollected()
 def history_of_text(content: bytes | str, file: str) -> History:
     """Read the text of a history file."""
     data = _json(content)
