@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from scheduler.commands import journaled
 from scheduler.commands.common import (
     Exit,
     JsonOption,
@@ -42,11 +43,12 @@ def run(
     from scheduler.daemon.daemon import Daemon, owner_name
     from scheduler.daemon.pager import Pager
     from scheduler.show.live_view import watching
-    from scheduler.site import compose, definitions, discovering, services
+    from scheduler.site import alarms, compose, definitions, discovering, promises, services
     from scheduler.site.reload import Reload
 
     found = definitions.load(find_site(site))
-    services.load(found)  # what is wrong in it is told before anything starts
+    # What is wrong in these files is told before anything starts.
+    promises.load(found, services.load(found).names, journaled.now())
     with ExitStack() as stack:
         stream = stack.enter_context((found.file.path.parent / "ambienti.log").open("a")) if view else sys.stderr
         log.configure(found.site.daemon.log, verbose=verbose, stream=stream)
@@ -59,7 +61,12 @@ def run(
         stack.callback(reload.close)
         if view:
             stack.enter_context(watching(engine, console()))
-        pager = Pager(engine, found.file.path.parent / found.site.oncall, found.site.site)
+        pager = Pager(
+            engine,
+            found.file.path.parent / found.site.oncall,
+            found.site.site,
+            alarms=lambda now: alarms.changes(reload.definitions, engine.journal, now),
+        )
         daemon = Daemon(
             engine,
             refresh=reload,

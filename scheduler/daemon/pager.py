@@ -15,28 +15,39 @@ from scheduler.paging import deliver, happened
 from scheduler.site import addresses, oncall
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from scheduler.availability.incidents.incident import Change
     from scheduler.engine import Engine
     from scheduler.ports import Notifier
     from scheduler.site.oncall import OnCallFile
 
 HORIZON = 8 * 24 * 3600 * SECOND
 """How far ahead holidays of calendars are laid out."""
+ALARM_INTERVAL = 60 * SECOND
+"""How often burn-rate alerts are evaluated: their shortest windows are minutes."""
 
 
 class Pager:
     """Holds the on-call file as it was last right."""
 
-    def __init__(self, engine: Engine, path: Path, site: str) -> None:
-        """Prepare; `path` need not exist: without an on-call file nobody is paged."""
+    def __init__(
+        self, engine: Engine, path: Path, site: str, alarms: Callable[[Instant], Sequence[Change]] | None = None
+    ) -> None:
+        """Prepare; `path` need not exist: without an on-call file nobody is paged.
+
+        `alarms` says what burn-rate alerts have to tell; it is asked once a minute.
+        """
         self._engine = engine
         self._path = path
         self._site = site
         self._log = structlog.get_logger("ambienti")
         self._stamp: tuple[int, int] | None = None
         self._found: OnCallFile | None = None
+        self._alarms = alarms
+        self._alarms_at: Instant | None = None
+        self._alarms_problem = ""
 
     def round(self) -> int:
         """Follow and deliver once; return how many notices were taken."""
@@ -45,10 +56,25 @@ class Pager:
             return 0
         now = self._now()
         desk = addresses.desk(found, self._site, now + HORIZON)
-        for line in happened(self._engine.journal, (), desk, now, watching=True):
+        for line in happened(self._engine.journal, self._burning(now), desk, now, watching=True):
             self._log.info("incident", number=line.incident, what=line.kind.value, why=line.sentence)
         opener = addresses.opener(found)
         return deliver(self._engine.journal, self._told(opener), self._now)
+
+    def _burning(self, now: Instant) -> Sequence[Change]:
+        """Ask the alerts when it is time; wrong files are told once, and leave all incidents as they are."""
+        if self._alarms is None or (self._alarms_at is not None and 0 <= now - self._alarms_at < ALARM_INTERVAL):
+            return ()
+        self._alarms_at = now
+        try:
+            found = self._alarms(now)
+        except ConfigurationError as error:
+            if str(error) != self._alarms_problem:
+                self._refused(error, "no burn-rate alert is evaluated")
+            self._alarms_problem = str(error)
+            return ()
+        self._alarms_problem = ""
+        return found
 
     def _told(self, opener: Callable[[str, str], Notifier]) -> Callable[[str, str], Notifier]:
         def open_one(person: str, place: str) -> Notifier:
@@ -74,8 +100,8 @@ class Pager:
                 self._refused(error)
         return self._found
 
-    def _refused(self, error: ConfigurationError) -> None:
-        kept: Any = "the last good on-call file stays in force" if self._found else "nobody is paged"
+    def _refused(self, error: ConfigurationError, consequence: str = "") -> None:
+        kept: Any = consequence or ("the last good on-call file stays in force" if self._found else "nobody is paged")
         for problem in error.problems:
             self._log.error("refused", file=problem.file, line=problem.line, problem=problem.sentence, consequence=kept)
 

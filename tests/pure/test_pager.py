@@ -1,9 +1,11 @@
 """The daemon's pager: what goes bad opens an incident, whoever is on call is told, what recovers ends it."""
 
 import pytest
+import structlog
 
+from environments.reader import ConfigurationError, Problem
 from scheduler.availability.history import SECOND, Status
-from scheduler.availability.incidents.incident import Book, Incident, What
+from scheduler.availability.incidents.incident import Book, Change, Incident, What
 from scheduler.availability.incidents.states import State
 from scheduler.availability.incidents.watch import Standing, Watching
 from scheduler.availability.incidents.watch import told as told_of
@@ -183,3 +185,41 @@ def test_a_farm_that_falls_silent_pages_once(farm, pager):
     farm.order()
     pager.round()
     assert [one.state for one in all_incidents(farm.journal)] == [State.SELF_HEALED]
+
+
+def test_burn_rate_alerts_are_asked_once_a_minute_and_page(farm, tmp_path):
+    (tmp_path / "oncall.yaml").write_text(ON_CALL)
+    farm.order()
+    asked = []
+
+    def alarms(now):
+        asked.append(now)
+        return [Change(now, What.BAD, "error budget of grid: fast", "objective:grid", text="burns")] if len(asked) == 2 else []
+
+    pager = Pager(farm.engine, tmp_path / "oncall.yaml", "hill", alarms)
+    for _ in range(5):
+        pager.round()
+        farm.wait(20)
+        farm.order()
+    assert len(asked) == 2
+    [one] = all_incidents(farm.journal)
+    assert (one.cause, one.text) == ("objective:grid", "burns")
+    assert [letter.person for letter in outbox.letters(farm.journal)] == ["anna"]
+
+
+def test_wrong_objectives_are_told_once_and_change_no_incident(farm, tmp_path):
+    (tmp_path / "oncall.yaml").write_text(ON_CALL)
+    farm.order()
+
+    def alarms(_):
+        raise ConfigurationError([Problem("slo.yaml", 3, 1, "spec", "is wrong")])
+
+    with structlog.testing.capture_logs() as told:
+        pager = Pager(farm.engine, tmp_path / "oncall.yaml", "hill", alarms)
+        for _ in range(3):
+            pager.round()
+            farm.wait(70)
+            farm.order()
+    refused = [(one["file"], one["consequence"]) for one in told if one["event"] == "refused"]
+    assert refused == [("slo.yaml", "no burn-rate alert is evaluated")]
+    assert all_incidents(farm.journal) == []
