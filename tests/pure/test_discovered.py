@@ -1,7 +1,10 @@
 """Hosts that a source names: who silence, an empty or a partial answer leave where they are, and who leaves in the end."""
 
+import functools
+
 import pytest
 from hypothesis import given
+from hypothesis import settings as tries
 from hypothesis import strategies as st
 
 from scheduler.ports import FoundHost
@@ -11,6 +14,7 @@ from scheduler.site.settings import DiscoverySettings
 NOW = 1_000_000.0
 
 
+@functools.cache
 def settings(uri="qemu+ssh://{host}/system", **changes):
     given = {"name": "farm", "kind": "file", "options": {"path": "hosts"}, "hosts": {"uri": uri}, **changes}
     return DiscoverySettings.model_validate(given)
@@ -151,6 +155,7 @@ def test_a_summary_tells_of_hosts_whose_name_is_taken_elsewhere():
 _ANSWERS = st.one_of(st.none(), st.frozensets(st.sampled_from("abcdefgh")))
 
 
+@tries(deadline=None)
 @given(st.lists(_ANSWERS, max_size=12), st.integers(1, 200))
 def test_whoever_leaves_was_lacking_in_two_good_answers_far_enough_apart(answers, step):
     one, wants = known(*"abcdefgh"), settings(leave_seconds=100)
