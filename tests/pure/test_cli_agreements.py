@@ -1,0 +1,229 @@
+"""What people agree on and look up by command: the event log, downtimes with their notice, exclusions, tokens, the services file."""
+
+import json
+import stat
+
+import pytest
+
+from scheduler.cli import main
+from scheduler.journal.agreements import hashed, holder
+from scheduler.journal.journal import Journal
+from scheduler.journal.records import Look, Memo, Said
+
+SITE = """\
+site: perugia
+timezone: Europe/Rome
+batch_systems: [{name: pool, options: {collector: "127.0.0.1:1"}}]
+hosts: [{name: "xen[1-2]", uri: "test:///nowhere/{host}.xml"}]
+vos: {atlas: }
+daemon: {listen: ""}
+"""
+ATLAS = """\
+vo: atlas
+environments:
+  atlas-el9: {virtualization: lxc, image: {path: /srv/el9}, vcpus: 4, memory_mib: 8 GiB, default: true}
+"""
+SERVICES = """\
+objects:
+  - {name: voms, freshness: 5m}
+groups:
+  core: {operator: and, members: [pool, voms, atlas/atlas-el9]}
+"""
+
+
+@pytest.fixture(autouse=True)
+def site(tmp_path, monkeypatch):
+    for name in ("AMBIENTI_SITE", "COLUMNS", "FORCE_COLOR", "SUDO_USER"):
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / "vos").mkdir()
+    (tmp_path / "site.yaml").write_text(SITE)
+    (tmp_path / "vos/atlas.yaml").write_text(ATLAS)
+    (tmp_path / "services.yaml").write_text(SERVICES)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def ambienti(capsys):
+    def call(*arguments):
+        with pytest.raises(SystemExit) as left:
+            main([str(one) for one in arguments])
+        printed = capsys.readouterr()
+        assert "Traceback" not in printed.err
+        return left.value.code or 0, printed.out, printed.err
+
+    return call
+
+
+def journal(site):
+    return Journal(f"sqlite:///{site}/ambienti.db", now=100.0)
+
+
+def test_a_downtime_says_what_of_it_is_scheduled(ambienti):
+    assert ambienti("downtime", "add", "xen1", "--start", "+30h", "--duration", "2h", "--why", "fan") == (
+        0,
+        "d1 is declared for xen1. Scheduled as a whole.\n",
+        "",
+    )
+    _, out, _ = ambienti(
+        "downtime", "add", "core", "pool", "--start", "+22h", "--duration", "6h", "--why", "fan", "--by", "ann"
+    )
+    assert out.startswith("d2 is declared for core, pool. Scheduled from ")
+    assert out.endswith("; the first 2 h are unscheduled.\n")
+    _, out, _ = ambienti("downtime", "add", "*", "--duration", "6h", "--why", "power")
+    assert "Unscheduled: it had no 24 h of notice." in out
+    code, out, _ = ambienti("downtime", "list", "--json")
+    listed = json.loads(out)
+    assert (code, [one["id"] for one in listed], listed[1]["revisions"][0]["by"]) == (0, ["d1", "d2", "d3"], "ann")
+    assert [len(one["scheduled"]) for one in listed] == [1, 1, 0]
+
+
+def test_a_downtime_is_extended_shortened_and_ended_by_further_revisions(ambienti):
+    ambienti("downtime", "add", "xen1", "--start", "+30h", "--duration", "2h", "--why", "fan")
+    _, out, _ = ambienti("downtime", "extend", "d1", "--end", "+40h")
+    assert out == "d1 is extended. Scheduled as a whole.\n"
+    assert ambienti("downtime", "extend", "d1", "--end", "+31h")[1].startswith("d1 is shortened.")
+    assert ambienti("downtime", "end", "d1")[1] == "d1 is ended. It was taken back before it began.\n"
+    (one,) = json.loads(ambienti("downtime", "list", "--json")[1])
+    assert len(one["revisions"]) == 4
+    assert ambienti("downtime", "end", "d7")[::2] == (1, "there is no downtime d7; there are d1\n")
+
+
+def test_a_recurring_downtime_has_a_rule_and_is_stopped(ambienti):
+    words = ("downtime", "add", "voms", "--start", "2026-03-03 09:00", "--duration", "2h", "--why", "cleaning", "--every")
+    code, _, err = ambienti(*words, "FREQ=NEVER")
+    assert (code, "is no rule of RFC 5545" in err) == (2, True)
+    assert ambienti(*words, "FREQ=WEEKLY;BYDAY=TU")[0] == 0
+    assert ambienti("downtime", "extend", "d1", "--end", "+1h")[0] == 1
+    assert ambienti("downtime", "end", "d1")[1] == "no further window of d1 begins.\n"
+    (one,) = json.loads(ambienti("downtime", "list", "--json")[1])
+    assert (one["recurring"]["start"], one["recurring"]["zone"]) == ("2026-03-03T09:00:00", "Europe/Rome")
+    assert one["recurring"]["until"] is not None
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (("downtime", "add", "xen3", "--duration", "2h", "--why", "x"), 1, "did you mean xen"),
+        (("downtime", "add", "xen1", "--why", "x"), 2, "give either --end or --duration"),
+        (("downtime", "add", "xen1", "--start", "+2h", "--end", "+1h", "--why", "x"), 2, "would end before it begins"),
+        (("downtime", "add", "xen1", "--duration", "2 parsec", "--why", "x"), 2, "is not a duration"),
+        (("downtime", "add", "xen1", "--start", "2026-03-29 02:30", "--duration", "1h", "--why", "x"), 2, "does not exist in"),
+        (("exclusion", "accept", "x9"), 1, "there is no exclusion x9; there are none"),
+        (("token", "revoke", "nagios"), 1, "no token in force is called nagios"),
+        (("status", "report", "voms"), 2, "give either --status or --nagios-exit-code"),
+        (("status", "report", "voms", "--status", "OK"), 2, "listens nowhere"),
+    ],
+)
+def test_what_cannot_be_agreed_on_is_said_in_a_sentence(ambienti, words, code, says):
+    found, _, err = ambienti(*words)
+    assert (found, says in err) == (code, True), err
+
+
+def test_an_exclusion_counts_once_somebody_else_accepted_it(ambienti):
+    words = (
+        "exclusion",
+        "add",
+        "pool",
+        "--start",
+        "2026-03-10 08:00",
+        "--duration",
+        "2h",
+        "--cause",
+        "building",
+        "--why",
+        "power",
+    )
+    assert ambienti(*words, "--by", "ann")[1].startswith("x1 is proposed for pool; it counts once somebody else says")
+    code, _, err = ambienti("exclusion", "accept", "x1", "--by", "ann")
+    assert (code, "ann proposed x1: somebody else must accept it" in err) == (1, True)
+    assert json.loads(ambienti("exclusion", "list", "--json")[1])[0]["accepted_by"] == ""
+    assert ambienti("exclusion", "accept", "x1", "--by", "bob")[0] == 0
+    (one,) = json.loads(ambienti("exclusion", "list", "--json")[1])
+    assert (one["accepted_by"], one["start"]) == ("bob", "2026-03-10T08:00:00+01:00")
+    assert ambienti("exclusion", "accept", "x1", "--by", "eve")[2] == "x1 was accepted by bob already\n"
+
+
+def test_who_accepts_his_own_exclusion_must_insist_by_name_and_stands_in_the_log(ambienti):
+    words = (
+        "exclusion",
+        "add",
+        "pool",
+        "--start",
+        "2026-03-10 08:00",
+        "--duration",
+        "2h",
+        "--cause",
+        "building",
+        "--why",
+        "power",
+    )
+    ambienti(*words, "--by", "ann")
+    assert ambienti("exclusion", "accept", "x1", "--force")[0] == 2
+    assert ambienti("exclusion", "accept", "x1", "--by", "ann", "--force")[0] == 0
+    line = json.loads(ambienti("events", "x1", "--json")[1].splitlines()[-1])
+    assert (line["cause"], line["detail"]["by"], line["detail"]["own_exclusion_by_force"]) == ("accepted", "ann", True)
+
+
+def test_a_token_is_written_for_its_holder_alone_and_kept_as_a_hash(ambienti, site):
+    assert ambienti("token", "add", "nagios", "--by", "ann")[0] == 0
+    file = site / "nagios.token"
+    token = file.read_text().strip()
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    with_journal = journal(site)
+    assert (holder(with_journal, token), holder(with_journal, "sesame")) == ("nagios", "")
+    assert token not in (site / "ambienti.db").read_bytes().decode("latin-1")
+    assert len(hashed(token)) == 64
+    code, _, err = ambienti("token", "add", "nagios", "--file", "other.token")
+    assert (code, "already" in err, (site / "other.token").exists()) == (1, True, False)
+    assert ambienti("token", "add", "icinga", "--file", str(file))[0] == 2, "nothing is overwritten"
+    assert ambienti("token", "revoke", "nagios")[0] == 0
+    assert holder(with_journal, token) == ""
+    (listed,) = json.loads(ambienti("token", "list", "--json")[1])
+    assert (listed["name"], listed["made_by"], bool(listed["revoked_at"])) == ("nagios", "ann", True)
+    with_journal.close()
+
+
+def test_the_event_log_is_looked_up_by_object_kind_and_story(ambienti, site):
+    ambienti("downtime", "add", "xen1", "--start", "+30h", "--duration", "2h", "--why", "fan")
+    with_journal = journal(site)
+    with_journal.hold_lease("a", 101.0, 60)
+    look = Look(102.0, 7.0, (Said("pool", 2, text="refused"), Said("xen1", 0, "host")), began="start")
+    with_journal.remember("a", 102.0, Memo(look=look))
+    with_journal.close()
+    lines = [json.loads(line) for line in ambienti("events", "--json")[1].splitlines()]
+    assert [one["sequence"] for one in lines] == sorted(one["sequence"] for one in lines)
+    assert [(one["object"], one["detail"]["status"]) for one in lines if one["kind"] == "status"] == [
+        ("pool", "CRITICAL"),
+        ("xen1", "OK"),
+    ]
+    (one,) = [json.loads(line) for line in ambienti("events", "pool", "--json")[1].splitlines()]
+    assert (one["at"], one["boot"], one["detail"]["text"]) == ("1970-01-01T01:01:42+01:00", 1, "refused")
+    assert "d1" in ambienti("events", "--kind", "downtime")[1]
+    assert ambienti("events", "--since", "1h", "--kind", "status")[1] == "nothing\n"
+    assert ambienti("events", "--correlation", "intent-7")[1] == "nothing\n"
+
+
+def test_the_report_of_the_site_shows_its_own_objects_and_groups(ambienti, site):
+    with_journal = journal(site)
+    with_journal.hold_lease("a", 101.0, 60)
+    with_journal.remember("a", 102.0, Memo(look=Look(102.0, 7.0, (Said("pool", 0),), began="start")))
+    with_journal.close()
+    code, out, _ = ambienti("report", "--json")
+    assert code == 0
+    assert {"pool", "voms", "core", "atlas/atlas-el9"} <= {row["object"] for row in json.loads(out)["rows"]}
+    assert ambienti("report", "--object", "kore")[0] == 2
+
+
+def test_a_wrong_services_file_is_told_at_its_line_with_the_rest_of_the_configuration(ambienti, site):
+    (site / "services.yaml").write_text(SERVICES.replace("voms, atlas", "vosm, atlas"))
+    code, out, _ = ambienti("check")
+    assert (code, "services.yaml:4:" in out, "did you mean voms?" in out) == (2, True, True), out
+    (site / "services.yaml").write_text("objects: [pool]\nevents: []\n")
+    code, out, _ = ambienti("check")
+    assert (code, "this does not stand here" in out) == (2, True), out
+    (site / "services.yaml").write_text("objects: [pool]\n")
+    assert "Ambienti looks at 'pool' itself" in ambienti("check")[1]
+    (site / "services.yaml").unlink()
+    (site / "site.yaml").write_text(SITE + "services: other.yaml\n")
+    assert "other.yaml" in ambienti("check")[1]
