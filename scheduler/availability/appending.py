@@ -9,7 +9,7 @@ import numpy as np
 
 from scheduler.availability.axis import ABSENT, BEGINNING, TOLERANCE
 from scheduler.availability.columns import columns, joined
-from scheduler.availability.prepared import Prepared, Stamp, group_timeline, prepare
+from scheduler.availability.prepared import Last, Prepared, Stamp, group_timeline, prepare
 from scheduler.availability.strips import timeline, with_ends
 from scheduler.availability.timeline import CAUSE_CODES, Findings, Timeline, of_results, overlaid, since
 
@@ -27,57 +27,65 @@ def append(
     """
     until = max(prepared.history.now, result.at) if now is None else now
     history = replace(prepared.history, now=until, monotonic_now=monotonic_now, boot=boot)
-    stamp = _placed(prepared, result)
-    last = _later(prepared.last, stamp)
-    lived = None if last is None else _reached(prepared, last, until, monotonic_now, boot)
-    if stamp is None or lived is None or result.at > until:
+    place = _placed(prepared, result)
+    now_lived = None if place is None else _reached(prepared, place[1], until, monotonic_now, boot)
+    if place is None or now_lived is None or result.at > until:
         added = columns((*prepared.added, result), prepared.places)
         return prepare(history, joined(prepared.results, added))
+    elapsed, last = place
     row = prepared.places[result.object]
-    findings = _inserted(prepared.findings[row], result, stamp.elapsed)
+    begin, findings = _inserted(prepared.findings[row], result, elapsed, in_order=last is not prepared.last)
     changed = replace(
         prepared,
         history=history,
         added=(*prepared.added, result),
         last=last,
-        axis=replace(prepared.past, now=lived),
+        axis=replace(prepared.past, now=max(now_lived, elapsed, last.elapsed)),
         findings=(*prepared.findings[:row], findings, *prepared.findings[row + 1 :]),
     )
-    return replace(changed, strips=with_ends(prepared.strips, _ends(changed, row, stamp.elapsed)))
+    return replace(changed, strips=with_ends(prepared.strips, _ends(changed, row, begin)))
 
 
-def _placed(prepared: Prepared, result: Result) -> Stamp | None:
-    """Return where a result stands on the axis; None: the axis itself would change."""
+def _placed(prepared: Prepared, result: Result) -> tuple[Elapsed, Last] | None:
+    """Return where a result stands on the axis, and where the results end then; None: the axis itself would change."""
     last = prepared.last
     if last is None or prepared.past.starts != prepared.axis.starts:
         return None
-    if result.sequence is not None and last.sequence is not None:
-        is_next = result.sequence > last.sequence
-    else:
-        is_next = result.sequence is None and result.at >= last.at
-    if is_next:
+    if _is_next(last, result):
         elapsed = _reached(prepared, last, result.at, result.monotonic, result.boot)
-        return None if elapsed is None else Stamp(result.at, elapsed, result.sequence, result.monotonic, result.boot)
-    plain = prepared.past.starts == (BEGINNING,) and prepared.results.sequence is None and prepared.results.monotonic is None
-    if plain and all(one.sequence is None and one.monotonic is None for one in (*prepared.added, result)):
-        return Stamp(result.at, result.at, None, None, "")
-    return None
+        if elapsed is None:
+            return None
+        stamp = last.stamp if result.monotonic is None else Stamp(elapsed, result.monotonic, result.boot)
+        numbered = result.sequence is not None
+        return elapsed, Last(result.at, elapsed, numbered, result.sequence if numbered else last.number, stamp)
+    unnumbered = last.number is None and result.sequence is None
+    unstamped = last.stamp is None and result.monotonic is None
+    plain = unnumbered and unstamped and prepared.past.starts == (BEGINNING,)
+    return (result.at, last) if plain else None
 
 
-def _later(last: Stamp | None, stamp: Stamp | None) -> Stamp | None:
-    return last if stamp is None or (last is not None and stamp.elapsed < last.elapsed) else stamp
+def _is_next(last: Last, result: Result) -> bool:
+    """Tell whether a result stands after all others."""
+    if result.sequence is None:
+        return result.at >= last.at
+    if last.number is not None and result.sequence <= last.number:
+        return False
+    return last.is_numbered or result.at > last.at
 
 
-def _reached(prepared: Prepared, last: Stamp, wall: Instant, monotonic: Duration | None, boot: str) -> Elapsed | None:
+def _reached(prepared: Prepared, last: Last, wall: Instant, monotonic: Duration | None, boot: str) -> Elapsed | None:
     """Return the elapsed time of something that came after the last result; None: the clock was set between."""
-    if monotonic is not None and last.monotonic is not None and boot == last.boot:
-        step = monotonic - last.monotonic
+    stamp, past = last.stamp, prepared.past
+    if monotonic is not None and stamp is not None and boot == stamp.boot:
+        elapsed = stamp.elapsed + monotonic - stamp.monotonic
+        if stamp.elapsed != last.elapsed and elapsed < last.elapsed:
+            return None
     elif monotonic is not None and _is_known(prepared, boot):
         return None
     else:
-        step = wall - last.at
-    elapsed, past = last.elapsed + max(0, step), prepared.past
-    return elapsed if abs((wall - elapsed) - (past.walls[-1] - past.starts[-1])) <= TOLERANCE else None
+        elapsed = last.elapsed + max(0, wall - last.at)
+    drift = (wall - elapsed) - (past.walls[-1] - past.starts[-1])
+    return elapsed if elapsed >= past.starts[-1] and abs(drift) <= TOLERANCE else None
 
 
 def _is_known(prepared: Prepared, boot: str) -> bool:
@@ -90,10 +98,13 @@ def _is_known(prepared: Prepared, boot: str) -> bool:
     return bool((results.monotonic[results.boot == results.boots.index(boot)] != ABSENT).any())
 
 
-def _inserted(found: Findings, result: Result, elapsed: Elapsed) -> Findings:
+def _inserted(found: Findings, result: Result, elapsed: Elapsed, *, in_order: bool) -> tuple[Elapsed, Findings]:
+    """Put a result among those of its object; one that comes after them in order is not earlier than they."""
+    if in_order and len(found.at):
+        elapsed = max(elapsed, int(found.at[-1]))
     place = int(np.searchsorted(found.at, elapsed, side="right"))
     until = elapsed + (0 if result.confirmed is None else max(0, result.confirmed - result.at))
-    return Findings(
+    return elapsed, Findings(
         np.insert(found.at, place, elapsed),
         np.insert(found.status, place, result.status),
         np.insert(found.cause, place, CAUSE_CODES[result.cause]),

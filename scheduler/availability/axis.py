@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from scheduler.availability.history import Span
 
 Whole = npt.NDArray[np.int64]
+Places = npt.NDArray[np.intp]
 Elapsed = int
 """Microseconds on the axis."""
 Stretch = tuple[Elapsed, Elapsed]
@@ -63,7 +64,7 @@ class Axis:
         return tuple(Jump(then, wall + then - start, after) for start, wall, then, after in seams)
 
 
-def order(at: Whole, sequence: Whole | None) -> npt.NDArray[np.intp]:
+def order(at: Whole, sequence: Whole | None) -> Places:
     """Return the order of results: by number; those without one stand after the last numbered one that is not later."""
     if sequence is None or (sequence == ABSENT).all():
         return np.argsort(at, kind="stable")
@@ -80,7 +81,10 @@ def order(at: Whole, sequence: Whole | None) -> npt.NDArray[np.intp]:
 
 
 def chain(at: Whole, monotonic: Whole | None, boot: npt.NDArray[np.int32] | None) -> Whole:
-    """Return the elapsed time of results that stand in their order."""
+    """Return the elapsed time of results that stand in their order.
+
+    A stamp that is earlier than the one before it, of the same boot, says that the result was observed earlier.
+    """
     if not len(at):
         return at
     steps = np.maximum(np.diff(at), 0)
@@ -88,19 +92,22 @@ def chain(at: Whole, monotonic: Whole | None, boot: npt.NDArray[np.int32] | None
         return _summed(at[0], steps)
     boot = np.where(monotonic == ABSENT, np.int32(-1), boot)
     linked = (boot[1:] == boot[:-1]) & (boot[1:] >= 0)
-    np.copyto(steps, np.maximum(np.diff(np.where(boot < 0, 0, monotonic)), 0), where=linked)
+    np.copyto(steps, np.diff(np.where(boot < 0, 0, monotonic)), where=linked)
     elapsed = _summed(at[0], steps)
-    runs = np.flatnonzero(np.concatenate(([True], ~linked)))
-    known = boot[runs]
-    if len(np.unique(known[known >= 0])) < np.count_nonzero(known >= 0):
-        _link(elapsed, monotonic, boot, runs)
+    if not linked.all():
+        stamped = np.flatnonzero(boot >= 0)
+        _link_over_unstamped(elapsed, monotonic, boot, stamped)
+        _link_over_boots(elapsed, monotonic, boot, stamped)
     return elapsed
 
 
 def build(at: Whole, elapsed: Whole) -> Axis:
-    """Return the axis of results in their order; the last one is now."""
+    """Return the axis of results that stand in their order; it ends with the latest."""
     if not len(at):
         return Axis((BEGINNING,), (BEGINNING,), BEGINNING)
+    if (elapsed[1:] < elapsed[:-1]).any():
+        lived_in_order = np.argsort(elapsed, kind="stable")
+        at, elapsed = at[lived_in_order], elapsed[lived_in_order]
     drift, starts, walls = at - elapsed, [BEGINNING], [BEGINNING]
     offset, place = int(drift[0]), 0
     while place < len(at):
@@ -180,15 +187,32 @@ def _summed(first: np.int64, steps: Whole) -> Whole:
     return elapsed
 
 
-def _link(elapsed: Whole, monotonic: Whole, boot: npt.NDArray[np.int32], runs: npt.NDArray[np.intp]) -> None:
-    """Let a boot's clock say how long it was between two of its results with others in between; those are pressed into it."""
+def _link_over_unstamped(elapsed: Whole, monotonic: Whole, boot: npt.NDArray[np.int32], stamped: Places) -> None:
+    """Let a boot's clock say how long it was between two results with none of its stamps between; those are pressed into it."""
+    pairs = (boot[stamped[1:]] == boot[stamped[:-1]]) & (np.diff(stamped) > 1)
+    first, then = stamped[:-1][pairs], stamped[1:][pairs]
+    moved = np.zeros(len(elapsed), np.int64)
+    moved[then] = (monotonic[then] - monotonic[first]) - (elapsed[then] - elapsed[first])
+    elapsed += np.cumsum(moved)
+    between = np.flatnonzero(boot < 0)
+    after = np.searchsorted(stamped, between)
+    inner = (after > 0) & (after < len(stamped))
+    between, after = between[inner], after[inner]
+    left, right = stamped[after - 1], stamped[after]
+    same = boot[left] == boot[right]
+    limits = np.maximum(elapsed[left], elapsed[right])
+    elapsed[between[same]] = np.minimum(elapsed[between], limits)[same]
+
+
+def _link_over_boots(elapsed: Whole, monotonic: Whole, boot: npt.NDArray[np.int32], stamped: Places) -> None:
+    """Do the same where results of another boot stand between."""
+    changes = np.flatnonzero(np.diff(boot[stamped], prepend=-1))
     last: dict[int, int] = {}
-    for begin, end in zip(runs, (*runs[1:], len(boot)), strict=True):
-        mine = int(boot[begin])
-        before = last.get(mine) if mine >= 0 else None
+    for begin, end in zip(stamped[changes], stamped[np.append(changes[1:], len(stamped)) - 1], strict=True):
+        mine, before = int(boot[begin]), last.get(int(boot[begin]))
         if before is not None:
-            due = elapsed[before] + max(0, monotonic[begin] - monotonic[before])
-            np.minimum(elapsed[before:begin], due, out=elapsed[before:begin])
+            due = elapsed[before] + monotonic[begin] - monotonic[before]
+            between = elapsed[before + 1 : begin]
+            np.minimum(between, max(due, elapsed[before]), out=between)
             elapsed[begin:] += due - elapsed[begin]
-        if mine >= 0:
-            last[mine] = int(end) - 1
+        last[mine] = int(end)

@@ -46,13 +46,24 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """When a result was, by all clocks."""
+    """A reading of a boot's clock."""
+
+    elapsed: Elapsed
+    monotonic: Duration
+    boot: str
+
+
+@dataclass(frozen=True, slots=True)
+class Last:
+    """Where the results end, by all clocks."""
 
     at: Instant
     elapsed: Elapsed
-    sequence: int | None
-    monotonic: Duration | None
-    boot: str
+    is_numbered: bool
+    number: int | None
+    """The highest."""
+    stamp: Stamp | None
+    """The last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +76,7 @@ class Prepared:
     """In their order."""
     added: tuple[Result, ...]
     """Results that came after, in their order."""
-    last: Stamp | None
+    last: Last | None
     """Of the last result; None: there is none, or some are left out as later than now."""
     axis: Axis
     past: Axis
@@ -151,18 +162,27 @@ def _axis(ordered: Columns, history: History) -> tuple[Whole, Axis, Axis]:
     whole = joined(ordered, now) if ordered.monotonic is not None else ordered
     at = np.append(ordered.at, history.now)
     elapsed = axes.chain(at, whole.monotonic, whole.boot if whole.monotonic is not None else None)
+    elapsed[-1] = elapsed.max()
     return elapsed[:-1], axes.build(at[:-1], elapsed[:-1]), axes.build(at, elapsed)
 
 
-def _last(ordered: Columns, elapsed: Whole) -> Stamp | None:
+def _last(ordered: Columns, elapsed: Whole) -> Last | None:
     if not len(elapsed):
         return None
-    boot = "" if ordered.boot is None else ordered.boots[ordered.boot[-1]]
-    return Stamp(int(ordered.at[-1]), int(elapsed[-1]), _at_end(ordered.sequence), _at_end(ordered.monotonic), boot)
+    numbered, stamped = _last_known(ordered.sequence), _last_known(ordered.monotonic)
+    number = None if numbered is None or ordered.sequence is None else int(ordered.sequence[numbered])
+    stamp = None
+    if stamped is not None and ordered.monotonic is not None and ordered.boot is not None:
+        boot = ordered.boots[ordered.boot[stamped]]
+        stamp = Stamp(int(elapsed[stamped]), int(ordered.monotonic[stamped]), boot)
+    return Last(int(ordered.at[-1]), int(elapsed[-1]), numbered == len(elapsed) - 1, number, stamp)
 
 
-def _at_end(column: Whole | None) -> int | None:
-    return None if column is None or column[-1] == ABSENT else int(column[-1])
+def _last_known(column: Whole | None) -> int | None:
+    if column is None:
+        return None
+    known = np.flatnonzero(column != ABSENT)
+    return int(known[-1]) if len(known) else None
 
 
 def _now(history: History) -> Columns:
@@ -230,8 +250,12 @@ def _membership(start: Instant | None, end: Instant | None, axis: Axis) -> tuple
 def _findings(ordered: Columns, elapsed: Whole, count: int) -> tuple[Findings, ...]:
     """Return the results of each object."""
     by_object = np.argsort(ordered.object, kind="stable")
-    edges = np.searchsorted(ordered.object[by_object], np.arange(count + 1))
+    owners = ordered.object[by_object]
+    edges = np.searchsorted(owners, np.arange(count + 1))
     at, status = elapsed[by_object], ordered.status[by_object]
+    for owner in np.unique(owners[1:][(at[1:] < at[:-1]) & (owners[1:] == owners[:-1])]):
+        mine = at[edges[owner] : edges[owner + 1]]
+        np.maximum.accumulate(mine, out=mine)
     cause = np.zeros(len(at), np.int8) if ordered.cause is None else ordered.cause[by_object]
     until = at
     if ordered.confirmed is not None:

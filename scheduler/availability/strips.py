@@ -8,15 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from scheduler.availability.axis import END, Whole
+from scheduler.availability.axis import END, Places, Whole
 from scheduler.availability.timeline import KINDS, States, Timeline, since, tidy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from scheduler.availability.axis import Elapsed, Stretch
-
-    Places = npt.NDArray[np.intp]
 
 _BLOCK = 1 << 17
 """So many pieces are summed at a time: it bounds the memory."""

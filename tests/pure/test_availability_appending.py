@@ -75,15 +75,33 @@ def is_quick(grown):
         (after(9), True),
         (after(10, boot="two", monotonic=5), True),
         (after(10, monotonic=None, boot=""), True),
+        (after(8, object="s1"), True),
         (after(12, monotonic=17 * HOUR), False),
         (after(10, sequence=3), False),
     ],
-    ids=["in order", "of a new boot", "without a stamp", "after a jump of the clock", "of a number that was missing"],
+    ids=[
+        "in order",
+        "of a new boot",
+        "without a stamp",
+        "observed a while ago",
+        "after a jump of the clock",
+        "of a number that was missing",
+    ],
 )
 def test_what_changes_the_axis_makes_all_ready_anew(result, quick):
     grown = append(farm(), result)
     assert is_quick(grown) is quick
     assert grown.history.now == max(9 * HOUR, result.at)
+
+
+def test_results_with_and_without_stamps_take_turns_without_making_all_ready_anew():
+    grown = farm()
+    for number in range(10, 20):
+        pushed = number % 2 == 0
+        changed = {"sequence": None, "monotonic": None, "boot": ""} if pushed else {"sequence": 100 + number}
+        grown = append(grown, after(number, **changed))
+    assert len(grown.added) == 10
+    assert lines(grown) == lines(prepare(grown.history, joined(grown.results, columns(grown.added, grown.places))))
 
 
 def test_a_late_result_without_number_changes_only_its_object_and_its_groups():

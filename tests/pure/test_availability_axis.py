@@ -73,6 +73,19 @@ def test_two_stamps_of_a_boot_say_how_long_it_was_whatever_stands_between(walls,
     assert axis_of(walls, stamps, boots)[1] == elapsed
 
 
+def test_what_both_clocks_say_was_earlier_was_earlier_and_adds_no_time():
+    """A reading of 12:00:03 is written after a status that was pushed at 12:00:04: no clock was set, nothing is lived twice."""
+    axis, elapsed = axis_of([0, 4, 3, 30, 34, 33, 60], [100, 104, 103, 130, 134, 133, 160], [0] * 7)
+    assert elapsed == [0, 4, 3, 30, 34, 33, 60]
+    assert (axis.jumps, axis.now) == ((), 60 * SECOND)
+
+
+def test_of_one_object_the_later_number_holds_whatever_the_clocks_say():
+    results = (Result(4 * SECOND, "s", Status.OK, 1, 104 * SECOND, "b"), Result(0, "s", Status.CRITICAL, 2, 100 * SECOND, "b"))
+    found = measure(History(20 * SECOND, objects=(Monitored("s"),), results=results), Window("", 0, 20 * SECOND), "excuse")["s"]
+    assert (found.total, found.bad) == (16 * SECOND, 16 * SECOND)
+
+
 def test_results_are_ordered_by_number_and_those_without_find_their_place():
     at, numbers = np.array([100, 50, 60, 55, 200]), np.array([1, 3, 2, ABSENT, ABSENT])
     assert order(at, numbers).tolist() == [0, 2, 1, 3, 4]
