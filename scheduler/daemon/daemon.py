@@ -144,7 +144,7 @@ class Daemon:
         self._ticker.add_job(self._tick, "interval", seconds=limits.poll_seconds, id="cycle", **first, **once_only)
         self._ticker.add_job(self._renew, "interval", seconds=self.engine.lease_seconds / 3, id="lease", **once_only)
         if self._pager is not None:
-            self._ticker.add_job(self._page, "interval", seconds=PAGER_SECONDS, id="pager", **once_only)
+            self._ticker.add_job(self._page, "interval", seconds=PAGER_SECONDS, id="pager", **first, **once_only)
         self._turn.begun_at = self.engine.clock.monotonic()
         self._ticker.start()
         threading.Thread(target=self._follow_events, name="ambienti-events", daemon=True).start()

@@ -14,6 +14,8 @@ from scheduler.availability.incidents.states import State
 from scheduler.journal import outbox
 from scheduler.journal.agreements import add_downtime, revise_downtime
 from scheduler.journal.incidents import all_incidents, incident, quiets
+from scheduler.journal.records import Declared, Push
+from scheduler.journal.statuses import declare, push
 from scheduler.paging import Desk, deliver, happened
 from scheduler.ports import SourceError
 
@@ -188,3 +190,20 @@ def test_an_address_that_cannot_be_had_is_told_and_tried_again(journal, of):
     assert deliver(journal, refuse, lambda: NOW) == 0
     assert [letter.error for letter in outbox.letters(journal)] == [f"{of}: file:anna.url", f"{of}: environment:ANNA"]
     assert [event.note.cause for event in journal.events(subject="anna")] == ["failed", "failed"]
+
+
+def test_a_status_that_others_report_opens_and_ends_an_incident(journal):
+    second = NOW // SECOND
+    declare(journal, "a", second, [Declared("dns")])
+
+    def report(status, at, text=""):
+        push(journal, "a", at, at, Push("dns", status, text, at=at))
+        return kinds(happened(journal, (), DESK, round(at * SECOND), watching=True))
+
+    assert report(0, second + 1) == []
+    assert report(2, second + 2, "no answer on port 53") == [Kind.OPENED, Kind.PAGED]
+    assert report(2, second + 3) == []
+    assert report(3, second + 4) == []
+    assert "no answer on port 53" in outbox.letters(journal)[0].body
+    assert report(1, second + 5) == [Kind.SELF_HEALED]
+    assert report(2, second + 6) == [Kind.REOPENED, Kind.PAGED]

@@ -1,5 +1,8 @@
 """The daemon's pager: what goes bad opens an incident, whoever is on call is told, what recovers ends it."""
 
+import threading
+import time
+
 import pytest
 import structlog
 
@@ -9,9 +12,12 @@ from scheduler.availability.incidents.incident import Book, Change, Incident, Wh
 from scheduler.availability.incidents.states import State
 from scheduler.availability.incidents.watch import Standing, Watching
 from scheduler.availability.incidents.watch import told as told_of
+from scheduler.clock import WallClock
+from scheduler.daemon.daemon import Daemon
 from scheduler.daemon.pager import Pager
 from scheduler.journal import outbox
 from scheduler.journal.incidents import all_incidents
+from scheduler.runner import ThreadRunner
 from tests.pure.test_engine import Farm
 
 ON_CALL = """\
@@ -223,3 +229,26 @@ def test_wrong_objectives_are_told_once_and_change_no_incident(farm, tmp_path):
     refused = [(one["file"], one["consequence"]) for one in told if one["event"] == "refused"]
     assert refused == [("slo.yaml", "no burn-rate alert is evaluated")]
     assert all_incidents(farm.journal) == []
+
+
+def test_a_pager_that_fails_is_told_and_stops_no_cycle(capsys):
+    clock = WallClock()
+    farm = Farm(clock=clock, runner=ThreadRunner(clock), poll_seconds=60)
+    called = threading.Event()
+
+    def fails():
+        called.set()
+        raise RuntimeError("no such rotation")
+
+    daemon = Daemon(farm.engine, pager=fails)
+    daemon.start()
+    try:
+        assert called.wait(10)
+        end = time.monotonic() + 10
+        while farm.orders.asked == 0 and time.monotonic() < end:
+            time.sleep(0.02)
+        assert farm.orders.asked == 1
+    finally:
+        daemon.stop()
+        farm.journal.close()
+    assert "no such rotation" in capsys.readouterr().out
