@@ -141,6 +141,23 @@ class ExclusionShown(Frozen):
     accepted_at: str | None
 
 
+class JumpShown(Frozen):
+    """The clock of the monitor was set."""
+
+    before: str
+    """What it would have shown."""
+    after: str
+    """What it showed."""
+
+
+class GapShown(Frozen):
+    """The monitor itself was not there."""
+
+    start: str
+    end: str | None
+    """Null: it still is not."""
+
+
 class Report(Frozen):
     """All of it."""
 
@@ -155,6 +172,8 @@ class Report(Frozen):
     windows: tuple[WindowShown, ...]
     downtimes: tuple[DowntimeShown, ...]
     exclusions: tuple[ExclusionShown, ...]
+    clock_jumps: tuple[JumpShown, ...]
+    gaps: tuple[GapShown, ...]
     rows: tuple[Row, ...]
     objectives: tuple[ObjectiveShown, ...]
 
@@ -177,6 +196,11 @@ def make(
         windows=tuple(_window(one, zone) for one in asked),
         downtimes=tuple(_downtime(one, zone) for one in history.downtimes),
         exclusions=_exclusions(history, zone),
+        clock_jumps=tuple(
+            JumpShown(before=instants.write_instant(one.before, zone), after=instants.write_instant(one.after, zone))
+            for one in prepared.axis.jumps
+        ),
+        gaps=tuple(_gap(one, zone) for one in history.gaps),
         rows=tuple(_rows(prepared, asked, profiles, names, zone)),
         objectives=tuple(_objectives(prepared, names)),
     )
@@ -303,6 +327,11 @@ def _downtime(one: Downtime, zone: str) -> DowntimeShown:
     if again is not None and one.declared_at is not None:
         said = ({"declared": instants.write_instant(one.declared_at, zone)},)
     return DowntimeShown(id=one.id, objects=one.objects, declarations=said, recurring=rule, reason=one.reason)
+
+
+def _gap(one: Span, zone: str) -> GapShown:
+    end = None if one.end is None else instants.write_instant(one.end, zone)
+    return GapShown(start=instants.write_instant(one.start, zone), end=end)
 
 
 def _exclusions(history: History, zone: str) -> tuple[ExclusionShown, ...]:

@@ -34,7 +34,12 @@ report = typer.Typer(
 )
 HistoryOption = Annotated[
     Path | None,
-    typer.Option("--history", metavar="FILE", show_default=False, help="A history, YAML or JSON (docs: History file)."),
+    typer.Option(
+        "--history",
+        metavar="FILE",
+        show_default=False,
+        help="A history, YAML or JSON (docs: History file; `-`: standard input).",
+    ),
 ]
 WindowOption = Annotated[
     str | None,
@@ -105,11 +110,13 @@ def shown(
 
 
 def read(history: Path | None) -> History:
-    """Return the history of a file."""
-    from scheduler.availability.reading import read_history
+    """Return the history of a file; `-` is the standard input."""
+    from scheduler.availability.reading import history_of_text, read_history
 
     if history is None:
         raise fail("say which history: --history FILE", Exit.WRONG)
+    if str(history) == "-":
+        return history_of_text(sys.stdin.buffer.read(), "standard input")
     return read_history(history)
 
 

@@ -85,9 +85,14 @@ def _lines(report: Report) -> Iterator[tuple[str, str]]:
         yield f"Downtime {downtime.id} of {', '.join(downtime.objects)}: {span}; {said}. {downtime.reason}".rstrip(), "dim"
     for exclusion in report.exclusions[:SHOWN]:
         yield _excluded(exclusion), "dim"
-    hidden = max(0, len(report.downtimes) - SHOWN) + max(0, len(report.exclusions) - SHOWN)
+    for jump in report.clock_jumps[:SHOWN]:
+        yield f"The monitor's clock was set from {jump.before} to {jump.after}.", "dim"
+    for gap in report.gaps[:SHOWN]:
+        yield f"The monitor was not there: {gap.start} to {gap.end or 'now'}.", "dim"
+    listed = (report.downtimes, report.exclusions, report.clock_jumps, report.gaps)
+    hidden = sum(max(0, len(one) - SHOWN) for one in listed)
     if hidden:
-        yield f"... and {hidden} more downtimes and exclusions (--json lists all).", "dim"
+        yield f"... and {hidden} more (--json lists all).", "dim"
 
 
 def _excluded(one: ExclusionShown) -> str:

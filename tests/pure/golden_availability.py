@@ -16,7 +16,7 @@ DURATIONS = {
     "unscheduled": "unscheduled_downtime",
 }
 FIGURES = {"figure": "figure", "A": "availability", "R": "reliability"}
-OTHERS = {"window", "verdicts", "shown"}
+OTHERS = {"window", "verdicts", "shown", "lost"}
 
 
 @dataclass(frozen=True)
@@ -112,6 +112,9 @@ def differences(measure, expect):
         wanted = Fraction(expect[name]) if expect.get(name) is not None else None
         if name in expect and getattr(measure, attribute) != wanted:
             wrong.append((name, expect[name], str(getattr(measure, attribute))))
+    lost = {cause: int(Decimal(length) * 1_000_000) for cause, length in expect.get("lost", {}).items()}
+    if "lost" in expect and lost != measure.lost:
+        wrong.append(("lost", lost, measure.lost))
     for edge, written in expect.get("window", {}).items():
         if getattr(measure.window, edge) != read_instant(written, "UTC"):
             wrong.append((f"window {edge}", written, getattr(measure.window, edge)))

@@ -116,6 +116,34 @@ def test_csv_has_the_same_rows(ambienti):
     assert (week["bad"], week["figure"], week["up"]) == ("605.5", "1208389/1208989", "604194.5")
 
 
+def test_a_history_may_come_by_the_standard_input(ambienti, monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(HISTORY.encode())))
+    _, out, _ = ambienti("--history", "-", "--window", "past-week", "--json")
+    assert [row["object"] for row in json.loads(out)["rows"]] == ["ce01", "ce02", "wn1", "ces"]
+
+
+def test_a_clock_that_was_set_and_a_monitor_that_was_away_are_told(ambienti, tmp_path):
+    stamps = "sequence: {}, monotonic: {}, boot: b"
+    (tmp_path / "j.yaml").write_text(
+        f"""\
+now: 2026-03-02T13:00:00Z
+objects: [s]
+events:
+  - {{at: 2026-03-02T10:00:00Z, object: s, status: OK, {stamps.format(1, 0)}}}
+  - {{at: 2026-03-02T12:00:00Z, object: s, status: OK, {stamps.format(2, 3600)}}}
+gaps: [{{from: 2026-03-02T12:30:00Z}}]
+"""
+    )
+    _, out, _ = ambienti("--history", "j.yaml", "--window", "this-week", "--json")
+    found = json.loads(out)
+    assert found["clock_jumps"] == [{"before": "2026-03-02T11:00:00Z", "after": "2026-03-02T12:00:00Z"}]
+    assert found["gaps"] == [{"start": "2026-03-02T12:30:00Z", "end": None}]
+    assert (found["rows"][0]["total"], found["rows"][0]["missing"]) == (7200, 1800)
+    _, out, _ = ambienti("--history", "j.yaml")
+    assert "clock was set from 2026-03-02T11:00:00Z to 2026-03-02T12:00:00Z" in out
+    assert "The monitor was not there: 2026-03-02T12:30:00Z to now." in out
+
+
 def test_the_schema_of_the_history_accepts_the_file_and_refuses_a_wrong_one(ambienti, tmp_path):
     from environments.reader import parse
 
