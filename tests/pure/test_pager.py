@@ -17,6 +17,7 @@ from scheduler.daemon.daemon import Daemon
 from scheduler.daemon.pager import Pager
 from scheduler.journal import outbox
 from scheduler.journal.incidents import all_incidents
+from scheduler.journal.opening import JournalError
 from scheduler.runner import ThreadRunner
 from tests.pure.test_engine import Farm
 
@@ -238,7 +239,7 @@ def test_a_pager_that_fails_is_told_and_stops_no_cycle(capsys):
 
     def fails():
         called.set()
-        raise RuntimeError("no such rotation")
+        raise JournalError("the disk is full")
 
     daemon = Daemon(farm.engine, pager=fails)
     daemon.start()
@@ -251,4 +252,4 @@ def test_a_pager_that_fails_is_told_and_stops_no_cycle(capsys):
     finally:
         daemon.stop()
         farm.journal.close()
-    assert "no such rotation" in capsys.readouterr().out
+    assert "the disk is full" in capsys.readouterr().out
