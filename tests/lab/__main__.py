@@ -130,6 +130,8 @@ def try_jobs(chosen: list[str]) -> int:
     table = Table(
         "VO", "environment", "job", "submitted by", "ran on", "seconds", "journal", title="A job of each VO in each lane"
     )
+    for column in table.columns:
+        column.overflow = "fold"
     failed = 0
     began = time.monotonic()
     OUT.print(
