@@ -139,8 +139,8 @@ def test_a_promise_on_something_that_the_history_does_not_have_is_an_error(ambie
 
 SITE = """\
 site: perugia
-batch_systems: [{name: pool, options: {collector: "127.0.0.1:1"}}]
-hosts: [{name: xen1, uri: "test:///nowhere"}]
+batch_systems: [{name: pool, kind: simulated}]
+hosts: [{name: xen1, uri: "test:///default"}]
 vos: {atlas: }
 daemon: {listen: ""}
 """
@@ -171,6 +171,9 @@ def test_status_of_the_site_reads_its_journal_and_its_directory_of_objectives(am
     assert code == 2
     assert "objectives/fermigrid.yaml:16:" in err
     assert "did you mean FermiGrid?" in err
+    code, out, _ = ambienti("check")
+    assert code == 2
+    assert "objectives/fermigrid.yaml:16:" in out, "check reads the objectives too"
 
 
 def push(site, name, status):
