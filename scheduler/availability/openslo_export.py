@@ -10,7 +10,7 @@ from environments.writer import write
 from scheduler.availability.instants import write_instant
 from scheduler.availability.openslo_alerts import LENGTHS
 from scheduler.availability.openslo_model import PREFIX, SOURCE, VERSION
-from scheduler.availability.openslo_window import DURATIONS, PAST, STARTS, UTC
+from scheduler.availability.openslo_window import DURATIONS, PAST, SAME, STARTS, UTC
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -78,9 +78,10 @@ def _notes(promise: Promise) -> dict[str, str]:
     notes = {"profile": objective.profile, "object": objective.object}
     if _named(objective.name) != objective.name:
         notes["name"] = objective.name
-    if objective.window in PAST:
-        notes["window"] = objective.window
-    if objective.window not in DURATIONS and objective.zone:
+    name = SAME.get(objective.window, objective.window)
+    if name in PAST:
+        notes["window"] = name
+    if name not in DURATIONS and objective.zone:
         notes["zone"] = objective.zone
     if objective.applies is not None:
         notes["applies-during"] = promise.during or _intervals(objective)
@@ -104,7 +105,7 @@ def _indicator(objective: Objective) -> dict[str, Any]:
 
 
 def _window(objective: Objective, zone: str) -> dict[str, Any]:
-    duration = DURATIONS.get(objective.window)
+    duration = DURATIONS.get(SAME.get(objective.window, objective.window))
     if duration is None:
         return {"duration": objective.window, "isRolling": True}
     named = objective.zone or zone

@@ -17,6 +17,10 @@ CALENDAR = {"1d": "today", "1w": "this-week", "1M": "month", "1Q": "quarter", "1
 PAST = {"yesterday": "1d", "past-week": "1w", "past-month": "1M", "past-quarter": "1Q", "past-year": "1Y"}
 """Windows that ended last; OpenSLO knows the running one only, so an annotation names them."""
 DURATIONS = {**{name: duration for duration, name in CALENDAR.items()}, **PAST}
+SAME = {"this-day": "today", "past-day": "yesterday", "week": "this-week"} | {
+    f"this-{name}": name for name in ("month", "quarter", "year")
+}
+"""Other names of the same windows."""
 STARTS = {
     "1d": "2026-01-01 00:00:00",
     "1w": "2026-01-05 00:00:00",

@@ -64,8 +64,9 @@ def stand(prepared: Prepared, objective: Objective, alerts: tuple[Alert, ...] = 
 
 def ahead(objective: Objective, window: Window, zone: str) -> Duration:
     """Return how long a window of the calendar still goes on, in the periods in which the objective applies."""
-    period = {name: period for period, name in windows.PERIODS.items()}.get(objective.window)
-    if period is None:
+    to_date = {name: period for period, name in windows.PERIODS.items()} | {f"this-{one}": one for one in windows.PERIODS}
+    period = to_date.get(objective.window, objective.window)
+    if period not in _LONGER_THAN:
         return 0
     later = window.start + int(_LONGER_THAN[period] * 3600) * SECOND
     end = windows.named(f"past-{period}", later, zone).end

@@ -281,6 +281,12 @@ def test_any_objective_survives_the_round_trip_and_fits_the_published_schema(obj
     assert again.objective == objective
 
 
+@pytest.mark.parametrize(("written", "read_back"), [("week", "this-week"), ("this-month", "month"), ("past-day", "yesterday")])
+def test_a_window_of_two_names_is_exported_as_what_it_is(written, read_back):
+    (again,) = read(exported(Promises((Promise(Objective("a", "a", Fraction(1, 2), written), "a", "", "a"),), {}))).promises
+    assert again.objective.window == read_back
+
+
 def test_what_openslo_cannot_say_is_refused():
     for objective in (
         Objective("a", "a", Fraction(2, 3), "month"),
