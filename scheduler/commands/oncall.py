@@ -102,6 +102,48 @@ def who(
     console().print(table)
 
 
+@oncall.command("schedule", epilog=examples("ambienti oncall schedule", "ambienti oncall schedule primary --days 90 --json"))
+def schedule(
+    rotation: Annotated[str, typer.Argument(metavar="ROTATION", show_default=False, help="[default: all of them]")] = "",
+    *,
+    at: Annotated[str, typer.Option("--from", metavar="INSTANT", show_default=False, help="[default: now]")] = "",
+    days: Annotated[int, typer.Option("--days", min=1, max=3660, help="How many days.")] = 28,
+    file: FileOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show who is on call from when to when; hand-overs, swaps and overrides to the instant."""
+    from scheduler.availability.incidents.schedule import DAY
+    from scheduler.availability.incidents.schedule import schedule as laid_out
+    from scheduler.availability.instants import write_instant
+    from scheduler.site import oncall as settings
+
+    found = settings.load(find_file(file))
+    roster, zone, start = found.rules.roster, found.settings.zone, _instant(at, found)
+    if rotation and rotation not in roster.rotations:
+        near = nearest(rotation, roster.rotations)
+        raise fail(
+            f"there is no rotation {rotation!r}; {f'did you mean {near}?' if near else 'see the on-call file'}", Exit.PROBLEM
+        )
+    rows = [
+        {
+            "rotation": name,
+            "from": write_instant(turn.start, zone),
+            "until": write_instant(turn.end, zone),
+            "person": turn.person,
+        }
+        | {"because": turn.because}
+        for name in ([rotation] if rotation else roster.rotations)
+        for turn in laid_out(roster, name, start, start + days * DAY)
+    ]
+    if as_json:
+        print_json(rows)
+        return
+    table = Table("rotation", "from", "until", "on call", "because", box=None, pad_edge=False)
+    for row in rows:
+        table.add_row(*(Text(row[key]) for key in ("rotation", "from", "until", "person", "because")))
+    console().print(table)
+
+
 @oncall.command("notify", epilog=examples("ambienti oncall notify anna"))
 def notify(
     person: Annotated[str, typer.Argument(metavar="PERSON", help="Who is to be told.")],

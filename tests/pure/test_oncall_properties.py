@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 from dateutil import tz
@@ -14,6 +15,7 @@ from scheduler.availability.incidents.hours import Promise, ResponseClass, Weekl
 from scheduler.availability.incidents.incident import Book, Change, Kind, Level, Quiet, Rules, What
 from scheduler.availability.incidents.response import Cut, Response, of_incident, report
 from scheduler.availability.incidents.rotation import Layer, Override, Roster, Swap
+from scheduler.availability.incidents.schedule import schedule
 from scheduler.availability.incidents.simulate import simulate
 from scheduler.availability.incidents.states import MEANING, OVER, TRANSITIONS, State
 from scheduler.availability.instants import as_micro, as_time
@@ -121,6 +123,22 @@ def test_exactly_one_person_is_on_call_at_every_instant(drawn):
             turn = swap.second if turn == swap.first else swap.first if turn == swap.second else turn
         assert duty.person == (overriding[0].person if overriding else turn)
         assert duty.person in (*PEOPLE, "eva")
+
+
+@settings(max_examples=150, deadline=None)
+@given(rosters(), st.integers(1, 40), st.lists(st.integers(0, 10**9), min_size=10, max_size=10))
+def test_a_schedule_says_of_every_instant_what_the_roster_says(drawn, length, looks):
+    roster, at = drawn
+    start, end = at - length * 43200 * SECOND, at + length * 43200 * SECOND
+    turns = schedule(roster, "primary", start, end)
+    assert (turns[0].start, turns[-1].end) == (start, end)
+    assert all(before.end == after.start for before, after in pairwise(turns)), "no gap and no double"
+    assert all((a.person, a.because) != (b.person, b.because) for a, b in pairwise(turns))
+    edges = [instant for turn in turns for instant in (turn.start, turn.end - 1)]
+    for instant in [*edges, *(start + look * (end - start) // (10**9 + 1) for look in looks)]:
+        duty = roster.on_call("primary", instant)
+        [turn] = [one for one in turns if one.start <= instant < one.end]
+        assert (turn.person, turn.because) == (duty.person, duty.because)
 
 
 @settings(max_examples=300, deadline=None)

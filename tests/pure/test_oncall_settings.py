@@ -230,6 +230,19 @@ def test_who_is_on_call_is_said_for_any_instant(ambienti):
     assert (code, "does not exist in Europe/Rome" in err) == (2, True)
 
 
+def test_a_schedule_lays_the_turns_out(ambienti):
+    code, out, _ = ambienti("oncall", "schedule", "--from", "2026-03-25 12:00", "--days", "14", "--json")
+    assert code == 0
+    assert [(row["from"], row["until"], row["person"]) for row in json.loads(out)] == [
+        ("2026-03-25T12:00:00+01:00", "2026-03-30T09:00:00+02:00", "bruno"),
+        ("2026-03-30T09:00:00+02:00", "2026-04-06T09:00:00+02:00", "anna"),
+        ("2026-04-06T09:00:00+02:00", "2026-04-08T13:00:00+02:00", "bruno"),
+    ]
+    assert "2026-04-06T09:00:00+02:00" in ambienti("oncall", "schedule", "primary", "--from", "2026-03-25 12:00")[1]
+    code, _, err = ambienti("oncall", "schedule", "primry")
+    assert (code, "did you mean primary?" in err) == (1, True)
+
+
 def test_a_missing_on_call_file_is_wrong_use(ambienti, tmp_path):
     (tmp_path / "oncall.yaml").unlink()
     code, _, err = ambienti("oncall", "who")
@@ -237,7 +250,7 @@ def test_a_missing_on_call_file_is_wrong_use(ambienti, tmp_path):
 
 
 def test_help_of_every_command_has_an_example(ambienti):
-    for words in (("oncall", "simulate"), ("oncall", "who"), ("oncall", "notify")):
+    for words in (("oncall", "simulate"), ("oncall", "who"), ("oncall", "schedule"), ("oncall", "notify")):
         assert "Examples:" in ambienti(*words, "--help")[1]
     for word in ("list", "show", "open", "ack", "resolve", "report"):
         assert "Examples:" in ambienti("incident", word, "--help")[1]

@@ -49,8 +49,14 @@ class Layer:
 
     def takes(self, instant: Instant) -> bool:
         """Whether this layer, being above the lowest, covers an instant."""
-        begun = self.handover(0) <= instant and (self.end is None or instant < self._at(self.end))
+        begun = self.handover(0) <= instant and (self.end is None or instant < self.end_instant)
         return begun and (self.during is None or self.during.covers(as_time(instant, self.zone)))
+
+    @property
+    def end_instant(self) -> Instant:
+        """When it gives back to the layer below."""
+        assert self.end is not None
+        return self._at(self.end)
 
     def _at(self, day: date) -> Instant:
         return instant_of(datetime.combine(day, time()) + timedelta(seconds=self.handover_seconds), self.zone)
