@@ -95,7 +95,7 @@ def handover_by_dateutil(layer, shift):
     return as_micro(tz.resolve_imaginary(local.replace(tzinfo=ZoneInfo(layer.zone))).astimezone(UTC))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(st.data(), zones)
 def test_every_instant_lies_in_exactly_one_shift(data, zone):
     layer = data.draw(layers(zone, lowest=True))
@@ -109,7 +109,7 @@ def test_every_instant_lies_in_exactly_one_shift(data, zone):
     assert layer.person(instant) == layer.people[shift % len(layer.people)]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(rosters())
 def test_exactly_one_person_is_on_call_at_every_instant(drawn):
     roster, at = drawn
@@ -125,7 +125,7 @@ def test_exactly_one_person_is_on_call_at_every_instant(drawn):
         assert duty.person in (*PEOPLE, "eva")
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(rosters(), st.integers(1, 40), st.lists(st.integers(0, 10**9), min_size=10, max_size=10))
 def test_a_schedule_says_of_every_instant_what_the_roster_says(drawn, length, looks):
     roster, at = drawn
@@ -141,7 +141,7 @@ def test_a_schedule_says_of_every_instant_what_the_roster_says(drawn, length, lo
         assert (turn.person, turn.because) == (duty.person, duty.because)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(st.data(), zones, st.frozensets(days, max_size=3))
 def test_the_class_of_an_incident_is_what_the_wall_clock_says_when_it_opens(data, zone, holidays):
     instant = data.draw(near_a_change(zone) | anywhen)
@@ -179,7 +179,7 @@ RULES = Rules(Promise("Europe/Rome"), ROSTER, (Level("primary", 7 * MINUTE), Lev
 stories = st.tuples(st.lists(changes, max_size=25), st.lists(quiets, max_size=3).map(tuple))
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(stories)
 def test_one_cause_is_one_incident_and_nobody_is_paged_in_a_downtime(drawn):
     told, quiet = drawn
@@ -213,7 +213,7 @@ def look(book, change, rules):
     return outcome.book
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(stories, st.frozensets(st.just(date(2026, 3, 2))), st.sampled_from([0, 5, 15, 40]))
 def test_a_simple_account_minute_by_minute_tells_the_same_story(drawn, holidays, reopen):
     told, quiet = drawn
@@ -248,7 +248,7 @@ def test_a_simple_account_minute_by_minute_tells_the_same_story(drawn, holidays,
     assert found == expected
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(stories, st.lists(st.integers(0, 12 * 3600 - 1).map(lambda n: BEGIN + n * SECOND + 1), max_size=30))
 def test_looking_more_often_changes_nothing(drawn, looks):
     told, quiet = drawn
@@ -257,7 +257,7 @@ def test_looking_more_often_changes_nothing(drawn, looks):
     assert simulate([*told, *idle], rules, NOW).incidents == simulate(told, rules, NOW).incidents
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(stories)
 def test_the_response_report_counts_every_opened_incident_once(drawn):
     told, quiet = drawn
