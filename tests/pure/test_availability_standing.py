@@ -6,10 +6,25 @@ from fractions import Fraction
 from zoneinfo import ZoneInfo
 
 import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 
 from scheduler.availability import windows
 from scheduler.availability.burn_rate import Alert, Burning
-from scheduler.availability.history import SECOND, History, Monitored, Objective, Result, Span, Status, Verdict
+from scheduler.availability.history import (
+    SECOND,
+    Downtime,
+    Exclusion,
+    History,
+    Monitored,
+    Objective,
+    ObjectKind,
+    Result,
+    Revision,
+    Span,
+    Status,
+    Verdict,
+)
 from scheduler.availability.prepared import prepare
 from scheduler.availability.standing import ahead, outages, stand
 
@@ -65,8 +80,6 @@ def test_an_outage_that_goes_on_or_ends_in_the_unknown_has_no_recovery_time():
 
 
 def test_an_outage_is_one_however_a_downtime_cuts_it():
-    from scheduler.availability.history import Exclusion
-
     cut = Exclusion("x", ("ce",), MONDAY + HOUR + 10 * SECOND, MONDAY + HOUR + 20 * SECOND, "power", "a", "b", "c")
     assert outages(story(*EVENTS, exclusions=(cut,)), "ce", windows.named("90d", NOW, ROME)) == [90 * SECOND, 30 * SECOND]
 
@@ -123,3 +136,44 @@ def test_a_promise_that_does_not_apply_has_no_budget_to_speak_of():
     objective = replace(Objective("w", "ce", TARGET, "past-week"), applies=(Span(0, 1),))
     found = stand(story(*EVENTS), objective)
     assert (found.verdict, found.budget.allowed, found.budget.left) == (Verdict.NOT_APPLICABLE, 0, 0)
+
+
+# --- the budget and the verdict say the same --------------------------------------------------------------------------
+
+marks = st.integers(0, 200).map(lambda minutes: minutes * MINUTE)
+stories = st.builds(
+    lambda told, down, out, gap, host: History(
+        200 * MINUTE,
+        "UTC",
+        (Monitored("ce", ObjectKind.HOST if host else ObjectKind.SERVICE, freshness=50 * MINUTE),),
+        tuple(Result(at_, "ce", status) for at_, status in sorted(told)),
+        downtimes=(Downtime("d", ("ce",), (Revision(down[2] - 24 * HOUR, min(down[:2]), max(down[:2])),)),),
+        exclusions=(Exclusion("x", ("ce",), min(out), max(out) + MINUTE, "power", "a", "b", "c"),),
+        gaps=(Span(min(gap), max(gap)),) if gap[0] != gap[1] else (),
+    ),
+    st.lists(st.tuples(marks, st.sampled_from(list(Status))), min_size=1, max_size=8),
+    st.tuples(marks, marks, marks),
+    st.tuples(marks, marks),
+    st.tuples(marks, marks),
+    st.booleans(),
+)
+
+
+@given(stories, st.sampled_from(["excuse", "argo", "icinga", "nagios", "skip"]), st.fractions(0, 1, max_denominator=50))
+@settings(max_examples=120, deadline=None)
+def test_a_promise_is_kept_exactly_when_its_budget_is_not_overdrawn_whatever_is_unknown(history, profile, target):
+    assume(target < 1)
+    objective = Objective("o", "ce", target, "1d", profile=profile)
+    found = stand(prepare(history), objective, (Alert("a", Fraction(1), 2 * HOUR, HOUR),))
+    budget = found.budget
+    assert budget.left_at_least <= budget.left <= budget.left_at_most
+    if found.verdict is Verdict.NOT_APPLICABLE:
+        assert budget.left_at_least == budget.left_at_most == 0
+        return
+    if found.measure.lowest is not None:  # else all that is unknown would have been excused
+        assert (found.verdict is Verdict.PASS) == (budget.left_at_least >= 0)
+    if found.measure.highest is not None:
+        assert (found.verdict is Verdict.FAIL) == (budget.left_at_most < 0)
+    (burn,) = found.burns
+    for one in (burn.long, burn.short):
+        assert one.least is None or one.most is None or one.least <= one.most
