@@ -155,7 +155,9 @@ def _observed(found: Findings, freshness: Duration | None, gaps: Sequence[Elapse
             continue
         back = int(repeated[place])
         if back > gap:
-            again += [(gap, _seen(Status.MISSING)), (back, int(states[place]))]
+            again.append((gap, _seen(Status.MISSING)))
+            if back < following[place]:
+                again.append((back, int(states[place])))
         else:
             known_until[place] = gap
     lost = known_until < following
