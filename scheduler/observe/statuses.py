@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from scheduler.availability import provisioning
@@ -33,6 +34,7 @@ DAEMON = "ambienti"
 JUMP_SECONDS = 1.0
 """Wall clock and monotonic clock that move apart by more between two looks: the clock was set."""
 S = WorkerState
+_WHERE = attrgetter("environment", "state")
 _SERVE = (S.IDLE, S.BUSY, S.DRAINING, S.DRAINED)
 
 
@@ -82,10 +84,10 @@ def _source(name: str, reading: QueueReading | HostReading | Unanswered, kind: O
 
 
 def _workers(observation: Observation, policy: Policy) -> Iterator[Said]:
-    counted: dict[str, Counter[WorkerState]] = {name: Counter() for name in policy.catalogue.environments}
-    for worker in observation.workers:
-        counted.setdefault(worker.environment, Counter())[worker.state] += 1
-    for environment, count in sorted(counted.items()):
+    counted = Counter(map(_WHERE, observation.workers))
+    environments = {*policy.catalogue.environments, *(environment for environment, _ in counted)}
+    for environment in sorted(environments):
+        count = {state: counted[environment, state] for state in S}
         served = sum(count[state] for state in _SERVE)
         text = ", ".join(f"{count[state]} {state.value}" for state in S if count[state]) or "none"
         if count[S.SILENT] + count[S.FAILED]:
