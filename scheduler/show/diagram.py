@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 One = TypeVar("One", bound="StrEnum")
 WIDTH, HEIGHT = 840, 360
-_BOX_WIDTH, _BOX_HEIGHT = 100, 34
+_BOX_WIDTH, _BOX_HEIGHT = 116, 34
 PLACES: dict[S, tuple[int, int]] = {
     S.REQUESTED: (70, 180),
     S.BOOTING: (230, 180),
