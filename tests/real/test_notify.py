@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -279,3 +280,53 @@ def test_a_notice_that_nobody_takes_is_given_up_after_a_day(journal):
     [letter] = outbox.letters(journal)
     assert (letter.outcome, letter.error) == ("given-up", "there is no file")
     assert letter.ended_at - letter.made_at == outbox.GIVE_UP
+
+
+SITE = """\
+site: perugia
+batch_systems: [{name: pool, kind: simulated}]
+hosts: [{name: h1, uri: "test:///default"}, {name: h2, uri: "qemu+unix:///system?socket=/nowhere/at/all"}]
+vos: {atlas: {}}
+limits: {poll_seconds: 2}
+daemon: {listen: ""}
+"""
+VO = "vo: atlas\nenvironments: {atlas-el9: {virtualization: lxc, image: {path: /srv/atlas}}}\n"
+ON_CALL = "people: {anna: {addresses: [{file: anna.url}]}}\nescalation: {levels: [{notify: anna}]}\n"
+
+
+def until(holds, seconds):
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end, "it took too long"
+        time.sleep(0.05)
+
+
+@pytest.mark.slow
+def test_a_daemon_that_is_killed_after_its_first_try_leaves_the_page_to_the_next_one(hook, tmp_path):
+    server = hook(refusals=1)
+    (tmp_path / "vos").mkdir()
+    for name, text in {
+        "site.yaml": SITE,
+        "vos/atlas.yaml": VO,
+        "oncall.yaml": ON_CALL,
+        "anna.url": hook_address(server),
+    }.items():
+        (tmp_path / name).write_text(text)
+    command = [sys.executable, "-m", "scheduler.cli", "run", "--site", str(tmp_path / "site.yaml")]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    with (tmp_path / "log").open("w") as log:
+        first = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=log, stderr=log)
+        try:
+            until(lambda: len(server.got) == 1, 40)
+        finally:
+            first.kill()
+            first.wait(10)
+        second = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=log, stderr=log)
+        try:
+            until(lambda: len(server.got) == 2, 40)
+        finally:
+            second.terminate()
+            second.wait(40)
+    assert {key for key, _ in server.got} == {"incident-1-page-1.anna.0@perugia"}
+    assert "h2 bad" in server.got[1][1]["title"]
+    assert TOKEN not in (tmp_path / "log").read_text()
