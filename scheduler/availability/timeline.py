@@ -161,9 +161,9 @@ def _observed(found: Findings, freshness: Duration | None, gaps: Sequence[Elapse
         else:
             known_until[place] = gap
     lost = known_until < following
-    starts = np.concatenate((found.at, known_until[lost], np.array([start for start, _ in again], np.int64)))
-    all_states = np.concatenate(
-        (states, np.full(np.count_nonzero(lost), _seen(Status.MISSING), np.int16), np.array([s for _, s in again], np.int16))
-    )
+    missing = np.full(np.count_nonzero(lost), _seen(Status.MISSING), np.int16)
+    # Of several at one instant the last one here holds: what is lost then is lost, though it was found again then.
+    starts = np.concatenate((found.at, np.array([start for start, _ in again], np.int64), known_until[lost]))
+    all_states = np.concatenate((states, np.array([state for _, state in again], np.int16), missing))
     ordered = np.argsort(starts, kind="stable")
     return [(starts[ordered], all_states[ordered])]
