@@ -9,6 +9,7 @@ Rules:
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -19,7 +20,7 @@ from scheduler.journal.records import Note, micro
 from scheduler.journal.segments import CAUSES, MOST, NONE, RECORD, Kept, Shelf, Watch, packed, spliced, unpacked
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
     from sqlalchemy.engine import Connection
 
@@ -57,16 +58,19 @@ def keep_look(journal: JournalWriter, connection: Connection, now: float, look: 
     confirmed = before.seen_at if before is not None else None
     notes = [_note(said, shelves.get(said.object), look.at) for said in changes]
     numbers = journal.numbered(connection, now, notes)
+    rows = _Rows()
+    known = {name for said in changes if (one := shelves.get(name := said.object)) and one.exists and one.feed == FARM}
+    new = [said for said in changes if said.object not in known]
+    _exist(connection, shelves, [(said.object, (said.kind, FARM), micro(min(look.at, said.at or look.at))) for said in new])
     for said, number in zip(changes, numbers, strict=True):
         at = look.at if said.at is None else said.at
-        known = shelves.get(said.object)
-        if known is not None and known.exists and known.feed == FARM:
-            _fold(known, confirmed)
-        shelf = _shelf_for(connection, shelves, said, look.at)
+        shelf = shelves[said.object]
+        _fold(shelf, confirmed if said.object in known else None)
         stamp = (micro(at), micro(at), micro(now), number, micro(look.monotonic - (look.at - at)), journal.epoch)
-        _append(connection, shelf, [Kept(*stamp, said.status, _cause(said.cause))])
+        rows.append(shelf, [Kept(*stamp, said.status, _cause(said.cause))])
     for name in sorted(name for name in retired if name in shelves and shelves[name].exists):
-        _retire(connection, shelves[name], micro(look.at), confirmed)
+        _retire(connection, rows, shelves[name], (micro(look.at), confirmed))
+    rows.write(connection)
     _seen(journal, connection, look, began)
 
 
@@ -113,19 +117,20 @@ def declare(journal: JournalWriter, owner: str, now: float, declared: Iterable[D
     wanted = {one.name: one for one in declared}
     with journal.write("declare") as connection:
         journal.fence(connection, owner)
-        shelves = shelves_of(journal, connection)
+        shelves, rows = shelves_of(journal, connection), _Rows()
         for name, one in wanted.items():
             shelf = shelves.get(name)
             if shelf is None or not shelf.exists or shelf.feed != PUSHED:
-                _exist(connection, shelves, name, (one.kind, PUSHED), micro(now))
+                _exist(connection, shelves, [(name, (one.kind, PUSHED), micro(now))])
                 journal.note(connection, now, [Note("object", name, "declared", detail={"kind": one.kind})])
             if (shelves[name].kind, shelves[name].freshness) != (one.kind, one.freshness):
                 shelves[name].kind, shelves[name].freshness = one.kind, one.freshness
                 changed = {"kind": one.kind, "freshness": one.freshness}
                 connection.execute(t.objects.update().where(t.objects.c.id == shelves[name].id).values(changed))
         for name in sorted(name for name, one in shelves.items() if one.feed == PUSHED and one.exists and name not in wanted):
-            _retire(connection, shelves[name], micro(now), shelves[name].confirmed)
+            _retire(connection, rows, shelves[name], (micro(now), shelves[name].confirmed))
             journal.note(connection, now, [Note("object", name, "retired")])
+        rows.write(connection)
 
 
 def push(journal: JournalWriter, owner: str, now: float, monotonic: float, pushed: Push) -> str:
@@ -190,18 +195,22 @@ def _place(connection: Connection, shelf: Shelf, record: Kept) -> None:
     if shelf.confirmed is not None:
         shelf.confirmed = None
         connection.execute(t.objects.update().where(t.objects.c.id == shelf.id).values(confirmed=None))
+    rows = _Rows()
     if last is None or record.sequence != NONE or record.at >= last.confirmed:
-        _append(connection, shelf, [record])
+        rows.append(shelf, [record])
+        rows.write(connection)
         return
     first = unpacked(shelf.records[: RECORD.size])[0]
     if record.at >= first.at:
         shelf.records = packed(spliced(unpacked(shelf.records), record))
-        _append(connection, shelf, [])
+        rows.append(shelf, [])
+        rows.write(connection)
         return
     earlier = sa.select(t.statuses).where(t.statuses.c.object == shelf.id).order_by(t.statuses.c.id)
-    rows = connection.execute(earlier).all()
-    row = next((one for one in reversed(rows) if one.first <= record.at), rows[0])
-    _write_row(connection, row.id, packed(spliced(unpacked(row.records), record)))
+    older = connection.execute(earlier).all()
+    row = next((one for one in reversed(older) if one.first <= record.at), older[0])
+    rows.changed[row.id] = packed(spliced(unpacked(row.records), record))
+    rows.write(connection)
 
 
 # --- objects and rows -------------------------------------------------------------------------------------------------
@@ -223,60 +232,73 @@ def shelves_of(journal: JournalWriter, connection: Connection) -> dict[str, Shel
     return journal.shelves
 
 
-def _shelf_for(connection: Connection, shelves: dict[str, Shelf], said: Said, at: float) -> Shelf:
-    shelf = shelves.get(said.object)
-    if shelf is None or not shelf.exists or shelf.feed != FARM:
-        _exist(connection, shelves, said.object, (said.kind, FARM), micro(at if said.at is None else min(at, said.at)))
-    return shelves[said.object]
+def _exist(connection: Connection, shelves: dict[str, Shelf], begun: Sequence[tuple[str, tuple[str, str], int]]) -> None:
+    """Begin an existence of each object: name, its kind and feed, and from when on."""
+    unknown = {name: sort for name, sort, _ in begun if name not in shelves}
+    if unknown:
+        added = t.objects.insert().returning(t.objects.c.id, sort_by_parameter_order=True)
+        made = [{"name": name, "kind": kind, "feed": feed} for name, (kind, feed) in unknown.items()]
+        numbers = connection.execute(added, made).scalars()
+        for (name, (kind, feed)), number in zip(unknown.items(), numbers, strict=True):
+            shelves[name] = Shelf(int(number), kind, feed, None, None, exists=False)
+    starts = []
+    for name, (kind, feed), at in begun:
+        shelf = shelves[name]
+        if shelf.feed != feed:
+            shelf.feed, shelf.kind, shelf.freshness = feed, kind, None
+            changed = {"feed": feed, "kind": kind, "freshness": None}
+            connection.execute(t.objects.update().where(t.objects.c.id == shelf.id).values(changed))
+        if not shelf.exists:
+            starts.append({"object": shelf.id, "start": at})
+            shelf.exists = True
+    if starts:
+        connection.execute(t.existences.insert(), starts)
 
 
-def _exist(connection: Connection, shelves: dict[str, Shelf], name: str, sort: tuple[str, str], at: int) -> None:
-    """Begin an existence of an object of some kind and feed."""
-    shelf = shelves.get(name)
-    kind, feed = sort
-    if shelf is None:
-        row: Mapping[str, Any] = {"name": name, "kind": kind, "feed": feed}
-        added = connection.execute(t.objects.insert().values(row).returning(t.objects.c.id)).scalar_one()
-        shelf = shelves[name] = Shelf(int(added), kind, feed, None, None, exists=False)
-    elif shelf.feed != feed:
-        shelf.feed, shelf.kind, shelf.freshness = feed, kind, None
-        changed = {"feed": feed, "kind": kind, "freshness": None}
-        connection.execute(t.objects.update().where(t.objects.c.id == shelf.id).values(changed))
-    if not shelf.exists:
-        connection.execute(t.existences.insert().values(object=shelf.id, start=at))
-        shelf.exists = True
-
-
-def _retire(connection: Connection, shelf: Shelf, at: int, confirmed: int | None) -> None:
-    """End the existence of an object."""
+def _retire(connection: Connection, rows: _Rows, shelf: Shelf, end: tuple[int, int | None]) -> None:
+    """End the existence of an object: when, and until when its last status was confirmed."""
     ours = sa.and_(t.existences.c.object == shelf.id, t.existences.c.end.is_(None))
-    connection.execute(t.existences.update().where(ours).values(end=at))
+    connection.execute(t.existences.update().where(ours).values(end=end[0]))
     shelf.exists = False
-    _fold(shelf, confirmed)
-    _append(connection, shelf, [])
+    _fold(shelf, end[1])
+    rows.append(shelf, [])
 
 
-def _append(connection: Connection, shelf: Shelf, records: list[Kept]) -> None:
-    """Write an object's newest row with further records; a full one is followed by a new one."""
-    full = len(shelf.records) >= MOST * RECORD.size
-    if shelf.row is not None:
-        content = shelf.records if full else shelf.records + packed(records)
-        _write_row(connection, shelf.row, content)
-        shelf.records = content
-    if records and (shelf.row is None or full):
-        shelf.records = packed(records)
-        values = {"object": shelf.id, **_ends(shelf.records), "records": shelf.records}
-        added = t.statuses.insert().values(values).returning(t.statuses.c.id)
-        shelf.row = int(connection.execute(added).scalar_one())
+@dataclass(slots=True)
+class _Rows:
+    """Rows of statuses that are to be written, all together."""
+
+    changed: dict[int, bytes] = field(default_factory=dict)
+    new: list[Shelf] = field(default_factory=list)
+
+    def append(self, shelf: Shelf, records: list[Kept]) -> None:
+        """Add records to an object's newest row, which is written anew; a full one is followed by a new one."""
+        full = len(shelf.records) >= MOST * RECORD.size
+        if shelf.row is not None:
+            content = shelf.records if full else shelf.records + packed(records)
+            self.changed[shelf.row] = shelf.records = content
+        if records and (shelf.row is None or full):
+            shelf.row, shelf.records = None, packed(records)
+            self.new.append(shelf)
+
+    def write(self, connection: Connection) -> None:
+        """Write them."""
+        if self.changed:
+            values: dict[str, Any] = {key: sa.bindparam(f"to_{key}") for key in ("first", "last", "count", "records")}
+            update = t.statuses.update().where(t.statuses.c.id == sa.bindparam("row")).values(values)
+            rows = [{"row": row, **{f"to_{k}": v for k, v in _row(content).items()}} for row, content in self.changed.items()]
+            connection.execute(update, rows)
+        if self.new:
+            added = t.statuses.insert().returning(t.statuses.c.id, sort_by_parameter_order=True)
+            numbers = connection.execute(added, [{"object": one.id, **_row(one.records)} for one in self.new]).scalars()
+            for shelf, number in zip(self.new, numbers, strict=True):
+                shelf.row = int(number)
 
 
-def _write_row(connection: Connection, row: int, content: bytes) -> None:
-    connection.execute(t.statuses.update().where(t.statuses.c.id == row).values(**_ends(content), records=content))
-
-
-def _ends(content: bytes) -> dict[str, int]:
+def _row(content: bytes) -> dict[str, Any]:
     records = unpacked(content)
-    return {"first": records[0].at, "last": max(record.confirmed for record in records), "count": len(records)}
+    last = max(record.confirmed for record in records)
+    return {"first": records[0].at, "last": last, "count": len(records), "records": content}
 
 
 def _cause(cause: str) -> int:
