@@ -41,7 +41,7 @@ def run(options: argparse.Namespace) -> Report:
     """Measure the lanes one after the other, each with a pool of its own and nothing else running."""
     report = Report(
         "The lab: submit to running",
-        f"A real HTCondor job, an empty farm, one worker; median of {ROUNDS} rounds, by hand and by Ambienti in turn; seconds. "
+        f"A real HTCondor job, an empty farm, one worker; median of {options.rounds} rounds, by hand and by Ambienti in turn; seconds. "
         f"Ambienti polls every {POLL_SECONDS} s.",
     )
     table = Table("Seconds by lane", ["lane", "how", "call to registered", "submit to running", "least", "most"], [])
