@@ -212,7 +212,7 @@ class Journal(JournalWriter):
 
 
 _NAMES_PER_QUERY = 500
-KEPT_KINDS = ("status", "object", "watch", "clock", "lease", "downtime", "exclusion", "token", "incident", "notice")
+KEPT_KINDS = ("status", "object", "watch", "clock", "downtime", "exclusion", "token", "incident", "notice", "report")
 """Kinds of lines that are never forgotten."""
 _FORGETTABLE: list[tuple[sa.Column[Any], sa.ColumnElement[Any]]] = [
     (t.events.c.id, t.events.c.at),
