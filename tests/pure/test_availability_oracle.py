@@ -5,7 +5,7 @@
 
 import os
 from dataclasses import fields, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from fractions import Fraction
 from functools import cache
 from zoneinfo import ZoneInfo
@@ -14,7 +14,7 @@ from availability_oracle import DAY, SECOND, Timelines, count
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from scheduler.availability import accounting
+from scheduler.availability import accounting, windows
 from scheduler.availability.algebra import shipped
 from scheduler.availability.history import (
     Cause,
@@ -209,3 +209,28 @@ def test_the_program_and_the_second_computation_agree(drawn):
 
 def flat(measure):
     return {one.name: getattr(measure, one.name) for one in fields(Measure)}
+
+
+BEGINS = {
+    "today": lambda day: True,
+    "this-week": lambda day: day.weekday() == 0,
+    "month": lambda day: day.day == 1,
+    "quarter": lambda day: day.day == 1 and day.month in (1, 4, 7, 10),
+    "year": lambda day: (day.day, day.month) == (1, 1),
+}
+ZONES = sorted({zone for zone, _ in MOMENTS} | {"America/Sao_Paulo", "Pacific/Chatham", "Africa/Casablanca", "Asia/Tehran"})
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.sampled_from(ZONES), st.integers(0, 70 * 366 * 86400), st.sampled_from(sorted(BEGINS)))
+def test_a_calendar_window_begins_with_the_first_instant_of_its_first_day(zone, now, name):
+    local = local_day(now, zone)
+    first = next(day for back in range(400) if BEGINS[name](day := local - timedelta(days=back)))
+    found = windows.named(name, now * SECOND, zone)
+    assert found.end == now * SECOND
+    assert local_day(found.start // SECOND, zone) == first
+    assert local_day(found.start // SECOND - 1, zone) == first - timedelta(days=1)
+
+
+def local_day(second, zone):
+    return datetime.fromtimestamp(second, ZoneInfo(zone)).date()
