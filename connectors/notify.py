@@ -4,7 +4,8 @@ Rules:
 1. An address is a secret: it stands in no error, no log and no journal.
 2. A notice that is sent again bears the same key: as Message-ID of a mail, as Idempotency-Key of a webhook; whoever receives
    it shows it once. Services that know no key get it in the text alone.
-3. Sent is what the service took; anything else is a SourceError, and it is for the caller to try again.
+3. Files go with a mail, and to services that take files; a webhook of one's own gets the text alone, not megabytes of base64.
+4. Sent is what the service took; anything else is a SourceError, and it is for the caller to try again.
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 import apprise
+from apprise.plugins.custom_form import NotifyForm
+from apprise.plugins.custom_json import NotifyJSON
+from apprise.plugins.custom_xml import NotifyXML
 from apprise.plugins.email.base import NotifyEmail
 from apprise.plugins.email.smtp import AppriseSMTPController
 
@@ -31,6 +35,8 @@ _SHORTEST_SECRET = 3
 _LONGEST_ANSWER = 500
 _SAID = ("Socket Exception: ", "SMTP recipient ")
 """Lines of Apprise's debug log that tell what a server answered."""
+
+_WEBHOOKS = (NotifyForm, NotifyJSON, NotifyXML)
 
 _ears = threading.local()
 
@@ -111,6 +117,7 @@ def _mail(service: Any, notice: Notice) -> bool:
             bcc=service.bcc,
             reply_to=service.reply_to,
             smtp_host=str(service.smtp_host),
+            attach=_files(notice),
             headers={"Auto-Submitted": "auto-generated", "Idempotency-Key": notice.key, **service.headers},
             names=service.names,
         )
@@ -125,10 +132,20 @@ def _mail(service: Any, notice: Notice) -> bool:
 def _other(service: Any, notice: Notice) -> bool:
     if isinstance(getattr(service, "headers", None), dict):
         service.headers["Idempotency-Key"] = notice.key
-    text = apprise.NotifyFormat.TEXT
+    takes_files = service.attachment_support and not isinstance(service, _WEBHOOKS)
     return bool(
-        service.notify(body=notice.body, title=notice.subject, notify_type=apprise.NotifyType.WARNING, body_format=text)
+        service.notify(
+            body=notice.body,
+            title=notice.subject,
+            notify_type=apprise.NotifyType.WARNING,
+            body_format=apprise.NotifyFormat.TEXT,
+            attach=_files(notice) if takes_files else None,
+        )
     )
+
+
+def _files(notice: Notice) -> apprise.AppriseAttachment | None:
+    return apprise.AppriseAttachment([str(path) for path in notice.attachments]) if notice.attachments else None
 
 
 def _heard(record: logging.LogRecord) -> bool:

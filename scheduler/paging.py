@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scheduler.availability.history import SECOND, Instant
@@ -121,7 +122,7 @@ def deliver(journal: JournalWriter, notifier: Callable[[str, str], Notifier], cl
         if not outbox.begin(journal, letter, clock()):
             return False
         try:
-            notifier(letter.person, letter.address).send(Notice(letter.key, letter.subject, letter.body))
+            notifier(letter.person, letter.address).send(_notice(letter))
         except (SourceError, ValueError) as error:
             outbox.failed(journal, letter, clock(), error.answer if isinstance(error, SourceError) else str(error))
             return False
@@ -130,3 +131,11 @@ def deliver(journal: JournalWriter, notifier: Callable[[str, str], Notifier], cl
 
     with ThreadPoolExecutor(SENDERS, thread_name_prefix="notice") as senders:
         return sum(senders.map(send, waiting))
+
+
+def _notice(letter: Letter) -> Notice:
+    """Return what is sent; a file that is gone by now is named in the text, which goes out all the same."""
+    files = [Path(name) for name in letter.attachments]
+    gone = [path.name for path in files if not path.is_file()]
+    body = f"{letter.body}\n\nNot attached, the file is gone: {', '.join(gone)}" if gone else letter.body
+    return Notice(letter.key, letter.subject, body, tuple(path for path in files if path.name not in gone))

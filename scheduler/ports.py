@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from environments.environment import Environment
@@ -18,7 +19,6 @@ from scheduler.model import Identity
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
 
     from scheduler.model import Domain, HostReading, Node, QueueReading
 
@@ -105,6 +105,8 @@ class Notice:
     """The same whenever it is sent again, so that it is shown once; in the form of a Message-ID: `name@site`."""
     subject: str
     body: str
+    attachments: tuple[Path, ...] = ()
+    """Files that go with it, where the service takes files; the body says by itself what must be known."""
 
 
 class NotifierConnector(Protocol):

@@ -7,7 +7,7 @@ marking, it is due again and goes out once more with the same key, by which its 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 FIRST_WAIT: Duration = 5 * SECOND
 LONGEST_WAIT: Duration = 300 * SECOND
 GIVE_UP: Duration = 24 * 3600 * SECOND
-"""A notice that nobody takes for so long is given up; the escalation went on long before."""
+"""A page that nobody takes for so long is given up; the escalation went on long before."""
+GIVE_UP_REPORT: Duration = 7 * GIVE_UP
+"""A report waits out a mail server that is down over a long weekend."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,7 @@ class Letter:
     key: str
     """The same on every try; in the form of a Message-ID."""
     incident: int
+    """0: it belongs to none, but brings a report."""
     person: str
     address: str
     """Where the address is found: `file:...` or `environment:...`. Never the address itself."""
@@ -50,6 +53,8 @@ class Letter:
     """sent or given-up; "": it is tried again."""
     error: str = ""
     """What came back last."""
+    attachments: tuple[str, ...] = ()
+    """Paths of the files that go with it."""
 
 
 _COLUMNS = [t.notices.c[name] for name in Letter.__dataclass_fields__]
@@ -73,7 +78,7 @@ def due(journal: JournalReader, now: Instant, most: int = 50) -> list[Letter]:
     """Return the letters to send now, the oldest first."""
     waiting = sa.select(*_COLUMNS).where(t.notices.c.ended_at.is_(None), t.notices.c.due_at <= now)
     with journal.read("notices") as connection:
-        return [Letter(*row) for row in connection.execute(waiting.order_by(t.notices.c.due_at, t.notices.c.id).limit(most))]
+        return [_letter(row) for row in connection.execute(waiting.order_by(t.notices.c.due_at, t.notices.c.id).limit(most))]
 
 
 def letters(journal: JournalReader, incident: int | None = None, most: int = 200) -> list[Letter]:
@@ -81,7 +86,7 @@ def letters(journal: JournalReader, incident: int | None = None, most: int = 200
     asked = sa.select(*_COLUMNS).order_by(t.notices.c.id.desc()).limit(most)
     asked = asked if incident is None else asked.where(t.notices.c.incident == incident)
     with journal.read("notices") as connection:
-        return [Letter(*row) for row in connection.execute(asked)][::-1]
+        return [_letter(row) for row in connection.execute(asked)][::-1]
 
 
 def begin(journal: JournalWriter, letter: Letter, now: Instant) -> bool:
@@ -99,7 +104,7 @@ def taken(journal: JournalWriter, letter: Letter, now: Instant) -> None:
 
 def failed(journal: JournalWriter, letter: Letter, now: Instant, error: str) -> None:
     """Write what came back; the next try stands in the row already, unless it has been tried for too long."""
-    if now >= letter.made_at + GIVE_UP:
+    if now >= letter.made_at + (GIVE_UP if letter.incident else GIVE_UP_REPORT):
         _end(journal, letter, now, "given-up", error)
         return
     with journal.write("notice-failed") as connection:
@@ -122,4 +127,10 @@ def _end(journal: JournalWriter, letter: Letter, now: Instant, outcome: str, err
 
 def _told(letter: Letter, cause: str, error: str) -> Note:
     detail = {"person": letter.person, "address": letter.address, "key": letter.key} | ({"error": error} if error else {})
-    return Note("notice", letter.person, cause, f"incident-{letter.incident}", detail)
+    about = f"incident-{letter.incident}" if letter.incident else letter.key.partition(".")[0]
+    return Note("notice", letter.person, cause, about, detail)
+
+
+def _letter(row: sa.Row[Any]) -> Letter:
+    values = dict(row._mapping)  # noqa: SLF001 - public in all but name
+    return Letter(**values | {"attachments": tuple(values["attachments"])})

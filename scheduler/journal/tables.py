@@ -266,6 +266,7 @@ notices = Table(
     Column("ended_at", BigInteger),
     Column("outcome", String(20), nullable=False),
     Column("error", Text, nullable=False),
+    Column("attachments", JSON, nullable=False),
     comment="The outbox: what a person must be told, written before it is sent; `address` says where the address is found.",
 )
 
