@@ -58,11 +58,12 @@ def check(
     With --live: does every batch system answer, and can at least one host boot each environment (image, network, pool, memory)?
     """
     from scheduler.commands import journaled
-    from scheduler.site import compose, definitions, discovering, live_check, promises, services
+    from scheduler.site import compose, definitions, discovering, live_check, promises, reports, services
 
     try:
         found = definitions.load(find_site(site))
         promises.load(found, services.load(found).names, journaled.now())
+        reports.check(found)
         if live:
             with discovering.connected(found) as (found, farm, _):
                 findings = live_check.check(found, farm)

@@ -42,13 +42,15 @@ def run(
     from scheduler.daemon import log
     from scheduler.daemon.daemon import Daemon, owner_name
     from scheduler.daemon.pager import Pager
+    from scheduler.daemon.reporter import Reporter
     from scheduler.show.live_view import watching
-    from scheduler.site import alarms, compose, definitions, discovering, promises, services
+    from scheduler.site import alarms, compose, definitions, discovering, promises, reports, services
     from scheduler.site.reload import Reload
 
     found = definitions.load(find_site(site))
     # What is wrong in these files is told before anything starts.
     promises.load(found, services.load(found).names, journaled.now())
+    reports.check(found)
     with ExitStack() as stack:
         stream = stack.enter_context((found.file.path.parent / "ambienti.log").open("a")) if view else sys.stderr
         log.configure(found.site.daemon.log, verbose=verbose, stream=stream)
@@ -72,6 +74,7 @@ def run(
             refresh=reload,
             listen=found.site.daemon.listen,
             pager=pager.round,
+            reporter=Reporter(engine, lambda: reload.definitions).round,
             availability=lambda: services.live_prepared(reload.definitions, engine.journal, engine.clock.now()),
         )
         code = daemon.run()

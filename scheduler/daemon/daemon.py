@@ -44,6 +44,8 @@ GAP_SECONDS = 2.0
 """Between the end of a cycle and one that an event starts: a storm of events must not become a storm of queries."""
 PAGER_SECONDS = 5
 """Between two looks at incidents and the outbox."""
+REPORTER_SECONDS = 15
+"""Between two looks at what is to be published."""
 HOSTS_NAMED = 10
 _WAKING = frozenset({"stopped", "crashed", "failed", "host-lost", "host-back"})
 
@@ -74,9 +76,10 @@ class Daemon:
         refresh: Callable[[bool], Policy | None] = lambda _: None,
         listen: str = "",
         pager: Callable[[], object] | None = None,
+        reporter: Callable[[], object] | None = None,
         availability: Callable[[], Prepared] | None = None,
     ) -> None:
-        """Prepare; `pager` is called every few seconds beside the cycles, `availability` when somebody asks for metrics.
+        """Prepare; `pager` and `reporter` are called every few seconds beside the cycles, `availability` for metrics.
 
         `refresh(forced)` is called before each cycle, with True after SIGHUP: it returns the new policy when files have changed
         and are valid, else None, and tells its errors itself. It may call `engine.connect` for a changed site.
@@ -90,6 +93,7 @@ class Daemon:
         self._refresh = refresh
         self._listen = listen
         self._pager = pager
+        self._reporter = reporter
         self._log = structlog.get_logger("ambienti")
         self._shown = Shown(engine.policy.limits.poll_seconds, engine.clock.monotonic)
         self._ticker = BackgroundScheduler(timezone=dt.UTC)
@@ -144,7 +148,9 @@ class Daemon:
         self._ticker.add_job(self._tick, "interval", seconds=limits.poll_seconds, id="cycle", **first, **once_only)
         self._ticker.add_job(self._renew, "interval", seconds=self.engine.lease_seconds / 3, id="lease", **once_only)
         if self._pager is not None:
-            self._ticker.add_job(self._page, "interval", seconds=PAGER_SECONDS, id="pager", **first, **once_only)
+            self._beside("pager", self._pager, PAGER_SECONDS, first | once_only)
+        if self._reporter is not None:
+            self._beside("reporter", self._reporter, REPORTER_SECONDS, first | once_only)
         self._turn.begun_at = self.engine.clock.monotonic()
         self._ticker.start()
         threading.Thread(target=self._follow_events, name="ambienti-events", daemon=True).start()
@@ -232,16 +238,20 @@ class Daemon:
         except JournalError as error:
             self._log.error("lease", problem=str(error))
 
-    def _page(self) -> None:
-        """Page, whatever the cycles do; what goes wrong is told, and tried again."""
-        if self._pager is None or self._stop.is_set():
-            return
-        try:
-            self._pager()
-        except JournalError as error:
-            self._log.error("pager", problem=str(error))
-        except Exception as error:  # noqa: BLE001 - the loop outlives its own bugs, loudly
-            self._log.error("pager", problem=f"{type(error).__name__}: {error}", exc_info=True)
+    def _beside(self, name: str, work: Callable[[], object], seconds: float, options: dict[str, Any]) -> None:
+        """Do something again and again, whatever the cycles do; what goes wrong is told, and tried again."""
+
+        def once() -> None:
+            if self._stop.is_set():
+                return
+            try:
+                work()
+            except JournalError as error:
+                self._log.error(name, problem=str(error))
+            except Exception as error:  # noqa: BLE001 - the loop outlives its own bugs, loudly
+                self._log.error(name, problem=f"{type(error).__name__}: {error}", exc_info=True)
+
+        self._ticker.add_job(once, "interval", seconds=seconds, id=name, **options)
 
     def _tick(self) -> None:
         turn = self._turn

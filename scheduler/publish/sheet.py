@@ -10,11 +10,14 @@ from scheduler.availability import report_data
 from scheduler.availability.pieces import Piece, pieces
 from scheduler.availability.report_data import Report, Row
 from scheduler.availability.standing import Standing, stand
+from scheduler.publish import responses
+from scheduler.publish.responses import Responses
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from scheduler.availability.history import Window
+    from scheduler.availability.incidents.incident import Incident
     from scheduler.availability.prepared import Prepared
 
 
@@ -27,6 +30,8 @@ class Sheet:
     strips: Mapping[str, tuple[Piece, ...]]
     """Object or group -> its timeline over the longest window."""
     standings: tuple[Standing, ...]
+    responses: Responses | None = None
+    """What became of the incidents of the longest window; None: there were none, or nobody keeps any."""
     rows: Mapping[str, tuple[Row, ...]] = field(init=False)
     """Object or group -> its rows, in the order of the windows."""
     longest: int = field(init=False)
@@ -48,7 +53,14 @@ class Sheet:
 
 
 def make(
-    prepared: Prepared, windows: Sequence[Window], profile: str, *, site: str, objects: Sequence[str] = (), zone: str = ""
+    prepared: Prepared,
+    windows: Sequence[Window],
+    profile: str,
+    *,
+    site: str,
+    objects: Sequence[str] = (),
+    zone: str = "",
+    incidents: Sequence[Incident] = (),
 ) -> Sheet:
     """Put a page's content together."""
     report = report_data.make(prepared, windows, [profile], objects, zone)
@@ -56,4 +68,5 @@ def make(
     names = dict.fromkeys(row.object for row in report.rows)
     strips = {name: pieces(prepared, name, longest) for name in names}
     standings = tuple(stand(prepared, one) for one in prepared.history.objectives if one.object in names)
-    return Sheet(site, report, strips, standings)
+    answered = responses.of(incidents, longest, report.zone, prepared.history.now)
+    return Sheet(site, report, strips, standings, answered)

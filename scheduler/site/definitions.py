@@ -219,6 +219,7 @@ def _site_file(path: Path, problems: list[Problem]) -> tuple[SiteFile | None, No
     if not (site.hosts or site.discover):
         problems.append(node.problem(("hosts",), "there are no hosts", "at least one, or `discover`"))
     problems += _twice_named(site, hosts, node)
+    problems += _reports_twice(site, node)
     problems += _limits(site, node)
     return (SiteFile(path, site, node, hosts) if len(problems) == before else None), node
 
@@ -255,6 +256,14 @@ def _twice_named(site: Site, hosts: Mapping[str, HostEntry], node: Node) -> Iter
             message = f"{settings.name!r} is the name of a host too"
             yield node.problem(("batch_systems", index, "name"), message, "a name of its own")
         seen.add(settings.name)
+
+
+def _reports_twice(site: Site, node: Node) -> Iterator[Problem]:
+    """Find reports that share a name: by it the journal knows what was published."""
+    names = [one.name for one in site.reports]
+    for index, name in enumerate(names):
+        if name in names[:index]:
+            yield node.problem(("reports", index, "name"), f"{name!r} is named twice", "each report once")
 
 
 def _limits(site: Site, node: Node) -> Iterator[Problem]:

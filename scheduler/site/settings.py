@@ -16,6 +16,7 @@ from environments.environment import Frozen, Name, Seconds, Share, Virtualizatio
 from environments.hostnames import checked_hosts
 from environments.names import nearest
 from scheduler.policy import Limits
+from scheduler.site.report_written import ReportSettings
 
 BATCH_SYSTEMS = "ambienti.batch_systems"
 HYPERVISORS = "ambienti.hypervisors"
@@ -214,6 +215,8 @@ class Site(Frozen):
     """Further objects, groups and objectives for the availability report, relative to the site file; it may be missing."""
     oncall: str = "oncall.yaml"
     """Who is paged, relative to the site file; without that file nobody is."""
+    reports: tuple[ReportSettings, ...] = ()
+    """Reports that are made and mailed again and again."""
     limits: Limits = Limits()
     """The knobs of the loop."""
     daemon: DaemonSettings = DaemonSettings()

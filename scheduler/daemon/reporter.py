@@ -1,0 +1,71 @@
+"""The daemon's reporter: publishes the reports of the site file when they are due. Only the daemon that acts publishes.
+
+What was published stands in the event log, in the commit that puts the mails into the outbox; the pager sends them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import structlog
+
+from environments.reader import ConfigurationError
+from scheduler import mailing
+from scheduler.availability.history import SECOND
+from scheduler.publish.schedule import due
+from scheduler.site import reports
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from scheduler.availability.history import Instant
+    from scheduler.engine import Engine
+    from scheduler.site.definitions import Definitions
+    from scheduler.site.report_written import ReportSettings
+
+
+class Reporter:
+    """Knows what hindered each report, to tell it once."""
+
+    def __init__(self, engine: Engine, definitions: Callable[[], Definitions]) -> None:
+        """Prepare; `definitions()` returns those in force."""
+        self._engine = engine
+        self._definitions = definitions
+        self._log = structlog.get_logger("ambienti")
+        self._told: dict[str, str] = {}
+
+    def round(self) -> int:
+        """Publish what is due; return how many reports were. What hinders one is told, and it is tried again."""
+        if not self._engine.leading:
+            return 0
+        definitions = self._definitions()
+        return sum(self._tried(definitions, report) for report in definitions.site.reports)
+
+    def _tried(self, definitions: Definitions, report: ReportSettings) -> bool:
+        try:
+            published = self._one(definitions, report)
+        except (ConfigurationError, ImportError, OSError) as error:
+            if self._told.get(report.name) != str(error):
+                self._log.error("report", name=report.name, problem=str(error), consequence="it is tried again")
+            self._told[report.name] = str(error)
+            return False
+        self._told.pop(report.name, None)
+        return published
+
+    def _one(self, definitions: Definitions, report: ReportSettings) -> bool:
+        journal, owner, now = self._engine.journal, self._engine.owner, self._now()
+        last = mailing.last_published(journal, report.name)
+        if last is None:
+            mailing.begin(journal, owner, report.name, now)
+            return False
+        found = due(report.schedule, last, now, definitions.site.timezone)
+        if found is None:
+            return False
+        to = reports.places(definitions, report)
+        made = reports.publish(definitions, journal, report, found, now)
+        letters = mailing.post(journal, owner, made, to, self._now())
+        self._log.info("report", name=report.name, letters=letters, skipped=found.skipped, files=", ".join(made.attachments))
+        return True
+
+    def _now(self) -> Instant:
+        return round(self._engine.clock.now() * SECOND)

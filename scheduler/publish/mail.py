@@ -1,0 +1,72 @@
+"""The text of a mailed report: a small plain table of figures and verdicts, for whoever opens no attachment."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+from scheduler.publish import writing
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from scheduler.publish.sheet import Sheet
+
+MOST_LINES = 60
+"""Objects in the table, those that lost most; all stand in the attached files."""
+
+
+def subject(sheet: Sheet) -> str:
+    """Say what it is about: site, window, and how many objectives were missed."""
+    window = sheet.report.windows[0]
+    missed = sum(row.verdict == "FAIL" for row in sheet.report.rows)
+    said = f"{missed} of {len(sheet.report.rows)} missed" if missed else "nothing missed"
+    return f"[{sheet.site}] availability {window.start[:10]} to {window.end[:10]}: {said}"
+
+
+def text(sheet: Sheet, *, attached: Sequence[str]) -> str:
+    """Write the mail's text from a sheet of one window."""
+    report, window = sheet.report, sheet.report.windows[0]
+    targets: dict[str, list[Fraction]] = {}
+    for one in report.objectives:
+        targets.setdefault(one.object, []).append(Fraction(one.target))
+    lines = [("", "figure", "bad", "unknown", "verdict")]
+    for name in sheet.names[:MOST_LINES]:
+        row = sheet.rows[name][0]
+        figure = writing.percent(row.figure, targets.get(name, []))
+        lines.append((name, figure, writing.duration(row.bad), writing.duration(row.unknown), row.verdict or "-"))
+    more = len(sheet.names) - MOST_LINES
+    return "\n".join(
+        [
+            f"Availability of {sheet.site}",
+            f"{window.start} to {window.end} ({report.zone}), profile {report.profiles[0]}, as of {report.now}",
+            "",
+            *_table(lines),
+            *([f"... and {more} more that lost less"] if more > 0 else []),
+            *_responses(sheet),
+            "",
+            "Digits are rounded for display; verdicts compare exact fractions.",
+            *([f"Attached: {', '.join(attached)}"] if attached else []),
+        ]
+    )
+
+
+def _responses(sheet: Sheet) -> list[str]:
+    if sheet.responses is None:
+        return []
+    whole = sheet.responses.whole
+    counts = f"{whole.met} met, {whole.breached} breached, {whole.self_healed} self-healed, {whole.pending} pending"
+    return ["", f"Incidents: {whole.incidents} ({counts})"]
+
+
+def _table(lines: Sequence[Sequence[str]]) -> list[str]:
+    """Set columns side by side: the first and the last to the left, figures to the right."""
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    last = len(widths) - 1
+    return [
+        "  ".join(
+            cell.ljust(width) if place in {0, last} else cell.rjust(width)
+            for place, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    ]

@@ -1,0 +1,119 @@
+"""The reports of the site file: do those exist whom they go to, and the files that the daemon makes of them."""
+
+from __future__ import annotations
+
+import os
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+from environments.names import nearest
+from environments.reader import ConfigurationError, Problem
+from scheduler.availability import windows
+from scheduler.availability.history import SECOND
+from scheduler.availability.instants import as_time
+from scheduler.journal.incidents import all_incidents
+from scheduler.mailing import Publication
+from scheduler.publish import mail, page, sheet
+from scheduler.site import addresses, oncall, services
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from scheduler.availability.history import Instant
+    from scheduler.journal.reading import JournalReader
+    from scheduler.publish.schedule import Due
+    from scheduler.publish.sheet import Sheet
+    from scheduler.site.definitions import Definitions
+    from scheduler.site.report_written import ReportSettings
+
+DIRECTORY = "reports"
+_NEEDS = {"html": ("jinja2", "vl_convert"), "pdf": ("jinja2", "vl_convert", "weasyprint")}
+
+
+def check(definitions: Definitions) -> None:
+    """Raise a ConfigurationError with all that hinders the reports of the site file; a wrong on-call file does."""
+    if definitions.site.reports and (problems := [*_unmade(definitions), *_unreached(definitions)]):
+        raise ConfigurationError(problems)
+
+
+def _unmade(definitions: Definitions) -> Iterator[Problem]:
+    for index, report in enumerate(definitions.site.reports):
+        for place, form in enumerate(report.formats):
+            missing = [name for name in _NEEDS[form] if find_spec(name) is None]
+            if missing:
+                said = f"{form} cannot be made: {', '.join(missing)} is not installed"
+                yield definitions.file.node.problem(
+                    ("reports", index, "formats", place), said, "the extra `report` of ambienti"
+                )
+
+
+def _unreached(definitions: Definitions) -> Iterator[Problem]:
+    node, path = definitions.file.node, _oncall_path(definitions)
+    if not path.is_file():
+        expected = "the on-call file, with these people and their addresses"
+        yield node.problem(("reports", 0, "to"), f"there is no file {path}: nobody can be reached", expected)
+        return
+    people = oncall.load(path).settings.people
+    for index, report in enumerate(definitions.site.reports):
+        for place, name in enumerate(report.to):
+            where = ("reports", index, "to", place)
+            if name not in people:
+                near = nearest(name, people)
+                known = "" if near else f"one of: {', '.join(people)}"
+                yield node.problem(where, f"there is no person {name!r} in {path.name}", known, near)
+            elif not people[name].addresses:
+                yield node.problem(where, f"{name} has no address", f"`addresses` of {name} in {path.name}")
+
+
+def _oncall_path(definitions: Definitions) -> Path:
+    return definitions.file.path.parent / definitions.site.oncall
+
+
+def places(definitions: Definitions, report: ReportSettings) -> dict[str, tuple[str, ...]]:
+    """Return where each address of the people is found whom a report goes to; those without any have none."""
+    known = addresses.places(oncall.load(_oncall_path(definitions)))
+    return {name: known.get(name, ()) for name in dict.fromkeys(report.to)}
+
+
+def publish(definitions: Definitions, journal: JournalReader, report: ReportSettings, due: Due, now: Instant) -> Publication:
+    """Make the files of a report and the mail's text; files of the same window are written anew.
+
+    The window is cut at the instant of the schedule, however late it is; the journal is read as it is now.
+    """
+    zone = definitions.site.timezone
+    prepared = services.live_prepared(definitions, journal, now / SECOND)
+    window = windows.named(report.covers, due.at, zone)
+    incidents = all_incidents(journal, opened_since=window.start)
+    made = sheet.make(prepared, [window], report.profile, site=definitions.site.site, zone=zone, incidents=incidents)
+    directory = definitions.file.path.parent / definitions.site.daemon.directory / DIRECTORY
+    stem = f"{report.name}-{as_time(window.end, zone):%Y-%m-%d}"
+    paths = [directory / f"{stem}.{form}" for form in dict.fromkeys(report.formats)]
+    directory.mkdir(parents=True, exist_ok=True)
+    for path in paths:
+        _save(path, _content(made, path.suffix))
+    return Publication(
+        name=report.name,
+        site=definitions.site.site,
+        at=due.at,
+        issue=f"{as_time(due.at, zone):%Y-%m-%d}",
+        skipped=due.skipped,
+        window=report.covers,
+        subject=mail.subject(made),
+        text=mail.text(made, attached=[path.name for path in paths]),
+        attachments=tuple(str(path.resolve()) for path in paths),
+    )
+
+
+def _content(made: Sheet, suffix: str) -> bytes:
+    return page.pdf(made) if suffix == ".pdf" else page.page(made).encode()
+
+
+def _save(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all, and to the disk before it is spoken of."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    with beside.open("wb") as out:
+        out.write(content)
+        out.flush()
+        os.fsync(out.fileno())
+    beside.replace(path)
