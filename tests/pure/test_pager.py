@@ -253,3 +253,19 @@ def test_a_pager_that_fails_is_told_and_stops_no_cycle(capsys):
         daemon.stop()
         farm.journal.close()
     assert "the disk is full" in capsys.readouterr().out
+
+
+def test_an_escalation_that_becomes_shorter_while_an_incident_stands_goes_on_with_its_next_round(farm, tmp_path):
+    two = ON_CALL.replace("people: {", "people: {bruno: {}, ").replace("{notify: anna}", "{notify: anna}, {notify: bruno}")
+    (tmp_path / "oncall.yaml").write_text(two)
+    farm.order()
+    pager = Pager(farm.engine, tmp_path / "oncall.yaml", "hill")
+    farm.hosts["h2"].faults.silent = True
+    farm.wait(30)
+    farm.order()
+    pager.round()
+    (tmp_path / "oncall.yaml").write_text(ON_CALL)
+    farm.wait(600)
+    pager.round()
+    [one] = all_incidents(farm.journal)
+    assert [(page.person, page.level, page.round) for page in one.pages] == [("anna", 1, 1), ("anna", 1, 2)]

@@ -180,6 +180,8 @@ def _tick(incident: Incident, at: Instant, rules: Rules) -> Told:
 
 def _page(incident: Incident, at: Instant, rules: Rules) -> Told:
     """Page the person of the level that is due, and say when the next one is."""
+    if incident.level > len(rules.levels):  # the escalation has become shorter since: its next round begins
+        incident = replace(incident, level=1, round=incident.round + 1)
     if incident.round > rules.repeat + 1:
         sentence = f"all levels were paged {_times(rules.repeat + 1)} and nobody answered: nobody is left to page"
         return replace(incident, page_at=None, held=False), [Decision(at, Kind.EXHAUSTED, incident.number, sentence)]
