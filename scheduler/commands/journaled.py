@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from scheduler.availability.history import Duration, Instant
+    from scheduler.availability.incidents.incident import Incident
     from scheduler.availability.prepared import Prepared
     from scheduler.journal.journal import Journal
     from scheduler.site.definitions import Definitions
@@ -88,6 +89,14 @@ def check_names(names: Iterable[str], known: Iterable[str]) -> None:
             near = nearest(name, whole)
             hint = f"did you mean {near}?" if near else f"there are {', '.join(sorted(set(whole))[:10])}"
             raise fail(f"no object and no group is called {name!r}; {hint}", Exit.PROBLEM)
+
+
+def incidents(site: Path | None) -> list[Incident]:
+    """Return all incidents of the site."""
+    from scheduler.journal.incidents import all_incidents
+
+    with opened(site) as (_, journal):
+        return all_incidents(journal)
 
 
 def live(site: Path | None) -> Prepared:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from environments.reader import ConfigurationError
 from scheduler.availability.history import History
 from scheduler.availability.prepared import prepare
+from scheduler.commands import journaled
 from scheduler.commands.common import Exit, fail, find_site, say
 
 if TYPE_CHECKING:
@@ -36,8 +37,9 @@ def write(
         raise fail(f"pages and PDFs need the extra `report` of ambienti ({error})", Exit.WRONG) from error
     if len(profiles) > 1:
         raise fail("a page shows one profile: --profile NAME", Exit.WRONG)
-    prepared = prepare(source) if isinstance(source, History) else source
-    made = sheet.make(prepared, windows, profiles[0], site=name_of(site), objects=objects, zone=zone)
+    # A history file knows no incidents; the journal of a live site does.
+    prepared, incidents = (prepare(source), []) if isinstance(source, History) else (source, journaled.incidents(site))
+    made = sheet.make(prepared, windows, profiles[0], site=name_of(site), objects=objects, zone=zone, incidents=incidents)
     if html is not None:
         save(html, page.page(made).encode())
     if pdf is not None:

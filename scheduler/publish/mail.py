@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
+from scheduler.availability.history import Verdict
 from scheduler.publish import writing
 
 if TYPE_CHECKING:
@@ -17,11 +19,14 @@ MOST_LINES = 60
 
 
 def subject(sheet: Sheet) -> str:
-    """Say what it is about: site, window, and how many objectives were missed."""
+    """Say what it is about: site, window, and how many of the promises were missed."""
     window = sheet.report.windows[0]
-    missed = sum(row.verdict == "FAIL" for row in sheet.report.rows)
-    said = f"{missed} of {len(sheet.report.rows)} missed" if missed else "nothing missed"
-    return f"[{sheet.site}] availability {window.start[:10]} to {window.end[:10]}: {said}"
+    said = Counter(row.verdict for row in sheet.report.rows)
+    counts = {word: said[verdict] for verdict, word in ((Verdict.FAIL, "missed"), (Verdict.UNDECIDED, "undecided"))}
+    promised = sum(counts.values()) + said[Verdict.PASS]
+    told = [f"{count} of {promised} {word}" for word, count in counts.items() if count]
+    verdict = ", ".join(told) if told else "all kept" if promised else "nothing was promised"
+    return f"[{sheet.site}] availability {window.start[:10]} to {window.end[:10]}: {verdict}"
 
 
 def text(sheet: Sheet, *, attached: Sequence[str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from fractions import Fraction
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -39,6 +40,8 @@ def pdf(sheet: Sheet) -> bytes:
     import vl_convert
     import weasyprint
 
+    # It warns of every rule of the page that is for screens alone.
+    logging.getLogger("weasyprint").setLevel(logging.ERROR)
     drawn, theme = _drawn(sheet), charts.theme(dark=False)
     pictures = [vl_convert.vegalite_to_svg(spec | {"config": theme}) for _, _, spec in drawn]
     written: bytes = weasyprint.HTML(string=_render(sheet, drawn, live=None, pictures=pictures)).write_pdf()

@@ -6,8 +6,14 @@ from html.parser import HTMLParser
 
 import pytest
 
-from scheduler.availability.history import Monitored, Result, Status
-from scheduler.publish import charts, writing
+from scheduler.availability import windows
+from scheduler.availability.history import SECOND, Monitored, Result, Status
+from scheduler.availability.incidents.follow import follow
+from scheduler.availability.incidents.hours import Promise
+from scheduler.availability.incidents.incident import Book, Change, Level, Rules, What
+from scheduler.availability.incidents.rotation import Roster
+from scheduler.availability.prepared import prepare
+from scheduler.publish import charts, sheet, writing
 from scheduler.publish.page import page
 from tests.pure.report_sample import EVIL, HOUR, NAMES, NOW, history, sample
 
@@ -103,3 +109,49 @@ def test_the_time_axis_shows_the_zone_of_the_report():
     last = max(charts.strips(sample())["layer"][0]["data"]["values"], key=lambda value: value["end"])
     assert last["to"] == "2026-11-18 12:06:40 CET"
     assert last["end"] == "2026-11-18T12:06:40Z"
+
+
+# --- what became of incidents -----------------------------------------------------------------------------------------
+
+RULES = Rules(Promise("Europe/Rome"), Roster({}), (Level("anna", 600 * SECOND),), 1, 900 * SECOND)
+
+
+def incidents(*openings):
+    """Let incidents open at instants, each answered by anna after so many seconds (None: by nobody)."""
+    changes = [Change(at, What.BAD, EVIL if n == 1 else f"ce{n}") for n, (at, _) in enumerate(openings, 1)]
+    changes += [
+        Change(at + after * SECOND, What.RESOLVED, incident=n, by="anna")
+        for n, (at, after) in enumerate(openings, 1)
+        if after is not None
+    ]
+    book, found = Book(), {}
+    for change in sorted(changes, key=lambda one: one.at):
+        outcome = follow(book, change, RULES)
+        book = outcome.book
+        found |= {one.number: one for one in outcome.changed}
+    return list(found.values())
+
+
+def responses_in(found, *, window):
+    prepared = prepare(history())
+    return page(sheet.make(prepared, [window], "excuse", site="farm", incidents=found))
+
+
+def test_incidents_of_the_window_are_counted_and_listed_and_their_names_are_no_markup():
+    week = windows.named("past-week", NOW, "Europe/Rome")
+    found = incidents(
+        (week.start - HOUR, 60), (week.start, 120), (week.start + 40 * HOUR, 7200), (week.end - HOUR, None), (week.end, 60)
+    )
+    written = responses_in(found, window=week)
+    section = written.partition('<section id="responses">')[2].partition("</section>")[0]
+    for counted in ("3 incidents opened", "1 met", "2 breached", "0 self-healed", "0 pending", "anna 2"):
+        assert counted in section
+    assert [name for name in ("ce2", "ce3", "ce4") if f">object:{name}<" not in section] == []
+    assert "ce5" not in section, "it opened when the window had ended"
+    assert EVIL not in section
+
+
+def test_without_incidents_in_the_window_there_is_no_section():
+    week = windows.named("past-week", NOW, "Europe/Rome")
+    assert '<section id="responses">' not in responses_in(incidents((week.end, 60)), window=week)
+    assert '<section id="responses">' not in responses_in([], window=week)
