@@ -96,7 +96,7 @@ def load_columns(journal: JournalReader, history: History, *, since: Instant | N
     del rows  # half of the memory: the same bytes again
     confirmed = whole["confirmed"].copy()
     ends = np.cumsum(counts) - 1
-    for place, (number, following) in enumerate(zip(numbers, [*numbers[1:], None], strict=True)):
+    for place, (number, following) in enumerate(pairwise([*numbers, None])):
         if number != following and number in until:
             confirmed[ends[place]] = max(confirmed[ends[place]], until[number])
     confirmed[confirmed <= whole["at"]] = ABSENT
