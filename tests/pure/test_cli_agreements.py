@@ -5,10 +5,16 @@ import stat
 
 import pytest
 
+from scheduler.availability.history import SECOND
+from scheduler.availability.incidents.hours import Promise
+from scheduler.availability.incidents.incident import Change, Level, Rules, What
+from scheduler.availability.incidents.rotation import Roster
 from scheduler.cli import main
+from scheduler.commands import journaled
 from scheduler.journal.agreements import hashed, holder
 from scheduler.journal.journal import Journal
 from scheduler.journal.records import Look, Memo, Said
+from scheduler.paging import Desk, happened
 
 SITE = """\
 site: perugia
@@ -227,3 +233,17 @@ def test_a_wrong_services_file_is_told_at_its_line_with_the_rest_of_the_configur
     (site / "services.yaml").unlink()
     (site / "site.yaml").write_text(SITE + "services: other.yaml\n")
     assert "other.yaml" in ambienti("check")[1]
+
+
+def test_the_page_of_a_live_site_tells_what_became_of_its_incidents(ambienti, site):
+    book = Journal(f"sqlite:///{site}/ambienti.db", now=100.0)
+    now = journaled.now()
+    rules = Rules(Promise("Europe/Rome"), Roster({}), (Level("anna", 600 * SECOND),), 1, 900 * SECOND)
+    happened(book, [Change(now - 2 * SECOND, What.BAD, "voms")], Desk("perugia", "UTC", rules, {}), now - 2 * SECOND)
+    book.close()
+    code, _, problem = ambienti("report", "--window", "7d", "--html", site / "report.html")
+    assert (code, problem) == (0, "")
+    section = (site / "report.html").read_text().partition('<section id="responses">')[2].partition("</section>")[0]
+    assert "1 incident opened" in section
+    assert "1 pending" in section
+    assert ">object:voms<" in section
