@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Mapping
 
-POLL_SECONDS = 1
+POLL_SECONDS = {"lxc": 1, "qemu": 1, "xen": 3}
+"""In the emulated Xen host each poll takes the one processor from the worker that boots."""
 ROUNDS = 5
 PATIENCE_SECONDS = 180
 IDLE_SECONDS = {"lxc": 1, "qemu": 1, "xen": 10}
@@ -42,16 +43,16 @@ def run(options: argparse.Namespace) -> Report:
     report = Report(
         "The lab: submit to running",
         f"A real HTCondor job, an empty farm, one worker; median of {options.rounds} rounds, by hand and by Ambienti in turn; seconds. "
-        f"Ambienti polls every {POLL_SECONDS} s.",
+        "Ambienti polls every second, the Xen host every three.",
     )
     table = Table("Seconds by lane", ["lane", "how", "call to registered", "submit to running", "least", "most"], [])
     for name in options.lanes.split(","):
         by_hand, by_ambienti = _lane(name, table, options.rounds)
-        asked = by_hand + POLL_SECONDS + 1
+        asked = by_hand + POLL_SECONDS[name] + 1
         report.targets.append(
             Target(
                 f"{name}: Ambienti adds at most one poll + 1 s",
-                f"<= {asked:.1f} s ({by_hand:.1f} s by hand + {POLL_SECONDS} + 1)",
+                f"<= {asked:.1f} s ({by_hand:.1f} s by hand + {POLL_SECONDS[name]} + 1)",
                 f"{by_ambienti:.1f} s",
                 by_ambienti <= asked,
             )
@@ -87,7 +88,7 @@ def _rounds(
     rounds: int,
 ) -> tuple[float, float]:
     through = xen_worker.BATCH_OPTIONS if name == "xen" else {}
-    limits = {"poll_seconds": POLL_SECONDS}
+    limits = {"poll_seconds": POLL_SECONDS[name]}
     farm = Farm(directory, pool, [host], {"atlas": {"bench": definition}}, limits, batch_options=through)
     pool.configure("60-ambienti.conf", farm.ambienti("hooks", "htcondor"))
     hand = _Hand(pool, through, host, Environment(name="bench", vo="atlas", **definition), ADDRESSES.get(name))

@@ -62,7 +62,7 @@ def farm(host, pool, tmp_path_factory):
         pool,
         [host_entry(host)],
         environments,
-        {"minimum_life_seconds": 8},
+        {"minimum_life_seconds": 8, "poll_seconds": 3},  # each poll takes the one emulated processor from guests that boot
         batch_options=BATCH_OPTIONS,
     )
     pool.configure("60-ambienti.conf", farm.ambienti("hooks", "htcondor"))
