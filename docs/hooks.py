@@ -2,7 +2,7 @@
 
 from mkdocs.structure.files import File
 
-from scheduler.show import reference
+from scheduler import reference
 
 PAGES = {
     "reference/configuration.md": reference.configuration,

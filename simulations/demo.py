@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from scheduler.availability.accounting import measure
 from scheduler.availability.history import SECOND
 from scheduler.availability.instants import write_duration
-from scheduler.availability.prepared import prepare
-from scheduler.availability.windows import between
+from scheduler.availability.measuring.accounting import measure
+from scheduler.availability.timelines.prepared import prepare
+from scheduler.availability.timelines.windows import between
 from scheduler.daemon import log
 from scheduler.daemon.daemon import Daemon, owner_name
 from scheduler.model import QueueReading

@@ -104,7 +104,7 @@ def schema(of: Annotated[SchemaOf, typer.Argument(help="Which kind of file.")] =
 
     In the first line of a YAML file: # yaml-language-server: $schema=ambienti-vo.schema.json
     """
-    from scheduler.show import schemas
+    from scheduler.site import schemas
 
     print_json(schemas.SCHEMAS[of.value]())
 

@@ -15,8 +15,8 @@ from scheduler.commands.journaled import now, opened
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from scheduler.availability.files.imports import Imported
     from scheduler.availability.history import Downtime
-    from scheduler.availability.imports import Imported
     from scheduler.journal.journal import Journal
 
 __all__ = ["downtimes"]
@@ -47,7 +47,7 @@ def import_file(
     Notice is counted from the instant at which the source says it was declared; a change that is found counts from now.
     """
     from environments.reader import read_content
-    from scheduler.availability import imports
+    from scheduler.availability.files import imports
     from scheduler.site import services
 
     with opened(site) as (found, journal):

@@ -137,8 +137,8 @@ def notice(revisions: Any, zone: str) -> str:
 
 
 def _scheduled(revisions: Any) -> list[tuple[int, int]]:
-    from scheduler.availability.downtimes import agreed
     from scheduler.availability.history import Downtime
+    from scheduler.availability.timelines.downtimes import agreed
 
     return agreed(Downtime("", (), tuple(revisions)), now()).scheduled
 
@@ -171,7 +171,7 @@ def _ordered(start: Instant, end: Instant) -> None:
 
 
 def _rule(every: str, start: str) -> str:
-    from scheduler.availability.downtimes import rule_problem
+    from scheduler.availability.timelines.downtimes import rule_problem
 
     if problem := rule_problem(every, start):
         raise fail(f"--every {every!r} {problem}", Exit.WRONG)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from scheduler.availability.history import Duration, Instant
     from scheduler.availability.incidents.incident import Incident
-    from scheduler.availability.prepared import Prepared
+    from scheduler.availability.timelines.prepared import Prepared
     from scheduler.journal.journal import Journal
     from scheduler.site.definitions import Definitions
 

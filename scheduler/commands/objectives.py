@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from scheduler.availability.history import History, Objective
-    from scheduler.availability.openslo import Promise, Promises
-    from scheduler.availability.prepared import Prepared
-    from scheduler.availability.standing import Standing
+    from scheduler.availability.promises.openslo import Promise, Promises
+    from scheduler.availability.promises.standing import Standing
+    from scheduler.availability.timelines.prepared import Prepared
 
 objectives = typer.Typer(no_args_is_help=True, help="Objectives in OpenSLO: check them, write them from a history file.")
 FilesArgument = Annotated[list[Path], typer.Argument(metavar="FILE...", help="OpenSLO files; one may refer to another.")]
@@ -38,7 +38,7 @@ def now_micro() -> int:
 @objectives.command("check", epilog=examples("ambienti objective check slo.yaml", "ambienti objective check slo/*.yaml --json"))
 def check(files: FilesArgument, zone: ZoneOption = "UTC", as_json: JsonOption = False) -> None:
     """Check OpenSLO files and say what they promise: object, target, window, when it applies, what pages."""
-    from scheduler.availability import openslo
+    from scheduler.availability.promises import openslo
 
     found = openslo.read_files(files, now_micro(), zone)
     if as_json:
@@ -56,9 +56,9 @@ def export(
     history: Annotated[Path, typer.Option("--history", metavar="FILE", help="The history file that defines them.")],
 ) -> None:
     """Write the objectives of a history file as OpenSLO v1."""
-    from scheduler.availability import openslo_export
-    from scheduler.availability.openslo import Promises
-    from scheduler.availability.reading import read_history
+    from scheduler.availability.files.reading import read_history
+    from scheduler.availability.promises import openslo_export
+    from scheduler.availability.promises.openslo import Promises
 
     known = read_history(history)
     made = Promises(tuple(_own(known.objectives)))
@@ -84,7 +84,7 @@ def status(
     as_json: JsonOption = False,
 ) -> None:
     """Say where each promise stands: verdict, error budget left, how many failovers it affords, which alerts fire."""
-    from scheduler.availability.standing import stand
+    from scheduler.availability.promises.standing import stand
 
     prepared, promised = _live(files or (), site) if history is None else _offline(files or (), history)
     standing = [(one, stand(prepared, one.objective, one.alerts)) for one in promised]
@@ -131,9 +131,9 @@ def page(
 
 def _offline(files: Iterable[Path], history: Path) -> tuple[Prepared, list[Promise]]:
     """Read a history file, and the promises of it and of OpenSLO files."""
-    from scheduler.availability import openslo
-    from scheduler.availability.prepared import prepare
-    from scheduler.availability.reading import read_history
+    from scheduler.availability.files.reading import read_history
+    from scheduler.availability.promises import openslo
+    from scheduler.availability.timelines.prepared import prepare
 
     found = read_history(history)
     read = openslo.read_files(files, found.now, found.zone, _names(found))
@@ -142,7 +142,7 @@ def _offline(files: Iterable[Path], history: Path) -> tuple[Prepared, list[Promi
 
 def _live(files: Iterable[Path], site: Path | None) -> tuple[Prepared, list[Promise]]:
     """Read the site's journal, its own promises, and those of further OpenSLO files."""
-    from scheduler.availability import openslo
+    from scheduler.availability.promises import openslo
     from scheduler.commands.journaled import opened
     from scheduler.site import promises, services
 
@@ -156,7 +156,7 @@ def _live(files: Iterable[Path], site: Path | None) -> tuple[Prepared, list[Prom
 
 
 def _own(objectives: Iterable[Objective]) -> list[Promise]:
-    from scheduler.availability.openslo import Promise
+    from scheduler.availability.promises.openslo import Promise
 
     return [Promise(one, one.name, "", one.object) for one in objectives]
 
@@ -259,7 +259,7 @@ def _standing_data(promise: Promise, one: Standing) -> dict[str, object]:
 
 
 def _written(promises: Promises, zone: str, refusal: type[Exception]) -> str:
-    from scheduler.availability import openslo_export
+    from scheduler.availability.promises import openslo_export
 
     try:
         return openslo_export.text(promises, zone)

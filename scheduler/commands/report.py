@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from scheduler.availability.history import History, Window
-    from scheduler.availability.report_data import Report
+    from scheduler.availability.reports.report_data import Report
 
 ALL = "all"
 report = typer.Typer(
@@ -84,9 +84,9 @@ def shown(
     """Report what was promised and what was kept: availability of services and groups, exact, with verdicts."""
     if context.invoked_subcommand is not None:
         return
-    from scheduler.availability import report_data
     from scheduler.availability.history import History
-    from scheduler.availability.profiles import PROFILES
+    from scheduler.availability.measuring.profiles import PROFILES
+    from scheduler.availability.reports import report_data
 
     source = live(site) if history is None else read(history)
     found = source if isinstance(source, History) else source.history
@@ -111,7 +111,7 @@ def shown(
 
 def read(history: Path | None) -> History:
     """Return the history of a file; `-` is the standard input."""
-    from scheduler.availability.reading import history_of_text, read_history
+    from scheduler.availability.files.reading import history_of_text, read_history
 
     if history is None:
         raise fail("say which history: --history FILE", Exit.WRONG)
@@ -132,8 +132,8 @@ def known(history: History, objects: Sequence[str]) -> None:
 
 def window_of(history: History, name: str | None, start: str, end: str, zone: str = "") -> Window | None:
     """Return the window that is asked for, None where none is."""
-    from scheduler.availability import windows
     from scheduler.availability.instants import read_instant
+    from scheduler.availability.timelines import windows
 
     zone = zone or history.zone
     if name is not None and (start or end):
@@ -157,7 +157,7 @@ def window_of(history: History, name: str | None, start: str, end: str, zone: st
 
 
 def _profile(name: str) -> str:
-    from scheduler.availability.profiles import PROFILES
+    from scheduler.availability.measuring.profiles import PROFILES
 
     if name not in PROFILES:
         near = nearest(name, PROFILES)
@@ -167,7 +167,7 @@ def _profile(name: str) -> str:
 
 
 def _zone(name: str) -> None:
-    from scheduler.availability.crosscheck import is_zone, near_zone
+    from scheduler.availability.files.crosscheck import is_zone, near_zone
 
     if name and not is_zone(name):
         near = near_zone(name)
@@ -222,8 +222,8 @@ def explain(
     as_json: JsonOption = False,
 ) -> None:
     """Show, second by second, where two profiles differ and why; the points add up to the difference of their figures."""
-    from scheduler.availability.explaining import explain as explained
-    from scheduler.availability.prepared import prepare
+    from scheduler.availability.measuring.explaining import explain as explained
+    from scheduler.availability.timelines.prepared import prepare
     from scheduler.show import explanation_view as view
 
     found = read(history)

@@ -12,8 +12,8 @@ from scheduler.commands.common import Exit, JsonOption, console, examples, print
 from scheduler.commands.report_bundle import report
 
 if TYPE_CHECKING:
-    from scheduler.availability.algebra import Algebra
     from scheduler.availability.history import Operator
+    from scheduler.availability.timelines.algebra import Algebra
 
 __all__ = ["report"]
 
@@ -30,7 +30,7 @@ def show(
     as_json: JsonOption = False,
 ) -> None:
     """List the truth tables of groups, print one, or say which of them ARGO's operations profile is."""
-    from scheduler.availability import algebra
+    from scheduler.availability.timelines import algebra
 
     if wanted is None:
         _list([algebra.load(name) for name in algebra.shipped()], as_json=as_json)
@@ -51,7 +51,7 @@ def _list(all_of_them: list[Algebra], *, as_json: bool) -> None:
 
 
 def _print(one: Algebra, *, as_json: bool) -> None:
-    from scheduler.availability.algebra import FOLDED
+    from scheduler.availability.timelines.algebra import FOLDED
 
     if as_json:
         print_json({"name": one.name, "source": one.source, "fold": one.fold, **{str(key): _rows(one, key) for key in FOLDED}})
@@ -67,7 +67,7 @@ def _print(one: Algebra, *, as_json: bool) -> None:
 
 
 def _rows(one: Algebra, operator: Operator) -> dict[str, dict[str, str]]:
-    from scheduler.availability.algebra import STATES
+    from scheduler.availability.timelines.algebra import STATES
 
     names = list(STATES)
     table = one.table(operator)
@@ -76,7 +76,7 @@ def _rows(one: Algebra, operator: Operator) -> dict[str, dict[str, str]]:
 
 def _compare(file: Path, *, as_json: bool) -> None:
     from environments.reader import read_content
-    from scheduler.availability import algebra
+    from scheduler.availability.timelines import algebra
 
     given = algebra.read(read_content(file).decode(errors="replace"), str(file))
     found = {name: algebra.differences(given, algebra.load(name)) for name in algebra.shipped()}

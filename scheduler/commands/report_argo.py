@@ -42,9 +42,9 @@ def argo(
     site: SiteOption = None,
 ) -> None:
     """Print availability and reliability as ARGO's web API answers (v3): per cent as text, -1 where a figure is undefined."""
-    from scheduler.availability import argo_export
-    from scheduler.availability.accounting import measure
-    from scheduler.availability.prepared import prepare
+    from scheduler.availability.measuring.accounting import measure
+    from scheduler.availability.reports import argo_export
+    from scheduler.availability.timelines.prepared import prepare
 
     if granularity not in PERIODS:
         raise fail(f"no granularity is called {granularity!r}; there are daily, monthly", Exit.WRONG)
@@ -79,7 +79,7 @@ def pieces(window: Window, period: str, zone: str) -> Iterator[Window]:
 
     from scheduler.availability.history import Window
     from scheduler.availability.instants import as_time
-    from scheduler.availability.windows import midnight
+    from scheduler.availability.timelines.windows import midnight
 
     start = window.start
     while start < window.end:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from scheduler.availability.history import History, Window
-    from scheduler.availability.publication import Change, Version
+    from scheduler.availability.reports.publication import Change, Version
 
 __all__ = ["report"]
 SHOWN = 12
@@ -51,7 +51,7 @@ def bundle(
 
     In it, as canonical JSON: events and definitions as a history file, the report under all profiles, published versions.
     """
-    from scheduler.availability import bundle as bundles
+    from scheduler.availability.reports import bundle as bundles
 
     found, kept = history_of(history, site)
     parameters = _parameters(found, window_of(found, window, start, end, zone), zone)
@@ -67,8 +67,8 @@ def verify(
 ) -> None:
     """Compute a bundle again from its own events and definitions, offline, and compare it byte by byte."""
     from environments.reader import read_content
-    from scheduler.availability import bundle as bundles
-    from scheduler.availability.windows import zone_data
+    from scheduler.availability.reports import bundle as bundles
+    from scheduler.availability.timelines.windows import zone_data
 
     try:
         found = bundles.verify(read_content(given), compute)
@@ -111,7 +111,7 @@ def publish(
 
     Nothing is written when nothing is new.
     """
-    from scheduler.availability.publication import version_data
+    from scheduler.availability.reports.publication import version_data
 
     found, kept = history_of(history, site)
     file = versions or kept
@@ -134,8 +134,8 @@ def publish(
 
 def compute(history: History, parameters: Mapping[str, Any]) -> dict[str, Any]:
     """Compute the report of a bundle: from its history and its parameters alone. Numbers that are not whole become text."""
-    from scheduler.availability import report_data
     from scheduler.availability.history import Window
+    from scheduler.availability.reports import report_data
 
     asked = [Window(one["name"], one["start"], one["end"]) for one in parameters["windows"]]
     made = report_data.make(history, asked, tuple(parameters["profiles"]), (), parameters["zone"])
@@ -145,9 +145,9 @@ def compute(history: History, parameters: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _parameters(history: History, asked: Window | None, zone: str) -> dict[str, Any]:
-    from scheduler.availability import report_data
-    from scheduler.availability.profiles import PROFILES
-    from scheduler.availability.windows import zone_data
+    from scheduler.availability.measuring.profiles import PROFILES
+    from scheduler.availability.reports import report_data
+    from scheduler.availability.timelines.windows import zone_data
 
     windows = report_data.table_windows(history, zone) if asked is None else [asked]
     return {
@@ -159,10 +159,10 @@ def _parameters(history: History, asked: Window | None, zone: str) -> dict[str, 
 
 
 def _next_version(history: History, period: Window, before: Version | None) -> Version | None:
-    from scheduler.availability import publication
-    from scheduler.availability.accounting import measure
-    from scheduler.availability.prepared import prepare
-    from scheduler.availability.profiles import PROFILES
+    from scheduler.availability.measuring.accounting import measure
+    from scheduler.availability.measuring.profiles import PROFILES
+    from scheduler.availability.reports import publication
+    from scheduler.availability.timelines.prepared import prepare
 
     prepared = prepare(history)
     measures = [one for profile in PROFILES for one in measure(prepared, period, profile).values()]
@@ -171,7 +171,7 @@ def _next_version(history: History, period: Window, before: Version | None) -> V
 
 def _versions(file: Path | None) -> list[Version]:
     from environments.reader import ConfigurationError, Problem, read_content
-    from scheduler.availability.publication import version_of
+    from scheduler.availability.reports.publication import version_of
 
     if file is None or not file.exists():
         return []
@@ -188,7 +188,7 @@ def _same(version: Version, period: Window) -> bool:
 
 def _tell(before: Version | None, made: Version | None, period: Window, *, as_json: bool) -> None:
     from scheduler.availability.instants import write_instant
-    from scheduler.availability.publication import changes
+    from scheduler.availability.reports.publication import changes
 
     moved = list(changes(before.figures, made.figures)) if before and made else []
     if as_json:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from environments.reader import ConfigurationError
 from scheduler.availability.history import History
-from scheduler.availability.prepared import prepare
+from scheduler.availability.timelines.prepared import prepare
 from scheduler.commands import journaled
 from scheduler.commands.common import Exit, fail, find_site, say
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from scheduler.availability.history import Window
-    from scheduler.availability.prepared import Prepared
+    from scheduler.availability.timelines.prepared import Prepared
 
 
 def write(

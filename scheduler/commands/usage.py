@@ -15,7 +15,7 @@ from scheduler.commands.journaled import instant, now, opened, since
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from scheduler.availability.usage import Casualties, Hours
+    from scheduler.journal.usage import Casualties, Hours
 
 HOUR = 3600 * 1_000_000
 
@@ -31,8 +31,8 @@ def usage(
     Whether each VO's share was there when it was asked for is a service in `ambienti report`: VO/ENVIRONMENT.
     """
     from scheduler.availability.history import Window
-    from scheduler.availability.usage import casualties, worker_hours
     from scheduler.journal.histories import load_history, outages, worker_steps
+    from scheduler.journal.usage import casualties, worker_hours
 
     with opened(site) as (found, journal):
         zone = found.site.timezone

@@ -33,7 +33,7 @@ from scheduler.model import Unanswered
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from scheduler.availability.prepared import Prepared
+    from scheduler.availability.timelines.prepared import Prepared
     from scheduler.engine import Cycle, Engine
     from scheduler.policy import Policy
     from scheduler.ports import DomainEvent

@@ -14,8 +14,8 @@ from pydantic import Field, ValidationError
 
 from environments.environment import Frozen
 from environments.names import nearest
+from scheduler.availability.files.written import Named, WrittenCause, WrittenStatus
 from scheduler.availability.history import Status
-from scheduler.availability.written import Named, WrittenCause, WrittenStatus
 from scheduler.engine import Engine
 from scheduler.journal.agreements import holder
 from scheduler.journal.opening import JournalError

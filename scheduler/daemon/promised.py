@@ -10,17 +10,17 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from environments.reader import ConfigurationError
-from scheduler.availability.accounting import measure
 from scheduler.availability.history import SECOND, Verdict
-from scheduler.availability.report_data import table_windows
-from scheduler.availability.standing import stand
+from scheduler.availability.measuring.accounting import measure
+from scheduler.availability.promises.standing import stand
+from scheduler.availability.reports.report_data import table_windows
 from scheduler.daemon.metrics import METRICS
 from scheduler.journal.journal import JournalError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from scheduler.availability.prepared import Prepared
+    from scheduler.availability.timelines.prepared import Prepared
 
 KEEP_SECONDS = 60.0
 PROFILE = "excuse"

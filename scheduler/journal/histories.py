@@ -8,9 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import sqlalchemy as sa
 
-from scheduler.availability.axis import ABSENT, united
-from scheduler.availability.columns import Columns
-from scheduler.availability.downtimes import without
 from scheduler.availability.history import (
     Downtime,
     Exclusion,
@@ -23,11 +20,14 @@ from scheduler.availability.history import (
     Span,
     Status,
 )
-from scheduler.availability.timeline import CAUSE_CODES
-from scheduler.availability.usage import Step
+from scheduler.availability.timelines.axis import ABSENT, united
+from scheduler.availability.timelines.columns import Columns
+from scheduler.availability.timelines.downtimes import without
+from scheduler.availability.timelines.timeline import CAUSE_CODES
 from scheduler.journal import tables as t
 from scheduler.journal.records import micro
 from scheduler.journal.segments import CAUSES, NONE, Kept, unpacked
+from scheduler.journal.usage import Step
 from scheduler.model import WorkerState
 
 if TYPE_CHECKING:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from scheduler.availability.downtimes import agreed
 from scheduler.availability.history import SECOND, Duration, Instant, Status
 from scheduler.availability.incidents.hours import ResponseClass
 from scheduler.availability.incidents.incident import Book, Call, CallEnd, Change, Decision, Incident, Page, Quiet, What
 from scheduler.availability.incidents.states import State
 from scheduler.availability.incidents.watch import Standing
+from scheduler.availability.timelines.downtimes import agreed
 from scheduler.journal import tables as t
 from scheduler.journal.histories import downtimes_in
 from scheduler.journal.records import Note

@@ -16,11 +16,11 @@ from dataclasses import dataclass, field, replace
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
-from scheduler.availability import provisioning
 from scheduler.availability.history import ObjectKind, Status
-from scheduler.availability.provisioning import Provisioned, provisioned
 from scheduler.journal.records import Look, Said
 from scheduler.model import HostReading, QueueReading, Unanswered, WorkerState
+from scheduler.observe import provisioning
+from scheduler.observe.provisioning import Provisioned, provisioned
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

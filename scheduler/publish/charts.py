@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from scheduler.availability.history import Instant
-    from scheduler.availability.pieces import Piece
+    from scheduler.availability.measuring.pieces import Piece
     from scheduler.publish.sheet import Sheet
 
 Spec = dict[str, Any]

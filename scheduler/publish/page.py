@@ -8,7 +8,7 @@ from fractions import Fraction
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from scheduler.availability.report_data import COLUMNS
+from scheduler.availability.reports.report_data import COLUMNS
 from scheduler.publish import charts, writing
 
 if TYPE_CHECKING:

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from scheduler.availability import report_data
-from scheduler.availability.pieces import Piece, pieces
-from scheduler.availability.report_data import Report, Row
-from scheduler.availability.standing import Standing, stand
+from scheduler.availability.measuring.pieces import Piece, pieces
+from scheduler.availability.promises.standing import Standing, stand
+from scheduler.availability.reports import report_data
+from scheduler.availability.reports.report_data import Report, Row
 from scheduler.publish import responses
 from scheduler.publish.responses import Responses
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from scheduler.availability.history import Window
     from scheduler.availability.incidents.incident import Incident
-    from scheduler.availability.prepared import Prepared
+    from scheduler.availability.timelines.prepared import Prepared
 
 
 @dataclass(frozen=True, slots=True)

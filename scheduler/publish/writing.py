@@ -10,7 +10,7 @@ from scheduler.availability import figures, instants
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from scheduler.availability.report_data import Seconds
+    from scheduler.availability.reports.report_data import Seconds
 
 DIGITS = 2
 MOST_DIGITS = 12

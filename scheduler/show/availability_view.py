@@ -11,14 +11,14 @@ from rich.text import Text
 
 from scheduler.availability.figures import UNDEFINED, decimal, percent
 from scheduler.availability.instants import MICROSECONDS, write_duration
-from scheduler.availability.report_data import COLUMNS
+from scheduler.availability.reports.report_data import COLUMNS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from rich.console import RenderableType
 
-    from scheduler.availability.report_data import ExclusionShown, Report, Row
+    from scheduler.availability.reports.report_data import ExclusionShown, Report, Row
 
 STYLES = {"PASS": "green", "FAIL": "bold red", "UNDECIDED": "yellow", "not applicable": "dim"}
 SHOWN = 12

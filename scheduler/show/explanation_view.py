@@ -10,15 +10,15 @@ from rich.table import Table
 from rich.text import Text
 
 from scheduler.availability import figures
-from scheduler.availability.explaining import sentence, write_points
 from scheduler.availability.instants import seconds, write_duration, write_instant
+from scheduler.availability.measuring.explaining import sentence, write_points
 
 if TYPE_CHECKING:
     from fractions import Fraction
 
     from rich.console import RenderableType
 
-    from scheduler.availability.explaining import Explanation
+    from scheduler.availability.measuring.explaining import Explanation
 
 SHOWN = 200
 """So many stretches are listed; JSON has them all."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from scheduler.availability import alarms
 from scheduler.availability.history import SECOND
-from scheduler.availability.standing import stand
+from scheduler.availability.promises import alarms
+from scheduler.availability.promises.standing import stand
 from scheduler.journal import incidents as kept
 from scheduler.site import promises, services
 

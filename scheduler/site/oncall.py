@@ -39,7 +39,7 @@ class OnCallFile:
 
 
 def _closures(found: OnCallFile, name: str, until: Instant) -> tuple[Span, ...]:
-    from scheduler.availability import calendars
+    from scheduler.availability.files import calendars
 
     path = found.path.parent / name
     return calendars.periods(calendars.read(path.read_bytes(), str(path), until, found.settings.zone))

@@ -11,9 +11,9 @@ from environments.checking import checked
 from environments.environment import Frozen
 from environments.names import nearest
 from environments.reader import ConfigurationError, KeyPath, Node, Problem, problem_at, read, without
+from scheduler.availability.files.written import Names, Text
 from scheduler.availability.history import Instant
 from scheduler.availability.incidents.incident import Change, Quiet, Rules, What
-from scheduler.availability.written import Names, Text
 from scheduler.site import oncall
 from scheduler.site.oncall_written import Happening, Moment, OnCall
 

@@ -11,8 +11,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from environments.checking import named_error
 from environments.environment import Frozen, Name, Seconds
+from scheduler.availability.files.written import When, Zone
 from scheduler.availability.incidents.hours import Weekly
-from scheduler.availability.written import When, Zone
 
 
 class Weekday(StrEnum):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from scheduler.availability import openslo
+from scheduler.availability.promises import openslo
 
 if TYPE_CHECKING:
     from collections.abc import Collection

@@ -9,8 +9,8 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from environments.checking import named_error
 from environments.environment import Frozen, Name
 from environments.names import nearest
-from scheduler.availability import windows
-from scheduler.availability.profiles import PROFILES
+from scheduler.availability.measuring.profiles import PROFILES
+from scheduler.availability.timelines import windows
 from scheduler.publish.schedule import Every, Schedule
 from scheduler.site.oncall_written import TimeOfDay
 

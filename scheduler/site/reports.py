@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from environments.names import nearest
 from environments.reader import ConfigurationError, Problem
-from scheduler.availability import windows
 from scheduler.availability.history import SECOND
 from scheduler.availability.instants import as_time
+from scheduler.availability.timelines import windows
 from scheduler.journal.incidents import all_incidents
 from scheduler.mailing import Publication
 from scheduler.publish import mail, page, sheet

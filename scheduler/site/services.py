@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from environments.checking import checked
 from environments.reader import ConfigurationError, Node, Problem, read
-from scheduler.availability import crosscheck
+from scheduler.availability.files import crosscheck
+from scheduler.availability.files.reading import exact, made, shaped
+from scheduler.availability.files.written import WrittenHistory
 from scheduler.availability.history import Group, Monitored, Objective
-from scheduler.availability.prepared import prepare
-from scheduler.availability.provisioning import name_of
-from scheduler.availability.reading import exact, made, shaped
-from scheduler.availability.written import WrittenHistory
+from scheduler.availability.timelines.prepared import prepare
 from scheduler.journal.histories import load_columns, load_history
 from scheduler.journal.records import Declared
+from scheduler.observe.provisioning import name_of
 from scheduler.observe.statuses import DAEMON, workers_of
 from scheduler.site import promises
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from scheduler.availability.history import History
-    from scheduler.availability.prepared import Prepared
+    from scheduler.availability.timelines.prepared import Prepared
     from scheduler.journal.reading import JournalReader
     from scheduler.site.definitions import Definitions
 

@@ -15,9 +15,6 @@ from fractions import Fraction
 
 import numpy as np
 
-from scheduler.availability import accounting, windows
-from scheduler.availability.appending import append
-from scheduler.availability.columns import Columns
 from scheduler.availability.history import (
     SECOND,
     Downtime,
@@ -32,7 +29,11 @@ from scheduler.availability.history import (
     Span,
     Status,
 )
-from scheduler.availability.prepared import prepare
+from scheduler.availability.measuring import accounting
+from scheduler.availability.timelines import windows
+from scheduler.availability.timelines.appending import append
+from scheduler.availability.timelines.columns import Columns
+from scheduler.availability.timelines.prepared import prepare
 from tests.bench.report import Report, Table, Target, growth, main, median
 
 PARTS = (8, 4, 2, 1)

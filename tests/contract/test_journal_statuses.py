@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import pytest
 
-from scheduler.availability.accounting import measure
-from scheduler.availability.axis import ABSENT
 from scheduler.availability.history import Span, Status
-from scheduler.availability.prepared import prepare
-from scheduler.availability.timeline import CAUSE_CODES
-from scheduler.availability.windows import between
+from scheduler.availability.measuring.accounting import measure
+from scheduler.availability.timelines.axis import ABSENT
+from scheduler.availability.timelines.prepared import prepare
+from scheduler.availability.timelines.timeline import CAUSE_CODES
+from scheduler.availability.timelines.windows import between
 from scheduler.journal.histories import load_columns, load_history, outages, worker_steps
 from scheduler.journal.records import Declared, Look, Memo, Note, Push, Said
 from scheduler.journal.segments import MOST

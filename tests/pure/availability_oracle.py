@@ -14,7 +14,7 @@ from pathlib import Path
 
 from scheduler.availability.history import Cause, Measure, ObjectKind, Operator, Status
 
-ALGEBRAS = Path(__file__).parents[2] / "scheduler/availability/algebras"
+ALGEBRAS = Path(__file__).parents[2] / "scheduler/availability/timelines/algebras"
 SECOND = 1_000_000
 DAY = 86400 * SECOND
 PENDING = "pending"

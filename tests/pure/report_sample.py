@@ -18,8 +18,8 @@ from scheduler.availability.history import (
     Revision,
     Status,
 )
-from scheduler.availability.prepared import prepare
-from scheduler.availability.report_data import table_windows
+from scheduler.availability.reports.report_data import table_windows
+from scheduler.availability.timelines.prepared import prepare
 from scheduler.publish import sheet
 
 HOUR = 3600 * SECOND

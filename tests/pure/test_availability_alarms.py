@@ -2,15 +2,15 @@
 
 from fractions import Fraction
 
-from scheduler.availability import alarms
-from scheduler.availability.burn_rate import Alert
 from scheduler.availability.history import SECOND, History, Monitored, Objective, Result, Status
 from scheduler.availability.incidents.follow import follow
 from scheduler.availability.incidents.hours import Promise
 from scheduler.availability.incidents.incident import Book, Level, Rules, What
 from scheduler.availability.incidents.rotation import Roster
-from scheduler.availability.prepared import prepare
-from scheduler.availability.standing import stand
+from scheduler.availability.promises import alarms
+from scheduler.availability.promises.burn_rate import Alert
+from scheduler.availability.promises.standing import stand
+from scheduler.availability.timelines.prepared import prepare
 
 RULES = Rules(Promise("UTC"), Roster({}), (Level("anna", 5 * 60 * SECOND),))
 MINUTE, HOUR = 60 * SECOND, 3600 * SECOND

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from environments.reader import ConfigurationError
-from scheduler.availability import algebra
-from scheduler.availability.algebra import DOWNTIME, STATES
 from scheduler.availability.history import Operator, Status
+from scheduler.availability.timelines import algebra
+from scheduler.availability.timelines.algebra import DOWNTIME, STATES
 
 AND, OR = Operator.AND, Operator.OR
 NAMES = {code: name for name, code in STATES.items()}

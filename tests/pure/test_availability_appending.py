@@ -7,11 +7,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from test_availability_oracle import histories
 
-from scheduler.availability.accounting import measure
-from scheduler.availability.appending import append
-from scheduler.availability.columns import columns, joined
 from scheduler.availability.history import SECOND, Group, History, Member, Monitored, Operator, Result, Status, Window
-from scheduler.availability.prepared import prepare, timeline_of
+from scheduler.availability.measuring.accounting import measure
+from scheduler.availability.timelines.appending import append
+from scheduler.availability.timelines.columns import columns, joined
+from scheduler.availability.timelines.prepared import prepare, timeline_of
 
 HOUR = 3600 * SECOND
 

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from scheduler.availability.accounting import measure
-from scheduler.availability.axis import ABSENT, Axis, build, chain, common, lived, order, reached, united, wall_at
 from scheduler.availability.history import SECOND, History, Monitored, Result, Span, Status, Window
-from scheduler.availability.prepared import prepare
+from scheduler.availability.measuring.accounting import measure
+from scheduler.availability.timelines.axis import ABSENT, Axis, build, chain, common, lived, order, reached, united, wall_at
+from scheduler.availability.timelines.prepared import prepare
 
 
 def whole(*values):

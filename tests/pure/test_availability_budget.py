@@ -4,10 +4,7 @@ from fractions import Fraction
 
 import pytest
 
-from scheduler.availability.accounting import measure
-from scheduler.availability.algebra import shipped
-from scheduler.availability.budget import budget, parts, recovery
-from scheduler.availability.burn_rate import Alert, Burning, Rate, burns, faults, rate, usual
+from scheduler.availability.files.strategies import Strategy, groups_of
 from scheduler.availability.history import (
     NOTICE,
     SECOND,
@@ -24,7 +21,10 @@ from scheduler.availability.history import (
     Status,
     Window,
 )
-from scheduler.availability.strategies import Strategy, groups_of
+from scheduler.availability.measuring.accounting import measure
+from scheduler.availability.promises.budget import budget, parts, recovery
+from scheduler.availability.promises.burn_rate import Alert, Burning, Rate, burns, faults, rate, usual
+from scheduler.availability.timelines.algebra import shipped
 
 HOUR, DAY = 3600 * SECOND, 86400 * SECOND
 TARGET = Fraction(999, 1000)

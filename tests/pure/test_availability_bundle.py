@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scheduler.availability import plain
-from scheduler.availability.bundle import FILES, BundleError, bundle, canonical, unpacked, verify
+from scheduler.availability.files import plain
+from scheduler.availability.files.reading import history_of_text
 from scheduler.availability.history import (
     SECOND,
     Cause,
@@ -32,8 +32,8 @@ from scheduler.availability.history import (
     Status,
     Window,
 )
-from scheduler.availability.publication import Change, NotOverError, changes, publish, version_data, version_of
-from scheduler.availability.reading import history_of_text
+from scheduler.availability.reports.bundle import FILES, BundleError, bundle, canonical, unpacked, verify
+from scheduler.availability.reports.publication import Change, NotOverError, changes, publish, version_data, version_of
 
 DAY = 86400 * SECOND
 WEEK = Window("past-week", 10 * DAY, 17 * DAY)

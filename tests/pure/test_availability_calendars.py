@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from environments.reader import ConfigurationError
-from scheduler.availability import calendars
+from scheduler.availability.files import calendars
 from scheduler.availability.history import SECOND, Span
 
 HOUR = 3600 * SECOND

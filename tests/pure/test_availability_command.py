@@ -9,7 +9,7 @@ import jsonschema
 import pytest
 
 from scheduler.cli import main
-from scheduler.show import schemas
+from scheduler.site import schemas
 
 HISTORY = """\
 now: 2026-03-10T00:00:00Z

@@ -6,7 +6,6 @@ from itertools import permutations
 
 import pytest
 
-from scheduler.availability.explaining import explain, sentence, write_points
 from scheduler.availability.history import (
     SECOND,
     Downtime,
@@ -23,8 +22,9 @@ from scheduler.availability.history import (
     Status,
     Window,
 )
-from scheduler.availability.prepared import prepare
-from scheduler.availability.profiles import PROFILES
+from scheduler.availability.measuring.explaining import explain, sentence, write_points
+from scheduler.availability.measuring.profiles import PROFILES
+from scheduler.availability.timelines.prepared import prepare
 
 HOUR = 3600 * SECOND
 DAY = Window("", 0, 24 * HOUR)

@@ -6,11 +6,14 @@ import pytest
 from golden_availability import cases, differences, others, window_of
 
 from environments.reader import ConfigurationError
-from scheduler.availability import accounting, explaining, figures, publication, windows
+from scheduler.availability import figures
+from scheduler.availability.files.reading import history_of_node
 from scheduler.availability.history import Window
 from scheduler.availability.instants import read_instant
-from scheduler.availability.prepared import prepare
-from scheduler.availability.reading import history_of_node
+from scheduler.availability.measuring import accounting, explaining
+from scheduler.availability.reports import publication
+from scheduler.availability.timelines import windows
+from scheduler.availability.timelines.prepared import prepare
 
 CASES = list(cases())
 

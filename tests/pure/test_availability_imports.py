@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from environments.reader import ConfigurationError
-from scheduler.availability import imports
+from scheduler.availability.files import imports
+from scheduler.availability.files.imports import Naming
 from scheduler.availability.history import SECOND, Downtime, Revision
-from scheduler.availability.imports import Naming
 
 HERE = Path(__file__).parent / "downtimes"
 GOCDB = (HERE / "gocdb.xml").read_bytes()

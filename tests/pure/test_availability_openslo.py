@@ -20,9 +20,9 @@ from jsonschema import Draft7Validator
 from referencing import Registry, Resource
 
 from environments.reader import ConfigurationError, documents
-from scheduler.availability import burn_rate, openslo, openslo_export
 from scheduler.availability.history import SECOND, Objective, Span
-from scheduler.availability.openslo import Promise, Promises
+from scheduler.availability.promises import burn_rate, openslo, openslo_export
+from scheduler.availability.promises.openslo import Promise, Promises
 
 HERE = Path(__file__).parent / "openslo"
 PAIR = (HERE / "fermigrid.yaml").read_text()

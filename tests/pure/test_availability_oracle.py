@@ -14,8 +14,6 @@ from availability_oracle import DAY, SECOND, Timelines, count
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from scheduler.availability import accounting, windows
-from scheduler.availability.algebra import shipped
 from scheduler.availability.history import (
     Cause,
     Downtime,
@@ -34,8 +32,11 @@ from scheduler.availability.history import (
     Status,
     Window,
 )
-from scheduler.availability.prepared import prepare
-from scheduler.availability.profiles import PROFILES
+from scheduler.availability.measuring import accounting
+from scheduler.availability.measuring.profiles import PROFILES
+from scheduler.availability.timelines import windows
+from scheduler.availability.timelines.algebra import shipped
+from scheduler.availability.timelines.prepared import prepare
 
 MANY = int(os.environ.get("AMBIENTI_HISTORIES", "1000"))
 TICKS = 48

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from environments.reader import ConfigurationError
-from scheduler.availability import plain
+from scheduler.availability.files import plain
+from scheduler.availability.files.reading import history_of_text
 from scheduler.availability.history import Member, ObjectKind, Operator, Span, Status
 from scheduler.availability.instants import read_duration, read_instant, read_ratio, seconds, write_duration, write_instant
-from scheduler.availability.reading import history_of_text
 
 SECOND = 1_000_000
 HISTORY = """\

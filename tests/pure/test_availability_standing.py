@@ -9,8 +9,6 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from scheduler.availability import windows
-from scheduler.availability.burn_rate import Alert, Burning
 from scheduler.availability.history import (
     SECOND,
     Downtime,
@@ -25,8 +23,10 @@ from scheduler.availability.history import (
     Status,
     Verdict,
 )
-from scheduler.availability.prepared import prepare
-from scheduler.availability.standing import ahead, outages, stand
+from scheduler.availability.promises.burn_rate import Alert, Burning
+from scheduler.availability.promises.standing import ahead, outages, stand
+from scheduler.availability.timelines import windows
+from scheduler.availability.timelines.prepared import prepare
 
 ROME = "Europe/Rome"
 MINUTE, HOUR, DAY = 60 * SECOND, 3600 * SECOND, 86400 * SECOND

@@ -7,7 +7,7 @@ from pydantic_core import PydanticCustomError
 
 from scheduler.availability.history import SECOND
 from scheduler.availability.instants import read_instant, write_instant
-from scheduler.availability.windows import NAMES, between, midnight, named, zone_data
+from scheduler.availability.timelines.windows import NAMES, between, midnight, named, zone_data
 
 HOUR = 3600 * SECOND
 

@@ -16,7 +16,7 @@ from environments.matching import Catalogue, Requirements
 from environments.reason import Reason
 from scheduler.act import Result
 from scheduler.actions import Boot, Plan, Verdict
-from scheduler.availability.prepared import prepare
+from scheduler.availability.timelines.prepared import prepare
 from scheduler.daemon import log
 from scheduler.daemon.metrics import METRICS, Metrics
 from scheduler.daemon.promised import Promised

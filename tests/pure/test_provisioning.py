@@ -6,11 +6,11 @@ import pytest
 from builders import NOW, a_cluster, a_host, a_policy, a_vo, a_worker, an_environment, an_observation, silent
 
 from scheduler.availability.history import Window
-from scheduler.availability.provisioning import Provisioned, Waiting, entitlements, provisioned, statuses
-from scheduler.availability.usage import Casualties, Hours, Step, casualties, worker_hours
 from scheduler.decide.plan import decide
 from scheduler.journal.records import Sighting
+from scheduler.journal.usage import Casualties, Hours, Step, casualties, worker_hours
 from scheduler.model import WorkerState
+from scheduler.observe.provisioning import Provisioned, Waiting, entitlements, provisioned, statuses
 
 S = WorkerState
 EL9 = ("atlas", "el9")

@@ -6,13 +6,13 @@ from html.parser import HTMLParser
 
 import pytest
 
-from scheduler.availability import windows
 from scheduler.availability.history import SECOND, Monitored, Result, Status
 from scheduler.availability.incidents.follow import follow
 from scheduler.availability.incidents.hours import Promise
 from scheduler.availability.incidents.incident import Book, Change, Level, Rules, What
 from scheduler.availability.incidents.rotation import Roster
-from scheduler.availability.prepared import prepare
+from scheduler.availability.timelines import windows
+from scheduler.availability.timelines.prepared import prepare
 from scheduler.publish import charts, sheet, writing
 from scheduler.publish.page import page
 from tests.pure.report_sample import EVIL, HOUR, NAMES, NOW, history, sample

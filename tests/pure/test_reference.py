@@ -1,14 +1,14 @@
 """The reference pages are made of the code, so they cannot lag behind it."""
 
+from scheduler import reference
+from scheduler.availability.files.reading import history_of_text
+from scheduler.availability.files.written import WrittenHistory
 from scheduler.availability.incidents import states
-from scheduler.availability.reading import history_of_text
-from scheduler.availability.report_data import Row
-from scheduler.availability.written import WrittenHistory
+from scheduler.availability.reports.report_data import Row
 from scheduler.cli import COMMANDS, GROUPS
 from scheduler.daemon.metrics import METRICS
 from scheduler.lifecycle import TRANSITIONS
 from scheduler.model import WorkerState
-from scheduler.show import reference
 from scheduler.show.diagram import INCIDENT_PLACES, PLACES
 from scheduler.site.oncall_written import OnCall
 from scheduler.site.settings import Site

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from scheduler.availability.bundle import unpacked
+from scheduler.availability.reports.bundle import unpacked
 from scheduler.cli import main
 
 HISTORY = """\

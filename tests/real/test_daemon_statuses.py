@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from scheduler.availability.accounting import measure
 from scheduler.availability.history import SECOND, Status
-from scheduler.availability.windows import between
+from scheduler.availability.measuring.accounting import measure
+from scheduler.availability.timelines.windows import between
 from scheduler.journal.agreements import add_token, revoke_token
 from scheduler.journal.histories import load_history
 from scheduler.journal.journal import Journal

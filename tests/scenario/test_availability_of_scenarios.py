@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from scheduler.availability.accounting import measure
 from scheduler.availability.history import SECOND
-from scheduler.availability.windows import between
+from scheduler.availability.measuring.accounting import measure
+from scheduler.availability.timelines.windows import between
 from scheduler.journal.histories import load_history
 from scheduler.journal.reading import JournalReader
 from simulations.runs import run_scenario

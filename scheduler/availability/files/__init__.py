@@ -1,0 +1,1 @@
+"""What is read and written: history files, calendars, other systems' downtimes."""

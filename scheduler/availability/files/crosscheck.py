@@ -1,0 +1,217 @@
+"""What is wrong between the parts of a history: unknown names, two of one name, circles of groups, ends before starts."""
+
+from __future__ import annotations
+
+import zoneinfo
+from datetime import datetime
+from functools import cache
+from typing import TYPE_CHECKING
+
+from pydantic_core import PydanticCustomError
+
+from environments.names import nearest
+from scheduler.availability.files.strategies import instances_of
+from scheduler.availability.history import EVERYTHING, Operator
+from scheduler.availability.timelines import windows
+from scheduler.availability.timelines.downtimes import rule_problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from environments.reader import KeyPath, Node, Problem
+    from scheduler.availability.files.written import WrittenDowntime, WrittenGroup, WrittenHistory, WrittenSpan
+
+
+@cache
+def is_zone(name: str) -> bool:
+    """Tell whether a time zone of this name is known here."""
+    return name in zoneinfo.available_timezones()
+
+
+def near_zone(name: str) -> str:
+    """Return the known time zone whose name is most like this one."""
+    return nearest(name, zoneinfo.available_timezones())
+
+
+def problems(written: WrittenHistory, node: Node) -> Iterator[Problem]:
+    """Return all that is wrong between the parts of a history."""
+    objects = {one.name for one in written.objects}
+    names = objects | {one.name for one in written.groups}
+    names |= {instances_of(one.name) for one in written.groups if one.address}
+    yield from _twice(written, node)
+    yield from _unknown_events(written, node, objects, names)
+    yield from _existence(written, node)
+    yield from _groups(written, node, names)
+    yield from _downtimes(written, node, names)
+    yield from _exclusions(written, node, names)
+    for index, gap in enumerate(written.gaps):
+        yield from _ends_first(gap, node, ("gaps", index))
+    yield from _objectives(written, node, names)
+
+
+def _twice(written: WrittenHistory, node: Node) -> Iterator[Problem]:
+    seen: dict[str, KeyPath] = {}
+    named = [("objects", i, one.name) for i, one in enumerate(written.objects)]
+    named += [("groups", i, one.name) for i, one in enumerate(written.groups)]
+    named += [("groups", i, instances_of(one.name)) for i, one in enumerate(written.groups) if one.address]
+    for kind, index, name in named:
+        if name == EVERYTHING:
+            yield node.problem((kind, index, "name"), f"{name!r} means everything", "another name")
+        if name in seen:
+            line = node.walk(seen[name])[0].mark.line
+            message = f"{name!r} is the name of two things: first in line {line}"
+            yield node.problem((kind, index, "name"), message, "each name once among objects and groups")
+        seen.setdefault(name, (kind, index, "name"))
+    for listed, ids in (
+        ("downtimes", [one.id for one in written.downtimes]),
+        ("exclusions", [one.id for one in written.exclusions]),
+        ("objectives", [one.name for one in written.objectives]),
+    ):
+        for index, one in enumerate(ids):
+            if one and one in ids[:index]:
+                key = "name" if listed == "objectives" else "id"
+                yield node.problem((listed, index, key), f"{one!r} stands here twice", "each once")
+
+
+def _unknown(node: Node, path: KeyPath, name: str, known: set[str]) -> Problem:
+    expected = f"one of: {', '.join(sorted(known)[:12])}" if known else "a name from `objects`"
+    return node.problem(path, f"no object or group is called {name!r}", expected, nearest(name, known))
+
+
+def _unknown_events(written: WrittenHistory, node: Node, objects: set[str], names: set[str]) -> Iterator[Problem]:
+    for index, event in enumerate(written.events):
+        if event.object in objects:
+            continue
+        if event.object in names:
+            message = f"{event.object!r} is a group: its status follows from its members"
+            yield node.problem(("events", index, "object"), message, "the name of an object")
+        else:
+            yield _unknown(node, ("events", index, "object"), event.object, objects)
+
+
+def _existence(written: WrittenHistory, node: Node) -> Iterator[Problem]:
+    first: dict[str, int] = {}
+    for event in written.events:
+        first[event.object] = min(event.at, first.get(event.object, event.at))
+    for index, one in enumerate(written.objects):
+        for number, span in enumerate(one.exists):
+            start = first.get(one.name) if span.start is None else span.start
+            if start is not None and span.end is not None and span.end <= start:
+                message = "ends before it begins" if span.start is not None else "ends before its first event"
+                yield node.problem(("objects", index, "exists", number, "end"), message, "an instant after it")
+
+
+def _ends_first(span: WrittenSpan, node: Node, path: KeyPath) -> Iterator[Problem]:
+    if span.end is not None and span.end <= span.start:
+        yield node.problem((*path, "end"), "ends before it begins", "an instant after its start")
+
+
+def _groups(written: WrittenHistory, node: Node, names: set[str]) -> Iterator[Problem]:
+    below = {group.name: [group.address, *(member.name for member in group.members)] for group in written.groups}
+    for index, group in enumerate(written.groups):
+        for number, member in enumerate(group.members):
+            path = ("groups", index, "members", number)
+            if member.name not in names:
+                yield _unknown(node, (*path, "name"), member.name, names)
+            elif _reaches(member.name, group.name, below):
+                yield node.problem((*path, "name"), f"{group.name!r} would be a member of itself", "groups without a circle")
+            if member.start is not None and member.end is not None and member.end <= member.start:
+                yield node.problem((*path, "end"), "ends before it begins", "an instant after its start")
+        yield from _operator(group, node, ("groups", index), names)
+        if group.operator is Operator.CAPACITY and group.members and not sum(one.weight for one in group.members):
+            yield node.problem(("groups", index, "members"), "weigh nothing together", "a weight above 0")
+
+
+def _operator(group: WrittenGroup, node: Node, path: KeyPath, names: set[str]) -> Iterator[Problem]:
+    if group.operator is None and not group.strategy:
+        yield node.problem((*path, "operator"), "is missing", f"one of: {', '.join(Operator)}; or a strategy")
+    if group.address and (group.operator is not None or not group.strategy):
+        yield node.problem((*path, "address"), "needs a strategy, and no operator", "strategy: active/standby")
+    if group.address and group.address not in names:
+        yield _unknown(node, (*path, "address"), group.address, names)
+
+
+def _reaches(start: str, goal: str, below: dict[str, list[str]]) -> bool:
+    seen, waiting = set(), [start]
+    while waiting:
+        name = waiting.pop()
+        if name == goal:
+            return True
+        if name not in seen:
+            seen.add(name)
+            waiting += below.get(name, [])
+    return False
+
+
+def _targets(node: Node, path: KeyPath, objects: tuple[str, ...], names: set[str]) -> Iterator[Problem]:
+    for number, name in enumerate(objects):
+        if name != EVERYTHING and name not in names:
+            yield _unknown(node, (*path, "objects", number), name, names)
+
+
+def _downtimes(written: WrittenHistory, node: Node, names: set[str]) -> Iterator[Problem]:
+    for index, downtime in enumerate(written.downtimes):
+        path: KeyPath = ("downtimes", index)
+        yield from _targets(node, path, downtime.objects, names)
+        yield from _form(downtime, node, path)
+        for number, revision in enumerate(downtime.revisions):
+            place = (*path, "revisions", number)
+            if revision.end < revision.start:
+                yield node.problem((*place, "end"), "ends before it begins", "an instant not before its start")
+            if number and revision.declared < downtime.revisions[number - 1].declared:
+                yield node.problem((*place, "declared"), "was declared before the one above", "revisions in their order")
+        if downtime.start is not None and downtime.end is not None and downtime.end < downtime.start:
+            yield node.problem((*path, "end"), "ends before it begins", "an instant not before its start")
+        if downtime.recurring is not None:
+            yield from _recurring(downtime, node, (*path, "recurring"))
+
+
+def _form(downtime: WrittenDowntime, node: Node, path: KeyPath) -> Iterator[Problem]:
+    """Say where a downtime is not told in one of three ways, or not wholly."""
+    plain = {"start": downtime.start, "end": downtime.end}
+    given = [key for key, value in plain.items() if value is not None]
+    ways = [bool(given), bool(downtime.revisions), downtime.recurring is not None]
+    if sum(ways) != 1:
+        message = "is told in two ways" if any(ways) else "has no time"
+        yield node.problem(path, message, "start, end and declared; or revisions; or recurring with declared")
+        return
+    needed = {**plain, "declared": downtime.declared} if given else {"declared": downtime.declared}
+    for key, value in needed.items():
+        if value is None and not downtime.revisions:
+            yield node.problem((*path, key), "is missing", "without it nobody can tell whether there was notice")
+    if downtime.revisions and downtime.declared is not None:
+        yield node.problem((*path, "declared"), "does not belong beside revisions", "each revision says when it was declared")
+
+
+def _recurring(downtime: WrittenDowntime, node: Node, path: KeyPath) -> Iterator[Problem]:
+    again = downtime.recurring
+    assert again is not None
+    if again.length == 0:
+        yield node.problem((*path, "length"), "is nothing", "an amount above 0")
+    try:
+        datetime.fromisoformat(again.start)
+    except ValueError as error:
+        yield node.problem((*path, "start"), f"is no local time: {error}", "2026-03-03T09:00:00")
+        return
+    if wrong := rule_problem(again.rule, again.start.replace(" ", "T")):
+        yield node.problem((*path, "rule"), wrong, "an RRULE like FREQ=WEEKLY;BYDAY=TU")
+
+
+def _exclusions(written: WrittenHistory, node: Node, names: set[str]) -> Iterator[Problem]:
+    for index, exclusion in enumerate(written.exclusions):
+        yield from _targets(node, ("exclusions", index), exclusion.objects, names)
+        if exclusion.end <= exclusion.start:
+            yield node.problem(("exclusions", index, "end"), "ends before it begins", "an instant after its start")
+
+
+def _objectives(written: WrittenHistory, node: Node, names: set[str]) -> Iterator[Problem]:
+    for index, one in enumerate(written.objectives):
+        if one.object not in names:
+            yield _unknown(node, ("objectives", index, "object"), one.object, names)
+        try:
+            windows.named(one.window, 0, "UTC")
+        except PydanticCustomError as error:
+            said = error.context or {}
+            yield node.problem(("objectives", index, "window"), error.message(), said["expected"], said["nearest"])
+        for number, span in enumerate(one.applies or ()):
+            yield from _ends_first(span, node, ("objectives", index, "applies", number))

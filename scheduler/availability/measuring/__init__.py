@@ -1,0 +1,1 @@
+"""What timelines amount to: profiles, figures, verdicts, and why two of them differ."""

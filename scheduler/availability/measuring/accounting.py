@@ -1,0 +1,112 @@
+"""Figures of a window: how long each object and group was what, by one of the profiles, and what became of objectives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from scheduler.availability.history import History, Measure, Verdict, Window
+from scheduler.availability.measuring.profiles import DURATIONS, PAIRS, lost, masks
+from scheduler.availability.timelines import windows
+from scheduler.availability.timelines.axis import all_lived, common, lived
+from scheduler.availability.timelines.prepared import Prepared, prepare
+from scheduler.availability.timelines.strips import sums
+from scheduler.availability.timelines.timeline import CAUSES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from scheduler.availability.history import Objective, Span
+    from scheduler.availability.timelines.axis import Stretch
+
+_FIGURES = tuple(f"{name} {side}" for name in PAIRS for side in ("above", "below"))
+_COLUMNS = (*DURATIONS, *_FIGURES, *(lost(cause) for cause in CAUSES))
+_FIRST_CAUSE = len(DURATIONS) + len(_FIGURES)
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """All rows of one window by one profile, in whole microseconds; a row becomes a `Measure` when it is asked for."""
+
+    window: Window
+    profile: str
+    places: dict[str, int]
+    lengths: npt.NDArray[np.int64]
+    """A row for each object and group, a column for each state."""
+    weights: npt.NDArray[np.int64]
+    """A row for each duration, part of a figure and cause: which states it sums up."""
+    of_hosts: npt.NDArray[np.int64]
+    """The same for hosts."""
+    hosts: frozenset[int]
+
+    def of(self, name: str) -> Measure:
+        """Return the measure of one object or group."""
+        place = self.places[name]
+        return self._measure(name, ((self.of_hosts if place in self.hosts else self.weights) @ self.lengths[place]).tolist())
+
+    def all(self) -> dict[str, Measure]:
+        """Return the measures of all objects and groups."""
+        hosts = [place in self.hosts for place in range(len(self.lengths))]
+        rows = np.einsum("ik,jk->ij", self.lengths, self.weights)
+        rows[hosts] = np.einsum("ik,jk->ij", self.lengths[hosts], self.of_hosts)
+        return {name: self._measure(name, rows[place].tolist()) for name, place in self.places.items()}
+
+    def _measure(self, name: str, row: list[int]) -> Measure:
+        figures = iter(row[len(DURATIONS) : _FIRST_CAUSE])
+        pairs = [Fraction(above, below) if below else None for above, below in zip(figures, figures, strict=True)]
+        causes = {str(cause): length for cause, length in zip(CAUSES, row[_FIRST_CAUSE:], strict=True) if length}
+        values: dict[str, Any] = dict(zip((*DURATIONS, *PAIRS), (*row[: len(DURATIONS)], *pairs), strict=True))
+        return Measure(name, self.window, self.profile, lost=causes, **values)
+
+
+def measure(history: History | Prepared, window: Window, profile: str) -> dict[str, Measure]:
+    """Return what a window measured of each object and group."""
+    return tabulate(_ready(history), window, profile).all()
+
+
+def tabulate(prepared: Prepared, window: Window, profile: str, within: Iterable[Span] | None = None) -> Table:
+    """Measure a window, or what of it lies in some periods."""
+    clipped = windows.between(window.start, window.end, prepared.history.now, window.name)
+    found = sums(prepared.strips, stretches(prepared, clipped, within))
+    weights, of_hosts = (
+        np.array([by_name[name] for name in _COLUMNS], np.int64)
+        for by_name in (masks(profile, found.kinds, is_host=is_host) for is_host in (False, True))
+    )
+    hosts = frozenset(place for place, row in enumerate(prepared.rows) if row.is_host)
+    return Table(clipped, profile, prepared.places, found.lengths, weights, of_hosts, hosts)
+
+
+def stretches(prepared: Prepared, window: Window, within: Iterable[Span] | None = None) -> list[Stretch]:
+    """Return the elapsed time that a window, or what of it lies in some periods, was lived."""
+    axis = prepared.axis
+    found = common(lived(axis, window.start, window.end), [(axis.starts[0], axis.now)])
+    return found if within is None else common(found, all_lived(axis, tuple(within)))
+
+
+def judge(history: History | Prepared, objective: Objective) -> tuple[Measure, Verdict]:
+    """Measure what an objective promises, in its own window, zone and periods, and compare."""
+    prepared = _ready(history)
+    zone = objective.zone or prepared.history.zone
+    window = windows.named(objective.window, prepared.history.now, zone)
+    found = tabulate(prepared, window, objective.profile, objective.applies).of(objective.object)
+    return found, verdict(found, objective.target)
+
+
+def verdict(found: Measure, target: Fraction) -> Verdict:
+    """Compare exactly: with all that is unknown taken as bad, and taken as up."""
+    lowest, highest = found.lowest, found.highest
+    if lowest is None and highest is None:
+        return Verdict.NOT_APPLICABLE
+    if lowest is not None and lowest >= target:
+        return Verdict.PASS
+    if highest is not None and highest < target:
+        return Verdict.FAIL
+    return Verdict.UNDECIDED
+
+
+def _ready(history: History | Prepared) -> Prepared:
+    return prepare(history) if isinstance(history, History) else history

@@ -1,0 +1,88 @@
+"""Burn-rate alerts of an OpenSLO objective: from its policies to their conditions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+from environments.names import nearest
+from environments.reader import KeyPath, Node, Problem
+from scheduler.availability.history import SECOND
+from scheduler.availability.promises import burn_rate
+from scheduler.availability.promises import openslo_model as model
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+LENGTHS = {"m": 60 * SECOND, "h": 3600 * SECOND, "d": 86400 * SECOND, "w": 604800 * SECOND}
+
+
+@dataclass(slots=True)
+class Found:
+    """The documents of all files, by kind and name."""
+
+    slos: list[tuple[model.Slo, Node]] = field(default_factory=list)
+    services: dict[str, tuple[model.Service, Node]] = field(default_factory=dict)
+    indicators: dict[str, tuple[model.Sli, Node]] = field(default_factory=dict)
+    policies: dict[str, tuple[model.AlertPolicy, Node]] = field(default_factory=dict)
+    conditions: dict[str, tuple[model.AlertCondition, Node]] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+
+
+def alerts_of(
+    slo: model.Slo, node: Node, found: Found, targets: Iterable[Fraction], problems: list[Problem]
+) -> tuple[burn_rate.Alert, ...]:
+    """Return the alerts of an objective; what cannot be is added to `problems`, at its line."""
+    alerts: list[burn_rate.Alert] = []
+    for index, written in enumerate(slo.spec.alertPolicies):
+        name = written if isinstance(written, str) else written.alertPolicyRef
+        if name not in found.policies:
+            close = nearest(name, found.policies)
+            problems.append(node.problem(("spec", "alertPolicies", index), f"there is no AlertPolicy {name}", "", close))
+            continue
+        policy, below = found.policies[name]
+        for number, condition in enumerate(policy.spec.conditions):
+            path = ("spec", "conditions", number)
+            alert = _alert(condition, below, path, found, problems)
+            if alert is None:
+                continue
+            alerts.append(alert[0])
+            wrong = {fault for target in targets for fault in burn_rate.faults(alert[0], target)}
+            problems += [alert[1].problem((*alert[2], "threshold"), message, right) for message, right in sorted(wrong)]
+    return tuple(alerts)
+
+
+def _alert(
+    condition: model.InlineCondition, node: Node, path: KeyPath, found: Found, problems: list[Problem]
+) -> tuple[burn_rate.Alert, Node, KeyPath] | None:
+    inline = condition.metadata is not None and condition.spec is not None
+    if (condition.conditionRef is not None) == inline:
+        problems.append(node.problem(path, "needs either conditionRef, or kind, metadata and spec"))
+        return None
+    if condition.conditionRef is not None:
+        if condition.conditionRef not in found.conditions:
+            close = nearest(condition.conditionRef, found.conditions)
+            message = f"there is no AlertCondition {condition.conditionRef}"
+            problems.append(node.problem((*path, "conditionRef"), message, "", close))
+            return None
+        document, node = found.conditions[condition.conditionRef]
+        metadata, spec, path = document.metadata, document.spec, ()
+    else:
+        assert condition.metadata is not None
+        assert condition.spec is not None
+        metadata, spec = condition.metadata, condition.spec
+    place, written = (*path, "spec", "condition"), spec.condition
+    for key in ("lookbackWindow", "alertAfter"):
+        if getattr(written, key)[-1] not in LENGTHS:
+            problems.append(
+                node.problem((*place, key), "months, quarters and years have no fixed length", "minutes, hours, days, weeks")
+            )
+            return None
+    long, short = _length(written.lookbackWindow), _length(written.alertAfter)
+    factor = Fraction(written.threshold)
+    return burn_rate.Alert(metadata.name, factor, long, short, spec.severity, written.op == "gt"), node, place
+
+
+def _length(written: str) -> int:
+    return int(written[:-1]) * LENGTHS[written[-1]]

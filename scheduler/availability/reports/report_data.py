@@ -1,0 +1,353 @@
+"""A report on a history as data: one row for each object and group, window and profile; objectives; and what it rests on.
+
+The classes are the documented output of `ambienti report --json`.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import WithJsonSchema
+
+from environments.environment import Frozen
+from scheduler.availability import figures, instants
+from scheduler.availability.history import History, ObjectKind, Verdict, Window
+from scheduler.availability.measuring import accounting
+from scheduler.availability.measuring.profiles import DURATIONS
+from scheduler.availability.timelines import algebra, windows
+from scheduler.availability.timelines.prepared import prepare
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from scheduler.availability.history import Downtime, Measure, Span
+    from scheduler.availability.timelines.prepared import Prepared
+
+FORMAT = "ambienti-report-1"
+COLUMNS = {
+    "this-week": "This week",
+    "past-week": "Past week",
+    "month": "Month",
+    "quarter": "Quarter",
+    "year": "Year",
+}
+"""The windows of the table, and their titles."""
+
+Seconds = Annotated[int | Decimal, WithJsonSchema({"type": "number", "minimum": 0})]
+"""Exact: whole, or with up to six decimals."""
+Kind = Literal["service", "host", "group"]
+Ratio = Annotated[str, WithJsonSchema({"type": "string", "pattern": r"^\d+/\d+$"})]
+
+
+class WindowShown(Frozen):
+    """A window that is reported on."""
+
+    name: str
+    """This-week, month...; empty: two instants that were given."""
+    start: str
+    """In the report's zone, with its offset."""
+    end: str
+    """The first instant after it; never after `now`."""
+    seconds: Seconds
+    """Between the two instants."""
+
+
+class Row(Frozen):
+    """What one window measured of one object or group under one profile. Times are seconds."""
+
+    object: str
+    kind: Kind
+    window: str
+    """Its name."""
+    start: str
+    end: str
+    profile: str
+    total: Seconds
+    """T: the time in which it existed; pending time is outside."""
+    up: Seconds
+    ok: Seconds
+    bad: Seconds
+    unknown: Seconds
+    """UNKNOWN and MISSING together."""
+    missing: Seconds
+    """Of `unknown`: no result at all."""
+    pending: Seconds
+    """Declared, but not heard of yet."""
+    scheduled_downtime: Seconds
+    unscheduled_downtime: Seconds
+    excused: Seconds
+    """Bad time inside an accepted exclusion."""
+    figure: Ratio | None
+    """The profile's figure, exactly; null: undefined (0/0)."""
+    figure_decimal: str | None
+    """The same as a decimal of at most 30 digits."""
+    figure_shown: str
+    """The same rounded to two decimals of a per cent; for reading only."""
+    availability: Ratio | None
+    """A of `argo`."""
+    availability_decimal: str | None
+    reliability: Ratio | None
+    """R of `argo`."""
+    reliability_decimal: str | None
+    lost: dict[str, Seconds]
+    """Bad time by cause."""
+    verdict: str | None
+    """Of its objectives, each held against this window, the worst; null: it has none."""
+    verdicts: dict[str, str]
+    """Of each."""
+
+
+class ObjectiveShown(Frozen):
+    """An objective and what became of it in its own window."""
+
+    name: str
+    object: str
+    target: Ratio
+    profile: str
+    zone: str
+    window: WindowShown
+    verdict: Verdict
+    figure: Ratio | None
+    """Of the time in which it applied."""
+    figure_if_unknown_bad: Ratio | None
+    figure_if_unknown_up: Ratio | None
+    unknown: Seconds
+    """Unknown seconds, which make an objective UNDECIDED if they could decide."""
+
+
+class DowntimeShown(Frozen):
+    """An agreed downtime that the report rests on."""
+
+    id: str
+    objects: tuple[str, ...]
+    declarations: tuple[dict[str, str], ...]
+    """What was declared, when and by whom; the last one is what was agreed."""
+    recurring: str
+    """The rule of a recurring one, else empty."""
+    reason: str
+
+
+class ExclusionShown(Frozen):
+    """An exclusion, and who accepted it."""
+
+    id: str
+    objects: tuple[str, ...]
+    start: str
+    end: str
+    cause: str
+    author: str
+    reason: str
+    accepted_by: str
+    """Empty: proposed, excuses nothing."""
+    accepted_at: str | None
+
+
+class JumpShown(Frozen):
+    """The clock of the monitor was set."""
+
+    before: str
+    """What it would have shown."""
+    after: str
+    """What it showed."""
+
+
+class GapShown(Frozen):
+    """The monitor itself was not there."""
+
+    start: str
+    end: str | None
+    """Null: it still is not."""
+
+
+class Report(Frozen):
+    """All of it."""
+
+    format: str
+    now: str
+    zone: str
+    zone_data: str
+    """Version of the time zones' data."""
+    profiles: tuple[str, ...]
+    algebras: tuple[str, ...]
+    """Truth tables of the groups, with their versions."""
+    windows: tuple[WindowShown, ...]
+    downtimes: tuple[DowntimeShown, ...]
+    exclusions: tuple[ExclusionShown, ...]
+    clock_jumps: tuple[JumpShown, ...]
+    gaps: tuple[GapShown, ...]
+    rows: tuple[Row, ...]
+    objectives: tuple[ObjectiveShown, ...]
+
+
+def make(
+    source: History | Prepared, asked: Sequence[Window], profiles: Sequence[str], objects: Sequence[str] = (), zone: str = ""
+) -> Report:
+    """Report on a history: the windows asked for, under some profiles; of some objects and groups, or of all."""
+    prepared = prepare(source) if isinstance(source, History) else source
+    history = prepared.history
+    zone = zone or history.zone
+    names = [name for name in _names(history) if not objects or name in objects]
+    return Report.model_construct(
+        format=FORMAT,
+        now=instants.write_instant(history.now, zone),
+        zone=zone,
+        zone_data=windows.zone_data(),
+        profiles=tuple(profiles),
+        algebras=tuple(sorted({algebra.load(group.algebra).name for group in history.groups})) or ("kleene-1",),
+        windows=tuple(_window(one, zone) for one in asked),
+        downtimes=tuple(_downtime(one, zone) for one in history.downtimes),
+        exclusions=_exclusions(history, zone),
+        clock_jumps=tuple(
+            JumpShown(before=instants.write_instant(one.before, zone), after=instants.write_instant(one.after, zone))
+            for one in prepared.axis.jumps
+        ),
+        gaps=tuple(_gap(one, zone) for one in history.gaps),
+        rows=tuple(_rows(prepared, asked, profiles, names, zone)),
+        objectives=tuple(_objectives(prepared, names)),
+    )
+
+
+def named(history: History, name: str, zone: str = "") -> Window:
+    """Return a window of a history by name."""
+    return windows.named(name, history.now, zone or history.zone)
+
+
+def table_windows(history: History, zone: str = "") -> list[Window]:
+    """Return the windows of the table."""
+    return [named(history, name, zone) for name in COLUMNS]
+
+
+def data(report: Report) -> dict[str, Any]:
+    """Return a report as plain data; times are integers, or decimals where they are not whole."""
+    return report.model_dump(warnings=False) | {"rows": [dict(row) for row in report.rows]}
+
+
+def schema() -> dict[str, Any]:
+    """Return the JSON Schema of a report."""
+    return Report.model_json_schema(mode="serialization")
+
+
+def _names(history: History) -> dict[str, Kind]:
+    """Return the kinds of all objects and groups."""
+    kinds: dict[str, Kind] = {one.name: "host" if one.kind is ObjectKind.HOST else "service" for one in history.objects}
+    return kinds | dict.fromkeys((one.name for one in history.groups), "group")
+
+
+def _rows(
+    prepared: Prepared, asked: Sequence[Window], profiles: Sequence[str], names: Iterable[str], zone: str
+) -> Iterator[Row]:
+    kinds = _names(prepared.history)
+    tables = {(window, profile): accounting.tabulate(prepared, window, profile) for window in asked for profile in profiles}
+    said = {window: _verdicts(prepared, window) for window in asked}
+    for name in names:
+        for (window, _), table in tables.items():
+            yield _row(table.of(name), kinds[name], window, zone, said[window].get(name, {}))
+
+
+def _verdicts(prepared: Prepared, window: Window) -> dict[str, dict[str, str]]:
+    """Hold every objective against a window, over the periods in which it applies; verdicts by object and objective."""
+    tables: dict[tuple[str, tuple[Span, ...] | None], accounting.Table] = {}
+    said: dict[str, dict[str, str]] = {}
+    for one in prepared.history.objectives:
+        key = (one.profile, one.applies)
+        if key not in tables:
+            tables[key] = accounting.tabulate(prepared, window, *key)
+        verdict = accounting.verdict(tables[key].of(one.object), one.target)
+        said.setdefault(one.object, {})[one.name] = str(verdict)
+    return said
+
+
+def _row(measure: Measure, kind: Kind, window: Window, zone: str, said: dict[str, str]) -> Row:
+    times: dict[str, Any] = {name: instants.seconds(getattr(measure, name)) for name in DURATIONS}
+    return Row.model_construct(
+        object=measure.object,
+        kind=kind,
+        window=window.name,
+        start=instants.write_instant(window.start, zone),
+        end=instants.write_instant(window.end, zone),
+        profile=measure.profile,
+        **times,
+        figure=figures.fraction(measure.figure),
+        figure_decimal=figures.decimal(measure.figure),
+        figure_shown=figures.percent(measure.figure),
+        availability=figures.fraction(measure.availability),
+        availability_decimal=figures.decimal(measure.availability),
+        reliability=figures.fraction(measure.reliability),
+        reliability_decimal=figures.decimal(measure.reliability),
+        lost={cause: instants.seconds(length) for cause, length in sorted(measure.lost.items())},
+        verdict=worst(said.values()),
+        verdicts=said,
+    )
+
+
+def worst(said: Iterable[str]) -> str | None:
+    """Return the worst of some verdicts: FAIL, UNDECIDED, PASS, not applicable."""
+    order = (Verdict.FAIL, Verdict.UNDECIDED, Verdict.PASS, Verdict.NOT_APPLICABLE)
+    found = set(said)
+    return next((str(one) for one in order if one in found), None)
+
+
+def _objectives(prepared: Prepared, names: Sequence[str]) -> Iterator[ObjectiveShown]:
+    for one in prepared.history.objectives:
+        if one.object not in names:
+            continue
+        own = one.zone or prepared.history.zone
+        found, verdict = accounting.judge(prepared, one)
+        yield ObjectiveShown.model_construct(
+            name=one.name,
+            object=one.object,
+            target=f"{one.target.numerator}/{one.target.denominator}",
+            profile=one.profile,
+            zone=own,
+            window=_window(windows.named(one.window, prepared.history.now, own), own),
+            verdict=verdict,
+            figure=figures.fraction(found.figure),
+            figure_if_unknown_bad=figures.fraction(found.lowest),
+            figure_if_unknown_up=figures.fraction(found.highest),
+            unknown=instants.seconds(found.unknown),
+        )
+
+
+def _window(window: Window, zone: str) -> WindowShown:
+    start, end = (instants.write_instant(one, zone) for one in (window.start, window.end))
+    return WindowShown(name=window.name, start=start, end=end, seconds=instants.seconds(window.end - window.start))
+
+
+def _downtime(one: Downtime, zone: str) -> DowntimeShown:
+    said = tuple(
+        {
+            "declared": instants.write_instant(revision.declared_at, zone),
+            "start": instants.write_instant(revision.start, zone),
+            "end": instants.write_instant(revision.end, zone),
+            "by": revision.by,
+        }
+        for revision in one.revisions
+    )
+    again = one.recurrence
+    rule = "" if again is None else f"{again.rule} from {again.start} {again.zone} for {instants.write_duration(again.length)}"
+    if again is not None and one.declared_at is not None:
+        said = ({"declared": instants.write_instant(one.declared_at, zone)},)
+    return DowntimeShown(id=one.id, objects=one.objects, declarations=said, recurring=rule, reason=one.reason)
+
+
+def _gap(one: Span, zone: str) -> GapShown:
+    end = None if one.end is None else instants.write_instant(one.end, zone)
+    return GapShown(start=instants.write_instant(one.start, zone), end=end)
+
+
+def _exclusions(history: History, zone: str) -> tuple[ExclusionShown, ...]:
+    return tuple(
+        ExclusionShown(
+            id=one.id,
+            objects=one.objects,
+            start=instants.write_instant(one.start, zone),
+            end=instants.write_instant(one.end, zone),
+            cause=one.cause,
+            author=one.author,
+            reason=one.reason,
+            accepted_by=one.accepted_by,
+            accepted_at=None if one.accepted_at is None else instants.write_instant(one.accepted_at, zone),
+        )
+        for one in history.exclusions
+    )

@@ -1,0 +1,1 @@
+"""What was when: from results to timelines of objects and groups."""

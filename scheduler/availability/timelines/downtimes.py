@@ -1,0 +1,96 @@
+"""Agreed downtimes: which instants one covers, and which of them had notice. The door to recurrence rules (dateutil)."""
+
+from __future__ import annotations
+
+import re
+import zoneinfo
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from dateutil.rrule import rrulestr
+
+from scheduler.availability.history import NOTICE
+from scheduler.availability.instants import as_micro, as_time
+from scheduler.availability.timelines.axis import BEGINNING, END, Stretch, common, united
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from scheduler.availability.history import Downtime, Instant, Recurrence, Revision
+
+_UNTIL = re.compile(r"UNTIL=(\d{8}T\d{6})Z", re.IGNORECASE)
+_TOO_FAST = re.compile(r"FREQ=(SECONDLY|MINUTELY|HOURLY)", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Agreed:
+    """One downtime on the wall clock: disjoint stretches, in order."""
+
+    whole: list[Stretch]
+    scheduled: list[Stretch]
+
+
+def agreed(downtime: Downtime, until: Instant) -> Agreed:
+    """Return which instants a downtime covers, and which of them had notice; of a recurring one, what begins before `until`."""
+    revisions = sorted(downtime.revisions, key=lambda one: one.declared_at)
+    whole = united([(revisions[-1].start, revisions[-1].end)]) if revisions else []
+    scheduled = without(whole, united(list(_without_notice(revisions)))) if whole else []
+    if downtime.recurrence is None:
+        return Agreed(whole, scheduled)
+    again = united(list(occurrences(downtime.recurrence, until)))
+    declared = END - NOTICE if downtime.declared_at is None else downtime.declared_at
+    noticed = common(again, [(declared + NOTICE, END)])
+    return Agreed(united(whole + again), united(scheduled + noticed))
+
+
+def occurrences(again: Recurrence, until: Instant) -> Iterator[Stretch]:
+    """Yield a recurring window's stretches, each of its exact length, as far as they begin before `until`."""
+    zone = zoneinfo.ZoneInfo(again.zone)
+    end = until if again.until is None else min(until, again.until)
+    # Local time may run back by hours at a change of the clocks: what is searched for reaches a day further.
+    last = as_time(end, again.zone).replace(tzinfo=None)
+    for local in _rule(again):
+        begin = as_micro(local.replace(tzinfo=zone).astimezone(UTC))
+        if begin < end:
+            yield begin, begin + again.length
+        elif (local - last).days > 0:
+            return
+
+
+def rule_problem(rule: str, start: str) -> str:
+    """Say what is wrong with a recurrence rule and its first local time; empty: nothing."""
+    if _TOO_FAST.search(rule):
+        return "comes every hour or more often"
+    try:
+        rrulestr(_UNTIL.sub(r"UNTIL=\1", rule), dtstart=datetime.fromisoformat(start))
+    except (ValueError, TypeError, KeyError) as error:
+        return f"is no rule of RFC 5545: {error}"
+    return ""
+
+
+def without(some: list[Stretch], others: list[Stretch]) -> list[Stretch]:
+    """Return what lies in the first and not in the second; both are disjoint and in order."""
+    edges = [(BEGINNING * 2, BEGINNING * 2), *others, (END * 2, END * 2)]
+    return common(some, [(end, start) for (_, end), (start, _) in pairwise(edges)])
+
+
+def _rule(again: Recurrence) -> Iterator[datetime]:
+    """Yield local times without zone: a rule speaks of the local calendar."""
+
+    def local(found: re.Match[str]) -> str:
+        moment = datetime.strptime(found[1], "%Y%m%dT%H%M%S").replace(tzinfo=UTC)
+        return f"UNTIL={moment.astimezone(zoneinfo.ZoneInfo(again.zone)):%Y%m%dT%H%M%S}"
+
+    yield from rrulestr(_UNTIL.sub(local, again.rule), dtstart=datetime.fromisoformat(again.start))
+
+
+def _without_notice(revisions: list[Revision]) -> Iterator[Stretch]:
+    """Yield the instants for which, some time in the 24 hours before, nothing or something else was declared."""
+    yield BEGINNING * 2, revisions[0].declared_at + NOTICE
+    for one, following in zip(revisions, [*revisions[1:], None], strict=True):
+        if following is not None and following.declared_at == one.declared_at:
+            continue
+        begin, end = one.declared_at + 1, END * 2 if following is None else following.declared_at + NOTICE
+        yield from without([(begin, end)], united([(one.start, one.end)]))

@@ -1,0 +1,96 @@
+"""JSON Schemas of the files that people write, for editors, and of the report's JSON."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from environments.catalogue import Definition, VOFile
+from environments.environment import Environment
+from scheduler.show.oncall import StoryView
+from scheduler.site.oncall_simulation import Simulation
+from scheduler.site.oncall_written import OnCall
+from scheduler.site.settings import Site
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_DRAFT = "https://json-schema.org/draft/2020-12/schema"
+Schema = dict[str, Any]
+
+
+def site_schema() -> Schema:
+    """Return the JSON Schema of the site file."""
+    return {"$schema": _DRAFT, **Site.model_json_schema(), "title": "Ambienti: the site file"}
+
+
+def vo_schema() -> Schema:
+    """Return the JSON Schema of a VO's file: environments by name, or a list of environments with names."""
+    schema = VOFile.model_json_schema()
+    definition = schema["$defs"][Definition.__name__]
+    for key in ("name", "vo", "virtualization"):
+        definition["properties"][key].pop("default", None)
+    definition["description"] = Environment.__doc__
+    by_name = schema["properties"]["environments"]
+    listed = {"type": "array", "items": {"allOf": [{"$ref": f"#/$defs/{Definition.__name__}"}], "required": ["name"]}}
+    schema["properties"]["environments"] = {
+        "description": by_name.pop("description"),
+        "anyOf": [{key: value for key, value in by_name.items() if key not in {"default", "title"}}, listed],
+    }
+    return {"$schema": _DRAFT, **schema, "title": "Ambienti: the environments of a VO"}
+
+
+def oncall_schema() -> Schema:
+    """Return the JSON Schema of the on-call file."""
+    return {"$schema": _DRAFT, **OnCall.model_json_schema(), "title": "Ambienti: the on-call file"}
+
+
+def oncall_simulation_schema() -> Schema:
+    """Return the JSON Schema of the file of `oncall simulate`."""
+    return {"$schema": _DRAFT, **Simulation.model_json_schema(), "title": "Ambienti: a story for `oncall simulate`"}
+
+
+def oncall_story_schema() -> Schema:
+    """Return the JSON Schema of what `oncall simulate --json` prints."""
+    schema = StoryView.model_json_schema(mode="serialization")
+    return {"$schema": _DRAFT, **schema, "title": "Ambienti: the answer of `oncall simulate --json`"}
+
+
+def history_schema() -> Schema:
+    """Return the JSON Schema of a history file."""
+    from scheduler.availability.files import written
+
+    return {"$schema": _DRAFT, **written.schema(), "title": "Ambienti: a history for the availability report"}
+
+
+def services_schema() -> Schema:
+    """Return the JSON Schema of the file of services and groups: a history without what happens."""
+    from scheduler.availability.files import written
+    from scheduler.site.services import DEFINES
+
+    schema = written.schema()
+    properties = {key: value for key, value in schema["properties"].items() if key in {*DEFINES, "zone"}}
+    named = {"title": "Ambienti: services, groups and objectives", "properties": properties, "required": []}
+    return {"$schema": _DRAFT, **schema, **named}
+
+
+def report_schema() -> Schema:
+    """Return the JSON Schema of what `ambienti report --json` prints."""
+    from scheduler.availability.reports import report_data
+
+    return {"$schema": _DRAFT, **report_data.schema(), "title": "Ambienti: an availability report"}
+
+
+SCHEMAS: dict[str, Callable[[], Schema]] = {
+    "site": site_schema,
+    "vo": vo_schema,
+    "services": services_schema,
+    "history": history_schema,
+    "report": report_schema,
+    "oncall": oncall_schema,
+    "oncall-simulation": oncall_simulation_schema,
+    "oncall-story": oncall_story_schema,
+}
+"""By the name of the file's kind, as `ambienti schema` takes it."""
