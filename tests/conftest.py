@@ -5,8 +5,10 @@ import os
 import pytest
 
 
+@pytest.hookimpl(tryfirst=True)  # before the groups are read
 def pytest_collection_modifyitems(items):
-    """Keep together what shares a system: the one Xen host's tests, else those of a file; two processes share the groups."""
+    """Keep together what shares a system: the one Xen host's tests, which take longest, else those of a file."""
+    items.sort(key=lambda item: item.get_closest_marker("xen") is None)
     for item in items:
         item.add_marker(pytest.mark.xdist_group("xen" if item.get_closest_marker("xen") else item.path.stem))
 

@@ -281,7 +281,7 @@ def test_a_source_that_is_renamed_keeps_its_hosts(site):
 
 
 def invoke(site, *words):
-    return CliRunner().invoke(build(), [*words, "--site", str(site / "site.yaml")])
+    return CliRunner(env={"COLUMNS": "400"}).invoke(build(), [*words, "--site", str(site / "site.yaml")])
 
 
 def test_commands_that_look_by_themselves_ask_the_discovery_first(site):
