@@ -1,16 +1,8 @@
-"""For all tests: how they are shared out, the session's HTCondor pool, and that with CI=true nothing may be skipped."""
+"""For all tests: the session's HTCondor pool; and with CI=true nothing may be skipped: what could not be tried was not proven."""
 
 import os
 
 import pytest
-
-
-@pytest.hookimpl(tryfirst=True)  # before the groups are read
-def pytest_collection_modifyitems(items):
-    """Keep together what shares a system: the one Xen host's tests, which take longest, else those of a file."""
-    items.sort(key=lambda item: item.get_closest_marker("xen") is None)
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group("xen" if item.get_closest_marker("xen") else item.path.stem))
 
 
 @pytest.hookimpl(wrapper=True)
