@@ -55,12 +55,13 @@ test: $(VENV)/.test ## everything that proves the project, real systems included
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
-	@echo "the Xen host's tests run beside the others; what they say comes at the end"
-	@COVERAGE_FILE=.coverage.xen $(PYTHON) -m pytest -m xen --cov --cov-report= $(PYTEST) >.xen-tests.log 2>&1 & xen=$$!; \
-	$(PYTHON) -m pytest -m 'not xen' --cov --cov-report= $(PYTEST); others=$$?; \
-	wait $$xen; xen=$$?; cat .xen-tests.log; \
-	$(PYTHON) -m coverage combine -q --append .coverage.xen && $(PYTHON) -m coverage report; \
-	[ $$others -eq 0 ] && [ $$xen -eq 0 ]
+	@echo "the farms' tests (markers lane and xen) run beside the others; what they say comes at the end"
+	@COVERAGE_FILE=.coverage-farms $(PYTHON) -m pytest -m 'lane or xen' --cov --cov-report= $(PYTEST) >.farm-tests.log 2>&1 & farms=$$!; \
+	trap 'kill $$farms 2>/dev/null; exit 130' INT TERM; \
+	$(PYTHON) -m pytest -m 'not (lane or xen)' --cov --cov-report= $(PYTEST); others=$$?; \
+	wait $$farms; farms=$$?; cat .farm-tests.log; \
+	$(PYTHON) -m coverage combine -q --append .coverage-farms && $(PYTHON) -m coverage report; \
+	[ $$others -eq 0 ] && [ $$farms -eq 0 ]
 
 lab: $(VENV)/.test ## a real farm on this machine: HTCondor, libvirt, LXC, QEMU and Xen workers
 	$(PYTHON) -m tests.lab up $(LAB)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import argparse
 import subprocess
 import sys
 from pathlib import Path
@@ -19,8 +20,13 @@ MARK = "<!-- figures: everything below is written by `make bench` -->\n"
 
 def main() -> int:
     """Run them; the exit status is 1 when one of them failed to run."""
+    known = sorted(path.stem.removeprefix("bench_") for path in HERE.glob("bench_*.py"))
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of {', '.join(known)}; all of them when none is named")
+    names = parser.parse_args().names or known
+    if unknown := [name for name in names if name not in known]:
+        parser.error(f"no benchmark {unknown[0]!r}: expected one of {', '.join(known)}")
     RESULTS.mkdir(exist_ok=True)
-    names = sys.argv[1:] or sorted(path.stem.removeprefix("bench_") for path in HERE.glob("bench_*.py"))
     failed = []
     for name in names:
         done = subprocess.run(

@@ -10,7 +10,7 @@ import pytest
 from tests.lab.lanes import VOS, container
 from tests.real.lane import GONE, lane
 
-pytestmark = [pytest.mark.real, pytest.mark.slow, pytest.mark.timeout(200)]
+pytestmark = [pytest.mark.real, pytest.mark.lane, pytest.mark.slow, pytest.mark.timeout(200)]
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import pytest
 from tests.lab.crashes import CrashFarm, Ordeal
 from tests.lab.libvirtd import Libvirtd
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.lane]
 SEED = int(os.environ.get("AMBIENTI_SEED", "1"))
 
 
