@@ -85,16 +85,20 @@ def _source(name: str, reading: QueueReading | HostReading | Unanswered, kind: O
 
 def _workers(observation: Observation, policy: Policy) -> Iterator[Said]:
     counted = Counter(map(_WHERE, observation.workers))
+    silent = {name for name, reading in observation.queues.items() if isinstance(reading, Unanswered)}
+    behind = Counter(one.environment for one in observation.workers if one.batch_system in silent and one.state in _SERVE)
     environments = {*policy.catalogue.environments, *(environment for environment, _ in counted)}
     for environment in sorted(environments):
         count = {state: counted[environment, state] for state in S}
-        served = sum(count[state] for state in _SERVE)
+        served = sum(count[state] for state in _SERVE) - behind[environment]
         text = ", ".join(f"{count[state]} {state.value}" for state in S if count[state]) or "none"
-        if count[S.SILENT] + count[S.FAILED]:
-            status = Status.WARNING if served else Status.CRITICAL
+        if count[S.UNSEEN] + behind[environment] and not served:
+            text += f" when {', '.join(sorted(silent))} last answered" if behind[environment] else ""
+            yield Said(workers_of(environment), Status.UNKNOWN, text=text)
+        elif count[S.SILENT] + count[S.FAILED]:
+            yield Said(workers_of(environment), Status.WARNING if served else Status.CRITICAL, text=text)
         else:
-            status = Status.UNKNOWN if count[S.UNSEEN] and not served else Status.OK
-        yield Said(workers_of(environment), status, text=text)
+            yield Said(workers_of(environment), Status.OK, text=text)
 
 
 def look(before: Looked | None, now: Looked, *, stale_seconds: float, watched: bool) -> Look:

@@ -50,11 +50,29 @@ def test_a_part_of_an_answer_and_one_that_is_not_believed_are_a_warning():
         ((S.SILENT, S.BOOTING), "CRITICAL"),
         ((S.UNSEEN, S.UNSEEN), "UNKNOWN"),
         ((S.UNSEEN, S.BUSY), "OK"),
+        ((S.UNSEEN, S.SILENT), "UNKNOWN"),
     ],
 )
 def test_the_workers_of_an_environment_are_one_object(states, status):
     workers = tuple(a_worker(f"el9-{number}", state) for number, state in enumerate(states, 1))
     assert said(an_observation(workers=workers))["workers/el9"] == status
+
+
+@pytest.mark.parametrize(
+    ("workers", "status"),
+    [
+        ((("pool", S.BUSY),), "UNKNOWN"),
+        ((("pool", S.BUSY), ("pool", S.SILENT)), "UNKNOWN"),
+        ((("pool", S.BUSY), ("other", S.IDLE)), "OK"),
+        ((("pool", S.BUSY), ("other", S.SILENT)), "UNKNOWN"),
+        ((("other", S.SILENT),), "CRITICAL"),
+        ((), "OK"),
+    ],
+)
+def test_workers_behind_a_silent_batch_system_are_unknown(workers, status):
+    known = tuple(a_worker(f"el9-{n}", state, batch_system=pool) for n, (pool, state) in enumerate(workers, 1))
+    seen = an_observation(workers=known, queues=[silent(), a_queue(source="other")])
+    assert said(seen)["workers/el9"] == status
 
 
 def test_the_first_look_tells_everything_and_the_next_only_what_changed():
