@@ -1,8 +1,8 @@
-"""`usage`: what the workers of each VO and environment were used for, and what became of the jobs on hosts that failed."""
+"""`usage`: what workers were used for, and what became of the jobs on hosts and in workers that failed."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -15,7 +15,7 @@ from scheduler.commands.journaled import instant, now, opened, since
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from scheduler.journal.usage import Casualties, Hours
+    from scheduler.journal.usage import Casualties, Fallen, Hours
 
 HOUR = 3600 * 1_000_000
 
@@ -26,13 +26,13 @@ def usage(
     as_json: JsonOption = False,
     site: SiteOption = None,
 ) -> None:
-    """Show the hours of workers per VO and environment - used, booting, idle, lost - and the jobs of hosts that failed.
+    """Show the hours of workers per VO and environment, and the jobs of hosts and workers that failed.
 
     Whether each VO's share was there when it was asked for is a service in `ambienti report`: VO/ENVIRONMENT.
     """
     from scheduler.availability.history import Window
     from scheduler.journal.histories import load_history, outages, worker_steps
-    from scheduler.journal.usage import casualties, worker_hours
+    from scheduler.journal.usage import casualties, fallen, worker_hours
 
     with opened(site) as (found, journal):
         zone = found.site.timezone
@@ -41,29 +41,45 @@ def usage(
         steps = worker_steps(journal, last)
         hours = worker_hours(steps, window)
         history = load_history(journal, WallClock().now(), zone, since=window.start)
-        failed = casualties(outages(history, window), steps, journal.sightings())
+        silences, sightings = outages(history, window), journal.sightings()
+        failed = casualties(silences, steps, sightings)
+        ended = fallen(silences, steps, sightings, window)
     if as_json:
         rows = [{"vo": vo, "environment": name, **_seconds(one)} for (vo, name), one in sorted(hours.items())]
-        print_json({"workers": rows, "outages": [_outage(one, zone) for one in failed]})
+        lost = [_fallen(one, zone) for one in ended]
+        print_json({"workers": rows, "outages": [_outage(one, zone) for one in failed], "lost_workers": lost})
         return
-    _show(hours, failed, zone)
+    _show(hours)
+    _show_failures(failed, ended, zone)
 
 
-def _show(hours: Mapping[tuple[str, str], Hours], failed: Sequence[Casualties], zone: str) -> None:
-    from scheduler.availability.instants import write_duration
+def _show(hours: Mapping[tuple[str, str], Hours]) -> None:
+    from scheduler.journal.usage import Hours
 
     if not hours:
         say("there were no workers", style="dim")
-    table = Table("VO", "environment", "used h", "booting h", "idle h", "lost h", box=None, pad_edge=False)
+    parts = [one.name for one in fields(Hours)]
+    table = Table("VO", "environment", *(f"{part} h" for part in parts), box=None, pad_edge=False)
     for (vo, name), one in sorted(hours.items()):
-        table.add_row(vo, name, *(f"{length / HOUR:.2f}" for length in (one.used, one.booting, one.idle, one.lost)))
+        table.add_row(vo, name, *(f"{getattr(one, part) / HOUR:.2f}" for part in parts))
     console().print(table)
-    for outage in (_outage(one, zone) for one in failed):
-        length = write_duration(int(outage["seconds"]) * 1_000_000)
-        rerun, lost = outage["jobs_run_again"], outage["jobs_not_seen_since"]
-        told = f"{len(rerun)} jobs run again, {len(lost)} not seen since"
-        listed = f" ({', '.join(lost[:5])}{'...' if len(lost) > 5 else ''})" if lost else ""
-        say(f"{outage['start']}  {outage['host']} did not answer for {length}: {told}{listed}")
+
+
+def _show_failures(failed: Sequence[Casualties], ended: Sequence[Fallen], zone: str) -> None:
+    from scheduler.availability.instants import write_duration, write_instant
+
+    told = []
+    for one in failed:
+        length = write_duration((one.end - one.start) // 1_000_000 * 1_000_000)
+        told.append((one.start, f"{one.host} did not answer for {length}: {_fates(one)}"))
+    told += [(one.at, f"{one.worker} ended on {one.host} with work in it: {_fates(one)}") for one in ended]
+    for at, sentence in sorted(told):
+        say(f"{write_instant(at, zone)}  {sentence}")
+
+
+def _fates(one: Casualties | Fallen) -> str:
+    listed = f" ({', '.join(one.lost[:5])}{'...' if len(one.lost) > 5 else ''})" if one.lost else ""
+    return f"{len(one.rerun)} jobs run again, {len(one.lost)} not seen since{listed}"
 
 
 def _seconds(one: Hours) -> dict[str, float]:
@@ -74,5 +90,15 @@ def _outage(one: Casualties, zone: str) -> dict[str, Any]:
     from scheduler.availability.instants import write_instant
 
     span = {"start": write_instant(one.start, zone), "end": write_instant(one.end, zone)}
-    jobs = {"jobs_run_again": list(one.rerun), "jobs_not_seen_since": list(one.lost)}
-    return {"host": one.host, **span, "seconds": (one.end - one.start) / 1_000_000, **jobs}
+    return {"host": one.host, **span, "seconds": (one.end - one.start) / 1_000_000, **_jobs(one)}
+
+
+def _fallen(one: Fallen, zone: str) -> dict[str, Any]:
+    from scheduler.availability.instants import write_instant
+
+    where = {"worker": one.worker, "host": one.host, "vo": one.vo, "environment": one.environment}
+    return {**where, "at": write_instant(one.at, zone), **_jobs(one)}
+
+
+def _jobs(one: Casualties | Fallen) -> dict[str, list[str]]:
+    return {"jobs_run_again": list(one.rerun), "jobs_not_seen_since": list(one.lost)}

@@ -27,8 +27,8 @@ _PARTS = {
     S.DRAINING: "used",
     S.IDLE: "idle",
     S.DRAINED: "idle",
+    S.UNSEEN: "unknown",
     S.SILENT: "lost",
-    S.UNSEEN: "lost",
     S.FAILED: "lost",
 }
 _WORKS = frozenset({S.BUSY, S.DRAINING})
@@ -52,12 +52,13 @@ class Step:
 
 @dataclass(slots=True)
 class Hours:
-    """How long the workers of one VO and environment were used, booting, idle, or lost (silent, unseen, failed)."""
+    """How long the workers of one VO and environment were used, booting, idle, lost (silent, failed), or on a silent host."""
 
     used: Duration = 0
     booting: Duration = 0
     idle: Duration = 0
     lost: Duration = 0
+    unknown: Duration = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,19 @@ class Casualties:
     host: str
     start: Instant
     end: Instant
+    rerun: tuple[str, ...]
+    lost: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Fallen:
+    """A worker that ended with work in it while its host answered, and what became of its jobs."""
+
+    worker: str
+    host: str
+    vo: str
+    environment: str
+    at: Instant
     rerun: tuple[str, ...]
     lost: tuple[str, ...]
 
@@ -92,18 +106,36 @@ def casualties(
     outages: Iterable[tuple[str, Instant, Instant]], steps: Iterable[Step], sightings: Sequence[Sighting]
 ) -> list[Casualties]:
     """Return what became of the jobs in the workers of each host (name, start, end of the outage) that failed in it."""
-    by_worker = _by_worker(steps)
-    jobs: dict[tuple[str, str], list[Sighting]] = defaultdict(list)
-    for one in sightings:
-        jobs[one.batch_system, one.job].append(one)
+    by_worker, jobs = _by_worker(steps), _by_job(sightings)
     return [_casualties(outage, by_worker, jobs) for outage in outages]
+
+
+def fallen(
+    outages: Sequence[tuple[str, Instant, Instant]], steps: Iterable[Step], sightings: Sequence[Sighting], window: Window
+) -> list[Fallen]:
+    """Return the workers that ended with work in them in a window, those in an outage of their host left out."""
+    by_worker, jobs = _by_worker(steps), _by_job(sightings)
+    told = {name for host, start, end in outages for name in _failed(by_worker, host, start, end)}
+    found = []
+    for name, mine in by_worker.items():
+        # One that was draining may have ended because it was done.
+        failure = _failure(mine, window.start, window.end, frozenset({S.BUSY}))
+        if failure is not None and name not in told:
+            fates = _fates(jobs, {name: failure.at})
+            found.append(Fallen(name, failure.host, failure.vo, failure.environment, failure.at, *fates))
+    return sorted(found, key=lambda one: (one.at, one.worker))
 
 
 def _casualties(
     outage: tuple[str, Instant, Instant], by_worker: Mapping[str, list[Step]], jobs: Mapping[tuple[str, str], list[Sighting]]
 ) -> Casualties:
-    host, start, end = outage
-    failed = {name: at for name, steps in by_worker.items() if (at := _failed_at(steps, host, start, end)) is not None}
+    return Casualties(*outage, *_fates(jobs, _failed(by_worker, *outage)))
+
+
+def _fates(
+    jobs: Mapping[tuple[str, str], list[Sighting]], failed: Mapping[str, Instant]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return which jobs in the failed workers (and when they failed) were run again elsewhere, and which were not."""
     rerun: list[str] = []
     lost: list[str] = []
     for (_, job), seen in sorted(jobs.items()):
@@ -111,16 +143,29 @@ def _casualties(
         if inside:
             again = any(one.worker != inside[0].worker and one.first_seen >= inside[0].last_seen for one in seen)
             (rerun if again else lost).append(job)
-    return Casualties(host, start, end, tuple(rerun), tuple(lost))
+    return tuple(rerun), tuple(lost)
 
 
-def _failed_at(steps: Sequence[Step], host: str, start: Instant, end: Instant) -> Instant | None:
-    """Return when a worker of the host failed with work in it, in the outage, and never came back; None: it did not."""
-    for before, step in pairwise(steps):
-        if step.host == host and start <= step.at <= end and step.state in _FAILS and before.state in _WORKS:
-            came_back = any(later.at > step.at and later.state in _SERVES for later in steps)
-            return None if came_back else step.at
+def _failed(by_worker: Mapping[str, list[Step]], host: str, start: Instant, end: Instant) -> dict[str, Instant]:
+    """Return the workers of a host that failed in a stretch of time, and when."""
+    failures = {name: _failure(steps, start, end, _WORKS, host) for name, steps in by_worker.items()}
+    return {name: failure.at for name, failure in failures.items() if failure is not None}
+
+
+def _failure(steps: Sequence[Step], start: Instant, end: Instant, works: frozenset[WorkerState], host: str = "") -> Step | None:
+    """Return the step by which a worker failed with work in it, on that host and in that time, and never came back."""
+    for place, (before, step) in enumerate(pairwise(steps)):
+        failed = start <= step.at <= end and step.state in _FAILS and before.state in works and step.host == (host or step.host)
+        if failed and not any(later.state in _SERVES for later in steps[place + 2 :]):
+            return step
     return None
+
+
+def _by_job(sightings: Iterable[Sighting]) -> dict[tuple[str, str], list[Sighting]]:
+    found: dict[tuple[str, str], list[Sighting]] = defaultdict(list)
+    for one in sightings:
+        found[one.batch_system, one.job].append(one)
+    return found
 
 
 def _by_worker(steps: Iterable[Step]) -> dict[str, list[Step]]:

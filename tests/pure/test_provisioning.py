@@ -8,7 +8,7 @@ from builders import NOW, a_cluster, a_host, a_policy, a_vo, a_worker, an_enviro
 from scheduler.availability.history import Window
 from scheduler.decide.plan import decide
 from scheduler.journal.records import Sighting
-from scheduler.journal.usage import Casualties, Hours, Step, casualties, worker_hours
+from scheduler.journal.usage import Casualties, Fallen, Hours, Step, casualties, fallen, worker_hours
 from scheduler.model import WorkerState
 from scheduler.observe.provisioning import Provisioned, Waiting, entitlements, provisioned, statuses
 
@@ -130,3 +130,24 @@ def test_a_job_that_left_its_worker_before_the_outage_is_not_counted():
     told = steps("a", (0, S.BUSY), (60, S.IDLE), (100, S.UNSEEN), (150, S.GONE))
     (found,) = casualties([("h1", 100 * SECOND, 150 * SECOND)], told, [sighting("1.0", "a", 10, 60)])
     assert (found.rerun, found.lost) == ((), ())
+
+
+def test_time_behind_a_silent_host_is_unknown_and_not_lost():
+    told = steps("a", (0, S.BUSY), (50, S.UNSEEN), (70, S.BUSY), (90, S.GONE))
+    assert worker_hours(told, Window("", 0, 100 * SECOND)) == {EL9: Hours(used=70 * SECOND, unknown=20 * SECOND)}
+
+
+def test_a_worker_that_ended_with_work_in_it_is_told_with_what_became_of_its_jobs():
+    """a ends at 100 with two jobs, b as it should, c in the outage of its host, d before the window; e came back once, then ended."""
+    told = steps("a", (0, S.BUSY), (100, S.GONE))
+    told += steps("b", (0, S.BUSY), (50, S.DRAINING), (100, S.GONE))
+    told += steps("c", (0, S.BUSY), (100, S.UNSEEN), (150, S.GONE), host="h2")
+    told += steps("d", (0, S.BUSY), (5, S.GONE))
+    told += steps("e", (0, S.BUSY), (100, S.UNSEEN), (150, S.BUSY), (180, S.GONE), host="h2")
+    seen = [sighting("1.0", "a", 10, 99), sighting("1.0", "e", 120, 170), sighting("2.0", "a", 20, 99)]
+    seen += [sighting("3.0", "b", 0, 99), sighting("4.0", "c", 0, 99), sighting("5.0", "d", 0, 4)]
+    outage = ("h2", 100 * SECOND, 150 * SECOND)
+    assert fallen([outage], told, seen, Window("", 10 * SECOND, 200 * SECOND)) == [
+        Fallen("a", "h1", *EL9, 100 * SECOND, rerun=("1.0",), lost=("2.0",)),
+        Fallen("e", "h2", *EL9, 180 * SECOND, rerun=(), lost=("1.0",)),
+    ]
