@@ -31,7 +31,14 @@ _VERBS: dict[type, tuple[str, str]] = {
     CleanUp: ("clean up", "dim"),
     Adopt: ("adopt", "magenta"),
 }
-_SOURCE_STYLES = {"ok": "green", "carried over": "green", "partial": "yellow", "suspect": "yellow", "silent": "bold red"}
+_SOURCE_STYLES = {
+    "ok": "green",
+    "carried over": "green",
+    "partial": "yellow",
+    "suspect": "yellow",
+    "removed": "yellow",
+    "silent": "bold red",
+}
 
 
 def duration(seconds: float | None) -> str:
@@ -217,11 +224,11 @@ def _block(title: str, entries: list[str], style: str, most: int = 6) -> list[Te
 
 
 def waiting_table(clusters: Iterable[RequestCluster], plan: Plan) -> Table:
-    """Draw all request clusters that have idle jobs, with the decisive reason of each."""
+    """Draw all request clusters that have idle jobs, with what they wait for, the decisive reason first."""
     table = plain_table("Waiting", "VO", "jobs", "asks for", "example", "why", right=("jobs",))
     for cluster in clusters:
         asked, verdict = cluster.requirements, plan.clusters.get(cluster.key)
         wants = f"{asked.cpus} cores {memory(asked.memory_mib)}" + (f" {asked.wanted}" if asked.wanted else "")
-        says = cluster.problem or (verdict.reasons[0].sentence if verdict and verdict.reasons else "")
+        says = cluster.problem or "; ".join(reason.sentence for reason in (verdict.reasons if verdict else ()))
         table.add_row(cluster.vo or rows.UNMAPPED, str(cluster.idle), wants, cluster.example_job, Text(says))
     return table

@@ -60,6 +60,12 @@ def test_a_batch_system_that_the_site_has_no_longer_is_shown_as_long_as_workers_
     observation = an_observation(workers=[a_worker(batch_system="old")])
     (row,) = [row for row in rows.source_rows(observation) if row.source == "old"]
     assert (row.state, row.says) == ("removed", "1 worker left: put it back into the site file to have them drained")
+    (line,) = [
+        line
+        for line in printed(console(width=160, terminal=False), view.status(observation, a_policy())).splitlines()
+        if line.startswith("old ")
+    ]
+    assert line.split()[:5] == ["old", "batch", "system", "never", "removed"]
 
 
 def test_the_last_decisions_are_shown_newest_first_with_their_reasons():
