@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from environments.environment import Frozen, Virtualization
 
@@ -16,7 +16,7 @@ class LibvirtOptions(Frozen):
     """Memory kept for the host itself, in MiB."""
     virtualizations: tuple[Virtualization, ...] = ()
     """What the host may be used for; by default what libvirt says it can (KVM only after it has run a guest)."""
-    kvm: Literal["try", "off", "trust"] = "try"
+    kvm: Annotated[Literal["try", "off", "trust"], BeforeValidator(lambda v: "off" if v is False else v)] = "try"
     """`try`: offer KVM once a trial guest has run; `off`: never; `trust`: whenever libvirt offers it."""
     disk_pool: str = "default"
     """Storage pool for the disks of environments that name none."""

@@ -88,6 +88,14 @@ def test_wrong_options_are_refused_by_their_connector_at_their_line(files, old, 
     assert says in problem.sentence
 
 
+def test_off_is_a_word_whatever_yaml_makes_of_it(files):
+    files.write("site.yaml", SITE.replace("disk_pool: fast", "kvm: off"))
+    compose.connect(files.load()).close()
+    files.write("site.yaml", SITE.replace("disk_pool: fast", "kvm: of"))
+    (problem,) = refused(files.load())
+    assert (problem.nearest, problem.expected) == ("off", "one of: try, off, trust")
+
+
 def test_wrong_options_of_many_hosts_in_one_line_are_one_problem(files):
     files.write("site.yaml", SITE.replace('{host}.xml"}', '{host}.xml", options: {consle_directory: /x}}'))
     (problem,) = refused(files.load())
