@@ -11,6 +11,7 @@ from prometheus_client import Counter as PrometheusCounter
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from scheduler.decide.verdicts import waiting_by_reason
 from scheduler.journal.journal import kind_of
 from scheduler.model import QueueReading, Unanswered, WorkerState
 
@@ -39,7 +40,12 @@ METRICS: tuple[Described, ...] = (
     Described("ambienti_worker_cpus", "gauge", ("vo",), "cores of living workers, by the VO they are charged to"),
     Described("ambienti_worker_memory_mib", "gauge", ("vo",), "memory of living workers in MiB, by the VO they are charged to"),
     Described("ambienti_jobs", "gauge", ("vo", "status"), "jobs in the queues: idle, running, held"),
-    Described("ambienti_waiting_jobs", "gauge", ("vo", "reason"), "idle jobs by the code of the reason why they wait"),
+    Described(
+        "ambienti_waiting_jobs",
+        "gauge",
+        ("vo", "reason"),
+        "idle jobs by the code of what they wait for: what stands against them, or room that comes",
+    ),
     Described(
         "ambienti_source_up", "gauge", ("kind", "source"), "1 if a batch system, host or discovery answered the last time"
     ),
@@ -148,9 +154,8 @@ class Metrics(Collector):
         for reading in cycle.observation.queues.values():
             for cluster in reading.clusters if isinstance(reading, QueueReading) else ():
                 jobs += Counter({(cluster.vo, s): n for s in ("idle", "running", "held") if (n := getattr(cluster, s))})
-                verdict = cycle.plan.clusters.get(cluster.key)
-                if cluster.idle and verdict and verdict.reasons:
-                    waiting[cluster.vo, verdict.reasons[0].code] += cluster.idle
+                for code, count in waiting_by_reason(cluster.idle, cycle.plan.clusters.get(cluster.key)).items():
+                    waiting[cluster.vo, code] += count
         yield _gauge("ambienti_jobs", jobs.items())
         yield _gauge("ambienti_waiting_jobs", waiting.items())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from environments.reason import Reason
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
     from scheduler.decide.demand import Demand, Want
     from scheduler.decide.retirement import Orders
     from scheduler.decide.shares import Ledger
+
+
+_SERVED = frozenset({"free-slot", "boot-ordered", "booting", "drain-cancelled", "in-doubt"})
+"""Codes that say for how many of a cluster's jobs there is, or comes, room."""
 
 
 def cluster_verdicts(demand: Demand) -> dict[str, Verdict]:
@@ -50,6 +55,16 @@ def reasons_of(want: Want) -> tuple[Reason, ...]:
         )
         reasons.append(Reason("in-doubt", sentence, {"jobs": want.in_doubt}, "bring the silent hosts back"))
     return tuple(reasons)
+
+
+def waiting_by_reason(idle: int, verdict: Verdict | None) -> Counter[str]:
+    """Return how many of a cluster's idle jobs wait for what: those without room under the first reason."""
+    if verdict is None or not verdict.reasons:
+        return Counter()
+    counts = Counter({reason.code: int(reason.numbers["jobs"]) for reason in verdict.reasons if reason.code in _SERVED})
+    if idle > counts.total():
+        counts[verdict.reasons[0].code] += idle - counts.total()
+    return counts
 
 
 def vo_verdicts(wants: Iterable[Want], ledger: Ledger) -> dict[str, Verdict]:

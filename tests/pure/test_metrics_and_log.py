@@ -14,14 +14,15 @@ from prometheus_client.parser import text_string_to_metric_families
 from environments.environment import VO, Environment
 from environments.matching import Catalogue, Requirements
 from environments.reason import Reason
-from scheduler.act import Result
 from scheduler.actions import Boot, Plan, Verdict
 from scheduler.availability.timelines.prepared import prepare
 from scheduler.daemon import log
 from scheduler.daemon.metrics import METRICS, Metrics
 from scheduler.daemon.promised import Promised
 from scheduler.daemon.web import Shown, application
+from scheduler.decide.plan import decide
 from scheduler.engine import Cycle
+from scheduler.errands import Result
 from scheduler.journal.journal import JournalError
 from scheduler.journal.records import Outcome
 from scheduler.model import (
@@ -35,6 +36,7 @@ from scheduler.model import (
 from scheduler.model import WorkerState as S
 from scheduler.policy import Policy
 from tests.pure import report_sample
+from tests.pure.builders import a_cluster, a_host, a_policy, a_worker, an_observation
 
 NOW = 10_000.0
 JOB = RunningJob("4711.0", "atlas", "anna")
@@ -90,6 +92,16 @@ def test_a_cycle_is_counted():
     assert found["ambienti_boot_seconds_sum", (("environment", "el9"),)] == 15
     assert found["ambienti_illegal_steps_total", ()] == 2
     assert found["ambienti_cycles_total", (("outcome", "done"),)] == 2
+
+
+def test_jobs_that_have_room_are_not_counted_among_those_that_have_none():
+    observation = an_observation(a_cluster(idle=10), workers=[a_worker(state=S.BOOTING)], hosts=[a_host(cpus=2)])
+    plan = decide(observation, a_policy())
+    assert [reason.code for reason in plan.clusters["pool:1"].reasons] == ["farm-full", "booting"]
+    metrics = Metrics()
+    metrics.count(Cycle(observation, plan, (), 0.1))
+    waiting = {dict(of)["reason"]: count for (name, of), count in samples(metrics).items() if name == "ambienti_waiting_jobs"}
+    assert waiting == {"farm-full": 8, "booting": 2}
 
 
 def test_every_metric_that_is_shown_is_described_and_the_other_way_round():
