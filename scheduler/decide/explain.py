@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 from environments.matching import match, nearest
 from environments.reason import Number, Reason
+from scheduler.actions import Boot
 from scheduler.decide.candidates import closest_hosts
 from scheduler.decide.demand import malformed
 from scheduler.decide.trust import distrust_demand
 from scheduler.decide.worker_story import what_comes, what_it_is, why_kept
-from scheduler.lifecycle import MEANING
+from scheduler.lifecycle import IN_FLIGHT, MEANING
 from scheduler.model import QueueReading, WorkerState
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ _CONTENTION = frozenset(
 _ABOUT_HOSTS = frozenset({"farm-full", "host-boots-limit", "no-host", "hosts-silent", "larger-than-hosts", "reclaiming"})
 _SERVED = frozenset({"free-slot", "boot-ordered", "booting", "drain-cancelled", "in-doubt", "reclaiming"})
 """Codes that name something to wait for."""
+_WORKERS_NAMED = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +150,7 @@ def _waiting(
     first = verdict.reasons[0]
     headline = f"{subject} waits, one of {cluster.idle} idle jobs that ask for the same: {first.sentence}"
     details = [reason.sentence for reason in verdict.reasons[1:] if reason.code not in _SERVED]
+    details += _coming(cluster, found, observation, policy, plan)
     if first.code in _ABOUT_HOSTS:
         environment = policy.catalogue.environments[found.environments[0]]
         details += closest_hosts(environment, observation, policy, plan)
@@ -167,6 +170,30 @@ def _waiting(
         tuple(details),
         _unlike(reason.remedy for reason in verdict.reasons),
     )
+
+
+def _coming(cluster: RequestCluster, found: Match, observation: Observation, policy: Policy, plan: Plan) -> list[str]:
+    """Name the workers that boot where the jobs can run, since when and until when; those ordered just now come last."""
+    environments, now = policy.catalogue.environments, observation.now
+    flying = [
+        worker
+        for worker in observation.workers
+        if worker.state in IN_FLIGHT
+        and worker.environment in found.environments
+        and worker.batch_system == cluster.batch_system
+    ]
+    lines = [
+        f"worker {worker.name} has been booting on host {worker.host} for {round(now - worker.requested_at)} s "
+        f"of {environments[worker.environment].boot_seconds} s that it may take"
+        for worker in sorted(flying, key=lambda one: one.requested_at)
+    ]
+    lines += [
+        f"worker {one.worker} is booted on host {one.host} now: {environments[one.environment].boot_seconds} s it may take"
+        for one in plan.actions
+        if isinstance(one, Boot) and one.reason.numbers.get("cluster") == cluster.key
+    ]
+    more = len(lines) - _WORKERS_NAMED
+    return [*lines[:_WORKERS_NAMED], *([f"and {more} workers more that boot"] if more > 0 else [])]
 
 
 def _turn(vo: str, plan: Plan) -> list[str]:

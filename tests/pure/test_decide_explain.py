@@ -113,10 +113,20 @@ def test_why_a_job_waits_for_a_booting_worker():
     answer = why(a_cluster(idle=2), workers=[a_worker(state=WorkerState.BOOTING)])
     assert answer.code == "booting"
     assert answer.waits_for == ("2 jobs fit in workers that are booting",)
+    assert answer.details[0] == "worker el9-1 has been booting on host h1 for 30 s of 600 s that it may take"
 
 
 def test_why_a_worker_is_being_booted_for_it_now():
-    assert why(a_cluster(idle=2)).code == "boot-ordered"
+    answer = why(a_cluster(idle=2))
+    assert answer.code == "boot-ordered"
+    assert answer.details[0] == "worker el9-1 is booted on host h1 now: 600 s it may take"
+
+
+def test_why_names_the_workers_that_boot_longest_and_counts_the_others():
+    booting = [a_worker(f"el9-{n}", WorkerState.BOOTING, requested_at=NOW - 10 * n) for n in range(1, 6)]
+    answer = why(a_cluster(idle=20), workers=booting, hosts=[a_host(cpus=10)])
+    assert [line.split()[1] for line in answer.details if " booting " in line] == ["el9-5", "el9-4", "el9-3"]
+    assert "and 2 workers more that boot" in answer.details
 
 
 def test_why_over_the_ceiling_of_its_vo():
