@@ -89,7 +89,7 @@ class Image(Frozen):
     format: Literal["raw", "qcow2"] = "qcow2"
     """Format of the base disk image."""
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
-    """Checksum of the image; `check --live` compares it where the host can tell."""
+    """Checksum of the disk image: `check --live` reads all of it on the first host that can boot it, and compares."""
     kernel: str | None = None
     """Kernel on the host, for direct boot (always for xen-pv and xen-pvh, and for diskless workers)."""
     initrd: str | None = None

@@ -32,7 +32,7 @@ def _boots_from_something(environment: Environment) -> Iterator[Fault]:
     if kind is Virtualization.LXC:
         if not image.path:
             yield ("image", "path"), "a container needs its root directory", "image.path: the directory tree it starts from"
-        for name in ("kernel", "initrd", "pool", "volume"):
+        for name in ("kernel", "initrd", "pool", "volume", "sha256"):
             if getattr(image, name):
                 yield ("image", name), "is not used by lxc", "image.path only"
         return
@@ -63,6 +63,8 @@ def _image_in_one_place(environment: Environment) -> Iterator[Fault]:
         yield ("image", "volume"), "image.path is given too", "one of image.path and image.volume"
     if image.volume and not image.pool:
         yield ("image", "volume"), "a volume needs the pool that holds it", "image.pool beside it"
+    if image.sha256 and not (image.path or image.volume):
+        yield ("image", "sha256"), "the checksum of what?", "image.path, or image.pool and image.volume"
 
 
 def _disk_has_its_image(environment: Environment) -> Iterator[Fault]:

@@ -111,6 +111,8 @@ class Plant:
         """(environment, version) of which a worker has registered."""
         self.missing_images: set[str] = set()
         """Paths, kernels and volumes that are not there."""
+        self.checksums: dict[str, str] = {}
+        """Of images that are others than their definitions say: path or volume -> SHA-256."""
         self.calls: list[Call] = []
         self.is_journaled: Callable[[str], bool] = lambda _worker: True
         self.tell: Callable[[str, str], None] = lambda _kind, _text: None
@@ -317,6 +319,9 @@ class SimulatedHost:
         image, missing = environment.image, self._plant.missing_images
         parts = [part for part in (image.path, image.volume, image.kernel, image.initrd) if part in missing]
         found = [f"there is no {part}" for part in parts]
+        there = self._plant.checksums.get(image.path or image.volume or "", image.sha256)
+        if image.sha256 and image.sha256 != there and not found:
+            found.append(f"image.sha256: the image on the host has {there}")
         if environment.virtualization not in self.machine.virtualizations:
             found.append(f"{environment.virtualization.value} is not supported")
         network = environment.network

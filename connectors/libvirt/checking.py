@@ -10,6 +10,7 @@ from xml.etree import ElementTree as ET
 
 import libvirt
 
+from connectors.libvirt.checksum import other_content
 from connectors.libvirt.iscsi import FIXED, hindrance
 from connectors.libvirt.line import no_such
 from connectors.libvirt.reading import read_capacity, read_networks, read_pools
@@ -35,7 +36,7 @@ _TRIAL_STEP_SECONDS = 0.1
 def obstacles(
     talk: Talk, environment: Environment, options: LibvirtOptions, offered: frozenset[Virtualization]
 ) -> Iterator[str]:
-    """Return what stands against booting this environment here."""
+    """Return what stands against booting this environment here; of an image that is there, whether it is the right one."""
     if environment.virtualization not in offered:
         kinds = ", ".join(sorted(offered)) or "nothing"
         yield f"the host offers {kinds}, not {environment.virtualization}"
@@ -46,7 +47,8 @@ def obstacles(
     if environment.vcpus > cpus:
         yield f"vcpus: {environment.vcpus} are more than the host's {cpus} cores"
     yield from _missing_network(talk, environment)
-    yield from missing_images(talk, environment)
+    missing = tuple(missing_images(talk, environment))
+    yield from missing or other_content(talk, environment)
     yield from _missing_pools(talk, environment, options)
 
 

@@ -91,7 +91,8 @@ class LibvirtHost:
         def operation(talk: Talk) -> Sequence[str]:
             return tuple(obstacles(talk, environment, self._options, self._offers(talk)))
 
-        return self._line.run(f"check environment {environment.name}", operation)
+        seconds = self._options.storage_seconds if environment.image.sha256 else 0.0  # the whole image is read then
+        return self._line.run(f"check environment {environment.name}", operation, max(self._deadline_seconds, seconds))
 
     def watch(self, tell: Callable[[DomainEvent], None]) -> None:
         """Call `tell` from another thread whenever a domain changes or the connection breaks."""

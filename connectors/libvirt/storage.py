@@ -54,7 +54,7 @@ def make_disk(talk: Talk, order: WorkerOrder, options: LibvirtOptions) -> DiskSo
         return source_of(talk, volume, "raw")
     raw = mode is DiskMode.LVM or talk.driver is Driver.XEN
     kind = "raw" if raw else environment.image.format
-    with _base_volume(talk, environment) as base, talk.asking(f"copy {_image_name(environment)} to volume {name}"):
+    with base_volume(talk, environment) as base, talk.asking(f"copy {_image_name(environment)} to volume {name}"):
         capacity = max(capacity, base.info()[1])
         remove_volume(talk, pool, name)
         volume = pool.createXMLFrom(volume_xml(name, capacity, kind), base, 0)
@@ -143,7 +143,7 @@ def _overlay(talk: Talk, pool: Any, name: str, environment: Environment, capacit
         xml = volume_xml(name, None if talk.driver is not Driver.TEST else capacity, "qcow2", (image.path, image.format))
         volume = create_volume(talk, pool, xml, name)
         return source_of(talk, _enlarged(talk, volume, name, capacity), "qcow2")
-    with _base_volume(talk, environment) as base:
+    with base_volume(talk, environment) as base:
         with talk.asking(f"measure {_image_name(environment)}"):
             kind, told, *_ = base.info()
             path = base.path()
@@ -165,7 +165,7 @@ def _enlarged(talk: Talk, volume: Any, name: str, capacity: int) -> Any:
 
 
 @contextlib.contextmanager
-def _base_volume(talk: Talk, environment: Environment) -> Iterator[Any]:
+def base_volume(talk: Talk, environment: Environment) -> Iterator[Any]:
     """Hold the image as a volume, through a pool of the moment when its directory is in none."""
     image = environment.image
     asked = f"find {_image_name(environment)}"

@@ -73,6 +73,7 @@ def check(definitions: Definitions, farm: Farm) -> tuple[Finding, ...]:
     for definitions_of_vo in definitions.vos.values():
         for owned in definitions_of_vo.environments.values():
             findings += _bootable(owned, by_host)
+            findings += _authentic(owned, by_host, farm)
     return tuple(findings)
 
 
@@ -110,7 +111,7 @@ def _ask_queue(batch_system: BatchSystem, environments: Iterable[Environment]) -
 def _ask_host(hypervisor: Hypervisor, environments: Iterable[Environment]) -> _HostAnswer:
     try:
         reading = hypervisor.read()
-        refusals = {one.name: tuple(hypervisor.check(one)) for one in environments}
+        refusals = {one.name: tuple(hypervisor.check(_unsealed(one))) for one in environments}
     except SourceError as error:
         return _HostAnswer(None, {}, f"{error.asked}: {error.answer}")
     return _HostAnswer(reading, refusals)
@@ -134,6 +135,30 @@ def _bootable(owned: Owned, hosts: Mapping[str, _HostAnswer]) -> Iterator[Findin
         named = ", ".join(names[:HOSTS_NAMED]) + (f" and {len(names) - HOSTS_NAMED} more" if len(names) > HOSTS_NAMED else "")
         problem = _placed(owned, told[0][1], f"not on {named}", largest)
         yield Finding(f"environment {environment.name}", f"not on {named}: {told[0][1]}", fatal=able == 0, problem=problem)
+
+
+def _unsealed(environment: Environment) -> Environment:
+    """Return an environment without the checksum of its image: to compare that, all of the image is read."""
+    return environment.model_copy(update={"image": environment.image.model_copy(update={"sha256": None})})
+
+
+def _authentic(owned: Owned, hosts: Mapping[str, _HostAnswer], farm: Farm) -> Iterator[Finding]:
+    """Compare the checksum of an image on the first host that can boot it: it lies on storage that all of them share."""
+    environment, subject = owned.environment, f"environment {owned.environment.name}"
+    able = (
+        name
+        for name, one in hosts.items()
+        if one.reading and not _against(environment, one.reading, one.refusals[environment.name])
+    )
+    if environment.image.sha256 is None or (name := next(able, None)) is None:
+        return
+    try:
+        refusals = farm.hypervisors[name].check(environment)
+    except SourceError as error:
+        yield Finding(subject, f"host {name}: {error.asked}: {error.answer}", unanswered=True)
+        return
+    for one in refusals:
+        yield Finding(subject, f"not on {name}: {one}", problem=_placed(owned, one, f"not on {name}", 0))
 
 
 def _against(environment: Environment, reading: HostReading, refusals: tuple[str, ...]) -> list[str]:

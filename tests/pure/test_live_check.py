@@ -1,11 +1,15 @@
 """check --live: what the files promise against what hosts and batch systems really have, at the line that is to be changed."""
 
+import random
+
 import pytest
 
+from environments.environment import Virtualization
 from scheduler.site import compose, live_check
 from scheduler.site.compose import Farm
 from scheduler.site.definitions import load
 from simulations.clock import Agenda, SimulatedClock
+from simulations.plant import Machine, Plant
 from simulations.queue import SimulatedQueue
 
 NODE = """<node><cpu><mhz>2000</mhz><model>x86_64</model><active>8</active><nodes>1</nodes><sockets>1</sockets><cores>8</cores>
@@ -82,3 +86,19 @@ def test_a_host_that_cannot_be_reached_is_named_at_its_uri(check, tmp_path):
 def test_a_silent_batch_system_is_named(check):
     (finding,) = check(silent=True)
     assert (finding.subject, finding.unanswered) == ("batch system pool", True)
+
+
+@pytest.mark.parametrize(("on_the_host", "problems"), [("a" * 64, []), ("b" * 64, ["environments.el9.image.sha256"])])
+def test_another_image_than_the_one_whose_checksum_is_written_is_found_by_the_first_host(tmp_path, on_the_host, problems):
+    (tmp_path / "vos").mkdir()
+    (tmp_path / "site.yaml").write_text(SITE % tmp_path)
+    image = f"{{path: /el9.qcow2, sha256: {'a' * 64}}}"
+    environment = f"{{virtualization: xen-pv, image: {image}, disk: {{mode: overlay}}}}"
+    (tmp_path / "vos/atlas.yaml").write_text(f"vo: atlas\nenvironments:\n  el9: {environment}\n")
+    agenda = Agenda(SimulatedClock())
+    plant = Plant(agenda, random.Random(1), {})
+    hosts = {name: plant.add(Machine(name, virtualizations=frozenset({Virtualization.XEN_PV}))) for name in ("h1", "h2")}
+    plant.checksums["/el9.qcow2"] = on_the_host
+    found = live_check.check(load(tmp_path / "site.yaml"), Farm({"pool": SimulatedQueue("pool", agenda)}, hosts))
+    assert [finding.problem.key for finding in found] == problems
+    assert all(finding.fatal and on_the_host in finding.message and "h2" not in finding.message for finding in found)

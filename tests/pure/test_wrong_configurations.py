@@ -295,6 +295,13 @@ CASES = [
         ("overlay of what?", "expected image.path, or image.pool and image.volume"),
     ),
     Wrong(
+        "the checksum of an image that is not named",
+        {"vos/atlas.yaml": changed(ATLAS, "image: {", "image: {sha256: " + "a" * 64 + ", ")},
+        "vos/atlas.yaml:5:21",
+        "environments.atlas-el9.image.sha256",
+        ("the checksum of what?", "expected image.path, or image.pool and image.volume"),
+    ),
+    Wrong(
         "an address range across networks",
         {"vos/atlas.yaml": ATLAS + "    network: {addresses: 10.0.2.16-10.0.3.40/24}\n"},
         "vos/atlas.yaml:7:26",

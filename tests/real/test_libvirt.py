@@ -1,5 +1,6 @@
 """The libvirt connector on a real libvirtd: what it delivers to guests, which disks it makes, and how it bears silence."""
 
+import hashlib
 import io
 import json
 import os
@@ -237,6 +238,16 @@ def test_a_copy_stands_on_its_own(host, daemon, images, kind):
     host.power_off(asked.worker, asked.uuid)
     host.clean_up(asked.worker, asked.uuid)
     assert not list(daemon.volumes.iterdir())
+
+
+def test_an_image_with_another_checksum_than_its_definition_s_is_told(host, images):
+    image = images / "base.qcow2"
+    right = hashlib.sha256(image.read_bytes()).hexdigest()
+    for path in (image, images / "base.raw"):
+        content = {"path": str(path), "sha256": right}
+        found = list(host.check(machine("sealed", image=content, disk={"mode": "overlay", "size_gib": 1})))
+        other = hashlib.sha256(path.read_bytes()).hexdigest()
+        assert found == ([] if other == right else [f"image.sha256: the image on the host has {other}"])
 
 
 def test_volumes_left_by_an_attempt_that_was_cut_are_made_anew(host, daemon, images):
