@@ -1,7 +1,7 @@
 """Jobs that have left a schedd since the last look: short ones begin and end unseen between two readings. Used by companions.
 
-The history is read only when the schedd's counters say that jobs have ended, only back to the job that was its latest at the
-last look, and never more than `MOST` jobs of it.
+The history is read only when the schedd's counters say that jobs have ended, at most every `history_seconds`, only back to the
+job that was its latest at the last look, and never more than `MOST` jobs of it.
 """
 
 from __future__ import annotations
@@ -34,6 +34,8 @@ class Ends:
     """They had moved: the history may be written a moment later, so the next look reads it too."""
     latest: tuple[int, int] | None = None
     """The job that was the latest in the history."""
+    next_look: float = 0.0
+    """Monotonic time from which on it may be read again."""
     silent_until: float = 0.0
     trouble: str = ""
     """Why the history could not be read."""
@@ -43,8 +45,9 @@ class Ends:
         moved = exits is None or exits != self.exits
         if time.monotonic() < self.silent_until:
             return (), self.trouble
-        if not (moved or self.settling or self.trouble):
+        if not (moved or self.settling or self.trouble) or time.monotonic() < self.next_look:
             return (), ""
+        self.next_look = time.monotonic() + self.judge.setting.history_seconds
         try:
             past = schedd.history("LastRemoteHost =!= undefined", self._projection(), MOST, self._until())
         except htcondor2.HTCondorException as error:

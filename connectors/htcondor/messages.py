@@ -19,6 +19,8 @@ class Setting:
     vo_attributes: tuple[str, ...]
     walltime_expression: str
     walltime_attributes: tuple[str, ...]
+    history_seconds: float
+    """A schedd's history is read at most this often."""
 
 
 @dataclass(frozen=True, slots=True)

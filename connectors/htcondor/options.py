@@ -84,6 +84,8 @@ class HTCondorOptions(Frozen):
     """Further lines of the workers' configuration."""
     exact_seconds: Seconds = 300
     """Counts are read exactly at least this often, even when the cheap summary says that nothing changed."""
+    history_seconds: Seconds = 60
+    """A schedd's history is read at most this often: for jobs shorter than a poll, and for black holes."""
     settle_seconds: Seconds = 300
     """For so long after the collector's start, what it does not know means nothing: workers report every few minutes."""
     quick_seconds: Seconds = 20

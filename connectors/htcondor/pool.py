@@ -66,6 +66,8 @@ class Remembered:
     failures: dict[str, int] = field(default_factory=dict)
     job_starts: dict[str, int] = field(default_factory=dict)
     """By worker, at the last look for failures."""
+    next_look: float = 0.0
+    """Monotonic time from which on failures may be looked for again."""
     version: str = _DEFAULT_VERSION
 
 
@@ -253,8 +255,9 @@ class HTCondorPool:
             and (slot.job_starts != remembered.job_starts.get(slot.worker) or slot.worker in remembered.failures)
         }
         remembered.failures = {worker: count for worker, count in remembered.failures.items() if worker in starts}
-        if not suspects:
+        if not suspects or time.monotonic() < remembered.next_look:
             return
+        remembered.next_look = time.monotonic() + self.options.history_seconds
         question = {"machines": tuple(suspects), "since": time.time() - _RUNS_SECONDS}
         runs: list[Run] = []
         for schedd in schedds:
@@ -332,6 +335,7 @@ class HTCondorPool:
             vo_attributes=vo_attributes(self.options.vo),
             walltime_expression=walltime_expression(self.options.walltime),
             walltime_attributes=tuple(self.options.walltime),
+            history_seconds=float(self.options.history_seconds),
         )
 
 

@@ -73,6 +73,7 @@ class Pool:
             "token_create": str(self.release / "bin/condor_token_create"),
             "drain": str(self._program("condor_drain")),
             "settle_seconds": 0,
+            "history_seconds": 0,
         }
 
     # --- up and down ----------------------------------------------------------------------------------------------------

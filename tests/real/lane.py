@@ -37,7 +37,7 @@ class Lane:
 
     # --- jobs ---------------------------------------------------------------------------------------------------------
 
-    def submit(self, environment, seconds=0.0, vo="atlas"):
+    def submit(self, environment, seconds=0.0, vo="atlas", lease_seconds=LEASE_SECONDS):
         """Submit one job; return its cluster and where it says what it saw."""
         script, out = self.pool.jobs / "report.sh", self.pool.jobs / f"report.{next(self._numbers)}"
         script.write_text(REPORT)
@@ -48,7 +48,7 @@ class Lane:
             "error": f"{out}.err",
             "transfer_executable": "true",
             "arguments": seconds,
-            "job_lease_duration": LEASE_SECONDS,
+            "job_lease_duration": lease_seconds,
         }
         return self.pool.sleep(vo=vo, environment=environment, **words), out
 

@@ -6,7 +6,9 @@ import time
 
 import pytest
 
-from connectors.htcondor.messages import Question
+from connectors.htcondor.history import Ends
+from connectors.htcondor.matching import Judge
+from connectors.htcondor.messages import Question, Setting
 from scheduler.ports import SourceError
 from tests.real.htcondor_pool import ATLAS, ATLAS_OLD, CMS, ENVIRONMENTS, connected, only, rows, wait_until, worker_of
 
@@ -292,6 +294,21 @@ def test_a_removed_job_is_found_in_the_history(pool, system):
     pool.tool("condor_rm", str(cluster), user="alice")
     found = wait_until(lambda: (job := system.job(f"{cluster}.0")) and job.cluster_key == "" and job, "it is in the history")
     assert (found.status, found.wanted) == ("removed", "atlas-el9")
+
+
+def test_the_history_is_not_read_more_often_than_allowed_however_many_jobs_end():
+    class Schedd:
+        asked = 0
+
+        def history(self, *_):
+            self.asked += 1
+            return []
+
+    for seconds, times in ((3600.0, 1), (0.0, 3)):
+        schedd, ends = Schedd(), Ends(Judge(Setting("127.0.0.1", 2, '""', (), "0", (), seconds)))
+        for exits in ((1, 0), (2, 0), (3, 0)):
+            assert ends.since(schedd, exits) == ((), "")
+        assert schedd.asked == times
 
 
 def test_a_job_that_never_was_is_none(pool, system):
