@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 from scheduler.availability.history import SECOND, Instant
 from scheduler.availability.incidents.follow import Outcome, follow
 from scheduler.availability.incidents.incident import Change, Decision, Incident, Rules, What
+from scheduler.availability.incidents.quiet import spread
+from scheduler.availability.incidents.standing import Structure, with_groups
 from scheduler.availability.incidents.watch import Watching, told
 from scheduler.availability.instants import write_instant
 from scheduler.journal import incidents as kept
@@ -45,6 +47,8 @@ class Desk:
     """Person -> where each address is found."""
     watching: Watching = field(default_factory=Watching)
     """Which statuses open incidents."""
+    structure: Structure = field(default_factory=Structure)
+    """The site's groups, and what something is promised of."""
 
 
 def happened(
@@ -56,17 +60,19 @@ def happened(
     """
     with journal.write("incidents") as connection:
         before = kept.open_book(connection)
+        standing = with_groups(kept.standing(journal, connection, now), desk.structure.groups, now)
         if watching:
-            statuses = kept.standing(journal, connection)
-            seen = told(before, statuses, now, desk.watching)
+            seen = told(before, standing, now, desk.watching, desk.structure.by_name)
             changes = [*changes, *(kept.with_text(connection, change) for change in seen)]
-        rules = replace(desk.rules, quiet=(*desk.rules.quiet, *kept.quiet_in(connection, now)))
+        quiet = (*desk.rules.quiet, *kept.quiet_in(connection, now))
+        named = {name for incident in before.incidents for name in incident.bad} | {change.object for change in changes}
+        rules = replace(desk.rules, quiet=(*quiet, *spread(quiet, desk.structure, standing, named, now)))
         outcome = _followed(before, changes, rules, now)
         if not outcome.decisions and outcome.book.incidents == before.incidents:
             return ()
         kept.save(journal, connection, before, outcome, now)
-        standing = {one.number: one for one in outcome.changed}
-        paged = [(standing[line.incident], line.page) for line in outcome.decisions if line.page]
+        changed = {one.number: one for one in outcome.changed}
+        paged = [(changed[line.incident], line.page) for line in outcome.decisions if line.page]
         outbox.post(connection, [letter for one, page in paged for letter in _letters(one, page, desk, now)])
         unreached = sorted({page.person for _, page in paged if not desk.addresses.get(page.person)})
         journal.note(connection, now / SECOND, [Note("notice", person, "no-address") for person in unreached])

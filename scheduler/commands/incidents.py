@@ -10,6 +10,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from environments.reader import ConfigurationError
 from scheduler.availability.incidents.incident import Change, What
 from scheduler.commands import journaled
 from scheduler.commands.common import Exit, JsonOption, SiteOption, console, examples, fail, plural, print_json, say
@@ -19,10 +20,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from scheduler.availability.history import Instant
     from scheduler.availability.incidents.incident import Decision, Incident
+    from scheduler.availability.incidents.standing import Structure
     from scheduler.journal.journal import Journal
     from scheduler.paging import Desk
     from scheduler.show.oncall import IncidentView
+    from scheduler.site.definitions import Definitions
     from scheduler.site.oncall import OnCallFile
 
 incidents = typer.Typer(no_args_is_help=True, help="Incidents: what is bad, who was paged, who answered and how soon.")
@@ -42,8 +46,23 @@ def _desk(site: Path | None, file: Path | None) -> Iterator[tuple[Journal, Desk,
     from scheduler.site import addresses, oncall
 
     with journaled.opened(site) as (definitions, journal):
-        found = oncall.load(file or definitions.file.path.parent / definitions.site.oncall)
-        yield journal, addresses.desk(found, definitions.file.site.site, journaled.now() + 1), found
+        found, now = oncall.load(file or definitions.file.path.parent / definitions.site.oncall), journaled.now()
+        yield journal, addresses.desk(found, definitions.file.site.site, now + 1, _structure(definitions, now)), found
+
+
+def _structure(definitions: Definitions, now: Instant) -> Structure | None:
+    """Return the site's groups; files that are wrong keep nobody from answering an incident."""
+    from scheduler.site import services
+
+    try:
+        return services.structure(definitions, now)
+    except ConfigurationError as error:
+        say(
+            f"{error.problems[0]}\nGoing on without the groups: `ambienti check` tells what is wrong.",
+            error=True,
+            style="yellow",
+        )
+        return None
 
 
 @incidents.command("list", epilog=examples("ambienti incident list", "ambienti incident list --all --json"))

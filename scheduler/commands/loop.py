@@ -68,6 +68,7 @@ def run(
             found.file.path.parent / found.site.oncall,
             found.site.site,
             alarms=lambda now: alarms.changes(reload.definitions, engine.journal, now),
+            structure=lambda now: services.structure(reload.definitions, now),
         )
         daemon = Daemon(
             engine,

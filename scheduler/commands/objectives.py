@@ -115,13 +115,13 @@ def page(
     """
     from scheduler.commands.journaled import now, opened
     from scheduler.paging import happened
-    from scheduler.site import addresses, alarms
+    from scheduler.site import addresses, alarms, services
     from scheduler.site import oncall as rules
 
     with opened(site) as (found, journal):
         read = rules.load(oncall or found.file.path.parent / found.site.oncall)
         at = now()
-        desk = addresses.desk(read, found.site.site, at + 1)
+        desk = addresses.desk(read, found.site.site, at + 1, services.structure(found, at))
         told = alarms.changes(found, journal, at)
         decisions = happened(journal, told, desk, at) if told else ()
     for line in decisions:

@@ -11,6 +11,7 @@ import structlog
 
 from environments.reader import ConfigurationError
 from scheduler.availability.history import SECOND, Instant
+from scheduler.availability.incidents.standing import Structure
 from scheduler.paging import deliver, happened
 from scheduler.site import addresses, oncall
 
@@ -26,18 +27,24 @@ if TYPE_CHECKING:
 HORIZON = 8 * 24 * 3600 * SECOND
 """How far ahead holidays of calendars are laid out."""
 ALARM_INTERVAL = 60 * SECOND
-"""How often burn-rate alerts are evaluated: their shortest windows are minutes."""
+"""How often groups are read and burn-rate alerts evaluated: their shortest windows are minutes."""
 
 
 class Pager:
     """Holds the on-call file as it was last right."""
 
     def __init__(
-        self, engine: Engine, path: Path, site: str, alarms: Callable[[Instant], Sequence[Change]] | None = None
+        self,
+        engine: Engine,
+        path: Path,
+        site: str,
+        alarms: Callable[[Instant], Sequence[Change]] | None = None,
+        structure: Callable[[Instant], Structure] | None = None,
     ) -> None:
         """Prepare; `path` need not exist: without an on-call file nobody is paged.
 
-        `alarms` says what burn-rate alerts have to tell; it is asked once a minute.
+        `alarms` says what burn-rate alerts have to tell, `structure` which groups there are and what is promised of which
+        object; both are asked once a minute.
         """
         self._engine = engine
         self._path = path
@@ -46,8 +53,10 @@ class Pager:
         self._stamp: tuple[int, int] | None = None
         self._found: OnCallFile | None = None
         self._alarms = alarms
-        self._alarms_at: Instant | None = None
-        self._alarms_problem = ""
+        self._structure = structure
+        self._structure_found = Structure()
+        self._asked_at: Instant | None = None
+        self._problem = ""
 
     def round(self) -> int:
         """Follow and deliver once; return how many notices were taken."""
@@ -55,25 +64,27 @@ class Pager:
         if found is None or not self._engine.leading:
             return 0
         now = self._now()
-        desk = addresses.desk(found, self._site, now + HORIZON)
-        for line in happened(self._engine.journal, self._burning(now), desk, now, watching=True):
+        burning = self._burning(now)
+        desk = addresses.desk(found, self._site, now + HORIZON, self._structure_found)
+        for line in happened(self._engine.journal, burning, desk, now, watching=True):
             self._log.info("incident", number=line.incident, what=line.kind.value, why=line.sentence)
         opener = addresses.opener(found)
         return deliver(self._engine.journal, self._told(opener), self._now)
 
     def _burning(self, now: Instant) -> Sequence[Change]:
-        """Ask the alerts when it is time; wrong files are told once, and leave all incidents as they are."""
-        if self._alarms is None or (self._alarms_at is not None and 0 <= now - self._alarms_at < ALARM_INTERVAL):
+        """Ask for groups and alerts when it is time; wrong files are told once, and leave all incidents as they are."""
+        if self._asked_at is not None and 0 <= now - self._asked_at < ALARM_INTERVAL:
             return ()
-        self._alarms_at = now
+        self._asked_at = now
         try:
-            found = self._alarms(now)
+            self._structure_found = self._structure(now) if self._structure else self._structure_found
+            found = self._alarms(now) if self._alarms else ()
         except ConfigurationError as error:
-            if str(error) != self._alarms_problem:
-                self._refused(error, "no burn-rate alert is evaluated")
-            self._alarms_problem = str(error)
+            if str(error) != self._problem:
+                self._refused(error, "no burn-rate alert is evaluated, and groups stay as they were")
+            self._problem = str(error)
             return ()
-        self._alarms_problem = ""
+        self._problem = ""
         return found
 
     def _told(self, opener: Callable[[str, str], Notifier]) -> Callable[[str, str], Notifier]:

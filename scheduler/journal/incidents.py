@@ -11,13 +11,13 @@ import sqlalchemy as sa
 from scheduler.availability.history import SECOND, Duration, Instant, Status
 from scheduler.availability.incidents.hours import ResponseClass
 from scheduler.availability.incidents.incident import Book, Call, CallEnd, Change, Decision, Incident, Page, Quiet, What
+from scheduler.availability.incidents.standing import Standing
 from scheduler.availability.incidents.states import State
-from scheduler.availability.incidents.watch import Standing
 from scheduler.availability.timelines.downtimes import agreed
 from scheduler.journal import tables as t
 from scheduler.journal.histories import downtimes_in
 from scheduler.journal.records import Note
-from scheduler.journal.statuses import shelves_of
+from scheduler.journal.statuses import PUSHED, shelves_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from scheduler.availability.history import Downtime
     from scheduler.availability.incidents.follow import Outcome
     from scheduler.journal.reading import JournalReader
+    from scheduler.journal.segments import Kept, Shelf
     from scheduler.journal.writing import JournalWriter
 
 AHEAD: Duration = 8 * 24 * 3600 * SECOND
@@ -89,19 +90,36 @@ def quiets(downtime: Downtime, now: Instant) -> Iterator[Quiet]:
             yield Quiet(objects, one.start, end, one.declared_at, downtime.id)
 
 
-def standing(journal: JournalWriter, connection: Connection) -> dict[str, Standing]:
-    """Return how every object with a status stands, in the transaction of a write."""
+def standing(journal: JournalWriter, connection: Connection, now: Instant) -> dict[str, Standing]:
+    """Return how every object with a status stands, in the transaction of a write.
+
+    What others report is MISSING when its freshness has run out, and from a gap in our looking until the next report.
+    """
+    gaps = sa.select(sa.func.max(t.watches.c.began_at)).where(t.watches.c.began != "clock")
+    looked_since = connection.execute(gaps).scalar() or 0
     found: dict[str, Standing] = {}
     for name, shelf in shelves_of(journal, connection).items():
         last = shelf.last
         if last is not None:
-            found[name] = Standing(Status(last.status), last.at, shelf.exists)
+            missing = _missing_since(shelf, last, looked_since, now)
+            status, since = (Status(last.status), last.at) if missing is None else (Status.MISSING, missing)
+            found[name] = Standing(status, since, shelf.exists)
     return found
+
+
+def _missing_since(shelf: Shelf, last: Kept, looked_since: Instant, now: Instant) -> Instant | None:
+    if shelf.feed != PUSHED:
+        return None
+    heard = max(last.confirmed, shelf.confirmed or 0)
+    if heard < looked_since:
+        return looked_since
+    stale = None if shelf.freshness is None else heard + shelf.freshness
+    return stale if stale is not None and stale <= now else None
 
 
 def with_text(connection: Connection, change: Change) -> Change:
     """Add to an object's going bad what was said with its last status."""
-    if change.what is not What.BAD:
+    if change.what is not What.BAD or change.text:
         return change
     ours = sa.select(t.events.c.detail).where(t.events.c.kind == "status", t.events.c.subject == change.object)
     detail = connection.execute(ours.order_by(t.events.c.id.desc()).limit(1)).scalar_one_or_none()

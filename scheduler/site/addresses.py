@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from environments.names import nearest_file
 from scheduler.availability.history import SECOND, Instant
+from scheduler.availability.incidents.standing import Structure
 from scheduler.availability.incidents.watch import Watching
 from scheduler.paging import Desk
 from scheduler.site import compose
@@ -22,8 +23,8 @@ NOTIFIERS = "ambienti.notifiers"
 DEADLINE_SECONDS = 10.0
 
 
-def desk(found: OnCallFile, site: str, until: Instant) -> Desk:
-    """Return the rules of a site's on-call file, with holidays up to an instant."""
+def desk(found: OnCallFile, site: str, until: Instant, structure: Structure | None = None) -> Desk:
+    """Return the rules of a site's on-call file, with holidays up to an instant; `structure`: of its services."""
     settings = found.settings
     return Desk(
         site=site,
@@ -36,6 +37,7 @@ def desk(found: OnCallFile, site: str, until: Instant) -> Desk:
             together=settings.common_cause_objects,
             gather=settings.common_cause_seconds * SECOND,
         ),
+        structure=structure or Structure(),
     )
 
 

@@ -218,7 +218,7 @@ class OnCall(Frozen):
     escalation: EscalationSettings
     """Levels, waits and repetitions."""
     objects: tuple[str, ...] = ("*",)
-    """Which objects open incidents when they are CRITICAL: names or patterns (`se-*`, `workers/*`)."""
+    """Which objects and groups open incidents when they are CRITICAL: names or patterns (`se-*`, `workers/*`)."""
     confirm_seconds: Seconds = 0
     """An object opens an incident once it has been CRITICAL for so long."""
     common_cause_objects: Annotated[int, Field(ge=0)] = 3

@@ -14,6 +14,8 @@ from scheduler.availability.files import crosscheck
 from scheduler.availability.files.reading import exact, made, shaped
 from scheduler.availability.files.written import WrittenHistory
 from scheduler.availability.history import Group, Monitored, Objective
+from scheduler.availability.incidents.standing import Structure
+from scheduler.availability.promises.alarms import beginning
 from scheduler.availability.timelines.prepared import prepare
 from scheduler.journal.histories import load_columns, load_history
 from scheduler.journal.records import Declared
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from scheduler.availability.history import History
+    from scheduler.availability.history import History, Instant
     from scheduler.availability.timelines.prepared import Prepared
     from scheduler.journal.reading import JournalReader
     from scheduler.site.definitions import Definitions
@@ -103,6 +105,13 @@ def _understood(node: Node, own: Iterable[str], zone: str, problems: list[Proble
         return None
     problems += crosscheck.problems(written, node)
     return None if problems else made(written)
+
+
+def structure(definitions: Definitions, now: Instant) -> Structure:
+    """Return what belongs together, as paging sees it: groups, and what alerts on error budgets are about."""
+    services = load(definitions)
+    promised = promises.load(definitions, services.names, now).promises
+    return Structure(services.groups, {beginning(one.objective.name): one.objective.object for one in promised})
 
 
 def live_history(definitions: Definitions, journal: JournalReader, now: float, *, with_results: bool = True) -> History:

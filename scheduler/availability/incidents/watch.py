@@ -5,6 +5,8 @@ Rules:
 2. The comparison is of states, so it misses nothing that happened while nobody looked, and tells nothing twice.
 3. An incident that a person opened on an object that never was CRITICAL is not ended by that object's being OK.
 4. Many objects that go bad at once have one cause, whatever it is: one incident, one page.
+5. A group has no cause of its own: its cause is that of the member that brought it down. When that is over and the group is
+   bad of another member still, it goes over to that one's incident.
 """
 
 from __future__ import annotations
@@ -15,25 +17,18 @@ from typing import TYPE_CHECKING
 
 from scheduler.availability.history import SECOND, Duration, Instant, Status
 from scheduler.availability.incidents.incident import Change, What
+from scheduler.availability.incidents.standing import UP, Standing, below, root
 from scheduler.availability.incidents.states import OVER
 from scheduler.availability.instants import write_instant
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
-    from scheduler.availability.incidents.incident import Book
+    from scheduler.availability.history import Group
+    from scheduler.availability.incidents.incident import Book, Incident
 
 COMMON = "common:"
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """How one object stands."""
-
-    status: Status
-    since: Instant
-    exists: bool = True
-    """False: it was retired."""
+OBJECT = "object:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +36,7 @@ class Watching:
     """Which statuses open incidents, and how."""
 
     objects: tuple[str, ...] = ("*",)
-    """Names or patterns."""
+    """Names or patterns, of objects and groups."""
     confirm: Duration = 0
     """How long an object has been CRITICAL before it is bad."""
     together: int = 3
@@ -50,32 +45,68 @@ class Watching:
     """What goes bad so soon after the first of them belongs to it too."""
 
 
-def told(book: Book, standing: Mapping[str, Standing], at: Instant, watching: Watching) -> Iterator[Change]:
-    """Yield what has changed since the book was written.
+def told(
+    book: Book, standing: Mapping[str, Standing], at: Instant, watching: Watching, groups: Mapping[str, Group] | None = None
+) -> Iterator[Change]:
+    """Yield what has changed since the book was written; `standing` tells of the groups too.
 
     An object that is bad in an incident that a person resolved is left in peace until that can no longer be reopened; if it is
     bad even then, it opens a new one.
     """
-    known_bad = {name for incident in book.incidents for name in incident.bad}
+    groups = groups or {}
+    over = list(_over(book, standing, at, watching, groups))
+    ended = {(change.object, change.cause) for change in over}
+    bad_in = {name: incident for incident in book.incidents for name in incident.bad if (name, incident.cause) not in ended}
     new = [
         name
         for name, one in sorted(standing.items())
         if one.exists and one.status is Status.CRITICAL and at - one.since >= watching.confirm
-        if name not in known_bad and any(fnmatchcase(name, pattern) for pattern in watching.objects)
+        if name not in bad_in and any(fnmatchcase(name, pattern) for pattern in watching.objects)
     ]
-    cause = _common(book, new, at, watching)
-    yield from (Change(at, What.BAD, name, cause) for name in new)
+    roots = {name: root(name, groups, standing, at) for name in new}
+    common = _common(book, {one for one in roots.values() if one not in bad_in}, at, watching)
+    for name, origin in roots.items():
+        known = bad_in.get(origin)
+        if known is None:
+            cause = common or (f"{OBJECT}{origin}" if origin != name else "")
+        elif known.state in OVER and standing[name].since <= (known.closed_at or 0):
+            continue
+        else:
+            cause = known.cause
+        yield Change(at, What.BAD, name, cause, text=f"because of {origin}" if origin != name else "")
+    yield from over
+
+
+def _over(
+    book: Book, standing: Mapping[str, Standing], at: Instant, watching: Watching, groups: Mapping[str, Group]
+) -> Iterator[Change]:
+    """Yield what recovered; of groups also what goes on, but not of the cause that an incident is about."""
     for incident in book.incidents:
-        for name in incident.bad:
-            found = standing.get(name)
-            if found is None:
-                continue
-            well = found.status in {Status.OK, Status.WARNING} and (not incident.opened_by or found.since > incident.bad_since)
-            if well or not found.exists:
-                yield Change(at, What.RECOVERED, name, incident.cause, text="" if well else "retired")
+        for name in (name for name in incident.bad if name in standing):
+            found = standing[name]
+            well = found.status in UP and (not incident.opened_by or found.since > incident.bad_since)
+            text = "" if well else "retired"
+            if not well and found.exists:
+                if name not in groups or incident.opened_by:
+                    continue
+                if _carries(incident, below(groups[name], groups, at), standing, watching) or name == _object(incident):
+                    continue
+                text = "of another cause now"
+            yield Change(at, What.RECOVERED, name, incident.cause, text=text)
 
 
-def _common(book: Book, new: list[str], at: Instant, watching: Watching) -> str:
+def _carries(incident: Incident, members: Collection[str], standing: Mapping[str, Standing], watching: Watching) -> bool:
+    """Whether some member that went bad of an incident's cause is not up again."""
+    ill = {name for name in members if name in standing and standing[name].exists and standing[name].status not in UP}
+    with_it = {name for name in ill if standing[name].since <= incident.bad_since + watching.gather}
+    return bool(ill & {*incident.bad, _object(incident)} or (incident.cause.startswith(COMMON) and with_it))
+
+
+def _object(incident: Incident) -> str:
+    return incident.cause.removeprefix(OBJECT) if incident.cause.startswith(OBJECT) else ""
+
+
+def _common(book: Book, new: Collection[str], at: Instant, watching: Watching) -> str:
     """Return the common cause of what goes bad in this look; "": each has its own."""
     going_on = [one for one in book.incidents if one.cause.startswith(COMMON) and one.state not in OVER]
     fresh = [one.cause for one in going_on if at - one.bad_since <= watching.gather]

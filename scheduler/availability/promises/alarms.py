@@ -33,13 +33,18 @@ def told(book: Book, standings: Iterable[Standing], at: Instant) -> Iterator[Cha
         for burn in standing.burns:
             if burn.alert.severity != PAGES:
                 continue
-            name = f"{PREFIX}{standing.objective.name}: {burn.alert.name}"
+            name = f"{beginning(standing.objective.name)}{burn.alert.name}"
             seen.add(name)
             if burn.state is Burning.FIRING and name not in known:
                 yield Change(at, What.BAD, name, cause(standing), text=_words(standing, burn))
             elif burn.state is Burning.QUIET and name in known:
                 yield Change(at, What.RECOVERED, name, known[name])
     yield from (Change(at, What.RECOVERED, name, known[name], text="retired") for name in known if name not in seen)
+
+
+def beginning(objective: str) -> str:
+    """Return how the names of an objective's alerts begin."""
+    return f"{PREFIX}{objective}: "
 
 
 def cause(standing: Standing) -> str:
