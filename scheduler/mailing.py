@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from scheduler.availability.history import SECOND, Instant
 from scheduler.availability.instants import write_instant
-from scheduler.journal import outbox
+from scheduler.availability.reports.publication import Version
+from scheduler.journal import outbox, publications
 from scheduler.journal.outbox import Letter
 from scheduler.journal.records import Note
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from environments.reason import Number
+    from scheduler.journal.publications import Published
     from scheduler.journal.reading import JournalReader
     from scheduler.journal.writing import JournalWriter
 
@@ -40,12 +42,30 @@ class Publication:
     subject: str
     text: str
     attachments: tuple[str, ...]
+    version: Version | None = None
+    """What its period gets published with it; None: its figures stand as they were published."""
+    groups: str = ""
+    """Fingerprint of the groups behind that version."""
+    known: int = 0
+    """The last publication of any period that it tells of."""
 
 
 def last_published(journal: JournalReader, name: str) -> Instant | None:
     """Return for which instant a report was last published; None: it was never heard of."""
     found = journal.events(kind=KIND, subject=name, limit=1)
     return int(str(found[0].note.detail["for"])) if found else None
+
+
+def corrections(journal: JournalReader, name: str) -> list[Published]:
+    """Return the versions that replaced published figures since a report was last published: it tells of them."""
+    found = journal.events(kind=KIND, subject=name, limit=1)
+    if not found:
+        return []
+    after = found[0].note.detail.get("publications")
+    if after is not None:
+        return [one for one in publications.listed(journal, after=int(after)) if one.number > 1]
+    since = found[0].received or 0
+    return [one for one in publications.listed(journal) if one.number > 1 and one.published_at > since]
 
 
 def begin(journal: JournalWriter, owner: str, name: str, now: Instant) -> None:
@@ -57,6 +77,8 @@ def begin(journal: JournalWriter, owner: str, name: str, now: Instant) -> None:
 
 def post(journal: JournalWriter, owner: str, made: Publication, to: Mapping[str, Sequence[str]], now: Instant) -> int:
     """Put a publication into the outbox; `to`: person -> where each address is found. Returns the number of letters.
+
+    The version of its period, the letters and the line of the event log are one commit: all of it is there, or nothing.
 
     Raises LeaseLostError when another daemon acts by now: it publishes.
     """
@@ -83,9 +105,12 @@ def post(journal: JournalWriter, owner: str, made: Publication, to: Mapping[str,
         "skipped": made.skipped,
         "letters": len(letters),
         "files": ", ".join(made.attachments),
+        "publications": made.known,
     }
     with journal.write("report") as connection:
         journal.fence(connection, owner)
+        if made.version is not None:
+            publications.keep(journal, connection, made.version, made.groups, now, by=f"report {made.name}")
         outbox.post(connection, letters)
         unreached = [Note("notice", person, "no-address", about) for person, places in to.items() if not places]
         journal.note(connection, now / SECOND, [Note(KIND, made.name, "published", about, detail), *unreached])

@@ -92,13 +92,13 @@ def shown(
     found = source if isinstance(source, History) else source.history
     profiles = PROFILES if profile == ALL else tuple(_profile(one.strip()) for one in profile.split(","))
     known(found, objects or ())
-    _zone(zone)
+    zone_known(zone)
     asked = window_of(found, window, start, end, zone)
     windows = report_data.table_windows(found, zone) if asked is None else [asked]
     if html or pdf:
         from scheduler.commands.report_page import write
 
-        write(source, windows, profiles, html=html, pdf=pdf, site=site, objects=objects or (), zone=zone)
+        write(source, asked, profiles, html=html, pdf=pdf, site=site, objects=objects or (), zone=zone)
         return
     made = report_data.make(source, windows, profiles, objects or (), zone)
     if as_json:
@@ -166,7 +166,8 @@ def _profile(name: str) -> str:
     return name
 
 
-def _zone(name: str) -> None:
+def zone_known(name: str) -> None:
+    """Refuse a time zone that there is not."""
     from scheduler.availability.files.crosscheck import is_zone, near_zone
 
     if name and not is_zone(name):
@@ -206,6 +207,7 @@ def _show(made: Report, profiles: tuple[str, ...], *, in_detail: bool) -> None:
 @report.command(
     "explain",
     epilog=examples(
+        "ambienti report explain --object ce1 --window past-week",
         "ambienti report explain --history farm.yaml --object ces --window past-week",
         "ambienti report explain --history farm.yaml --object ces --window month --profiles excuse,icinga --json",
     ),
@@ -219,6 +221,7 @@ def explain(
     end: ToOption = "",
     profiles: Annotated[str, typer.Option("--profiles", help="The two to compare.")] = "excuse,argo",
     zone: ZoneOption = "",
+    site: SiteOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show, second by second, where two profiles differ and why; the points add up to the difference of their figures."""
@@ -226,16 +229,17 @@ def explain(
     from scheduler.availability.timelines.prepared import prepare
     from scheduler.show import explanation_view as view
 
-    found = read(history)
+    source = live(site) if history is None else prepare(read(history))
+    found = source.history
     known(found, [name])
-    _zone(zone)
+    zone_known(zone)
     pair = [_profile(one.strip()) for one in profiles.split(",")]
     if len(pair) != 2:
         raise fail("--profiles takes two: --profiles excuse,argo", Exit.WRONG)
     asked = window_of(found, window, start, end, zone)
     if asked is None:
         raise fail("say which window: --window NAME, or --from and --to", Exit.WRONG)
-    why = explained(prepare(found), name, asked, pair[0], pair[1])
+    why = explained(source, name, asked, pair[0], pair[1])
     if as_json:
         print_json(_plain(view.data(why, zone or found.zone)))
     else:

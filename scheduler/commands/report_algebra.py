@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 
 from scheduler.commands.common import Exit, JsonOption, console, examples, print_json, say
-from scheduler.commands.report_bundle import report
+from scheduler.commands.report_publish import report
 
 if TYPE_CHECKING:
     from scheduler.availability.history import Operator

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from scheduler.availability.history import History, Measure, Window
 
 __all__ = ["report"]
-PUBLISHED = "published.json"
 PERIODS = {"daily": "day", "monthly": "month"}
 
 
@@ -48,7 +47,7 @@ def argo(
 
     if granularity not in PERIODS:
         raise fail(f"no granularity is called {granularity!r}; there are daily, monthly", Exit.WRONG)
-    found, _ = history_of(history, site)
+    found = history_of(history, site)
     asked = window_of(found, None if start or end else window, start, end, zone)
     if asked is None:
         raise fail("say which window: --window NAME, or --from and --to", Exit.WRONG)
@@ -61,16 +60,15 @@ def argo(
     print_json(argo_export.document(found.groups, measures, zone, granularity, kinds))
 
 
-def history_of(file: Path | None, site: Path | None) -> tuple[History, Path | None]:
-    """Return the history of a file, or of the site's journal with the file in which its published versions are kept."""
+def history_of(file: Path | None, site: Path | None) -> History:
+    """Return the history of a file, or of the site's journal."""
     if file is not None:
-        return read(file), None
+        return read(file)
     from scheduler.commands.journaled import opened
     from scheduler.site import services
 
     with opened(site) as (found, journal):
-        kept = found.file.path.parent / found.site.daemon.directory / PUBLISHED
-        return services.live_history(found, journal, WallClock().now()), kept
+        return services.live_history(found, journal, WallClock().now())
 
 
 def pieces(window: Window, period: str, zone: str) -> Iterator[Window]:

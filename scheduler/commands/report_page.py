@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from environments.reader import ConfigurationError
 from scheduler.availability.history import History
+from scheduler.availability.reports import report_data
 from scheduler.availability.timelines.prepared import prepare
 from scheduler.commands import journaled
 from scheduler.commands.common import Exit, fail, find_site, say
@@ -17,11 +18,12 @@ if TYPE_CHECKING:
 
     from scheduler.availability.history import Window
     from scheduler.availability.timelines.prepared import Prepared
+    from scheduler.publish.versions import Told
 
 
 def write(
     source: History | Prepared,
-    windows: Sequence[Window],
+    detail: Window | None,
     profiles: Sequence[str],
     *,
     html: Path | None,
@@ -30,20 +32,41 @@ def write(
     objects: Sequence[str],
     zone: str,
 ) -> None:
-    """Write the report as a page, as a PDF, or as both."""
+    """Write the report as a page, as a PDF, or as both: the table of windows, and one window in detail."""
     try:
         from scheduler.publish import page, sheet
     except ImportError as error:
         raise fail(f"pages and PDFs need the extra `report` of ambienti ({error})", Exit.WRONG) from error
     if len(profiles) > 1:
         raise fail("a page shows one profile: --profile NAME", Exit.WRONG)
-    # A history file knows no incidents; the journal of a live site does.
+    # A history file knows neither incidents nor publications; the journal of a live site does.
     prepared, incidents = (prepare(source), []) if isinstance(source, History) else (source, journaled.incidents(site))
-    made = sheet.make(prepared, windows, profiles[0], site=name_of(site), objects=objects, zone=zone, incidents=incidents)
+    table = report_data.table_windows(prepared.history, zone)
+    shown = max(table, key=lambda one: one.end - one.start) if detail is None else detail
+    made = sheet.make(
+        *(prepared, table, profiles[0]),
+        site=name_of(site),
+        detail=shown,
+        objects=objects,
+        zone=zone,
+        incidents=incidents,
+        published=None if isinstance(source, History) else _published(site, shown, zone or prepared.history.zone),
+    )
     if html is not None:
         save(html, page.page(made).encode())
     if pdf is not None:
         save(pdf, page.pdf(made))
+
+
+def _published(site: Path | None, window: Window, zone: str) -> Told:
+    """Say which versions of a window the journal holds; the page's own figures are those of now."""
+    from scheduler.journal import publications
+    from scheduler.publish import versions
+
+    with journaled.opened(site) as (_, journal):
+        last, known = publications.last(journal, window), publications.listed(journal)
+    same = [one for one in known if (one.period.start, one.period.end) == (window.start, window.end)]
+    return versions.told(last, same, (), zone)
 
 
 def name_of(site: Path | None) -> str:
@@ -58,7 +81,7 @@ def name_of(site: Path | None) -> str:
         return "the farm"
 
 
-def save(file: Path, content: bytes) -> None:
+def save(file: Path, content: bytes, *, quietly: bool = False) -> None:
     """Write a file whole or not at all."""
     beside = file.with_name(f".{file.name}.{os.getpid()}")
     try:
@@ -67,4 +90,5 @@ def save(file: Path, content: bytes) -> None:
     except OSError as error:
         beside.unlink(missing_ok=True)
         raise fail(f"cannot write {file}: {error.strerror}", Exit.WRONG) from error
-    say(f"written: {file}")
+    if not quietly:
+        say(f"written: {file}")

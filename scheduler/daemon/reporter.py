@@ -1,6 +1,6 @@
 """The daemon's reporter: publishes the reports of the site file when they are due. Only the daemon that acts publishes.
 
-What was published stands in the event log, in the commit that puts the mails into the outbox; the pager sends them.
+What was published stands in the journal, in the commit that puts the mails into the outbox; the pager sends them.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import structlog
 from environments.reader import ConfigurationError
 from scheduler import mailing
 from scheduler.availability.history import SECOND
+from scheduler.daemon.corrections import Corrections
 from scheduler.publish.schedule import due
 from scheduler.site import reports
 
@@ -33,9 +34,14 @@ class Reporter:
         self._definitions = definitions
         self._log = structlog.get_logger("ambienti")
         self._told: dict[str, str] = {}
+        self._corrections = Corrections(engine, definitions)
 
     def round(self) -> int:
-        """Publish what is due; return how many reports were. What hinders one is told, and it is tried again."""
+        """Publish what is due; return how many reports were. What hinders one is told, and it is tried again.
+
+        Before that, published figures that an event has changed since get a new version.
+        """
+        self._corrections.round()
         if not self._engine.leading:
             return 0
         definitions = self._definitions()
@@ -64,7 +70,10 @@ class Reporter:
         to = reports.places(definitions, report)
         made = reports.publish(definitions, journal, report, found, now)
         letters = mailing.post(journal, owner, made, to, self._now())
-        self._log.info("report", name=report.name, letters=letters, skipped=found.skipped, files=", ".join(made.attachments))
+        told = {"letters": letters, "skipped": found.skipped, "files": ", ".join(made.attachments)}
+        if made.version is not None:
+            told |= {"version": made.version.number, "note": made.version.note}
+        self._log.info("report", name=report.name, **told)
         return True
 
     def _now(self) -> Instant:

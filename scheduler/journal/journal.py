@@ -212,7 +212,9 @@ class Journal(JournalWriter):
 
 
 _NAMES_PER_QUERY = 500
-KEPT_KINDS = ("status", "object", "watch", "clock", "downtime", "exclusion", "token", "incident", "notice", "report")
+KEPT_KINDS = (
+    *("status", "object", "watch", "clock", "downtime", "exclusion", "token", "incident", "notice", "report", "publication"),
+)
 """Kinds of lines that are never forgotten."""
 _FORGETTABLE: list[tuple[sa.Column[Any], sa.ColumnElement[Any]]] = [
     (t.events.c.id, t.events.c.at),

@@ -269,10 +269,27 @@ notices = Table(
     Column("attachments", JSON, nullable=False),
     comment="The outbox: what a person must be told, written before it is sent; `address` says where the address is found.",
 )
+publications = Table(
+    "publications",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("name", String(80), nullable=False),
+    Column("start", BigInteger, nullable=False),
+    Column("end", BigInteger, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("published_at", BigInteger, nullable=False),
+    Column("note", Text, nullable=False),
+    Column("groups", String(64), nullable=False),
+    Column("checked", Integer, nullable=False),
+    Column("data", LargeBinary, nullable=False),
+    UniqueConstraint("start", "end", "number", name="uq_publications_number"),
+    comment="Append-only: published versions of periods; `checked`: the line of the event log up to which nothing is new.",
+)
 
 Index("ix_incidents_forgotten", incidents.c.forgotten)
 Index("ix_incidents_opened", incidents.c.opened_at)
 Index("ix_notices_due", notices.c.ended_at, notices.c.due_at)
+Index("ix_publications_end", publications.c.end)
 Index("ix_workers_open", workers.c.closed_at)
 Index("ix_intents_open", intents.c.ended_at)
 Index("ix_boots_at", boots.c.at)

@@ -73,11 +73,11 @@ def strips(sheet: Sheet) -> Spec | None:
 
 
 def lost(sheet: Sheet) -> Spec | None:
-    """Draw how much time the longest window lost, by cause."""
+    """Draw how much time the window in detail lost, by cause."""
     values: list[Spec] = [
         {"object": name, "cause": cause, "minutes": round(float(length) / 60, 3)}
         for name in sheet.names[:MOST_STRIPS]
-        for cause, length in sheet.rows[name][sheet.longest].lost.items()
+        for cause, length in sheet.rows[name][sheet.detail].lost.items()
         if length
     ]
     if not values:

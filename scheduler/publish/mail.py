@@ -16,12 +16,14 @@ if TYPE_CHECKING:
 
 MOST_LINES = 60
 """Objects in the table, those that lost most; all stand in the attached files."""
+MOST_CORRECTIONS = 10
+"""Changed publications that are listed."""
 
 
 def subject(sheet: Sheet) -> str:
     """Say what it is about: site, window, and how many of the promises were missed."""
-    window = sheet.report.windows[0]
-    said = Counter(row.verdict for row in sheet.report.rows)
+    window = sheet.report.windows[sheet.detail]
+    said = Counter(rows[sheet.detail].verdict for rows in sheet.rows.values())
     counts = {word: said[verdict] for verdict, word in ((Verdict.FAIL, "missed"), (Verdict.UNDECIDED, "undecided"))}
     promised = sum(counts.values()) + said[Verdict.PASS]
     told = [f"{count} of {promised} {word}" for word, count in counts.items() if count]
@@ -30,14 +32,14 @@ def subject(sheet: Sheet) -> str:
 
 
 def text(sheet: Sheet, *, attached: Sequence[str]) -> str:
-    """Write the mail's text from a sheet of one window."""
-    report, window = sheet.report, sheet.report.windows[0]
+    """Write the mail's text: the window in detail."""
+    report, window = sheet.report, sheet.report.windows[sheet.detail]
     targets: dict[str, list[Fraction]] = {}
     for one in report.objectives:
         targets.setdefault(one.object, []).append(Fraction(one.target))
     lines = [("", "figure", "bad", "unknown", "verdict")]
     for name in sheet.names[:MOST_LINES]:
-        row = sheet.rows[name][0]
+        row = sheet.rows[name][sheet.detail]
         figure = writing.percent(row.figure, targets.get(name, []))
         lines.append((name, figure, writing.duration(row.bad), writing.duration(row.unknown), row.verdict or "-"))
     more = len(sheet.names) - MOST_LINES
@@ -49,7 +51,9 @@ def text(sheet: Sheet, *, attached: Sequence[str]) -> str:
             *_table(lines),
             *([f"... and {more} more that lost less"] if more > 0 else []),
             *_responses(sheet),
+            *_published(sheet),
             "",
+            f"Truth tables {', '.join(report.algebras)}; zone {report.zone} (data {report.zone_data}).",
             "Digits are rounded for display; verdicts compare exact fractions.",
             *([f"Attached: {', '.join(attached)}"] if attached else []),
         ]
@@ -62,6 +66,24 @@ def _responses(sheet: Sheet) -> list[str]:
     whole = sheet.responses.whole
     counts = f"{whole.met} met, {whole.breached} breached, {whole.self_healed} self-healed, {whole.pending} pending"
     return ["", f"Incidents: {whole.incidents} ({counts})"]
+
+
+def _published(sheet: Sheet) -> list[str]:
+    """Say which version these figures are, and which published figures have changed since the last report."""
+    told = sheet.published
+    if told is None or told.current is None:
+        return []
+    one = told.current
+    lines = ["", f"These figures are version {one.number} of this period, published {one.at}."]
+    if one.number > 1:
+        lines.append(f"They differ from version {one.number - 1}: {one.note}.")
+    if told.corrections:
+        lines += ["", "Figures published earlier have changed since the last report:"]
+    for other in told.corrections[:MOST_CORRECTIONS]:
+        named = f"{other.period or 'period'} {other.start[:10]} to {other.end[:10]}"
+        lines.append(f"- {named}: version {other.number}, published {other.at}: {other.note}.")
+    more = len(told.corrections) - MOST_CORRECTIONS
+    return [*lines, *([f"... and {more} more (ambienti report versions)"] if more > 0 else [])]
 
 
 def _table(lines: Sequence[Sequence[str]]) -> list[str]:

@@ -14,12 +14,13 @@ from scheduler.publish import charts, writing
 if TYPE_CHECKING:
     from jinja2 import Template
 
+    from scheduler.availability.reports.report_data import WindowShown
     from scheduler.publish.charts import Spec
     from scheduler.publish.sheet import Sheet
 
 CHARTS = (
     ("Timelines", "of those that lost most time; on the page, drag to move and turn the wheel to zoom", charts.strips),
-    ("Time lost, by cause", "in the longest window of this report", charts.lost),
+    ("Time lost, by cause", "of those that lost most time", charts.lost),
     ("Error budgets", "what each objective has left", charts.budgets),
 )
 
@@ -63,12 +64,21 @@ def _render(sheet: Sheet, drawn: list[tuple[str, str, Spec]], *, live: dict[str,
         charts=[(title, text) for title, text, _ in drawn],
         live=live,
         pictures=pictures,
-        columns=[COLUMNS.get(window.name, window.name or f"{window.start} to {window.end}") for window in sheet.report.windows],
+        columns=[_title(window) for window in sheet.report.windows],
+        window=sheet.report.windows[sheet.detail],
         targets=targets,
+        colours=charts.STATES,
+        overlays=charts.OVERLAYS,
         percent=writing.percent,
         duration=writing.duration,
         budget=writing.budget,
+        clock=writing.clock,
     )
+
+
+def _title(window: WindowShown) -> str:
+    """Name a window above its column."""
+    return COLUMNS.get(window.name, window.name.capitalize().replace("-", " ")) or "Window"
 
 
 @cache

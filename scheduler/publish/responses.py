@@ -1,4 +1,4 @@
-"""What became of the incidents of a page's longest window: the section on responses."""
+"""What became of the incidents of a page's window in detail: the section on responses."""
 
 from __future__ import annotations
 

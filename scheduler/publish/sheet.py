@@ -1,4 +1,4 @@
-"""What a page shows: a report under one profile, the timelines behind it, and where the objectives stand."""
+"""What a page shows: a report under one profile, one of its windows in detail, and where the objectives stand."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from scheduler.availability.promises.standing import Standing, stand
 from scheduler.availability.reports import report_data
 from scheduler.availability.reports.report_data import Report, Row
 from scheduler.publish import responses
+from scheduler.publish.details import Detail, details
 from scheduler.publish.responses import Responses
+from scheduler.publish.versions import Told
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,14 +30,18 @@ class Sheet:
     site: str
     report: Report
     strips: Mapping[str, tuple[Piece, ...]]
-    """Object or group -> its timeline over the longest window."""
+    """Object or group -> its timeline over the window in detail."""
     standings: tuple[Standing, ...]
+    detail: int
+    """Which of the report's windows is shown in detail."""
+    details: Mapping[str, Detail] = field(default_factory=dict)
+    """Object or group -> what became of it in that window."""
     responses: Responses | None = None
-    """What became of the incidents of the longest window; None: there were none, or nobody keeps any."""
+    """What became of the incidents of that window; None: there were none, or nobody keeps any."""
+    published: Told | None = None
+    """What is said of publication; None: nobody keeps versions."""
     rows: Mapping[str, tuple[Row, ...]] = field(init=False)
     """Object or group -> its rows, in the order of the windows."""
-    longest: int = field(init=False)
-    """Which window is the longest."""
 
     def __post_init__(self) -> None:
         """Sort the rows by object."""
@@ -43,13 +49,11 @@ class Sheet:
         for row in self.report.rows:
             rows[row.object] = (*rows.get(row.object, ()), row)
         object.__setattr__(self, "rows", rows)
-        lengths = [window.seconds for window in self.report.windows]
-        object.__setattr__(self, "longest", lengths.index(max(lengths)))
 
     @property
     def names(self) -> list[str]:
-        """All objects and groups; those that lost most in the longest window come first."""
-        return sorted(self.rows, key=lambda name: -self.rows[name][self.longest].bad)
+        """All objects and groups; those that lost most in the window in detail come first."""
+        return sorted(self.rows, key=lambda name: -self.rows[name][self.detail].bad)
 
 
 def make(
@@ -58,15 +62,25 @@ def make(
     profile: str,
     *,
     site: str,
+    detail: Window | None = None,
     objects: Sequence[str] = (),
     zone: str = "",
     incidents: Sequence[Incident] = (),
+    published: Told | None = None,
 ) -> Sheet:
-    """Put a page's content together."""
-    report = report_data.make(prepared, windows, [profile], objects, zone)
-    longest = max(windows, key=lambda window: window.end - window.start)
+    """Put a page's content together: a table of windows, one of them in detail, by default the longest."""
+    shown = max(windows, key=lambda window: window.end - window.start) if detail is None else detail
+    among = [place for place, one in enumerate(windows) if (one.start, one.end) == (shown.start, shown.end)]
+    whole = [*windows] if among else [*windows, shown]
+    report = report_data.make(prepared, whole, [profile], objects, zone)
     names = dict.fromkeys(row.object for row in report.rows)
-    strips = {name: pieces(prepared, name, longest) for name in names}
-    standings = tuple(stand(prepared, one) for one in prepared.history.objectives if one.object in names)
-    answered = responses.of(incidents, longest, report.zone, prepared.history.now)
-    return Sheet(site, report, strips, standings, answered)
+    return Sheet(
+        site=site,
+        report=report,
+        strips={name: pieces(prepared, name, shown) for name in names},
+        standings=tuple(stand(prepared, one) for one in prepared.history.objectives if one.object in names),
+        detail=among[0] if among else len(whole) - 1,
+        details=details(prepared, names, shown, incidents, report.zone),
+        responses=responses.of(incidents, shown, report.zone, prepared.history.now),
+        published=published,
+    )

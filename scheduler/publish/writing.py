@@ -38,3 +38,10 @@ def budget(left: Fraction) -> str:
     """Write what is left of an error budget, in microseconds, or by how much it is overdrawn."""
     said = instants.write_duration(int(abs(left)))
     return f"overdrawn by {said}" if left < 0 else said
+
+
+def clock(instant: str) -> str:
+    """Write an instant for a table: date, time, and the offset that tells an hour which comes twice."""
+    date, _, rest = instant.partition("T")
+    time, offset = (rest[:-1], "UTC") if rest.endswith("Z") else (rest[:-6], rest[-6:])
+    return f"{date} {time} {offset}"

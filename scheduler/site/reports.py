@@ -10,11 +10,13 @@ from environments.names import nearest
 from environments.reader import ConfigurationError, Problem
 from scheduler.availability.history import SECOND
 from scheduler.availability.instants import as_time
+from scheduler.availability.reports import report_data
 from scheduler.availability.timelines import windows
 from scheduler.journal.incidents import all_incidents
-from scheduler.mailing import Publication
-from scheduler.publish import mail, page, sheet
-from scheduler.site import addresses, oncall, services
+from scheduler.journal.publications import listed
+from scheduler.mailing import Publication, corrections
+from scheduler.publish import mail, page, sheet, versions
+from scheduler.site import addresses, oncall, publications, services
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -84,14 +86,25 @@ def publish(definitions: Definitions, journal: JournalReader, report: ReportSett
     zone = definitions.site.timezone
     prepared = services.live_prepared(definitions, journal, now / SECOND)
     window = windows.named(report.covers, due.at, zone)
-    incidents = all_incidents(journal, opened_since=window.start)
-    made = sheet.make(prepared, [window], report.profile, site=definitions.site.site, zone=zone, incidents=incidents)
-    directory = definitions.file.path.parent / definitions.site.daemon.directory / DIRECTORY
-    stem = f"{report.name}-{as_time(window.end, zone):%Y-%m-%d}"
-    paths = [directory / f"{stem}.{form}" for form in dict.fromkeys(report.formats)]
-    directory.mkdir(parents=True, exist_ok=True)
-    for path in paths:
-        _save(path, _content(made, path.suffix))
+    stands = publications.look(journal, prepared, window, now)
+    known = listed(journal)
+    told = versions.told(
+        stands.shown,
+        [one for one in known if (one.period.start, one.period.end) == (window.start, window.end)],
+        corrections(journal, report.name),
+        zone,
+    )
+    made = sheet.make(
+        prepared,
+        [windows.named(name, due.at, zone) for name in report_data.COLUMNS],
+        report.profile,
+        detail=window,
+        site=definitions.site.site,
+        zone=zone,
+        incidents=all_incidents(journal),
+        published=told,
+    )
+    paths = _files(definitions, report, made, f"{as_time(window.end, zone):%Y-%m-%d}")
     return Publication(
         name=report.name,
         site=definitions.site.site,
@@ -102,7 +115,20 @@ def publish(definitions: Definitions, journal: JournalReader, report: ReportSett
         subject=mail.subject(made),
         text=mail.text(made, attached=[path.name for path in paths]),
         attachments=tuple(str(path.resolve()) for path in paths),
+        version=stands.version,
+        groups=stands.groups,
+        known=known[-1].id if known else 0,
     )
+
+
+def _files(definitions: Definitions, report: ReportSettings, made: Sheet, day: str) -> list[Path]:
+    """Write the files of a report."""
+    directory = definitions.file.path.parent / definitions.site.daemon.directory / DIRECTORY
+    paths = [directory / f"{report.name}-{day}.{form}" for form in dict.fromkeys(report.formats)]
+    directory.mkdir(parents=True, exist_ok=True)
+    for path in paths:
+        _save(path, _content(made, path.suffix))
+    return paths
 
 
 def _content(made: Sheet, suffix: str) -> bytes:

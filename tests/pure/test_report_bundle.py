@@ -147,7 +147,11 @@ def test_of_the_running_farm_the_journal_is_bundled_and_published(ambienti, tmp_
     code, out, err = ambienti("report", "publish")
     assert code == 0, err
     assert "past-week is published, version 1" in out
-    assert len(json.loads((tmp_path / "state/published.json").read_text())) == 1
+    assert not (tmp_path / "state/published.json").exists(), "the journal keeps it"
+    (listed,) = json.loads(ambienti("report", "versions", "--json")[1])
+    assert (listed["version"], listed["window"], listed["note"]) == (1, "past-week", "first publication")
+    assert "first publication" in ambienti("report", "versions")[1]
+    assert "stands as published: version 1" in ambienti("report", "publish")[1]
     code, out, err = ambienti("report", "bundle", "week.tar", "--window", "past-week")
     assert code == 0, err
     files = unpacked((tmp_path / "week.tar").read_bytes())

@@ -8,18 +8,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from scheduler.availability.files.plain import definitions, event
-from scheduler.availability.history import Duration, Instant, Window
+from scheduler.availability.history import Duration, Instant, Span, Window
 from scheduler.availability.instants import write_instant
+from scheduler.availability.measuring.accounting import measure
+from scheduler.availability.measuring.profiles import PROFILES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from scheduler.availability.history import History, Measure, Result
+    from scheduler.availability.history import Group, History, Measure, Member, Monitored, Result
+    from scheduler.availability.timelines.prepared import Prepared
 
 SHOWN = 5
 """How many causes of one kind a note names; the rest is counted."""
@@ -51,7 +54,7 @@ class Version:
     fingerprint: str
     """Of these results."""
     definitions: tuple[tuple[str, str], ...]
-    """`downtime 17` -> fingerprint: objects, groups, downtimes, exclusions, gaps, objectives."""
+    """`downtime 17` -> fingerprint, of what touches the period: objects, groups, downtimes, exclusions, gaps, objectives."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +68,28 @@ class Change:
     after: Duration | Fraction | None
 
 
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """The results that figures were computed from, and what of them the version before could not know."""
+
+    events: int
+    """How many, repeated ones included."""
+    fingerprint: str
+    late: tuple[str, ...] = ()
+    """Named: those that came after the version before."""
+    repeated: tuple[str, ...] = ()
+    """Named: those that came again after it."""
+    touches: bool = False
+    """One of these lies in the period itself, not before it."""
+
+
 class NotOverError(ValueError):
     """A period that is still going on cannot be published."""
+
+
+def measured(prepared: Prepared, period: Window) -> list[Measure]:
+    """Return what is published of a period: all objects and groups, under all profiles."""
+    return [one for profile in PROFILES for one in measure(prepared, period, profile).values()]
 
 
 def published(measures: Iterable[Measure]) -> tuple[Figures, ...]:
@@ -84,27 +107,96 @@ def published(measures: Iterable[Measure]) -> tuple[Figures, ...]:
 
 
 def publish(
-    period: Window, measures: Iterable[Measure], history: History, at: Instant, before: Version | None
+    period: Window,
+    measures: Iterable[Measure],
+    history: History,
+    at: Instant,
+    before: Version | None,
+    *,
+    evidence: Evidence | None = None,
 ) -> Version | None:
     """Return the next version of a period that is over, or None if nothing is new since `before`.
 
     A late or repeated event of the period makes a version even where no number changed: nothing happens in silence.
+    `evidence` stands in for the history's results where these are kept elsewhere.
     """
     if period.end > at:
         raise NotOverError(f"{period.name} ends at {write_instant(period.end)} and cannot be published before")
-    figures = published(measures)
-    results = [one for one in history.results if one.at < period.end]
-    defined = tuple(sorted((name, _fingerprint(value)) for name, value in definitions(history)))
-    mark = _fingerprint(sorted(json.dumps(event(one), sort_keys=True) for one in results))
+    figures, seen = published(measures), evidence or evidence_of(history.results, period, before)
+    defined = tuple(sorted((name, fingerprint(value)) for name, value in definitions(_touching(history, period))))
     if before is None:
-        return Version(1, period, at, "first publication", figures, len(results), mark, defined)
+        return Version(1, period, at, "first publication", figures, seen.events, seen.fingerprint, defined)
     moved = list(changes(before.figures, figures))
-    if not moved and not any(_is_late(one, before) and one.at >= period.start for one in results):
+    if not moved and not seen.touches:
         return None
-    causes = [*_new_events(results, before, mark), *(_new_definitions(before.definitions, defined) if moved else ())]
+    causes = [*_new_events(seen, before), *(_new_definitions(before.definitions, defined) if moved else ())]
     told = "; ".join(causes) or "computed anew by another version of Ambienti"
     ended = f"{len(moved)} numbers changed" if moved else "no number changed"
-    return Version(before.number + 1, period, at, f"{told}: {ended}", figures, len(results), mark, defined)
+    note = f"{told}: {ended}"
+    return Version(before.number + 1, period, at, note, figures, seen.events, seen.fingerprint, defined)
+
+
+def evidence_of(whole: Iterable[Result], period: Window, before: Version | None) -> Evidence:
+    """Return the evidence that a history's results are."""
+    results = [one for one in whole if one.at < period.end]
+    late = [one for one in results if before is not None and _is_late(one, before)]
+    known = {_identity(one) for one in results if before is not None and not _is_late(one, before)}
+    return Evidence(
+        len(results),
+        fingerprint(sorted(json.dumps(event(_until(one, period.end)), sort_keys=True) for one in results)),
+        tuple(_named(one) for one in late if _identity(one) not in known),
+        tuple(_named(one) for one in late if _identity(one) in known),
+        any(one.at >= period.start for one in late),
+    )
+
+
+def _until(one: Result, end: Instant) -> Result:
+    """Leave out what a result says of the time after an instant."""
+    return one if one.confirmed is None or one.confirmed <= end else replace(one, confirmed=end)
+
+
+def _touching(history: History, period: Window) -> History:
+    """Leave out what does not touch a period: next month's downtime is no news about last month."""
+    return replace(
+        history,
+        objects=tuple(kept for one in history.objects if (kept := _existing(one, period)) is not None),
+        groups=groups_in(history.groups, period),
+        downtimes=tuple(
+            one
+            for one in history.downtimes
+            if one.recurrence is not None or any(said.start < period.end and said.end > period.start for said in one.revisions)
+        ),
+        exclusions=tuple(one for one in history.exclusions if one.start < period.end and one.end > period.start),
+        gaps=_clipped(history.gaps, period),
+    )
+
+
+def _clipped(spans: Iterable[Span], period: Window) -> tuple[Span, ...]:
+    """Return the spans that touch a period; one that ends after it has no end yet."""
+    return tuple(
+        Span(one.start, None if one.end is None or one.end > period.end else one.end)
+        for one in spans
+        if one.start < period.end and (one.end is None or one.end > period.start)
+    )
+
+
+def _existing(one: Monitored, period: Window) -> Monitored | None:
+    if not one.existence:
+        return one
+    spans = _clipped(one.existence, period)
+    return replace(one, existence=spans) if spans else None
+
+
+def groups_in(groups: Iterable[Group], period: Window) -> tuple[Group, ...]:
+    """Return groups with those members that belong to them in a period."""
+
+    def kept(one: Member) -> bool:
+        return (one.start is None or one.start < period.end) and (one.end is None or one.end > period.start)
+
+    def so_far(one: Member) -> Member:
+        return one if one.end is None or one.end <= period.end else replace(one, end=None)
+
+    return tuple(replace(group, members=tuple(so_far(one) for one in group.members if kept(one))) for group in groups)
 
 
 def changes(before: Iterable[Figures], after: Iterable[Figures]) -> Iterator[Change]:
@@ -117,19 +209,18 @@ def changes(before: Iterable[Figures], after: Iterable[Figures]) -> Iterator[Cha
                 yield Change(*key, name, *values)
 
 
-def _new_events(results: list[Result], before: Version, mark: str) -> Iterator[str]:
+def _new_events(seen: Evidence, before: Version) -> Iterator[str]:
     """Name what reached the log after the publication: late events, and repeated ones."""
-    late = [one for one in results if _is_late(one, before)]
-    known = {_identity(one) for one in results if not _is_late(one, before)}
-    for kind, chosen in (
-        ("repeated", [one for one in late if _identity(one) in known]),
-        ("late", [one for one in late if _identity(one) not in known]),
-    ):
+    for kind, chosen in (("repeated", seen.repeated), ("late", seen.late)):
         if chosen:
-            more = f" and {len(chosen) - SHOWN} more" if len(chosen) > SHOWN else ""
-            yield f"{kind}: {', '.join(_named(one) for one in chosen[:SHOWN])}{more}"
-    if not late and mark != before.fingerprint:
-        yield f"the log holds other events of the period: {before.events} before, {len(results)} now"
+            yield f"{kind}: {_some(chosen)}"
+    if not seen.late and not seen.repeated and seen.fingerprint != before.fingerprint:
+        yield f"the log holds other events of the period: {before.events} before, {seen.events} now"
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return f"{', '.join(names[:SHOWN])}{more}"
 
 
 def _is_late(one: Result, before: Version) -> bool:
@@ -153,11 +244,11 @@ def _new_definitions(before: Iterable[tuple[str, str]], after: Iterable[tuple[st
         ("removed", [name for name in old if name not in new]),
     ):
         if names:
-            more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-            yield f"{word}: {', '.join(names[:SHOWN])}{more}"
+            yield f"{word}: {_some(names)}"
 
 
-def _fingerprint(value: object) -> str:
+def fingerprint(value: object) -> str:
+    """Return the SHA-256 of plain data."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
