@@ -152,7 +152,7 @@ def _keep_push(journal: JournalWriter, connection: Connection, now: float, monot
     at = micro(now if pushed.at is None else pushed.at)
     watch = journal.watch.id if journal.watch else None
     same, shelf.watch = watch is not None and shelf.watch == watch, watch
-    if same and _repeats(shelf, pushed, at):
+    if same and _repeats(shelf, pushed, at) and not (pushed.at is not None and _is_published(connection, at)):
         _confirm(connection, shelf, at)
         return "repeated"
     said = Status(pushed.status).name
@@ -180,6 +180,12 @@ def _repeats(shelf: Shelf, pushed: Push, at: int) -> bool:
         return False
     until = max(last.confirmed, shelf.confirmed or last.confirmed)
     return at >= last.at and (shelf.freshness is None or at - until <= shelf.freshness)
+
+
+def _is_published(connection: Connection, at: int) -> bool:
+    """Whether figures of an instant were published: what is told of it afterwards has a line of its own in the log."""
+    later = sa.select(t.publications.c.id).where(t.publications.c.end > at).limit(1)
+    return connection.execute(later).first() is not None
 
 
 def _confirm(connection: Connection, shelf: Shelf, at: int) -> None:
