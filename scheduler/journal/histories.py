@@ -141,10 +141,11 @@ def _results(connection: Connection, since: Instant | None) -> Iterator[Result]:
     for number, records in kept.items():
         if until.get(number, 0) > records[-1].confirmed:
             records[-1] = records[-1]._replace(confirmed=until[number])
-        yield from (_result(known[number].name, record) for record in records)
+        yield from (result_of(known[number].name, record) for record in records)
 
 
-def _result(name: str, record: Kept) -> Result:
+def result_of(name: str, record: Kept) -> Result:
+    """Return a record of an object as a result."""
     return Result(
         at=record.at,
         object=name,
@@ -182,6 +183,7 @@ def downtimes_in(connection: Connection) -> tuple[Downtime, ...]:
             recurrence=Recurrence(**row.recurrence) if row.recurrence else None,
             declared_at=row.declared_at if row.recurrence else None,
             reason=row.reason,
+            by=row.author if row.recurrence else "",
         )
         for row in connection.execute(sa.select(t.downtimes).order_by(t.downtimes.c.declared_at, t.downtimes.c.id))
     )

@@ -65,7 +65,8 @@ def keep_look(journal: JournalWriter, connection: Connection, now: float, look: 
     for said, number in zip(changes, numbers, strict=True):
         at = look.at if said.at is None else said.at
         shelf = shelves[said.object]
-        _fold(shelf, confirmed if said.object in known else None)
+        # What was slow to answer, and then did not, is silent from before the last look.
+        _fold(shelf, min(confirmed, micro(at)) if said.object in known and confirmed is not None else None)
         stamp = (micro(at), micro(at), micro(now), number, micro(look.monotonic - (look.at - at)), journal.epoch)
         rows.append(shelf, [Kept(*stamp, said.status, _cause(said.cause))])
     for name in sorted(name for name in retired if name in shelves and shelves[name].exists):
@@ -124,6 +125,8 @@ def declare(journal: JournalWriter, owner: str, now: float, declared: Iterable[D
                 _exist(connection, shelves, [(name, (one.kind, PUSHED), micro(now))])
                 journal.note(connection, now, [Note("object", name, "declared", detail={"kind": one.kind})])
             if (shelves[name].kind, shelves[name].freshness) != (one.kind, one.freshness):
+                if shelf is not None:
+                    journal.note(connection, now, [Note("object", name, "changed", detail={"kind": one.kind})])
                 shelves[name].kind, shelves[name].freshness = one.kind, one.freshness
                 changed = {"kind": one.kind, "freshness": one.freshness}
                 connection.execute(t.objects.update().where(t.objects.c.id == shelves[name].id).values(changed))
@@ -138,11 +141,15 @@ def push(journal: JournalWriter, owner: str, now: float, monotonic: float, pushe
     with journal.write("push") as connection:
         journal.fence(connection, owner)
         shelves = shelves_of(journal, connection)
-        known = [name for name, one in shelves.items() if one.feed == PUSHED and one.exists]
-        told = _keep_push(journal, connection, now, monotonic, pushed) if pushed.object in known else ""
-    if not told:
-        raise UnknownObjectError(pushed.object, known)
-    return told
+        shelf = shelves.get(pushed.object)
+        if shelf is not None and _is_pushed(shelf):
+            return _keep_push(journal, connection, now, monotonic, pushed)
+        known = [name for name, one in shelves.items() if _is_pushed(one)]
+    raise UnknownObjectError(pushed.object, known)
+
+
+def _is_pushed(shelf: Shelf) -> bool:
+    return shelf.feed == PUSHED and shelf.exists
 
 
 def _keep_push(journal: JournalWriter, connection: Connection, now: float, monotonic: float, pushed: Push) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,11 +15,11 @@ from scheduler.availability.measuring.profiles import DURATIONS, PAIRS, lost, ma
 from scheduler.availability.timelines import windows
 from scheduler.availability.timelines.axis import all_lived, common, lived
 from scheduler.availability.timelines.prepared import Prepared, prepare
-from scheduler.availability.timelines.strips import sums
+from scheduler.availability.timelines.strips import sums, sums_of
 from scheduler.availability.timelines.timeline import CAUSES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from scheduler.availability.history import Objective, Span
     from scheduler.availability.timelines.axis import Stretch
@@ -68,16 +69,35 @@ def measure(history: History | Prepared, window: Window, profile: str) -> dict[s
     return tabulate(_ready(history), window, profile).all()
 
 
-def tabulate(prepared: Prepared, window: Window, profile: str, within: Iterable[Span] | None = None) -> Table:
-    """Measure a window, or what of it lies in some periods."""
+def tabulate(
+    prepared: Prepared, window: Window, profile: str, within: Iterable[Span] | None = None, names: Sequence[str] | None = None
+) -> Table:
+    """Measure a window, or what of it lies in some periods: all objects and groups, or only those of some `names`."""
     clipped = windows.between(window.start, window.end, prepared.history.now, window.name)
-    found = sums(prepared.strips, stretches(prepared, clipped, within))
-    weights, of_hosts = (
-        np.array([by_name[name] for name in _COLUMNS], np.int64)
-        for by_name in (masks(profile, found.kinds, is_host=is_host) for is_host in (False, True))
-    )
-    hosts = frozenset(place for place, row in enumerate(prepared.rows) if row.is_host)
-    return Table(clipped, profile, prepared.places, found.lengths, weights, of_hosts, hosts)
+    lived_in = stretches(prepared, clipped, within)
+    if names is None:
+        found, places, rows = sums(prepared.strips, lived_in), prepared.places, prepared.rows
+    else:
+        places = {name: place for place, name in enumerate(names)}
+        rows = tuple(prepared.rows[prepared.places[name]] for name in names)
+        found = sums_of(prepared.strips, lived_in, [prepared.places[name] for name in names])
+    kinds = found.kinds.tobytes()
+    weights, of_hosts = (_weights(profile, kinds, is_host=is_host) for is_host in (False, True))
+    hosts = frozenset(place for place, row in enumerate(rows) if row.is_host)
+    return Table(clipped, profile, places, found.lengths, weights, of_hosts, hosts)
+
+
+@lru_cache(maxsize=64)
+def _weights(profile: str, kinds: bytes, *, is_host: bool) -> npt.NDArray[np.int64]:
+    """Return which of some states each column sums up: the same for as long as no new kind of state comes."""
+    by_name = masks(profile, np.frombuffer(kinds, np.int16), is_host=is_host)
+    return np.array([by_name[name] for name in _COLUMNS], np.int64)
+
+
+def touched(prepared: Prepared, name: str) -> tuple[str, ...]:
+    """Name what a status of an object touches: the object, the groups that it is in, and those that these are in."""
+    place = prepared.places[name]
+    return (name, *(prepared.rows[above].name for above in prepared.above.get(place, ())))
 
 
 def stretches(prepared: Prepared, window: Window, within: Iterable[Span] | None = None) -> list[Stretch]:

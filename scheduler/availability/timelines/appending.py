@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scheduler.availability.timelines.axis import ABSENT, BEGINNING, TOLERANCE
+from scheduler.availability.timelines.axis import ABSENT, BEGINNING, TOLERANCE, wall_at
 from scheduler.availability.timelines.columns import columns, joined
 from scheduler.availability.timelines.prepared import Last, Prepared, Stamp, group_timeline, prepare
 from scheduler.availability.timelines.strips import timeline, with_ends
@@ -26,23 +26,63 @@ def append(
     Quick, but for a clock that jumped or a numbered result that comes late: then all is made ready anew.
     """
     until = max(prepared.history.now, result.at) if now is None else now
+    grown = extended(prepared, result, until, monotonic_now, boot)
+    if grown is not None:
+        return grown
     history = replace(prepared.history, now=until, monotonic_now=monotonic_now, boot=boot)
+    added = columns((*prepared.added, result), prepared.places)
+    return prepare(history, joined(prepared.results, added))
+
+
+def extended(
+    prepared: Prepared, result: Result, until: Instant, monotonic_now: Duration | None = None, boot: str = ""
+) -> Prepared | None:
+    """Add a result as `append` does where that is quick; None: the axis itself would change."""
     place = _placed(prepared, result)
     now_lived = None if place is None else _reached(prepared, place[1], until, monotonic_now, boot)
     if place is None or now_lived is None or result.at > until:
-        added = columns((*prepared.added, result), prepared.places)
-        return prepare(history, joined(prepared.results, added))
+        return None
     elapsed, last = place
     row = prepared.places[result.object]
     begin, findings = _inserted(prepared.findings[row], result, elapsed, in_order=last is not prepared.last)
     changed = replace(
         prepared,
-        history=history,
+        history=replace(prepared.history, now=until, monotonic_now=monotonic_now, boot=boot),
         added=(*prepared.added, result),
         last=last,
         axis=replace(prepared.past, now=max(now_lived, elapsed, last.elapsed)),
         findings=(*prepared.findings[:row], findings, *prepared.findings[row + 1 :]),
     )
+    return replace(changed, strips=with_ends(prepared.strips, _ends(changed, row, begin)))
+
+
+def moved(prepared: Prepared, now: Instant) -> Prepared | None:
+    """Move on to `now` with nothing new; None: the clock was set, all must be made ready anew."""
+    last = prepared.last
+    if last is None or now < max(last.at, prepared.history.now) or prepared.past.starts != prepared.axis.starts:
+        return None
+    lived = _reached(prepared, last, now, None, "")
+    if lived is None:
+        return None
+    history = replace(prepared.history, now=now, monotonic_now=None, boot="")
+    return replace(prepared, history=history, axis=replace(prepared.past, now=max(lived, last.elapsed)))
+
+
+def confirmed(prepared: Prepared, result: Result, until: Instant) -> Prepared | None:
+    """Let the newest result of an object be found again until an instant; None: another is the newest here."""
+    row = prepared.places[result.object]
+    found = prepared.findings[row]
+    if not len(found.at) or found.status[-1] != result.status:
+        return None
+    begin = int(found.at[-1])
+    if abs(wall_at(prepared.past, begin) - result.at) > TOLERANCE:
+        return None
+    repeated = found.until.copy()
+    repeated[-1] = begin + max(0, until - result.at)
+    findings = (*prepared.findings[:row], replace(found, until=repeated), *prepared.findings[row + 1 :])
+    changed = replace(prepared, findings=findings)
+    if prepared.rows[row].freshness is None and all(gap < begin for gap in prepared.gaps):
+        return changed
     return replace(changed, strips=with_ends(prepared.strips, _ends(changed, row, begin)))
 
 
