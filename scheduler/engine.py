@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
-from scheduler.act import Reach, Result, batch_lane, host_lane, perform
-from scheduler.actions import Plan
+from scheduler.act import perform
+from scheduler.actions import Drain, Plan, PowerOff
+from scheduler.asking import Asking
 from scheduler.decide.plan import decide as decide_all
 from scheduler.decide.plan import still_holds as all_still_holds
+from scheduler.errands import Reach, Result, batch_lane, host_lane
 from scheduler.journal.records import Memo, Note
 from scheduler.journal.statuses import declare, push
-from scheduler.model import DomainState, HostReading, Observation, QueueReading, Unanswered, WorkerState
+from scheduler.model import DomainState, Observation, QueueReading, WorkerState
 from scheduler.observe.merge import Memory, Readings, Seen, merge, moved
 from scheduler.observe.statuses import Looked, look, looked
 from scheduler.ports import SourceError
-from scheduler.runner import Answered, Call, End
 
 if TYPE_CHECKING:
     from scheduler.clock import Clock
@@ -31,13 +31,14 @@ if TYPE_CHECKING:
 
 CLOCK_STEP_SECONDS = 5.0
 """A wall clock that has moved by so much more or less than time has passed was set by somebody."""
-SILENT_PATIENCE_SECONDS = 1.0
-"""For a source that did not answer at the last look; its late answer counts at the next one."""
+ACT_SECONDS = 0.5
+"""Acts are waited for so long; those that take longer go on by themselves, and the loop goes round."""
+EVENT_SECONDS = 2.0
+"""So long may the look at one domain take that an event tells of; the next cycle looks at it anyway."""
 DAY_SECONDS = 86400.0
 _ALIVE = frozenset({DomainState.RUNNING, DomainState.PAUSED})
 _ENDED = frozenset({"stopped", "crashed", "failed"})
 
-R = TypeVar("R", QueueReading, HostReading)
 Decide = Callable[[Observation, "Policy"], Plan]
 StillHolds = Callable[[Plan, Observation, Observation], bool]
 
@@ -81,10 +82,11 @@ class Engine:
         *,
         owner: str = "ambienti",
         lease_seconds: float = 60,
+        act_seconds: float = ACT_SECONDS,
         decide: Decide = decide_all,
         still_holds: StillHolds = all_still_holds,
     ) -> None:
-        """Connect the parts; nothing is asked yet."""
+        """Connect the parts; nothing is asked yet. `act_seconds`: how long a cycle waits for the ends of its acts."""
         self.policy = policy
         self.journal = journal
         self.clock = clock
@@ -98,7 +100,9 @@ class Engine:
         self._runner = runner
         self._decide = decide
         self._still_holds = still_holds
+        self._act_seconds = act_seconds
         self._reach = Reach(batch_systems, hypervisors, journal, clock, runner, owner)
+        self._asking = Asking(self._reach)
         self._memory = Memory()
         self._last_look: Looked | None = None
         self._told_declared: object = None
@@ -144,19 +148,22 @@ class Engine:
         self.attend()
         self._declare()
         step = self._clock_step()
-        readings = self._read(cheap=True)
+        readings = self._asking.all(self.policy, self.discoveries, cheap=True)
         seen = self._merge(readings)
         read_at = self.clock.monotonic()
         quiet = self._nothing_new(seen.observation)
         plan = replace(self._last.plan, actions=()) if quiet and self._last else self._decide(seen.observation, self.policy)
-        if plan.destructive and not _exact(readings):
-            seen = self._merge(self._read_exactly(readings))
+        asked: set[str] = set()
+        while inexact := _ending_on_carried(plan, seen.observation, readings) - asked:
+            asked |= inexact
+            readings = self._asking.exactly(readings, self.policy, inexact)
+            seen = self._merge(readings)
             plan = self._decide(seen.observation, self.policy)
         decided_at = self.clock.monotonic()
         here = self._look_at(seen.observation, plan)
         self.journal.remember(self.owner, self.clock.now(), self._with_look(seen.memo, here))
         self._memory, self._last_look = seen.memory, here
-        results = tuple(perform(plan.actions, seen.observation, self.policy, self._reach))
+        results = tuple(perform(plan.actions, seen.observation, self.policy, self._reach, self._act_seconds))
         ended = self.clock.monotonic()
         self._last = Cycle(
             observation=seen.observation,
@@ -175,7 +182,7 @@ class Engine:
 
     def look(self, *, cheap: bool = False) -> Observation:
         """Observe only: nothing is written and nothing done, whoever holds the lease."""
-        return self._merge(self._read(cheap=cheap)).observation
+        return self._merge(self._asking.all(self.policy, self.discoveries, cheap=cheap)).observation
 
     def hold_lease(self) -> bool:
         """Take or renew the right to act; False while another daemon has it."""
@@ -253,6 +260,8 @@ class Engine:
         return self._still_holds(last.plan, last.observation, observation)
 
     def _merge(self, readings: Readings) -> Seen:
+        # Before the journal is read: what ends in between must not look as if a crash had cut it off.
+        performing = frozenset(self._reach.performing)
         history_since = readings.now - self.policy.limits.history_seconds
         ledger = self.journal.ledger(history_since)
         if ledger.epoch != self._epoch:
@@ -261,46 +270,8 @@ class Engine:
             self._memory = Memory(sightings={(s.batch_system, s.job, s.worker): s for s in opened})
             self._epoch = ledger.epoch
         self._reach.explained &= ledger.entries.keys()
-        performing, explained = frozenset(self._reach.performing), frozenset(self._reach.explained)
-        return merge(replace(readings, performing=performing, explained=explained), ledger, self._memory, self.policy)
-
-    def _read(self, *, cheap: bool) -> Readings:
-        """Ask all batch systems and hosts, side by side."""
-        asked_at = self.clock.now()
-        hosts = self._reach.hypervisors
-        calls = self._queue_calls(cheap=cheap)
-        asked = [*calls, *(Call(host_lane(name), "read", host.read, self._patience(name)) for name, host in hosts.items())]
-        ends = self._runner.run(asked, self.policy.limits.reading_deadline_seconds)
-        return Readings(
-            now=self.clock.now(),
-            monotonic=self.clock.monotonic(),
-            queues=self._queues(ends[: len(calls)], asked_at),
-            discoveries=self.discoveries,
-            hosts={name: _told(HostReading, name, end, asked_at) for name, end in zip(hosts, ends[len(calls) :], strict=True)},
-        )
-
-    def _read_exactly(self, readings: Readings) -> Readings:
-        """Ask the batch systems again: nothing is drained or ended on carried-over counts."""
-        asked_at = self.clock.now()
-        ends = self._runner.run(self._queue_calls(cheap=False), self.policy.limits.reading_deadline_seconds)
-        queues = _with_ended(readings.queues, self._queues(ends, asked_at))
-        return replace(readings, now=self.clock.now(), queues=queues)
-
-    def _queue_calls(self, *, cheap: bool) -> list[Call]:
-        environments = tuple(self.policy.catalogue.environments.values())
-        asked = "read" if cheap else "read exactly"
-        return [
-            Call(batch_lane(name), asked, partial(batch_system.read, environments, cheap=cheap), self._patience(name))
-            for name, batch_system in self._reach.batch_systems.items()
-        ]
-
-    def _patience(self, source: str) -> float | None:
-        """Wait only briefly for a source that was silent: one that hangs must not slow down every cycle."""
-        return SILENT_PATIENCE_SECONDS if source in self._memory.silent else None
-
-    def _queues(self, ends: Sequence[End], asked_at: float) -> dict[str, QueueReading | Unanswered]:
-        names = self._reach.batch_systems
-        return {name: _told(QueueReading, name, end, asked_at) for name, end in zip(names, ends, strict=True)}
+        told = replace(readings, performing=performing, explained=frozenset(self._reach.explained))
+        return merge(told, ledger, self._memory, self.policy)
 
     def _clock_step(self) -> float:
         """Find out whether somebody set the clock since the last look; if so, move all that is measured by it along."""
@@ -331,42 +302,31 @@ class Engine:
         hypervisor = self._reach.hypervisors.get(event.host)
         if entry is None or hypervisor is None or entry.host != event.host:
             return False
-        seconds = self.policy.limits.reading_deadline_seconds
+        lane, name = host_lane(event.host), entry.name
         try:
-            found = self._runner.call(
-                host_lane(event.host), f"look at {entry.name}", lambda: hypervisor.domain(entry.name), seconds
-            )
+            found = self._runner.call(lane, f"look at {name}", lambda: hypervisor.domain(name), EVENT_SECONDS)
             if (found is not None and found.state in _ALIVE) or entry.name in self._reach.explained:
                 return False
             note = Note("domain", entry.name, event.what, detail={"host": event.host, "detail": event.detail})
             self.journal.remember(self.owner, self.clock.now(), Memo(notes=(note,)))
             self._reach.explained.add(entry.name)
-            self._reach.ask_batch(entry.batch_system, f"forget {entry.name}", lambda b: b.forget(entry.name), seconds)
+            batch_system = self._reach.batch_systems.get(entry.batch_system)
+            if batch_system is not None:
+                self._runner.call(
+                    batch_lane(batch_system.name), f"forget {name}", lambda: batch_system.forget(name), EVENT_SECONDS
+                )
         except SourceError:
             # The next cycle reads the host again and orders the clean-up, which forgets the worker too.
             return False
         return True
 
 
-def _told(kind: type[R], name: str, end: End, asked_at: float) -> R | Unanswered:
-    """Return a reading, or that there was no answer: the one place where an error of a source becomes a value."""
-    if isinstance(end, Answered):
-        assert isinstance(end.value, kind), f"{name} answered with {type(end.value).__name__}"
-        return end.value
-    return Unanswered(name, f"{end.error.asked}: {end.error.answer}", asked_at, asked=end.begun or end.hangs)
-
-
-def _with_ended(
-    first: Mapping[str, QueueReading | Unanswered], second: Mapping[str, QueueReading | Unanswered]
-) -> dict[str, QueueReading | Unanswered]:
-    """Return the second readings with the ended jobs of the first ones too: each is told once."""
-    both = dict(second)
-    for name, reading in second.items():
-        earlier = first.get(name)
-        if isinstance(reading, QueueReading) and isinstance(earlier, QueueReading) and earlier.ended:
-            both[name] = replace(reading, ended=(*earlier.ended, *reading.ended))
-    return both
-
-
-def _exact(readings: Readings) -> bool:
-    return all(reading.exact for reading in readings.queues.values() if isinstance(reading, QueueReading))
+def _ending_on_carried(plan: Plan, observation: Observation, readings: Readings) -> set[str]:
+    """Return the batch systems whose workers a plan drains or ends while their counts are only carried over."""
+    if not plan.destructive:
+        return set()
+    carried = {name for name, one in readings.queues.items() if isinstance(one, QueueReading) and not one.exact}
+    if not carried:
+        return set()
+    ended = {action.worker for action in plan.actions if isinstance(action, (Drain, PowerOff))}
+    return carried & {worker.batch_system for worker in observation.workers if worker.name in ended}

@@ -25,6 +25,8 @@ class Unanswered:
     """When it last answered; None if never since this daemon started."""
     asked: bool = True
     """False: this daemon did not come to ask, so the silence is its own."""
+    pending: bool = False
+    """It has time left to answer, but nobody waits for it: what was known of it stands."""
 
 
 # --- the batch side ---------------------------------------------------------------------------------------------------
@@ -98,6 +100,16 @@ class EndedJob:
 
 
 @dataclass(frozen=True, slots=True)
+class HeldJob:
+    """A job that was put on hold after it had run, and the worker it ran in last."""
+
+    job: str
+    worker: str
+    held_at: float
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class QueueReading:
     """One answer of a batch system. `complete=False`: some part is missing; absent rows then mean nothing."""
 
@@ -112,6 +124,8 @@ class QueueReading:
     """Empty right after full: not yet confirmed by a second reading."""
     ended: tuple[EndedJob, ...] = ()
     """Jobs that have ended since the last reading, as far as they are known: each is told once."""
+    holds: tuple[HeldJob, ...] | None = None
+    """Jobs put on hold since the last reading, some of them told again; None: the batch system did not tell."""
     warnings: tuple[str, ...] = ()
 
 

@@ -1,26 +1,25 @@
-"""Runs the calls to the outside: one lane per source, side by side, each with a deadline.
+"""How the outside is called: questions that are waited for, and errands that go on by themselves; one lane per source.
 
 Rules:
 1. Calls of one lane come one at a time and in order; lanes do not wait for each other.
-2. A call that does not end is left alone: its lane is *late* and gets no further calls until it answers; others lose no time.
-3. A call that has not begun when its asker gives up is never begun: the world has moved on.
-4. A source that was silent is waited for only briefly; what it answers later is kept for whoever asks the same next.
+2. A call that does not end is left alone: its lane is *late*, questions are not put to it until it answers, and others lose
+   no time.
+3. A question whose asker gives up before it has begun is never begun: the world has moved on. So is a step of an errand
+   whose turn does not come in time.
+4. A source may be waited for only briefly; what it answers later is kept for whoever asks the same next, unless an act came
+   in between.
 """
 
 from __future__ import annotations
 
-import threading
-from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from scheduler.ports import SourceError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from scheduler.clock import Clock
+    from collections.abc import Iterable, Sequence
 
 T = TypeVar("T")
 
@@ -33,7 +32,18 @@ class Call:
     asked: str
     function: Callable[[], Any]
     patience_seconds: float | None = None
-    """Wait for this call only so long, and take an answer to the same question that came too late last time."""
+    """Of a question: wait for it only so long, and take an answer to the same one that came too late last time."""
+    begin_within_seconds: float | None = None
+    """Of a step of an errand: not made any more when its turn has not come by then."""
+
+
+Errand = Generator[Call, Any, None]
+"""Something done in several calls, one after the other, each in the lane of its source: it yields the calls, and is sent their
+answers or thrown their SourceErrors."""
+
+
+class NotBegunError(SourceError):
+    """The call was never made, and never will be: nothing has happened."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +75,11 @@ class Runner(Protocol):
         ...
 
     def call(self, lane: str, asked: str, function: Callable[[], T], seconds: float) -> T:
-        """Run one call in a lane, also from within a call of another lane. Raises SourceError when it is late."""
+        """Run one call in a lane. Raises SourceError when it is late."""
+        ...
+
+    def start(self, errands: Iterable[Errand], seconds: float) -> None:
+        """Set errands going and wait at most so long for their ends; what has not ended goes on by itself."""
         ...
 
     def close(self) -> None:
@@ -90,215 +104,25 @@ class SerialRunner:
         """Run the call."""
         return function()
 
+    def start(self, errands: Iterable[Errand], seconds: float) -> None:  # noqa: ARG002 - see above
+        """Run the errands to their ends, one after the other."""
+        for errand in errands:
+            call = advance(errand)
+            while call is not None:
+                try:
+                    answer = call.function()
+                except SourceError as error:
+                    call = advance(errand, error=error)
+                else:
+                    call = advance(errand, answer)
+
     def close(self) -> None:
         """Do nothing."""
 
 
-@dataclass(slots=True, eq=False)
-class _Task:
-    call: Call
-    batch: _Batch
-    abandoned: bool = False
-    begun_at: float | None = None
-    ended: bool = False
-    value: Any = None
-    error: BaseException | None = None
-
-
-@dataclass(slots=True)
-class _Batch:
-    left: int
-    done: threading.Event = field(default_factory=threading.Event)
-
-
-@dataclass(slots=True)
-class _Lane:
-    waiting: deque[_Task] = field(default_factory=deque)
-    current: _Task | None = None
-    late: bool = False
-    kept: _Task | None = None
-    """A call that ended well after its asker had given up."""
-
-
-class ThreadRunner:
-    """Lanes over a bounded number of threads; a thread held by a late lane is replaced, not waited for."""
-
-    def __init__(self, clock: Clock, threads: int = 32, idle_seconds: float = 60) -> None:
-        self._clock = clock
-        self._limit = threads
-        self._idle_seconds = idle_seconds
-        self._lanes: dict[str, _Lane] = {}
-        self._ready: deque[_Lane] = deque()
-        self._lock = threading.Condition()
-        self._threads = 0
-        self._idle = 0
-        self._parked = 0  # threads held by late lanes, or waiting for another lane: they take no place from others
-        self._stray: list[BaseException] = []
-        self._closed = False
-        self._here = threading.local()
-
-    def run(self, calls: Sequence[Call], seconds: float) -> list[End]:
-        """Run the calls and wait at most so long; an error that is no SourceError (also of an earlier, late call) is raised."""
-        begun_at = self._clock.monotonic()
-        waits = sorted({self._waits(call, seconds) for call in calls})
-        batches = {wait: _Batch(sum(self._waits(call, seconds) == wait for call in calls)) for wait in waits}
-        with self._lock:
-            tasks = [self._submit(call, batches[self._waits(call, seconds)]) for call in calls]
-        for wait in waits:
-            batches[wait].done.wait(max(0.0, begun_at + wait - self._clock.monotonic()))
-        ends = self._ends(tasks, seconds)
-        with self._lock:
-            strays, self._stray = self._stray, []
-        if strays:
-            raise strays[0]
-        return ends
-
-    def call(self, lane: str, asked: str, function: Callable[[], T], seconds: float) -> T:
-        """Run one call in a lane; directly if this thread is that lane's."""
-        if getattr(self._here, "lane", None) == lane:
-            return function()
-        inside = getattr(self._here, "lane", None) is not None
-        with self._lock:
-            self._parked += inside
-            self._staff()
-        try:
-            (end,) = self.run([Call(lane, asked, function)], seconds)
-        finally:
-            with self._lock:
-                self._parked -= inside
-        if isinstance(end, Erred):
-            raise end.error
-        return cast("T", end.value)
-
-    def close(self) -> None:
-        """Begin nothing any more; what runs is left to end."""
-        with self._lock:
-            self._closed = True
-            for lane in self._lanes.values():
-                for task in lane.waiting:
-                    self._give_up(task)
-            self._lock.notify_all()
-
-    @staticmethod
-    def _waits(call: Call, seconds: float) -> float:
-        return seconds if call.patience_seconds is None else min(seconds, call.patience_seconds)
-
-    def _submit(self, call: Call, batch: _Batch) -> _Task:
-        """Queue one call in its lane (the lock is held); one for a late lane is abandoned at once."""
-        lane = self._lanes.setdefault(call.lane, _Lane())
-        task = _Task(call, batch)
-        kept, lane.kept = lane.kept, None
-        if kept is not None and call.patience_seconds is not None and kept.call.asked == call.asked:
-            task.ended, task.value = True, kept.value
-            self._count_down(batch)
-            return task
-        if lane.late or self._closed:
-            task.abandoned = True
-            self._count_down(batch)
-            return task
-        lane.waiting.append(task)
-        if lane.current is None and len(lane.waiting) == 1:
-            self._make_ready(lane)
-        return task
-
-    def _make_ready(self, lane: _Lane) -> None:
-        self._ready.append(lane)
-        self._staff()
-        self._lock.notify()
-
-    def _staff(self) -> None:
-        """Start as many threads as ready lanes can use and the limit allows (the lock is held)."""
-        missing = len(self._ready) - self._idle
-        for _ in range(min(missing, self._limit - (self._threads - self._parked))):
-            self._threads += 1
-            threading.Thread(target=self._work, name="ambienti-lane", daemon=True).start()
-
-    def _work(self) -> None:
-        """Take ready lanes, one call at a time, until there has been nothing to do for a while."""
-        while (taken := self._take()) is not None:
-            lane, task = taken
-            self._here.lane = task.call.lane
-            try:
-                task.value = task.call.function()
-            except BaseException as error:  # noqa: BLE001 - handed to the asker, who raises what is no SourceError
-                task.error = error
-            self._here.lane = None
-            with self._lock:
-                self._end(lane, task)
-
-    def _take(self) -> tuple[_Lane, _Task] | None:
-        with self._lock:
-            while True:
-                surplus = self._threads - self._parked > self._limit
-                if self._ready and not self._closed and not surplus:
-                    lane = self._ready.popleft()
-                    while lane.waiting:
-                        task = lane.waiting.popleft()
-                        if not task.abandoned:
-                            lane.current = task
-                            task.begun_at = self._clock.monotonic()
-                            return lane, task
-                    continue
-                self._idle += 1
-                woken = not self._closed and not surplus and self._lock.wait(self._idle_seconds)
-                self._idle -= 1
-                if not woken and not (self._ready and not self._closed and not surplus):
-                    self._threads -= 1
-                    return None
-
-    def _end(self, lane: _Lane, task: _Task) -> None:
-        task.ended = True
-        if task.error is not None and not isinstance(task.error, SourceError):
-            self._stray.append(task.error)
-        if task.abandoned and task.error is None:
-            lane.kept = task
-        lane.current = None
-        if lane.late:
-            lane.late = False
-            self._parked -= 1
-        if lane.waiting:
-            self._make_ready(lane)
-        if not task.abandoned:
-            self._count_down(task.batch)
-
-    def _count_down(self, batch: _Batch) -> None:
-        batch.left -= 1
-        if batch.left == 0:
-            batch.done.set()
-
-    def _ends(self, tasks: Sequence[_Task], seconds: float) -> list[End]:
-        """Read the ends; what has not ended is given up, what has not begun never will."""
-        with self._lock:
-            for task in tasks:
-                lane = self._lanes[task.call.lane]
-                if not task.ended and not task.abandoned:
-                    task.abandoned = True
-                    if lane.current is task and not lane.late:
-                        lane.late = True
-                        self._parked += 1
-                        self._staff()
-                        for behind in lane.waiting:
-                            self._give_up(behind)
-            return [self._end_of(task, self._waits(task.call, seconds)) for task in tasks]
-
-    def _give_up(self, task: _Task) -> None:
-        if not task.abandoned:
-            task.abandoned = True
-            self._count_down(task.batch)
-
-    def _end_of(self, task: _Task, seconds: float) -> End:
-        call = task.call
-        if task.ended:
-            if isinstance(task.error, SourceError):
-                return Erred(task.error)
-            return Answered(task.value)
-        if task.begun_at is not None:
-            return Erred(SourceError(call.lane, call.asked, f"no answer within {seconds:g} s"), under_way=True)
-        if self._closed:
-            return Erred(SourceError(call.lane, call.asked, "not begun: shutting down"), begun=False)
-        current = self._lanes[call.lane].current
-        if current is None or current.begun_at is None:
-            return Erred(SourceError(call.lane, call.asked, f"did not come to its turn within {seconds:g} s"), begun=False)
-        waits = self._clock.monotonic() - current.begun_at
-        answer = f"still waiting for the answer to an earlier call ({current.call.asked}), asked {waits:.0f} s ago"
-        return Erred(SourceError(call.lane, call.asked, answer), begun=False, hangs=True)
+def advance(errand: Errand, answer: object = None, *, error: BaseException | None = None) -> Call | None:
+    """Tell an errand how its last call ended (at first: nothing); return its next one, None at its end."""
+    try:
+        return errand.throw(error) if error is not None else errand.send(answer)
+    except StopIteration:
+        return None

@@ -14,8 +14,8 @@ from scheduler.runner import SerialRunner
 from simulations.interruptions import Killed, MortalBatchSystem, MortalHost
 
 if TYPE_CHECKING:
-    from scheduler.act import Result
     from scheduler.actions import Action
+    from scheduler.errands import Result
     from scheduler.policy import Policy
     from simulations.world import World
 
@@ -140,7 +140,7 @@ _EVERYDAY = frozenset({"share"})
 def _doubt(reading: QueueReading | HostReading | Unanswered) -> str:
     """Say what is wrong with a reading, or ""."""
     if isinstance(reading, Unanswered):
-        return f"no answer ({reading.reason})"
+        return f"no answer yet ({reading.reason})" if reading.pending else f"no answer ({reading.reason})"
     if not reading.complete:
         return "incomplete answer"
     return "empty right after full: doubted" if isinstance(reading, QueueReading) and reading.suspect else ""

@@ -128,7 +128,12 @@ def once(site: SiteOption = None, as_json: JsonOption = False) -> None:
     loaded = definitions.load(find_site(site))
     with (
         discovering.connected(loaded, keeps=True, tell=_say_discovery) as (found, farm, asked),
-        compose.engine(found, farm, owner=f"once@{socket.gethostname()}:{os.getpid()}") as engine,
+        compose.engine(
+            found,
+            farm,
+            owner=f"once@{socket.gethostname()}:{os.getpid()}",
+            act_seconds=2 * found.policy.limits.reading_deadline_seconds,
+        ) as engine,
     ):
         cycle = engine.cycle()
         asked.forget(cycle.observation)

@@ -322,7 +322,7 @@ class Daemon:
             self._log.warning("the clock was set", by_seconds=round(cycle.clock_step_seconds, 1))
         for result in cycle.results:
             action = result.action
-            tell = self._log.info if result.outcome is Outcome.DONE else self._log.warning
+            tell = self._log.info if result.outcome in {Outcome.DONE, Outcome.UNDER_WAY} else self._log.warning
             further = {"detail": result.detail} if result.detail else {}
             told: dict[str, Any] = {"worker": action.worker, "outcome": result.outcome.value, **further}
             if host := getattr(action, "host", ""):
@@ -333,7 +333,7 @@ class Daemon:
 
     def _tell_sources(self, cycle: Cycle) -> None:
         sources = {**cycle.observation.queues, **cycle.observation.hosts}
-        silent = {name: reading.reason for name, reading in sources.items() if isinstance(reading, Unanswered)}
+        silent = {name: one.reason for name, one in sources.items() if isinstance(one, Unanswered) and not one.pending}
         discoveries = cycle.observation.discoveries
         silent |= {name: found.problem for name, found in discoveries.items() if found.problem}
         for name in silent.keys() - self._told_silent.keys():
@@ -388,5 +388,6 @@ def _signals() -> Iterator[int]:
 def _status(cycle: Cycle) -> str:
     if not cycle.leading:
         return "waiting: another daemon holds the lease"
-    silent = sum(isinstance(r, Unanswered) for r in (*cycle.observation.queues.values(), *cycle.observation.hosts.values()))
+    sources = (*cycle.observation.queues.values(), *cycle.observation.hosts.values())
+    silent = sum(isinstance(reading, Unanswered) and not reading.pending for reading in sources)
     return f"{len(cycle.observation.workers)} workers, {silent} silent sources, last cycle {cycle.seconds:.1f} s"

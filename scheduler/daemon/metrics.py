@@ -166,7 +166,7 @@ class Metrics(Collector):
             *((("host", name), reading) for name, reading in observation.hosts.items()),
         ]
         found = [(("discovery", name), reading) for name, reading in observation.discoveries.items()]
-        up = [(of, not isinstance(reading, Unanswered)) for of, reading in sources]
+        up = [(of, not isinstance(reading, Unanswered) or reading.pending) for of, reading in sources]
         yield _gauge("ambienti_source_up", up + [(of, not reading.problem) for of, reading in found])
         answered = [(of, r.answered_at if isinstance(r, Unanswered) else r.at) for of, r in sources]
         answered += [(of, reading.answered_at) for of, reading in found]

@@ -62,7 +62,7 @@ class Shown:
         }
         sources: dict[str, Any] = {}
         for name, reading in () if cycle is None else [*cycle.observation.queues.items(), *cycle.observation.hosts.items()]:
-            answers = not isinstance(reading, Unanswered)
+            answers = not isinstance(reading, Unanswered) or reading.pending
             sources[name] = {"answers": answers} if answers else {"answers": False, "reason": getattr(reading, "reason", "")}
         for name, found in () if cycle is None else cycle.observation.discoveries.items():
             sources[name] = {"answers": False, "reason": found.problem} if found.problem else {"answers": True}

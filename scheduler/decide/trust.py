@@ -67,9 +67,10 @@ def distrust_demand(reading: QueueReading | Unanswered | None, now: float, limit
     if reading is None:
         return Reason("batch-unread", "the batch system has not been read yet")
     if isinstance(reading, Unanswered):
+        silent = "has not answered yet" if reading.pending else "does not answer"
         return Reason(
             "batch-silent",
-            f"batch system {reading.source} does not answer: {reading.reason}",
+            f"batch system {reading.source} {silent}: {reading.reason}",
             {"source": reading.source, "reason": reading.reason},
             f"bring {reading.source} back; until then nothing is booted or retired for it",
         )
@@ -124,7 +125,7 @@ def distrust_host(name: str, reading: HostReading | Unanswered | None, now: floa
     if isinstance(reading, Unanswered):
         return Reason(
             "host-silent",
-            f"host {name} does not answer: {reading.reason}",
+            f"host {name} {'has not answered yet' if reading.pending else 'does not answer'}: {reading.reason}",
             {"host": name, "reason": reading.reason},
             f"bring {name} back; until then nothing is started or ended there",
         )

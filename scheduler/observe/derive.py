@@ -45,7 +45,9 @@ class Facts:
     grace_seconds: float
     """For how long a call cut off by a crash may still take effect."""
     performing: bool = False
-    """Its boot is under way in this daemon."""
+    """Its boot is under way in this daemon, or was when its host was asked."""
+    host_pending: bool = False
+    """Its host has not answered yet, and still may."""
     cut_off_at: float | None = None
     """When a boot that a crash cut off had begun."""
     twins: bool = False
@@ -62,10 +64,19 @@ def state_of(facts: Facts) -> WorkerState:
     if domain is None:
         if facts.entry.state is S.GONE:
             return S.GONE
+        if facts.host_pending:
+            return _as_shown(facts)
         return _without_domain(facts) if facts.host_answers else S.UNSEEN
     if domain.state in {DomainState.STOPPED, DomainState.CRASHED}:
         return _stopped(facts)
     return _with_node(facts, facts.node) if facts.node else _without_node(facts)
+
+
+def _as_shown(facts: Facts) -> WorkerState:
+    """Let what was known of a domain stand while its host is slow to answer."""
+    if facts.node is not None:
+        return _with_node(facts, facts.node)
+    return facts.before.state if facts.before else facts.entry.state
 
 
 def _without_domain(facts: Facts) -> WorkerState:

@@ -83,6 +83,10 @@ class Readings:
     """Workers whose domain was powered off by us or is known by an event to have ended."""
     discoveries: Mapping[str, DiscoveryReading] = field(default_factory=dict)
     """What is known of the sources that name hosts."""
+    acted_on: frozenset[str] = frozenset()
+    """Workers with an act under way when the sources were asked: what was read of them is from before or after it."""
+    being_booted: frozenset[str] = frozenset()
+    """Those of them whose act was a boot."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +125,7 @@ class _Round:
     farm: _Farm
     answering_hosts: frozenset[str]
     answering_queues: frozenset[str]
+    pending_hosts: frozenset[str]
     performing: dict[str, float] = field(default_factory=dict)
     """Worker -> when its boot began that is under way."""
     cut_off: dict[str, float] = field(default_factory=dict)
@@ -135,11 +140,13 @@ def merge(readings: Readings, ledger: Ledger, memory: Memory, policy: Policy) ->
         for name, reading in readings.hosts.items()
     }
     farm = _join(queues, hosts, policy)
-    missing = vanished_hosts(hosts, farm.showing, ledger.entries.values(), readings.explained)
+    explained = readings.explained | readings.acted_on
+    missing = vanished_hosts(hosts, farm.showing, ledger.entries.values(), explained)
     vanished = {host: memory.vanished.get(host, readings.monotonic) for host in missing}
     confirm = policy.limits.confirm_empty_seconds
     doubted = {host for host, since in vanished.items() if readings.monotonic - since < confirm}
-    round_ = _Round(readings, memory, policy, farm, _believed(hosts, doubted), _believed(queues, set()))
+    pending = frozenset(name for name, reading in hosts.items() if isinstance(reading, Unanswered) and reading.pending)
+    round_ = _Round(readings, memory, policy, farm, _believed(hosts, doubted), _believed(queues, set()), pending)
     for intent in ledger.intents:
         if intent.kind == "boot":
             boots = round_.performing if intent.id in readings.performing else round_.cut_off
@@ -150,7 +157,7 @@ def merge(readings: Readings, ledger: Ledger, memory: Memory, policy: Policy) ->
     ended = {name: reading.ended for name, reading in queues.items() if isinstance(reading, QueueReading)}
     sightings = news.tell_sightings(workers, memory.sightings, farm.nodes, readings.now, memory.queues_at, ended=ended)
     sources: Sources = {**queues, **hosts}
-    silent = frozenset(name for name, reading in sources.items() if isinstance(reading, Unanswered))
+    silent = frozenset(name for name, one in sources.items() if isinstance(one, Unanswered) and not one.pending)
     news.tell_sources(sources, silent, memory.silent)
     news.settle(ledger.intents, readings.performing, workers)
     news.tell_twins(farm.twins, memory.twins)
@@ -277,7 +284,8 @@ def _entries(round_: _Round, ledger: Ledger) -> tuple[dict[str, Entry], frozense
     entries = dict(ledger.entries)
     now = round_.readings.now
     for worker, (host, domain, identity) in round_.farm.domains.items():
-        if worker not in entries:
+        # One that was ended while the hosts were asked stands in an answer that is older: it is not adopted.
+        if worker not in entries and worker not in round_.readings.acted_on:
             entries[worker] = entry_of(domain, identity, host, now, _boot_seconds(round_, identity.environment))
     return entries, frozenset(entries.keys() - ledger.entries.keys())
 
@@ -291,12 +299,13 @@ def _facts(round_: _Round, entry: Entry) -> Facts:
         host=host,
         domain=domain,
         host_answers=host in round_.answering_hosts,
+        host_pending=host in round_.pending_hosts,
         node=round_.farm.nodes.get((entry.batch_system, name)),
         batch_answers=entry.batch_system in round_.answering_queues,
         before=round_.memory.workers.get(name),
         boot_seconds=_boot_seconds(round_, entry.environment),
         grace_seconds=round_.policy.limits.reading_deadline_seconds,
-        performing=name in round_.performing,
+        performing=name in round_.performing or name in readings.being_booted,
         cut_off_at=round_.cut_off.get(name),
         twins=name in round_.farm.twins,
         shown_at=round_.memory.hosts_at.get(host),

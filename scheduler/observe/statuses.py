@@ -6,6 +6,8 @@ Rules:
    a silent source are UNKNOWN.
 2. A part that is missing, or an empty answer not yet believed, is WARNING: it answers.
 3. Nobody asked is not "no answer": what this daemon did not come to ask is UNKNOWN.
+4. Nor is an answer that has time left: what was said of a source stands until its deadline, and no answer then counts from
+   when it was asked.
 """
 
 from __future__ import annotations
@@ -47,6 +49,8 @@ class Looked:
     monotonic: float
     provisioned: Provisioned = field(default_factory=Provisioned)
     """Which demand waits for its share since when."""
+    known_at: Mapping[str, float] = field(default_factory=dict)
+    """For sources that have not answered yet: the instant of the last look that knew better."""
 
 
 def looked(
@@ -55,8 +59,12 @@ def looked(
     """Look at everything once: what it is now, and which demand has waited since when."""
     found = provisioned(observation, policy, plan, before.provisioned if before else Provisioned(), monotonic)
     said = statuses(observation, policy)
+    known_at: dict[str, float] = {}
+    for name, reading in (*observation.queues.items(), *observation.hosts.items()):
+        if before is not None and isinstance(reading, Unanswered) and reading.pending and name in before.said:
+            said[name], known_at[name] = before.said[name], before.known_at.get(name, before.at)
     said.update((one.object, one) for one in provisioning.statuses(found.waiting, observation, policy, monotonic))
-    return Looked(said, observation.now, monotonic, found)
+    return Looked(said, observation.now, monotonic, found, known_at)
 
 
 def statuses(observation: Observation, policy: Policy) -> dict[str, Said]:
@@ -75,7 +83,8 @@ def workers_of(environment: str) -> str:
 
 def _source(name: str, reading: QueueReading | HostReading | Unanswered, kind: ObjectKind) -> Said:
     if isinstance(reading, Unanswered):
-        return Said(name, Status.CRITICAL if reading.asked else Status.UNKNOWN, kind, text=reading.reason, at=reading.asked_at)
+        status = Status.CRITICAL if reading.asked and not reading.pending else Status.UNKNOWN
+        return Said(name, status, kind, text=reading.reason, at=reading.asked_at)
     if not reading.complete:
         return Said(name, Status.WARNING, kind, text="a part of its answer is missing")
     if isinstance(reading, QueueReading) and reading.suspect:
@@ -85,7 +94,7 @@ def _source(name: str, reading: QueueReading | HostReading | Unanswered, kind: O
 
 def _workers(observation: Observation, policy: Policy) -> Iterator[Said]:
     counted = Counter(map(_WHERE, observation.workers))
-    silent = {name for name, reading in observation.queues.items() if isinstance(reading, Unanswered)}
+    silent = {name for name, one in observation.queues.items() if isinstance(one, Unanswered) and not one.pending}
     behind = Counter(one.environment for one in observation.workers if one.batch_system in silent and one.state in _SERVE)
     environments = {*policy.catalogue.environments, *(environment for environment, _ in counted)}
     for environment in sorted(environments):
@@ -106,7 +115,7 @@ def look(before: Looked | None, now: Looked, *, stale_seconds: float, watched: b
     began = _began(before, now, stale_seconds, watched=watched)
     since = before.at if before is not None and not began else None
     changes = tuple(
-        _not_before(said, since)
+        _not_before(said, before.known_at.get(said.object, since) if before and since is not None else None)
         for name, said in now.said.items()
         if began or before is None or _differs(before.said.get(name), said)
     )

@@ -245,7 +245,7 @@ def _removed_rows(observation: Observation) -> list[SourceRow]:
 def _source_row(name: str, kind: str, reading: QueueReading | HostReading | Unanswered, now: float) -> SourceRow:
     age = _age(reading, now)
     if isinstance(reading, Unanswered):
-        return SourceRow(name, kind, age, "silent", reading.reason)
+        return SourceRow(name, kind, age, "slow" if reading.pending else "silent", reading.reason)
     if not reading.complete:
         said = "; ".join(reading.warnings) if isinstance(reading, QueueReading) else ""
         return SourceRow(name, kind, age, "partial", said or "some part of its answer is missing")

@@ -196,12 +196,17 @@ def connected(definitions: Definitions, *, hosts: bool = True) -> Iterator[Farm]
 
 
 @contextmanager
-def engine(definitions: Definitions, farm: Farm, *, owner: str = "look", read_only: bool = False) -> Iterator[Engine]:
-    """Make an engine on the site's journal for a while; `read_only` makes no journal where there is none yet."""
+def engine(
+    definitions: Definitions, farm: Farm, *, owner: str = "look", read_only: bool = False, act_seconds: float | None = None
+) -> Iterator[Engine]:
+    """Make an engine on the site's journal for a while; `read_only` makes no journal where there is none yet.
+
+    `act_seconds`: how long a cycle waits for the ends of its acts, by default as the daemon does.
+    """
     from scheduler.clock import WallClock
-    from scheduler.engine import Engine
+    from scheduler.engine import ACT_SECONDS, Engine
     from scheduler.journal.journal import Journal
-    from scheduler.runner import ThreadRunner
+    from scheduler.lanes import ThreadRunner
 
     clock = WallClock()
     url = journal_url(definitions)
@@ -214,6 +219,7 @@ def engine(definitions: Definitions, farm: Farm, *, owner: str = "look", read_on
         *(definitions.policy, farm.batch_systems, farm.hypervisors, journal, clock, ThreadRunner(clock)),
         owner=owner,
         lease_seconds=lease_seconds,
+        act_seconds=ACT_SECONDS if act_seconds is None else act_seconds,
     )
     made.discoveries = readings(definitions, farm)
     try:

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scheduler.clock import WallClock
-from scheduler.runner import Answered, Call, ThreadRunner
+from scheduler.lanes import ThreadRunner
+from scheduler.runner import Answered, Call
 from scheduler.site import compose, discovered
 from scheduler.site.definitions import rehosted
 

@@ -8,9 +8,9 @@ import pytest
 
 from scheduler.clock import WallClock
 from scheduler.daemon.daemon import Daemon
+from scheduler.lanes import ThreadRunner
 from scheduler.model import Unanswered
 from scheduler.policy import Limits
-from scheduler.runner import ThreadRunner
 from tests.pure.test_engine import Farm
 
 

@@ -10,16 +10,17 @@ import pytest
 from environments.environment import VO, Environment
 from environments.matching import Catalogue
 from environments.reason import Reason
-from scheduler.act import why_keep
 from scheduler.actions import Adopt, Boot, CleanUp, Drain, Plan, PowerOff
 from scheduler.clock import WallClock
 from scheduler.engine import Engine
+from scheduler.errands import why_keep
 from scheduler.journal.journal import KEPT_KINDS, Journal, JournalError, LeaseLostError
 from scheduler.journal.records import Outcome, worker_uuid
+from scheduler.lanes import ThreadRunner
 from scheduler.model import DomainState, Host, Node, RunningJob, Unanswered
 from scheduler.model import WorkerState as S
 from scheduler.policy import Limits, Policy
-from scheduler.runner import SerialRunner, ThreadRunner
+from scheduler.runner import SerialRunner
 from simulations.clock import Agenda, SimulatedClock
 from simulations.jobs import Request
 from simulations.plant import Machine, Plant
@@ -47,8 +48,8 @@ class Farm:
     def __init__(self, *, by_itself=False, runner=None, clock=None, **limits):
         self.clock = clock or SimulatedClock()
         self.agenda = Agenda(self.clock)
-        self.queue = SimulatedQueue("pool", self.agenda)
-        self.plant = Plant(self.agenda, Random(1), {"pool": self.queue})
+        self.queue, self.slow = (SimulatedQueue(name, self.agenda) for name in ("pool", "slow"))
+        self.plant = Plant(self.agenda, Random(1), {"pool": self.queue, "slow": self.slow})
         self.hosts = {name: self.plant.add(Machine(name, boot_seconds=5)) for name in ("h1", "h2")}
         self.policy = Policy(
             "hill", Catalogue({"el9": EL9}, {"atlas": VO(name="atlas")}), {n: Host(n) for n in self.hosts}, Limits(**limits)
@@ -490,31 +491,101 @@ def test_a_quiet_cycle_does_not_decide_again_until_something_changes():
 # --- sources that hang ------------------------------------------------------------------------------------------------
 
 
-def test_an_act_that_hangs_is_left_under_way_and_what_waits_behind_it_is_never_done():
+@pytest.fixture
+def real():
+    """A farm under the real clock, with a reading deadline of a second."""
     clock = WallClock()
-    farm = Farm(clock=clock, runner=ThreadRunner(clock), reading_deadline_seconds=1)
-    hang = threading.Event()
-    real = farm.hosts["h1"].boot
-    farm.hosts["h1"].boot = lambda order: hang.wait(30) and real(order)
-    begun = time.monotonic()
-    first, behind, other = farm.order(boot(1), boot(2), boot(3, "h2")).results
-    assert time.monotonic() - begun < 3
-    assert (first.outcome, behind.outcome, other.outcome) == (Outcome.UNDER_WAY, Outcome.LATE, Outcome.DONE)
-    assert set(farm.journal.ledger().entries) == {"el9-1", "el9-3"}
-    assert farm.journal.entry("el9-2").closed_at is not None
-    assert farm.engine.under_way == 1
-    observation = farm.order().observation
-    assert "h1" in {name for name, reading in observation.hosts.items() if isinstance(reading, Unanswered)}
-    hang.set()
-    until = time.monotonic() + 10
-    while farm.engine.under_way and time.monotonic() < until:
+    made = Farm(clock=clock, runner=ThreadRunner(clock), reading_deadline_seconds=1)
+    made.hang = threading.Event()
+    yield made
+    made.hang.set()
+    until(lambda: not made.engine.under_way)
+    made.engine.close()
+    made.journal.close()
+
+
+def hanging(farm, of, name):
+    """Let a call hang until the test ends, and do its work then."""
+    real = getattr(of, name)
+    setattr(of, name, lambda *args, **more: farm.hang.wait(30) and real(*args, **more))
+
+
+def until(condition):
+    end = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < end, "it did not come to it"
         time.sleep(0.01)
-    farm.order()
-    assert farm.state("el9-1") is S.BOOTING
-    assert list(farm.hosts["h1"].domains) == ["el9-1"]
-    assert farm.kinds("el9-1")[:2] == ["boot-begun", "state"]
-    farm.engine.close()
-    farm.journal.close()
+
+
+def quickly(farm, *actions):
+    """Go round; it must not wait for whoever hangs."""
+    begun = time.monotonic()
+    cycle = farm.order(*actions)
+    assert time.monotonic() - begun < 1.5
+    return cycle
+
+
+def test_an_act_that_hangs_goes_on_by_itself_and_what_waits_behind_it_is_given_up_in_time(real):
+    hanging(real, real.hosts["h1"], "boot")
+    quickly(real)
+    first, behind, other = quickly(real, boot(1), boot(2), boot(3, "h2")).results
+    assert (first.outcome, behind.outcome, other.outcome) == (Outcome.UNDER_WAY, Outcome.UNDER_WAY, Outcome.DONE)
+    cycle = quickly(real)
+    assert cycle.observation.hosts["h1"].pending
+    states = {worker.name: worker.state for worker in cycle.observation.workers}
+    assert (states["el9-1"], states["el9-2"]) == (S.REQUESTED, S.REQUESTED), "both are counted"
+    assert [result.outcome for result in quickly(real, boot(4, "h2")).results] == [Outcome.DONE], "others are served meanwhile"
+    time.sleep(1.1)
+    (late,) = quickly(real).results
+    assert (late.action.worker, late.outcome) == ("el9-2", Outcome.LATE)
+    assert real.journal.entry("el9-2").closed_at is not None
+    cycle = quickly(real)
+    assert not cycle.observation.hosts["h1"].pending, "past its deadline it is silent"
+    assert {worker.name: worker.state for worker in cycle.observation.workers}["el9-1"] is S.UNSEEN
+    real.hang.set()
+    until(lambda: not real.engine.under_way)
+    (done,) = quickly(real).results
+    assert (done.action.worker, done.outcome) == ("el9-1", Outcome.DONE), "its end is told when it comes"
+    assert real.state("el9-1") is S.BOOTING
+    assert list(real.hosts["h1"].domains) == ["el9-1"]
+
+
+def test_a_batch_system_that_hangs_while_a_worker_is_enrolled_keeps_no_host_waiting(real):
+    real.engine.connect({"pool": real.queue, "slow": real.slow}, real.hosts)
+    quickly(real)
+    hanging(real, real.slow, "enrol")
+    slow = replace(boot(1), batch_system="slow")
+    mine, other = quickly(real, slow, boot(2)).results
+    assert (mine.outcome, other.outcome) == (Outcome.UNDER_WAY, Outcome.DONE)
+    assert list(real.hosts["h1"].domains) == ["el9-2"]
+    cycle = quickly(real, boot(3))
+    assert [result.outcome for result in cycle.results] == [Outcome.DONE]
+    assert cycle.observation.queues["slow"].pending
+    assert {w.name: w.state for w in cycle.observation.workers}["el9-1"] is S.REQUESTED
+
+
+def test_a_source_that_is_slow_to_answer_is_pending_and_changes_nothing_that_is_known(real):
+    real.engine.connect({"pool": real.queue, "slow": real.slow}, real.hosts)
+    quickly(real)
+    quickly(real, boot(1))
+    hanging(real, real.hosts["h1"], "read")
+    hanging(real, real.slow, "read")
+    cycle = quickly(real)
+    assert cycle.observation.hosts["h1"].pending
+    assert cycle.observation.queues["slow"].pending
+    before = real.state("el9-1")
+    assert [result.outcome for result in quickly(real, boot(2, "h2")).results] == [Outcome.DONE]
+    assert real.state("el9-1") is before
+    assert "source" not in {event.note.kind for event in real.journal.events()}, "nobody is called silent yet"
+    real.hang.set()
+    until(lambda: not any(isinstance(one, Unanswered) for one in quickly(real).observation.hosts.values()))
+
+
+def test_nothing_is_begun_of_a_worker_while_an_act_on_it_is_under_way(real):
+    hanging(real, real.hosts["h1"], "boot")
+    quickly(real, boot(1))
+    (refused,) = quickly(real, PowerOff("el9-1", "h1", WHY)).results
+    assert (refused.outcome, refused.detail) == (Outcome.REFUSED, "a boot of it is still under way")
 
 
 def test_events_come_from_the_threads_of_the_hosts_while_a_cycle_runs():

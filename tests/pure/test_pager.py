@@ -9,8 +9,9 @@ import structlog
 from environments.reader import ConfigurationError, Problem
 from scheduler.availability.history import SECOND, Status
 from scheduler.availability.incidents.incident import Book, Change, Incident, What
+from scheduler.availability.incidents.standing import Standing
 from scheduler.availability.incidents.states import State
-from scheduler.availability.incidents.watch import Standing, Watching
+from scheduler.availability.incidents.watch import Watching
 from scheduler.availability.incidents.watch import told as told_of
 from scheduler.clock import WallClock
 from scheduler.daemon.daemon import Daemon
@@ -18,7 +19,7 @@ from scheduler.daemon.pager import Pager
 from scheduler.journal import outbox
 from scheduler.journal.incidents import all_incidents
 from scheduler.journal.opening import JournalError
-from scheduler.runner import ThreadRunner
+from scheduler.lanes import ThreadRunner
 from tests.pure.test_engine import Farm
 
 ON_CALL = """\
@@ -228,7 +229,7 @@ def test_wrong_objectives_are_told_once_and_change_no_incident(farm, tmp_path):
             farm.wait(70)
             farm.order()
     refused = [(one["file"], one["consequence"]) for one in told if one["event"] == "refused"]
-    assert refused == [("slo.yaml", "no burn-rate alert is evaluated")]
+    assert refused == [("slo.yaml", "no burn-rate alert is evaluated, and groups stay as they were")]
     assert all_incidents(farm.journal) == []
 
 

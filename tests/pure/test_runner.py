@@ -6,8 +6,9 @@ import time
 import pytest
 
 from scheduler.clock import WallClock
+from scheduler.lanes import ThreadRunner
 from scheduler.ports import SourceError
-from scheduler.runner import Answered, Call, Erred, SerialRunner, ThreadRunner
+from scheduler.runner import Answered, Call, Erred, SerialRunner
 
 
 @pytest.fixture
@@ -130,21 +131,6 @@ def test_what_has_not_begun_by_the_deadline_is_never_begun(runner):
             break
         time.sleep(0.01)
     assert done == []
-
-
-def test_calls_from_lane_to_lane_find_a_thread_even_when_all_are_taken(runner):
-    def act():
-        return runner.call("batch", "enrol", lambda: "token", 5)
-
-    begun = time.monotonic()
-    ends = runner.run([Call(f"h{n}", "boot", act) for n in range(16)], 8)
-    assert ends == [Answered("token")] * 16
-    assert time.monotonic() - begun < 4
-
-
-def test_a_lane_that_calls_itself_does_not_wait_for_itself(runner):
-    (end,) = runner.run([Call("h1", "boot", lambda: runner.call("h1", "look", lambda: 7, 2))], 5)
-    assert end == Answered(7)
 
 
 def test_an_error_that_is_nobodys_answer_is_raised(runner):
