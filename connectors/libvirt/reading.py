@@ -88,12 +88,22 @@ def read_domain(talk: Talk, handle: Any, identities: Identities) -> Domain | Non
             if key not in identities:
                 identities[key] = read_identity(handle)
         except libvirt.libvirtError as error:
-            if no_such(error):
+            if no_such(error) or is_remnant(handle):
                 return None
             raise
     # dom0's ceiling is the whole host; every other domain may grow to its ceiling at any time
     memory_kib = now_kib if uuid == XEN_CONTROL_DOMAIN else max(most_kib, now_kib)
     return Domain(name, uuid, _STATES.get(state, DomainState.RUNNING), cpus, memory_kib // 1024, identities[key])
+
+
+def is_remnant(handle: Any) -> bool:
+    """Whether it has ended and cannot come back: the LXC driver goes on listing what ended while its libvirtd was down."""
+    try:
+        return not handle.isActive() and not handle.isPersistent()
+    except libvirt.libvirtError as error:
+        if no_such(error):
+            return True
+        raise
 
 
 def read_identity(handle: Any) -> Identity | None:

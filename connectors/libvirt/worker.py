@@ -12,7 +12,7 @@ import libvirt
 from connectors.libvirt.checking import missing_images
 from connectors.libvirt.enrolment import make_config, make_directory, remove_directory
 from connectors.libvirt.line import no_such
-from connectors.libvirt.reading import read_identity
+from connectors.libvirt.reading import is_remnant, read_identity
 from connectors.libvirt.storage import make_disk, remove_volumes
 from environments.domain import DomainIdentity, DomainPieces, Driver, domain_xml
 from scheduler.model import Identity
@@ -72,11 +72,12 @@ def find(talk: Talk, worker: str) -> Any | None:
     """Return the handle of the domain of that name."""
     with talk.asking(f"look for domain {worker}"):
         try:
-            return talk.connection.lookupByName(worker)
+            handle = talk.connection.lookupByName(worker)
         except libvirt.libvirtError as error:
             if no_such(error):
                 return None
             raise
+        return None if is_remnant(handle) else handle
 
 
 def parameters_of(order: WorkerOrder) -> dict[str, str]:

@@ -381,6 +381,21 @@ def test_a_daemon_restarted_between_two_calls_is_not_noticed_by_the_second(daemo
     assert containers.read().domains == ()
 
 
+def test_a_container_that_died_while_its_libvirtd_was_down_is_gone_and_the_host_can_be_read(daemon, containers):
+    dead, alive = order(container()), order(container("other"))
+    containers.boot(dead)
+    containers.boot(alive)
+    daemon.crash()
+    daemon.kill_guest(dead.worker, "lxc")
+    daemon.recover()
+    assert [domain.name for domain in containers.read().domains] == [alive.worker]
+    assert containers.domain(dead.worker) is None
+    containers.power_off(dead.worker, dead.uuid)
+    containers.clean_up(dead.worker, dead.uuid)
+    daemon.crash()  # libvirt itself forgets it only now
+    daemon.recover()
+
+
 def test_a_host_lost_again_and_again_gathers_neither_connections_nor_threads(daemon):
     host = connect("lxc1", daemon.uri("lxc"), daemon.options(), site=SITE, deadline_seconds=10)
     listener = Listener()
