@@ -50,7 +50,7 @@ def write(
         objects=objects,
         zone=zone,
         incidents=incidents,
-        published=None if isinstance(source, History) else _published(site, shown, zone or prepared.history.zone),
+        published=None if isinstance(source, History) else _published(site, prepared, shown, zone or prepared.history.zone),
     )
     if html is not None:
         save(html, page.page(made).encode())
@@ -58,15 +58,19 @@ def write(
         save(pdf, page.pdf(made))
 
 
-def _published(site: Path | None, window: Window, zone: str) -> Told:
-    """Say which versions of a window the journal holds; the page's own figures are those of now."""
-    from scheduler.journal import publications
-    from scheduler.publish import versions
+def _published(site: Path | None, prepared: Prepared, window: Window, zone: str) -> Told:
+    """Say which version of a window the journal holds, and whether these are still its figures."""
+    from scheduler.journal import publications as kept
+    from scheduler.publish.versions import Told, line
+    from scheduler.site import publications
 
     with journaled.opened(site) as (_, journal):
-        last, known = publications.last(journal, window), publications.listed(journal)
-    same = [one for one in known if (one.period.start, one.period.end) == (window.start, window.end)]
-    return versions.told(last, same, (), zone)
+        known = [one for one in kept.listed(journal) if (one.period.start, one.period.end) == (window.start, window.end)]
+        if not known:
+            return Told(None)
+        found = publications.look(journal, prepared, window, prepared.history.now)
+    lines = tuple(line(one, zone) for one in known)
+    return Told(lines[-1], lines[:-1]) if found.version is None else Told(None, lines, pending=found.version.note)
 
 
 def name_of(site: Path | None) -> str:

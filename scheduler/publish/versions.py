@@ -34,10 +34,12 @@ class Told:
 
     current: Line | None
     """The version whose figures these are; None: they are not published."""
-    earlier: tuple[Line, ...]
+    earlier: tuple[Line, ...] = ()
     """The versions before it."""
-    corrections: tuple[Line, ...]
+    corrections: tuple[Line, ...] = ()
     """Versions of other periods that replaced published figures since the last report."""
+    pending: str = ""
+    """Why the figures are not those of the last version, where nobody has published the next one yet."""
 
 
 def told(version: Version | None, known: Sequence[Published], corrections: Iterable[Published], zone: str) -> Told:

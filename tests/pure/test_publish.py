@@ -6,15 +6,17 @@ from html.parser import HTMLParser
 
 import pytest
 
-from scheduler.availability.history import SECOND, Monitored, Result, Status
+from scheduler.availability.history import SECOND, Exclusion, Monitored, Result, Span, Status
 from scheduler.availability.incidents.follow import follow
 from scheduler.availability.incidents.hours import Promise
 from scheduler.availability.incidents.incident import Book, Change, Level, Rules, What
 from scheduler.availability.incidents.rotation import Roster
+from scheduler.availability.reports.report_data import COLUMNS, table_windows
 from scheduler.availability.timelines import windows
 from scheduler.availability.timelines.prepared import prepare
 from scheduler.publish import charts, sheet, writing
 from scheduler.publish.page import page
+from scheduler.publish.versions import Line, Told
 from tests.pure.report_sample import EVIL, HOUR, NAMES, NOW, history, sample
 
 
@@ -26,7 +28,7 @@ class Parser(HTMLParser):
     def handle_starttag(self, tag, attributes):
         said = dict(attributes)
         self.tags.append(tag)
-        self.fetched += [said[key] for key in ("src", "href") if key in said and not said[key].startswith("data:")]
+        self.fetched += [said[key] for key in ("src", "href") if key in said and not said[key].startswith(("data:", "#"))]
         if tag == "td" and "title" in said:
             self.coloured.append((said["class"], said["title"]))
 
@@ -130,6 +132,79 @@ def incidents(*openings):
         book = outcome.book
         found |= {one.number: one for one in outcome.changed}
     return list(found.values())
+
+
+def test_a_page_has_the_table_of_five_windows_and_one_in_detail():
+    month = windows.named("past-month", NOW, "Europe/Rome")
+    found = history()
+    made = sheet.make(prepare(found), table_windows(found), "excuse", site="farm", detail=month)
+    assert [one.name for one in made.report.windows] == [*COLUMNS, "past-month"]
+    assert made.report.windows[made.detail].name == "past-month"
+    assert "in detail: <b>Past month</b>, 2026-10-01 00:00:00 +02:00 to 2026-11-01 00:00:00 +01:00" in page(made)
+    week = windows.named("past-week", NOW, "Europe/Rome")
+    among = sheet.make(prepare(found), table_windows(found), "excuse", site="farm", detail=week)
+    assert [one.name for one in among.report.windows] == [*COLUMNS], "no window stands twice"
+    assert among.report.windows[among.detail].name == "past-week"
+    assert sample().report.windows[sample().detail].name == "year", "by default the longest"
+
+
+def detail_of(name, written):
+    """Return what a page says of one service."""
+    [found] = [part for part in written.split("<details")[1:] if f"<summary>{name} " in part]
+    return found.partition("</details>")[0]
+
+
+def test_each_service_has_its_strip_its_causes_its_incidents_and_who_excused_it():
+    month = windows.named("past-month", NOW, "Europe/Rome")
+    excused = Exclusion("ex-9", ("cemon",), month.start, month.end, "network", "bob", "a switch", "the board", NOW)
+    whole = replace(history(), exclusions=(excused,))
+    found = [replace(one, objects=("cemon",)) for one in incidents((month.start + HOUR, 60), (month.end - HOUR, None))]
+    gone = [replace(one, number=9, opened_at=month.start - HOUR, closed_at=month.start) for one in found[:1]]
+    made = sheet.make(prepare(whole), [month], "excuse", site="farm", incidents=[*found, *gone])
+    cemon, farm = (detail_of(name, page(made)) for name in ("cemon", "farm"))
+    row = made.rows["cemon"][0]
+    assert row.excused == sum(one.length for one in made.details["cemon"].excused) > 0
+    assert "by exclusion ex-9 (network: a switch), proposed by bob, accepted by the board" in cemon
+    assert "excused, and by whom" not in farm.lower(), "an exclusion of a member is none of its group"
+    assert "<li>excluded: " in cemon
+    assert cemon.count("<li>1: object:") == cemon.count("<li>2: object:") == farm.count("<li>2: object:") == 1
+    assert "<li>9: " not in cemon + farm
+    assert f"{writing.percent(row.availability)}</td><td>{writing.percent(row.reliability)}</td>" in cemon
+    assert cemon.count("<rect") >= len({piece.state for piece in made.strips["cemon"]})
+
+
+def test_a_strip_is_as_long_as_its_window_and_says_what_and_when():
+    month = windows.named("past-month", NOW, "Europe/Rome")
+    strip = sheet.make(prepare(history()), [month], "excuse", site="farm").details["cemon"].strip
+    assert float(strip[0].left) == 0
+    assert round(sum(float(one.width) for one in strip), 1) == 100
+    assert strip[0].title.startswith(f"{strip[0].state}: 2026-10-01 00:00:00 to ")
+
+
+def test_a_page_says_which_version_it_is_and_what_has_changed_since():
+    first = Line("past-month", "2026-10-01T00:00:00Z", "2026-11-01T00:00:00Z", 1, "2026-11-01T07:00:00Z", "first publication")
+    second, other = replace(first, number=2, note=f"late: event 4 ({EVIL})"), replace(first, period="past-week", number=3)
+    found = history()
+    made = sheet.make(prepare(found), table_windows(found), "excuse", site="f", published=Told(second, (first,), (other,)))
+    section = page(made).partition('<section id="publication">')[2].partition("</section>")[0]
+    assert "are version 2 of that period" in section
+    assert section.count("first publication") == 2
+    assert EVIL not in section
+    assert "have changed since the last report" in section
+    told = page(sheet.make(prepare(found), table_windows(found), "excuse", site="f", published=Told(None)))
+    assert "are not published" in told
+    pending = Told(None, (first,), pending="late: event 7")
+    told = page(sheet.make(prepare(found), table_windows(found), "excuse", site="f", published=pending))
+    assert "are not those that were published last: late: event 7." in told
+    assert 'id="publication"' not in page(sample()), "a history file knows no publications"
+
+
+def test_gaps_of_the_monitor_and_who_accepted_stand_on_the_page():
+    whole = replace(history(), gaps=(Span(NOW - 9 * HOUR, NOW - 8 * HOUR), Span(NOW - HOUR)))
+    written = page(sample(whole))
+    assert "was not there from 2026-11-18 03:06:40 +01:00 to 2026-11-18 04:06:40 +01:00" in written
+    assert "to now</li>" in written
+    assert "the board, 2026-11-18 12:06:40 +01:00" in written
 
 
 def responses_in(found, *, window):

@@ -51,6 +51,15 @@ def test_the_charts_are_drawn_without_a_network_or_an_error(opened):
     assert all(name.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;") in dom for name in NAMES)
 
 
+def test_every_link_of_the_page_leads_somewhere_and_every_service_has_its_strip(opened):
+    file, home = opened
+    dom, _ = browse(file, home, "--dump-dom", "--virtual-time-budget=1000")
+    links = set(re.findall(r'href="#([^"]+)"', dom))
+    assert links > {"figures", "objectives", "services", "agreed"}
+    assert [one for one in links if f'id="{one}"' not in dom] == []
+    assert dom.count('class="strip"') == len(NAMES)
+
+
 def test_light_and_dark_readers_get_their_own_colours(opened):
     file, home = opened
     shots = {}
@@ -72,8 +81,9 @@ def test_the_boards_pdf_holds_every_service_and_every_figure(tmp_path):
     (tmp_path / "report.pdf").write_bytes(pdf(report))
     said = text_of(tmp_path / "report.pdf")
     assert all(name in said for name in NAMES)
-    assert report.rows["gratia"][-1].figure in "".join(said.split())
+    assert all(part in said for part in report.rows["gratia"][-1].figure.split("/"))
     assert "nobody yet" in said
+    assert all(word in said for word in ("excuse", "kleene-1", "Europe/Rome", report.report.zone_data)), "what it rests on"
     assert "the board" in said
 
 
