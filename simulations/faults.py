@@ -139,7 +139,7 @@ def _jobs_removed(farm: SimulatedFarm, fault: FaultLines) -> None:
 
 
 def _jobs_held(farm: SimulatedFarm, fault: FaultLines) -> None:
-    farm.queue.book.hold_idle(fault.vo)
+    farm.queue.book.hold_idle(fault.vo, farm.clock.monotonic())
 
 
 def _change(farm: SimulatedFarm, fault: FaultLines) -> None:
@@ -184,6 +184,7 @@ _DEEDS: dict[Deed, Callable[[SimulatedFarm, FaultLines], Callable[[], None] | No
     Deed.HOST_PARTIAL: _host("partial"),
     Deed.HOST_MUTE: _host("mute"),
     Deed.HOST_BOOTS_SLOW: _host("boots_slow"),
+    Deed.HOST_BOOTS_LONG: _host("boots_seconds", 45.0),
     Deed.HOST_BOOTS_FAIL: _host("boots_fail", "no space left on device"),
     Deed.HOST_BLACK_HOLE: _host("black_hole"),
     Deed.HOST_DRAIN: _host_drain,

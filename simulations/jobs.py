@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from environments.environment import Scalar
 from environments.matching import Requirements
-from scheduler.model import EndedJob, RequestCluster
+from scheduler.model import EndedJob, HeldJob, RequestCluster
 from scheduler.ports import JobRecord
 
 if TYPE_CHECKING:
@@ -69,6 +69,9 @@ class Job:
     ended_monotonic: float | None = None
     starts: int = 0
     """How often it has begun to run."""
+    ran_in: str = ""
+    """The worker that its last run was cut short in."""
+    held_monotonic: float | None = None
 
 
 @dataclass(slots=True)
@@ -104,6 +107,8 @@ class JobBook:
         """Counts every change that a summary of the queue would show."""
         self.ended: deque[Job] = deque(maxlen=_MOST_ENDED)
         """Those that ended since the last reading."""
+        self.held: deque[Job] = deque(maxlen=_MOST_ENDED)
+        """Those that were put on hold after a run, the last ones."""
         self._clusters: dict[Request, _Cluster] = {}
         self._submissions = 0
 
@@ -146,6 +151,7 @@ class JobBook:
             served.returned += not quick_failure
         cluster.running -= 1
         cluster.idle.appendleft(job)
+        job.ran_in = job.worker
         job.state, job.worker, job.started_monotonic = JobState.IDLE, "", None
         self.changes += 1
 
@@ -173,13 +179,15 @@ class JobBook:
         self.changes += bool(count)
         return count
 
-    def hold_idle(self, vo: str) -> int:
+    def hold_idle(self, vo: str, monotonic: float) -> int:
         """Put all waiting jobs of `vo` on hold; return how many they were."""
         count = 0
         for request, cluster in self._clusters.items():
             if request.vo == vo and cluster.idle:
                 for job in cluster.idle:
-                    job.state = JobState.HELD
+                    job.state, job.held_monotonic = JobState.HELD, monotonic
+                    if job.ran_in:
+                        self.held.append(job)
                 count += len(cluster.idle)
                 cluster.held += len(cluster.idle)
                 cluster.idle.clear()
@@ -225,6 +233,10 @@ class JobBook:
             )
             for job in taken
         )
+
+    def holds(self, wall: float) -> tuple[HeldJob, ...]:
+        """Return the jobs that were put on hold after a run; `wall` as in `rows`."""
+        return tuple(HeldJob(job.id, job.ran_in, (job.held_monotonic or 0.0) + wall, "held by its user") for job in self.held)
 
     def record(self, job: Job, wall: float) -> JobRecord:
         """Return what the batch system tells of one job."""

@@ -7,7 +7,7 @@ after they were enrolled. Readings can fail, be partial, lie or lag: `QueueFault
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import repeat
 from typing import TYPE_CHECKING
 
@@ -282,7 +282,7 @@ class SimulatedQueue:
         self._answer("the queue and its nodes")
         now = self._agenda.now()
         if self.faults.empty:
-            return QueueReading(self.name, now, (), ())
+            return QueueReading(self.name, now, (), (), holds=())
         carried = self._carried
         unchanged = carried is not None and (self.faults.lagging or carried[0] == self.book.changes)
         exact = not (cheap and unchanged)
@@ -292,11 +292,11 @@ class SimulatedQueue:
         if not self.faults.stale:
             self._told = {node.worker: _seen(node, self._wall) for node in self.nodes.values() if node.connected}
         nodes = tuple(self._told.values())
-        ended = self.book.take_ended(self._wall)
+        ended, holds = self.book.take_ended(self._wall), self.book.holds(self._wall)
         if self.faults.partial:
-            warnings = ("one of two schedds did not answer",)
-            return QueueReading(self.name, now, clusters[::2], nodes[::2], complete=False, exact=exact, warnings=warnings)
-        return QueueReading(self.name, now, clusters, nodes, exact=exact, ended=ended)
+            told = QueueReading(self.name, now, clusters[::2], nodes[::2], complete=False, exact=exact, holds=holds)
+            return replace(told, warnings=("one of two schedds did not answer",))
+        return QueueReading(self.name, now, clusters, nodes, exact=exact, ended=ended, holds=holds)
 
     def node(self, worker: str) -> Node | None:
         """Look at one worker afresh."""

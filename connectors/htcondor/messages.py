@@ -74,6 +74,16 @@ class Ended:
 
 
 @dataclass(frozen=True, slots=True)
+class Held:
+    """A job on hold, and the machine it ran on last."""
+
+    job: str
+    machine: str
+    held_at: float
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class QueueAnswer:
     """The queue of one schedd. `light` says that the counts were carried over, or that requirements were not all re-read."""
 
@@ -83,6 +93,8 @@ class QueueAnswer:
     """`summary`, `by-autocluster` or `by-requirements`: how it was read."""
     ended: tuple[Ended, ...] = ()
     warning: str = ""
+    held: tuple[Held, ...] | None = ()
+    """Jobs that were put on hold since the last reading, some of them told again; None: too many to tell."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from connectors.htcondor.options import HTCondorOptions
 from connectors.htcondor.rows import cluster_key, merged
 from connectors.htcondor.schedds import KnownSchedds
 from connectors.htcondor.worker import machine_name, parameters_of, prototype_of, worker_config, worker_identity
-from scheduler.model import EndedJob, QueueReading
+from scheduler.model import EndedJob, HeldJob, QueueReading
 from scheduler.ports import Enrolment, SourceError
 
 if TYPE_CHECKING:
@@ -112,6 +112,7 @@ class HTCondorPool:
             nodes=nodes,
             complete=settled and not missing and not silent,
             ended=self._ended(answers.values()),
+            holds=self._holds(answers.values()),
             exact=all(answer.exact for answer in answers.values()),
             warnings=tuple(warnings),
         )
@@ -235,6 +236,14 @@ class HTCondorPool:
         return tuple(
             EndedJob(one.job, one.machine.removesuffix(domain), one.vo, one.user, one.begun_at, one.ended_at) for one in told
         )
+
+    def _holds(self, answers: Iterable[QueueAnswer]) -> tuple[HeldJob, ...] | None:
+        told = [answer.held for answer in answers]
+        if any(held is None for held in told):
+            return None
+        every = [one for held in told for one in held or ()]
+        domain = f".{self.options.worker_domain or self._trust_domain()}" if every else ""
+        return tuple(HeldJob(one.job, one.machine.removesuffix(domain), one.held_at, one.why) for one in every)
 
     def _settled(self, pool: PoolAnswer, at: float, warnings: list[str]) -> bool:
         started, enough = pool.collector_started_at, self.options.settle_seconds

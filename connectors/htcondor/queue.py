@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from connectors.htcondor.bindings import htcondor2
 from connectors.htcondor.history import Ends
+from connectors.htcondor.holds import Holds
 from connectors.htcondor.matching import BASE, Ask, Judge, MalformedError, referenced
 from connectors.htcondor.messages import QueueAnswer, Row
 
@@ -75,6 +76,7 @@ class Queue:
     """Cluster id -> when it was queued."""
     last: Last | None = None
     ends: Ends = field(init=False)
+    holds: Holds = field(default_factory=Holds)
 
     def __post_init__(self) -> None:
         """Begin without a memory."""
@@ -95,7 +97,9 @@ class Queue:
         rows, asks = self._rows(groups)
         self.last = Last(begun, before, asks, self._with_queue_times(schedd, rows))
         ended, warning = self.ends.since(schedd, exits(before))
-        return QueueAnswer(self._judged(self.last), exact=True, how=how, ended=ended, warning=warning)
+        moved = before is None or last is None or before != last.pulse
+        held = self.holds.since(schedd) if moved and any(row.held for row in rows) else ()
+        return QueueAnswer(self._judged(self.last), exact=True, how=how, ended=ended, warning=warning, held=held)
 
     def _judged(self, last: Last) -> tuple[Row, ...]:
         """Judge the rows by the environments of now, which may be others than those of the last exact reading."""

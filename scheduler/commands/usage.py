@@ -32,7 +32,8 @@ def usage(
     """
     from scheduler.availability.history import Window
     from scheduler.journal.histories import load_history, outages, worker_steps
-    from scheduler.journal.usage import casualties, fallen, worker_hours
+    from scheduler.journal.holds import holds_in
+    from scheduler.journal.usage import Seen, casualties, fallen, worker_hours
 
     with opened(site) as (found, journal):
         zone = found.site.timezone
@@ -41,9 +42,8 @@ def usage(
         steps = worker_steps(journal, last)
         hours = worker_hours(steps, window)
         history = load_history(journal, WallClock().now(), zone, since=window.start)
-        silences, sightings = outages(history, window), journal.sightings()
-        failed = casualties(silences, steps, sightings)
-        ended = fallen(silences, steps, sightings, window)
+        silences, seen = outages(history, window), Seen(steps, journal.sightings(), holds_in(journal))
+        failed, ended = casualties(silences, seen), fallen(silences, seen, window)
     if as_json:
         rows = [{"vo": vo, "environment": name, **_seconds(one)} for (vo, name), one in sorted(hours.items())]
         lost = [_fallen(one, zone) for one in ended]
@@ -78,8 +78,13 @@ def _show_failures(failed: Sequence[Casualties], ended: Sequence[Fallen], zone: 
 
 
 def _fates(one: Casualties | Fallen) -> str:
-    listed = f" ({', '.join(one.lost[:5])}{'...' if len(one.lost) > 5 else ''})" if one.lost else ""
-    return f"{len(one.rerun)} jobs run again, {len(one.lost)} not seen since{listed}"
+    jobs = one.jobs
+    held = "holds not known" if jobs.held is None else f"{len(jobs.held)} on hold{_listed(jobs.held)}"
+    return f"{len(jobs.rerun)} jobs run again, {held}, {len(jobs.lost)} not seen since{_listed(jobs.lost)}"
+
+
+def _listed(jobs: Sequence[str]) -> str:
+    return f" ({', '.join(jobs[:5])}{'...' if len(jobs) > 5 else ''})" if jobs else ""
 
 
 def _seconds(one: Hours) -> dict[str, float]:
@@ -100,5 +105,6 @@ def _fallen(one: Fallen, zone: str) -> dict[str, Any]:
     return {**where, "at": write_instant(one.at, zone), **_jobs(one)}
 
 
-def _jobs(one: Casualties | Fallen) -> dict[str, list[str]]:
-    return {"jobs_run_again": list(one.rerun), "jobs_not_seen_since": list(one.lost)}
+def _jobs(one: Casualties | Fallen) -> dict[str, Any]:
+    held = None if one.jobs.held is None else list(one.jobs.held)
+    return {"jobs_run_again": list(one.jobs.rerun), "jobs_held": held, "jobs_not_seen_since": list(one.jobs.lost)}

@@ -15,6 +15,7 @@ import sqlalchemy as sa
 
 from scheduler.actions import Adopt, Boot, CancelDrain, CleanUp, Drain, PowerOff
 from scheduler.journal import tables as t
+from scheduler.journal.holds import keep_holds
 from scheduler.journal.opening import JournalError
 from scheduler.journal.records import Entry, Note, Outcome, Sighting
 from scheduler.journal.statuses import keep_look
@@ -124,7 +125,8 @@ class Journal(JournalWriter):
 
     def remember(self, owner: str, now: float, memo: Memo) -> None:
         """Write what an observation added: changed workers, ends of boots, jobs seen, notes."""
-        if not memo:
+        tells = self.tells | {name: jobs is not None for name, jobs in memo.holds.items()}
+        if not memo and tells == self.tells:
             self.looked = memo.look or self.looked
             return
         with self.write("remember") as connection:
@@ -137,9 +139,10 @@ class Journal(JournalWriter):
                 cut = {"ended_at": now, "outcome": Outcome.CUT_OFF.value}
                 connection.execute(t.intents.update().where(t.intents.c.id.in_(memo.settled)).values(cut))
             self.note(connection, now, memo.notes)
+            keep_holds(self, connection, now, memo.holds)
             if memo.look is not None:
                 keep_look(self, connection, now, memo.look)
-        self.looked = memo.look or self.looked
+        self.looked, self.tells = memo.look or self.looked, tells
 
     def shift(self, owner: str, now: float, seconds: float) -> None:
         """Move the times of all open workers and intents: the clock was set, and what has passed stays what it was."""

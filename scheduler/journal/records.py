@@ -9,7 +9,7 @@ from uuid import NAMESPACE_URL, uuid5
 
 from environments.reason import Number
 from scheduler.actions import Action
-from scheduler.model import BootOutcome, WorkerState
+from scheduler.model import BootOutcome, HeldJob, WorkerState
 
 Value = bool | int | float | str | None
 
@@ -210,11 +210,14 @@ class Memo:
     settled: tuple[int, ...] = ()
     """Intents cut off by a crash whose outcome this observation tells."""
     look: Look | None = None
+    holds: Mapping[str, tuple[HeldJob, ...] | None] = field(default_factory=dict)
+    """Of each batch system that answered: jobs on hold, some known already; None: it did not tell."""
 
     def __bool__(self) -> bool:
         """Whether there is anything to write at once: that nothing has changed is written with the next lease."""
         news = self.look is not None and (self.look.changes or self.look.retired or self.look.began)
-        return bool(self.changes or self.outcomes or self.appeared or self.ended or self.notes or self.settled or news)
+        seen = self.changes or self.outcomes or self.appeared or self.ended or any(self.holds.values())
+        return bool(seen or self.notes or self.settled or news)
 
 
 def micro(seconds: float) -> int:

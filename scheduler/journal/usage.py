@@ -6,18 +6,20 @@ Durations are whole microseconds, from the steps of workers in the event log.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from scheduler.availability.history import Duration, Instant
+from scheduler.journal.holds import Holds
+from scheduler.journal.records import Sighting, micro
 from scheduler.model import WorkerState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
     from scheduler.availability.history import Window
-    from scheduler.journal.records import Sighting
 
 S = WorkerState
 _PARTS = {
@@ -62,14 +64,25 @@ class Hours:
 
 
 @dataclass(frozen=True, slots=True)
+class Fates:
+    """What became of the jobs that were in workers when these failed; each stands once."""
+
+    rerun: tuple[str, ...] = ()
+    """Run again elsewhere, whatever was between."""
+    held: tuple[str, ...] | None = ()
+    """Put on hold, and not run again since. None: a batch system did not tell of holds then; they are among the lost."""
+    lost: tuple[str, ...] = ()
+    """Not seen since."""
+
+
+@dataclass(frozen=True, slots=True)
 class Casualties:
-    """Jobs that were in workers of a host when those failed: run again elsewhere, or not seen since."""
+    """A host that did not answer, and what became of the jobs in its workers that failed."""
 
     host: str
     start: Instant
     end: Instant
-    rerun: tuple[str, ...]
-    lost: tuple[str, ...]
+    jobs: Fates
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +94,7 @@ class Fallen:
     vo: str
     environment: str
     at: Instant
-    rerun: tuple[str, ...]
-    lost: tuple[str, ...]
+    jobs: Fates
 
 
 def worker_hours(steps: Iterable[Step], window: Window) -> dict[tuple[str, str], Hours]:
@@ -102,48 +114,53 @@ def worker_hours(steps: Iterable[Step], window: Window) -> dict[tuple[str, str],
     return dict(found)
 
 
-def casualties(
-    outages: Iterable[tuple[str, Instant, Instant]], steps: Iterable[Step], sightings: Sequence[Sighting]
-) -> list[Casualties]:
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the journal knows of workers and their jobs."""
+
+    steps: Sequence[Step]
+    sightings: Sequence[Sighting]
+    holds: Holds
+
+
+def casualties(outages: Iterable[tuple[str, Instant, Instant]], seen: Seen) -> list[Casualties]:
     """Return what became of the jobs in the workers of each host (name, start, end of the outage) that failed in it."""
-    by_worker, jobs = _by_worker(steps), _by_job(sightings)
-    return [_casualties(outage, by_worker, jobs) for outage in outages]
+    by_worker, jobs = _by_worker(seen.steps), _by_job(seen.sightings)
+    return [Casualties(*outage, _fates(jobs, _failed(by_worker, *outage), seen.holds)) for outage in outages]
 
 
-def fallen(
-    outages: Sequence[tuple[str, Instant, Instant]], steps: Iterable[Step], sightings: Sequence[Sighting], window: Window
-) -> list[Fallen]:
+def fallen(outages: Sequence[tuple[str, Instant, Instant]], seen: Seen, window: Window) -> list[Fallen]:
     """Return the workers that ended with work in them in a window, those in an outage of their host left out."""
-    by_worker, jobs = _by_worker(steps), _by_job(sightings)
+    by_worker, jobs = _by_worker(seen.steps), _by_job(seen.sightings)
     told = {name for host, start, end in outages for name in _failed(by_worker, host, start, end)}
     found = []
     for name, mine in by_worker.items():
         # One that was draining may have ended because it was done.
         failure = _failure(mine, window.start, window.end, frozenset({S.BUSY}))
         if failure is not None and name not in told:
-            fates = _fates(jobs, {name: failure.at})
-            found.append(Fallen(name, failure.host, failure.vo, failure.environment, failure.at, *fates))
+            fates = _fates(jobs, {name: failure.at}, seen.holds)
+            found.append(Fallen(name, failure.host, failure.vo, failure.environment, failure.at, fates))
     return sorted(found, key=lambda one: (one.at, one.worker))
 
 
-def _casualties(
-    outage: tuple[str, Instant, Instant], by_worker: Mapping[str, list[Step]], jobs: Mapping[tuple[str, str], list[Sighting]]
-) -> Casualties:
-    return Casualties(*outage, *_fates(jobs, _failed(by_worker, *outage)))
-
-
-def _fates(
-    jobs: Mapping[tuple[str, str], list[Sighting]], failed: Mapping[str, Instant]
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return which jobs in the failed workers (and when they failed) were run again elsewhere, and which were not."""
+def _fates(jobs: Mapping[tuple[str, str], list[Sighting]], failed: Mapping[str, Instant], holds: Holds) -> Fates:
+    """Return what became of the jobs that were in the failed workers (and when they failed)."""
     rerun: list[str] = []
+    held: list[str] = []
     lost: list[str] = []
-    for (_, job), seen in sorted(jobs.items()):
-        inside = [one for one in seen if one.worker in failed and one.last_seen * 1e6 >= failed[one.worker] - LOOKS_APART]
-        if inside:
-            again = any(one.worker != inside[0].worker and one.first_seen >= inside[0].last_seen for one in seen)
-            (rerun if again else lost).append(job)
-    return tuple(rerun), tuple(lost)
+    known = True
+    for (system, job), seen in sorted(jobs.items()):
+        inside = [one for one in seen if one.worker in failed and micro(one.last_seen) >= failed[one.worker] - LOOKS_APART]
+        if not inside:
+            continue
+        known &= holds.since.get(system, failed[inside[0].worker] + 1) <= failed[inside[0].worker]
+        held_at = [(holds.held.get((system, job, one.worker)), failed[one.worker]) for one in inside]
+        on_hold = any(at is not None and at >= end - LOOKS_APART for at, end in held_at)
+        again = any(one.worker != inside[0].worker and one.first_seen >= inside[0].last_seen for one in seen)
+        (rerun if again else held if on_hold else lost).append(job)
+    if not known:
+        return Fates(tuple(rerun), None, tuple(sorted([*held, *lost])))
+    return Fates(tuple(rerun), tuple(held), tuple(lost))
 
 
 def _failed(by_worker: Mapping[str, list[Step]], host: str, start: Instant, end: Instant) -> dict[str, Instant]:

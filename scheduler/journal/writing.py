@@ -55,6 +55,8 @@ class JournalWriter(JournalReader):
         """The present stretch of looking; None: this daemon has not looked yet."""
         self.looked: Look | None = None
         """The last look: that all was as before is written with the lease, not by a commit of its own."""
+        self.tells: dict[str, bool] = {}
+        """Batch system -> whether it tells of jobs on hold, as it was written last."""
 
     def close(self) -> None:
         """Give the connections back; the lease stays until it ends or is released."""

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 from scheduler.journal.records import Memo, Note, Sighting, Value
 from scheduler.lifecycle import allowed
-from scheduler.model import BootOutcome, Node, Unanswered, Worker, WorkerState
+from scheduler.model import BootOutcome, HeldJob, Node, QueueReading, Unanswered, Worker, WorkerState
 
 if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
 
     from scheduler.journal.records import Ledger, OpenIntent
-    from scheduler.model import EndedJob, HostReading, QueueReading, RunningJob
+    from scheduler.model import EndedJob, HostReading, RunningJob
     from scheduler.observe.derive import Facts
 
 S = WorkerState
@@ -32,6 +32,7 @@ class News:
     ended: list[Sighting] = field(default_factory=list)
     notes: list[Note] = field(default_factory=list)
     settled: list[int] = field(default_factory=list)
+    holds: dict[str, tuple[HeldJob, ...] | None] = field(default_factory=dict)
     illegal: list[tuple[str, S, S]] = field(default_factory=list)
 
     def memo(self) -> Memo:
@@ -43,6 +44,7 @@ class News:
             tuple(self.ended),
             tuple(self.notes),
             tuple(self.settled),
+            holds=self.holds,
         )
 
     def tell(self, facts: Facts, worker: Worker, ledger: Ledger) -> None:
@@ -154,7 +156,8 @@ class News:
     def tell_sources(
         self, sources: Mapping[str, QueueReading | HostReading | Unanswered], silent: frozenset[str], before: frozenset[str]
     ) -> None:
-        """Note each source that falls silent or answers again."""
+        """Note each source that falls silent or answers again, and what batch systems tell of jobs on hold."""
+        self.holds = {name: one.holds for name, one in sources.items() if isinstance(one, QueueReading)}
         for name in sorted(silent - before):
             reading = sources[name]
             why = reading.reason if isinstance(reading, Unanswered) else ""

@@ -18,10 +18,11 @@ from alembic.runtime.migration import MigrationContext
 
 from environments.reason import Reason
 from scheduler.actions import Adopt, Boot, Drain, PowerOff
+from scheduler.journal.holds import Holds, holds_in
 from scheduler.journal.journal import Journal, JournalError, LeaseLostError
 from scheduler.journal.records import Entry, Intent, Memo, Note, Outcome, Sighting, worker_uuid
 from scheduler.journal.tables import metadata
-from scheduler.model import BootOutcome, WorkerState
+from scheduler.model import BootOutcome, HeldJob, WorkerState
 
 ROOT = Path(__file__).parents[2]
 WHY = Reason("demand", "12 jobs wait", {"jobs": 12, "vo": "atlas"})
@@ -251,6 +252,31 @@ def test_a_job_seen_again_in_the_same_worker_keeps_its_first_sight(journal):
     journal.remember("a", 130, Memo(appeared=(replace(seen, first_seen=130.0, last_seen=130.0),)))
     assert journal.sightings() == [replace(seen, last_seen=130.0)]
     assert journal.sightings(opened=True) == journal.sightings()
+
+
+def test_a_hold_is_kept_once_and_only_of_a_job_that_was_seen_in_a_worker(journal, opened):
+    seen = Sighting("pool", "1.0", "el9-1", "atlas", "ann", "el9", 105.0, 110.0)
+    journal.remember("a", 110, Memo(appeared=(seen,), holds={"pool": (), "slurm": None}))
+    held = (HeldJob("1.0", "el9-1", 115.0, "no disk"), HeldJob("1.0", "el9-2", 115.0), HeldJob("2.0", "el9-1", 115.0))
+    journal.remember("a", 120, Memo(holds={"pool": held, "slurm": None}))
+    journal.remember("a", 130, Memo(holds={"pool": held, "slurm": None}))
+    assert holds_in(opened()) == Holds({"pool": 110_000_000}, {("pool", "1.0", "el9-1"): 115_000_000})
+    [line] = journal.events(kind="job")
+    assert (line.note.subject, line.note.cause, line.note.correlation) == ("1.0", "held", "el9-1")
+    assert line.note.detail["why"] == "no disk"
+
+
+def test_holds_are_known_from_when_a_batch_system_last_began_to_tell_them(journal, opened):
+    for at, told in ((110, ()), (120, ()), (130, None), (140, None), (150, ()), (160, ())):
+        journal.remember("a", at, Memo(holds={"pool": told}))
+        if told is None:
+            assert holds_in(journal).since == {}
+    assert holds_in(journal).since == {"pool": 150_000_000}
+    assert len(journal.events(kind="watch")) == 3, "only what has changed"
+    again = opened()
+    assert again.hold_lease("a", 170, 60)
+    again.remember("a", 170, Memo(holds={"pool": ()}))
+    assert holds_in(again).since == {"pool": 150_000_000}, "a daemon that starts anew goes on"
 
 
 def test_a_boot_that_failed_and_registered_after_all_counts_as_registered(journal):

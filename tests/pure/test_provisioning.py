@@ -7,8 +7,9 @@ from builders import NOW, a_cluster, a_host, a_policy, a_vo, a_worker, an_enviro
 
 from scheduler.availability.history import Window
 from scheduler.decide.plan import decide
+from scheduler.journal.holds import Holds
 from scheduler.journal.records import Sighting
-from scheduler.journal.usage import Casualties, Fallen, Hours, Step, casualties, fallen, worker_hours
+from scheduler.journal.usage import Casualties, Fallen, Fates, Hours, Seen, Step, casualties, fallen, worker_hours
 from scheduler.model import WorkerState
 from scheduler.observe.provisioning import Provisioned, Waiting, entitlements, provisioned, statuses
 
@@ -107,6 +108,9 @@ def test_the_hours_of_workers_are_cut_at_the_window():
     assert found == {EL9: Hours(30 * SECOND, (5 + 15) * SECOND, 10 * SECOND, 5 * SECOND)}
 
 
+TELLS = Holds({"pool": 0}, {})
+
+
 def sighting(job, worker, first, last):
     return Sighting("pool", job, worker, "atlas", "ann", "el9", float(first), float(last))
 
@@ -123,13 +127,13 @@ def test_jobs_of_a_failed_host_run_again_or_are_lost_and_those_that_had_ended_ar
         sighting("4.0", "c", 20, 90),
     ]
     outage = ("h1", 100 * SECOND, 150 * SECOND)
-    assert casualties([outage], told, seen) == [Casualties(*outage, rerun=("1.0",), lost=("2.0",))]
+    assert casualties([outage], Seen(told, seen, TELLS)) == [Casualties(*outage, Fates(("1.0",), (), ("2.0",)))]
 
 
 def test_a_job_that_left_its_worker_before_the_outage_is_not_counted():
     told = steps("a", (0, S.BUSY), (60, S.IDLE), (100, S.UNSEEN), (150, S.GONE))
-    (found,) = casualties([("h1", 100 * SECOND, 150 * SECOND)], told, [sighting("1.0", "a", 10, 60)])
-    assert (found.rerun, found.lost) == ((), ())
+    (found,) = casualties([("h1", 100 * SECOND, 150 * SECOND)], Seen(told, [sighting("1.0", "a", 10, 60)], TELLS))
+    assert found.jobs == Fates()
 
 
 def test_time_behind_a_silent_host_is_unknown_and_not_lost():
@@ -147,7 +151,33 @@ def test_a_worker_that_ended_with_work_in_it_is_told_with_what_became_of_its_job
     seen = [sighting("1.0", "a", 10, 99), sighting("1.0", "e", 120, 170), sighting("2.0", "a", 20, 99)]
     seen += [sighting("3.0", "b", 0, 99), sighting("4.0", "c", 0, 99), sighting("5.0", "d", 0, 4)]
     outage = ("h2", 100 * SECOND, 150 * SECOND)
-    assert fallen([outage], told, seen, Window("", 10 * SECOND, 200 * SECOND)) == [
-        Fallen("a", "h1", *EL9, 100 * SECOND, rerun=("1.0",), lost=("2.0",)),
-        Fallen("e", "h2", *EL9, 180 * SECOND, rerun=(), lost=("1.0",)),
+    assert fallen([outage], Seen(told, seen, TELLS), Window("", 10 * SECOND, 200 * SECOND)) == [
+        Fallen("a", "h1", *EL9, 100 * SECOND, Fates(("1.0",), (), ("2.0",))),
+        Fallen("e", "h2", *EL9, 180 * SECOND, Fates((), (), ("1.0",))),
     ]
+
+
+def test_jobs_that_were_held_after_their_worker_failed_are_told_apart_and_none_is_told_twice():
+    told = steps("a", (0, S.BUSY), (1000, S.UNSEEN), (1500, S.GONE)) + steps("c", (0, S.BUSY), host="h2")
+    seen = [sighting(f"{n}.0", "a", 10, 999) for n in range(1, 6)] + [sighting("2.0", "c", 1600, 1900)]
+    held = {
+        ("pool", "1.0", "a"): 3400 * SECOND,  # when its lease had ended, long after the outage
+        ("pool", "2.0", "a"): 1400 * SECOND,  # released, and run again
+        ("pool", "3.0", "b"): 1400 * SECOND,  # in another worker
+        ("pool", "4.0", "a"): 800 * SECOND,  # before: it had come back
+        ("other", "5.0", "a"): 1400 * SECOND,
+    }
+    outage = ("h1", 1000 * SECOND, 1500 * SECOND)
+    [found] = casualties([outage], Seen(told, seen, Holds({"pool": 1000 * SECOND}, held)))
+    assert found.jobs == Fates(("2.0",), ("1.0",), ("3.0", "4.0", "5.0"))
+
+
+def test_where_holds_were_not_told_from_the_failure_on_their_number_is_unknown_and_not_zero():
+    told = steps("a", (0, S.BUSY), (100, S.UNSEEN), (150, S.GONE))
+    seen, outage = [sighting("1.0", "a", 10, 99), sighting("2.0", "a", 10, 99)], ("h1", 100 * SECOND, 150 * SECOND)
+    held = {("pool", "1.0", "a"): 120 * SECOND}
+    for since in ({}, {"other": 0}, {"pool": 100 * SECOND + 1}):
+        [found] = casualties([outage], Seen(told, seen, Holds(since, held)))
+        assert found.jobs == Fates((), None, ("1.0", "2.0"))
+    [found] = casualties([outage], Seen(told, [], Holds({}, {})))
+    assert found.jobs.held == (), "no job was there: none was held"

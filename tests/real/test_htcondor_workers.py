@@ -11,7 +11,7 @@ from tests.lab.bare_worker import BareWorker
 from tests.real.htcondor_pool import ATLAS, ATLAS_OLD, CMS, ENVIRONMENTS, connected, status, wait_until, worker_of
 
 pytestmark = [pytest.mark.real, pytest.mark.skipif(os.getuid() != 0, reason="starts workers in namespaces: needs root")]
-IDLE, RUNNING, GONE = 1, 2, 4
+IDLE, RUNNING, GONE, HELD = 1, 2, 4, 5
 
 
 @pytest.fixture(scope="module")
@@ -159,6 +159,28 @@ def test_a_dead_worker_is_forgotten_and_its_accounting_group_is_served_again(poo
             cluster = pool.sleep(vo="cms", environment="cms-el8", user="dora")
             wait_until(gone(pool, cluster), "the group's next job ran", 40, told=alive.console)
             assert time.monotonic() - begun < 40, "long before the ad's lifetime of 60 s ends"
+
+
+def test_a_job_that_its_worker_s_death_puts_on_hold_is_told_with_that_worker_and_others_are_not(pool, system):
+    """While its shadow still tries to reach the dead worker. A job that never ran is held of another cause."""
+    never = pool.sleep(environment="atlas-slc6")
+    pool.tool("condor_hold", str(never), user="alice")
+    assert system.read(ENVIRONMENTS, cheap=False).holds == ()
+    with worker_of(system, ATLAS) as dead:
+        cluster = pool.sleep(600, environment="atlas-el9")
+        wait_until(lambda: system.node(dead.name).jobs, "the job runs", told=dead.console)
+        dead.kill()
+        begun = time.time()
+        pool.tool("condor_hold", str(cluster), "-reason", "its worker is dead", user="alice")
+        wait_until(lambda: status(pool, cluster) == HELD, "the job is on hold")
+        told = wait_until(lambda: system.read(ENVIRONMENTS, cheap=True).holds, "the hold is told")
+        [held] = told
+        assert (held.job, held.worker) == (f"{cluster}.0", dead.name)
+        assert held.why.startswith("its worker is dead")
+        assert begun - 1 <= held.held_at <= time.time() + 1
+        assert system.read(ENVIRONMENTS, cheap=True).holds == (), "nothing has moved: nothing is asked"
+        pool.tool("condor_release", str(cluster), user="alice")
+        assert system.read(ENVIRONMENTS, cheap=True).holds == (), "on hold no more"
 
 
 # --- black holes ------------------------------------------------------------------------------------------------------
