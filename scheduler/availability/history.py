@@ -109,6 +109,9 @@ class Recurrence:
     gap, one that comes twice is taken at its first coming (RFC 5545)."""
     length: Duration
     until: Instant | None = None
+    """None begins at or after it."""
+    ended: Instant | None = None
+    """It was called off: nothing of it holds from then on, not the rest of a window that is open either."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +127,8 @@ class Downtime:
     declared_at: Instant | None = None
     """Of a recurring one."""
     reason: str = ""
+    by: str = ""
+    """Who declared a recurring one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +182,22 @@ class Group:
     """The high-availability strategy it stands for, where the operator follows from one (for the report)."""
     algebra: str = "kleene"
     """Name and version of its truth table: `kleene`, `argo-1`..."""
+
+
+@dataclass(frozen=True, slots=True)
+class Algebra:
+    """The truth tables of groups: how two statuses make one. Codes are those of `Status`, and 5 for DOWNTIME."""
+
+    name: str
+    """With its version: `kleene-1`, `argo-2`."""
+    source: str
+    """Where the tables were published, or who agreed on them."""
+    fold: str
+    """Of tables that are not associative: in which order members are folded. Empty: the order does not matter."""
+    both: tuple[tuple[int, ...], ...]
+    """AND: for each pair of codes the code that they make."""
+    either: tuple[tuple[int, ...], ...]
+    """OR."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,6 +265,8 @@ class History:
     monotonic_now: Duration | None = None
     """The monitor's monotonic clock at `now`, of `boot`."""
     boot: str = ""
+    algebras: tuple[Algebra, ...] = ()
+    """Truth tables of its own; those that we ship need not stand here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,3 +305,10 @@ class Measure:
     """The figure if all unknown time had been bad: a promise that holds even so is kept."""
     highest: Fraction | None = None
     """The figure if all unknown time had been up: a promise that is missed even so is broken."""
+
+    @property
+    def undecided(self) -> Duration:
+        """Unknown time that the verdict takes once as bad and once as up, also where the profile's own figure counts it."""
+        if self.profile not in {"icinga", "nagios"} or self.lowest is None or self.highest is None:
+            return self.unknown
+        return int((self.highest - self.lowest) * self.total)

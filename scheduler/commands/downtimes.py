@@ -78,7 +78,7 @@ def extend(name: IdArgument, end: EndOption, by: ByOption = "", site: SiteOption
 
 @downtimes.command("end", epilog=examples("ambienti downtime end d3"))
 def finish(name: IdArgument, by: ByOption = "", site: SiteOption = None) -> None:
-    """End a downtime now; of a recurring one no further window begins. Shortening ends the credit."""
+    """End a downtime now; a recurring one is called off, an open window of it too. Shortening ends the credit."""
     from scheduler.journal.agreements import stop_recurring
 
     with opened(site) as (found, journal):
@@ -89,7 +89,7 @@ def finish(name: IdArgument, by: ByOption = "", site: SiteOption = None) -> None
             _revise(one, max(now(), one.revisions[-1].start), "ended", asker(by), (found, journal))
         else:
             stop_recurring(journal, name, now(), asker(by))
-            say(f"no further window of {name} begins.")
+            say(f"{name} is called off: nothing of it holds any more.")
 
 
 @downtimes.command("list", epilog=examples("ambienti downtime list", "ambienti downtime list --json"))
@@ -110,7 +110,7 @@ def show(site: SiteOption = None, as_json: JsonOption = False) -> None:
             last = one.revisions[-1]
             when = (write_instant(last.start, zone), write_instant(last.end, zone), notice(one.revisions, zone), last.by)
         else:
-            when = (one.recurrence.start if one.recurrence else "", _recurs(one), "", "")
+            when = (one.recurrence.start if one.recurrence else "", _recurs(one, zone), "", one.by)
         table.add_row(one.id, ", ".join(one.objects), *when, one.reason)
     console().print(table)
 
@@ -178,8 +178,12 @@ def _rule(every: str, start: str) -> str:
     return every
 
 
-def _recurs(one: Downtime) -> str:
-    return one.recurrence.rule if one.recurrence else ""
+def _recurs(one: Downtime, zone: str) -> str:
+    from scheduler.availability.instants import write_instant
+
+    if one.recurrence is None or one.recurrence.ended is None:
+        return one.recurrence.rule if one.recurrence else ""
+    return f"{one.recurrence.rule}, called off {write_instant(one.recurrence.ended, zone)}"
 
 
 def _data(one: Downtime, zone: str) -> dict[str, Any]:
@@ -199,5 +203,5 @@ def _data(one: Downtime, zone: str) -> dict[str, Any]:
         for r in one.revisions
     ]
     recurrence = asdict(one.recurrence) if one.recurrence else None
-    told = {"id": one.id, "objects": list(one.objects), "reason": one.reason, "revisions": revisions}
+    told = {"id": one.id, "objects": list(one.objects), "reason": one.reason, "by": one.by, "revisions": revisions}
     return {**told, "scheduled": spans, "recurring": recurrence}

@@ -237,7 +237,7 @@ def _standing_data(promise: Promise, one: Standing) -> dict[str, object]:
         "figure": fraction(one.measure.figure),
         "figure_if_unknown_bad": fraction(one.measure.lowest),
         "figure_if_unknown_up": fraction(one.measure.highest),
-        "unknown_seconds": seconds(one.measure.unknown),
+        "unknown_seconds": seconds(one.measure.undecided),
         "verdict": str(one.verdict),
         "budget_seconds": {
             "allowed": fraction(budget.allowed * micro),

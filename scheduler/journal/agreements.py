@@ -72,10 +72,10 @@ def revise_downtime(journal: JournalWriter, name: str, revision: Revision, why: 
 
 
 def stop_recurring(journal: JournalWriter, name: str, now: Instant, by: str) -> None:
-    """Let no further window of a recurring downtime begin."""
+    """Call a recurring downtime off: from now on nothing of it holds."""
     with journal.write("downtime") as connection:
         row = connection.execute(sa.select(t.downtimes).where(t.downtimes.c.id == name)).one()
-        stopped = {**row.recurrence, "until": min(now, row.recurrence["until"] or now)}
+        stopped = {**row.recurrence, "ended": min(now, row.recurrence.get("ended") or now)}
         connection.execute(t.downtimes.update().where(t.downtimes.c.id == name).values(recurrence=stopped))
         detail = {"objects": ", ".join(row.objects), "by": by}
         journal.note(connection, now / _MICRO, [Note("downtime", name, "ended", detail=detail)])

@@ -108,7 +108,9 @@ def holds(span, wall):
 def notice(downtime, wall):
     """None: no downtime at this instant; True: scheduled; False: unscheduled."""
     if downtime.recurrence is not None:
-        if any(start <= wall < start + downtime.recurrence.length for start in occurrences(downtime.recurrence, wall)):
+        again = downtime.recurrence
+        open_ = any(start <= wall < start + again.length for start in occurrences(again, wall))
+        if open_ and (again.ended is None or wall < again.ended):
             return downtime.declared_at <= wall - DAY
         return None
     revisions = downtime.revisions
@@ -346,6 +348,18 @@ def tally(lines, name, ticks, profile, instead=""):
             why = "excluded" if excused else cause or "unknown"
             lost[why] = lost.get(why, 0) + length
     return seconds, lost
+
+
+def undecided(lines, name, window, profile):
+    """How long it was unknown where that is bad for a profile, and up is not."""
+    is_host = name in lines.objects and lines.objects[name].kind is ObjectKind.HOST
+    found = 0
+    for (plain, overlaid, agreed, _), number in lines.ticks(name, window).items():
+        status = PENDING if plain == PENDING else (overlaid if profile == "argo" else plain)[0]
+        if status in NOT_KNOWN:
+            worst, best = (classes(profile, one, is_host, agreed is not None) - {"ok"} for one in ("CRITICAL", "OK"))
+            found += number * lines.step * (worst != best)
+    return found
 
 
 def classes(profile, status, is_host, agreed):

@@ -16,7 +16,7 @@ DURATIONS = {
     "unscheduled": "unscheduled_downtime",
 }
 FIGURES = {"figure": "figure", "A": "availability", "R": "reliability"}
-OTHERS = {"window", "verdicts", "shown", "lost"}
+OTHERS = {"window", "verdicts", "undecided", "shown", "lost"}
 
 
 @dataclass(frozen=True)

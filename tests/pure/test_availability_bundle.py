@@ -193,10 +193,12 @@ downtimes = st.builds(
     lambda said, why: Downtime("d", ("ce", "*"), tuple(sorted(said, key=lambda r: r.declared_at)), reason=why), revisions, text
 )
 recurring = st.builds(
-    lambda n, until, said: Downtime("r", ("g",), (), Recurrence("FREQ=WEEKLY", "Europe/Rome", "2026-03-03T09:00:00", n, until), said),
+    lambda n, until, ended, said, by: Downtime("r", ("g",), (), Recurrence("FREQ=WEEKLY", "Europe/Rome", "2026-03-03T09:00:00", n, until, ended), said, by=by),
     st.integers(1, 10**12),
     st.none() | instants,
+    st.none() | instants,
     instants,
+    text,
 )  # fmt: skip
 histories = st.builds(
     lambda now, found, member, promise, planned, again, gaps, ex, monotonic: History(

@@ -8,7 +8,7 @@ from golden_availability import cases, differences, others, window_of
 from environments.reader import ConfigurationError
 from scheduler.availability import figures
 from scheduler.availability.files.reading import history_of_node
-from scheduler.availability.history import Window
+from scheduler.availability.history import SECOND, Window
 from scheduler.availability.instants import read_instant
 from scheduler.availability.measuring import accounting, explaining
 from scheduler.availability.reports import publication
@@ -39,10 +39,17 @@ def test_a_history_comes_out_as_derived_by_hand(case):
         if "shown" in ask.expect:
             assert figures.percent(measure.figure) == ask.expect["shown"]
         assert said(history, ask.expect.get("verdicts", {})) == ask.expect.get("verdicts", {})
+        assert undecided(history, ask.expect.get("undecided", {})) == ask.expect.get("undecided", {})
 
 
 def said(history, names):
     return {one.name: str(accounting.judge(history, one)[1]) for one in history.objectives if one.name in names}
+
+
+def undecided(history, names):
+    """Return by objective the unknown seconds that its verdict is printed with."""
+    found = {one.name: accounting.judge(history, one)[0] for one in history.objectives if one.name in names}
+    return {name: str(one.undecided // SECOND) for name, one in found.items()}
 
 
 @pytest.mark.parametrize(

@@ -101,10 +101,10 @@ def test_a_recurring_downtime_has_a_rule_and_is_stopped(ambienti):
     assert (code, "is no rule of RFC 5545" in err) == (2, True)
     assert ambienti(*words, "FREQ=WEEKLY;BYDAY=TU")[0] == 0
     assert ambienti("downtime", "extend", "d1", "--end", "+1h")[0] == 1
-    assert ambienti("downtime", "end", "d1")[1] == "no further window of d1 begins.\n"
+    assert ambienti("downtime", "end", "d1")[1] == "d1 is called off: nothing of it holds any more.\n"
     (one,) = json.loads(ambienti("downtime", "list", "--json")[1])
     assert (one["recurring"]["start"], one["recurring"]["zone"]) == ("2026-03-03T09:00:00", "Europe/Rome")
-    assert one["recurring"]["until"] is not None
+    assert (one["recurring"]["until"], one["recurring"]["ended"] is not None) == (None, True)
 
 
 @pytest.mark.parametrize(

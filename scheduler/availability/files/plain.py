@@ -115,8 +115,9 @@ def _downtime(one: Downtime) -> Data:
     recurring = None
     if again is not None:
         recurring = {"rule": again.rule, "zone": again.zone, "start": again.start, "length": _length(again.length)}
-        recurring = _present(recurring, until=_instant(again.until))
-    return _present(data, revisions=revisions, recurring=recurring, declared=_instant(one.declared_at), reason=one.reason)
+        recurring = _present(recurring, until=_instant(again.until), ended=_instant(again.ended))
+    declared = _instant(one.declared_at)
+    return _present(data, revisions=revisions, recurring=recurring, declared=declared, reason=one.reason, by=one.by)
 
 
 def _exclusion(one: Exclusion) -> Data:

@@ -264,7 +264,7 @@ def _exclusion(one: WrittenExclusion, index: int) -> Exclusion:
 
 
 def _downtime(one: WrittenDowntime, index: int, zone: str) -> Downtime:
-    revisions = tuple(Revision(r.declared, r.start, r.end, r.by) for r in one.revisions)
+    revisions = tuple(Revision(r.declared, r.start, r.end, r.by or one.by) for r in one.revisions)
     if one.start is not None and one.end is not None and one.declared is not None:
         revisions = (Revision(one.declared, one.start, one.end, one.by),)
     recurrence = None
@@ -272,6 +272,6 @@ def _downtime(one: WrittenDowntime, index: int, zone: str) -> Downtime:
         again = one.recurring
         local = again.start.replace(" ", "T")
         start = local if local.count(":") == 2 else f"{local}:00"
-        recurrence = Recurrence(again.rule, again.zone or zone, start, again.length, again.until)
-    declared = one.declared if recurrence else None
-    return Downtime(one.id or f"downtime {index}", one.objects, revisions, recurrence, declared, one.reason)
+        recurrence = Recurrence(again.rule, again.zone or zone, start, again.length, again.until, again.ended)
+    declared, by = (one.declared, one.by) if recurrence else (None, "")
+    return Downtime(one.id or f"downtime {index}", one.objects, revisions, recurrence, declared, one.reason, by)

@@ -262,6 +262,8 @@ class WrittenRecurrence(Frozen):
     """Zone of the local time; left out: the history's."""
     until: When | None = None
     """None begins at or after this instant."""
+    ended: When | None = None
+    """It was called off: nothing of it holds from this instant on."""
 
 
 class WrittenDowntime(Frozen):

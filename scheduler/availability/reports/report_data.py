@@ -113,7 +113,8 @@ class ObjectiveShown(Frozen):
     figure_if_unknown_bad: Ratio | None
     figure_if_unknown_up: Ratio | None
     unknown: Seconds
-    """Unknown seconds, which make an objective UNDECIDED if they could decide."""
+    """Unknown seconds, which make an objective UNDECIDED if they could decide; under `icinga` and `nagios` too, whose rows
+    count them otherwise."""
 
 
 class DowntimeShown(Frozen):
@@ -305,7 +306,7 @@ def _objectives(prepared: Prepared, names: Sequence[str]) -> Iterator[ObjectiveS
             figure=figures.fraction(found.figure),
             figure_if_unknown_bad=figures.fraction(found.lowest),
             figure_if_unknown_up=figures.fraction(found.highest),
-            unknown=instants.seconds(found.unknown),
+            unknown=instants.seconds(found.undecided),
         )
 
 
@@ -327,7 +328,8 @@ def _downtime(one: Downtime, zone: str) -> DowntimeShown:
     again = one.recurrence
     rule = "" if again is None else f"{again.rule} from {again.start} {again.zone} for {instants.write_duration(again.length)}"
     if again is not None and one.declared_at is not None:
-        said = ({"declared": instants.write_instant(one.declared_at, zone)},)
+        said = ({"declared": instants.write_instant(one.declared_at, zone), "by": one.by},)
+        rule += "" if again.ended is None else f", called off {instants.write_instant(again.ended, zone)}"
     return DowntimeShown(id=one.id, objects=one.objects, declarations=said, recurring=rule, reason=one.reason)
 
 

@@ -46,15 +46,19 @@ def agreed(downtime: Downtime, until: Instant) -> Agreed:
 
 
 def occurrences(again: Recurrence, until: Instant) -> Iterator[Stretch]:
-    """Yield a recurring window's stretches, each of its exact length, as far as they begin before `until`."""
+    """Yield a recurring window's stretches, each of its exact length, as far as they begin before `until`.
+
+    The one that was open when the downtime was called off ends there: shortening ends the credit.
+    """
     zone = zoneinfo.ZoneInfo(again.zone)
-    end = until if again.until is None else min(until, again.until)
+    ended = END if again.ended is None else again.ended
+    end = min(until, ended, END if again.until is None else again.until)
     # Local time may run back by hours at a change of the clocks: what is searched for reaches a day further.
     last = as_time(end, again.zone).replace(tzinfo=None)
     for local in _rule(again):
         begin = as_micro(local.replace(tzinfo=zone).astimezone(UTC))
         if begin < end:
-            yield begin, begin + again.length
+            yield begin, min(begin + again.length, ended)
         elif (local - last).days > 0:
             return
 
