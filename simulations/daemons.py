@@ -10,10 +10,12 @@ from scheduler.engine import Cycle, Engine
 from scheduler.journal.journal import Journal, LeaseLostError
 from scheduler.journal.records import Outcome
 from scheduler.model import HostReading, QueueReading, Unanswered, WorkerState
-from scheduler.runner import SerialRunner
 from simulations.interruptions import Killed, MortalBatchSystem, MortalHost
+from simulations.lanes import AgendaRunner
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from scheduler.actions import Action
     from scheduler.errands import Result
     from scheduler.policy import Policy
@@ -44,7 +46,7 @@ class SimulatedDaemon:
             {name: MortalHost(host, knife) for name, host in farm.plant.hosts.items()},
             self.journal,
             farm.clock,
-            SerialRunner(),
+            AgendaRunner(farm.plant, self._while_alive),
             owner=owner,
             lease_seconds=max(60, 3 * farm.policy.limits.poll_seconds),
         )
@@ -78,6 +80,14 @@ class SimulatedDaemon:
                 farm.acts_without_lease.append(f"{self.owner} acted, {self.journal.lease()[0]} held the lease")
             self._tell(cycle)
         farm.chronicle.lines += effects
+
+    def _while_alive(self, goes_on: Callable[[], None]) -> None:
+        """Let an answer come that took its time; nobody hears it any more when the daemon has ended."""
+        if self.alive:
+            try:
+                goes_on()
+            except Killed as killed:
+                self.die(f"killed after {killed}")
 
     def stop(self) -> None:
         """End in an orderly way."""

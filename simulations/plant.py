@@ -47,6 +47,8 @@ class HostFaults:
     """Takes this long for an answer; longer than the deadline is no answer, but what was asked is done."""
     boots_slow: bool = False
     """Boots what it is asked to, but the answer comes too late."""
+    boots_seconds: float = 0.0
+    """Boots what it is asked to at once, but answers only so much later; until then it is asked nothing else."""
     boots_fail: str = ""
     """What it answers to every boot."""
     black_hole: bool = False
@@ -113,6 +115,8 @@ class Plant:
         """Paths, kernels and volumes that are not there."""
         self.checksums: dict[str, str] = {}
         """Of images that are others than their definitions say: path or volume -> SHA-256."""
+        self.answers_after = 0.0
+        """So many seconds after it was made the last call is answered; whoever made it takes that away."""
         self.calls: list[Call] = []
         self.is_journaled: Callable[[str], bool] = lambda _worker: True
         self.tell: Callable[[str, str], None] = lambda _kind, _text: None
@@ -257,6 +261,7 @@ class SimulatedHost:
             elif running.uuid != order.uuid:
                 raise SourceError(self.name, asked, f"a domain of this name exists with UUID {running.uuid}")
             self._answer(asked)
+            self._plant.answers_after = self.faults.boots_seconds
             if self.faults.boots_slow:
                 raise SourceError(self.name, asked, f"no answer within {self._deadline_seconds:g} s")
         finally:

@@ -38,6 +38,7 @@ class Deed(StrEnum):
     HOST_PARTIAL = "host-partial"
     HOST_MUTE = "host-mute"
     HOST_BOOTS_SLOW = "host-boots-slow"
+    HOST_BOOTS_LONG = "host-boots-long"
     HOST_BOOTS_FAIL = "host-boots-fail"
     HOST_BLACK_HOLE = "host-black-hole"
     HOST_DRAIN = "host-drain"
