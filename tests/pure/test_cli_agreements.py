@@ -219,6 +219,11 @@ def test_the_report_of_the_site_shows_its_own_objects_and_groups(ambienti, site)
     assert code == 0
     assert {"pool", "voms", "core", "atlas/atlas-el9"} <= {row["object"] for row in json.loads(out)["rows"]}
     assert ambienti("report", "--object", "kore")[0] == 2
+    span = ("--from", "1970-01-01T00:02:00Z", "--to", "1970-01-01T00:03:00Z")
+    code, out, _ = ambienti("report", "explain", "--object", "pool", *span, "--profiles", "excuse,icinga", "--json")
+    assert code == 0
+    assert [(one["status"], one["length"], one["other"]) for one in json.loads(out)["stretches"]] == [("MISSING", 60, "bad")]
+    assert "did you mean core?" in ambienti("report", "explain", "--object", "kore", "--window", "7d")[2]
 
 
 def test_a_wrong_services_file_is_told_at_its_line_with_the_rest_of_the_configuration(ambienti, site):
