@@ -6,6 +6,7 @@ queue reading, decision or journal: the difference is what Ambienti adds.
 
 from __future__ import annotations
 
+import os
 import time
 import uuid
 from pathlib import Path
@@ -62,7 +63,7 @@ def run(options: argparse.Namespace) -> Report:
 
 
 def _lane(name: str, table: Table, rounds: int) -> tuple[float, float]:
-    daemon, xen = Libvirtd(f"bench-{name}", dies_with_parent=True), XenHost(3, dies_with_parent=True)
+    daemon, xen = Libvirtd(f"bench-{name}-{os.getpid()}", dies_with_parent=True), XenHost(3, dies_with_parent=True)
     try:
         if name == "xen":
             xen.start()

@@ -33,6 +33,7 @@ from tests.lab.farm import PROGRAM, Farm
 from tests.lab.libvirtd import Libvirtd
 from tests.lab.paths import lab_path
 from tests.lab.pool import Pool, lab_pool
+from tests.lab.processes import Process, kept, known
 from tests.lab.xen import worker as xen_worker
 from tests.lab.xen.build import build
 from tests.lab.xen.host import XenHost
@@ -52,7 +53,7 @@ def up(chosen: list[str]) -> int:
     if os.getuid() != 0:
         OUT.print("The lab starts containers and mounts: run it as root (sudo make lab).")
         return 2
-    if _daemon_pid():
+    if _daemon():
         OUT.print("The lab runs already; `make lab-down` first to change its lanes.")
         return 1
     try:
@@ -98,7 +99,8 @@ def _start(chosen: list[str]) -> None:
         farm = Farm(_directory(), pool, hosts, environments, {"poll_seconds": 2}, listen=LISTEN, batch_options=through)
         pool.configure("60-ambienti.conf", farm.ambienti("hooks", "htcondor"))
         pid = farm.start(stays=True)
-        (_directory() / "daemon.pid").write_text(f"{pid}\n")
+        if process := known(pid):
+            process.keep(_directory() / "daemon.pid")
         farm.until(lambda: (_directory() / "ambienti.db").exists(), 60, "the daemon opens its journal")
 
 
@@ -157,11 +159,12 @@ def status() -> int:
     pool = lab_pool()
     table.add_row("HTCondor pool", str(pool.running() or "-"), pool.collector)
     daemon, xen = Libvirtd("lab"), XenHost(1)
-    table.add_row("libvirt daemon", str(daemon.keeper() or "-"), daemon.uri("qemu"))
+    keeper = daemon.keeper()
+    table.add_row("libvirt daemon", str(keeper.pid if keeper else "-"), daemon.uri("qemu"))
     table.add_row("Xen host", str(xen.pid or "-"), xen.uri if xen.pid else "")
-    table.add_row("ambienti run", str(_daemon_pid() or "-"), f"http://{LISTEN}")
+    table.add_row("ambienti run", str(ours.pid if (ours := _daemon()) else "-"), f"http://{LISTEN}")
     OUT.print(table)
-    if not _daemon_pid():
+    if not _daemon():
         OUT.print("The lab does not run: `make lab` starts it.")
     return 0
 
@@ -178,14 +181,12 @@ def environment() -> int:
 
 def down() -> int:
     """Stop the daemon, the hosts with all their guests, and the pool."""
-    pid = _daemon_pid()
-    if pid:
-        os.kill(pid, signal.SIGTERM)
+    if daemon := _daemon():
+        daemon.signal(signal.SIGTERM)
         end = time.monotonic() + 60
-        while _daemon_pid() and time.monotonic() < end:
+        while daemon.runs() and time.monotonic() < end:
             time.sleep(0.1)
-        if _daemon_pid():
-            os.kill(pid, signal.SIGKILL)
+        daemon.signal(signal.SIGKILL)
     (_directory() / "daemon.pid").unlink(missing_ok=True)
     Libvirtd("lab").stop()
     XenHost(1).stop()
@@ -202,17 +203,12 @@ def _directory() -> Path:
     return lab_path("farm")
 
 
-def _daemon_pid() -> int:
-    try:
-        pid = int((_directory() / "daemon.pid").read_text())
-        command = Path(f"/proc/{pid}/cmdline").read_bytes()
-    except (OSError, ValueError):
-        return 0
-    return pid if b"ambienti" in command else 0
+def _daemon() -> Process | None:
+    return kept(_directory() / "daemon.pid")
 
 
 def _running_farm() -> Farm:
-    if not _daemon_pid():
+    if not _daemon():
         OUT.print("The lab does not run: `make lab` first.")
         raise SystemExit(1)
     return Farm.found(_directory())

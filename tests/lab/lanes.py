@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +17,8 @@ CONTAINER_MIB = 256
 MACHINE_MIB = 384
 RESERVE_SHARE = 4
 """Each of the lab's hosts leaves a quarter of the machine's memory to the lab itself."""
+NETS = 254 * 256
+"""Networks of 127/8 from which the lab's containers take their addresses."""
 _SHARED = {"job_memory_mib": 128, "idle_seconds": 4, "boot_seconds": 90}
 
 
@@ -28,14 +31,14 @@ def worker_images() -> WorkerImages:
 def container(vo: str = "atlas", **more: object) -> dict[str, object]:
     """Return an environment of containers: the worker's tree, shared and read-only, on the host's own network.
 
-    Each container has a loopback address of its own; those of different VOs do not overlap.
+    Each container has a loopback address of its own; those of different VOs, and of labs of different processes, do not overlap.
     """
-    net = VOS.index(vo) + 1
+    net = (os.getpid() * len(VOS) + VOS.index(vo)) % NETS
     return {
         "virtualization": "lxc",
         "image": {"path": str(worker_images().tree)},
         "memory_mib": CONTAINER_MIB,
-        "network": {"kind": "host", "addresses": f"127.0.{net}.10-127.0.{net}.200/8"},
+        "network": {"kind": "host", "addresses": f"127.{1 + net // 256}.{net % 256}.10-127.{1 + net // 256}.{net % 256}.200/8"},
         "provides": {"Lane": "lxc"},
         **_SHARED,
         **more,

@@ -3,7 +3,6 @@
 Each one is a hypervisor host of its own; several live side by side, with their state in the lab's directory. Needs root.
 """
 
-import contextlib
 import hashlib
 import os
 import shutil
@@ -17,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.lab.paths import lab_path
+from tests.lab.processes import Process, kept, known, named
 
 KEEPER = Path(__file__).parent / "keeper.py"
 SOCKET_BYTES = 100
@@ -103,7 +103,8 @@ class Libvirtd:
                     start_new_session=True,
                     env={**os.environ, **self.environment},
                 )
-            (self.directory / "keeper.pid").write_text(f"{self._process.pid}\n")
+            if keeper := known(self._process.pid):
+                keeper.keep(self.directory / "keeper.pid")
         self.wait_until_it_answers(seconds)
 
     def stop(self) -> None:
@@ -111,7 +112,7 @@ class Libvirtd:
         keeper = self.keeper()
         if keeper:
             self.thaw()
-            os.kill(keeper, signal.SIGTERM)
+            keeper.signal(signal.SIGTERM)
             _wait(lambda: not self.keeper(), 20, f"{self.name} does not end")
         (self.directory / "keeper.pid").unlink(missing_ok=True)
         shutil.rmtree(self.directory / "run", ignore_errors=True)
@@ -123,34 +124,39 @@ class Libvirtd:
 
     def crash(self) -> None:
         """Kill the daemon alone, at once; its guests run on."""
-        pid = self.pid()
-        os.kill(pid, signal.SIGKILL)
-        _wait(lambda: not Path(f"/proc/{pid}").exists(), 5, f"{self.name} does not die")
+        daemon = self.daemon()
+        assert daemon, f"{self.name} does not run"
+        daemon.signal(signal.SIGKILL)
+        _wait(lambda: not daemon.runs(), 5, f"{self.name} does not die")
 
     def recover(self, seconds: float = 30) -> None:
         """Start the daemon again after a crash."""
-        os.kill(self.keeper(), signal.SIGUSR1)
+        keeper = self.keeper()
+        assert keeper, f"{self.name} has ended"
+        keeper.signal(signal.SIGUSR1)
         self.wait_until_it_answers(seconds)
 
     def freeze(self) -> None:
         """Let the daemon answer nothing, with all its connections open."""
-        os.kill(self.pid(), signal.SIGSTOP)
+        daemon = self.daemon()
+        assert daemon, f"{self.name} does not run"
+        daemon.signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
         """Let a frozen daemon go on."""
-        with contextlib.suppress(OSError, ValueError):
-            os.kill(self.pid(), signal.SIGCONT)
+        if daemon := self.daemon():
+            daemon.signal(signal.SIGCONT)
 
-    def keeper(self) -> int:
-        """Return the process that keeps it, 0 when it does not run."""
+    def keeper(self) -> Process | None:
+        """Return the process that keeps it, while it runs."""
         if self._process is not None and self._process.poll() is None:
-            return self._process.pid
-        try:
-            pid = int((self.directory / "keeper.pid").read_text())
-            ours = str(self.directory).encode() in Path(f"/proc/{pid}/cmdline").read_bytes()
-        except (OSError, ValueError):
-            return 0
-        return pid if ours else 0
+            return known(self._process.pid)
+        return kept(self.directory / "keeper.pid")
+
+    def daemon(self) -> Process | None:
+        """Return the daemon's process, while it runs."""
+        file = self.directory / "libvirtd.pid"
+        return named(file, str(file))
 
     def pid(self) -> int:
         """Return the daemon's process."""

@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import os
 import time
 
 import libvirt
@@ -127,7 +128,7 @@ class Lane:
 @contextlib.contextmanager
 def lane(driver, directory, environments, **limits):
     """Run a farm with one host of a driver, a pool of its own and these environments (VO -> name -> definition)."""
-    daemon = Libvirtd(f"{driver}-lane-{directory.name[-8:]}", dies_with_parent=True)
+    daemon = Libvirtd(f"{driver}-lane-{os.getpid()}", dies_with_parent=True)
     with pools.test_pool(f"{driver}-lane") as pool:
         try:
             daemon.start()
