@@ -127,7 +127,8 @@ def _reading(kind: type[R], name: str, told: object) -> R | Unanswered:
 
 
 def _with_ended(first: QueueReading | Unanswered, second: QueueReading | Unanswered) -> QueueReading | Unanswered:
-    """Return the second reading with the ended jobs of the first one too: each is told once."""
-    if isinstance(first, QueueReading) and isinstance(second, QueueReading) and first.ended:
-        return replace(second, ended=(*first.ended, *second.ended))
+    """Return the second reading with the ended and held jobs of the first one too: each may be told once."""
+    if isinstance(first, QueueReading) and isinstance(second, QueueReading):
+        holds = None if first.holds is None or second.holds is None else tuple(dict.fromkeys((*first.holds, *second.holds)))
+        return replace(second, ended=(*first.ended, *second.ended), holds=holds)
     return second
