@@ -57,25 +57,34 @@ class Row(Frozen):
     """What one window measured of one object or group under one profile. Times are seconds."""
 
     object: str
+    """The object or group."""
     kind: Kind
     window: str
     """Its name."""
     start: str
+    """Of the window."""
     end: str
+    """Of the window."""
     profile: str
+    """Whose view all that follows is: up, bad, unknown and what it leaves to downtimes are T."""
     total: Seconds
     """T: the time in which it existed; pending time is outside."""
     up: Seconds
+    """OK and WARNING; of `nagios` OK alone, of `icinga` all that is no problem, of `argo` and `skip` outside downtimes only."""
     ok: Seconds
+    """OK, as the profile sees it."""
     bad: Seconds
+    """CRITICAL, excused time included; of `icinga` the problems, of `nagios` all that is determined and not OK."""
     unknown: Seconds
-    """UNKNOWN and MISSING together."""
+    """UNKNOWN and MISSING together, where the profile does not count them."""
     missing: Seconds
     """Of `unknown`: no result at all."""
     pending: Seconds
     """Declared, but not heard of yet."""
     scheduled_downtime: Seconds
+    """In a downtime that had 24 h of notice: the D of `argo`."""
     unscheduled_downtime: Seconds
+    """In a downtime that had not."""
     excused: Seconds
     """Bad time inside an accepted exclusion."""
     figure: Ratio | None
@@ -85,11 +94,13 @@ class Row(Frozen):
     figure_shown: str
     """The same rounded to two decimals of a per cent; for reading only."""
     availability: Ratio | None
-    """A of `argo`."""
+    """A of `argo`, beside the figure of every profile."""
     availability_decimal: str | None
+    """The same as a decimal."""
     reliability: Ratio | None
-    """R of `argo`."""
+    """R of `argo`, beside the figure of every profile."""
     reliability_decimal: str | None
+    """The same as a decimal."""
     lost: dict[str, Seconds]
     """Bad time by cause."""
     verdict: str | None
@@ -102,16 +113,24 @@ class ObjectiveShown(Frozen):
     """An objective and what became of it in its own window."""
 
     name: str
+    """How it is called."""
     object: str
+    """The object or group that it is on."""
     target: Ratio
+    """What the figure is compared with, by `>=`."""
     profile: str
+    """Whose figure decides."""
     zone: str
+    """In which its window is cut."""
     window: WindowShown
     verdict: Verdict
+    """PASS: it holds even if all unknown time was bad; FAIL: it is missed even if that was up; else UNDECIDED."""
     figure: Ratio | None
     """Of the time in which it applied."""
     figure_if_unknown_bad: Ratio | None
+    """The least that it can be."""
     figure_if_unknown_up: Ratio | None
+    """The most that it can be."""
     unknown: Seconds
     """Unknown seconds, which make an objective UNDECIDED if they could decide; under `icinga` and `nagios` too, whose rows
     count them otherwise."""
@@ -121,27 +140,38 @@ class DowntimeShown(Frozen):
     """An agreed downtime that the report rests on."""
 
     id: str
+    """Its name."""
     objects: tuple[str, ...]
+    """Which objects and groups; `*` is all of them."""
     declarations: tuple[dict[str, str], ...]
-    """What was declared, when and by whom; the last one is what was agreed."""
+    """What was declared, when and by whom (declared, start, end, by); the last one is what was agreed."""
     recurring: str
     """The rule of a recurring one, else empty."""
     reason: str
+    """Why."""
 
 
 class ExclusionShown(Frozen):
     """An exclusion, and who accepted it."""
 
     id: str
+    """Its name."""
     objects: tuple[str, ...]
+    """Which objects and groups; `*` is all of them."""
     start: str
+    """Its first instant."""
     end: str
+    """The first instant after it."""
     cause: str
+    """Building, network, power..."""
     author: str
+    """Who proposed it."""
     reason: str
+    """Why."""
     accepted_by: str
     """Empty: proposed, excuses nothing."""
     accepted_at: str | None
+    """When; null: not accepted, or nobody said when."""
 
 
 class JumpShown(Frozen):
@@ -157,6 +187,7 @@ class GapShown(Frozen):
     """The monitor itself was not there."""
 
     start: str
+    """From when on."""
     end: str | None
     """Null: it still is not."""
 
@@ -165,11 +196,15 @@ class Report(Frozen):
     """All of it."""
 
     format: str
+    """`ambienti-report-1`."""
     now: str
+    """The instant that it is made for."""
     zone: str
+    """In which windows are cut and instants written."""
     zone_data: str
     """Version of the time zones' data."""
     profiles: tuple[str, ...]
+    """Accounting profiles of the rows."""
     algebras: tuple[str, ...]
     """Truth tables of the groups, with their versions."""
     windows: tuple[WindowShown, ...]
