@@ -12,7 +12,8 @@ import typer
 from pydantic_core import PydanticCustomError
 
 from environments.names import nearest
-from scheduler.commands.common import Exit, JsonOption, SiteOption, console, examples, fail, print_json
+from scheduler.availability.history import EVERYTHING
+from scheduler.commands.common import Exit, JsonOption, SiteOption, console, examples, fail, print_json, say
 from scheduler.commands.journaled import live
 
 if TYPE_CHECKING:
@@ -90,10 +91,13 @@ def shown(
 
     source = live(site) if history is None else read(history)
     found = source if isinstance(source, History) else source.history
-    profiles = PROFILES if profile == ALL else tuple(_profile(one.strip()) for one in profile.split(","))
+    chosen = [name for name, wanted in (("--json", as_json), ("--csv", as_csv), ("--html or --pdf", html or pdf)) if wanted]
+    if len(chosen) > 1:
+        raise fail(f"give one of {', '.join(chosen)}: a report is written in one form at a time", Exit.WRONG)
+    profiles = PROFILES if profile == ALL else tuple(dict.fromkeys(_profile(one.strip()) for one in profile.split(",")))
     known(found, objects or ())
-    zone_known(zone)
     asked = window_of(found, window, start, end, zone)
+    _tell_if_empty(found, asked)
     windows = report_data.table_windows(found, zone) if asked is None else [asked]
     if html or pdf:
         from scheduler.commands.report_page import write
@@ -135,6 +139,7 @@ def window_of(history: History, name: str | None, start: str, end: str, zone: st
     from scheduler.availability.instants import read_instant
     from scheduler.availability.timelines import windows
 
+    zone_known(zone)
     zone = zone or history.zone
     if name is not None and (start or end):
         raise fail("give either --window or --from and --to", Exit.WRONG)
@@ -151,9 +156,21 @@ def window_of(history: History, name: str | None, start: str, end: str, zone: st
         parts = [error.message(), f"expected {context.get('expected')}"]
         near = context.get("nearest")
         raise fail("; ".join([*parts, f"did you mean {near}?"] if near else parts), Exit.WRONG) from error
-    if last < first:
+    if end and last < first:
         raise fail("--to is before --from", Exit.WRONG)
     return windows.between(first, last, history.now)
+
+
+def _tell_if_empty(history: History, asked: Window | None) -> None:
+    """Say why there is nothing to count, beside the report that says so by undefined figures."""
+    from scheduler.availability.instants import write_instant
+
+    if not history.objects and not history.groups:
+        say("The history has no objects (key `objects`): there is nothing to report.", error=True, style="yellow")
+    elif asked is not None and asked.start >= asked.end:
+        now = write_instant(history.now, history.zone)
+        why = f"it is not before now ({now}), and no future second is counted" if asked.start >= history.now else "it is empty"
+        say(f"Nothing is counted in this window: {why}.", error=True, style="yellow")
 
 
 def _profile(name: str) -> str:
@@ -172,7 +189,8 @@ def zone_known(name: str) -> None:
 
     if name and not is_zone(name):
         near = near_zone(name)
-        raise fail(f"no time zone is called {name!r}" + (f"; did you mean {near}?" if near else ""), Exit.WRONG)
+        hint = f"did you mean {near}?" if near else "expected an IANA zone, e.g. Europe/Rome"
+        raise fail(f"no time zone is called {name!r}; {hint}", Exit.WRONG)
 
 
 def _plain(value: Any) -> Any:
@@ -185,11 +203,27 @@ def _plain(value: Any) -> Any:
 
 
 def _csv(made: Report) -> None:
-    keys = [key for key in type(made.rows[0]).model_fields if key not in {"lost", "verdicts"}] if made.rows else []
+    """Print a line for each row; what it rests on stands in every line, so that no line can lose it."""
+    from scheduler.availability.reports.report_data import Row
+
+    keys = [key for key in Row.model_fields if key not in {"lost", "verdicts"}]
+    rests = {"algebras": " ".join(made.algebras), "zone": made.zone, "zone_data": made.zone_data, "now": made.now}
     writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(keys)
+    writer.writerow([*keys, *rests, "downtimes", "exclusions"])
     for row in made.rows:
-        writer.writerow([f"{value:f}" if isinstance(value := getattr(row, key), Decimal) else value for key in keys])
+        values = [f"{value:f}" if isinstance(value := getattr(row, key), Decimal) else value for key in keys]
+        writer.writerow([*values, *rests.values(), _downtimes(made, row.object), _exclusions(made, row.object)])
+
+
+def _downtimes(made: Report, name: str) -> str:
+    mine = [one for one in made.downtimes if {name, EVERYTHING} & set(one.objects)]
+    by = {one.id: ", ".join(dict.fromkeys(said["by"] for said in one.declarations if said.get("by"))) for one in mine}
+    return "; ".join(f"{name} declared by {who}" if who else name for name, who in by.items())
+
+
+def _exclusions(made: Report, name: str) -> str:
+    mine = [one for one in made.exclusions if {name, EVERYTHING} & set(one.objects)]
+    return "; ".join(f"{one.id} {f'accepted by {one.accepted_by}' if one.accepted_by else 'not accepted'}" for one in mine)
 
 
 def _show(made: Report, profiles: tuple[str, ...], *, in_detail: bool) -> None:
@@ -232,7 +266,6 @@ def explain(
     source = live(site) if history is None else prepare(read(history))
     found = source.history
     known(found, [name])
-    zone_known(zone)
     pair = [_profile(one.strip()) for one in profiles.split(",")]
     if len(pair) != 2:
         raise fail("--profiles takes two: --profiles excuse,argo", Exit.WRONG)

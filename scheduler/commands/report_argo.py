@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from scheduler.availability.history import History, Measure, Window
+    from scheduler.availability.timelines.prepared import Prepared
 
 __all__ = ["report"]
 PERIODS = {"daily": "day", "monthly": "month"}
@@ -57,7 +58,17 @@ def argo(
         for name, one in measure(prepared, piece, "argo").items():
             measures.setdefault(name, []).append(one)
     kinds = argo_export.Kinds(supergroup, group, service)
-    print_json(argo_export.document(found.groups, measures, zone, granularity, kinds))
+    document = argo_export.document(found.groups, measures, zone, granularity, kinds, rests_on=_rests_on(prepared, zone))
+    print_json(document)
+
+
+def _rests_on(prepared: Prepared, zone: str) -> dict[str, Any]:
+    """Say what the figures rest on: profile, truth tables, zone and its data, downtimes, exclusions with who accepted them."""
+    from scheduler.availability.reports import report_data
+
+    whole = report_data.data(report_data.make(prepared, [], ["argo"], (), zone))
+    keys = ("now", "zone", "zone_data", "profiles", "algebras", "downtimes", "exclusions", "clock_jumps", "gaps")
+    return {key: whole[key] for key in keys}
 
 
 def history_of(file: Path | None, site: Path | None) -> History:

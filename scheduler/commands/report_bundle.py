@@ -10,7 +10,7 @@ import typer
 
 from scheduler.commands.common import Exit, JsonOption, SiteOption, examples, fail, print_json, say
 from scheduler.commands.journaled import opened
-from scheduler.commands.report import FromOption, HistoryOption, ToOption, WindowOption, ZoneOption, window_of, zone_known
+from scheduler.commands.report import FromOption, HistoryOption, ToOption, WindowOption, ZoneOption, window_of
 from scheduler.commands.report_argo import history_of, report
 
 if TYPE_CHECKING:
@@ -59,7 +59,6 @@ def bundle(
     from scheduler.availability.reports import bundle as bundles
 
     found = history_of(history, site)
-    zone_known(zone)
     windows = _windows(found, window_of(found, window, start, end, zone), zone)
     parameters = _parameters(found, windows, zone)
     content = bundles.bundle(found, parameters, compute, _versions(windows, versions, site, live=history is None))
@@ -125,6 +124,8 @@ def _versions(windows: Sequence[Window], file: Path | None, site: Path | None, *
     if file is None and live:
         with opened(site) as (_, journal):
             return kept.versions(journal, windows)
+    if file is not None and not file.exists():
+        raise fail(f"there is no file {file} of published versions", Exit.WRONG)
     found = [] if file is None else read_file(file)
     spans = {(one.start, one.end) for one in windows}
     return [one for one in found if (one.period.start, one.period.end) in spans]

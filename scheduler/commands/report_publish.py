@@ -11,7 +11,7 @@ from rich.table import Table
 
 from scheduler.commands.common import Exit, JsonOption, SiteOption, console, examples, fail, plural, print_json, say
 from scheduler.commands.journaled import ByOption, asker, now, opened
-from scheduler.commands.report import FromOption, HistoryOption, ToOption, WindowOption, ZoneOption, read, window_of, zone_known
+from scheduler.commands.report import FromOption, HistoryOption, ToOption, WindowOption, ZoneOption, read, window_of
 from scheduler.commands.report_bundle import report
 
 if TYPE_CHECKING:
@@ -62,7 +62,6 @@ def publish(
     event changes a figure that is published.
     """
     window = window or (None if start or end else "past-week")
-    zone_known(zone)
     if history is None:
         if versions is not None:
             raise fail("--versions belongs to --history: versions of the site are kept in its journal", Exit.WRONG)

@@ -8,6 +8,7 @@ from fractions import Fraction
 import jsonschema
 import pytest
 
+from scheduler.availability.timelines import windows
 from scheduler.cli import main
 from scheduler.site import schemas
 
@@ -114,6 +115,29 @@ def test_csv_has_the_same_rows(ambienti):
     assert len(rows) == 4 * 5
     week = next(row for row in rows if row["object"] == "ce01" and row["window"] == "past-week")
     assert (week["bad"], week["figure"], week["up"]) == ("605.5", "1208389/1208989", "604194.5")
+    assert (week["profile"], week["algebras"], week["zone"]) == ("excuse", "kleene-1", "Europe/Rome")
+    assert (week["zone_data"], week["now"]) == (windows.zone_data(), "2026-03-10T01:00:00+01:00")
+    assert week["downtimes"] == "disks declared by anna"
+    assert week["exclusions"].endswith(" accepted by board")
+    assert next(row for row in rows if row["object"] == "ces")["exclusions"].endswith(" not accepted")
+
+
+def test_what_there_is_nothing_to_count_of_is_told_beside_the_undefined_figures(ambienti, tmp_path):
+    code, out, err = ambienti("--history", "h.yaml", "--from", "2027-01-01", "--object", "ce01", "--json")
+    assert (code, json.loads(out)["rows"][0]["figure"]) == (0, None)
+    assert "no future second is counted" in err
+    code, out, err = ambienti("--history", "h.yaml", "--from", "2026-03-03", "--to", "2026-03-03", "--json")
+    assert (code, json.loads(out)["rows"][0]["figure"]) == (0, None)
+    assert "it is empty" in err
+    (tmp_path / "none.yaml").write_text("now: 2026-03-10T00:00:00Z\n")
+    code, out, err = ambienti("--history", "none.yaml", "--csv")
+    assert (code, out.split(",")[0], out.count("\n")) == (0, "object", 1)
+    assert "no objects" in err
+
+
+def test_a_profile_that_is_named_twice_is_reported_once(ambienti):
+    _, out, _ = ambienti("--history", "h.yaml", "-w", "past-week", "-p", "argo,argo", "-o", "ce01", "--json")
+    assert [row["profile"] for row in json.loads(out)["rows"]] == ["argo"]
 
 
 def test_a_history_may_come_by_the_standard_input(ambienti, monkeypatch):
@@ -183,6 +207,15 @@ def test_explaining_adds_up_to_the_difference(ambienti):
         (("--history", "h.yaml", "--profile", "excuses"), "no profile is called 'excuses'; did you mean excuse?"),
         (("--history", "h.yaml", "--object", "ce1"), "no object or group called 'ce1'; did you mean ce01?"),
         (("--history", "h.yaml", "--zone", "Europe/Rom"), "no time zone is called 'Europe/Rom'; did you mean Europe/Rome?"),
+        (("--history", "h.yaml", "--zone", "Mars"), "no time zone is called 'Mars'; expected an IANA zone"),
+        (("argo", "--history", "h.yaml", "--zone", "Mars"), "no time zone is called 'Mars'"),
+        (
+            ("explain", "--history", "h.yaml", "--object", "ce01", "-w", "month", "--zone", "Mars"),
+            "no time zone is called 'Mars'",
+        ),
+        (("--history", "h.yaml", "--json", "--csv"), "give one of --json, --csv"),
+        (("--history", "h.yaml", "--json", "--html", "x.html"), "give one of --json, --html or --pdf"),
+        (("bundle", "w.tar", "--history", "h.yaml", "--versions", "v.json"), "there is no file v.json of published versions"),
         (("explain", "--history", "h.yaml", "--object", "ce01", "--profiles", "argo", "-w", "month"), "--profiles takes two"),
     ],
 )

@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+from scheduler.availability.reports.argo_export import lines
+from scheduler.availability.timelines import windows
 from scheduler.cli import main
 
 HISTORY = """\
@@ -51,6 +53,16 @@ def test_each_day_has_its_result_and_a_day_before_the_first_result_is_undefined(
         "date": "2026-03-28", "availability": "50", "reliability": "66.66666666666667", "unknown": "0", "uptime": "0.5", "downtime": "0.25",
     }  # fmt: skip
     assert grid["results"][1] == {"date": "2026-03-28", "availability": "50", "reliability": "66.66666666666667"}
+
+
+def test_what_the_figures_rest_on_stands_beside_argos_shape(answer):
+    found = json.loads(answer("--from", "2026-03-27", "--to", "2026-03-30")[1])
+    assert set(found) == {"results", "endpoints", "ambienti"}
+    told = found["ambienti"]
+    assert (told["profiles"], told["algebras"], told["zone"]) == (["argo"], ["kleene-1"], "UTC")
+    assert told["zone_data"] == windows.zone_data()
+    assert [one["id"] for one in told["downtimes"]] == ["d"]
+    assert list(lines(found)) == list(lines({key: found[key] for key in ("results", "endpoints")}))
 
 
 def test_months_and_the_names_of_levels(answer):

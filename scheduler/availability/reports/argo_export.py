@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 UNDEFINED = "-1"
 PLACES = Decimal(1).scaleb(-14)
 """As many decimals as ARGO's own figures have."""
+OURS = "ambienti"
 DATES = {"daily": "%Y-%m-%d", "monthly": "%Y-%m"}
 
 
@@ -52,8 +53,13 @@ def document(
     zone: str,
     granularity: str = "daily",
     kinds: Kinds | None = None,
+    *,
+    rests_on: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Return the results of groups and endpoints; `measures` holds those of profile `argo`, one for each day or month."""
+    """Return the results of groups and endpoints; `measures` holds those of profile `argo`, one for each day or month.
+
+    What the figures rest on is not in ARGO's shape: it stands beside it, under `ambienti`.
+    """
     known, kinds = {group.name: group for group in groups}, kinds or Kinds()
     inner = {member.name for group in known.values() for member in group.members}
     results = [
@@ -82,7 +88,7 @@ def document(
         }
         for group, name in _endpoints(known, measures)
     ]
-    return {"results": results, "endpoints": endpoints}
+    return {"results": results, "endpoints": endpoints} | ({} if rests_on is None else {OURS: dict(rests_on)})
 
 
 def lines(exported: Mapping[str, Any]) -> Iterator[Line]:

@@ -10,12 +10,13 @@ import io
 import json
 import tarfile
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from scheduler.availability.files import plain
 from scheduler.availability.files.reading import history_of_text
 from scheduler.availability.reports.publication import version_data
+from scheduler.availability.timelines.algebra import of_group
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -71,7 +72,9 @@ def refuse_floats(data: object, path: tuple[object, ...]) -> None:
 
 def bundle(history: History, parameters: Mapping[str, Any], compute: Compute, versions: Sequence[Version] = ()) -> bytes:
     """Return the bundle of a report; `parameters` may hold text, whole numbers, booleans, lists and mappings of them."""
-    written = canonical(plain.history(history))
+    # Without a number the newest version is meant, and that may be another where the bundle is read.
+    groups = tuple(replace(group, algebra=of_group(group).name) for group in history.groups)
+    written = canonical(plain.history(replace(history, groups=groups)))
     # The report is computed from what is in the bundle, as its reader will do.
     report = compute(history_of_text(written, FILES[0]), parameters)
     contents = dict(zip(FILES, (written, canonical(report), canonical([version_data(one) for one in versions])), strict=True))

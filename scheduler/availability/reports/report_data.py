@@ -206,7 +206,7 @@ class Report(Frozen):
     profiles: tuple[str, ...]
     """Accounting profiles of the rows."""
     algebras: tuple[str, ...]
-    """Truth tables of the groups, with their versions."""
+    """Truth tables of the groups, with their versions; of a site's own also the beginning of their SHA-256."""
     windows: tuple[WindowShown, ...]
     downtimes: tuple[DowntimeShown, ...]
     exclusions: tuple[ExclusionShown, ...]
@@ -230,7 +230,7 @@ def make(
         zone=zone,
         zone_data=windows.zone_data(),
         profiles=tuple(profiles),
-        algebras=tuple(sorted({algebra.load(group.algebra).name for group in history.groups})) or ("kleene-1",),
+        algebras=_algebras(history),
         windows=tuple(_window(one, zone) for one in asked),
         downtimes=tuple(_downtime(one, zone) for one in history.downtimes),
         exclusions=_exclusions(history, zone),
@@ -262,6 +262,13 @@ def data(report: Report) -> dict[str, Any]:
 def schema() -> dict[str, Any]:
     """Return the JSON Schema of a report."""
     return Report.model_json_schema(mode="serialization")
+
+
+def _algebras(history: History) -> tuple[str, ...]:
+    own = {group.own for group in history.groups if group.own is not None}
+    shipped = {algebra.load(group.algebra).name for group in history.groups if group.own is None}
+    told = {f"{one.name} (own, SHA-256 {algebra.digest(one)})" for one in own}
+    return tuple(sorted(shipped | told)) or ("kleene-1",)
 
 
 def _names(history: History) -> dict[str, Kind]:
