@@ -41,6 +41,7 @@ def run(
     """Run the daemon: go round until SIGTERM; SIGHUP reads the files again at once."""
     from scheduler.daemon import log
     from scheduler.daemon.daemon import Daemon, owner_name
+    from scheduler.daemon.paged import Paged
     from scheduler.daemon.pager import Pager
     from scheduler.daemon.reporter import Reporter
     from scheduler.show.live_view import watching
@@ -78,6 +79,7 @@ def run(
             reporter=Reporter(engine, lambda: reload.definitions).round,
             availability=lambda: services.live_prepared(reload.definitions, engine.journal, engine.clock.now()),
         )
+        daemon.metrics.registry.register(Paged(engine.journal, engine.clock.now))
         code = daemon.run()
     raise typer.Exit(code)
 

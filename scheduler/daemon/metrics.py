@@ -76,6 +76,20 @@ METRICS: tuple[Described, ...] = (
     ),
     Described("ambienti_objective_verdict", "gauge", ("objective", "verdict"), "1 for the verdict that an objective has now"),
     Described("ambienti_objective_budget_left_seconds", "gauge", ("objective",), "error budget left; below 0: overdrawn"),
+    Described(
+        "ambienti_incidents",
+        "gauge",
+        ("state", "class"),
+        "incidents not over: quiet (in a downtime), open, reopened, acknowledged; class: business hours, other hours, none",
+    ),
+    Described("ambienti_incidents_breached", "gauge", (), "of these, those that nobody answered in time"),
+    Described(
+        "ambienti_notices",
+        "gauge",
+        ("state",),
+        "notices: waiting (not tried yet), failing (refused, tried again), given-up (in the last 24 hours)",
+    ),
+    Described("ambienti_notice_wait_seconds", "gauge", (), "age of the oldest notice that nobody has taken yet"),
 )
 _BY_NAME = {metric.name: metric for metric in METRICS}
 _PHASES = (0.01, 0.05, 0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -133,20 +147,20 @@ class Metrics(Collector):
         cycle = self._cycle
         if cycle is None:
             return
-        yield _gauge("ambienti_leading", [((), cycle.leading)])
+        yield gauge("ambienti_leading", [((), cycle.leading)])
         if not cycle.leading:
             return
         observation = cycle.observation
         living = [worker for worker in observation.workers if worker.state not in _DEAD]
         states = Counter((worker.environment, worker.state.value) for worker in observation.workers)
-        yield _gauge("ambienti_workers", states.items())
-        yield _gauge("ambienti_worker_cpus", _summed((worker.vo, worker.cpus) for worker in living))
-        yield _gauge("ambienti_worker_memory_mib", _summed((worker.vo, worker.memory_mib) for worker in living))
+        yield gauge("ambienti_workers", states.items())
+        yield gauge("ambienti_worker_cpus", _summed((worker.vo, worker.cpus) for worker in living))
+        yield gauge("ambienti_worker_memory_mib", _summed((worker.vo, worker.memory_mib) for worker in living))
         yield from self._of_queues(cycle)
         yield from self._of_sources(cycle)
-        yield _gauge("ambienti_strangers", [((), len(observation.strangers))])
-        yield _gauge("ambienti_twins", [((), len(cycle.twins))])
-        yield _gauge("ambienti_cycle_timestamp_seconds", [((), observation.now)])
+        yield gauge("ambienti_strangers", [((), len(observation.strangers))])
+        yield gauge("ambienti_twins", [((), len(cycle.twins))])
+        yield gauge("ambienti_cycle_timestamp_seconds", [((), observation.now)])
 
     def _of_queues(self, cycle: Cycle) -> Iterator[GaugeMetricFamily]:
         jobs: Counter[tuple[str, str]] = Counter()
@@ -156,8 +170,8 @@ class Metrics(Collector):
                 jobs += Counter({(cluster.vo, s): n for s in ("idle", "running", "held") if (n := getattr(cluster, s))})
                 for code, count in waiting_by_reason(cluster.idle, cycle.plan.clusters.get(cluster.key)).items():
                     waiting[cluster.vo, code] += count
-        yield _gauge("ambienti_jobs", jobs.items())
-        yield _gauge("ambienti_waiting_jobs", waiting.items())
+        yield gauge("ambienti_jobs", jobs.items())
+        yield gauge("ambienti_waiting_jobs", waiting.items())
 
     def _of_sources(self, cycle: Cycle) -> Iterator[GaugeMetricFamily]:
         observation = cycle.observation
@@ -167,14 +181,14 @@ class Metrics(Collector):
         ]
         found = [(("discovery", name), reading) for name, reading in observation.discoveries.items()]
         up = [(of, not isinstance(reading, Unanswered) or reading.pending) for of, reading in sources]
-        yield _gauge("ambienti_source_up", up + [(of, not reading.problem) for of, reading in found])
+        yield gauge("ambienti_source_up", up + [(of, not reading.problem) for of, reading in found])
         answered = [(of, r.answered_at if isinstance(r, Unanswered) else r.at) for of, r in sources]
         answered += [(of, reading.answered_at) for of, reading in found]
-        yield _gauge(
+        yield gauge(
             "ambienti_source_age_seconds", [(of, max(0.0, observation.now - at)) for of, at in answered if at is not None]
         )
         doubted = [(of, not r.complete or getattr(r, "suspect", False)) for of, r in sources if not isinstance(r, Unanswered)]
-        yield _gauge("ambienti_source_doubted", doubted + [(of, bool(reading.doubt)) for of, reading in found])
+        yield gauge("ambienti_source_doubted", doubted + [(of, bool(reading.doubt)) for of, reading in found])
 
     def _counter(self, name: str) -> PrometheusCounter:
         described = _BY_NAME[name]
@@ -185,7 +199,8 @@ class Metrics(Collector):
         return Histogram(name, described.meaning, described.labels, registry=self.registry, buckets=buckets)
 
 
-def _gauge(name: str, values: Iterable[tuple[Any, float]]) -> GaugeMetricFamily:
+def gauge(name: str, values: Iterable[tuple[Any, float]]) -> GaugeMetricFamily:
+    """Return a described gauge with its values, by labels."""
     described = _BY_NAME[name]
     family = GaugeMetricFamily(name, described.meaning, labels=described.labels)
     for labels, value in values:

@@ -89,6 +89,29 @@ def letters(journal: JournalReader, incident: int | None = None, most: int = 200
         return [_letter(row) for row in connection.execute(asked)][::-1]
 
 
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """How many notices did not get through."""
+
+    count: dict[str, int]
+    """waiting (not tried yet), failing (refused, tried again), given-up (in the last day)."""
+    longest: Duration
+    """How long the oldest that is not taken has waited."""
+
+
+def waiting(journal: JournalReader, now: Instant) -> Waiting:
+    """Count the notices that are not taken yet, and those lately given up."""
+    count, at = sa.func.count(), t.notices.c.made_at
+    left = sa.select(t.notices.c.error != "", count, sa.func.min(at)).where(t.notices.c.ended_at.is_(None))
+    given_up = sa.select(count).where(t.notices.c.outcome == "given-up", t.notices.c.ended_at > now - GIVE_UP)
+    with journal.read("notices") as connection:
+        rows = connection.execute(left.group_by(t.notices.c.error != "")).all()
+        found = {"waiting": 0, "failing": 0, "given-up": int(connection.execute(given_up).scalar_one())}
+    for failing, number, _ in rows:
+        found["failing" if failing else "waiting"] = number
+    return Waiting(found, max((now - oldest for _, _, oldest in rows), default=0))
+
+
 def begin(journal: JournalWriter, letter: Letter, now: Instant) -> bool:
     """Write that a try begins, before it does; False: somebody else began one, or it has ended."""
     ours = sa.and_(t.notices.c.key == letter.key, t.notices.c.attempts == letter.attempts, t.notices.c.ended_at.is_(None))

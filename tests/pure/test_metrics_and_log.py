@@ -15,15 +15,21 @@ from environments.environment import VO, Environment
 from environments.matching import Catalogue, Requirements
 from environments.reason import Reason
 from scheduler.actions import Boot, Plan, Verdict
+from scheduler.availability.history import SECOND
+from scheduler.availability.incidents.hours import Promise, ResponseClass
+from scheduler.availability.incidents.incident import Change, Level, Quiet, Rules, What
+from scheduler.availability.incidents.rotation import Roster
 from scheduler.availability.timelines.prepared import prepare
 from scheduler.daemon import log
 from scheduler.daemon.metrics import METRICS, Metrics
+from scheduler.daemon.paged import Paged
 from scheduler.daemon.promised import Promised
 from scheduler.daemon.web import Shown, application
 from scheduler.decide.plan import decide
 from scheduler.engine import Cycle
 from scheduler.errands import Result
-from scheduler.journal.journal import JournalError
+from scheduler.journal import outbox, tables
+from scheduler.journal.journal import Journal, JournalError
 from scheduler.journal.records import Outcome
 from scheduler.model import (
     Observation,
@@ -34,7 +40,9 @@ from scheduler.model import (
     Worker,
 )
 from scheduler.model import WorkerState as S
+from scheduler.paging import Desk, deliver, happened
 from scheduler.policy import Policy
+from scheduler.ports import SourceError
 from tests.pure import report_sample
 from tests.pure.builders import a_cluster, a_host, a_policy, a_worker, an_observation
 
@@ -104,9 +112,17 @@ def test_jobs_that_have_room_are_not_counted_among_those_that_have_none():
     assert waiting == {"farm-full": 8, "booting": 2}
 
 
-def test_every_metric_that_is_shown_is_described_and_the_other_way_round():
+@pytest.fixture
+def journal():
+    made = Journal("sqlite://", now=NOW)
+    yield made
+    made.close()
+
+
+def test_every_metric_that_is_shown_is_described_and_the_other_way_round(journal):
     metrics = Metrics()
     metrics.registry.register(Promised(lambda: prepare(report_sample.history()), lambda: 0.0))
+    metrics.registry.register(Paged(journal, lambda: NOW))
     coming = replace(WORKER, registered_at=None)
     metrics.count(cycle(observation=replace(cycle().observation, workers=(coming,))))
     metrics.count(cycle())
@@ -121,12 +137,70 @@ def test_every_metric_that_is_shown_is_described_and_the_other_way_round():
 def test_labels_are_bounded_no_job_no_count_no_worker_is_one():
     assert {label for metric in METRICS for label in metric.labels} <= {
         *("environment", "state", "vo", "status", "reason", "kind", "source", "outcome", "phase", "action"),
-        *("object", "window", "objective", "verdict"),
+        *("object", "window", "objective", "verdict", "class"),
     }
     metrics = Metrics()
     metrics.count(cycle())
     values = {value for _, labels in samples(metrics) for _, value in labels}
     assert not {value for value in values if "4711" in value or "4712" in value or value.startswith("el9-")}
+
+
+ONE_LEVEL = Rules(Promise("UTC"), Roster({}), (Level("anna", 60 * SECOND),), reopen=60 * SECOND)
+BEGUN = round(NOW) * SECOND
+
+
+def paged(journal, minutes=0.0):
+    metrics = Metrics()
+    metrics.registry.register(Paged(journal, lambda: NOW + 60 * minutes))
+    found = {}
+    for (name, labels), value in samples(metrics).items():
+        found.setdefault(name.removeprefix("ambienti_"), {})[tuple(value for _, value in labels)] = value
+    return found
+
+
+def test_incidents_that_are_not_over_are_gauges_by_state_and_class(journal):
+    """1970-01-01 was a Thursday: 02:46 lies outside business hours. Without any incident each count is 0, not absent."""
+    other, office = ResponseClass.OTHER.value, ResponseClass.BUSINESS.value
+    assert set(paged(journal)["incidents"].values()) == {0}
+    assert len(paged(journal)["incidents"]) == 7
+    desk = Desk("hill", "UTC", replace(ONE_LEVEL, quiet=(Quiet(frozenset({"se1"}), 0, BEGUN * 2),)), {})
+    happened(journal, [Change(BEGUN, What.BAD, name) for name in ("ce1", "ce2", "se1")], desk, BEGUN)
+    happened(journal, [Change(BEGUN, What.ACKNOWLEDGED, incident=2, by="anna")], desk, BEGUN)
+    found = paged(journal)["incidents"]
+    assert {labels: count for labels, count in found.items() if count} == {
+        (other, "open"): 1,
+        (other, "acknowledged"): 1,
+        ("none", "quiet"): 1,
+    }
+    assert found[office, "open"] == 0
+    assert paged(journal, 59)["incidents_breached"] == {(): 0}
+    assert paged(journal, 61)["incidents_breached"] == {(): 1}
+    happened(journal, [Change(BEGUN, What.RECOVERED, "ce1")], desk, BEGUN)
+    assert paged(journal)["incidents"][other, "open"] == 0
+
+
+def test_notices_that_nobody_takes_are_gauges(journal):
+    class Wall:
+        def send(self, _):
+            raise SourceError("mail", "send", "refused")
+
+    assert paged(journal)["notice_wait_seconds"] == {(): 0}
+    desk = Desk("hill", "UTC", ONE_LEVEL, {"anna": ("file:a", "file:b")})
+    happened(journal, [Change(BEGUN, What.BAD, "ce1")], desk, BEGUN)
+    assert paged(journal)["notices"] == {("waiting",): 2, ("failing",): 0, ("given-up",): 0}
+    assert deliver(journal, lambda *_: Wall(), lambda: BEGUN) == 0
+    assert paged(journal, 1)["notices"] == {("waiting",): 0, ("failing",): 2, ("given-up",): 0}
+    assert paged(journal, 1)["notice_wait_seconds"] == {(): 60}
+    assert deliver(journal, lambda *_: Wall(), lambda: BEGUN + outbox.GIVE_UP) == 0
+    assert paged(journal, 24 * 60)["notices"] == {("waiting",): 0, ("failing",): 0, ("given-up",): 2}
+    assert paged(journal, 48 * 60)["notices"]["given-up",] == 0
+
+
+def test_a_journal_that_cannot_be_read_shows_no_incident_gauges_and_is_told(journal, capsys):
+    with journal.write("test") as connection:
+        tables.incidents.drop(connection)
+    assert not {"incidents", "notices"} & paged(journal).keys()
+    assert "no such table: incidents" in capsys.readouterr().out
 
 
 def test_availability_and_objectives_are_gauges_of_what_is_promised():
