@@ -10,17 +10,16 @@ from __future__ import annotations
 import json
 import zlib
 from dataclasses import dataclass, replace
-from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import sqlalchemy as sa
 
 from scheduler.availability.files.plain import definitions
 from scheduler.availability.history import SECOND, Duration, Instant, Window
 from scheduler.availability.instants import write_instant
 from scheduler.availability.reports.bundle import canonical
-from scheduler.availability.reports.publication import Evidence, fingerprint, groups_in, version_data, version_of
+from scheduler.availability.reports.evidence import Evidence, fingerprint, marked
+from scheduler.availability.reports.publication import groups_in, version_data, version_of
 from scheduler.availability.timelines.downtimes import agreed
 from scheduler.journal import tables as t
 from scheduler.journal.histories import downtimes_in, exclusions_in
@@ -183,7 +182,7 @@ def _starts(connection: Connection, touched: set[tuple[str, str]], now: Instant)
 
 def evidence(journal: JournalReader, prepared: Prepared, period: Window, before: Version | None) -> Evidence:
     """Return the evidence that the journal holds for a period's figures; late statuses are named by their lines of the log."""
-    count, mark = _mark(prepared, period)
+    count, mark = marked(prepared, period)
     if before is None:
         return Evidence(count, mark)
     e = t.events.c
@@ -198,24 +197,6 @@ def evidence(journal: JournalReader, prepared: Prepared, period: Window, before:
         for row in rows
     )
     return Evidence(count, mark, names, (), any(micro(row.at) >= period.start for row in rows))
-
-
-def _mark(prepared: Prepared, period: Window) -> tuple[int, str]:
-    """Return how many results a period rests on, and their fingerprint; the order in which they stand does not matter."""
-    found = prepared.results
-    within = np.flatnonzero(found.at < period.end)
-    order = within[np.lexsort((found.status[within], found.at[within], found.object[within]))]
-    objects = found.object[order]
-    lines = np.zeros((len(order), 4), np.int64)
-    lines[:, 0], lines[:, 1] = found.at[order], found.status[order]
-    if found.cause is not None:
-        lines[:, 2] = found.cause[order]
-    if found.confirmed is not None:
-        lines[:, 3] = np.minimum(found.confirmed[order], period.end)
-    cuts = np.flatnonzero(np.diff(objects)) + 1
-    parts = zip(objects[np.concatenate(([0], cuts))] if len(order) else (), np.split(lines, cuts), strict=False)
-    digests = {prepared.history.objects[int(place)].name: sha256(part.tobytes()).hexdigest() for place, part in parts}
-    return len(order), fingerprint(digests)
 
 
 def groups_mark(history: History, period: Window) -> str:

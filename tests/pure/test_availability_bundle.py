@@ -33,7 +33,9 @@ from scheduler.availability.history import (
     Window,
 )
 from scheduler.availability.reports.bundle import FILES, BundleError, bundle, canonical, unpacked, verify
+from scheduler.availability.reports.evidence import marked
 from scheduler.availability.reports.publication import Change, NotOverError, changes, publish, version_data, version_of
+from scheduler.availability.timelines.prepared import prepare
 
 DAY = 86400 * SECOND
 WEEK = Window("past-week", 10 * DAY, 17 * DAY)
@@ -255,7 +257,8 @@ def test_a_bundle_is_computed_again_to_the_same_bytes():
 def test_a_bundle_is_a_plain_tar_file_that_holds_the_history_in_the_documented_format():
     files = unpacked(BUNDLE)
     assert set(files) == {*FILES, "manifest.json"}
-    assert history_of_text(files["history.json"], "history.json") == HISTORY
+    groups = tuple(replace(group, algebra="kleene-1") for group in HISTORY.groups)
+    assert history_of_text(files["history.json"], "history.json") == replace(HISTORY, groups=groups)
     assert [version_of(one) for one in json.loads(files["versions.json"])] == [FIRST]
 
 
@@ -302,3 +305,9 @@ def test_no_floating_point_number_gets_into_a_bundle():
     with pytest.raises(TypeError, match=r"a\.0 is a floating-point number"):
         canonical({"a": [0.5]})
     assert canonical({"b": [1, None, "é"], "a": True}) == '{"a":true,"b":[1,null,"é"]}\n'.encode()
+
+
+def test_results_that_were_added_to_a_prepared_history_count_as_if_they_had_been_there():
+    *_, latest = HISTORY.results
+    whole, before = prepare(HISTORY), prepare(replace(HISTORY, results=HISTORY.results[:-1]))
+    assert marked(replace(before, added=(latest,)), WEEK) == marked(whole, WEEK) != marked(before, WEEK)

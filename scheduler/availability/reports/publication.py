@@ -6,22 +6,21 @@ can say what is different.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import dataclass, fields, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
-from scheduler.availability.files.plain import definitions, event
+from scheduler.availability.files.plain import definitions
 from scheduler.availability.history import Duration, Instant, Span, Window
 from scheduler.availability.instants import write_instant
 from scheduler.availability.measuring.accounting import measure
 from scheduler.availability.measuring.profiles import PROFILES
+from scheduler.availability.reports.evidence import Evidence, evidence_of, fingerprint
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from scheduler.availability.history import Group, History, Measure, Member, Monitored, Result
+    from scheduler.availability.history import Group, History, Measure, Member, Monitored
     from scheduler.availability.timelines.prepared import Prepared
 
 SHOWN = 5
@@ -68,21 +67,6 @@ class Change:
     after: Duration | Fraction | None
 
 
-@dataclass(frozen=True, slots=True)
-class Evidence:
-    """The results that figures were computed from, and what of them the version before could not know."""
-
-    events: int
-    """How many, repeated ones included."""
-    fingerprint: str
-    late: tuple[str, ...] = ()
-    """Named: those that came after the version before."""
-    repeated: tuple[str, ...] = ()
-    """Named: those that came again after it."""
-    touches: bool = False
-    """One of these lies in the period itself, not before it."""
-
-
 class NotOverError(ValueError):
     """A period that is still going on cannot be published."""
 
@@ -122,7 +106,10 @@ def publish(
     """
     if period.end > at:
         raise NotOverError(f"{period.name} ends at {write_instant(period.end)} and cannot be published before")
-    figures, seen = published(measures), evidence or evidence_of(history.results, period, before)
+    figures, seen = (
+        published(measures),
+        evidence or evidence_of(history.results, period, before.published_at if before else None),
+    )
     defined = tuple(sorted((name, fingerprint(value)) for name, value in definitions(_touching(history, period))))
     if before is None:
         return Version(1, period, at, "first publication", figures, seen.events, seen.fingerprint, defined)
@@ -134,25 +121,6 @@ def publish(
     ended = f"{len(moved)} numbers changed" if moved else "no number changed"
     note = f"{told}: {ended}"
     return Version(before.number + 1, period, at, note, figures, seen.events, seen.fingerprint, defined)
-
-
-def evidence_of(whole: Iterable[Result], period: Window, before: Version | None) -> Evidence:
-    """Return the evidence that a history's results are."""
-    results = [one for one in whole if one.at < period.end]
-    late = [one for one in results if before is not None and _is_late(one, before)]
-    known = {_identity(one) for one in results if before is not None and not _is_late(one, before)}
-    return Evidence(
-        len(results),
-        fingerprint(sorted(json.dumps(event(_until(one, period.end)), sort_keys=True) for one in results)),
-        tuple(_named(one) for one in late if _identity(one) not in known),
-        tuple(_named(one) for one in late if _identity(one) in known),
-        any(one.at >= period.start for one in late),
-    )
-
-
-def _until(one: Result, end: Instant) -> Result:
-    """Leave out what a result says of the time after an instant."""
-    return one if one.confirmed is None or one.confirmed <= end else replace(one, confirmed=end)
 
 
 def _touching(history: History, period: Window) -> History:
@@ -223,19 +191,6 @@ def _some(names: Sequence[str]) -> str:
     return f"{', '.join(names[:SHOWN])}{more}"
 
 
-def _is_late(one: Result, before: Version) -> bool:
-    return one.received is not None and one.received > before.published_at
-
-
-def _identity(one: Result) -> object:
-    return one.id or (one.at, one.object, one.status, one.sequence, one.monotonic, one.boot, one.cause, one.text)
-
-
-def _named(one: Result) -> str:
-    name = f"event {one.id}" if one.id else "an event"
-    return f"{name} ({one.object} {one.status.name} at {write_instant(one.at)}, received {write_instant(one.received or 0)})"
-
-
 def _new_definitions(before: Iterable[tuple[str, str]], after: Iterable[tuple[str, str]]) -> Iterator[str]:
     old, new = dict(before), dict(after)
     for word, names in (
@@ -245,11 +200,6 @@ def _new_definitions(before: Iterable[tuple[str, str]], after: Iterable[tuple[st
     ):
         if names:
             yield f"{word}: {_some(names)}"
-
-
-def fingerprint(value: object) -> str:
-    """Return the SHA-256 of plain data."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 # --- as plain data ----------------------------------------------------------------------------------------------------

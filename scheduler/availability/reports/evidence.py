@@ -1,0 +1,93 @@
+"""The results that published figures rest on, and which of them the publication before could not know."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from scheduler.availability.files.plain import event
+from scheduler.availability.instants import write_instant
+from scheduler.availability.timelines.columns import columns, joined
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from scheduler.availability.history import Instant, Result, Window
+    from scheduler.availability.timelines.prepared import Prepared
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """The results that figures were computed from, and what of them the version before could not know."""
+
+    events: int
+    """How many, repeated ones included."""
+    fingerprint: str
+    late: tuple[str, ...] = ()
+    """Named: those that came after the version before."""
+    repeated: tuple[str, ...] = ()
+    """Named: those that came again after it."""
+    touches: bool = False
+    """One of these lies in the period itself, not before it."""
+
+
+def evidence_of(whole: Iterable[Result], period: Window, published_at: Instant | None) -> Evidence:
+    """Return the evidence that a history's results are; `published_at`: of the version before, if there is one."""
+    results = [one for one in whole if one.at < period.end]
+    late = [one for one in results if _is_late(one, published_at)]
+    known = {_identity(one) for one in results if not _is_late(one, published_at)}
+    return Evidence(
+        len(results),
+        fingerprint(sorted(json.dumps(event(_until(one, period.end)), sort_keys=True) for one in results)),
+        tuple(_named(one) for one in late if _identity(one) not in known),
+        tuple(_named(one) for one in late if _identity(one) in known),
+        any(one.at >= period.start for one in late),
+    )
+
+
+def marked(prepared: Prepared, period: Window) -> tuple[int, str]:
+    """Return how many results a period rests on, and their fingerprint; the order in which they stand does not matter."""
+    found = prepared.results
+    if prepared.added:
+        found = joined(found, columns(prepared.added, {one.name: n for n, one in enumerate(prepared.history.objects)}))
+    within = np.flatnonzero(found.at < period.end)
+    order = within[np.lexsort((found.status[within], found.at[within], found.object[within]))]
+    objects = found.object[order]
+    lines = np.zeros((len(order), 4), np.int64)
+    lines[:, 0], lines[:, 1] = found.at[order], found.status[order]
+    if found.cause is not None:
+        lines[:, 2] = found.cause[order]
+    if found.confirmed is not None:
+        lines[:, 3] = np.minimum(found.confirmed[order], period.end)
+    cuts = np.flatnonzero(np.diff(objects)) + 1
+    places = objects[np.concatenate((np.zeros(1, np.int64), cuts))] if len(order) else objects
+    parts = zip(places.tolist(), np.split(lines, cuts), strict=False)
+    names = prepared.history.objects
+    return len(order), fingerprint({names[place].name: hashlib.sha256(part.tobytes()).hexdigest() for place, part in parts})
+
+
+def fingerprint(value: object) -> str:
+    """Return the SHA-256 of plain data."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def _until(one: Result, end: Instant) -> Result:
+    """Leave out what a result says of the time after an instant."""
+    return one if one.confirmed is None or one.confirmed <= end else replace(one, confirmed=end)
+
+
+def _is_late(one: Result, published_at: Instant | None) -> bool:
+    return published_at is not None and one.received is not None and one.received > published_at
+
+
+def _identity(one: Result) -> object:
+    return one.id or (one.at, one.object, one.status, one.sequence, one.monotonic, one.boot, one.cause, one.text)
+
+
+def _named(one: Result) -> str:
+    name = f"event {one.id}" if one.id else "an event"
+    return f"{name} ({one.object} {one.status.name} at {write_instant(one.at)}, received {write_instant(one.received or 0)})"
