@@ -182,6 +182,8 @@ class Group:
     """The high-availability strategy it stands for, where the operator follows from one (for the report)."""
     algebra: str = "kleene"
     """Name and version of its truth table: `kleene`, `argo-1`..."""
+    own: Algebra | None = None
+    """That table, where it is the site's own."""
 
 
 @dataclass(frozen=True, slots=True)

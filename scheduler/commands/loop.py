@@ -64,11 +64,12 @@ def run(
         stack.callback(reload.close)
         if view:
             stack.enter_context(watching(engine, console()))
+        prepared = services.follower(lambda: reload.definitions, engine.journal)
         pager = Pager(
             engine,
             found.file.path.parent / found.site.oncall,
             found.site.site,
-            alarms=lambda now: alarms.changes(reload.definitions, engine.journal, now),
+            alarms=lambda now: alarms.changes(reload.definitions, engine.journal, now, prepared),
             structure=lambda now: services.structure(reload.definitions, now),
         )
         daemon = Daemon(
@@ -77,7 +78,7 @@ def run(
             listen=found.site.daemon.listen,
             pager=pager.round,
             reporter=Reporter(engine, lambda: reload.definitions).round,
-            availability=lambda: services.live_prepared(reload.definitions, engine.journal, engine.clock.now()),
+            availability=lambda: prepared(engine.clock.now()),
         )
         daemon.metrics.registry.register(Paged(engine.journal, engine.clock.now))
         code = daemon.run()

@@ -12,8 +12,7 @@ from scheduler.commands.common import Exit, JsonOption, console, examples, print
 from scheduler.commands.report_publish import report
 
 if TYPE_CHECKING:
-    from scheduler.availability.history import Operator
-    from scheduler.availability.timelines.algebra import Algebra
+    from scheduler.availability.history import Algebra, Operator
 
 __all__ = ["report"]
 
@@ -67,11 +66,11 @@ def _print(one: Algebra, *, as_json: bool) -> None:
 
 
 def _rows(one: Algebra, operator: Operator) -> dict[str, dict[str, str]]:
-    from scheduler.availability.timelines.algebra import STATES
+    from scheduler.availability.timelines.algebra import STATES, table
 
     names = list(STATES)
-    table = one.table(operator)
-    return {a: {b: names[table[STATES[a], STATES[b]]] for b in names} for a in names}
+    made = table(one, operator)
+    return {a: {b: names[made[STATES[a], STATES[b]]] for b in names} for a in names}
 
 
 def _compare(file: Path, *, as_json: bool) -> None:

@@ -71,28 +71,24 @@ class _Held:
 class Followed:
     """The history of a journal, as of now; calls may come from several threads."""
 
-    def __init__(
-        self, journal: JournalReader, load: Callable[[float], Prepared], stamp: Callable[[], object] = lambda: None
-    ) -> None:
-        """Prepare: `load` reads the whole history, `stamp` changes when the files change that it reads beside the journal."""
+    def __init__(self, journal: JournalReader, load: Callable[[float], Prepared]) -> None:
+        """Prepare: `load` reads the whole history."""
         self._journal = journal
         self._load = load
-        self._stamp = stamp
         self._turn = threading.Lock()
         self._held: _Held | None = None
 
-    def at(self, now: float) -> Prepared:
-        """Return the history up to now."""
+    def at(self, now: float, stamp: object = None) -> Prepared:
+        """Return the history up to now; `stamp` is another when that has changed which is read beside the journal."""
         with self._turn:
             held, instant = self._held, micro(now)
-            grown = None if held is None or not 0 <= instant - held.read_at < KEEP else self._grown(held, now)
+            grown = None if held is None or not 0 <= instant - held.read_at < KEEP else self._grown(held, now, stamp)
             if grown is not None:
                 return grown
             self._held = None
-            return self._anew(now)
+            return self._anew(now, stamp)
 
-    def _anew(self, now: float) -> Prepared:
-        stamp = self._stamp()
+    def _anew(self, now: float, stamp: object) -> Prepared:
         with self._journal.read("marks") as connection:
             row, outline = _outline(connection)
             told, objects = row.told, connection.execute(_OBJECTS).all()
@@ -104,9 +100,8 @@ class Followed:
             self._held = _Held(prepared, micro(now), (stamp, *outline), told, objects, line, known)
         return prepared
 
-    def _grown(self, held: _Held, now: float) -> Prepared | None:
+    def _grown(self, held: _Held, now: float, stamp: object) -> Prepared | None:
         """Read what the journal has added; None: everything must be read anew."""
-        stamp = self._stamp()
         with self._journal.read("news") as connection:
             row, outline = _outline(connection)
             if (stamp, *outline) != held.outline or not _is_looked_at(row, now):

@@ -11,19 +11,28 @@ from scheduler.journal import incidents as kept
 from scheduler.site import promises, services
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from scheduler.availability.history import Instant
     from scheduler.availability.incidents.incident import Change
+    from scheduler.availability.timelines.prepared import Prepared
     from scheduler.journal.journal import Journal
     from scheduler.site.definitions import Definitions
 
 
-def changes(definitions: Definitions, journal: Journal, now: Instant) -> tuple[Change, ...]:
-    """Return what burn-rate alerts have to tell the book now; nothing is measured where no objective has alerts."""
+def changes(
+    definitions: Definitions, journal: Journal, now: Instant, prepared: Callable[[float], Prepared] | None = None
+) -> tuple[Change, ...]:
+    """Return what burn-rate alerts have to tell the book now; nothing is measured where no objective has alerts.
+
+    `prepared` gives the history up to an instant where somebody follows it; else it is read.
+    """
     with journal.read("incidents") as connection:
         book = kept.open_book(connection)
     known = services.load(definitions)
     alerting = [one for one in promises.load(definitions, known.names, now).promises if one.alerts]
     if not alerting:
         return tuple(alarms.told(book, (), now))
-    prepared = services.live_prepared(definitions, journal, now / SECOND)
-    return tuple(alarms.told(book, [stand(prepared, one.objective, one.alerts) for one in alerting], now))
+    at = now / SECOND
+    ready = services.live_prepared(definitions, journal, at) if prepared is None else prepared(at)
+    return tuple(alarms.told(book, [stand(ready, one.objective, one.alerts) for one in alerting], now))

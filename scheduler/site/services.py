@@ -11,20 +11,21 @@ from typing import TYPE_CHECKING, Any
 from environments.checking import checked
 from environments.reader import ConfigurationError, Node, Problem, read
 from scheduler.availability.files import crosscheck
-from scheduler.availability.files.reading import exact, made, shaped
+from scheduler.availability.files.reading import algebras, context, exact, made, shaped
 from scheduler.availability.files.written import WrittenHistory
-from scheduler.availability.history import Group, Monitored, Objective
+from scheduler.availability.history import Algebra, Group, Monitored, Objective
 from scheduler.availability.incidents.standing import Structure
 from scheduler.availability.promises.alarms import beginning
 from scheduler.availability.timelines.prepared import prepare
+from scheduler.journal.following import Followed
 from scheduler.journal.histories import load_columns, load_history
-from scheduler.journal.records import Declared
+from scheduler.journal.records import Declared, micro
 from scheduler.observe.provisioning import name_of
 from scheduler.observe.statuses import DAEMON, workers_of
 from scheduler.site import promises
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from scheduler.availability.history import History, Instant
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from scheduler.journal.reading import JournalReader
     from scheduler.site.definitions import Definitions
 
-DEFINES = ("objects", "groups", "objectives")
+DEFINES = ("objects", "groups", "objectives", "algebras", "algebra")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,8 @@ class Services:
     objectives: tuple[Objective, ...] = ()
     own: tuple[str, ...] = field(default=())
     """Names of the objects that Ambienti looks at itself."""
+    algebras: tuple[Algebra, ...] = ()
+    """The site's own truth tables."""
 
     @property
     def declared(self) -> tuple[Declared, ...]:
@@ -72,7 +75,7 @@ def load(definitions: Definitions) -> Services:
     if whole is None or problems:
         raise ConfigurationError(problems)
     pushed = tuple(one for one in whole.objects if one.name not in own)
-    return Services(pushed, whole.groups, whole.objectives, own)
+    return Services(pushed, whole.groups, whole.objectives, own, whole.algebras)
 
 
 def own_objects(definitions: Definitions) -> tuple[str, ...]:
@@ -100,11 +103,14 @@ def _understood(node: Node, own: Iterable[str], zone: str, problems: list[Proble
                 node.problem(("objects", index, "name"), f"Ambienti looks at {one['name']!r} itself", "another name")
             )
     data["objects"] = [*listed, *({"name": name} for name in own if name not in named)]
-    written = checked(WrittenHistory, node, problems, data=data, context={"zone": data["zone"]})
+    tables = algebras(node, data, problems)
+    if problems:
+        return None
+    written = checked(WrittenHistory, node, problems, data=data, context=context(data["zone"], tables))
     if written is None:
         return None
     problems += crosscheck.problems(written, node)
-    return None if problems else made(written)
+    return None if problems else made(written, tables)
 
 
 def structure(definitions: Definitions, now: Instant) -> Structure:
@@ -129,7 +135,22 @@ def live_history(definitions: Definitions, journal: JournalReader, now: float, *
     unheard = [Monitored(name) for name in services.own if name in named - known]
     further = [one for one in services.pushed if one.name not in known]
     objects = (*history.objects, *further, *unheard)
-    return replace(history, objects=objects, groups=services.groups, objectives=objectives)
+    return replace(history, objects=objects, groups=services.groups, objectives=objectives, algebras=services.algebras)
+
+
+def follower(definitions: Callable[[], Definitions], journal: JournalReader) -> Callable[[float], Prepared]:
+    """Return what gives the same again and again, of an instant: of the journal only what is new is read each time."""
+    followed = Followed(journal, lambda now: live_prepared(definitions(), journal, now))
+
+    def prepared(now: float) -> Prepared:
+        found = load(definitions())
+        promised = promises.load(definitions(), found.names, micro(now)).promises
+        # The periods of an objective are read as far as now: they are new each time.
+        objectives = (*found.objectives, *(promise.objective for promise in promised))
+        ready = followed.at(now, (found, frozenset(one.object for one in objectives)))
+        return replace(ready, history=replace(ready.history, objectives=objectives))
+
+    return prepared
 
 
 def live_prepared(definitions: Definitions, journal: JournalReader, now: float) -> Prepared:

@@ -36,7 +36,7 @@ class Farm:
         declare(
             journal, "a", self.now, [Declared("a", freshness=50 * SECOND), Declared("b"), Declared("c", freshness=900 * SECOND)]
         )
-        self.followed = Followed(journal, self.counted)
+        self.followed, self.stamp = Followed(journal, self.counted), 0
 
     def look(self, changes=(), began=""):
         assert self.journal.hold_lease("a", self.now, 10_000)
@@ -54,7 +54,7 @@ class Farm:
         return self.whole(now)
 
     def check(self):
-        grown, whole = self.followed.at(self.now), self.whole(self.now)
+        grown, whole = self.followed.at(self.now, self.stamp), self.whole(self.now)
         assert lines(grown) == lines(whole)
         assert grown.axis == whole.axis
         week = between(0, round(self.now * SECOND), grown.history.now)
@@ -133,8 +133,6 @@ def test_newer_statuses_are_added_without_reading_everything(farm):
 
 @pytest.mark.parametrize("kind", ["late", "downtime", "accepted", "declared", "retired", "watch", "lease", "files", "a day"])
 def test_whatever_is_more_than_a_newer_status_makes_everything_be_read_anew(farm, kind):
-    stamp = [0]
-    farm.followed = Followed(farm.journal, farm.counted, lambda: stamp[0])
     for number in range(3):
         farm.now += 10
         farm.push("a", Status(number))
@@ -160,7 +158,7 @@ def test_whatever_is_more_than_a_newer_status_makes_everything_be_read_anew(farm
     elif kind == "lease":
         farm.now += 20_000
     elif kind == "files":
-        stamp[0] = 1
+        farm.stamp = 1
     else:
         farm.now += 90_000
         farm.look()

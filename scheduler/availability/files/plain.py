@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from scheduler.availability.history import SECOND
 from scheduler.availability.instants import write_instant
+from scheduler.availability.timelines import algebra
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,7 +41,8 @@ def history(whole: History) -> Data:
         "gaps": [_span(one) for one in whole.gaps],
         "objectives": [_objective(one) for one in whole.objectives],
     }
-    return _present(data, monotonic_now=_length(whole.monotonic_now), boot=whole.boot)
+    own = [algebra.plain(one) for one in whole.algebras]
+    return _present(data, monotonic_now=_length(whole.monotonic_now), boot=whole.boot, algebras=own)
 
 
 def definitions(whole: History) -> Iterator[tuple[str, Data]]:
@@ -51,6 +53,7 @@ def definitions(whole: History) -> Iterator[tuple[str, Data]]:
     yield from ((f"exclusion {one.id}", _exclusion(one)) for one in whole.exclusions)
     yield from ((f"gap of the monitor at {write_instant(one.start)}", _span(one)) for one in whole.gaps)
     yield from ((f"objective {one.name}", _objective(one)) for one in whole.objectives)
+    yield from ((f"truth table {one.name}", algebra.plain(one)) for one in whole.algebras)
     yield "zone", {"zone": whole.zone}
 
 

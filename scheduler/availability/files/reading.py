@@ -9,15 +9,18 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from environments.checking import checked
 from environments.garbage import uncollected
+from environments.names import nearest_file
 from environments.reader import ConfigurationError, Node, Problem, parse, read_content
 from scheduler.availability.files import crosscheck
 from scheduler.availability.files.strategies import Strategy, groups_of
 from scheduler.availability.files.written import WrittenDowntime, WrittenExclusion, WrittenGroup, WrittenHistory, WrittenObject
 from scheduler.availability.history import (
+    Algebra,
     Downtime,
     Exclusion,
     Group,
@@ -31,9 +34,10 @@ from scheduler.availability.history import (
     Revision,
     Span,
 )
+from scheduler.availability.timelines import algebra
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterable
 
 Value = Any
 """A node of the file, or the bare data of one."""
@@ -113,12 +117,43 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _history(node: Node, data: Any, problems: list[Problem]) -> History | None:
     """Check the data and turn it into a history; `node` says where things stand."""
-    zone = _zone(data)
-    written = checked(WrittenHistory, node, problems, data=data, context={"zone": zone})
+    own = algebras(node, data, problems)
+    if problems:
+        return None
+    written = checked(WrittenHistory, node, problems, data=data, context=context(_zone(data), own))
     if written is None:
         return None
     problems += crosscheck.problems(written, node)
-    return None if problems else made(written)
+    return None if problems else made(written, own)
+
+
+def context(zone: str, own: Iterable[Algebra]) -> dict[str, Any]:
+    """Return what the check of a history needs to know beside it: the zone of local times, names of truth tables."""
+    return {"zone": zone, "algebras": tuple(one.name for one in own)}
+
+
+def algebras(node: Node, data: Any, problems: list[Problem]) -> tuple[Algebra, ...]:
+    """Read a file's own truth tables, each in a file of its own or in its place."""
+    listed = data.get("algebras") if isinstance(data, Mapping) else None
+    found: list[Algebra] = []
+    for index, one in enumerate(listed if isinstance(listed, list) else ()):
+        try:
+            found.append(algebra.own(_table(node, index, one), found))
+        except ConfigurationError as error:
+            problems += error.problems
+    return tuple(found)
+
+
+def _table(node: Node, index: int, written: Any) -> Node:
+    place, _, left = node.walk(("algebras", index))
+    if isinstance(written, Mapping):
+        return place if not left else parse(json.dumps(written), node.mark.file)
+    path = Path(node.mark.file).parent / str(written)
+    if not path.is_file():
+        near = nearest_file(path)
+        problem = node.problem(("algebras", index), f"there is no file {path}", "a file relative to this one", near)
+        raise ConfigurationError([problem])
+    return parse(read_content(path), str(path))
 
 
 def _zone(data: Any) -> str:
@@ -139,6 +174,8 @@ def shaped(top: Value) -> Value:
     for key in (*NAMED_LISTS, "events", "downtimes", "exclusions"):
         if key in items:
             items[key] = _list(items[key], key, by_name=key in NAMED_LISTS)
+    if "algebras" in items:
+        items["algebras"] = _list(items["algebras"], "algebras", by_name=False)
     if "gaps" in items:
         items["gaps"] = _list(items["gaps"], "spans", by_name=False)
     return _like(top, items)
@@ -209,8 +246,8 @@ def _name(value: Value, key: str) -> Value:
 # --- from what was written to what is meant ---------------------------------------------------------------------------
 
 
-def made(written: WrittenHistory) -> History:
-    """Return the history that a checked file describes."""
+def made(written: WrittenHistory, own: tuple[Algebra, ...] = ()) -> History:
+    """Return the history that a checked file describes, with the truth tables of its own."""
     results = tuple(
         Result(e.at, e.object, e.status, e.sequence, e.monotonic, e.boot, e.id, e.received, e.cause, e.text, e.confirmed)
         for e in written.events
@@ -223,7 +260,11 @@ def made(written: WrittenHistory) -> History:
         zone=written.zone or "UTC",
         objects=tuple(_object(one, first) for one in written.objects),
         results=results,
-        groups=tuple(group for one in written.groups for group in _groups(one)),
+        groups=tuple(
+            replace(group, own=algebra.among(group.algebra, own))
+            for one in written.groups
+            for group in _groups(one, written.algebra or "kleene")
+        ),
         downtimes=tuple(_downtime(one, index, written.zone or "UTC") for index, one in enumerate(written.downtimes, 1)),
         exclusions=tuple(_exclusion(one, index) for index, one in enumerate(written.exclusions, 1)),
         gaps=tuple(Span(gap.start, gap.end) for gap in written.gaps),
@@ -236,6 +277,7 @@ def made(written: WrittenHistory) -> History:
         ),
         monotonic_now=written.monotonic_now,
         boot=written.boot,
+        algebras=own,
     )
 
 
@@ -249,12 +291,13 @@ def _object(one: WrittenObject, first: Mapping[str, Instant]) -> Monitored:
     return Monitored(one.name, one.kind, spans, one.freshness)
 
 
-def _groups(one: WrittenGroup) -> tuple[Group, ...]:
+def _groups(one: WrittenGroup, usual: str) -> tuple[Group, ...]:
     """Return the group; with a strategy and no operator what that one means, and its instances beside an address."""
+    name = one.algebra or usual
     members = tuple(Member(each.name, each.start, each.end, each.weight) for each in one.members)
     if one.operator is None:
-        return groups_of(Strategy(one.strategy), one.name, members, one.address, need=one.need, algebra=one.algebra)
-    return (Group(one.name, one.operator, members, one.k, one.need, one.strategy, one.algebra),)
+        return groups_of(Strategy(one.strategy), one.name, members, one.address, need=one.need, algebra=name)
+    return (Group(one.name, one.operator, members, one.k, one.need, one.strategy, name),)
 
 
 def _exclusion(one: WrittenExclusion, index: int) -> Exclusion:

@@ -97,9 +97,11 @@ def _zone(value: object) -> object:
     return value
 
 
-def _algebra(value: object) -> object:
-    known = (*shipped(), *dict.fromkeys(name.rpartition("-")[0] for name in shipped()))
-    if isinstance(value, str) and value not in known:
+def _algebra(value: object, info: ValidationInfo) -> object:
+    own = info.context.get("algebras", ()) if info.context else ()
+    versions = (*own, *shipped())
+    known = (*versions, *dict.fromkeys(name.rpartition("-")[0] for name in versions))
+    if isinstance(value, str) and value and value not in known:
         raise named_error(f"there is no truth table {value}", f"one of: {', '.join(known)}", nearest(value, known))
     return value
 
@@ -136,6 +138,8 @@ WrittenCause = Annotated[
     str, _one_of(("", *Cause), "a cause of lost time"), WithJsonSchema({"enum": ["", *(cause.value for cause in Cause)]})
 ]
 Profile = Annotated[str, _one_of(PROFILES, "a profile"), WithJsonSchema({"enum": list(PROFILES)})]
+NamedAlgebra = Annotated[str, BeforeValidator(_algebra)]
+OwnAlgebra = Annotated[Any, WithJsonSchema({"type": ["string", "object"], "examples": ["tables/board-1.yaml"]})]
 Text = Annotated[str, Field(max_length=10_000)]
 Named = Annotated[str, Field(min_length=1, max_length=200)]
 Names = Annotated[tuple[Named, ...], Field(min_length=1)]
@@ -232,8 +236,8 @@ class WrittenGroup(Frozen):
     address: Text = ""
     """With a strategy: the object that is watched at the service's address. The service is measured there; its members are
     the group `<name> instances`."""
-    algebra: Annotated[str, BeforeValidator(_algebra)] = "kleene"
-    """Its truth table: kleene-1, argo-2...; without a number the newest."""
+    algebra: NamedAlgebra = ""
+    """Its truth table: kleene-1, argo-2, one of your own; without a number the newest. Left out: that of the whole file."""
 
 
 class WrittenRevision(Frozen):
@@ -355,6 +359,10 @@ class WrittenHistory(Frozen):
     """When the monitor itself was not there."""
     objectives: tuple[WrittenObjective, ...] = ()
     """What was promised."""
+    algebras: tuple[OwnAlgebra, ...] = ()
+    """Truth tables of your own: files with name and version, relative to this one, or the tables themselves."""
+    algebra: NamedAlgebra = "kleene"
+    """The truth table of groups that name none."""
     monotonic_now: Length | None = None
     """The monitor's monotonic clock at `now`, in seconds."""
     boot: Text = ""

@@ -1,4 +1,4 @@
-"""Truth tables of groups: data with a name and a version, in the form of ARGO's operations profiles.
+"""Truth tables of groups: data with a name and a version, in the form of ARGO's operations profiles; ours, or a site's own.
 
 A status is a code: 0 to 4 as in `Status`, 5 is DOWNTIME. A table is symmetric. One that is not associative says in its
 file in which order members are folded; any other such table is refused.
@@ -6,19 +6,21 @@ file in which order members are folded; any other such table is refused.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cache
+import hashlib
+import itertools
+import re
+from functools import cache, lru_cache
 from importlib.resources import files
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from environments.names import nearest
 from environments.reader import ConfigurationError, KeyPath, Node, Problem, parse
-from scheduler.availability.history import Operator, Status
+from scheduler.availability.history import Algebra, Group, Operator, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     import numpy.typing as npt
 
@@ -27,53 +29,73 @@ if TYPE_CHECKING:
 DOWNTIME = 5
 """The code of the overlay, after those of `Status`."""
 STATES = {**{status.name: int(status) for status in Status}, "DOWNTIME": DOWNTIME}
+_NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 FOLDED = (Operator.AND, Operator.OR)
 """Operators that have a table; at-least and capacity count members instead."""
 
 
-@dataclass(frozen=True, slots=True)
-class Algebra:
-    """How two statuses make one: a table of AND and one of OR."""
+def table(algebra: Algebra, operator: Operator) -> Table:
+    """Return the table of AND or OR: int8, shape (6, 6), read-only; `table[a, b]` is the code of `a operator b`."""
+    return _array(algebra.both if operator is Operator.AND else algebra.either)
 
-    name: str
-    """With its version: `kleene-1`, `argo-2`."""
-    source: str
-    """Where the tables were published."""
-    fold: str
-    """Of tables that are not associative: in which order members are folded. Empty: the order does not matter."""
-    tables: dict[Operator, Table]
 
-    def table(self, operator: Operator) -> Table:
-        """Return the table of AND or OR: int8, shape (6, 6), read-only; `table[a, b]` is the code of `a operator b`."""
-        return self.tables[operator]
+@lru_cache(maxsize=64)
+def _array(rows: tuple[tuple[int, ...], ...]) -> Table:
+    made = np.array(rows, np.int8)
+    made.flags.writeable = False
+    return made
+
+
+def of_group(group: Group) -> Algebra:
+    """Return the truth tables of a group."""
+    return group.own or load(group.algebra)
+
+
+def among(name: str, own: Sequence[Algebra]) -> Algebra | None:
+    """Return one of a site's own tables by name and version or by name alone, which is its newest; None: it is none of them."""
+    found = _newest(name, [one.name for one in own])
+    return next((one for one in own if one.name == found), None)
 
 
 @cache
 def load(name: str) -> Algebra:
-    """Return a table we ship, by name and version (`argo-2`) or by name alone: its newest version."""
+    """Return a table we ship, by name and version or by name alone."""
     known = shipped()
-    versions = [other for other in known if other == name or other.rpartition("-")[0] == name]
-    if not versions:
+    found = _newest(name, known)
+    if not found:
         message = f"there is no truth table {name}"
         problem = Problem("", 0, 0, "algebra", message, f"one of {', '.join(known)}", nearest(name, known))
         raise ConfigurationError([problem])
-    file = f"{versions[-1]}.json"
-    return read((files("scheduler.availability.timelines") / "algebras" / file).read_text(), file)
+    return read((files("scheduler.availability.timelines") / "algebras" / f"{found}.json").read_text(), f"{found}.json")
+
+
+def _newest(name: str, known: Sequence[str]) -> str:
+    found = [other for other in known if name in {other, other.rpartition("-")[0]}]
+    return max(found, key=_version, default="")
+
+
+def _version(name: str) -> int:
+    return int(name.rpartition("-")[2])
 
 
 @cache
 def shipped() -> tuple[str, ...]:
     """Return the names of all tables we ship, by name and version."""
     found = (entry.name.removesuffix(".json") for entry in (files("scheduler.availability.timelines") / "algebras").iterdir())
-    return tuple(sorted(found, key=lambda name: (name.rpartition("-")[0], int(name.rpartition("-")[2]))))
+    return tuple(sorted(found, key=lambda name: (name.rpartition("-")[0], _version(name))))
 
 
-def read(text: str, file: str) -> Algebra:
+def read(text: str | bytes, file: str) -> Algebra:
     """Read an operations profile: ours, that of ARGO's web API (also inside its `data`), or the older one of its engine."""
     node = parse(text, file)
     answer = node.items.get("data")
     if answer is not None and answer.elements:
         node = answer.elements[0]
+    return of_node(node, file.rpartition("/")[2].removesuffix(".json"))
+
+
+def of_node(node: Node, name: str = "") -> Algebra:
+    """Read the tables that a node of a file holds; a ConfigurationError says all that is wrong, and where."""
     problems: list[Problem] = []
     _check_states(node, problems)
     tables = {operator: _table(node, operator, problems) for operator in FOLDED}
@@ -82,8 +104,54 @@ def read(text: str, file: str) -> Algebra:
         problems += _orders_that_matter(node, tables)
     if problems:
         raise ConfigurationError(problems)
-    name, version = _text(node, "name") or file.rpartition("/")[2].removesuffix(".json"), _text(node, "version")
-    return Algebra(f"{name}-{version}" if version else name, _text(node, "source"), fold, tables)
+    name, version = _text(node, "name") or name, _text(node, "version")
+    both, either = (tuple(tuple(row) for row in tables[operator].tolist()) for operator in (Operator.AND, Operator.OR))
+    return Algebra(f"{name}-{version}" if version else name, _text(node, "source"), fold, both, either)
+
+
+def own(node: Node, before: Sequence[Algebra] = ()) -> Algebra:
+    """Read a table of a site's own: with a name and a number as version, of which none is ours or was read before."""
+    problems: list[Problem] = []
+    name, version = (node.items.get(key) for key in ("name", "version"))
+    if name is None or not _NAME.fullmatch(str(name.value)):
+        problems.append(node.problem(("name",), "has no name", "a name of its own: board, perugia-sites"))
+    elif any(stem == name.value for stem in (other.rpartition("-")[0] for other in shipped())):
+        problems.append(node.problem(("name",), f"{name.value} is the name of a table that we ship", "a name of its own"))
+    if version is None or not re.fullmatch(r"\d{1,6}", str(version.value)):
+        problems.append(node.problem(("version",), "has no version", "a whole number: a table that changes gets the next one"))
+    elif name is not None and any(one.name == f"{name.value}-{version.value}" for one in before):
+        problems.append(node.problem(("version",), f"{name.value}-{version.value} is there already", "each version once"))
+    try:
+        made = of_node(node)
+    except ConfigurationError as error:
+        problems += error.problems
+    if problems:
+        raise ConfigurationError(problems)
+    return made
+
+
+def plain(one: Algebra) -> dict[str, Any]:
+    """Return a table as data in the form in which it is read."""
+    name, _, version = one.name.rpartition("-")
+    names = list(STATES)
+    operations = [
+        {
+            "name": operator.upper(),
+            "truth_table": [
+                {"a": a, "b": b, "x": names[rows[STATES[a]][STATES[b]]]}
+                for a, b in itertools.combinations_with_replacement(names, 2)
+            ],
+        }
+        for operator, rows in ((Operator.AND, one.both), (Operator.OR, one.either))
+    ]
+    told = {"source": one.source, "fold": one.fold}
+    data = {"name": name, "version": int(version), "available_states": names, "operations": operations}
+    return data | {key: value for key, value in told.items() if value}
+
+
+def digest(one: Algebra) -> str:
+    """Return the beginning of the SHA-256 of a table's rows: the same name over another table is seen by it."""
+    return hashlib.sha256(repr((one.both, one.either, one.fold)).encode()).hexdigest()[:12]
 
 
 def is_associative(table: Table) -> bool:
@@ -99,7 +167,9 @@ def _text(node: Node, key: str) -> str:
 
 def _check_states(node: Node, problems: list[Problem]) -> None:
     key = "available_states" if "available_states" in node.items else "states"
-    listed = node.items[key].elements if key in node.items else ()
+    if key not in node.items:
+        return  # a table of one's own need not list them: its rows name all there are
+    listed = node.items[key].elements
     for index, state in enumerate(listed):
         if state.value not in STATES:
             problems.append(_unknown_state(node, (key, index), state))
@@ -125,8 +195,10 @@ def _rows(node: Node, operator: Operator) -> tuple[KeyPath, tuple[Node, ...]]:
 
 
 def _table(node: Node, operator: Operator, problems: list[Problem]) -> Table:
-    table = np.full((len(STATES), len(STATES)), -1, dtype=np.int8)
     path, rows = _rows(node, operator)
+    if rows and not any(row.items for row in rows):
+        return _of_order(node, path, rows, problems)
+    table = np.full((len(STATES), len(STATES)), -1, dtype=np.int8)
     found = len(problems)
     for index, row in enumerate(rows):
         cells = {key.lower(): cell for key, cell in row.items.items()}
@@ -148,7 +220,22 @@ def _table(node: Node, operator: Operator, problems: list[Problem]) -> Table:
         problems.append(
             node.problem(path, f"{operator.upper()} lacks {'; '.join(holes[:4])}", "a row for each pair of statuses")
         )
-    table.flags.writeable = False
+    return table
+
+
+def _of_order(node: Node, path: KeyPath, rows: tuple[Node, ...], problems: list[Problem]) -> Table:
+    """Read a table that is told as an order of statuses: of two the one that stands earlier wins."""
+    order = [row.value for row in rows]
+    wrong = [index for index, value in enumerate(order) if value not in STATES or value in order[:index]]
+    for index in wrong:
+        known = order[index] in STATES
+        again = node.problem((*path, index), f"{order[index]} stands here twice", "each status once")
+        problems.append(again if known else _unknown_state(node, (*path, index), rows[index]))
+    missing = [name for name in STATES if name not in order]
+    if missing and not wrong:
+        problems.append(node.problem(path, f"lacks {', '.join(missing)}", "all statuses, from the one that always wins on"))
+    codes = np.array([order.index(name) if name in order else 0 for name in STATES])
+    table: Table = np.where(codes[:, None] <= codes, np.arange(len(STATES))[:, None], np.arange(len(STATES))).astype(np.int8)
     return table
 
 
@@ -164,8 +251,8 @@ def differences(one: Algebra, other: Algebra) -> list[tuple[Operator, str, str, 
     """Return where two algebras differ: operator, two statuses, what the one makes of them and what the other."""
     names = list(STATES)
     return [
-        (operator, names[a], names[b], names[one.table(operator)[a, b]], names[other.table(operator)[a, b]])
+        (operator, names[a], names[b], names[table(one, operator)[a, b]], names[table(other, operator)[a, b]])
         for operator in FOLDED
-        for a, b in zip(*np.nonzero(one.table(operator) != other.table(operator)), strict=True)
+        for a, b in zip(*np.nonzero(table(one, operator) != table(other, operator)), strict=True)
         if a <= b
     ]

@@ -6,14 +6,14 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import cache, reduce
+from functools import lru_cache, reduce
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from scheduler.availability.history import Operator, Status
-from scheduler.availability.timelines.algebra import DOWNTIME, FOLDED, load
+from scheduler.availability.timelines.algebra import DOWNTIME, FOLDED, of_group, table
 from scheduler.availability.timelines.axis import END, Stretch, Whole
 from scheduler.availability.timelines.timeline import (
     ARGO,
@@ -33,8 +33,8 @@ from scheduler.availability.timelines.timeline import (
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from scheduler.availability.history import Group
-    from scheduler.availability.timelines.algebra import Algebra
+    from scheduler.availability.history import Algebra, Group
+    from scheduler.availability.timelines.algebra import Table
 
 _NOWHERE = np.int16(NOT_THERE | NOT_THERE << ARGO)
 _WIDTH = 8
@@ -76,13 +76,15 @@ def of_members(group: Group, parts: Sequence[Part]) -> Timeline:
     """Return a group's timeline; its own downtimes and exclusions are not yet in it."""
     if not parts:
         return NEVER
-    if group.operator in FOLDED and not _is_of_sets(load(group.algebra), group.operator):
-        return _one_by_one(group, parts)
+    algebra = of_group(group)
+    if group.operator in FOLDED and not _is_of_sets(algebra, group.operator):
+        return _one_by_one(parts, table(algebra, group.operator))
     changes = _changes(parts)
-    codes = _decided(group, parts, changes, 0)
+    of_sets = _of_sets(algebra, group.operator) if group.operator in FOLDED else None
+    codes = _decided(group, parts, changes, of_sets, 0)
     states = codes | codes << ARGO
     if ((changes.after >> ARGO & CODE) == DOWNTIME).any():
-        seen = _decided(group, parts, changes, ARGO)
+        seen = _decided(group, parts, changes, of_sets, ARGO)
         unnoticed = changes.count(lambda states: ((states >> ARGO & CODE) == DOWNTIME) & ((states & NOTICED) == 0))
         states = codes | seen << ARGO | np.where((seen == DOWNTIME) & (unnoticed == 0), NOTICED, 0).astype(np.int16)
     return tidy(changes.starts, states | _causes(changes, codes) << CAUSE)
@@ -124,35 +126,37 @@ def _membership(part: Part) -> Timeline:
     return Timeline(starts, np.where(outside, _NOWHERE, state_at(part.timeline, starts)))
 
 
-def _decided(group: Group, parts: Sequence[Part], changes: _Changes, shift: int) -> States:
+def _decided(
+    group: Group, parts: Sequence[Part], changes: _Changes, of_sets: npt.NDArray[np.int16] | None, shift: int
+) -> States:
     """Return the group's codes, of what was observed or of what `argo` sees, after each change."""
 
     def is_code(code: int) -> Callable[[States], npt.NDArray[np.bool_]]:
         return lambda states: (states >> shift & CODE) == code
 
-    if group.operator not in FOLDED:
+    if of_sets is None:
         weights, scale = _weights(group, parts)
         return _counted(group, [changes.count(is_code(code), weights) for code in range(PENDING)], scale)
     present = np.zeros(len(changes.starts), np.int16)
     for code in range(PENDING):
         present |= (changes.count(is_code(code)) > 0).astype(np.int16) << code
-    return _of_sets(group.algebra, group.operator)[present]
+    return of_sets[present]
 
 
 def _is_of_sets(algebra: Algebra, operator: Operator) -> bool:
     """Tell whether neither the order of members matters nor how many of them are the same."""
-    table = algebra.table(operator)
-    return not algebra.fold and bool((np.diag(table) == np.arange(len(table))).all())
+    of_two = table(algebra, operator)
+    return not algebra.fold and bool((np.diag(of_two) == np.arange(len(of_two))).all())
 
 
-@cache
-def _of_sets(algebra: str, operator: Operator) -> npt.NDArray[np.int16]:
+@lru_cache(maxsize=64)
+def _of_sets(algebra: Algebra, operator: Operator) -> npt.NDArray[np.int16]:
     """Return what a table makes of each set of codes."""
-    table = load(algebra).table(operator)
+    of_two = table(algebra, operator)
     made = np.full(1 << PENDING, NOT_THERE, np.int16)
     for present in range(1, 1 << PENDING):
         codes = [code for code in range(PENDING) if present >> code & 1]
-        made[present] = reduce(lambda a, b: int(table[a, b]), codes)
+        made[present] = reduce(lambda a, b: int(of_two[a, b]), codes)
     return made
 
 
@@ -196,12 +200,12 @@ def _is(code: int, cause: int) -> Callable[[States], npt.NDArray[np.bool_]]:
     return lambda states: ((states & CODE) == code) & (states >> CAUSE == cause)
 
 
-def _one_by_one(group: Group, parts: Sequence[Part]) -> Timeline:
+def _one_by_one(parts: Sequence[Part], of_two: Table) -> Timeline:
     """Fold members from left to right, with a table for which the order matters."""
-    table = np.full((_WIDTH, _WIDTH), NOT_THERE, np.int16)
-    table[:PENDING, :PENDING] = load(group.algebra).table(group.operator)
-    table[:PENDING, PENDING:] = np.arange(PENDING)[:, None]
-    table[PENDING:, :PENDING] = np.arange(PENDING)
+    wide = np.full((_WIDTH, _WIDTH), NOT_THERE, np.int16)
+    wide[:PENDING, :PENDING] = of_two
+    wide[:PENDING, PENDING:] = np.arange(PENDING)[:, None]
+    wide[PENDING:, :PENDING] = np.arange(PENDING)
     changes = _changes(parts)
     starts = distinct(changes.starts)
     code, seen = np.full(len(starts), NOT_THERE, np.int16), np.full(len(starts), NOT_THERE, np.int16)
@@ -210,7 +214,7 @@ def _one_by_one(group: Group, parts: Sequence[Part]) -> Timeline:
         states = state_at(part.timeline if part.stretches is None else _membership(part), starts)
         states = np.where((states & CODE) == PENDING, _NOWHERE, states)
         argo = states >> ARGO & CODE
-        code, seen = table[code, states & CODE], table[seen, argo]
+        code, seen = wide[code, states & CODE], wide[seen, argo]
         unnoticed |= (argo == DOWNTIME) & ((states & NOTICED) == 0)
     last = np.searchsorted(changes.starts, starts, side="right") - 1
     causes = _causes(changes, np.repeat(code, np.diff(last, prepend=-1)))[last]
