@@ -10,7 +10,7 @@ from environments import addresses
 from environments.checking import checked
 from environments.environment import VO, Environment, Frozen, Name, Virtualization
 from environments.matching import Catalogue
-from environments.names import nearest, nearest_file
+from environments.names import can_be_read, nearest, nearest_file
 from environments.reader import ConfigurationError, KeyPath, Node, Problem, merged, problem_at, read, without
 from environments.soundness import faults
 
@@ -199,7 +199,7 @@ class _Scope:
             shown = " -> ".join(p.name for p in (*trail[cycle:], path))
             self.problems.append(problem_at(place, f"include[{index}]", f"the files include each other in a circle: {shown}"))
             return
-        if not path.is_file():
+        if not can_be_read(path):
             near = nearest_file(path)
             message = f"there is no file {path}"
             self.problems.append(problem_at(place, f"include[{index}]", message, "a file relative to this one", near))

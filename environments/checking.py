@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticCustomError
 
-from environments.environment import NAME_PATTERN
+from environments.environment import ATTRIBUTE_PATTERN, NAME_PATTERN, ONE_LINE_PATTERN
 from environments.names import nearest
 from environments.reader import KeyPath, Node, Problem, Step, dotted, problem_at
 
@@ -18,6 +18,7 @@ Model = TypeVar("Model", bound=BaseModel)
 
 _KINDS = {
     "int": "a whole number",
+    "int_parsing_size": "a smaller number",
     "float": "a number",
     "finite_number": "a finite number",
     "bool": "true or false",
@@ -51,6 +52,8 @@ _BOUNDS = {
 _PATTERNS = {
     NAME_PATTERN: "a name: lower-case letters, digits and hyphens, at most 40, no hyphen at either end",
     r"^[0-9a-f]{64}$": "a SHA-256 checksum: 64 digits 0-9 a-f",
+    ATTRIBUTE_PATTERN: "the name of an attribute: letters, digits and underscores, no digit at its begin",
+    ONE_LINE_PATTERN: "text in one line",
 }
 
 

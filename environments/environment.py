@@ -15,8 +15,15 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSche
 NAME_PATTERN = r"^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$"
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 """Lower-case letters, digits and hyphens, at most 40."""
-Scalar = bool | int | float | str
+ATTRIBUTE_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]*$"
+ONE_LINE_PATTERN = r"^[^\x00-\x1f\x7f]*$"
+Scalar = bool | int | float | Annotated[str, Field(pattern=ONE_LINE_PATTERN)]
+Attributes = dict[Annotated[str, Field(pattern=ATTRIBUTE_PATTERN)], Scalar]
 
+MOST_SECONDS = 3_000_000_000
+MOST_MIB = 2**30
+_BEYOND_ALL = 1e18
+"""An amount that every bound refuses."""
 _UNITS_OF_TIME = {"s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600, "d": 86400, "w": 604800}
 _UNITS_OF_MEMORY = {"mib": 1, "mb": 1, "m": 1, "gib": 1024, "gb": 1024, "g": 1024, "tib": 1024 * 1024}
 
@@ -29,7 +36,8 @@ def _measure(text: object, units: dict[str, int], example: str) -> object:
     if not found or (found[2] and found[2].lower() not in units):
         known = ", ".join(units)
         raise ValueError(f"{text!r} is not an amount: write a number or, for example, {example!r} (units: {known})")
-    return round(float(found[1]) * units[found[2].lower()]) if found[2] else round(float(found[1]))
+    amount = float(found[1]) * units[found[2].lower() or next(iter(units))]
+    return round(min(amount, _BEYOND_ALL))
 
 
 def _amount(units: dict[str, int], example: str) -> WithJsonSchema:
@@ -42,10 +50,16 @@ def _amount(units: dict[str, int], example: str) -> WithJsonSchema:
 
 
 Seconds = Annotated[
-    int, BeforeValidator(lambda v: _measure(v, _UNITS_OF_TIME, "20 min")), Field(ge=0), _amount(_UNITS_OF_TIME, "20 min")
+    int,
+    BeforeValidator(lambda v: _measure(v, _UNITS_OF_TIME, "20 min")),
+    Field(ge=0, le=MOST_SECONDS),
+    _amount(_UNITS_OF_TIME, "20 min"),
 ]
 Mebibytes = Annotated[
-    int, BeforeValidator(lambda v: _measure(v, _UNITS_OF_MEMORY, "4 GiB")), Field(gt=0), _amount(_UNITS_OF_MEMORY, "4 GiB")
+    int,
+    BeforeValidator(lambda v: _measure(v, _UNITS_OF_MEMORY, "4 GiB")),
+    Field(gt=0, le=MOST_MIB),
+    _amount(_UNITS_OF_MEMORY, "4 GiB"),
 ]
 
 
@@ -105,7 +119,7 @@ class Disk(Frozen):
     """`overlay` on the shared base image, full `copy`, an `lvm` volume, or `none` (diskless: everything in memory)."""
     pool: Name | None = None
     """Storage pool in which the worker's volume is made."""
-    size_gib: Annotated[int, Field(gt=0)] = 10
+    size_gib: Annotated[int, Field(gt=0, le=2**20)] = 10
     """Capacity of the worker's volume in GiB."""
 
 
@@ -152,7 +166,7 @@ class Environment(Frozen):
     """What it boots from."""
     disk: Disk = Disk()
     """Its writable disk; none by default."""
-    vcpus: Annotated[int, Field(gt=0)] = 1
+    vcpus: Annotated[int, Field(gt=0, le=4096)] = 1
     """Virtual processors of one worker."""
     memory_mib: Mebibytes = 2048
     """Memory of one worker in MiB (or `4 GiB`)."""
@@ -160,7 +174,7 @@ class Environment(Frozen):
     """Memory that jobs can have in it, in MiB; by default `memory_mib` less 10 % (at least 64 MiB) for the system."""
     network: Network = Network()
     """How it is attached."""
-    provides: dict[str, Scalar] = {}
+    provides: Attributes = {}
     """Attributes that jobs can require, e.g. `OpSysAndVer: AlmaLinux9`. Advertised by the worker as they stand here."""
     minimum_workers: Annotated[int, Field(ge=0)] = 0
     """Workers kept even without demand."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import stat
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -17,6 +18,17 @@ def nearest(name: str, known: Iterable[str]) -> str:
     """Return the known name most like `name`, or "" when none is near."""
     found = difflib.get_close_matches(name[:LONGEST], list(known), n=1, cutoff=0.6)
     return found[0] if found else ""
+
+
+def can_be_read(path: Path) -> bool:
+    """Whether reading a path says what is wrong with it, if anything: pipes and devices would be waited for."""
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return path.is_symlink()
+    except OSError:
+        return True
+    return stat.S_ISREG(mode) or stat.S_ISDIR(mode)
 
 
 def nearest_file(path: Path) -> str:

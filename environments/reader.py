@@ -345,6 +345,7 @@ class _Builder:
         self.lines = lines
         self.problems: list[Problem] = []
         self.count = 0
+        self.above: list[int] = []  # the nodes that are being built, from the top down
         self.most = max(MAXIMUM_NODES, sum(map(len, lines)))  # each value takes a character, unless an alias repeats it
 
     def mark(self, node: yaml.Node) -> Mark:
@@ -355,16 +356,21 @@ class _Builder:
     def build(self, node: yaml.Node, path: KeyPath, depth: int) -> Node:
         """Build one node and all below it (an alias is followed, a bomb of them is refused)."""
         mark = self.mark(node)
+        if id(node) in self.above:
+            raise ConfigurationError([*self.problems, problem_at(mark, dotted(path), "contains itself, through an alias")])
         self.count += 1
         if depth > MAXIMUM_DEPTH or self.count > self.most:
             message = "is nested too deeply" if depth > MAXIMUM_DEPTH else "grows beyond all measure through aliases"
             raise ConfigurationError([*self.problems, problem_at(mark, dotted(path), message)])
+        if isinstance(node, yaml.ScalarNode):
+            return Node(self.scalar(node, path), mark, raw=node.value)
+        self.above.append(id(node))
         if isinstance(node, yaml.MappingNode):
-            return Node(self.mapping(node, path, depth), mark)
-        if isinstance(node, yaml.SequenceNode):
-            return Node(tuple(self.build(n, (*path, i), depth + 1) for i, n in enumerate(node.value)), mark)
-        assert isinstance(node, yaml.ScalarNode)
-        return Node(self.scalar(node, path), mark, raw=node.value)
+            built: Mapping[str, Node] | tuple[Node, ...] = self.mapping(node, path, depth)
+        else:
+            built = tuple(self.build(n, (*path, i), depth + 1) for i, n in enumerate(node.value))
+        self.above.pop()
+        return Node(built, mark)
 
     def mapping(self, node: yaml.MappingNode, path: KeyPath, depth: int) -> Mapping[str, Node]:
         """Build a mapping: keys are text as written, twice the same is refused, `<<` brings in what is not there."""

@@ -13,7 +13,14 @@ from environments.reader import KeyPath, Node, Problem
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+_SAID_BY_THE_WORKER = frozenset(
+    "activity cpus disk environment gpus machine memory mytype name rank requirements slotid start state totalcpus totaldisk "
+    "totalmemory totalslotcpus totalslotdisk totalslotmemory".split()
+)
+"""Attributes of a worker that jobs match and that follow from its size or state; small letters."""
 _EMULATED = {Virtualization.QEMU, Virtualization.KVM}
+
+_NETWORKS = {NetworkKind.BRIDGE: "bridge on the host", NetworkKind.LIBVIRT: "libvirt network"}
 
 Fault = tuple[KeyPath, str, str]
 """Key path, what is wrong, what is expected."""
@@ -57,6 +64,19 @@ def _kernel_has_a_root(environment: Environment) -> Iterator[Fault]:
         yield ("image", "kernel"), "a diskless kernel finds no root file system", "image.initrd, or a disk (disk.mode)"
 
 
+def _paths_are_the_hosts(environment: Environment) -> Iterator[Fault]:
+    for name in ("path", "kernel", "initrd"):
+        path = getattr(environment.image, name)
+        if path and not path.startswith("/"):
+            yield ("image", name), f"{path!r} is not a path on the host", f"the whole path, from / on: /srv/images/{path}"
+
+
+def _provides_what_is_its_own(environment: Environment) -> Iterator[Fault]:
+    for name in environment.provides:
+        if name.lower() in _SAID_BY_THE_WORKER or name.lower().startswith("ambienti"):
+            yield ("provides", name), "the worker itself tells this attribute", "another name"
+
+
 def _image_in_one_place(environment: Environment) -> Iterator[Fault]:
     image = environment.image
     if image.path and image.volume:
@@ -92,6 +112,8 @@ def _network_fits(environment: Environment) -> Iterator[Fault]:
     network, kind = environment.network, environment.virtualization
     if network.kind is NetworkKind.HOST and kind is not Virtualization.LXC:
         yield ("network", "kind"), f"a {kind} worker cannot share the host's network", "host with lxc only"
+    if not network.source and network.kind in {NetworkKind.BRIDGE, NetworkKind.LIBVIRT}:
+        yield ("network", "source"), "has no name", f"the name of the {_NETWORKS[network.kind]}"
     if network.kind is NetworkKind.USER and kind not in _EMULATED:
         yield ("network", "kind"), f"{kind} has no user network", "user with qemu or kvm only"
     if network.vlan and network.kind not in {NetworkKind.BRIDGE, NetworkKind.LIBVIRT}:
@@ -135,6 +157,8 @@ def _counts_fit(environment: Environment) -> Iterator[Fault]:
 RULES: tuple[Callable[[Environment], Iterator[Fault]], ...] = (
     _boots_from_something,
     _kernel_has_a_root,
+    _paths_are_the_hosts,
+    _provides_what_is_its_own,
     _image_in_one_place,
     _disk_has_its_image,
     _command_line_fits,

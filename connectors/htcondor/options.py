@@ -59,7 +59,7 @@ class HTCondorOptions(Frozen):
     """How the VO of a job is told, in order."""
     walltime: dict[Attribute, Annotated[int, Field(gt=0)]] = {"AllowedJobDuration": 1, "MaxRuntime": 1}
     """Attributes that may hold the walltime a job asks for, and the seconds of their unit; the first that is set counts."""
-    slot_attributes: dict[str, Scalar] = {}
+    slot_attributes: dict[Attribute, Scalar] = {}
     """Further attributes that every worker's slots have, for judging requirements: e.g. `HasCVMFS: true`."""
     worker_domain: str = ""
     """Domain of the workers' names in the pool; by default the pool's trust domain."""

@@ -83,6 +83,8 @@ def worker_config(
     }
     told = dict.fromkeys((*vo_attributes(options.vo), *options.walltime, "AcctGroup", WANTED))
     lines = {
+        # Names of HTCondor's configuration know no capitals, and of two lines of one name the last holds: these come first.
+        **{name: literal(value) for name, value in advertised.items()},
         "COLLECTOR_HOST": options.collector,
         "TRUST_DOMAIN": trust_domain,
         "DEFAULT_DOMAIN_NAME": domain,
@@ -98,7 +100,6 @@ def worker_config(
         "NUM_SLOTS_TYPE_1": 1,
         "SLOT_TYPE_1": "100%",
         "SLOT_TYPE_1_PARTITIONABLE": "True",
-        **{name: literal(value) for name, value in advertised.items()},
         "STARTD_ATTRS": f"$(STARTD_ATTRS) {' '.join(advertised)}",
         "STARTD_JOB_ATTRS": f"$(STARTD_JOB_ATTRS) {' '.join(told)}",
         "START": start_expression(environment, options),

@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from environments.names import can_be_read
 from environments.reader import ConfigurationError, Problem, screen
 
 PLACES = (Path("site.yaml"), Path("/etc/ambienti/site.yaml"))
@@ -56,7 +57,7 @@ def find_site(given: Path | None) -> Path:
     if given is not None:
         return given
     for place in PLACES:
-        if place.is_file():
+        if can_be_read(place):
             return place
     message = f"there is no site file: neither {' nor '.join(map(str, PLACES))}"
     expected = "--site FILE, or its path in AMBIENTI_SITE (docs: Connect a pool)"

@@ -13,7 +13,7 @@ from environments.catalogue import VODefinitions, join, load_vo
 from environments.checking import checked
 from environments.environment import VO, Environment
 from environments.hostnames import expand_hosts
-from environments.names import nearest, nearest_file
+from environments.names import can_be_read, nearest, nearest_file
 from environments.reader import ConfigurationError, KeyPath, Node, Problem, ordered, problem_at, read
 from scheduler.model import Host
 from scheduler.policy import Policy
@@ -288,7 +288,7 @@ def _vo_files(site_path: Path, node: Node | None) -> Iterator[tuple[str, Path, V
         file = entry.items.get("file")
         given = file if file is not None and isinstance(file.value, str) else None
         path = site_path.parent / (str(given.value) if given else f"vos/{vo}.yaml")
-        if path.is_file():
+        if can_be_read(path):
             yield vo, path, None
             continue
         message, expected = f"VO {vo} has no file {path}", "a file with its environments, relative to the site file"

@@ -23,6 +23,10 @@ HYPERVISORS = "ambienti.hypervisors"
 DISCOVERIES = "ambienti.discoveries"
 
 
+_DRIVERS = ("xen", "qemu", "lxc", "test")
+_TRANSPORTS = ("ssh", "tls", "tcp", "unix", "libssh", "libssh2", "ext")
+
+
 def known_kinds(group: str) -> tuple[str, ...]:
     """Return the connectors installed for an entry-point group."""
     return tuple(sorted(metadata.entry_points(group=group).names))
@@ -54,6 +58,10 @@ def _checked_uri(uri: str, known: tuple[str, ...]) -> str:
         raise named_error(f"{{{wrong}}} stands for nothing", expected, f"{{{nearest(wrong, known) or known[0]}}}")
     if "://" not in uri:
         raise named_error(f"{uri!r} is not a URI", "for example xen+ssh://root@{host}/system or qemu:///system")
+    driver, _, transport = uri.partition("://")[0].partition("+")
+    for word, what, words in ((driver, "driver", _DRIVERS), (transport, "transport", _TRANSPORTS)):
+        if word and word not in words and (near := nearest(word, words)):
+            raise named_error(f"{word!r} is no {what} of libvirt", f"one of: {', '.join(words)}", near)
     return uri
 
 

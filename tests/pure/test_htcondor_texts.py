@@ -112,6 +112,13 @@ def test_a_worker_is_told_what_it_is_and_when_it_retires():
     assert set(lines["STARTD_ATTRS"].split()) >= {"AmbientiWorker", "AmbientiEnvironment", "OpSysAndVer", "HasCVMFS", "Scale"}
 
 
+def test_no_attribute_of_an_environment_outranks_what_a_worker_must_have():
+    environment = ATLAS.model_copy(update={"provides": {"allow_administrator": "*", "num_cpus": 99}})
+    text = worker_config("w", environment, OPTIONS, requested_at=0, trust_domain="d")
+    last = dict(line.lower().split(" = ", 1) for line in text.splitlines())  # of two lines of one name the last holds
+    assert (last["num_cpus"], last["allow_administrator"]) == ("4", "condor@d")
+
+
 @pytest.mark.parametrize(
     ("kind", "callback", "through_the_collector"),
     [("user", "auto", True), ("libvirt", "auto", True), ("bridge", "auto", False), ("host", "auto", False), ("bridge", "always", True), ("user", "never", False)],

@@ -1,6 +1,7 @@
 """Twenty and more wrong configurations, as a VO manager or an administrator would write them: each gives a message to act on."""
 
 import json
+import os
 from dataclasses import dataclass, field
 
 import pytest
@@ -295,6 +296,70 @@ CASES = [
         ("overlay of what?", "expected image.path, or image.pool and image.volume"),
     ),
     Wrong(
+        "an alias of itself",
+        {"vos/atlas.yaml": ATLAS + "  atlas-big: &big\n    extends: atlas-el9\n    image: *big\n"},
+        "vos/atlas.yaml:7:14",
+        "environments.atlas-big.image",
+        ("contains itself, through an alias",),
+    ),
+    Wrong(
+        "more memory than there is in the world",
+        {"vos/atlas.yaml": changed(ATLAS, "4 GiB", "9" * 400 + " GiB")},
+        "vos/atlas.yaml:6:17",
+        "environments.atlas-el9.memory_mib",
+        ("is not accepted", "expected at most 1073741824"),
+    ),
+    Wrong(
+        "a number with too many digits to be one",
+        {"vos/atlas.yaml": ATLAS + "    idle_seconds: " + "9" * 5000 + "\n"},
+        "vos/atlas.yaml:7:19",
+        "environments.atlas-el9.idle_seconds",
+        ("is not accepted", "expected at most 3000000000"),
+    ),
+    Wrong(
+        "a bridge without a name",
+        {"vos/atlas.yaml": ATLAS + "    network: {kind: bridge, source: ''}\n"},
+        "vos/atlas.yaml:7:37",
+        "environments.atlas-el9.network.source",
+        ("has no name", "expected the name of the bridge on the host"),
+    ),
+    Wrong(
+        "a kernel beside the file",
+        {"vos/atlas.yaml": changed(ATLAS, "/srv/vmlinuz", "vmlinuz")},
+        "vos/atlas.yaml:5:21",
+        "environments.atlas-el9.image.kernel",
+        ("'vmlinuz' is not a path on the host", "expected the whole path"),
+    ),
+    Wrong(
+        "an attribute with a space in its name",
+        {"vos/atlas.yaml": ATLAS + "    provides: {Op Sys: EL9}\n"},
+        "vos/atlas.yaml:7:16",
+        "environments.atlas-el9.provides.Op Sys",
+        ("'Op Sys' is not accepted as a key", "letters, digits and underscores"),
+    ),
+    Wrong(
+        "an attribute that would be two lines of a worker's configuration",
+        {"vos/atlas.yaml": ATLAS + '    provides: {OpSys: "EL9\\nSTART = True"}\n'},
+        "vos/atlas.yaml:7:23",
+        "environments.atlas-el9.provides.OpSys",
+        ("expected true or false or a whole number or a number or text in one line",),
+    ),
+    Wrong(
+        "an attribute that contradicts the worker's size",
+        {"vos/atlas.yaml": ATLAS + "    provides: {memory: 99999}\n"},
+        "vos/atlas.yaml:7:24",
+        "environments.atlas-el9.provides.memory",
+        ("the worker itself tells this attribute",),
+    ),
+    Wrong(
+        "a typo in the driver of a URI",
+        {"site.yaml": changed(SITE, "xen+ssh", "xne+ssh")},
+        "site.yaml:8:10",
+        "hosts[0].uri",
+        ("'xne' is no driver of libvirt", "expected one of: xen, qemu, lxc, test"),
+        "xen",
+    ),
+    Wrong(
         "the checksum of an image that is not named",
         {"vos/atlas.yaml": changed(ATLAS, "image: {", "image: {sha256: " + "a" * 64 + ", ")},
         "vos/atlas.yaml:5:21",
@@ -537,6 +602,34 @@ def test_a_site_file_that_is_not_there_names_its_neighbour(tmp_path, capsys, mon
     code, printed = run(capsys, "check", "--site", "sit.yaml")
     assert code == 2
     assert "sit.yaml: there is no such file; did you mean site.yaml?" in printed.out
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda path: path.mkdir(), "cannot be read: Is a directory"),
+        (lambda path: path.symlink_to(path.name), "cannot be read: Too many levels of symbolic links"),
+        (lambda path: path.symlink_to("nothing"), "there is no such file"),
+    ],
+    ids=["a directory", "a link to itself", "a link to nothing"],
+)
+@pytest.mark.parametrize("file", ["site.yaml", "vos/cms.yaml"])
+def test_what_stands_in_place_of_a_file_is_told(tmp_path, capsys, monkeypatch, file, make, says):
+    write(tmp_path, {})
+    (tmp_path / file).unlink()
+    make(tmp_path / file)
+    monkeypatch.chdir(tmp_path)
+    code, printed = run(capsys, "check")
+    assert (code, f"{file}: {says}" in printed.out) == (2, True)
+
+
+def test_a_pipe_in_place_of_a_file_is_not_waited_for(tmp_path, capsys, monkeypatch):
+    write(tmp_path, {})
+    (tmp_path / "vos/cms.yaml").unlink()
+    os.mkfifo(tmp_path / "vos/cms.yaml")
+    monkeypatch.chdir(tmp_path)
+    code, printed = run(capsys, "check")
+    assert (code, "VO cms has no file vos/cms.yaml" in printed.out) == (2, True)
 
 
 def test_other_commands_refuse_a_wrong_configuration_in_the_same_words(tmp_path, capsys, monkeypatch):
