@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from environments.reader import ConfigurationError
-from scheduler.availability.history import History
+from scheduler.availability.history import SECOND, History
 from scheduler.availability.reports import report_data
 from scheduler.availability.timelines.prepared import prepare
 from scheduler.commands import journaled
@@ -18,7 +18,11 @@ if TYPE_CHECKING:
 
     from scheduler.availability.history import Window
     from scheduler.availability.timelines.prepared import Prepared
+    from scheduler.journal.used import Used
     from scheduler.publish.versions import Told
+
+
+DAY = 24 * 3600 * SECOND
 
 
 def write(
@@ -50,12 +54,20 @@ def write(
         objects=objects,
         zone=zone,
         incidents=incidents,
+        used=None if isinstance(source, History) else _used(site, prepared, shown),
         published=None if isinstance(source, History) else _published(site, prepared, shown, zone or prepared.history.zone),
     )
     if html is not None:
         save(html, page.page(made).encode())
     if pdf is not None:
         save(pdf, page.pdf(made))
+
+
+def _used(site: Path | None, prepared: Prepared, window: Window) -> Used:
+    from scheduler.journal.used import used
+
+    with journaled.opened(site) as (definitions, journal):
+        return used(journal, prepared, window, definitions.policy.limits.journal_days * DAY)
 
 
 def _published(site: Path | None, prepared: Prepared, window: Window, zone: str) -> Told:

@@ -8,16 +8,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
+from scheduler.availability.instants import write_duration, write_instant
 from scheduler.clock import WallClock
-from scheduler.commands.common import JsonOption, SiteOption, console, print_json, say
+from scheduler.commands.common import Exit, JsonOption, SiteOption, console, fail, print_json, say
 from scheduler.commands.journaled import instant, now, opened, since
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from scheduler.availability.history import Instant, Window
     from scheduler.journal.usage import Casualties, Fallen, Hours
+    from scheduler.journal.used import Used
 
 HOUR = 3600 * 1_000_000
+DAY = 24 * HOUR
 
 
 def usage(
@@ -30,27 +34,43 @@ def usage(
 
     Whether each VO's share was there when it was asked for is a service in `ambienti report`: VO/ENVIRONMENT.
     """
-    from scheduler.availability.history import Window
-    from scheduler.journal.histories import load_history, outages, worker_steps
-    from scheduler.journal.holds import holds_in
-    from scheduler.journal.usage import Seen, casualties, fallen, worker_hours
+    from scheduler.availability.timelines.prepared import prepare
+    from scheduler.journal.histories import load_history
+    from scheduler.journal.used import used
 
     with opened(site) as (found, journal):
         zone = found.site.timezone
-        last = instant(end, "--until", zone) if end else now()
-        window = Window("", since(start, "--since", zone), last)
-        steps = worker_steps(journal, last)
-        hours = worker_hours(steps, window)
-        history = load_history(journal, WallClock().now(), zone, since=window.start)
-        silences, seen = outages(history, window), Seen(steps, journal.sightings(), holds_in(journal))
-        failed, ended = casualties(silences, seen), fallen(silences, seen, window)
+        window = _window(since(start, "--since", zone), instant(end, "--until", zone) if end else now(), zone)
+        days = found.policy.limits.journal_days
+        told = used(journal, prepare(load_history(journal, WallClock().now(), zone, since=window.start)), window, days * DAY)
     if as_json:
-        rows = [{"vo": vo, "environment": name, **_seconds(one)} for (vo, name), one in sorted(hours.items())]
-        lost = [_fallen(one, zone) for one in ended]
-        print_json({"workers": rows, "outages": [_outage(one, zone) for one in failed], "lost_workers": lost})
+        print_json(data(told, zone))
         return
-    _show(hours)
-    _show_failures(failed, ended, zone)
+    if told.forgotten:
+        say(f"From {write_instant(told.window.start, zone)} on: the journal keeps workers and jobs for {days:g} days.")
+    _show(told.hours)
+    _show_failures(told, zone)
+
+
+def _window(start: Instant, end: Instant, zone: str) -> Window:
+    from scheduler.availability.history import Window
+
+    if end <= start:
+        told = f"--until ({write_instant(end, zone)}) is not after --since ({write_instant(start, zone)})"
+        raise fail(told, Exit.WRONG)
+    return Window("", start, end)
+
+
+def data(told: Used, zone: str) -> dict[str, Any]:
+    """Return what is known as plain data: the documented output of `ambienti usage --json`."""
+    workers = [{"vo": vo, "environment": name, **_seconds(one)} for (vo, name), one in sorted(told.hours.items())]
+    return {
+        "start": write_instant(told.window.start, zone),
+        "end": write_instant(told.window.end, zone),
+        "workers": workers,
+        "outages": [_outage(one, zone) for one in told.outages],
+        "lost_workers": [_fallen(one, zone) for one in told.fallen],
+    }
 
 
 def _show(hours: Mapping[tuple[str, str], Hours]) -> None:
@@ -65,22 +85,20 @@ def _show(hours: Mapping[tuple[str, str], Hours]) -> None:
     console().print(table)
 
 
-def _show_failures(failed: Sequence[Casualties], ended: Sequence[Fallen], zone: str) -> None:
-    from scheduler.availability.instants import write_duration, write_instant
-
+def _show_failures(found: Used, zone: str) -> None:
     told = []
-    for one in failed:
+    for one in found.outages:
         length = write_duration((one.end - one.start) // 1_000_000 * 1_000_000)
         told.append((one.start, f"{one.host} did not answer for {length}: {_fates(one)}"))
-    told += [(one.at, f"{one.worker} ended on {one.host} with work in it: {_fates(one)}") for one in ended]
+    told += [(one.at, f"{one.worker} ended on {one.host} with work in it: {_fates(one)}") for one in found.fallen]
     for at, sentence in sorted(told):
         say(f"{write_instant(at, zone)}  {sentence}")
 
 
 def _fates(one: Casualties | Fallen) -> str:
     jobs = one.jobs
-    held = "holds not known" if jobs.held is None else f"{len(jobs.held)} on hold{_listed(jobs.held)}"
-    return f"{len(jobs.rerun)} jobs run again, {held}, {len(jobs.lost)} not seen since{_listed(jobs.lost)}"
+    held = "not told which are on hold" if jobs.held is None else f"{len(jobs.held)} on hold{_listed(jobs.held)}"
+    return f"{len(jobs.rerun)} jobs run again, {len(jobs.lost)} not seen since{_listed(jobs.lost)}, {held}"
 
 
 def _listed(jobs: Sequence[str]) -> str:
@@ -92,15 +110,11 @@ def _seconds(one: Hours) -> dict[str, float]:
 
 
 def _outage(one: Casualties, zone: str) -> dict[str, Any]:
-    from scheduler.availability.instants import write_instant
-
     span = {"start": write_instant(one.start, zone), "end": write_instant(one.end, zone)}
     return {"host": one.host, **span, "seconds": (one.end - one.start) / 1_000_000, **_jobs(one)}
 
 
 def _fallen(one: Fallen, zone: str) -> dict[str, Any]:
-    from scheduler.availability.instants import write_instant
-
     where = {"worker": one.worker, "host": one.host, "vo": one.vo, "environment": one.environment}
     return {**where, "at": write_instant(one.at, zone), **_jobs(one)}
 

@@ -20,9 +20,8 @@ from scheduler.availability.history import (
     Span,
     Status,
 )
-from scheduler.availability.timelines.axis import ABSENT, united
+from scheduler.availability.timelines.axis import ABSENT
 from scheduler.availability.timelines.columns import Columns
-from scheduler.availability.timelines.downtimes import without
 from scheduler.availability.timelines.timeline import CAUSE_CODES
 from scheduler.journal import tables as t
 from scheduler.journal.records import micro
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Connection
 
-    from scheduler.availability.history import Instant, Window
+    from scheduler.availability.history import Instant
     from scheduler.journal.reading import JournalReader
 
 _RECORD = np.dtype(
@@ -214,19 +213,3 @@ def worker_steps(journal: JournalReader, until: Instant) -> list[Step]:
             )
             for row in connection.execute(asked)
         ]
-
-
-def outages(history: History, window: Window) -> list[tuple[str, Instant, Instant]]:
-    """Return when each host was seen CRITICAL in a window, in which nobody looked left out: name, start, end."""
-    gaps = united([(gap.start, window.end if gap.end is None else gap.end) for gap in history.gaps])
-    hosts = {one.name for one in history.objects if one.kind is ObjectKind.HOST}
-    latest: dict[str, Result] = {}
-    found = []
-    for result in (*history.results, *(Result(window.end, name, Status.OK) for name in sorted(hosts))):
-        before = latest.get(result.object)
-        if before is not None and before.status is Status.CRITICAL and result.status is not Status.CRITICAL:
-            start, end = max(before.at, window.start), min(result.at, window.end)
-            found += [(result.object, *stretch) for stretch in without(united([(start, end)]), gaps)]
-        if before is None or before.status is not Status.CRITICAL or result.status is not Status.CRITICAL:
-            latest[result.object] = result
-    return sorted(found, key=lambda one: (one[1], one[0]))

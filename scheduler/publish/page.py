@@ -8,6 +8,7 @@ from fractions import Fraction
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from scheduler.availability.instants import write_instant
 from scheduler.availability.reports.report_data import COLUMNS
 from scheduler.publish import charts, writing
 
@@ -73,6 +74,7 @@ def _render(sheet: Sheet, drawn: list[tuple[str, str, Spec]], *, live: dict[str,
         duration=writing.duration,
         budget=writing.budget,
         clock=writing.clock,
+        instant=lambda at: writing.clock(write_instant(at, sheet.report.zone)),
     )
 
 

@@ -10,6 +10,7 @@ from scheduler.availability.measuring.pieces import Piece, pieces
 from scheduler.availability.promises.standing import Standing, stand
 from scheduler.availability.reports import report_data
 from scheduler.availability.reports.report_data import Report, Row
+from scheduler.journal.used import Used
 from scheduler.publish import responses
 from scheduler.publish.details import Detail, details
 from scheduler.publish.responses import Responses
@@ -38,6 +39,8 @@ class Sheet:
     """Object or group -> what became of it in that window."""
     responses: Responses | None = None
     """What became of the incidents of that window; None: there were none, or nobody keeps any."""
+    used: Used | None = None
+    """What workers were used for in that window, and the jobs of those that failed; None: nobody knows of workers."""
     published: Told | None = None
     """What is said of publication; None: nobody keeps versions."""
     rows: Mapping[str, tuple[Row, ...]] = field(init=False)
@@ -66,6 +69,7 @@ def make(
     objects: Sequence[str] = (),
     zone: str = "",
     incidents: Sequence[Incident] = (),
+    used: Used | None = None,
     published: Told | None = None,
 ) -> Sheet:
     """Put a page's content together: a table of windows, one of them in detail, by default the longest."""
@@ -82,5 +86,6 @@ def make(
         detail=among[0] if among else len(whole) - 1,
         details=details(prepared, names, shown, incidents, report.zone),
         responses=responses.of(incidents, shown, report.zone, prepared.history.now),
+        used=used,
         published=published,
     )

@@ -14,6 +14,7 @@ from scheduler.availability.reports import report_data
 from scheduler.availability.timelines import windows
 from scheduler.journal.incidents import all_incidents
 from scheduler.journal.publications import listed
+from scheduler.journal.used import used
 from scheduler.mailing import Publication, corrections
 from scheduler.publish import mail, page, sheet, versions
 from scheduler.site import addresses, oncall, publications, services
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from scheduler.site.report_written import ReportSettings
 
 DIRECTORY = "reports"
+DAY = 24 * 3600 * SECOND
 _NEEDS = {"html": ("jinja2", "vl_convert"), "pdf": ("jinja2", "vl_convert", "weasyprint")}
 
 
@@ -102,6 +104,7 @@ def publish(definitions: Definitions, journal: JournalReader, report: ReportSett
         site=definitions.site.site,
         zone=zone,
         incidents=all_incidents(journal),
+        used=used(journal, prepared, window, definitions.policy.limits.journal_days * DAY),
         published=told,
     )
     paths = _files(definitions, report, made, f"{as_time(window.end, zone):%Y-%m-%d}")

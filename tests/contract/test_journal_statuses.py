@@ -10,10 +10,11 @@ from scheduler.availability.timelines.axis import ABSENT
 from scheduler.availability.timelines.prepared import prepare
 from scheduler.availability.timelines.timeline import CAUSE_CODES
 from scheduler.availability.timelines.windows import between
-from scheduler.journal.histories import load_columns, load_history, outages, worker_steps
+from scheduler.journal.histories import load_columns, load_history, worker_steps
 from scheduler.journal.records import Declared, Look, Memo, Note, Push, Said
 from scheduler.journal.segments import MOST
 from scheduler.journal.statuses import UnknownObjectError, declare, push
+from scheduler.journal.used import outages
 
 OK, WARNING, CRITICAL, UNKNOWN = Status.OK, Status.WARNING, Status.CRITICAL, Status.UNKNOWN
 SECOND = 1_000_000
@@ -308,6 +309,6 @@ def test_steps_of_workers_and_outages_of_hosts_are_read_from_the_log(journal):
     look(journal, 195, down, began="gap")
     history = load_history(journal, 200)
     window = between(0, 200 * SECOND, 200 * SECOND)
-    assert [(a // SECOND, b // SECOND) for _, a, b in outages(history, window)] == [(120, 150), (180, 190), (195, 200)]
+    assert [(a // SECOND, b // SECOND) for _, a, b in outages(prepare(history), window)] == [(120, 150), (180, 190), (195, 200)]
     steps = [(one.at // SECOND, one.worker, one.state.value, one.vo, one.host) for one in worker_steps(journal, 200 * SECOND)]
     assert steps == [(102, "el9-1", "requested", "", ""), (110, "el9-1", "booting", "atlas", "h1")]
