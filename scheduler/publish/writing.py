@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from scheduler.availability import figures, instants
@@ -18,8 +19,11 @@ MOST_DIGITS = 12
 
 def percent(figure: Fraction | str | None, against: Iterable[Fraction] = ()) -> str:
     """Write a figure in percent: two digits, and as many more as it takes to tell it from 100 % and from each target."""
-    if figure is None:
-        return figures.UNDEFINED
+    return figures.UNDEFINED if figure is None else _percent(figure, tuple(against))
+
+
+@lru_cache(maxsize=4096)
+def _percent(figure: Fraction | str, against: tuple[Fraction, ...]) -> str:
     exact = Fraction(figure)
     marks = [target for target in (*against, Fraction(1)) if target != exact]
     for digits in range(DIGITS, MOST_DIGITS):
