@@ -44,7 +44,8 @@ def import_file(
 ) -> None:
     """Take over downtimes that were declared elsewhere. Importing again adds what is new and revises what was changed.
 
-    Notice is counted from the instant at which the source says it was declared; a change that is found counts from now.
+    Notice is counted from the instant at which the source says it was declared; a change that is found counts from now. What a
+    calendar says no more of an event, because it was cancelled or moved, is called off.
     """
     from environments.reader import read_content
     from scheduler.availability.files import imports
@@ -61,7 +62,7 @@ def import_file(
         say(f"{one['id']} ({one['source']}) is {one['what']}. {one['notice']}")
     for line in read.skipped:
         say(line, style="dim")
-    counts = {what: sum(one["what"] == what for one in done) for what in ("declared", "revised", "known already")}
+    counts = {what: sum(one["what"] == what for one in done) for what in ("declared", "revised", "called off", "known already")}
     told = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
     say(f"{plural(len(done), 'downtime')}{': ' + told if told else ''}; {len(read.skipped)} skipped.")
 
@@ -76,6 +77,7 @@ def _aliases(given: Iterable[str]) -> dict[str, str]:
 
 def _taken_over(read: Imported, journal: Journal) -> list[dict[str, str]]:
     """Write what was read to the journal; a downtime is known by its number at the source, which signs its revisions."""
+    from scheduler.availability.history import Revision
     from scheduler.journal.agreements import add_downtime, revise_downtime
     from scheduler.journal.agreements import downtimes as agreed
 
@@ -93,6 +95,12 @@ def _taken_over(read: Imported, journal: Journal) -> list[dict[str, str]]:
             done.append(_told(before.id, one.id, "revised", (*before.revisions, changed)))
         else:
             done.append(_told(before.id, one.id, "known already", before.revisions))
+    for source, before in known.items():
+        at, (start, end) = now(), _span(before)
+        if start < end and end > at and read.lacks(source):
+            gone = Revision(at, start, max(start, at), source)
+            revise_downtime(journal, before.id, gone, "called off at its source")
+            done.append(_told(before.id, source, "called off", (*before.revisions, gone)))
     return done
 
 

@@ -1,6 +1,7 @@
 """`ambienti downtime import`: what others declared is taken over once, revised when it changed, and signed by its source."""
 
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -82,3 +83,39 @@ def test_a_name_that_is_not_ours_is_an_error_or_skipped(ambienti):
     assert listed(ambienti) == []
     code, out, _ = ambienti("downtime", "import", HERE / "EXAMPLE_downtime.yaml", "--others")
     assert (code, out.splitlines()[-1]) == (0, "0 downtimes; 3 skipped.")
+
+
+CALENDAR = """\
+BEGIN:VCALENDAR
+VERSION:2.0
+PRODID:-//x//y//EN
+BEGIN:VEVENT
+UID:fans-1
+DTSTAMP:20260301T000000Z
+DTSTART:{0}T060000Z
+DTEND:{0}T080000Z
+SUMMARY:new fans
+CATEGORIES:se.example.org
+{1}END:VEVENT
+END:VCALENDAR
+"""
+
+
+def test_an_event_that_was_moved_or_cancelled_is_called_off_where_it_stood(ambienti, tmp_path):
+    calendar = tmp_path / "plan.ics"
+    calendar.write_text(CALENDAR.format("20990310", ""))
+    assert ambienti("downtime", "import", calendar)[1].splitlines()[-1] == "0 downtimes; 0 skipped."
+    day, later = (f"{datetime.now(UTC) + timedelta(days=days):%Y%m%d}" for days in (40, 41))
+    calendar.write_text(CALENDAR.format(day, ""))
+    assert ambienti("downtime", "import", calendar)[1].splitlines()[-1] == "1 downtime: 1 declared; 0 skipped."
+    calendar.write_text(CALENDAR.format(later, ""))
+    out = ambienti("downtime", "import", calendar)[1].splitlines()
+    assert out[-1] == "2 downtimes: 1 declared, 1 called off; 0 skipped."
+    assert out[1].endswith("is called off. It was taken back before it began.")
+    first, second = listed(ambienti)
+    assert (first["scheduled"], len(second["scheduled"])) == ([], 1)
+    assert ambienti("downtime", "import", calendar)[1].splitlines()[-1] == "1 downtime: 1 known already; 0 skipped."
+    calendar.write_text(CALENDAR.format(later, "STATUS:CANCELLED\n"))
+    assert ambienti("downtime", "import", calendar)[1].splitlines()[-1] == "1 downtime: 1 called off; 0 skipped."
+    calendar.write_text(CALENDAR.format(day, "").replace("fans-1", "fans"))
+    assert "1 declared; 0 skipped." in ambienti("downtime", "import", calendar)[1]

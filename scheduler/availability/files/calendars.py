@@ -45,10 +45,7 @@ def read(content: bytes | str, file: str, until: Instant, zone: str = "UTC") -> 
 
     A recurring event keeps its exact length (RFC 5545, 3.8.5.3); a local time that a DST change skips is moved on by the gap.
     """
-    try:
-        calendar = icalendar.Calendar.from_ical(content)
-    except ValueError as error:
-        raise _refused(file, f"is not an iCalendar file: {error}") from error
+    calendar = _calendar(content, file)
     written: list[Any] = list(calendar.walk("VEVENT"))
     for event in written:
         _check(event, file)
@@ -69,6 +66,18 @@ def read(content: bytes | str, file: str, until: Instant, zone: str = "UTC") -> 
     made = (_occurrence(event, default, lengths) for event in found)
     taken = [one for one in made if one is not None and one.start < until]
     return tuple(sorted(taken, key=lambda one: (one.start, one.end, one.uid)))
+
+
+def uids(content: bytes | str, file: str) -> frozenset[str]:
+    """Return the UIDs of all events of a calendar, of cancelled ones too."""
+    return frozenset(str(event.get("UID", "")) for event in _calendar(content, file).walk("VEVENT"))
+
+
+def _calendar(content: bytes | str, file: str) -> Any:
+    try:
+        return icalendar.Calendar.from_ical(content)
+    except ValueError as error:
+        raise _refused(file, f"is not an iCalendar file: {error}") from error
 
 
 def _expanded(calendar: Any, first: datetime, until: Instant) -> list[Any]:

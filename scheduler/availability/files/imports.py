@@ -44,6 +44,13 @@ class Imported:
 
     downtimes: tuple[Downtime, ...]
     skipped: tuple[str, ...]
+    series: frozenset[str] = frozenset()
+    """Events of a calendar that the file tells of, each with all its comings: one that is not there was cancelled or moved."""
+
+    def lacks(self, number: str) -> bool:
+        """Tell whether the file tells of this event, but no more of this coming of it."""
+        coming = _COMING.match(number)
+        return bool(coming) and coming[1] in self.series and all(one.id != number for one in self.downtimes)
 
 
 @dataclass(slots=True)
@@ -55,6 +62,7 @@ class _Found:
     downtimes: dict[str, Downtime] = field(default_factory=dict)
     skipped: list[str] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
+    series: frozenset[str] = frozenset()
 
     def add(self, number: str, objects: Iterable[str], revision: Revision, reason: str) -> None:
         """Add a downtime; several entries of one number are one downtime of several objects."""
@@ -69,7 +77,7 @@ class _Found:
         """Return what was read, or raise what is wrong."""
         if self.problems:
             raise ConfigurationError(self.problems)
-        return Imported(tuple(self.downtimes.values()), tuple(dict.fromkeys(self.skipped)))
+        return Imported(tuple(self.downtimes.values()), tuple(dict.fromkeys(self.skipped)), self.series)
 
 
 def read(content: bytes, file: str, naming: Naming, until: Instant, zone: str = "UTC") -> Imported:
@@ -256,6 +264,9 @@ def _osg_time(entry: Node, key: str, found: _Found) -> Instant:
 # --- iCalendar --------------------------------------------------------------------------------------------------------
 
 
+_COMING = re.compile(r"(ical-.*)--?\d+(?: .*)?$")
+
+
 def ical(
     content: bytes, file: str, naming: Naming, until: Instant, *, zone: str = "UTC", objects: tuple[str, ...] = ()
 ) -> Imported:
@@ -263,7 +274,7 @@ def ical(
 
     What an event says now was declared when it was last changed: what it said before is not known.
     """
-    found = _Found(file, naming)
+    found = _Found(file, naming, series=frozenset(f"ical-{uid}" for uid in calendars.uids(content, file)))
     for one in calendars.read(content, file, until, zone):
         title = f"event {one.summary or one.uid!r}"
         named = list(_event_names(one, found, title)) if one.names else list(objects)
