@@ -143,6 +143,17 @@ class Pool:
         os.kill(self.daemon(name), signal.SIGKILL)
 
     @contextlib.contextmanager
+    def without_schedd(self, name: str = "schedd") -> Iterator[None]:
+        """Kill a schedd and keep it away for a while: the master, which would start it again, holds still."""
+        schedd, master = self.daemon(name), self.running()
+        os.kill(master, signal.SIGSTOP)
+        try:
+            os.kill(schedd, signal.SIGKILL)
+            yield
+        finally:
+            os.kill(master, signal.SIGCONT)
+
+    @contextlib.contextmanager
     def stopped(self, name: str) -> Iterator[None]:
         """Let one daemon hold still (SIGSTOP) for a while: it accepts connections and never answers."""
         pid = self.daemon(name)

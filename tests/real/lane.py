@@ -77,7 +77,10 @@ class Lane:
     def domains(self):
         """Return names and UUIDs of what runs, as its libvirtd says."""
         with contextlib.closing(libvirt.open(self.daemon.uri(self.driver))) as connection:
-            return {domain.name(): domain.UUIDString() for domain in connection.listAllDomains()}
+            return {
+                domain.name(): domain.UUIDString()
+                for domain in connection.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE)
+            }
 
     def storage(self):
         """Return the names of all that was made for workers."""
