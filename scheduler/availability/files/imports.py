@@ -50,7 +50,7 @@ class Imported:
     def lacks(self, number: str) -> bool:
         """Tell whether the file tells of this event, but no more of this coming of it."""
         coming = _COMING.match(number)
-        return bool(coming) and coming[1] in self.series and all(one.id != number for one in self.downtimes)
+        return coming is not None and coming[1] in self.series and all(one.id != number for one in self.downtimes)
 
 
 @dataclass(slots=True)
