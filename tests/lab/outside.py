@@ -35,14 +35,16 @@ def write_entry_points(directory: Path) -> Path:
 class OutsideQueue:
     """Serves one simulated queue to whoever connects, and lets real domains register."""
 
-    def __init__(self, socket: Path, domains: Callable[[], Iterable[str]], *, boot_seconds: float = 0.3) -> None:
+    def __init__(
+        self, socket: Path, domains: Callable[[], Iterable[str]], *, name: str = "pool", boot_seconds: float = 0.3
+    ) -> None:
         """`domains` returns the names of the domains that run now; one registers so long after it was first seen."""
         self.socket = socket
         self.calls: list[tuple[float, str, tuple]] = []
         """When (monotonic), what and with which first argument: all that was asked but readings."""
         self.started: set[str] = set()
         self._agenda = Agenda(WallClock())
-        self.queue = SimulatedQueue("pool", self._agenda, habits=Habits(negotiation_seconds=0.2, start_seconds=0.1))
+        self.queue = SimulatedQueue(name, self._agenda, habits=Habits(negotiation_seconds=0.2, start_seconds=0.1))
         self.queue.on_enrol = lambda worker, environment: self._enrolled.__setitem__(worker, environment)
         self._enrolled: dict[str, object] = {}
         self._domains = domains
