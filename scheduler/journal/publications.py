@@ -152,7 +152,7 @@ class News:
 
 
 def news(journal: JournalReader, after: int, before: Instant, now: Instant) -> News:
-    """Look through the log from a line on, for what tells of the time before an instant: late statuses, agreements."""
+    """Look through the log from a line on, for what tells of the time before an instant."""
     e = t.events.c
     with journal.read("news") as connection:
         fresh = sa.select(sa.func.max(e.id)).where(e.id > after, e.received <= now - SETTLED)
@@ -164,7 +164,10 @@ def news(journal: JournalReader, after: int, before: Instant, now: Instant) -> N
         first = connection.execute(late).scalar()
         agreements = sa.select(e.kind, e.subject).distinct().where(*within, e.kind.in_(("downtime", "exclusion")))
         touched = {(row.kind, row.subject) for row in connection.execute(agreements)}
-        starts = [micro(first)] if first is not None else []
+        # Another freshness holds for the past as well.
+        defined = sa.select(e.id).where(*within, e.kind == "object", e.cause == "changed").limit(1)
+        starts = [0] if connection.execute(defined).first() is not None else []
+        starts += [micro(first)] if first is not None else []
         if touched:
             starts += _starts(connection, touched, now)
     return News(int(until), min(starts, default=None))

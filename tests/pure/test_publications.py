@@ -224,6 +224,34 @@ def test_a_group_that_is_defined_otherwise_afterwards_is_named_when_a_figure_mov
     assert len(published.versions) == 3
 
 
+def test_a_freshness_that_is_defined_otherwise_afterwards_changes_published_figures_aloud(published):
+    """Heard once, on Friday: with a freshness of a day voms was MISSING from Saturday on."""
+    declare(
+        published.journal,
+        "a",
+        published.clock.now(),
+        [Declared("voms", freshness=DAY * SECOND), Declared("tape", freshness=30 * DAY * SECOND)],
+    )
+    published.round_after(100)
+    assert published.versions[-1][0] == 2
+    assert published.versions[-1][1].startswith("changed: object voms: ")
+
+
+def test_two_reports_of_one_period_publish_it_once_and_bear_the_same_version(started, tmp_path):
+    (tmp_path / "site.yaml").write_text(
+        SITE.replace(
+            "formats: [html]}", 'formats: [html]}, {name: board, to: [anna], every: mon, at: "08:00", formats: [html]}'
+        )
+    )
+    daemon = started()
+    first_week(daemon)
+    daemon.clock.sleep(HOUR)
+    assert daemon.reporter.round() == 1
+    assert daemon.versions == [(1, "first publication")]
+    assert all("version 1 of this period" in letter.body for letter in outbox.letters(daemon.journal))
+    assert len(outbox.letters(daemon.journal)) == 2
+
+
 def test_only_the_daemon_that_acts_makes_versions(published, started):
     published.told(Status.CRITICAL, at=SATURDAY)
     published.engine.leading = False
