@@ -48,7 +48,8 @@ def status(
             print_json({"source": found.origin, **rows.status_data(found.observation, found.policy, found.plan)})
         else:
             say(f"{found.policy.site}, seen by {found.origin}.", style="dim")
-            console().print(view.status(found.observation, found.policy, found.plan, everything=everything))
+            out = console()
+            out.print(view.status(found.observation, found.policy, found.plan, everything=everything, width=out.width))
         leave(found.silent, quietly=as_json)
 
 
@@ -102,7 +103,8 @@ def _all_that_waits(found: Looked, *, as_json: bool) -> None:
         print_json({"source": found.origin, "clusters": rows})
         return
     say(f"Seen by {found.origin}.", style="dim")
-    console().print(view.waiting_table(waiting, found.plan))
+    out = console()
+    out.print(view.waiting(waiting, found.plan, width=out.width))
 
 
 def _clusters(found: Looked) -> Iterator[RequestCluster]:

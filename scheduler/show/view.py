@@ -10,6 +10,7 @@ from rich.text import Text
 
 from scheduler.actions import Action, Adopt, Boot, CancelDrain, CleanUp, Drain, PowerOff
 from scheduler.show import rows
+from scheduler.show.fitting import fitted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from scheduler.show.rows import EnvironmentRow, HostRow, SourceRow, VORow, WorkerRow
 
 HOSTS_SHOWN = 40
+_TABLES_ALWAYS = 4
 _VERBS: dict[type, tuple[str, str]] = {
     Boot: ("boot", "green"),
     Drain: ("drain", "yellow"),
@@ -62,6 +64,11 @@ def memory(mib: int | None) -> str:
     if mib is None:
         return "-"
     return f"{mib} MiB" if mib < 10240 else f"{mib / 1024:.0f} GiB"
+
+
+def cores(count: int) -> str:
+    """Write a number of cores: `1 core`, `8 cores`."""
+    return f"{count} core{'s' * (count != 1)}"
 
 
 def bar(part: float, whole: float | None, width: int = 10) -> Text:
@@ -135,7 +142,7 @@ def worker_table(workers: Iterable[WorkerRow]) -> Table:
     table = plain_table("Workers", *columns, right=("for", "age"))
     for row in workers:
         jobs = " ".join(row.jobs[:3]) + (f" and {len(row.jobs) - 3} more" if len(row.jobs) > 3 else "")
-        free = f"{row.free_cpus} cores {memory(row.free_memory_mib)}" if row.free_cpus or row.free_memory_mib else "-"
+        free = f"{cores(row.free_cpus)} {memory(row.free_memory_mib)}" if row.free_cpus or row.free_memory_mib else "-"
         table.add_row(
             *(row.worker, row.vo, row.host, row.state, duration(row.state_seconds), duration(row.age_seconds)),
             *(Text(jobs), free, Text(row.says)),
@@ -162,18 +169,21 @@ def host_table(hosts: Iterable[HostRow], *, everything: bool = False) -> Table:
     return table
 
 
-def status(observation: Observation, policy: Policy, plan: Plan | None = None, *, everything: bool = False) -> RenderableType:
-    """Draw the farm as it stands."""
+def status(
+    observation: Observation, policy: Policy, plan: Plan | None = None, *, everything: bool = False, width: int = 160
+) -> RenderableType:
+    """Draw the farm as it stands, in so many columns of a terminal."""
     workers = rows.worker_rows(observation, plan)
-    parts: list[RenderableType] = [
+    tables = [
         source_table(rows.source_rows(observation)),
         vo_table(rows.vo_rows(observation, policy, plan)),
         environment_table(rows.environment_rows(observation, policy, plan)),
         host_table(rows.host_rows(observation, policy, plan), everything=everything),
     ]
     if workers and (everything or len(workers) <= HOSTS_SHOWN):
-        parts.append(worker_table(workers))
-    elif workers:
+        tables.append(worker_table(workers))
+    parts = [fitted(table, width) for table in tables]
+    if workers and len(tables) == _TABLES_ALWAYS:
         parts.append(Text(f"{len(workers)} workers (--all lists them)"))
     if observation.strangers:
         named = [f"{domain} on {host}" for host, domain in observation.strangers[:3]]
@@ -223,12 +233,12 @@ def _block(title: str, entries: list[str], style: str, most: int = 6) -> list[Te
     return [Text(f"  {title if not index else '':16}").append(entry, style=style) for index, entry in enumerate(shown)]
 
 
-def waiting_table(clusters: Iterable[RequestCluster], plan: Plan) -> Table:
+def waiting(clusters: Iterable[RequestCluster], plan: Plan, *, width: int = 160) -> RenderableType:
     """Draw all request clusters that have idle jobs, with what they wait for, the decisive reason first."""
-    table = plain_table("Waiting", "VO", "jobs", "asks for", "example", "why", right=("jobs",))
+    table = plain_table("Waiting", "example", "VO", "jobs", "asks for", "why", right=("jobs",))
     for cluster in clusters:
         asked, verdict = cluster.requirements, plan.clusters.get(cluster.key)
-        wants = f"{asked.cpus} cores {memory(asked.memory_mib)}" + (f" {asked.wanted}" if asked.wanted else "")
+        wants = f"{cores(asked.cpus)} {memory(asked.memory_mib)}" + (f" {asked.wanted}" if asked.wanted else "")
         says = cluster.problem or "; ".join(reason.sentence for reason in (verdict.reasons if verdict else ()))
-        table.add_row(cluster.vo or rows.UNMAPPED, str(cluster.idle), wants, cluster.example_job, Text(says))
-    return table
+        table.add_row(cluster.example_job, cluster.vo or rows.UNMAPPED, str(cluster.idle), wants, Text(says))
+    return fitted(table, width)

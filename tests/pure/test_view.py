@@ -86,6 +86,32 @@ def test_without_a_terminal_each_decision_is_one_plain_line():
     assert out.file.getvalue() == "    0.0 s  drain        el9-1  20 jobs of atlas wait\n"
 
 
+@pytest.mark.parametrize("width", [80, 100, 130, 160])
+def test_status_and_what_waits_are_whole_in_any_terminal(width):
+    policy = a_policy(an_environment("atlas-el9-bigmem"), vos=(a_vo("atlas", ceiling_cpus=1000, guarantee_cpus=200),))
+    workers = [a_worker("atlas-el9-bigmem-17", WorkerState.BUSY, environment="atlas-el9-bigmem"), a_worker(batch_system="old")]
+    observation = an_observation(
+        a_cluster(idle=12345, cpus=64, example_job="12345.0"), workers=workers, hosts=[a_host(), silent("h2")]
+    )
+    plan = decide(observation, policy)
+    out = console(width=width, terminal=False)
+    out.print(view.status(observation, policy, plan, width=width))
+    row = observation.queues["pool"].clusters
+    text = printed(out, view.waiting(row, plan, width=width))
+    assert "…" not in text
+    said = " ".join(text.split())
+    for whole in (
+        "longest wait",
+        "guarantee",
+        "atlas-el9-bigmem-17",
+        "12345.0",
+        "asks for 64 cores, a worker of atlas-el9-bigmem has 2",
+    ):
+        assert whole in said
+    assert "weight 1, guarantee 200, ceiling 1000" in said
+    assert max(map(len, text.splitlines())) <= width
+
+
 def test_of_a_large_farm_those_hosts_are_shown_that_have_something_to_say():
     observation, policy, plan = a_large_farm()
     observation.hosts["h150"] = silent("h150")
