@@ -64,7 +64,7 @@ def load(content: bytes) -> Snapshot:
     """Read a snapshot; a SnapshotError says in one sentence what is wrong with it."""
     try:
         data = json.loads(content)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise SnapshotError(f"this is not JSON: {error}") from error
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         raise SnapshotError("this is no snapshot of Ambienti (`ambienti snapshot FILE` writes one)")

@@ -90,6 +90,7 @@ def test_a_real_plan_survives():
         (b'{"format": "ambienti-snapshot", "version": 1}', "'observation' is missing"),
         (b'{"format": "ambienti-snapshot", "version": 1, "observation": {}, "policy": {}}', "damaged at now"),
         (b"\xff\xfe", "not JSON"),
+        (b"[" * 100_000, "not JSON"),
     ],
 )
 def test_what_is_no_snapshot_is_refused_with_a_sentence(content, says):
