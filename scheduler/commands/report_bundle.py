@@ -58,15 +58,35 @@ def bundle(
     """
     from scheduler.availability.reports import bundle as bundles
 
-    found = history_of(history, site)
-    windows = _windows(found, window_of(found, window, start, end, zone), zone)
-    parameters = _parameters(found, windows, zone)
-    content = bundles.bundle(found, parameters, compute, _versions(windows, versions, site, live=history is None))
-    try:
-        out.write_bytes(content)
-    except OSError as error:
-        raise fail(f"cannot write {out}: {error.strerror}", Exit.WRONG) from error
-    say(f"{out}: {len(content)} bytes, SHA-256 {_digest(content)}. `ambienti report verify {out}` computes it again.")
+    with _source(history, site) as (found, events):
+        windows = _windows(found, window_of(found, window, start, end, zone), zone)
+        parameters = _parameters(found, windows, zone)
+        published = _versions(windows, versions, site, live=history is None)
+        partial = out.with_name(f"{out.name}.part")
+        try:
+            with partial.open("wb") as target:
+                digest = bundles.write(target, found, events, parameters, compute, versions=published)
+            size = partial.replace(out).stat().st_size
+        except OSError as error:
+            raise fail(f"cannot write {out}: {error.strerror}", Exit.WRONG) from error
+        finally:
+            partial.unlink(missing_ok=True)
+    say(f"{out}: {size} bytes, SHA-256 {digest}. `ambienti report verify {out}` computes it again.")
+
+
+@contextmanager
+def _source(file: Path | None, site: Path | None) -> Iterator[tuple[History, Iterable[Result]]]:
+    """Open a history and its events: of a file, or of the site's journal, from which they come one after the other."""
+    if file is not None:
+        found = read(file)
+        yield found, found.results
+        return
+    from scheduler.journal.histories import stored
+    from scheduler.site import services
+
+    with opened(site) as (defined, journal):
+        found = services.live_history(defined, journal, WallClock().now(), with_results=False)
+        yield found, stored(journal, found)
 
 
 @report.command("verify", epilog=examples("ambienti report verify week.tar", "ambienti report verify week.tar --json"))
@@ -75,12 +95,13 @@ def verify(
     as_json: JsonOption = False,
 ) -> None:
     """Compute a bundle again from its own events and definitions, offline, and compare it byte by byte."""
-    from environments.reader import read_content
+    from environments.reader import opened_content
     from scheduler.availability.reports import bundle as bundles
     from scheduler.availability.timelines.windows import zone_data
 
     try:
-        found = bundles.verify(read_content(given), compute)
+        with opened_content(given) as source:
+            found = bundles.verify(source, compute)
     except bundles.BundleError as error:
         raise fail(f"{given} {error}", Exit.WRONG) from error
     here, there = zone_data(), found.parameters.get("zone_data")
@@ -98,16 +119,40 @@ def verify(
         raise typer.Exit(int(Exit.PROBLEM))
 
 
-def compute(history: History, parameters: Mapping[str, Any]) -> dict[str, Any]:
+def compute(history: Prepared, parameters: Mapping[str, Any]) -> dict[str, Any]:
     """Compute the report of a bundle: from its history and its parameters alone. Numbers that are not whole become text."""
-    from scheduler.availability.history import Window
     from scheduler.availability.reports import report_data
 
-    asked = [Window(one["name"], one["start"], one["end"]) for one in parameters["windows"]]
-    made = report_data.make(history, asked, tuple(parameters["profiles"]), (), parameters["zone"])
+    made = report_data.make(history, _asked(parameters), tuple(parameters["profiles"]), (), parameters["zone"])
     # The zone data are those it was first computed with: whether others give other figures is what verifying shows.
     whole: dict[str, Any] = json.loads(json.dumps(report_data.data(made), default=str)) | {"zone_data": parameters["zone_data"]}
     return whole
+
+
+def _asked(parameters: Mapping[str, Any]) -> list[Window]:
+    """Return the windows of a bundle's parameters; what cannot be computed by them is refused."""
+    from scheduler.availability.files.crosscheck import is_zone
+    from scheduler.availability.history import Window
+    from scheduler.availability.measuring.profiles import PROFILES
+    from scheduler.availability.reports.bundle import MANIFEST, BundleError
+
+    def refused(what: str) -> BundleError:
+        return BundleError(f"cannot be computed here: the parameters in its {MANIFEST} {what}")
+
+    missing = [key for key in ("windows", "profiles", "zone", "zone_data") if key not in parameters]
+    if missing:
+        raise refused(f"do not say {', '.join(missing)}")
+    if not isinstance(parameters["zone"], str) or not is_zone(parameters["zone"]):
+        raise refused(f"name a time zone that there is not: {parameters['zone']!r}")
+    if not isinstance(parameters["profiles"], list) or any(one not in PROFILES for one in parameters["profiles"]):
+        raise refused(f"name profiles that there are not: {parameters['profiles']!r}")
+    found = parameters["windows"]
+    keys = {"name": str, "start": int, "end": int}
+    if not isinstance(found, list) or not all(
+        isinstance(one, dict) and all(isinstance(one.get(key), kind) for key, kind in keys.items()) for one in found
+    ):
+        raise refused("hold windows without name, start and end")
+    return [Window(one["name"], one["start"], one["end"]) for one in found]
 
 
 def _windows(history: History, asked: Window | None, zone: str) -> list[Window]:

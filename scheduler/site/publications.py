@@ -112,11 +112,15 @@ def read_file(file: Path) -> list[Version]:
     """Read a file of versions; there need not be one."""
     if not file.exists():
         return []
+    expected = "what `report publish` wrote; or move the file away: what it holds is forgotten then"
     try:
         return [publication.version_of(one) for one in json.loads(read_content(file))]
-    except (ValueError, KeyError, TypeError) as error:
-        problem = Problem(str(file), 0, 0, "", f"holds no published versions: {error!r}", "what `report publish` wrote")
+    except json.JSONDecodeError as error:
+        problem = Problem(str(file), error.lineno, error.colno, "", f"is not JSON: {error.msg}", expected)
         raise ConfigurationError([problem]) from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        said = f"a version without {error}" if isinstance(error, KeyError) else str(error)
+        raise ConfigurationError([Problem(str(file), 0, 0, "", f"holds no published versions: {said}", expected)]) from error
 
 
 def take_over(definitions: Definitions, journal: JournalWriter, now: Instant) -> list[str]:

@@ -1,6 +1,8 @@
 """`ambienti report bundle`, `verify`, `publish`: computed again to the same bytes, and changed only aloud."""
 
+import io
 import json
+import tarfile
 
 import pytest
 
@@ -95,6 +97,56 @@ def test_what_is_no_bundle_is_refused(ambienti):
     assert "no such file" in ambienti("report", "verify", "weak.tar")[2]
 
 
+def repacked(tmp_path, name, content):
+    files = unpacked((tmp_path / "week.tar").read_bytes()) | {name: content}
+    target = io.BytesIO()
+    with tarfile.open(fileobj=target, mode="w", format=tarfile.USTAR_FORMAT) as archive:
+        for key, inner in files.items():
+            entry = tarfile.TarInfo(key)
+            entry.size = len(inner)
+            archive.addfile(entry, io.BytesIO(inner))
+    (tmp_path / "odd.tar").write_bytes(target.getvalue())
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "code", "said"),
+    [
+        ("report.json", b"{", 1, "report.json is not JSON"),
+        ("report.json", b"\xff", 1, "report.json is not JSON"),
+        ("versions.json", b"", 1, "versions.json is not what was bundled"),
+        ("history.json", b"[]", 2, "history.json:1:1: is a list"),
+        ("manifest.json", b"{", 2, "its manifest.json is not JSON"),
+        ("manifest.json", b"[]", 2, "its manifest.json does not say format, parameters, sha256"),
+    ],
+)
+def test_whatever_stands_in_a_bundle_is_told_in_a_sentence(ambienti, tmp_path, name, content, code, said):
+    bundled(ambienti, "week.tar", "--window", "past-week")
+    repacked(tmp_path, name, content)
+    ended, out, err = ambienti("report", "verify", "odd.tar")
+    assert ended == code
+    assert said in out + err
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"zone": "Mars"}, "name a time zone that there is not: 'Mars'"),
+        ({"zone": 3}, "name a time zone that there is not: 3"),
+        ({"profiles": ["kind"]}, "name profiles that there are not: ['kind']"),
+        ({"windows": [{"name": "week"}]}, "hold windows without name, start and end"),
+        (None, "do not say windows, profiles, zone, zone_data"),
+    ],
+)
+def test_parameters_that_nothing_can_be_computed_by_are_refused(ambienti, tmp_path, changed, said):
+    bundled(ambienti, "week.tar", "--window", "past-week")
+    manifest = json.loads(unpacked((tmp_path / "week.tar").read_bytes())["manifest.json"])
+    manifest["parameters"] = {} if changed is None else manifest["parameters"] | changed
+    repacked(tmp_path, "manifest.json", json.dumps(manifest).encode())
+    code, _, err = ambienti("report", "verify", "odd.tar")
+    assert code == 2
+    assert f"odd.tar cannot be computed here: the parameters in its manifest.json {said}" in err
+
+
 def published(ambienti, *options):
     return ambienti("report", "publish", "--history", "farm.yaml", "--versions", "published.json", *options)
 
@@ -125,7 +177,9 @@ def test_a_file_that_holds_no_versions_is_refused(ambienti, tmp_path):
     (tmp_path / "published.json").write_text('[{"number": 1}]')
     code, _, err = published(ambienti)
     assert code == 2
-    assert "published.json: holds no published versions" in err
+    assert "published.json: holds no published versions: a version without 'figures'" in err
+    (tmp_path / "published.json").write_text("[\n{nope")
+    assert "published.json:2:2: is not JSON" in published(ambienti)[2]
     assert ambienti("report", "publish", "--history", "farm.yaml")[0] == 2
 
 

@@ -96,7 +96,10 @@ def verify(content: bytes, compute: Compute) -> Verified:
     report = compute(history_of_text(files[FILES[0]], FILES[0]), parameters)
     again = canonical(report)
     if again != files[FILES[1]]:
-        differences += different(json.loads(files[FILES[1]]), json.loads(again))
+        try:
+            differences += different(json.loads(files[FILES[1]]), json.loads(again))
+        except ValueError as error:
+            differences.append(f"{FILES[1]} is not JSON: {error}")
     digests = {name: hashlib.sha256(files[name]).hexdigest() for name in FILES} | {FILES[1]: hashlib.sha256(again).hexdigest()}
     remade = canonical({"format": FORMAT, "parameters": parameters, "sha256": digests})
     packed = _packed({MANIFEST: remade, **{name: files[name] for name in FILES}, FILES[1]: again})
@@ -135,12 +138,13 @@ def unpacked(content: bytes) -> dict[str, bytes]:
         raise BundleError(f"is no bundle: {', '.join(missing)} missing")
     try:
         manifest = json.loads(files[MANIFEST])
-        known = (
-            manifest["format"] == FORMAT and isinstance(manifest["parameters"], dict) and isinstance(manifest["sha256"], dict)
-        )
-    except (ValueError, KeyError, TypeError) as error:
-        raise BundleError(f"its {MANIFEST} cannot be read: {error}") from error
-    if not known:
+    except ValueError as error:
+        raise BundleError(f"is no bundle: its {MANIFEST} is not JSON: {error}") from error
+    keys = {"format": str, "parameters": dict, "sha256": dict}
+    wrong = [key for key in keys if not isinstance(manifest, dict) or not isinstance(manifest.get(key), keys[key])]
+    if wrong:
+        raise BundleError(f"is no bundle: its {MANIFEST} does not say {', '.join(wrong)}")
+    if manifest["format"] != FORMAT:
         raise BundleError(f"is a bundle of another format: {manifest['format']}, not {FORMAT}")
     return files
 
