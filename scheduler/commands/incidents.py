@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
@@ -10,7 +11,8 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from environments.reader import ConfigurationError
+from environments.names import nearest, nearest_file
+from environments.reader import ConfigurationError, Problem
 from scheduler.availability.incidents.incident import Change, What
 from scheduler.commands import journaled
 from scheduler.commands.common import Exit, JsonOption, SiteOption, console, examples, fail, plural, print_json, say
@@ -46,7 +48,11 @@ def _desk(site: Path | None, file: Path | None) -> Iterator[tuple[Journal, Desk,
     from scheduler.site import addresses, oncall
 
     with journaled.opened(site) as (definitions, journal):
-        found, now = oncall.load(file or definitions.file.path.parent / definitions.site.oncall), journaled.now()
+        path, now = file or definitions.file.path.parent / definitions.site.oncall, journaled.now()
+        if not path.exists():
+            expected = "the on-call file: --file FILE, or `oncall` in the site file (docs: On call)"
+            raise ConfigurationError([Problem(str(path), 0, 0, "", "there is no such file", expected, nearest_file(path))])
+        found = oncall.load(path)
         yield journal, addresses.desk(found, definitions.file.site.site, now + 1, _structure(definitions, now)), found
 
 
@@ -85,13 +91,17 @@ def list_incidents(
             str(view.number),
             Text(view.cause),
             Text(", ".join(view.objects)),
-            view.bad_since,
+            _to_the_second(view.bad_since),
             view.state,
         ]
-        rest = [call.deadline if call else "-", (call.by if call else "") or "-", str(len(view.pages))]
+        rest = [_to_the_second(call.deadline) if call else "-", (call.by if call else "") or "-", str(len(view.pages))]
         table.add_row(*first, *rest, Text(view.verdict, style=COLOURS[view.verdict]))
     console().print(table)
     say(f"{plural(len(views), 'incident')}{'' if everything else ' not over'}.")
+
+
+def _to_the_second(written: str) -> str:
+    return re.sub(r"\.\d+", "", written)
 
 
 @incidents.command("show", epilog=examples("ambienti incident show 12", "ambienti incident show 12 --json"))
@@ -148,6 +158,7 @@ def open_one(
     *,
     cause: Annotated[str, typer.Option("--cause", help="One cause is one incident. [default: the object]")] = "",
     text: Annotated[str, typer.Option("--text", help="What was seen.")] = "",
+    unwatched: Annotated[bool, typer.Option("--unwatched", help="Though no object or group is called that.")] = False,
     by: journaled.ByOption = "",
     site: SiteOption = None,
     file: FileOption = None,
@@ -157,12 +168,42 @@ def open_one(
     from scheduler.paging import deliver, happened
     from scheduler.site import addresses
 
+    if not name.strip():
+        raise fail("say what is bad: the name of an object or group", Exit.WRONG)
     with _desk(site, file) as (journal, desk, found):
-        change = Change(journaled.now(), What.BAD, name, cause, by=journaled.asker(by), text=text)
-        _tell(happened(journal, [change], desk, change.at))
+        watched = unwatched or _watched(name, site)
+        change = Change(journaled.now(), What.BAD, name, cause, by=_by(by, found), text=text)
+        decisions = happened(journal, [change], desk, change.at)
+        _tell(decisions)
+        for person in sorted({line.person for line in decisions if line.page and not desk.addresses.get(line.person)}):
+            say(f"{person} has no address in {found.path}: nobody is told.", style="red")
+        if not watched:
+            say(f"Nobody watches {name}: only `ambienti incident resolve` ends this.", style="yellow")
         taken = deliver(journal, addresses.opener(found), journaled.now)
         waiting = sum(not one.outcome for one in outbox.letters(journal))
         say(f"{plural(taken, 'notice')} sent{f', {waiting} to be tried again by the daemon' if waiting else ''}.")
+
+
+def _watched(name: str, site: Path | None) -> bool:
+    """Whether there is an object or group of that name; one that looks like a slip of the pen is refused."""
+    from scheduler.commands.common import find_site
+    from scheduler.site import definitions, services
+
+    try:
+        known = services.load(definitions.load(find_site(site))).names
+    except ConfigurationError:
+        return True  # what is wrong there was told; nobody is kept from calling for help
+    if name not in known and (near := nearest(name, known)):
+        raise fail(f"no object and no group is called {name!r}; did you mean {near}? (--unwatched if not)", Exit.PROBLEM)
+    return name in known
+
+
+def _by(given: str, found: OnCallFile) -> str:
+    """Return who answers; it need be nobody of the on-call file, unless it looks like a slip of the pen."""
+    people = found.settings.people
+    if given and given not in people and (near := nearest(given, people)):
+        raise fail(f"there is no person {given!r} in {found.path}; did you mean {near}?", Exit.PROBLEM)
+    return journaled.asker(given)
 
 
 @incidents.command("ack", epilog=examples("ambienti incident ack 12", "ambienti incident ack 12 --by anna"))
@@ -228,9 +269,9 @@ def _known(journal: Journal, number: int) -> Incident:
 def _answer(number: int, what: What, by: str, site: Path | None, file: Path | None) -> None:
     from scheduler.paging import happened
 
-    with _desk(site, file) as (journal, desk, _):
+    with _desk(site, file) as (journal, desk, found):
         _known(journal, number)
-        change = Change(journaled.now(), what, incident=number, by=journaled.asker(by))
+        change = Change(journaled.now(), what, incident=number, by=_by(by, found))
         _tell(happened(journal, [change], desk, change.at), of=number)
 
 

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from environments.checking import checked
 from environments.environment import Frozen
-from environments.names import nearest
+from environments.names import nearest, nearest_file
 from environments.reader import ConfigurationError, KeyPath, Node, Problem, problem_at, read, without
 from scheduler.availability.files.written import Names, Text
 from scheduler.availability.history import Instant
@@ -111,8 +111,12 @@ def _on_call(node: Node, path: Path, problems: list[Problem]) -> oncall.OnCallFi
         problems.append(problem_at(node.mark, "oncall", "is missing", "the on-call rules, or the path of an on-call file"))
         return None
     if isinstance(given.value, str):
+        file = path.parent / given.value
+        if not file.exists():
+            problems.append(problem_at(given.mark, "oncall", f"there is no file {file}", "an on-call file", nearest_file(file)))
+            return None
         try:
-            return oncall.load(path.parent / given.value)
+            return oncall.load(file)
         except ConfigurationError as error:
             problems += error.problems
             return None

@@ -173,7 +173,12 @@ WRONG_STORIES = {
     "bad without an object": ("bad, object: ce1", "bad, cause: san", "nothing is bad", "`object`"),
     "an answer to nothing": ("acknowledged, object: ce1", "acknowledged", "it is not said of what", "`incident`"),
     "no on-call rules": ("oncall: oncall.yaml\n", "", "oncall: is missing", "the path of an on-call file"),
-    "an on-call file that is not there": ("oncall.yaml", "onkall.yaml", "there is no such file", "did you mean oncall.yaml?"),
+    "an on-call file that is not there": (
+        "oncall.yaml",
+        "onkall.yaml",
+        "there is no file onkall.yaml",
+        "did you mean oncall.yaml?",
+    ),
     "a downtime that ends before it begins": (
         "events:",
         "downtimes: [{objects: [ce1], start: 2026-03-02 10:00, end: 2026-03-02 09:00}]\nevents:",
