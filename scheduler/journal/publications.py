@@ -107,9 +107,8 @@ def keep(journal: JournalWriter, connection: Connection, version: Version, group
         raise PublishedMeanwhileError(
             f"version {before} of {named(version.period)} was published in the meantime: nothing was published; try again"
         )
-    checked = connection.execute(sa.select(sa.func.max(t.publications.c.checked))).scalar()
-    if checked is None:
-        checked = connection.execute(sa.select(sa.func.max(t.events.c.id))).scalar() or 0
+    # What came while the figures were computed has not been looked at; of the very first publication nothing has.
+    checked = connection.execute(sa.select(sa.func.max(t.publications.c.checked))).scalar() or 0
     _insert(connection, version, groups, int(checked))
     journal.note(connection, now / SECOND, [_told(version, by)])
 

@@ -58,9 +58,12 @@ def test_a_version_comes_back_as_it_was(told, opened):
 
 def test_a_late_status_is_news_of_its_instant_and_names_itself(told):
     first = kept(told, version(told, NOW))
+    whole = news(told, newest(told)[0].checked, PERIOD.end, (NOW + 3600) * SECOND)
+    assert whole.since == 200 * SECOND, "of the first publication nothing was looked at"
+    with told.write("publications-checked") as connection:
+        publications.mark_checked(connection, whole.until)
     [one] = newest(told)
-    nothing = news(told, one.checked, PERIOD.end, (NOW + 3600) * SECOND)
-    assert nothing.since is None
+    assert news(told, one.checked, PERIOD.end, (NOW + 3600) * SECOND).since is None
     assert push(told, "a", NOW + 60, NOW + 60, Push("voms", 2, at=2 * DAY, text="no")) == "kept"
     assert news(told, one.checked, PERIOD.end, (NOW + 61) * SECOND).since is None, "it is waited for"
     found = news(told, one.checked, PERIOD.end, (NOW + 3600) * SECOND)
