@@ -182,12 +182,20 @@ def _standing_row(promise: Promise, one: Standing) -> list[Text]:
         Text(percent(one.objective.target, 3)),
         Text(one.objective.window),
         Text(percent(one.measure.figure, 4)),
-        Text(str(one.verdict), style=colours.get(str(one.verdict), "dim")),
+        Text(_said(one), style=colours.get(str(one.verdict), "dim")),
         Text(budget, style="red" if left < 0 else ""),
         Text("-" if one.budget.failovers is None else str(one.budget.failovers)),
         Text(alerts, style="bold red" if "firing" in alerts else ""),
     ]
     return cells if promise.alerts else [*cells[:-1], Text("")]
+
+
+def _said(one: Standing) -> str:
+    """Say the verdict; beside UNDECIDED how long was unknown."""
+    from scheduler.availability.history import Verdict
+
+    unknown = f" ({_length(Fraction(one.measure.undecided))} unknown)" if one.verdict is Verdict.UNDECIDED else ""
+    return f"{one.verdict}{unknown}"
 
 
 def _length(exact: Fraction) -> str:

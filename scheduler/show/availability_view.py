@@ -36,7 +36,7 @@ def table(report: Report, profile: str) -> RenderableType:
             cells.setdefault(row.object, []).append(row)
     for name, found in cells.items():
         group = found[0].kind == "group"
-        shown.add_row(Text(name, style="bold" if group else ""), found[0].kind, *(_cell(row) for row in found))
+        shown.add_row(Text(name, style="bold" if group else ""), found[0].kind, *map(_cell_with_unknown, found))
     return shown
 
 
@@ -103,6 +103,11 @@ def _excluded(one: ExclusionShown) -> str:
 
 def _cell(row: Row) -> Text:
     return Text(row.figure_shown, style=STYLES.get(row.verdict or "", "dim" if row.figure is None else ""))
+
+
+def _cell_with_unknown(row: Row) -> Text:
+    """Return a cell that says below an undecided figure how long was unknown."""
+    return _cell(row).append(f"\n{_time(row.undecided)} ?") if row.undecided else _cell(row)
 
 
 def _verdict(row: Row) -> Text:

@@ -109,6 +109,29 @@ def test_a_window_in_detail_shows_verdict_and_both_figures_of_argo(ambienti):
     assert "skip" in out
 
 
+def test_an_undecided_verdict_prints_its_unknown_seconds_in_every_form(ambienti, tmp_path):
+    """Unknown for 2 h of a day: under icinga they are problems in the row, and still what the verdict waits for."""
+    (tmp_path / "u.yaml").write_text(
+        """\
+now: 2026-03-03T00:00:00Z
+objects: [s]
+events:
+  - {at: 2026-03-02T00:00:00Z, object: s, status: OK}
+  - {at: 2026-03-02T10:00:00Z, object: s, status: UNKNOWN}
+  - {at: 2026-03-02T12:00:00Z, object: s, status: OK}
+objectives: [{name: o, object: s, target: 99%, window: this-week, profile: icinga}]
+"""
+    )
+    found = json.loads(ambienti("--history", "u.yaml", "--window", "this-week", "--profile", "icinga", "--json")[1])
+    (row,) = found["rows"]
+    assert (row["unknown"], row["verdict"], row["undecided"], row["figure"]) == (0, "UNDECIDED", 7200, "11/12")
+    assert (found["objectives"][0]["unknown"], found["objectives"][0]["figure_if_unknown_up"]) == (7200, "1/1")
+    assert "profile icinga, 2 h unknown" in ambienti("--history", "u.yaml", "--window", "this-week")[1]
+    assert "2 h ?" in ambienti("--history", "u.yaml")[1]
+    (line,) = csv.DictReader(io.StringIO(ambienti("--history", "u.yaml", "--window", "this-week", "--csv")[1]))
+    assert (line["verdict"], line["undecided"]) == ("UNDECIDED", "7200")
+
+
 def test_csv_has_the_same_rows(ambienti):
     _, out, _ = ambienti("--history", "h.yaml", "--csv")
     rows = list(csv.DictReader(io.StringIO(out)))

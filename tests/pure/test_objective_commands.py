@@ -127,6 +127,14 @@ def test_status_is_a_table_for_people(ambienti, tmp_path):
     lines = out.splitlines()
     assert "8 min 35 s (7 min 1 s to 8 min 35 s)" in lines[1]
     assert "fast-burn firing" in lines[2]
+    (tmp_path / "farm.yaml").write_text(
+        FARM.replace(
+            "10:01:34Z, object: FermiGrid, status: OK}\n  - {at: 2026-03-25T11:58",
+            "12:00Z, object: FermiGrid, status: OK}\n  - {at: 2026-03-25T11:58",
+        )
+    )
+    shown = ambienti("objective", "status", "--history", tmp_path / "farm.yaml")[1].splitlines()
+    assert "UNDECIDED (2 h unknown)" in shown[1]
     assert "week: 1 outage in 90 days, recovered after 1 min 34 s on average, 1 min 34 s at most." in lines
 
 

@@ -21,8 +21,10 @@ from scheduler.availability.timelines.prepared import prepare
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from scheduler.availability.history import Downtime, Measure, Span
+    from scheduler.availability.history import Downtime, Duration, Measure, Span
     from scheduler.availability.timelines.prepared import Prepared
+
+    Said = dict[str, tuple[Verdict, Duration]]
 
 FORMAT = "ambienti-report-1"
 COLUMNS = {
@@ -107,6 +109,8 @@ class Row(Frozen):
     """Of its objectives, each held against this window, the worst; null: it has none."""
     verdicts: dict[str, str]
     """Of each."""
+    undecided: Seconds
+    """The unknown time for which one of them is UNDECIDED, of several the longest; 0: none is."""
 
 
 class ObjectiveShown(Frozen):
@@ -288,20 +292,20 @@ def _rows(
             yield _row(table.of(name), kinds[name], window, zone, said[window].get(name, {}))
 
 
-def _verdicts(prepared: Prepared, window: Window) -> dict[str, dict[str, str]]:
+def _verdicts(prepared: Prepared, window: Window) -> dict[str, Said]:
     """Hold every objective against a window, over the periods in which it applies; verdicts by object and objective."""
     tables: dict[tuple[str, tuple[Span, ...] | None], accounting.Table] = {}
-    said: dict[str, dict[str, str]] = {}
+    said: dict[str, Said] = {}
     for one in prepared.history.objectives:
         key = (one.profile, one.applies)
         if key not in tables:
             tables[key] = accounting.tabulate(prepared, window, *key)
-        verdict = accounting.verdict(tables[key].of(one.object), one.target)
-        said.setdefault(one.object, {})[one.name] = str(verdict)
+        found = tables[key].of(one.object)
+        said.setdefault(one.object, {})[one.name] = (accounting.verdict(found, one.target), found.undecided)
     return said
 
 
-def _row(measure: Measure, kind: Kind, window: Window, zone: str, said: dict[str, str]) -> Row:
+def _row(measure: Measure, kind: Kind, window: Window, zone: str, said: Said) -> Row:
     times: dict[str, Any] = {name: instants.seconds(getattr(measure, name)) for name in DURATIONS}
     return Row.model_construct(
         object=measure.object,
@@ -319,8 +323,9 @@ def _row(measure: Measure, kind: Kind, window: Window, zone: str, said: dict[str
         reliability=figures.fraction(measure.reliability),
         reliability_decimal=figures.decimal(measure.reliability),
         lost={cause: instants.seconds(length) for cause, length in sorted(measure.lost.items())},
-        verdict=worst(said.values()),
-        verdicts=said,
+        verdict=worst(str(verdict) for verdict, _ in said.values()),
+        verdicts={name: str(verdict) for name, (verdict, _) in said.items()},
+        undecided=instants.seconds(max((long for verdict, long in said.values() if verdict is Verdict.UNDECIDED), default=0)),
     )
 
 
