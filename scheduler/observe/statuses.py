@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
-from scheduler.availability.history import ObjectKind, Status
+from scheduler.availability.history import Cause, ObjectKind, Status
 from scheduler.journal.records import Look, Said
 from scheduler.model import HostReading, QueueReading, Unanswered, WorkerState
 from scheduler.observe import provisioning
@@ -105,7 +105,10 @@ def _workers(observation: Observation, policy: Policy) -> Iterator[Said]:
             text += f" when {', '.join(sorted(silent))} last answered" if behind[environment] else ""
             yield Said(workers_of(environment), Status.UNKNOWN, text=text)
         elif count[S.SILENT] + count[S.FAILED]:
-            yield Said(workers_of(environment), Status.WARNING if served else Status.CRITICAL, text=text)
+            # Until a silent one is given up nobody knows that it is lost; then its time goes into the next boot.
+            boots = count[S.REQUESTED] + count[S.BOOTING] + count[S.FAILED]
+            cause = "" if served else (Cause.BOOT if boots else Cause.DETECTION).value
+            yield Said(workers_of(environment), Status.WARNING if served else Status.CRITICAL, cause=cause, text=text)
         else:
             yield Said(workers_of(environment), Status.OK, text=text)
 

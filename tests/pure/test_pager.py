@@ -7,9 +7,9 @@ import pytest
 import structlog
 
 from environments.reader import ConfigurationError, Problem
-from scheduler.availability.history import SECOND, Status
+from scheduler.availability.history import SECOND, Group, Member, Operator, Revision, Status
 from scheduler.availability.incidents.incident import Book, Change, Incident, What
-from scheduler.availability.incidents.standing import Standing
+from scheduler.availability.incidents.standing import Standing, Structure
 from scheduler.availability.incidents.states import State
 from scheduler.availability.incidents.watch import Watching
 from scheduler.availability.incidents.watch import told as told_of
@@ -17,6 +17,7 @@ from scheduler.clock import WallClock
 from scheduler.daemon.daemon import Daemon
 from scheduler.daemon.pager import Pager
 from scheduler.journal import outbox
+from scheduler.journal.agreements import add_downtime
 from scheduler.journal.incidents import all_incidents
 from scheduler.journal.opening import JournalError
 from scheduler.lanes import ThreadRunner
@@ -213,6 +214,33 @@ def test_burn_rate_alerts_are_asked_once_a_minute_and_page(farm, tmp_path):
     [one] = all_incidents(farm.journal)
     assert (one.cause, one.text) == ("objective:grid", "burns")
     assert [letter.person for letter in outbox.letters(farm.journal)] == ["anna"]
+
+
+def test_a_group_pages_when_its_last_member_falls_silent_and_its_downtime_keeps_quiet(farm, tmp_path):
+    (tmp_path / "oncall.yaml").write_text(ON_CALL.replace('[pool, "h*"]', "[hosts]"))
+    hosts = Group("hosts", Operator.OR, (Member("h1"), Member("h2")))
+    asked = []
+    pager = Pager(farm.engine, tmp_path / "oncall.yaml", "hill", structure=lambda now: asked.append(now) or Structure((hosts,)))
+
+    def silence(*names):
+        for name, host in farm.hosts.items():
+            host.faults.silent = name in names
+        farm.wait(30)
+        farm.order()
+        pager.round()
+        return [(one.cause, one.state, one.bad) for one in all_incidents(farm.journal)]
+
+    assert silence() == silence("h1") == []
+    assert silence("h1", "h2") == [("object:h2", State.OPEN, ("hosts",))]
+    [letter] = outbox.letters(farm.journal)
+    assert "because of h2" in letter.body
+    assert silence("h1")[0][1] is State.SELF_HEALED
+    now = round(farm.clock.now() * SECOND)
+    span = Revision(now, now, now + 45 * SECOND)
+    add_downtime(farm.journal, ["hosts"], span, reason="rewiring", author="anna", now=now)
+    assert silence("h1", "h2")[1] == ("object:h2", State.QUIET, ("hosts",))
+    assert silence("h1", "h2")[1][1] is State.OPEN, "its downtime is over, and it is still bad"
+    assert len(asked) == 3, "once a minute"
 
 
 def test_wrong_objectives_are_told_once_and_change_no_incident(farm, tmp_path):

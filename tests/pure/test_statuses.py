@@ -59,6 +59,22 @@ def test_the_workers_of_an_environment_are_one_object(states, status):
 
 
 @pytest.mark.parametrize(
+    ("states", "cause"),
+    [
+        ((S.SILENT,), "detection"),
+        ((S.SILENT, S.BOOTING), "boot"),
+        ((S.SILENT, S.REQUESTED), "boot"),
+        ((S.FAILED,), "boot"),
+        ((S.SILENT, S.IDLE), ""),
+        ((S.IDLE,), ""),
+    ],
+)
+def test_the_time_that_workers_are_lost_carries_a_cause(states, cause):
+    workers = tuple(a_worker(f"el9-{number}", state) for number, state in enumerate(states, 1))
+    assert statuses(an_observation(workers=workers), a_policy())["workers/el9"].cause == cause
+
+
+@pytest.mark.parametrize(
     ("workers", "status"),
     [
         ((("pool", S.BUSY),), "UNKNOWN"),
