@@ -82,7 +82,7 @@ class SimulatedDaemon:
         farm.chronicle.lines += effects
 
     def _while_alive(self, goes_on: Callable[[], None]) -> None:
-        """Let an answer come that took its time; nobody hears it any more when the daemon has ended."""
+        """Let something be done, on which the daemon may die; nothing is done any more when it has ended."""
         if self.alive:
             try:
                 goes_on()
@@ -94,9 +94,10 @@ class SimulatedDaemon:
         if not self.alive:
             return
         self._farm.tell("daemon", f"{self.owner} stops")
-        self.alive = False
-        self.engine.close()
-        self.journal.close()
+        self._while_alive(self.engine.close)
+        if self.alive:
+            self.alive = False
+            self.journal.close()
 
     def die(self, how: str) -> None:
         """End without a word; the kernel closes its files."""

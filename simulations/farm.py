@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from environments.environment import Environment
 from environments.matching import Catalogue
+from scheduler.journal.hosts import say_off
 from scheduler.journal.journal import Journal
+from scheduler.journal.records import HostOff
 from simulations.daemons import SimulatedDaemon
 from simulations.jobs import Request
 from simulations.workload import Arrival
@@ -93,6 +95,12 @@ class SimulatedFarm(World):
             journal.undrain_host(host, self.clock.now())
         else:
             journal.drain_host(host, "maintenance", self.clock.now())
+        journal.close()
+
+    def forget_host(self, host: str) -> None:
+        """Say that a host is off for good, as an administrator at the command line."""
+        journal = Journal(self.journal_url, now=self.clock.now(), durable=False)
+        say_off(journal, HostOff(host, self.clock.now(), "admin", "gone for good"))
         journal.close()
 
     # --- daemons ------------------------------------------------------------------------------------------------------

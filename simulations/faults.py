@@ -99,6 +99,10 @@ def _host_drain(farm: SimulatedFarm, fault: FaultLines) -> Callable[[], None]:
     return lambda: farm.drain_host(fault.host, back=True)
 
 
+def _host_forgotten(farm: SimulatedFarm, fault: FaultLines) -> None:
+    farm.forget_host(fault.host)
+
+
 def _stranger(farm: SimulatedFarm, fault: FaultLines) -> Callable[[], None]:
     host, name = farm.plant.hosts[fault.host], fault.worker or "somebody-elses"
     host.add_stranger(name, fault.memory_mib)
@@ -188,6 +192,7 @@ _DEEDS: dict[Deed, Callable[[SimulatedFarm, FaultLines], Callable[[], None] | No
     Deed.HOST_BOOTS_FAIL: _host("boots_fail", "no space left on device"),
     Deed.HOST_BLACK_HOLE: _host("black_hole"),
     Deed.HOST_DRAIN: _host_drain,
+    Deed.HOST_FORGOTTEN: _host_forgotten,
     Deed.STRANGER: _stranger,
     Deed.IMAGE_HANGS: _image("hangs"),
     Deed.IMAGE_CRASHES: _image("crashes"),

@@ -42,6 +42,7 @@ class Deed(StrEnum):
     HOST_BOOTS_FAIL = "host-boots-fail"
     HOST_BLACK_HOLE = "host-black-hole"
     HOST_DRAIN = "host-drain"
+    HOST_FORGOTTEN = "host-forgotten"
     STRANGER = "stranger"
     IMAGE_HANGS = "image-hangs"
     IMAGE_CRASHES = "image-crashes"

@@ -30,7 +30,10 @@ LOOK_SECONDS = 300.0
 
 _HOST_DEEDS = tuple(deed for deed in Deed if deed.value.startswith("host-"))
 _SELDOM = {Deed.JOURNAL_LOST: 0.15, Deed.SECOND_DAEMON: 0.3, Deed.CLOCK_JUMP: 0.5, Deed.STRANGER: 0.5}
-_ENDS_BY_ITSELF = {Deed.WORKER_DIES, Deed.JOBS_REMOVED, Deed.JOBS_HELD, Deed.CHANGE, Deed.CLOCK_JUMP, Deed.JOURNAL_LOST}
+_ENDS_BY_ITSELF = {
+    *(Deed.WORKER_DIES, Deed.JOBS_REMOVED, Deed.JOBS_HELD, Deed.CHANGE, Deed.CLOCK_JUMP, Deed.JOURNAL_LOST),
+    Deed.HOST_FORGOTTEN,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +178,7 @@ def _something_happens(farm: SimulatedFarm, chance: Random) -> None:
     if details is None:
         return
     if deed in _HOST_DEEDS:
-        details["host"] = chance.choice(sorted(farm.plant.hosts))
+        details.setdefault("host", chance.choice(sorted(farm.plant.hosts)))
     if deed not in _ENDS_BY_ITSELF:
         details.setdefault("lasts", chance.choice((30, 120, 400, 800, 2000)))
     befall(farm, FaultLines(at=0, do=deed, **details))
@@ -195,6 +198,12 @@ def _a_lie(farm: SimulatedFarm, _chance: Random) -> dict[str, Any] | None:
 def _a_worker(farm: SimulatedFarm, chance: Random) -> dict[str, Any] | None:
     running = sorted(name for host in farm.plant.hosts.values() for name, d in host.domains.items() if d.identity)
     return {"worker": chance.choice(running)} if running else None
+
+
+def _a_dead_host(farm: SimulatedFarm, chance: Random) -> dict[str, Any] | None:
+    """Let only hosts without power be given up: who lies about that has what he asked for."""
+    dead = sorted(name for name, host in farm.plant.hosts.items() if host.faults.dead)
+    return {"host": chance.choice(dead)} if dead else None
 
 
 def _an_environment(farm: SimulatedFarm, chance: Random) -> dict[str, Any] | None:
@@ -237,5 +246,6 @@ _DETAILS: dict[Deed, Callable[[SimulatedFarm, Random], dict[str, Any] | None]] =
     Deed.CHANGE: _a_change,
     Deed.CLOCK_JUMP: _a_jump,
     Deed.DAEMON_CRASHES: _a_crash,
+    Deed.HOST_FORGOTTEN: _a_dead_host,
     Deed.STRANGER: _room,
 }

@@ -121,13 +121,15 @@ def distrust_absence(reading: QueueReading | Unanswered | None, now: float, limi
 def distrust_host(name: str, reading: HostReading | Unanswered | None, now: float, limits: Limits) -> Reason | None:
     """Say why nothing is placed on or ended on a host now, or None when its reading may be used."""
     if reading is None:
-        return Reason("host-unread", f"host {name} has not been read yet", {"host": name})
+        sentence = f"host {name} is not asked: the site names no host of this name"
+        help_ = f"put {name} back into the site file; if it is off for good, `ambienti host forget {name}`"
+        return Reason("host-unread", sentence, {"host": name}, help_)
     if isinstance(reading, Unanswered):
         return Reason(
             "host-silent",
             f"host {name} {'has not answered yet' if reading.pending else 'does not answer'}: {reading.reason}",
             {"host": name, "reason": reading.reason},
-            f"bring {name} back; until then nothing is started or ended there",
+            f"bring {name} back; nothing is started or ended there until then, or until `ambienti host forget {name}`",
         )
     if not reading.complete:
         return Reason("host-incomplete", f"host {name} answered only in part", {"host": name}, f"see the log of {name}")

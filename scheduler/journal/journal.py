@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from scheduler.actions import Adopt, Boot, CancelDrain, CleanUp, Drain, PowerOff
+from scheduler.journal import hosts
 from scheduler.journal import tables as t
 from scheduler.journal.holds import keep_holds
 from scheduler.journal.opening import JournalError
@@ -138,6 +139,8 @@ class Journal(JournalWriter):
             if memo.settled:
                 cut = {"ended_at": now, "outcome": Outcome.CUT_OFF.value}
                 connection.execute(t.intents.update().where(t.intents.c.id.in_(memo.settled)).values(cut))
+            if memo.words:
+                hosts.settle(connection, memo.words)
             self.note(connection, now, memo.notes)
             keep_holds(self, connection, now, memo.holds)
             if memo.look is not None:

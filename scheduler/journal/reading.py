@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
+from scheduler.journal import hosts
 from scheduler.journal import tables as t
 from scheduler.journal.opening import JournalError, connect, explain, upgrade
 from scheduler.journal.records import Entry, Event, Ledger, Note, OpenIntent, Sighting
@@ -69,12 +70,13 @@ class JournalReader:
             cache = self._cache or self._load(connection, history_since)
             self._cache = cache if self._epoch else None
             drained = frozenset(connection.execute(sa.select(t.drained_hosts.c.host)).scalars())
+            off = hosts.words(connection)
             columns = [t.intents.c[name] for name in ("id", "kind", "worker", "cause", "epoch", "begun_at")]
             rows = connection.execute(sa.select(*columns).where(t.intents.c.ended_at.is_(None)).order_by(t.intents.c.id))
             intents = tuple(OpenIntent(*row) for row in rows)
         recent = tuple(boot for boot in cache.boots if boot.at >= history_since)
         entries = dict(cache.entries)
-        return replace(cache, entries=entries, intents=intents, boots=recent, draining_hosts=drained)
+        return replace(cache, entries=entries, intents=intents, boots=recent, draining_hosts=drained, hosts_off=off)
 
     def _load(self, connection: Connection, history_since: float) -> Ledger:
         one = connection.execute(sa.select(t.journal)).one()

@@ -182,6 +182,16 @@ class Sighting:
 
 
 @dataclass(frozen=True, slots=True)
+class HostOff:
+    """Somebody's word that a host is off for good."""
+
+    host: str
+    at: float
+    by: str
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Ledger:
     """All that an observation needs of the journal, read at once."""
 
@@ -195,6 +205,8 @@ class Ledger:
     boots: tuple[BootOutcome, ...] = ()
     proven: frozenset[tuple[str, str]] = frozenset()
     draining_hosts: frozenset[str] = frozenset()
+    hosts_off: Mapping[str, HostOff] = field(default_factory=dict)
+    """Hosts that somebody says are off for good, and that nobody has acted upon yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +221,8 @@ class Memo:
     notes: tuple[Note, ...] = ()
     settled: tuple[int, ...] = ()
     """Intents cut off by a crash whose outcome this observation tells."""
+    words: tuple[str, ...] = ()
+    """Hosts said to be off that have been acted upon."""
     look: Look | None = None
     holds: Mapping[str, tuple[HeldJob, ...] | None] = field(default_factory=dict)
     """Of each batch system that answered: jobs on hold, some known already; None: it did not tell."""
@@ -217,7 +231,7 @@ class Memo:
         """Whether there is anything to write at once: that nothing has changed is written with the next lease."""
         news = self.look is not None and (self.look.changes or self.look.retired or self.look.began)
         seen = self.changes or self.outcomes or self.appeared or self.ended or any(self.holds.values())
-        return bool(seen or self.notes or self.settled or news)
+        return bool(seen or self.notes or self.settled or self.words or news)
 
 
 def micro(seconds: float) -> int:

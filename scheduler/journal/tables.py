@@ -121,6 +121,15 @@ drained_hosts = Table(
     Column("why", Text, nullable=False),
     comment="Hosts that an administrator drains.",
 )
+hosts_off = Table(
+    "hosts_off",
+    metadata,
+    Column("host", String(200), primary_key=True),
+    Column("at", Float, nullable=False),
+    Column("by", String(200), nullable=False),
+    Column("why", Text, nullable=False),
+    comment="Hosts that somebody says are off for good; a row goes when the daemon has acted upon it.",
+)
 events = Table(
     "events",
     metadata,

@@ -9,6 +9,7 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,7 @@ from scheduler.model import (
 )
 from scheduler.observe.believe import Shape, believe_queue, first_shape, vanished_hosts, with_last_answer
 from scheduler.observe.derive import BOOT_SECONDS, Facts, entry_of, state_of, worker_of
+from scheduler.observe.forgotten import give_up
 from scheduler.observe.remember import News
 from scheduler.policy import Policy
 
@@ -151,8 +153,10 @@ def merge(readings: Readings, ledger: Ledger, memory: Memory, policy: Policy) ->
         if intent.kind == "boot":
             boots = round_.performing if intent.id in readings.performing else round_.cut_off
             boots[intent.worker] = intent.begun_at
-    entries, unjournaled = _entries(round_, ledger)
     news = News()
+    busy = readings.acted_on | round_.performing.keys()
+    given_up = give_up(ledger, hosts, farm.domains.keys(), busy, news, now=readings.now) if ledger.hosts_off else set()
+    entries, unjournaled = _entries(round_, ledger, given_up)
     workers, settled = _workers(round_, ledger, entries, unjournaled, news)
     ended = {name: reading.ended for name, reading in queues.items() if isinstance(reading, QueueReading)}
     sightings = news.tell_sightings(workers, memory.sightings, farm.nodes, readings.now, memory.queues_at, ended=ended)
@@ -279,9 +283,10 @@ def _believed(sources: Sources, doubted: set[str]) -> frozenset[str]:
     return frozenset(whole) - doubted - suspect
 
 
-def _entries(round_: _Round, ledger: Ledger) -> tuple[dict[str, Entry], frozenset[str]]:
+def _entries(round_: _Round, ledger: Ledger, given_up: AbstractSet[str]) -> tuple[dict[str, Entry], frozenset[str]]:
     """Return all workers there may be: those of the journal, and those that only their domain tells of."""
-    entries = dict(ledger.entries)
+    entries = {name: entry for name, entry in ledger.entries.items() if name not in given_up} if given_up else ledger.entries
+    entries = dict(entries)
     now = round_.readings.now
     for worker, (host, domain, identity) in round_.farm.domains.items():
         # One that was ended while the hosts were asked stands in an answer that is older: it is not adopted.

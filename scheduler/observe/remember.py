@@ -32,6 +32,7 @@ class News:
     ended: list[Sighting] = field(default_factory=list)
     notes: list[Note] = field(default_factory=list)
     settled: list[int] = field(default_factory=list)
+    words: list[str] = field(default_factory=list)
     holds: dict[str, tuple[HeldJob, ...] | None] = field(default_factory=dict)
     illegal: list[tuple[str, S, S]] = field(default_factory=list)
 
@@ -44,6 +45,7 @@ class News:
             tuple(self.ended),
             tuple(self.notes),
             tuple(self.settled),
+            tuple(self.words),
             holds=self.holds,
         )
 

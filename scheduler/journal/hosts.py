@@ -1,0 +1,37 @@
+"""What administrators say of hosts: a host that is off for good, on somebody's word."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+
+from scheduler.journal import tables as t
+from scheduler.journal.records import HostOff, Note
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from sqlalchemy.engine import Connection
+
+    from scheduler.journal.writing import JournalWriter
+
+
+def say_off(journal: JournalWriter, word: HostOff) -> None:
+    """Keep somebody's word that a host is off for good; the daemon gives its workers up, unless the host answers."""
+    with journal.write("host-off") as connection:
+        row = {"host": word.host, "at": word.at, "by": word.by, "why": word.why}
+        journal.upsert(connection, t.hosts_off, ["host"], [row])
+        journal.note(connection, word.at, [Note("host-forget", word.host, "asked", detail={"by": word.by, "why": word.why})])
+
+
+def words(connection: Connection) -> dict[str, HostOff]:
+    """Return whose word has not been acted upon yet, by host."""
+    rows = connection.execute(sa.select(t.hosts_off.c.host, t.hosts_off.c.at, t.hosts_off.c.by, t.hosts_off.c.why))
+    return {row.host: HostOff(*row) for row in rows}
+
+
+def settle(connection: Connection, hosts: Iterable[str]) -> None:
+    """Take away the words that have been acted upon, and the drain marks of their hosts."""
+    for table in (t.hosts_off, t.drained_hosts):
+        connection.execute(table.delete().where(table.c.host.in_(list(hosts))))

@@ -1,0 +1,26 @@
+"""Hosts that somebody says are off for good."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0008"
+down_revision = "0007"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Add the table."""
+    op.create_table(
+        "hosts_off",
+        sa.Column("host", sa.String(200), primary_key=True),
+        sa.Column("at", sa.Float, nullable=False),
+        sa.Column("by", sa.String(200), nullable=False),
+        sa.Column("why", sa.Text, nullable=False),
+        comment="Hosts that somebody says are off for good; a row goes when the daemon has acted upon it.",
+    )
+
+
+def downgrade() -> None:
+    """Drop it."""
+    op.drop_table("hosts_off")

@@ -1,0 +1,60 @@
+"""Hosts that are off for good, on somebody's word: their workers are given up. Pure.
+
+Rules:
+1. A host that answers is not off, whatever was said: the word is void.
+2. Nothing is given up that was seen on another host, or while an act of ours on it is under way.
+3. Who said so, and why, stands beside every worker that is given up.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from scheduler.journal.records import Note
+from scheduler.model import HostReading, Unanswered, WorkerState
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from collections.abc import Set as AbstractSet
+
+    from scheduler.journal.records import Entry, HostOff, Ledger
+    from scheduler.observe.remember import News
+
+
+def give_up(
+    ledger: Ledger,
+    hosts: Mapping[str, HostReading | Unanswered],
+    seen: AbstractSet[str],
+    busy: AbstractSet[str],
+    news: News,
+    *,
+    now: float,
+) -> set[str]:
+    """Return the workers that are given up; `seen`: those whose domain some host shows, `busy`: those with an act under way."""
+    given_up: set[str] = set()
+    for host, word in ledger.hosts_off.items():
+        reading = hosts.get(host)
+        if isinstance(reading, HostReading):
+            news.words.append(host)
+            news.notes.append(Note("host-forget", host, "refused", detail={"by": word.by, "reason": "the host answers"}))
+            continue
+        if reading is not None and reading.pending:
+            continue
+        theirs = [entry for entry in ledger.entries.values() if entry.host == host and entry.name not in seen]
+        for entry in theirs:
+            if entry.name not in busy:
+                given_up.add(entry.name)
+                _tell(entry, word, now, news)
+        if not any(entry.name in busy for entry in theirs):
+            news.words.append(host)
+            news.notes.append(
+                Note("host-forget", host, "done", detail={"by": word.by, "why": word.why, "workers": len(theirs)})
+            )
+    return given_up
+
+
+def _tell(entry: Entry, word: HostOff, now: float, news: News) -> None:
+    gone = WorkerState.GONE.value
+    news.changes[entry.name] = {"state": gone, "since": now, "closed_at": now}
+    detail = {"from": entry.state.value, "host": entry.host, "environment": entry.environment, "vo": entry.vo}
+    news.notes.append(Note("state", entry.name, gone, detail=detail | {"off_by_word_of": word.by}))
