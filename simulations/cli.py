@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.progress import Progress
 
+from environments.names import nearest
 from scheduler.commands.common import Exit, JsonOption, console, fail, print_json
 from simulations import scenario as scenarios
 from simulations.runs import complaint, run_scenario
@@ -37,26 +39,37 @@ def scenario(
     names: Annotated[list[str] | None, typer.Argument(help="Names of scenarios, or directories; all by default.")] = None,
     show: Annotated[bool, typer.Option("--show", help="Print the log instead of comparing it.")] = False,
     names_only: Annotated[bool, typer.Option("--list", help="List the scenarios and what they show.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Run scenarios and compare what happens with their `log.expect`.
 
     Examples: `ambienti simulate scenario`, `ambienti simulate scenario canary --show`, `ambienti simulate scenario ./my-farm`.
     """
     failed = 0
+    told: list[dict[str, object]] = []
     for path in _chosen(names):
         directory = scenarios.load(path)
+        sentence = " ".join(directory.sentence.split())
         if names_only:
-            typer.echo(f"{directory.name}: {' '.join(directory.sentence.split())}")
+            told.append({"scenario": directory.name, "shows": sentence})
+            if not as_json:
+                typer.echo(f"{directory.name}: {sentence}")
             continue
         with tempfile.TemporaryDirectory(prefix="ambienti-") as state:
             run = run_scenario(directory.scenario, Path(state))
         if show:
-            typer.echo(run.log, nl=False)
+            told.append({"scenario": directory.name, "shows": sentence, "log": run.log})
+            if not as_json:
+                typer.echo(run.log, nl=False)
             continue
         wrong = complaint(directory, run)
         failed += bool(wrong)
-        typer.echo(f"{'failed' if wrong else 'ok':<7} {directory.name}" + (f"\n{wrong}" if wrong else ""))
-    raise typer.Exit(1 if failed else 0)
+        told.append({"scenario": directory.name, "shows": sentence, "ok": not wrong, "differences": wrong})
+        if not as_json:
+            typer.echo(f"{'failed' if wrong else 'ok':<7} {directory.name}" + (f"\n{wrong}" if wrong else ""))
+    if as_json:
+        print_json(told)
+    raise typer.Exit(int(Exit.PROBLEM if failed else Exit.OK))
 
 
 def _chosen(names: list[str] | None) -> list[Path]:
@@ -65,8 +78,9 @@ def _chosen(names: list[str] | None) -> list[Path]:
         return list(known.values())
     for name in names:
         if name not in known and not (Path(name) / "scenario.yaml").is_file():
-            typer.echo(f"there is no scenario {name!r}; there are: {', '.join(known)}", err=True)
-            raise typer.Exit(2)
+            near = nearest(name, known)
+            hint = f"did you mean {near}?" if near else "`ambienti simulate scenario --list` names those there are"
+            raise fail(f"there is no scenario {name!r}, and no directory of that name with a scenario.yaml; {hint}", Exit.WRONG)
     return [known[name] if name in known else Path(name) for name in names]
 
 
@@ -75,29 +89,33 @@ def seeds(
     count: Annotated[int, typer.Option("--count", "-n", min=1, help="How many seeds.")] = 100,
     start: Annotated[int, typer.Option("--start", "-s", min=0, help="The first seed.")] = 1,
     log: Annotated[bool, typer.Option("--log", help="Print the log of every seed.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Run random farms with random faults: nothing forbidden happens, and in the end all is served and at rest.
 
     Examples: `ambienti simulate seeds --count 500`, `ambienti simulate seeds --start 42 --count 1 --log`.
     """
     results = []
-    with Progress(transient=True) as progress:
+    with Progress(transient=True, disable=as_json) as progress:
         for seed in progress.track(range(start, start + count), description="seeds"):
             with tempfile.TemporaryDirectory(prefix="ambienti-") as state:
                 result = run_seed(seed, Path(state))
             results.append(result)
-            if log:
-                progress.console.print(result.log, markup=False, highlight=False, end="")
-            if result.violations:
+            if log and not as_json:
+                progress.console.print(result.log, markup=False, highlight=False, soft_wrap=True, end="")
+            if result.violations and not as_json:
                 progress.console.print(_told(result), markup=False, highlight=False, soft_wrap=True)
     bad = [result for result in results if result.violations]
+    if as_json:
+        print_json([{**asdict(result), "log": result.log if log else None, "ok": not result.violations} for result in results])
+        raise typer.Exit(int(Exit.PROBLEM if bad else Exit.OK))
     hours = sum(result.simulated_seconds for result in results) / 3600
     typer.echo(
         f"{count} seeds, {hours:.0f} simulated hours, {sum(r.cycles for r in results)} cycles, "
         f"{sum(r.boots for r in results)} boots, {sum(r.jobs_done for r in results)} jobs done, "
         f"{sum(r.kills for r in results)} daemons killed: {len(bad)} failed"
     )
-    raise typer.Exit(1 if bad else 0)
+    raise typer.Exit(int(Exit.PROBLEM if bad else Exit.OK))
 
 
 def _told(result: SeedResult) -> str:

@@ -10,14 +10,14 @@ from typer.testing import CliRunner
 
 from environments.environment import Environment
 from scheduler.ports import SourceError
-from simulations.cli import simulate
+from simulations.cli import _told, simulate
 from simulations.clock import START, Agenda, SimulatedClock
 from simulations.interrupted import cuts
 from simulations.interruptions import Killed, Knife
 from simulations.jobs import JobState, Request
 from simulations.queue import Habits, SimulatedQueue
 from simulations.scenario import Deed, Scenario
-from simulations.seeds import random_scenario
+from simulations.seeds import SeedResult, random_scenario, run_seed
 from simulations.workload import WorkloadError, arrivals, random_arrivals, read_swf, vo_of
 
 # --- clock and agenda -------------------------------------------------------------------------------------------------
@@ -265,10 +265,32 @@ def test_scenarios_are_listed_with_what_they_show():
     assert "silent-queue: The batch system answers nothing" in answer.output
 
 
-def test_an_unknown_scenario_is_refused_with_the_known_ones():
+def test_an_unknown_scenario_is_refused_with_the_nearest_one():
     answer = invoked("scenario", "silent-que")
     assert answer.exit_code == 2
-    assert "silent-queue" in answer.output
+    assert "did you mean silent-queue?" in answer.output
+
+
+def test_scenarios_and_seeds_are_told_as_json():
+    listed = json.loads(invoked("scenario", "--list", "--json").output)
+    assert {"silent-queue", "canary"} <= {one["scenario"] for one in listed}
+    (ran,) = json.loads(invoked("scenario", "zero-jobs-zero-workers", "--json").output)
+    assert (ran["ok"], ran["differences"]) == (True, "")
+    (shown,) = json.loads(invoked("scenario", "zero-jobs-zero-workers", "--show", "--json").output)
+    assert shown["log"]
+    (seed,) = json.loads(invoked("seeds", "--start", 3, "--count", 1, "--json").output)
+    assert (seed["seed"], seed["ok"], seed["log"]) == (3, True, None)
+
+
+def test_a_seed_that_fails_prints_the_command_that_replays_it(tmp_path):
+    failed = SeedResult(42, tuple(f"sentence {n}" for n in range(7)), 1.0, 1, 1, 1, 0, "")
+    told = _told(failed)
+    assert told.startswith("seed 42 failed:\n  sentence 0\n")
+    assert "... and 2 more" in told
+    replay = told.splitlines()[-1].removeprefix("replay: ambienti simulate ")
+    answer = invoked(*replay.split())
+    assert answer.exit_code == 0, answer.output
+    assert run_seed(42, tmp_path).log in answer.output
 
 
 def test_one_seed_is_run_with_its_log_and_a_summary():
