@@ -38,6 +38,8 @@ def add(
 
     if bool(end) == bool(length):
         raise fail("give either --end or --duration", Exit.WRONG)
+    if not (cause.strip() and why.strip()):
+        raise fail("an exclusion has a cause and a reason: --cause and --why say something", Exit.WRONG)
     with opened(site) as (found, journal):
         check_names(objects, services.load(found).names)
         begins = instant(start, "--start", found.site.timezone)

@@ -115,6 +115,7 @@ def test_a_recurring_downtime_has_a_rule_and_is_stopped(ambienti):
         (("downtime", "add", "xen1", "--start", "+2h", "--end", "+1h", "--why", "x"), 2, "would end before it begins"),
         (("downtime", "add", "xen1", "--duration", "2 parsec", "--why", "x"), 2, "is not a duration"),
         (("downtime", "add", "xen1", "--start", "2026-03-29 02:30", "--duration", "1h", "--why", "x"), 2, "does not exist in"),
+        (("exclusion", "add", "xen1", "--start", "now", "--duration", "2h", "--cause", "power", "--why", " "), 2, "a reason"),
         (("exclusion", "accept", "x9"), 1, "there is no exclusion x9; there are none"),
         (("token", "revoke", "nagios"), 1, "no token in force is called nagios"),
         (("status", "report", "voms"), 2, "give either --status or --nagios-exit-code"),

@@ -141,6 +141,8 @@ Profile = Annotated[str, _one_of(PROFILES, "a profile"), WithJsonSchema({"enum":
 NamedAlgebra = Annotated[str, BeforeValidator(_algebra)]
 OwnAlgebra = Annotated[Any, WithJsonSchema({"type": ["string", "object"], "examples": ["tables/board-1.yaml"]})]
 Text = Annotated[str, Field(max_length=10_000)]
+Told = Annotated[str, Field(min_length=1, max_length=10_000)]
+"""Something that must be said."""
 Named = Annotated[str, Field(min_length=1, max_length=200)]
 Names = Annotated[tuple[Named, ...], Field(min_length=1)]
 
@@ -304,11 +306,11 @@ class WrittenExclusion(Frozen):
     """When it begins."""
     end: When
     """The first instant after it."""
-    cause: Text
+    cause: Told
     """building, network, power, excused downtime..."""
-    author: Text
+    author: Told
     """Who asks for it."""
-    reason: Text
+    reason: Told
     """Why."""
     accepted_by: Text = ""
     """Who accepted it; left out: it is proposed and excuses nothing."""
