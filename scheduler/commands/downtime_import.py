@@ -83,25 +83,43 @@ def _taken_over(read: Imported, journal: Journal) -> list[dict[str, str]]:
 
     known = {one.revisions[0].by: one for one in agreed(journal) if one.revisions}
     done: list[dict[str, str]] = []
+
+    def add(objects: tuple[str, ...], revision: Revision, reason: str) -> None:
+        name = add_downtime(journal, objects, revision, reason=reason, author=revision.by, now=now())
+        done.append(_told(name, revision.by, "declared", (revision,)))
+
+    def revise(before: Downtime, revision: Revision, why: str) -> None:
+        revise_downtime(journal, before.id, revision, f"{why} at its source")
+        done.append(_told(before.id, revision.by, why, (*before.revisions, revision)))
+
     for one in read.downtimes:
-        revision = replace(one.revisions[-1], by=one.id)
-        before = known.get(one.id)
-        if before is None:
-            name = add_downtime(journal, one.objects, revision, reason=one.reason, author=one.id, now=now())
-            done.append(_told(name, one.id, "declared", (revision,)))
-        elif _span(before) != (revision.start, revision.end):
-            changed = replace(revision, declared_at=now())
-            revise_downtime(journal, before.id, changed, "revised at its source")
-            done.append(_told(before.id, one.id, "revised", (*before.revisions, changed)))
-        else:
-            done.append(_told(before.id, one.id, "known already", before.revisions))
+        parts = _parts(one, known, read)
+        for source, before in parts.items():
+            if _span(before) != _span(one):
+                revise(before, replace(one.revisions[-1], by=source, declared_at=now()), "revised")
+            else:
+                done.append(_told(before.id, source, "known already", before.revisions))
+        new = tuple(name for name in one.objects if all(name not in before.objects for before in parts.values()))
+        if new and not parts:
+            add(new, replace(one.revisions[-1], by=one.id), one.reason)
+        elif new:  # nobody was told before now that they would be down too
+            add(new, replace(one.revisions[-1], by=f"{one.id} {'/'.join(new)}", declared_at=now()), one.reason)
     for source, before in known.items():
         at, (start, end) = now(), _span(before)
         if start < end and end > at and read.lacks(source):
-            gone = Revision(at, start, max(start, at), source)
-            revise_downtime(journal, before.id, gone, "called off at its source")
-            done.append(_told(before.id, source, "called off", (*before.revisions, gone)))
+            revise(before, Revision(at, start, max(start, at), source), "called off")
     return done
+
+
+def _parts(one: Downtime, known: dict[str, Downtime], read: Imported) -> dict[str, Downtime]:
+    """Return what the journal has of a downtime, by source: itself, and objects that were added to it later."""
+    others = {each.id for each in read.downtimes} - {one.id}
+    return {
+        source: before
+        for source, before in known.items()
+        if source not in others
+        and (source == one.id or (source.startswith(f"{one.id} ") and set(before.objects) <= set(one.objects)))
+    }
 
 
 def _span(one: Downtime) -> tuple[int, int]:

@@ -85,6 +85,24 @@ def test_a_name_that_is_not_ours_is_an_error_or_skipped(ambienti):
     assert (code, out.splitlines()[-1]) == (0, "0 downtimes; 3 skipped.")
 
 
+def test_what_is_added_to_a_downtime_later_was_declared_then(ambienti, tmp_path):
+    whole = (HERE / "gocdb.xml").read_text()
+    second = whole.index("<DOWNTIME ID", whole.index("<DOWNTIME ID") + 1)
+    alone = tmp_path / "alone.xml"
+    alone.write_text(whole[:second] + whole[whole.index("<DOWNTIME ID", second + 1) :])
+    ambienti("downtime", "import", alone)
+    out = ambienti("downtime", "import", HERE / "gocdb.xml")[1].splitlines()
+    assert out[-1] == "2 downtimes: 1 declared, 1 known already; 1 skipped."
+    assert "2 known already" in ambienti("downtime", "import", HERE / "gocdb.xml")[1]
+    first, added = listed(ambienti)
+    assert (first["objects"], added["objects"]) == (["ce1.example.org"], ["se.example.org"])
+    assert added["revisions"][0]["declared"] > first["revisions"][0]["declared"]
+    later = tmp_path / "later.xml"
+    later.write_text(whole.replace("1795243200", "1795250400"))
+    assert "2 revised" in ambienti("downtime", "import", later)[1]
+    assert len({one["revisions"][-1]["end"] for one in listed(ambienti)}) == 1
+
+
 CALENDAR = """\
 BEGIN:VCALENDAR
 VERSION:2.0
