@@ -21,7 +21,7 @@ class Limits(Frozen):
     poll_seconds: Annotated[Seconds, Field(gt=0)] = 30
     """Time between two cycles; an event of a hypervisor starts one at once."""
     reading_deadline_seconds: Annotated[Seconds, Field(gt=0)] = 20
-    """A source that has not answered by then is unanswered in this cycle."""
+    """A source that has not answered by then counts as silent; nobody else waits that long for it."""
     stale_seconds: Seconds = 180
     """A reading older than this supports no drain and no power-off."""
     boots_per_cycle: Positive = 200

@@ -228,18 +228,21 @@ def source_rows(observation: Observation) -> tuple[SourceRow, ...]:
 
 
 def _removed_rows(observation: Observation) -> list[SourceRow]:
-    """Return the batch systems that the site has no longer although workers of theirs run."""
-    left = Counter(worker.batch_system for worker in observation.workers if worker.batch_system not in observation.queues)
-    return [
-        SourceRow(
-            name,
-            "batch system",
-            None,
-            "removed",
-            f"{'1 worker' if count == 1 else f'{count} workers'} left: put it back into the site file to have them drained",
-        )
-        for name, count in sorted(left.items())
+    """Return the batch systems and hosts that the site has no longer although there are workers of theirs."""
+    queues = Counter(worker.batch_system for worker in observation.workers if worker.batch_system not in observation.queues)
+    hosts = Counter(worker.host for worker in observation.workers if worker.host not in observation.hosts)
+    rows = [
+        SourceRow(name, "batch system", None, "removed", f"{_left(count)}: put it back into the site file to have them drained")
+        for name, count in sorted(queues.items())
     ]
+    for name, count in sorted(hosts.items()):
+        way_out = f"put it back into the site file, or `ambienti host forget {name}` if it is off for good"
+        rows.append(SourceRow(name, "host", None, "removed", f"{_left(count)}: {way_out}"))
+    return rows
+
+
+def _left(count: int) -> str:
+    return "1 worker left" if count == 1 else f"{count} workers left"
 
 
 def _source_row(name: str, kind: str, reading: QueueReading | HostReading | Unanswered, now: float) -> SourceRow:

@@ -19,8 +19,9 @@ from alembic.runtime.migration import MigrationContext
 from environments.reason import Reason
 from scheduler.actions import Adopt, Boot, Drain, PowerOff
 from scheduler.journal.holds import Holds, holds_in
+from scheduler.journal.hosts import say_off
 from scheduler.journal.journal import Journal, JournalError, LeaseLostError
-from scheduler.journal.records import Entry, Intent, Memo, Note, Outcome, Sighting, worker_uuid
+from scheduler.journal.records import Entry, HostOff, Intent, Memo, Note, Outcome, Sighting, worker_uuid
 from scheduler.journal.tables import metadata
 from scheduler.model import BootOutcome, HeldJob, WorkerState
 
@@ -304,6 +305,21 @@ def test_when_the_clock_is_set_all_open_times_move_along(journal, opened):
     assert (moved.requested_at, moved.since, moved.booted_at, moved.registered_at) == (3701.0, 3701.0, 3702.0, None)
     assert [intent.begun_at for intent in ledger.intents] == [3701.0]
     assert journal.ledger() == replace(ledger, epoch=1)
+
+
+def test_the_word_that_a_host_is_off_reaches_the_daemon_at_once_and_goes_when_it_has_acted_upon_it(journal, opened):
+    administrator = opened()
+    administrator.drain_host("h1", "burns", 199.0)
+    say_off(administrator, HostOff("h1", 200.0, "anna", "burnt"))
+    say_off(administrator, HostOff("h1", 201.0, "otto", "burnt down"))
+    assert journal.ledger().hosts_off == {"h1": HostOff("h1", 201.0, "otto", "burnt down")}
+    journal.remember("a", 210.0, Memo(words=("h1",)))
+    assert journal.ledger().hosts_off == {}
+    assert journal.ledger().draining_hosts == frozenset()
+    assert [event.note.detail["by"] for event in journal.events(subject="h1") if event.note.kind == "host-forget"] == [
+        "anna",
+        "otto",
+    ]
 
 
 def test_drained_hosts_survive_and_are_seen_by_the_daemon_at_once(journal, opened):

@@ -11,11 +11,15 @@ from pathlib import Path
 import pytest
 from builders import a_cluster, a_host, a_policy, a_vo, a_worker, an_environment, an_observation, silent
 
+from environments.reason import Reason
+from scheduler.actions import Boot
 from scheduler.cli import COMMANDS, main
 from scheduler.daemon.metrics import Metrics
 from scheduler.daemon.web import Shown, Web
 from scheduler.decide.plan import decide
 from scheduler.engine import Cycle
+from scheduler.journal.journal import Journal
+from scheduler.journal.records import Entry, Intent, worker_uuid
 from scheduler.model import WorkerState
 from scheduler.snapshot import dump, load
 
@@ -288,6 +292,77 @@ def test_a_host_is_drained_listed_and_taken_back(ambienti, site):
     assert (code, "xen2 was not drained" in err) == (1, True)
 
 
+def a_worker_on(site, host):
+    """Let the journal know a worker on a host, as a daemon would."""
+    journal = Journal(f"sqlite:///{site.parent / 'ambienti.db'}", now=1000.0)
+    journal.hold_lease("daemon", 1000.0, 60)
+    boot = Boot("atlas-el9-1", 1, "atlas-el9", "1", "atlas", "pool", host, Reason("demand", "1 job waits"))
+    uuid = worker_uuid("perugia", "atlas-el9-1", 1)
+    where = {"batch_system": "pool", "host": host, "cpus": 4, "memory_mib": 8192, "state": WorkerState.REQUESTED}
+    times = {"since": 1000.0, "requested_at": 1000.0}
+    entry = Entry("atlas-el9-1", 1, uuid, "atlas-el9", "1", "atlas", **where, **times)
+    journal.begin("daemon", 1000.0, [Intent(boot, entry)])
+    return journal
+
+
+def test_a_host_is_forgotten_only_on_somebody_s_word(ambienti, site):
+    journal = a_worker_on(site, "xen9")  # of which the site file tells nothing any more
+    code, out, err = ambienti("host", "forget", "xen9")
+    assert code == 1
+    assert "atlas-el9-1" in out
+    assert "nothing is given up without your word" in err
+    assert "--i-confirm-it-is-off" in err
+    assert journal.ledger().hosts_off == {}
+    words = ("--i-confirm-it-is-off", "--why", "scrapped", "--by", "anna", "--json")
+    code, out, _ = ambienti("host", "forget", "xen9", *words)
+    assert code == 0
+    assert json.loads(out) == {
+        "host": "xen9",
+        "by": "anna",
+        "why": "scrapped",
+        "workers": [{"worker": "atlas-el9-1", "state": "requested", "vo": "atlas", "environment": "atlas-el9"}],
+    }
+    (word,) = journal.ledger().hosts_off.values()
+    assert (word.host, word.by, word.why) == ("xen9", "anna", "scrapped")
+    assert "is taken as off on the word of anna" in ambienti("host", "forget", "xen9", *words[:-1])[1]
+    journal.close()
+
+
+class Terminal(io.StringIO):
+    """What somebody types at a terminal."""
+
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize(("typed", "code"), [("xen9\n", 0), ("y\n", 1), ("\n", 1)])
+def test_the_word_is_given_by_typing_the_host_s_name(ambienti, site, monkeypatch, typed, code):
+    journal = a_worker_on(site, "xen9")
+    monkeypatch.setattr("sys.stdin", Terminal(typed))
+    found, out, err = ambienti("host", "forget", "xen9")
+    assert found == code
+    assert "type its name" in out + err
+    assert list(journal.ledger().hosts_off) == ([] if code else ["xen9"])
+    assert ("its workers may still run" in err) == bool(code)
+    journal.close()
+
+
+def test_a_host_that_answers_is_not_forgotten_and_one_that_nobody_knows_neither(ambienti, site):
+    site.write_text(SITE.replace("test:///nowhere/{host}.xml", "test:///default").replace("xen[1-3]", "xen1"))
+    code, _, err = ambienti("host", "forget", "xen1", "--i-confirm-it-is-off")
+    assert code == 1
+    assert "xen1 answers and runs 0 workers: it is not off" in err
+    code, _, err = ambienti("host", "forget", "xem1", "--i-confirm-it-is-off")
+    assert (code, "did you mean xen1?" in err) == (1, True)
+
+
+def test_a_configured_host_that_does_not_answer_may_be_forgotten(ambienti, site):
+    a_worker_on(site, "xen2").close()
+    code, out, _ = ambienti("host", "forget", "xen2", "--i-confirm-it-is-off")
+    assert code == 0
+    assert "unless it answers" in out
+
+
 def test_a_journal_that_cannot_be_opened_is_no_traceback(ambienti, site):
     (site.parent / "ambienti.db").write_bytes(b"this is no database, " * 100)
     code, _, err = ambienti("host", "list")
@@ -303,7 +378,14 @@ def test_help_of_every_command_has_an_example(ambienti):
         code, out, _ = ambienti(command.__name__.replace("_", "-"), "--help")
         assert code == 0
         assert "Examples:" in out
-    for words in (("env", "list"), ("env", "show"), ("host", "drain"), ("host", "undrain"), ("host", "list")):
+    for words in (
+        ("env", "list"),
+        ("env", "show"),
+        ("host", "drain"),
+        ("host", "undrain"),
+        ("host", "forget"),
+        ("host", "list"),
+    ):
         assert "Examples:" in ambienti(*words, "--help")[1]
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from environments.environment import VO, Environment
 from environments.matching import Catalogue, Requirements
-from scheduler.journal.records import Entry, Ledger, OpenIntent, Sighting, worker_uuid
+from scheduler.journal.records import Entry, HostOff, Ledger, OpenIntent, Sighting, worker_uuid
 from scheduler.lifecycle import allowed
 from scheduler.model import (
     BootOutcome,
@@ -103,6 +103,77 @@ def see(*entries, memory=None, intents=(), **changes):
 
 def worker(seen, name="el9-1"):
     return next(w for w in seen.observation.workers if w.name == name)
+
+
+# --- hosts that are off for good --------------------------------------------------------------------------------------
+
+WORD = {"hosts_off": {"h1": HostOff("h1", NOW - 5, "anna", "scrapped")}}
+
+
+def give_up(*entries, intents=(), word=WORD, **changes):
+    known = ledger(*entries, intents=tuple(intents), **word)
+    return merge(readings(**changes), known, Memory(), POLICY)
+
+
+@pytest.mark.parametrize("gone", [DEAD, None], ids=["silent", "taken out of the site"])
+def test_the_workers_of_a_host_that_is_off_are_given_up_on_somebody_s_word(gone):
+    hosts = {"h2": host(name="h2")} | ({"h1": gone} if gone else {})
+    seen = merge(replace(readings(), hosts=hosts), ledger(registered(), booting("el9-2", host="h2"), **WORD), Memory(), POLICY)
+    assert [w.name for w in seen.observation.workers] == ["el9-2"]
+    assert seen.memo.changes["el9-1"] == {"state": S.GONE.value, "since": NOW, "closed_at": NOW}
+    assert seen.memo.words == ("h1",)
+    told = {(note.kind, note.subject): note for note in seen.memo.notes}
+    assert told["state", "el9-1"].detail["off_by_word_of"] == "anna"
+    assert told["host-forget", "h1"].detail == {"by": "anna", "why": "scrapped", "workers": 1}
+
+
+def test_the_word_on_a_host_that_answers_is_void():
+    seen = give_up(registered(), h1=host(domain()))
+    assert [w.name for w in seen.observation.workers] == ["el9-1"]
+    assert "closed_at" not in seen.memo.changes.get("el9-1", {})
+    assert seen.memo.words == ("h1",)
+    assert [(n.subject, n.detail["reason"]) for n in seen.memo.notes if n.kind == "host-forget"] == [("h1", "the host answers")]
+
+
+def test_a_host_that_may_answer_yet_is_waited_for_and_so_is_an_act_under_way():
+    waits = give_up(registered(), h1=replace(DEAD, pending=True))
+    assert (waits.memo.words, len(waits.observation.workers)) == ((), 1)
+    busy = give_up(registered(), registered("el9-2"), h1=DEAD, acted_on=frozenset({"el9-1"}))
+    assert [w.name for w in busy.observation.workers] == ["el9-1"]
+    assert busy.memo.words == ()
+
+
+def test_a_worker_that_is_seen_elsewhere_is_not_given_up():
+    seen = give_up(registered(), h1=DEAD, h2=host(domain(), name="h2"))
+    assert worker(seen).host == "h2"
+    assert seen.memo.words == ("h1",)
+
+
+def test_a_worker_ended_while_the_hosts_were_asked_is_not_adopted_from_an_older_answer():
+    seen = see(h1=host(domain()), acted_on=frozenset({"el9-1"}))
+    assert seen.observation.workers == ()
+    assert [w.name for w in see(h1=host(domain())).observation.workers] == ["el9-1"]
+
+
+def test_a_boot_that_ended_while_its_host_was_asked_has_not_failed():
+    seen = see(booting(state=S.REQUESTED), being_booted=frozenset({"el9-1"}), acted_on=frozenset({"el9-1"}))
+    assert worker(seen).state is S.REQUESTED
+
+
+@pytest.mark.parametrize(
+    ("known", "nodes", "state"),
+    [
+        (registered(), (), S.IDLE),
+        (registered(), (node(jobs=(JOB,)),), S.BUSY),
+        (booting(), (), S.BOOTING),
+        (booting(), (node(),), S.IDLE),
+        (entry(), (), S.REQUESTED),
+    ],
+)
+def test_while_a_host_may_answer_yet_what_was_known_of_its_workers_stands(known, nodes, state):
+    seen = see(known, h1=replace(DEAD, pending=True), pool=queue(*nodes))
+    assert worker(seen).state is state
+    assert "source" not in {note.kind for note in seen.memo.notes}
 
 
 # --- the states -------------------------------------------------------------------------------------------------------
