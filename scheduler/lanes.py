@@ -83,7 +83,7 @@ class ThreadRunner:
         with self._lock:
             tasks = [self._ask(call, waiters[_waits(call, seconds)]) for call in calls]
         for wait in waits:
-            waiters[wait].done.wait(max(0.0, begun_at + wait - self._clock.monotonic()))
+            self._wait(waiters[wait], begun_at + wait)
         ends = self._ends(tasks, seconds)
         self._raise_strays()
         return ends
@@ -147,7 +147,7 @@ class ThreadRunner:
         for errand in started:
             self._go_on(errand, waiter)
         if started:
-            waiter.done.wait(seconds)
+            self._wait(waiter, self._clock.monotonic() + seconds)
         with self._lock:
             for lane in self._lanes.values():
                 if lane.current is not None and lane.current.waiter is waiter:
@@ -174,6 +174,11 @@ class ThreadRunner:
                     self._queue(self._lanes.setdefault(call.lane, _Lane()), task)
                     return
             answer, error = None, NotBegunError(call.lane, call.asked, "not begun: shutting down")
+
+    def _wait(self, waiter: _Waiter, until: float) -> None:
+        """Wait for somebody's ends, and see meanwhile to it that steps which hang do not take all threads."""
+        while (left := until - self._clock.monotonic()) > 0 and not waiter.done.wait(min(left, LATE_SECONDS)):
+            self._give_up_expired()
 
     def _give_up_expired(self) -> None:
         """Tell the errands whose turn did not come in time; and let steps that take long hold no thread's place."""

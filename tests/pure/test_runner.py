@@ -8,7 +8,7 @@ import pytest
 from scheduler.clock import WallClock
 from scheduler.lanes import ThreadRunner
 from scheduler.ports import SourceError
-from scheduler.runner import Answered, Call, Erred, SerialRunner
+from scheduler.runner import Answered, Call, Erred, NotBegunError, SerialRunner
 
 
 @pytest.fixture
@@ -146,3 +146,98 @@ def test_after_closing_nothing_begins(runner):
     (end,) = runner.run([Call("h1", "read", lambda: 1)], 5)
     assert isinstance(end, Erred)
     assert "shutting down" in str(end.error)
+
+
+# --- errands ----------------------------------------------------------------------------------------------------------
+
+
+def errand(told, *calls):
+    """Make calls one after the other, and tell how each ended."""
+    for call in calls:
+        try:
+            told.append((yield call))
+        except SourceError as error:
+            told.append(type(error))
+    told.append("end")
+
+
+@pytest.mark.parametrize("make", [SerialRunner, lambda: ThreadRunner(WallClock())])
+def test_an_errand_makes_its_calls_one_after_the_other_whatever_one_of_them_answers(make):
+    runner, told = make(), []
+    runner.start([errand(told, Call("batch", "enrol", lambda: 1), Call("h1", "boot", fails), Call("h1", "look", lambda: 3))], 5)
+    assert told == [1, SourceError, 3, "end"]
+    runner.close()
+
+
+def test_an_errand_that_takes_long_goes_on_by_itself_and_only_its_lane_waits(runner):
+    wake, slow, quick = threading.Event(), [], []
+    begun = time.monotonic()
+    long_one = errand(slow, Call("h1", "boot", lambda: wake.wait(10)), Call("batch", "note", lambda: 2))
+    runner.start([long_one, errand(quick, Call("h2", "boot", lambda: 1))], 0.2)
+    assert time.monotonic() - begun < 1
+    assert (slow, quick) == ([], [1, "end"])
+    ends = runner.run([Call("h1", "read", lambda: 1), Call("h2", "read", lambda: 2), Call("batch", "read", lambda: 3)], 5)
+    assert [end.hangs for end in ends[:1]] == [True]
+    assert ends[1:] == [Answered(2), Answered(3)]
+    assert time.monotonic() - begun < 2
+    wake.set()
+    wait_until(lambda: slow == [True, 2, "end"])
+
+
+def test_more_errands_that_hang_than_threads_leave_threads_for_the_others(runner):
+    wake, told = threading.Event(), []
+    runner.start([errand([], Call(f"dead{n}", "boot", lambda: wake.wait(10))) for n in range(12)], 0.2)
+    runner.start([errand(told, Call(f"h{n}", "boot", lambda n=n: n)) for n in range(4)], 5)
+    assert sorted(one for one in told if one != "end") == [0, 1, 2, 3]
+    wake.set()
+
+
+def test_a_step_whose_turn_does_not_come_in_time_is_never_made(runner):
+    wake, done, told = threading.Event(), [], []
+    first = errand([], Call("h1", "boot a", lambda: wake.wait(10)))
+    behind = errand(told, Call("h1", "boot b", lambda: done.append("b"), begin_within_seconds=0.1))
+    runner.start([first, behind], 0.2)
+    assert told == [NotBegunError, "end"]
+    wake.set()
+    wait_until(lambda: isinstance(runner.run([Call("h1", "read", lambda: 1)], 5)[0], Answered))
+    assert done == []
+
+
+def test_a_late_answer_from_before_an_act_is_worth_nothing_after_it(runner):
+    wake = threading.Event()
+
+    def read():
+        wake.wait(10)
+        return "before the boot"
+
+    runner.run([Call("h1", "read", read, 0.1)], 30)
+    told = []
+    runner.start([errand(told, Call("h1", "boot", lambda: 1))], 0.1)
+    wake.set()
+    wait_until(lambda: told == [1, "end"])
+    assert runner.run([Call("h1", "read", lambda: "after it", 0.5)], 30) == [Answered("after it")]
+
+
+def test_closing_tells_the_errands_that_wait_and_lets_what_runs_end(runner):
+    wake, first, behind = threading.Event(), [], []
+    calls = [Call("h1", "boot", lambda: wake.wait(10)), Call("h1", "look", lambda: 2)]
+    runner.start([errand(first, *calls), errand(behind, Call("h1", "boot b", lambda: 3))], 0.1)
+    runner.close()
+    assert behind == [NotBegunError, "end"]
+    wake.set()
+    wait_until(lambda: first == [True, NotBegunError, "end"])
+
+
+def test_an_error_in_an_errand_that_is_nobodys_answer_is_raised(runner):
+    def broken():
+        raise ZeroDivisionError("a bug")
+
+    with pytest.raises(ZeroDivisionError):
+        runner.start([errand([], Call("h1", "boot", broken))], 5)
+
+
+def wait_until(holds):
+    end = time.monotonic() + 10
+    while not holds():
+        assert time.monotonic() < end, "it did not come to it"
+        time.sleep(0.01)
