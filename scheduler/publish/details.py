@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING
 
 from scheduler.availability.instants import as_time, seconds, write_duration
 from scheduler.availability.measuring.excused import excused_by
-from scheduler.availability.measuring.pieces import pieces
 from scheduler.availability.reports.report_data import Seconds
 from scheduler.show.oncall import IncidentView, incident_view
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from scheduler.availability.history import Group, Window
     from scheduler.availability.incidents.incident import Incident
@@ -61,17 +60,17 @@ class Detail:
 
 
 def details(
-    prepared: Prepared, names: Iterable[str], window: Window, incidents: Sequence[Incident], zone: str
+    prepared: Prepared, strips: Mapping[str, Sequence[Piece]], window: Window, incidents: Sequence[Incident], zone: str
 ) -> dict[str, Detail]:
-    """Tell of each object and group; a group's incidents are those of its members."""
+    """Tell of each object and group with its timeline; a group's incidents are those of its members."""
     groups = {one.name: one for one in prepared.history.groups}
     within = [one for one in incidents if _in(one, window)]
     found = {}
-    for name in names:
+    for name, timeline in strips.items():
         members = _below(name, groups)
         mine = sorted((one for one in within if members & set(one.objects)), key=lambda one: -one.number)
         found[name] = Detail(
-            strip=tuple(_strip(pieces(prepared, name, window), window, zone)),
+            strip=tuple(_strip(timeline, window, zone)),
             excused=tuple(_excuses(prepared, name, window)),
             incidents=tuple(incident_view(one, zone, prepared.history.now) for one in mine[:MOST_INCIDENTS]),
             all_incidents=len(mine),

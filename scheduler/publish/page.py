@@ -25,6 +25,9 @@ CHARTS = (
     ("Error budgets", "what each objective has left", charts.budgets),
 )
 
+MOST_DETAILS = 40
+"""Services that a PDF shows in detail, those that lost most: a thousand of them would be laid out for minutes."""
+
 
 def page(sheet: Sheet) -> str:
     """Return the page: HTML with its style, its charts and the library that draws them."""
@@ -67,6 +70,7 @@ def _render(sheet: Sheet, drawn: list[tuple[str, str, Spec]], *, live: dict[str,
         pictures=pictures,
         columns=[_title(window) for window in sheet.report.windows],
         window=sheet.report.windows[sheet.detail],
+        detailed=sheet.names if live else sheet.names[:MOST_DETAILS],
         targets=targets,
         colours=charts.STATES,
         overlays=charts.OVERLAYS,

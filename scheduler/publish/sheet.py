@@ -78,13 +78,14 @@ def make(
     whole = [*windows] if among else [*windows, shown]
     report = report_data.make(prepared, whole, [profile], objects, zone)
     names = dict.fromkeys(row.object for row in report.rows)
+    strips = {name: pieces(prepared, name, shown) for name in names}
     return Sheet(
         site=site,
         report=report,
-        strips={name: pieces(prepared, name, shown) for name in names},
+        strips=strips,
         standings=tuple(stand(prepared, one) for one in prepared.history.objectives if one.object in names),
         detail=among[0] if among else len(whole) - 1,
-        details=details(prepared, names, shown, incidents, report.zone),
+        details=details(prepared, strips, shown, incidents, report.zone),
         responses=responses.of(incidents, shown, report.zone, prepared.history.now),
         used=used,
         published=published,

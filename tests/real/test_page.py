@@ -5,12 +5,17 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from scheduler.publish.page import page, pdf
-from tests.pure.report_sample import NAMES, sample
+from scheduler.availability.history import Monitored, Result, Status
+from scheduler.availability.timelines import windows
+from scheduler.availability.timelines.prepared import prepare
+from scheduler.publish import sheet
+from scheduler.publish.page import MOST_DETAILS, page, pdf
+from tests.pure.report_sample import DAY, HOUR, NAMES, NOW, history, sample
 
 pytestmark = [
     pytest.mark.real,
@@ -85,6 +90,20 @@ def test_the_boards_pdf_holds_every_service_and_every_figure(tmp_path):
     assert "nobody yet" in said
     assert all(word in said for word in ("excuse", "kleene-1", "Europe/Rome", report.report.zone_data)), "what it rests on"
     assert "the board" in said
+
+
+def test_a_pdf_details_those_that_lost_most_and_says_so(tmp_path):
+    many = tuple(f"s{n:02}" for n in range(MOST_DETAILS + 3))
+    results = [Result(NOW - 9 * DAY - n * HOUR, name, Status.CRITICAL) for n, name in enumerate(many)]
+    results += [Result(NOW - 9 * DAY, name, Status.OK) for name in many]
+    few = replace(history(), objects=tuple(map(Monitored, many)), groups=(), results=tuple(results), objectives=())
+    past = windows.named("past-week", NOW, "Europe/Rome")
+    month = windows.named("30d", NOW, "Europe/Rome")
+    (tmp_path / "report.pdf").write_bytes(pdf(sheet.make(prepare(few), [past], "excuse", site="hill", detail=month)))
+    said = text_of(tmp_path / "report.pdf")
+    assert f"These {MOST_DETAILS} of {len(many)} lost most." in said
+    assert [name for name in many if said.count(name) < 1 + (name > many[2])] == [], "all in the table, most in detail"
+    assert [name for name in many[:3] if f"{name} (service)" in said] == []
 
 
 def test_the_command_writes_both_or_says_why_not(tmp_path):
