@@ -16,7 +16,8 @@ from scheduler.errands import Reach, Result, batch_lane, host_lane
 from scheduler.journal.records import Memo, Note
 from scheduler.journal.statuses import declare, push
 from scheduler.model import DomainState, Observation, QueueReading, WorkerState
-from scheduler.observe.merge import Memory, Readings, Seen, merge, moved
+from scheduler.observe.memory import Memory, moved
+from scheduler.observe.merge import Readings, Seen, merge
 from scheduler.observe.statuses import Looked, look, looked
 from scheduler.ports import SourceError
 

@@ -14,7 +14,6 @@ import select
 import signal
 import socket
 import threading
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -25,16 +24,16 @@ from scheduler.daemon.door import Door
 from scheduler.daemon.metrics import Metrics
 from scheduler.daemon.notify import notify
 from scheduler.daemon.promised import Promised
+from scheduler.daemon.signals import signals_to_read
+from scheduler.daemon.telling import Teller, in_a_line
 from scheduler.daemon.web import Shown, Web
-from scheduler.journal.journal import JournalError, LeaseLostError, kind_of
-from scheduler.journal.records import Outcome
-from scheduler.model import Unanswered
+from scheduler.journal.journal import JournalError, LeaseLostError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from scheduler.availability.timelines.prepared import Prepared
-    from scheduler.engine import Cycle, Engine
+    from scheduler.engine import Engine
     from scheduler.policy import Policy
     from scheduler.ports import DomainEvent
 
@@ -46,7 +45,6 @@ PAGER_SECONDS = 5
 """Between two looks at incidents and the outbox."""
 REPORTER_SECONDS = 15
 """Between two looks at what is to be published."""
-HOSTS_NAMED = 10
 _WAKING = frozenset({"stopped", "crashed", "failed", "host-lost", "host-back"})
 
 
@@ -95,22 +93,19 @@ class Daemon:
         self._pager = pager
         self._reporter = reporter
         self._log = structlog.get_logger("ambienti")
+        self._teller = Teller(self._log, engine.owner)
         self._shown = Shown(engine.policy.limits.poll_seconds, engine.clock.monotonic)
         self._ticker = BackgroundScheduler(timezone=dt.UTC)
         self._turn = _Turn()
         self._stop = threading.Event()
         self._reload = threading.Event()
         self._news = threading.Event()
-        self._told_leading: bool | None = None
-        self._told_silent: dict[str, str] = {}
-        self._told_hosts: tuple[frozenset[str], set[str]] | None = None
-        self._told_doubts: dict[str, str] = {}
 
     # --- life ---------------------------------------------------------------------------------------------------------
 
     def run(self) -> int:
         """Go round until SIGTERM or SIGINT; to be called in the main thread. Returns the exit code."""
-        with _signals() as signals:
+        with signals_to_read() as signals:
             try:
                 web = Web(self._listen, self._shown, self.metrics, Door(self.engine)) if self._listen else None
             except OSError as error:
@@ -283,8 +278,8 @@ class Daemon:
             self._shown.cycle, self._shown.policy = cycle, self.engine.policy
             self._shown.problem, self._shown.ended_at = "", self.engine.clock.monotonic()
             self.metrics.count(cycle)
-            self._tell(cycle)
-            notify("WATCHDOG=1", f"STATUS={_status(cycle)}")
+            self._teller.tell(cycle)
+            notify("WATCHDOG=1", f"STATUS={in_a_line(cycle)}")
 
     def _failed(self, what: str, problem: str, **further: Any) -> None:
         self._shown.problem = f"{what}: {problem}"
@@ -304,90 +299,3 @@ class Daemon:
         if policy.limits.poll_seconds != before:
             self._shown.poll_seconds = policy.limits.poll_seconds
             self._ticker.reschedule_job("cycle", trigger="interval", seconds=policy.limits.poll_seconds)
-
-    # --- telling ------------------------------------------------------------------------------------------------------
-
-    def _tell(self, cycle: Cycle) -> None:
-        if cycle.leading != self._told_leading:
-            self._told_leading = cycle.leading
-            self._log.info("acts" if cycle.leading else "waits: another daemon holds the lease", owner=self.engine.owner)
-        if not cycle.leading:
-            return
-        self._tell_sources(cycle)
-        for worker, before, after in cycle.illegal:
-            self._log.error("illegal step", worker=worker, before=before.value, after=after.value)
-        for worker, hosts in cycle.twins.items():
-            self._log.error("one worker runs twice; neither is touched", worker=worker, hosts=", ".join(hosts))
-        if cycle.clock_step_seconds:
-            self._log.warning("the clock was set", by_seconds=round(cycle.clock_step_seconds, 1))
-        for result in cycle.results:
-            action = result.action
-            tell = self._log.info if result.outcome in {Outcome.DONE, Outcome.UNDER_WAY} else self._log.warning
-            further = {"detail": result.detail} if result.detail else {}
-            told: dict[str, Any] = {"worker": action.worker, "outcome": result.outcome.value, **further}
-            if host := getattr(action, "host", ""):
-                told["host"] = host
-            tell(kind_of(action), **told, reason=action.reason.code, why=action.reason.sentence)
-        phases = {name: round(seconds, 3) for name, seconds in cycle.phases.items()}
-        self._log.debug("cycle", quiet=cycle.quiet, workers=len(cycle.observation.workers), **phases)
-
-    def _tell_sources(self, cycle: Cycle) -> None:
-        sources = {**cycle.observation.queues, **cycle.observation.hosts}
-        silent = {name: one.reason for name, one in sources.items() if isinstance(one, Unanswered) and not one.pending}
-        discoveries = cycle.observation.discoveries
-        silent |= {name: found.problem for name, found in discoveries.items() if found.problem}
-        for name in silent.keys() - self._told_silent.keys():
-            self._log.warning("no answer", source=name, reason=silent[name])
-        for name in (self._told_silent.keys() - silent.keys()) & (sources.keys() | discoveries.keys()):
-            self._log.info("answers again", source=name)
-        self._told_silent = silent
-        self._tell_hosts(cycle)
-
-    def _tell_hosts(self, cycle: Cycle) -> None:
-        """Tell which hosts joined and left since the last cycle, and of what in the answers of discoveries is not followed."""
-        leaving = {host for found in cycle.observation.discoveries.values() for host in found.leaving}
-        hosts, (before, left) = (
-            frozenset(cycle.observation.hosts),
-            self._told_hosts or (frozenset(cycle.observation.hosts), set()),
-        )
-        for what, names in (
-            ("hosts joined", hosts - before),
-            ("hosts are emptied: they are named no longer", leaving - left),
-            ("hosts are forgotten", before - hosts),
-        ):
-            if names:
-                self._log.info(what, count=len(names), hosts=", ".join(sorted(names)[:HOSTS_NAMED]))
-        self._told_hosts = hosts, leaving
-        doubts = {name: found.doubt for name, found in cycle.observation.discoveries.items() if found.doubt}
-        for name in doubts.keys() - self._told_doubts.keys():
-            self._log.warning("not followed", source=name, reason=doubts[name])
-        self._told_doubts = doubts
-
-
-@contextmanager
-def _signals() -> Iterator[int]:
-    """Return a descriptor on which the numbers of signals can be read.
-
-    Handlers do nothing themselves: one that took a lock could meet the main thread holding it. And no signal is blocked: the
-    programs that connectors run would inherit that.
-    """
-    reader, writer = os.pipe()
-    os.set_blocking(writer, False)
-    before = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
-    woken = signal.set_wakeup_fd(writer)
-    try:
-        yield reader
-    finally:
-        signal.set_wakeup_fd(woken)
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        os.close(reader)
-        os.close(writer)
-
-
-def _status(cycle: Cycle) -> str:
-    if not cycle.leading:
-        return "waiting: another daemon holds the lease"
-    sources = (*cycle.observation.queues.values(), *cycle.observation.hosts.values())
-    silent = sum(isinstance(reading, Unanswered) and not reading.pending for reading in sources)
-    return f"{len(cycle.observation.workers)} workers, {silent} silent sources, last cycle {cycle.seconds:.1f} s"

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import sqlalchemy as sa
-
 from scheduler.journal import tables as t
-from scheduler.journal.records import HostOff, Note
+from scheduler.journal.records import Note
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from sqlalchemy.engine import Connection
 
+    from scheduler.journal.records import HostOff
     from scheduler.journal.writing import JournalWriter
 
 
@@ -23,12 +22,6 @@ def say_off(journal: JournalWriter, word: HostOff) -> None:
         row = {"host": word.host, "at": word.at, "by": word.by, "why": word.why}
         journal.upsert(connection, t.hosts_off, ["host"], [row])
         journal.note(connection, word.at, [Note("host-forget", word.host, "asked", detail={"by": word.by, "why": word.why})])
-
-
-def words(connection: Connection) -> dict[str, HostOff]:
-    """Return whose word has not been acted upon yet, by host."""
-    rows = connection.execute(sa.select(t.hosts_off.c.host, t.hosts_off.c.at, t.hosts_off.c.by, t.hosts_off.c.why))
-    return {row.host: HostOff(*row) for row in rows}
 
 
 def settle(connection: Connection, hosts: Iterable[str]) -> None:

@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
-from scheduler.journal import hosts
 from scheduler.journal import tables as t
 from scheduler.journal.opening import JournalError, connect, explain, upgrade
-from scheduler.journal.records import Entry, Event, Ledger, Note, OpenIntent, Sighting
+from scheduler.journal.records import Entry, Event, HostOff, Ledger, Note, OpenIntent, Sighting
 from scheduler.model import BootOutcome, WorkerState
 
 if TYPE_CHECKING:
@@ -70,7 +69,7 @@ class JournalReader:
             cache = self._cache or self._load(connection, history_since)
             self._cache = cache if self._epoch else None
             drained = frozenset(connection.execute(sa.select(t.drained_hosts.c.host)).scalars())
-            off = hosts.words(connection)
+            off = {row.host: HostOff(*row) for row in connection.execute(_OFF)}
             columns = [t.intents.c[name] for name in ("id", "kind", "worker", "cause", "epoch", "begun_at")]
             rows = connection.execute(sa.select(*columns).where(t.intents.c.ended_at.is_(None)).order_by(t.intents.c.id))
             intents = tuple(OpenIntent(*row) for row in rows)
@@ -138,6 +137,7 @@ class JournalReader:
 
 ENTRY = [t.workers.c[name] for name in Entry.__dataclass_fields__]
 _BOOT = [t.boots.c[name] for name in BootOutcome.__dataclass_fields__]
+_OFF = sa.select(*(t.hosts_off.c[name] for name in ("host", "at", "by", "why")))
 _SIGHTING = [t.sightings.c[name] for name in Sighting.__dataclass_fields__]
 
 

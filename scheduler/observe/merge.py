@@ -10,19 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from scheduler.journal.records import Entry, Memo, Sighting
+from scheduler.journal.records import Entry, Memo
 from scheduler.lifecycle import SERVING
 from scheduler.model import (
     BootOutcome,
     DiscoveryReading,
-    Domain,
-    DomainState,
     HostReading,
-    Identity,
-    Node,
     Observation,
     QueueReading,
     Unanswered,
@@ -32,6 +28,8 @@ from scheduler.model import (
 from scheduler.observe.believe import Shape, believe_queue, first_shape, vanished_hosts, with_last_answer
 from scheduler.observe.derive import BOOT_SECONDS, Facts, entry_of, state_of, worker_of
 from scheduler.observe.forgotten import give_up
+from scheduler.observe.joined import Farm, Hosts, Queues, join
+from scheduler.observe.memory import Memory, Settled
 from scheduler.observe.remember import News
 from scheduler.policy import Policy
 
@@ -40,35 +38,7 @@ if TYPE_CHECKING:
 
 ADOPTION_GAP = 1000
 """With a lost journal, names on hosts that are down now may be higher than any seen: so much room is left for them."""
-_ALIVE = frozenset({DomainState.RUNNING, DomainState.PAUSED})
-Queues = Mapping[str, QueueReading | Unanswered]
-Hosts = Mapping[str, HostReading | Unanswered]
 Sources = Mapping[str, QueueReading | HostReading | Unanswered]
-
-
-Settled = tuple[Entry, str, DomainState, Node]
-"""Entry, host, state of the domain, node."""
-
-
-@dataclass(frozen=True, slots=True)
-class Memory:
-    """What one observation leaves to the next. A new daemon starts with an empty one and the journal."""
-
-    workers: Mapping[str, Worker] = field(default_factory=dict)
-    queues_at: Mapping[str, float] = field(default_factory=dict)
-    """When each batch system last answered."""
-    hosts_at: Mapping[str, float] = field(default_factory=dict)
-    shapes: Mapping[str, Shape] = field(default_factory=dict)
-    """By batch system."""
-    vanished: Mapping[str, float] = field(default_factory=dict)
-    """Host -> monotonic time since which it no longer shows any of our workers, unexplained."""
-    sightings: Mapping[tuple[str, str, str], Sighting] = field(default_factory=dict)
-    """By batch system, job and worker: jobs seen running at the last look."""
-    settled: Mapping[str, Settled] = field(default_factory=dict)
-    """Workers that serve, with what that was derived from: while it is the same they are the same."""
-    twins: frozenset[str] = frozenset()
-    silent: frozenset[str] = frozenset()
-    """Sources that did not answer at the last look."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,26 +75,13 @@ class Seen:
 
 
 @dataclass(slots=True)
-class _Farm:
-    """All domains and nodes, by worker."""
-
-    domains: dict[str, tuple[str, Domain, Identity]]
-    """Worker -> host, domain, identity; a running one before a stopped one."""
-    showing: dict[str, int]
-    twins: dict[str, tuple[str, ...]]
-    strangers: list[tuple[str, str]]
-    nodes: dict[tuple[str, str], Node]
-    """By batch system and worker."""
-
-
-@dataclass(slots=True)
 class _Round:
     """What is the same for all workers of one observation."""
 
     readings: Readings
     memory: Memory
     policy: Policy
-    farm: _Farm
+    farm: Farm
     answering_hosts: frozenset[str]
     answering_queues: frozenset[str]
     pending_hosts: frozenset[str]
@@ -141,7 +98,7 @@ def merge(readings: Readings, ledger: Ledger, memory: Memory, policy: Policy) ->
         name: with_last_answer(reading, memory.hosts_at) if isinstance(reading, Unanswered) else reading
         for name, reading in readings.hosts.items()
     }
-    farm = _join(queues, hosts, policy)
+    farm = join(queues, hosts, policy.site)
     explained = readings.explained | readings.acted_on
     missing = vanished_hosts(hosts, farm.showing, ledger.entries.values(), explained)
     vanished = {host: memory.vanished.get(host, readings.monotonic) for host in missing}
@@ -249,33 +206,6 @@ def _believe(
     return queues, shapes
 
 
-def _join(queues: Queues, hosts: Hosts, policy: Policy) -> _Farm:
-    farm = _Farm({}, {}, {}, [], {})
-    running: dict[str, list[str]] = {}
-    site, domains = policy.site, farm.domains
-    for host, reading in hosts.items():
-        if isinstance(reading, Unanswered):
-            continue
-        strangers = len(farm.strangers)
-        for domain in reading.domains:
-            identity = domain.identity
-            if identity is None or identity.site != site:
-                farm.strangers.append((host, domain.name))
-                continue
-            worker, alive = identity.worker, domain.state in _ALIVE
-            if alive or worker not in domains:
-                if alive and worker in domains and domains[worker][1].state in _ALIVE:
-                    running.setdefault(worker, [domains[worker][0]]).append(host)
-                domains[worker] = (host, domain, identity)
-        farm.showing[host] = len(reading.domains) - (len(farm.strangers) - strangers)
-    farm.twins = {worker: tuple(on) for worker, on in running.items()}
-    for name, queue in queues.items():
-        if isinstance(queue, QueueReading):
-            for node in queue.nodes:
-                farm.nodes[name, node.worker] = node
-    return farm
-
-
 def _believed(sources: Sources, doubted: set[str]) -> frozenset[str]:
     """Return the sources whose reading is complete and not doubted: what they do not show is not there."""
     whole = (name for name, reading in sources.items() if not isinstance(reading, Unanswered) and reading.complete)
@@ -342,28 +272,3 @@ def _never_heard(hosts: Hosts, discoveries: Mapping[str, DiscoveryReading]) -> b
 
 def _answered_at(sources: Sources, before: Mapping[str, float], now: float) -> dict[str, float]:
     return dict(before) | {name: now for name, reading in sources.items() if not isinstance(reading, Unanswered)}
-
-
-def moved(memory: Memory, seconds: float) -> Memory:
-    """Return a memory whose times are moved by a step of the clock."""
-
-    def later(at: float | None) -> float | None:
-        return None if at is None else at + seconds
-
-    def move(worker: Worker) -> Worker:
-        return replace(
-            worker,
-            requested_at=worker.requested_at + seconds,
-            since=worker.since + seconds,
-            registered_at=later(worker.registered_at),
-            idle_since=later(worker.idle_since),
-            busy_until=later(worker.busy_until),
-            seen_at=later(worker.seen_at),
-        )
-
-    return replace(
-        memory,
-        workers={name: move(worker) for name, worker in memory.workers.items()},
-        queues_at={name: at + seconds for name, at in memory.queues_at.items()},
-        hosts_at={name: at + seconds for name, at in memory.hosts_at.items()},
-    )

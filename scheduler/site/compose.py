@@ -15,9 +15,9 @@ from pydantic import BaseModel, ValidationError
 from environments.checking import explained
 from environments.reader import ConfigurationError, KeyPath, Problem
 from scheduler.ports import BatchSystem, Discovery, Hypervisor
-from scheduler.site.definitions import HostEntry
 from scheduler.site.discovered import FarmList, reading
 from scheduler.site.settings import BATCH_SYSTEMS, DISCOVERIES, HYPERVISORS
+from scheduler.site.site_file import HostEntry
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -1,4 +1,4 @@
-"""The site file and the files of the VOs, read together and kept fresh: what is in force, and what was refused since."""
+"""The site file and the files of the VOs, together and kept fresh: what is in force, and what was refused since."""
 
 from __future__ import annotations
 
@@ -10,52 +10,20 @@ from typing import TYPE_CHECKING
 
 from environments import addresses
 from environments.catalogue import VODefinitions, join, load_vo
-from environments.checking import checked
 from environments.environment import VO, Environment
-from environments.hostnames import expand_hosts
 from environments.names import can_be_read, nearest, nearest_file
-from environments.reader import ConfigurationError, KeyPath, Node, Problem, ordered, problem_at, read
+from environments.reader import ConfigurationError, Node, Problem, ordered, problem_at
 from scheduler.model import Host
 from scheduler.policy import Policy
 from scheduler.site.discovered import FarmList, list_path, remembered
-from scheduler.site.settings import FoundHostSettings, HostSettings, Site
+from scheduler.site.site_file import HostEntry, SiteFile, read_site
 
 if TYPE_CHECKING:
     from environments.catalogue import Owned
+    from scheduler.site.settings import Site
 
 Stamp = tuple[int, int, str]
 """Time of change in ns, size, checksum of the content; (0, 0, "") for a file that cannot be read."""
-
-
-@dataclass(frozen=True, slots=True)
-class HostEntry:
-    """One host, after ranges are expanded."""
-
-    name: str
-    uri: str
-    settings: HostSettings | FoundHostSettings
-    index: int
-    """Which entry of the site file's `hosts`, or of its `discover`, it comes from."""
-    labels: Mapping[str, str] = field(default_factory=dict)
-    discovery: str = ""
-    """Which discovery names it; "" for one of the site file itself."""
-    left: bool = False
-    """The discovery names it no longer: it is being emptied."""
-
-    @property
-    def place(self) -> KeyPath:
-        """Where the site file describes it."""
-        return ("discover", self.index, "hosts") if self.discovery else ("hosts", self.index)
-
-
-@dataclass(frozen=True, slots=True)
-class SiteFile:
-    """The site file, checked by itself."""
-
-    path: Path
-    site: Site
-    node: Node
-    hosts: Mapping[str, HostEntry]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +51,7 @@ class Definitions:
 def load(path: Path) -> Definitions:
     """Read everything; a ConfigurationError holds all problems of all files."""
     problems: list[Problem] = []
-    file, node = _site_file(path, problems)
+    file, node = read_site(path, problems)
     latest = {vo: missing or load_vo(where, vo) for vo, where, missing in _vo_files(path, node)}
     problems += [problem for one in latest.values() for problem in one.problems]
     if file is None or problems:
@@ -140,7 +108,7 @@ def refresh(last: Definitions, discovered: Mapping[str, FarmList] | None = None)
     if stamps == last.stamps:
         return last
     problems: list[Problem] = []
-    file, node = _site_file(last.file.path, problems)
+    file, node = read_site(last.file.path, problems)
     if file is None:
         file, node = last.file, last.file.node
     file = with_discovered(file, last.discovered)
@@ -199,86 +167,6 @@ def unlabelled(owned: Owned, hosts: Sequence[Mapping[str, str]]) -> Iterator[Pro
             expected = f"one of: {', '.join(offered or labels)}" if offered or labels else "hosts with labels in the site file"
             near = nearest(value, offered) if offered else nearest(label, labels)
             yield replace(place, key=f"environments.{owned.environment.name}.{place.key}", expected=expected, nearest=near)
-
-
-# --- the site file ----------------------------------------------------------------------------------------------------
-
-
-def _site_file(path: Path, problems: list[Problem]) -> tuple[SiteFile | None, Node | None]:
-    """Read and check the site file by itself; the node also when only its content is wrong."""
-    try:
-        node = read(path)
-    except ConfigurationError as error:
-        problems += error.problems
-        return None, None
-    before = len(problems)
-    site = checked(Site, node, problems)
-    if site is None:
-        return None, node
-    hosts = _hosts(site, node, problems)
-    if not (site.hosts or site.discover):
-        problems.append(node.problem(("hosts",), "there are no hosts", "at least one, or `discover`"))
-    problems += _twice_named(site, hosts, node)
-    problems += _reports_twice(site, node)
-    problems += _limits(site, node)
-    return (SiteFile(path, site, node, hosts) if len(problems) == before else None), node
-
-
-def _hosts(site: Site, node: Node, problems: list[Problem]) -> dict[str, HostEntry]:
-    hosts: dict[str, HostEntry] = {}
-    for index, settings in enumerate(site.hosts):
-        names = expand_hosts(settings.name)
-        if len(names) > 1 and "{host}" not in settings.uri:
-            message = f"{len(names)} hosts would share one connection"
-            problems.append(node.problem(("hosts", index, "uri"), message, "{host} where the host's name goes"))
-        for name in names:
-            if name in hosts:
-                line = node.walk(("hosts", hosts[name].index))[0].mark.line
-                message = f"host {name} is named twice: first in line {line}"
-                problems.append(node.problem(("hosts", index, "name"), message, "each host once"))
-                break
-            hosts[name] = HostEntry(name, settings.uri.replace("{host}", name), settings, index, settings.labels)
-    return hosts
-
-
-def _twice_named(site: Site, hosts: Mapping[str, HostEntry], node: Node) -> Iterator[Problem]:
-    """Find batch systems that share a name with another or with a host: `status`, log and metrics tell sources by name."""
-    found: set[str] = set()
-    for index, discovery in enumerate(site.discover):
-        if discovery.name in found:
-            yield node.problem(("discover", index, "name"), f"{discovery.name!r} is named twice", "each discovery once")
-        found.add(discovery.name)
-    seen: set[str] = set()
-    for index, settings in enumerate(site.batch_systems):
-        if settings.name in seen:
-            yield node.problem(("batch_systems", index, "name"), f"{settings.name!r} is named twice", "each batch system once")
-        if settings.name in hosts:
-            message = f"{settings.name!r} is the name of a host too"
-            yield node.problem(("batch_systems", index, "name"), message, "a name of its own")
-        seen.add(settings.name)
-
-
-def _reports_twice(site: Site, node: Node) -> Iterator[Problem]:
-    """Find reports that share a name: by it the journal knows what was published."""
-    names = [one.name for one in site.reports]
-    for index, name in enumerate(names):
-        if name in names[:index]:
-            yield node.problem(("reports", index, "name"), f"{name!r} is named twice", "each report once")
-
-
-def _limits(site: Site, node: Node) -> Iterator[Problem]:
-    limits = site.limits
-    if limits.breaker_maximum_seconds < limits.breaker_seconds:
-        message = f"{limits.breaker_maximum_seconds} s is less than breaker_seconds ({limits.breaker_seconds} s)"
-        yield node.problem(("limits", "breaker_maximum_seconds"), message, f"at least {limits.breaker_seconds}")
-    if limits.stale_seconds < limits.poll_seconds:
-        message = f"{limits.stale_seconds} s is less than poll_seconds ({limits.poll_seconds} s): every reading would be stale"
-        yield node.problem(("limits", "stale_seconds"), message, f"at least {limits.poll_seconds}")
-    for name, vo in site.vos.items():
-        most = vo.share.ceiling_cpus
-        if most is not None and vo.share.guarantee_cpus > most:
-            path = ("vos", name, "share", "guarantee_cpus")
-            yield node.problem(path, f"{vo.share.guarantee_cpus} is more than ceiling_cpus ({most})", f"at most {most}")
 
 
 def _vo_files(site_path: Path, node: Node | None) -> Iterator[tuple[str, Path, VODefinitions | None]]:

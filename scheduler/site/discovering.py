@@ -20,9 +20,10 @@ if TYPE_CHECKING:
     from scheduler.ports import Discovery
     from scheduler.runner import Runner
     from scheduler.site.compose import Farm
-    from scheduler.site.definitions import Definitions, SiteFile
+    from scheduler.site.definitions import Definitions
     from scheduler.site.discovered import FarmList
     from scheduler.site.settings import DiscoverySettings
+    from scheduler.site.site_file import SiteFile
 
 PATIENCE_SECONDS = 1.0
 """For all but the first question about hosts of which nothing is known: a late answer counts the next time."""

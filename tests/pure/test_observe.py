@@ -25,7 +25,8 @@ from scheduler.model import (
     Unanswered,
 )
 from scheduler.model import WorkerState as S
-from scheduler.observe.merge import ADOPTION_GAP, Memory, Readings, merge, moved
+from scheduler.observe.memory import Memory, moved
+from scheduler.observe.merge import ADOPTION_GAP, Readings, merge
 from scheduler.policy import Limits, Policy
 
 EL9 = Environment(name="el9", vo="atlas", virtualization="lxc", vcpus=2, memory_mib=4096, boot_seconds=600)

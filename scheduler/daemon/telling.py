@@ -1,0 +1,94 @@
+"""What the daemon writes to its log of each cycle: who acts, which sources fell silent or answer again, what was done, why."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from scheduler.journal.journal import kind_of
+from scheduler.journal.records import Outcome
+from scheduler.model import Unanswered
+
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger
+
+    from scheduler.engine import Cycle
+
+HOSTS_NAMED = 10
+
+
+class Teller:
+    """Remembers what it has told, and tells only what is new."""
+
+    def __init__(self, log: FilteringBoundLogger, owner: str) -> None:
+        self._log = log
+        self._owner = owner
+        self._leading: bool | None = None
+        self._silent: dict[str, str] = {}
+        self._hosts: tuple[frozenset[str], set[str]] | None = None
+        self._doubts: dict[str, str] = {}
+
+    def tell(self, cycle: Cycle) -> None:
+        """Write what is new in a cycle to the log."""
+        if cycle.leading != self._leading:
+            self._leading = cycle.leading
+            self._log.info("acts" if cycle.leading else "waits: another daemon holds the lease", owner=self._owner)
+        if not cycle.leading:
+            return
+        self._tell_sources(cycle)
+        for worker, before, after in cycle.illegal:
+            self._log.error("illegal step", worker=worker, before=before.value, after=after.value)
+        for worker, hosts in cycle.twins.items():
+            self._log.error("one worker runs twice; neither is touched", worker=worker, hosts=", ".join(hosts))
+        if cycle.clock_step_seconds:
+            self._log.warning("the clock was set", by_seconds=round(cycle.clock_step_seconds, 1))
+        for result in cycle.results:
+            action = result.action
+            tell = self._log.info if result.outcome in {Outcome.DONE, Outcome.UNDER_WAY} else self._log.warning
+            further = {"detail": result.detail} if result.detail else {}
+            told: dict[str, Any] = {"worker": action.worker, "outcome": result.outcome.value, **further}
+            if host := getattr(action, "host", ""):
+                told["host"] = host
+            tell(kind_of(action), **told, reason=action.reason.code, why=action.reason.sentence)
+        phases = {name: round(seconds, 3) for name, seconds in cycle.phases.items()}
+        self._log.debug("cycle", quiet=cycle.quiet, workers=len(cycle.observation.workers), **phases)
+
+    def _tell_sources(self, cycle: Cycle) -> None:
+        sources = {**cycle.observation.queues, **cycle.observation.hosts}
+        silent = {name: one.reason for name, one in sources.items() if isinstance(one, Unanswered) and not one.pending}
+        discoveries = cycle.observation.discoveries
+        silent |= {name: found.problem for name, found in discoveries.items() if found.problem}
+        for name in silent.keys() - self._silent.keys():
+            self._log.warning("no answer", source=name, reason=silent[name])
+        for name in (self._silent.keys() - silent.keys()) & (sources.keys() | discoveries.keys()):
+            self._log.info("answers again", source=name)
+        self._silent = silent
+        self._tell_hosts(cycle)
+
+    def _tell_hosts(self, cycle: Cycle) -> None:
+        """Tell which hosts joined and left since the last cycle, and of what in the answers of discoveries is not followed."""
+        leaving = {host for found in cycle.observation.discoveries.values() for host in found.leaving}
+        hosts, (before, left) = (
+            frozenset(cycle.observation.hosts),
+            self._hosts or (frozenset(cycle.observation.hosts), set()),
+        )
+        for what, names in (
+            ("hosts joined", hosts - before),
+            ("hosts are emptied: they are named no longer", leaving - left),
+            ("hosts are forgotten", before - hosts),
+        ):
+            if names:
+                self._log.info(what, count=len(names), hosts=", ".join(sorted(names)[:HOSTS_NAMED]))
+        self._hosts = hosts, leaving
+        doubts = {name: found.doubt for name, found in cycle.observation.discoveries.items() if found.doubt}
+        for name in doubts.keys() - self._doubts.keys():
+            self._log.warning("not followed", source=name, reason=doubts[name])
+        self._doubts = doubts
+
+
+def in_a_line(cycle: Cycle) -> str:
+    """Say of a cycle what fits in the one line that systemd shows."""
+    if not cycle.leading:
+        return "waiting: another daemon holds the lease"
+    sources = (*cycle.observation.queues.values(), *cycle.observation.hosts.values())
+    silent = sum(isinstance(reading, Unanswered) and not reading.pending for reading in sources)
+    return f"{len(cycle.observation.workers)} workers, {silent} silent sources, last cycle {cycle.seconds:.1f} s"

@@ -1,0 +1,53 @@
+"""All domains and nodes of the farm, joined by the name of their worker. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from scheduler.model import Domain, DomainState, HostReading, Identity, Node, QueueReading, Unanswered
+
+Queues = Mapping[str, QueueReading | Unanswered]
+Hosts = Mapping[str, HostReading | Unanswered]
+_ALIVE = frozenset({DomainState.RUNNING, DomainState.PAUSED})
+
+
+@dataclass(slots=True)
+class Farm:
+    """All domains and nodes, by worker."""
+
+    domains: dict[str, tuple[str, Domain, Identity]]
+    """Worker -> host, domain, identity; a running one before a stopped one."""
+    showing: dict[str, int]
+    twins: dict[str, tuple[str, ...]]
+    strangers: list[tuple[str, str]]
+    nodes: dict[tuple[str, str], Node]
+    """By batch system and worker."""
+
+
+def join(queues: Queues, hosts: Hosts, site: str) -> Farm:
+    """Join what the sources show; domains of other sites, and those without identity, are strangers."""
+    farm = Farm({}, {}, {}, [], {})
+    running: dict[str, list[str]] = {}
+    domains = farm.domains
+    for host, reading in hosts.items():
+        if isinstance(reading, Unanswered):
+            continue
+        strangers = len(farm.strangers)
+        for domain in reading.domains:
+            identity = domain.identity
+            if identity is None or identity.site != site:
+                farm.strangers.append((host, domain.name))
+                continue
+            worker, alive = identity.worker, domain.state in _ALIVE
+            if alive or worker not in domains:
+                if alive and worker in domains and domains[worker][1].state in _ALIVE:
+                    running.setdefault(worker, [domains[worker][0]]).append(host)
+                domains[worker] = (host, domain, identity)
+        farm.showing[host] = len(reading.domains) - (len(farm.strangers) - strangers)
+    farm.twins = {worker: tuple(on) for worker, on in running.items()}
+    for name, queue in queues.items():
+        if isinstance(queue, QueueReading):
+            for node in queue.nodes:
+                farm.nodes[name, node.worker] = node
+    return farm

@@ -1,0 +1,120 @@
+"""The site file by itself: read, checked, its ranges of hosts expanded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from environments.checking import checked
+from environments.hostnames import expand_hosts
+from environments.reader import ConfigurationError, KeyPath, Node, Problem, read
+from scheduler.site.settings import FoundHostSettings, HostSettings, Site
+
+
+@dataclass(frozen=True, slots=True)
+class HostEntry:
+    """One host, after ranges are expanded."""
+
+    name: str
+    uri: str
+    settings: HostSettings | FoundHostSettings
+    index: int
+    """Which entry of the site file's `hosts`, or of its `discover`, it comes from."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    discovery: str = ""
+    """Which discovery names it; "" for one of the site file itself."""
+    left: bool = False
+    """The discovery names it no longer: it is being emptied."""
+
+    @property
+    def place(self) -> KeyPath:
+        """Where the site file describes it."""
+        return ("discover", self.index, "hosts") if self.discovery else ("hosts", self.index)
+
+
+@dataclass(frozen=True, slots=True)
+class SiteFile:
+    """The site file, checked by itself."""
+
+    path: Path
+    site: Site
+    node: Node
+    hosts: Mapping[str, HostEntry]
+
+
+def read_site(path: Path, problems: list[Problem]) -> tuple[SiteFile | None, Node | None]:
+    """Read and check the site file by itself; the node also when only its content is wrong."""
+    try:
+        node = read(path)
+    except ConfigurationError as error:
+        problems += error.problems
+        return None, None
+    before = len(problems)
+    site = checked(Site, node, problems)
+    if site is None:
+        return None, node
+    hosts = _hosts(site, node, problems)
+    if not (site.hosts or site.discover):
+        problems.append(node.problem(("hosts",), "there are no hosts", "at least one, or `discover`"))
+    problems += _twice_named(site, hosts, node)
+    problems += _reports_twice(site, node)
+    problems += _limits(site, node)
+    return (SiteFile(path, site, node, hosts) if len(problems) == before else None), node
+
+
+def _hosts(site: Site, node: Node, problems: list[Problem]) -> dict[str, HostEntry]:
+    hosts: dict[str, HostEntry] = {}
+    for index, settings in enumerate(site.hosts):
+        names = expand_hosts(settings.name)
+        if len(names) > 1 and "{host}" not in settings.uri:
+            message = f"{len(names)} hosts would share one connection"
+            problems.append(node.problem(("hosts", index, "uri"), message, "{host} where the host's name goes"))
+        for name in names:
+            if name in hosts:
+                line = node.walk(("hosts", hosts[name].index))[0].mark.line
+                message = f"host {name} is named twice: first in line {line}"
+                problems.append(node.problem(("hosts", index, "name"), message, "each host once"))
+                break
+            hosts[name] = HostEntry(name, settings.uri.replace("{host}", name), settings, index, settings.labels)
+    return hosts
+
+
+def _twice_named(site: Site, hosts: Mapping[str, HostEntry], node: Node) -> Iterator[Problem]:
+    """Find batch systems that share a name with another or with a host: `status`, log and metrics tell sources by name."""
+    found: set[str] = set()
+    for index, discovery in enumerate(site.discover):
+        if discovery.name in found:
+            yield node.problem(("discover", index, "name"), f"{discovery.name!r} is named twice", "each discovery once")
+        found.add(discovery.name)
+    seen: set[str] = set()
+    for index, settings in enumerate(site.batch_systems):
+        if settings.name in seen:
+            yield node.problem(("batch_systems", index, "name"), f"{settings.name!r} is named twice", "each batch system once")
+        if settings.name in hosts:
+            message = f"{settings.name!r} is the name of a host too"
+            yield node.problem(("batch_systems", index, "name"), message, "a name of its own")
+        seen.add(settings.name)
+
+
+def _reports_twice(site: Site, node: Node) -> Iterator[Problem]:
+    """Find reports that share a name: by it the journal knows what was published."""
+    names = [one.name for one in site.reports]
+    for index, name in enumerate(names):
+        if name in names[:index]:
+            yield node.problem(("reports", index, "name"), f"{name!r} is named twice", "each report once")
+
+
+def _limits(site: Site, node: Node) -> Iterator[Problem]:
+    limits = site.limits
+    if limits.breaker_maximum_seconds < limits.breaker_seconds:
+        message = f"{limits.breaker_maximum_seconds} s is less than breaker_seconds ({limits.breaker_seconds} s)"
+        yield node.problem(("limits", "breaker_maximum_seconds"), message, f"at least {limits.breaker_seconds}")
+    if limits.stale_seconds < limits.poll_seconds:
+        message = f"{limits.stale_seconds} s is less than poll_seconds ({limits.poll_seconds} s): every reading would be stale"
+        yield node.problem(("limits", "stale_seconds"), message, f"at least {limits.poll_seconds}")
+    for name, vo in site.vos.items():
+        most = vo.share.ceiling_cpus
+        if most is not None and vo.share.guarantee_cpus > most:
+            path = ("vos", name, "share", "guarantee_cpus")
+            yield node.problem(path, f"{vo.share.guarantee_cpus} is more than ceiling_cpus ({most})", f"at most {most}")
