@@ -8,6 +8,12 @@ from dataclasses import dataclass, field
 Number = int | float | str
 
 
+def counted(count: int, noun: str, verb: str = "") -> str:
+    """Write a count with its noun, and the verb that goes with it: `1 job waits`, `3 jobs wait`."""
+    one = count == 1
+    return f"{count} {noun}{'' if one else 's'}" + (f" {verb}{'s' if one else ''}" if verb else "")
+
+
 @dataclass(frozen=True, slots=True)
 class Reason:
     """One answer to "why?".

@@ -11,7 +11,7 @@ from collections import defaultdict, deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from environments.reason import Reason
+from environments.reason import Reason, counted
 from scheduler.actions import Boot
 from scheduler.decide.demand import jobs_per_worker
 from scheduler.decide.facts import Facts
@@ -294,7 +294,9 @@ def _order(want: Want, environment: Environment, host: str, yard: Yard) -> None:
 
 def _why(want: Want, environment: str, waiting: int, each: int) -> Reason:
     if want.purpose == "demand":
-        sentence = f"{waiting} idle jobs of {want.vo} ({want.key}) have no room; a worker of {environment} takes {each}"
+        sentence = (
+            f"{counted(waiting, 'idle job')} of {want.vo} ({want.key}) without room; a worker of {environment} takes {each}"
+        )
         return Reason("demand", sentence, {"missing_jobs": waiting, "jobs_per_worker": each, "cluster": want.key})
     sentences = {
         "minimum": f"{environment} keeps a minimum of workers and {waiting} are missing",

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from environments.matching import match, nearest
-from environments.reason import Number, Reason
+from environments.reason import Number, Reason, counted
 from scheduler.actions import Boot
 from scheduler.decide.candidates import closest_hosts
 from scheduler.decide.demand import malformed
@@ -128,9 +128,8 @@ def _worker_gone(subject: str, job: JobRecord) -> Explanation:
 
 
 def _of_running(job: JobRecord, worker: Worker, now: float) -> tuple[str, ...]:
-    details = [
-        f"worker {worker.name}: {worker.state.value}, {worker.cpus} cores, {worker.memory_mib} MiB, version {worker.version}"
-    ]
+    size = f"{counted(worker.cpus, 'core')}, {worker.memory_mib} MiB"
+    details = [f"worker {worker.name}: {worker.state.value}, {size}, version {worker.version}"]
     mine = next((running for running in worker.jobs if running.job == job.job), None)
     if mine is not None and mine.since is not None:
         details.append(f"it has run for {round(now - mine.since)} s")
@@ -148,7 +147,8 @@ def _waiting(
         reason = Reason("not-decided-yet", "nothing has been decided about it yet", {}, "wait for the next cycle")
         return _for_one_reason(subject, reason, found)
     first = verdict.reasons[0]
-    headline = f"{subject} waits, one of {cluster.idle} idle jobs that ask for the same: {first.sentence}"
+    others = f", one of {cluster.idle} idle jobs that ask for the same" if cluster.idle > 1 else ""
+    headline = f"{subject} waits{others}: {first.sentence}"
     details = [reason.sentence for reason in verdict.reasons[1:] if reason.code not in _SERVED]
     details += _coming(cluster, found, observation, policy, plan)
     if first.code in _ABOUT_HOSTS:

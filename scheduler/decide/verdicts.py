@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from environments.reason import Reason
+from environments.reason import Reason, counted
 from scheduler.actions import Verdict
 from scheduler.decide.health import image_gate
 
@@ -38,21 +38,22 @@ def reasons_of(want: Want) -> tuple[Reason, ...]:
             reasons.append(want.reclaiming)
         reasons += [want.blockers[name] for name in want.environments if name in want.blockers]
     if want.free_slots:
-        sentence = f"{want.free_slots} jobs fit in running workers: they wait only for the batch system's negotiator"
+        sentence = (
+            f"{counted(want.free_slots, 'job', 'fit')} in running workers: only the batch system's negotiator is waited for"
+        )
         reasons.append(Reason("free-slot", sentence, {"jobs": want.free_slots}, "wait for the next negotiation"))
     if want.ordered:
-        sentence = f"for {want.ordered} jobs workers are being booted now"
+        sentence = f"for {counted(want.ordered, 'job')} workers are being booted now"
         reasons.append(Reason("boot-ordered", sentence, {"jobs": want.ordered}, "wait until they have registered"))
     if want.booting:
-        sentence = f"{want.booting} jobs fit in workers that are booting"
+        sentence = f"{counted(want.booting, 'job', 'fit')} in workers that are booting"
         reasons.append(Reason("booting", sentence, {"jobs": want.booting}, "wait until they have registered"))
     if want.cancelled:
-        sentence = f"for {want.cancelled} jobs drains are taken back"
+        sentence = f"for {counted(want.cancelled, 'job')} drains are taken back"
         reasons.append(Reason("drain-cancelled", sentence, {"jobs": want.cancelled}))
     if want.in_doubt:
-        sentence = (
-            f"{want.in_doubt} jobs may fit in workers of which nothing is heard now; nothing is booted in their place yet"
-        )
+        of_whom = "workers of which nothing is heard now; nothing is booted in their place yet"
+        sentence = f"{counted(want.in_doubt, 'job')} may fit in {of_whom}"
         reasons.append(Reason("in-doubt", sentence, {"jobs": want.in_doubt}, "bring the silent hosts back"))
     return tuple(reasons)
 
@@ -92,7 +93,7 @@ def share_reason(vo: str, missing: int, ledger: Ledger) -> Reason:
     sentence = (
         f"{vo} holds {standing.cpus} of {ledger.total_cpus} cores and {standing.memory_mib} of {ledger.total_memory_mib} MiB "
         f"(dominant share {part:.1%}, weight {share.weight:g}, guarantee {share.guarantee_cpus}, {ceiling}); "
-        f"{missing} jobs have no room"
+        f"{counted(missing, 'job')} without room"
     )
     numbers: dict[str, int | float | str] = {
         "held_cpus": standing.cpus,

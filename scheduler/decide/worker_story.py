@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from environments.reason import Reason
+from environments.reason import Reason, counted
 from scheduler.decide.demand import Matcher
 from scheduler.decide.trust import distrust_absence, distrust_host
 from scheduler.model import QueueReading, WorkerState
@@ -32,10 +32,10 @@ def why_kept(worker: Worker, environment: Environment | None, observation: Obser
         )
     if state is S.BUSY:
         count = max(1, len(worker.jobs))
-        sentence = f"{count} jobs run in it or are about to; {worker.free_cpus} cores are free"
+        sentence = f"{counted(count, 'job', 'run')} in it or will at once; free: {counted(worker.free_cpus, 'core')}"
         return Reason("busy", sentence, {"jobs": count, "free_cpus": worker.free_cpus})
     if state is S.DRAINING:
-        sentence = f"it drains ({worker.drain_cause}) and waits for {len(worker.jobs)} jobs to finish"
+        sentence = f"it drains ({worker.drain_cause}) and waits for {counted(len(worker.jobs), 'job')} to finish"
         return Reason("draining", sentence, {"cause": worker.drain_cause, "jobs": len(worker.jobs)})
     if state is S.SILENT:
         silent = round(now - worker.since)
@@ -52,7 +52,7 @@ def what_it_is(worker: Worker, environment: Environment | None, observation: Obs
     now = observation.now
     lines = [
         f"environment {worker.environment} version {worker.version}, charged to VO {worker.vo}, of {worker.batch_system}",
-        f"on host {worker.host}: {worker.cpus} cores, {worker.memory_mib} MiB"
+        f"on host {worker.host}: {counted(worker.cpus, 'core')}, {worker.memory_mib} MiB"
         + (f", address {worker.address}" if worker.address else ""),
     ]
     if environment is not None and environment.version != worker.version:

@@ -295,3 +295,9 @@ def test_why_an_unknown_worker_names_the_nearest():
     answer = why_worker(a_worker("el9-17"), name="el9-71")
     assert answer.code == "not-known"
     assert "did you mean el9-17?" in answer.headline
+
+
+def test_one_job_is_told_as_one():
+    answer = why(a_cluster(idle=1), workers=[a_worker(state=WorkerState.BOOTING)])
+    assert answer.headline == "job 12.0 waits: 1 job fits in workers that are booting"
+    assert "one of 2 idle jobs" in why(a_cluster(idle=2)).headline
