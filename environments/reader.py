@@ -4,192 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, BinaryIO
 
 import yaml
 
 from environments.garbage import uncollected
 from environments.names import nearest_file
+from environments.nodes import Node, Plain
+from environments.problems import ConfigurationError, KeyPath, Mark, Problem, dotted, problem_at
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-Step = str | int
-KeyPath = tuple[Step, ...]
-Plain = bool | int | float | str | None
-
 MAXIMUM_DEPTH = 40
 MAXIMUM_NODES = 200_000
-SCREEN_LINES = 22
-
-
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """A place in a file; lines and columns count from 1, line 0 is the file as a whole."""
-
-    file: str
-    line: int = 0
-    column: int = 0
-    source: str = ""
-    """The text of the line."""
-    width: int = 1
-    """How many characters stand there."""
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """One thing that is wrong in a configuration, in words its author can act on."""
-
-    file: str
-    line: int
-    column: int
-    key: str
-    """Path of the key: `environments.atlas-el9.image.kernel`."""
-    message: str
-    expected: str = ""
-    nearest: str = ""
-    """The known key or name most like the one that was written; "" when none is near."""
-    source: str = ""
-    width: int = 1
-
-    def __str__(self) -> str:
-        """Return one line: `file:line:column key: message; expected ...; did you mean ...?`."""
-        place = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
-        return f"{place} {self.key}: {self.sentence}" if self.key else f"{place}: {self.sentence}"
-
-    @property
-    def sentence(self) -> str:
-        """What is wrong and what would be right, without the place."""
-        parts = [self.message]
-        if self.expected:
-            parts.append(f"expected {self.expected}")
-        if self.nearest:
-            parts.append(f"did you mean {self.nearest}?")
-        return "; ".join(parts)
-
-
-class ConfigurationError(Exception):
-    """You erred: all problems of all files at once."""
-
-    def __init__(self, problems: Iterable[Problem]) -> None:
-        self.problems: tuple[Problem, ...] = ordered(problems)
-        super().__init__("\n".join(screen(self.problems)))
-
-
-def ordered(problems: Iterable[Problem]) -> tuple[Problem, ...]:
-    """Return the problems by file and line, each once."""
-    return tuple(sorted(dict.fromkeys(problems), key=lambda p: (p.file, p.line, p.column, p.key)))
-
-
-def screen(problems: tuple[Problem, ...], height: int = SCREEN_LINES) -> list[str]:
-    """Render problems as lines that fit one screen: with the source line and a caret while there is room for it."""
-    lines: list[str] = []
-    roomy = sum(3 if p.source else 1 for p in problems) <= height
-    shown = problems if len(problems) <= height else problems[: height - 1]
-    for problem in shown:
-        lines.append(str(problem))
-        if roomy and problem.source:
-            lines += excerpt(problem)
-    if len(shown) < len(problems):
-        lines.append(f"... and {len(problems) - len(shown)} more (check --json lists all)")
-    return lines
-
-
-def excerpt(problem: Problem, width: int = 110) -> list[str]:
-    """Return the source line of a problem and the caret under it; a long line is cut around the place."""
-    cut = max(0, problem.column - 1 - width // 2) if len(problem.source) > width else 0
-    text = "".join(c if c.isprintable() else " " for c in problem.source[cut : cut + width])
-    caret = " " * (problem.column - 1 - cut) + "^" * max(1, min(problem.width, width - problem.column + 1 + cut))
-    return [f"  {problem.line:5} | {text}", f"        | {caret}"]
-
-
-@dataclass(frozen=True, slots=True)
-class Node:
-    """A value of a YAML file and where it stands; mappings and lists hold nodes."""
-
-    value: Mapping[str, Node] | tuple[Node, ...] | Plain
-    mark: Mark
-    key_mark: Mark | None = None
-    """Where its key stands; None in a list and at the top of a file."""
-    raw: str = ""
-    """A scalar as it was written."""
-
-    @property
-    def items(self) -> Mapping[str, Node]:
-        """The members of a mapping; of anything else: none."""
-        return self.value if isinstance(self.value, Mapping) else {}
-
-    @property
-    def elements(self) -> tuple[Node, ...]:
-        """The elements of a list; of anything else: none."""
-        return self.value if isinstance(self.value, tuple) else ()
-
-    @property
-    def key_place(self) -> Mark:
-        """Where its key stands, else where it stands itself."""
-        return self.key_mark or self.mark
-
-    def plain(self) -> object:
-        """Return the bare data."""
-        if isinstance(self.value, Mapping):
-            return {key: node.plain() for key, node in self.value.items()}
-        if isinstance(self.value, tuple):
-            return [node.plain() for node in self.value]
-        return self.value
-
-    def walk(self, path: Iterable[Step]) -> tuple[Node, KeyPath, KeyPath]:
-        """Follow `path` as far as it exists; return the node reached, the part followed and the part that is left."""
-        node, steps = self, tuple(path)
-        for count, step in enumerate(steps):
-            below = node.items.get(str(step)) if isinstance(node.value, Mapping) else None
-            if isinstance(node.value, tuple) and isinstance(step, int) and step < len(node.value):
-                below = node.value[step]
-            if below is None:
-                return node, steps[:count], steps[count:]
-            node = below
-        return node, steps, ()
-
-    def problem(self, path: KeyPath, message: str, expected: str = "", nearest: str = "", *, key: bool = False) -> Problem:
-        """Make a problem of the value at `path` (or of its key), as near to it as the file goes."""
-        node, followed, left = self.walk(path)
-        mark = node.key_place if key or left else node.mark
-        return problem_at(mark, dotted(path if left else followed), message, expected, nearest)
-
-
-def problem_at(mark: Mark, key: str, message: str, expected: str = "", nearest: str = "") -> Problem:
-    """Make a problem at a place."""
-    return Problem(mark.file, mark.line, mark.column, key, message, expected, nearest, mark.source, mark.width)
-
-
-def dotted(path: KeyPath) -> str:
-    """Write a key path as people do: `hosts[0].uri`."""
-    text = ""
-    for step in path:
-        text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else str(step)
-    return text
-
-
-def merged(base: Node, top: Node) -> Node:
-    """Lay `top` over `base`: mappings key by key, anything else as a whole; a null takes an inherited value back."""
-    if not (isinstance(base.value, Mapping) and isinstance(top.value, Mapping)):
-        return top
-    together = dict(base.value)
-    for key, node in top.value.items():
-        if key in base.value and node.value is None:
-            together.pop(key)
-        else:
-            together[key] = merged(base.value[key], node) if key in base.value else node
-    return Node(together, top.mark, top.key_mark)
-
-
-def without(node: Node, *keys: str) -> Node:
-    """Return a mapping without some keys."""
-    return replace(node, value={key: value for key, value in node.items.items() if key not in keys})
-
-
-# --- reading ----------------------------------------------------------------------------------------------------------
 
 
 def read(path: Path) -> Node:
@@ -205,6 +36,15 @@ def read_content(path: Path) -> bytes:
         near = nearest_file(path) if isinstance(error, FileNotFoundError) else ""
         message = "there is no such file" if isinstance(error, FileNotFoundError) else f"cannot be read: {error.strerror}"
         raise ConfigurationError([Problem(str(path), 0, 0, "", message, nearest=near)]) from error
+
+
+@contextmanager
+def opened_content(path: Path) -> Iterator[BinaryIO]:
+    """Open a file to read it piece by piece; it may be larger than one wants to hold."""
+    if not path.is_file():
+        read_content(path)
+    with path.open("rb") as file:
+        yield file
 
 
 def parse(content: bytes | str, file: str) -> Node:

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from scheduler.clock import WallClock
 from scheduler.commands.common import Exit, JsonOption, SiteOption, examples, fail, print_json, say
 from scheduler.commands.journaled import opened
-from scheduler.commands.report import FromOption, HistoryOption, ToOption, WindowOption, ZoneOption, window_of
-from scheduler.commands.report_argo import history_of, report
+from scheduler.commands.report import FromOption, HistoryOption, ToOption, WindowOption, ZoneOption, read, window_of
+from scheduler.commands.report_argo import report
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from scheduler.availability.history import History, Window
+    from scheduler.availability.history import History, Result, Window
     from scheduler.availability.reports.publication import Version
+    from scheduler.availability.timelines.prepared import Prepared
 
 __all__ = ["report"]
 SHOWN = 12
@@ -186,9 +189,3 @@ def _parameters(history: History, windows: Sequence[Window], zone: str) -> dict[
         "zone": zone or history.zone,
         "zone_data": zone_data(),
     }
-
-
-def _digest(content: bytes) -> str:
-    import hashlib
-
-    return hashlib.sha256(content).hexdigest()

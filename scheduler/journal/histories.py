@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+from itertools import groupby, pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,7 +30,7 @@ from scheduler.journal.usage import Step
 from scheduler.model import WorkerState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from sqlalchemy.engine import Connection
 
@@ -47,6 +47,8 @@ _RECORD = np.dtype(
     ]
 )
 """A record of `scheduler.journal.segments`."""
+_TOGETHER = 64
+"""So many rows of them are fetched at a time where they are read one after the other."""
 
 
 def load_history(
@@ -87,7 +89,7 @@ def load_columns(journal: JournalReader, history: History, *, since: Instant | N
     places = {one.name: place for place, one in enumerate(history.objects)}
     with journal.read("statuses") as connection:
         known = {row.id: row for row in connection.execute(sa.select(t.objects))}
-        rows = _rows(connection, since)
+        rows = list(_rows(connection, since))
         until = _confirmed_until(connection, known)
     numbers = [row.object for row in rows]
     counts = np.array([len(row.records) // _RECORD.itemsize for row in rows], np.int64)
@@ -113,13 +115,21 @@ def load_columns(journal: JournalReader, history: History, *, since: Instant | N
     )
 
 
-def _rows(connection: Connection, since: Instant | None) -> Sequence[Any]:
+def stored(journal: JournalReader, history: History) -> Iterator[Result]:
+    """Yield the results of a history's objects as `load_history` has them, one after the other, however many they are."""
+    names = {one.name for one in history.objects}
+    with journal.read("statuses") as connection:
+        connection.execution_options(yield_per=_TOGETHER)
+        yield from (result for result in _results(connection, None) if result.object in names)
+
+
+def _rows(connection: Connection, since: Instant | None) -> Iterable[Any]:
     """Return the rows of statuses by object and age; with `since`, those that reach it and the newest of each object."""
     asked = sa.select(t.statuses.c.object, t.statuses.c.records).order_by(t.statuses.c.object, t.statuses.c.id)
     if since is not None:
         newest = sa.select(sa.func.max(t.statuses.c.id)).group_by(t.statuses.c.object)
         asked = asked.where(sa.or_(t.statuses.c.last >= since, t.statuses.c.id.in_(newest)))
-    return connection.execute(asked).all()
+    return connection.execute(asked)
 
 
 def _confirmed_until(connection: Connection, known: Mapping[int, Any]) -> dict[int, Instant]:
@@ -134,10 +144,8 @@ def _confirmed_until(connection: Connection, known: Mapping[int, Any]) -> dict[i
 def _results(connection: Connection, since: Instant | None) -> Iterator[Result]:
     known = {row.id: row for row in connection.execute(sa.select(t.objects))}
     until = _confirmed_until(connection, known)
-    kept: dict[int, list[Kept]] = {}
-    for row in _rows(connection, since):
-        kept.setdefault(row.object, []).extend(unpacked(bytes(row.records)))
-    for number, records in kept.items():
+    for number, rows in groupby(_rows(connection, since), key=lambda row: int(row.object)):
+        records = [record for row in rows for record in unpacked(bytes(row.records))]
         if until.get(number, 0) > records[-1].confirmed:
             records[-1] = records[-1]._replace(confirmed=until[number])
         yield from (result_of(known[number].name, record) for record in records)

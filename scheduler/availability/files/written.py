@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import zoneinfo
 from fractions import Fraction
+from functools import cache
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, ValidationInfo, WithJsonSchema
@@ -89,9 +90,12 @@ def _one_of(known: tuple[str, ...], what: str) -> BeforeValidator:
     return BeforeValidator(check)
 
 
+_zones = cache(zoneinfo.available_timezones)
+
+
 def _zone(value: object) -> object:
     if isinstance(value, str):
-        zones = zoneinfo.available_timezones()
+        zones = _zones()
         if value and value not in zones:
             raise named_error(f"no time zone is called {value!r}", "an IANA zone, e.g. Europe/Rome", nearest(value, zones))
     return value

@@ -1,6 +1,7 @@
 """A report bundle: everything a report was computed from and the report itself, as bytes that anybody can compute again.
 
 A bundle is an uncompressed tar file: its bytes depend on nothing but what is in it. Every file in it is canonical JSON.
+It is written and read event by event: what it takes grows with the objects and windows, hardly with the events.
 """
 
 from __future__ import annotations
@@ -9,27 +10,29 @@ import hashlib
 import io
 import json
 import tarfile
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
-from scheduler.availability.files import plain
-from scheduler.availability.files.reading import history_of_text
+from scheduler.availability.files import streamed
 from scheduler.availability.reports.publication import version_data
 from scheduler.availability.timelines.algebra import of_group
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
-    from scheduler.availability.history import History
+    from scheduler.availability.history import History, Result
     from scheduler.availability.reports.publication import Version
+    from scheduler.availability.timelines.prepared import Prepared
 
 FORMAT = "ambienti-report-bundle-1"
 FILES = ("history.json", "report.json", "versions.json")
 MANIFEST = "manifest.json"
 
-Compute = Callable[["History", Mapping[str, Any]], Any]
-"""From a history and the report's parameters (windows, profiles, zone) to the report as plain data."""
+Compute = Callable[["Prepared", Mapping[str, Any]], Any]
+"""From a history made ready and the report's parameters (windows, profiles, zone) to the report as plain data."""
 
 
 class BundleError(ValueError):
@@ -50,7 +53,7 @@ class Verified:
 
 def canonical(data: object) -> bytes:
     """Write plain data as JSON in one way only: sorted keys, no white space, UTF-8, an LF at the end, no floating point."""
-    text = json.dumps(data, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    text = streamed.canonical_text(data)
     floats: list[str] = []
     json.loads(text, parse_float=floats.append)
     if floats:
@@ -72,40 +75,66 @@ def refuse_floats(data: object, path: tuple[object, ...]) -> None:
 
 def bundle(history: History, parameters: Mapping[str, Any], compute: Compute, versions: Sequence[Version] = ()) -> bytes:
     """Return the bundle of a report; `parameters` may hold text, whole numbers, booleans, lists and mappings of them."""
+    target = io.BytesIO()
+    write(target, history, history.results, parameters, compute, versions=versions)
+    return target.getvalue()
+
+
+def write(
+    target: BinaryIO,
+    history: History,
+    events: Iterable[Result],
+    parameters: Mapping[str, Any],
+    compute: Compute,
+    *,
+    versions: Sequence[Version] = (),
+) -> str:
+    """Write the bundle of a report on a history with these events; return its SHA-256."""
     # Without a number the newest version is meant, and that may be another where the bundle is read.
     groups = tuple(replace(group, algebra=of_group(group).name) for group in history.groups)
-    written = canonical(plain.history(replace(history, groups=groups)))
-    # The report is computed from what is in the bundle, as its reader will do.
-    report = compute(history_of_text(written, FILES[0]), parameters)
-    contents = dict(zip(FILES, (written, canonical(report), canonical([version_data(one) for one in versions])), strict=True))
-    digests = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
-    manifest = {"format": FORMAT, "parameters": dict(parameters), "sha256": digests}
-    return _packed({MANIFEST: canonical(manifest), **contents})
+    digest = hashlib.sha256()
+    with tempfile.TemporaryFile() as whole:
+        for block in streamed.write(replace(history, groups=groups), events):
+            whole.write(block)
+            digest.update(block)
+        whole.seek(0)
+        # The report is computed from what is in the bundle, as its reader will do.
+        report = canonical(compute(streamed.read(whole, FILES[0]), parameters))
+        told = canonical([version_data(one) for one in versions])
+        digests = {FILES[0]: digest.hexdigest(), FILES[1]: _digest(report), FILES[2]: _digest(told)}
+        manifest = canonical({"format": FORMAT, "parameters": dict(parameters), "sha256": digests})
+        sink = _Sink(target)
+        contents: list[BinaryIO] = [io.BytesIO(manifest), whole, io.BytesIO(report), io.BytesIO(told)]
+        _pack(sink, dict(zip((MANIFEST, *FILES), contents, strict=True)))
+    return sink.digest.hexdigest()
 
 
-def verify(content: bytes, compute: Compute) -> Verified:
+def verify(content: bytes | BinaryIO, compute: Compute) -> Verified:
     """Compute a bundle again from its own events and definitions, and compare it byte by byte."""
-    files = unpacked(content)
-    manifest = json.loads(files[MANIFEST])
-    parameters = manifest["parameters"]
-    differences = [
-        f"{name} is not what was bundled (SHA-256 differs)"
-        for name in FILES
-        if hashlib.sha256(files[name]).hexdigest() != manifest["sha256"].get(name)
-    ]
-    report = compute(history_of_text(files[FILES[0]], FILES[0]), parameters)
-    again = canonical(report)
-    if again != files[FILES[1]]:
-        try:
-            differences += different(json.loads(files[FILES[1]]), json.loads(again))
-        except ValueError as error:
-            differences.append(f"{FILES[1]} is not JSON: {error}")
-    digests = {name: hashlib.sha256(files[name]).hexdigest() for name in FILES} | {FILES[1]: hashlib.sha256(again).hexdigest()}
-    remade = canonical({"format": FORMAT, "parameters": parameters, "sha256": digests})
-    packed = _packed({MANIFEST: remade, **{name: files[name] for name in FILES}, FILES[1]: again})
-    if packed != content and not differences:
+    source = io.BytesIO(content) if isinstance(content, bytes) else content
+    with _opened(source) as files:
+        manifest = _manifest(files)
+        parameters = manifest["parameters"]
+        digests = {name: _digest_of(files[name]) for name in FILES}
+        differences = [
+            f"{name} is not what was bundled (SHA-256 differs)"
+            for name in FILES
+            if digests[name] != manifest["sha256"].get(name)
+        ]
+        again = canonical(compute(streamed.read(files[FILES[0]], FILES[0]), parameters))
+        if _digest(again) != digests[FILES[1]]:
+            try:
+                differences += different(json.load(files[FILES[1]]), json.loads(again))
+            except ValueError as error:
+                differences.append(f"{FILES[1]} is not JSON: {error}")
+        remade = canonical({"format": FORMAT, "parameters": parameters, "sha256": digests | {FILES[1]: _digest(again)}})
+        sink = _Sink(None)
+        _pack(sink, {MANIFEST: io.BytesIO(remade), **{name: files[name] for name in FILES}, FILES[1]: io.BytesIO(again)})
+    digest = _digest_of(source)
+    identical = sink.digest.hexdigest() == digest
+    if not identical and not differences:
         differences.append("the bundle's files are the same, but it was packed by other means")
-    return Verified(packed == content, tuple(differences), parameters, hashlib.sha256(content).hexdigest())
+    return Verified(identical, tuple(differences), parameters, digest)
 
 
 def different(before: object, after: object, path: str = "report") -> Iterator[str]:
@@ -127,17 +156,30 @@ def _short(value: object) -> str:
 
 def unpacked(content: bytes) -> dict[str, bytes]:
     """Return the files of a bundle; nothing is written anywhere."""
+    with _opened(io.BytesIO(content)) as files:
+        _manifest(files)
+        return {name: file.read() for name, file in files.items()}
+
+
+@contextmanager
+def _opened(source: BinaryIO) -> Iterator[dict[str, BinaryIO]]:
+    """Open the files of a bundle, each at its beginning."""
+    source.seek(0)
     try:
-        with tarfile.open(fileobj=io.BytesIO(content), mode="r:") as archive:
+        with tarfile.open(fileobj=source, mode="r:") as archive:
             members = [(member.name, archive.extractfile(member)) for member in archive.getmembers()]
-            files = {name: inner.read() for name, inner in members if inner is not None}
+            files: dict[str, Any] = {name: inner for name, inner in members if inner is not None}
+            missing = [name for name in (MANIFEST, *FILES) if name not in files]
+            if missing:
+                raise BundleError(f"is no bundle: {', '.join(missing)} missing")
+            yield files
     except tarfile.TarError as error:
         raise BundleError(f"is no bundle: {error}") from error
-    missing = [name for name in (MANIFEST, *FILES) if name not in files]
-    if missing:
-        raise BundleError(f"is no bundle: {', '.join(missing)} missing")
+
+
+def _manifest(files: Mapping[str, BinaryIO]) -> dict[str, Any]:
     try:
-        manifest = json.loads(files[MANIFEST])
+        manifest: dict[str, Any] = json.loads(files[MANIFEST].read())
     except ValueError as error:
         raise BundleError(f"is no bundle: its {MANIFEST} is not JSON: {error}") from error
     keys = {"format": str, "parameters": dict, "sha256": dict}
@@ -146,14 +188,49 @@ def unpacked(content: bytes) -> dict[str, bytes]:
         raise BundleError(f"is no bundle: its {MANIFEST} does not say {', '.join(wrong)}")
     if manifest["format"] != FORMAT:
         raise BundleError(f"is a bundle of another format: {manifest['format']}, not {FORMAT}")
-    return files
+    files[MANIFEST].seek(0)
+    return manifest
 
 
-def _packed(files: Mapping[str, bytes]) -> bytes:
-    target = io.BytesIO()
-    with tarfile.open(fileobj=target, mode="w", format=tarfile.USTAR_FORMAT) as archive:
-        for name, content in files.items():
+class _Sink:
+    """A file that is written in one go, and its SHA-256."""
+
+    def __init__(self, target: BinaryIO | None) -> None:
+        self.target = target
+        self.digest = hashlib.sha256()
+        self.written = 0
+
+    def write(self, content: bytes) -> int:
+        """Write; without a target only the digest is kept."""
+        self.digest.update(content)
+        self.written += len(content)
+        if self.target is not None:
+            self.target.write(content)
+        return len(content)
+
+    def tell(self) -> int:
+        """Return how much was written."""
+        return self.written
+
+
+def _pack(sink: _Sink, files: Mapping[str, BinaryIO]) -> None:
+    with tarfile.open(fileobj=cast("BinaryIO", sink), mode="w", format=tarfile.USTAR_FORMAT) as archive:
+        for name, file in files.items():
             entry = tarfile.TarInfo(name)
-            entry.size, entry.mtime, entry.mode = len(content), 0, 0o644
-            archive.addfile(entry, io.BytesIO(content))
-    return target.getvalue()
+            entry.size, entry.mtime, entry.mode = file.seek(0, io.SEEK_END), 0, 0o644
+            file.seek(0)
+            archive.addfile(entry, file)
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _digest_of(file: BinaryIO) -> str:
+    """Return the SHA-256 of a whole file, and go back to its beginning."""
+    file.seek(0)
+    digest = hashlib.sha256()
+    while block := file.read(streamed.BLOCK):
+        digest.update(block)
+    file.seek(0)
+    return digest.hexdigest()

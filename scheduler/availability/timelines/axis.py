@@ -96,8 +96,9 @@ def chain(at: Whole, monotonic: Whole | None, boot: npt.NDArray[np.int32] | None
     elapsed = _summed(at[0], steps)
     if not linked.all():
         stamped = np.flatnonzero(boot >= 0)
-        _link_over_unstamped(elapsed, monotonic, boot, stamped)
-        _link_over_boots(elapsed, monotonic, boot, stamped)
+        if len(stamped):
+            _link_over_unstamped(elapsed, monotonic, boot, stamped)
+            _link_over_boots(elapsed, monotonic, boot, stamped)
     return elapsed
 
 

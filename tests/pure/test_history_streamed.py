@@ -1,0 +1,98 @@
+"""A history written and read event by event: the bytes and the figures are those of reading it whole."""
+
+import io
+import json
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_availability_appending import lines
+from test_availability_bundle import histories as documented
+
+from environments.problems import ConfigurationError
+from scheduler.availability.files import plain, streamed
+from scheduler.availability.files.reading import history_of_text
+from scheduler.availability.history import SECOND, History, Monitored, Result, Status
+from scheduler.availability.reports.bundle import canonical
+from scheduler.availability.timelines.prepared import prepare
+
+
+def written(history, together=streamed.TOGETHER):
+    return b"".join(streamed.write(replace(history, results=()), history.results, together))
+
+
+@given(documented, st.integers(1, 4))
+@settings(max_examples=25, deadline=None)
+def test_the_bytes_are_those_of_the_plain_data(history, together):
+    assert written(history, together) == canonical(plain.history(history))
+
+
+def results_of(columns):
+    names = ("object", "at", "status", "cause", "confirmed", "sequence", "monotonic")
+    given = {name: getattr(columns, name) for name in names}
+    boots = [] if columns.boot is None else [columns.boots[code] for code in columns.boot]
+    return {name: [] if column is None else column.tolist() for name, column in given.items()}, boots
+
+
+@given(documented, st.integers(1, 200))
+@settings(max_examples=25, deadline=None)
+def test_the_results_are_those_of_reading_it_whole(history, block):
+    content = written(history)
+    found = streamed.read(io.BytesIO(content), "history.json", block)
+    whole = prepare(history_of_text(content, "history.json"))
+    assert found.history == whole.history
+    assert results_of(found.results) == results_of(whole.results)
+
+
+AWKWARD = '},{"at":"],"gaps":[{"x'
+
+
+def test_texts_that_look_like_the_end_of_an_event_are_texts():
+    results = [
+        Result(number * SECOND, "a", Status.OK, number, text=text, id=f"{AWKWARD}{number}" if number % 2 else "")
+        for number, text in enumerate([AWKWARD, "}],", "}", '"', "\\", "},{", "ü€", "]"])
+    ]
+    history = History(now=100 * SECOND, objects=(Monitored("a"), Monitored(AWKWARD)), results=tuple(results))
+    content = written(history)
+    assert history_of_text(content, "x") == history
+    for block in (1, 7, 1000):
+        assert len(streamed._read(io.BytesIO(content), "x", block)[1].at) == 8
+
+
+@pytest.mark.parametrize("old", ['"at":"1970-01-01T00:00:00Z"', '"object":"a"', '"status":"OK"'])
+def test_what_is_wrong_with_an_event_is_told_as_of_any_history(old):
+    history = History(now=100 * SECOND, objects=(Monitored("a"),), results=(Result(0, "a", Status.OK),))
+    content = written(history).replace(old.encode(), old.replace(":", ': "x', 1).encode()[:-1] + b'"', 1)
+    with pytest.raises(ConfigurationError):
+        streamed.read(io.BytesIO(content), "history.json")
+
+
+def test_a_history_that_others_wrote_is_read_all_the_same():
+    history = History(
+        now=100 * SECOND,
+        objects=(Monitored("a"),),
+        results=tuple(
+            Result(number * SECOND, "a", Status(number % 3), number, monotonic=number, boot="b") for number in range(9)
+        ),
+        monotonic_now=200,
+        boot="b",
+    )
+    plainly = json.dumps(plain.history(history), indent=1).encode()
+    found = streamed.read(io.BytesIO(plainly), "history.json")
+    assert lines(found) == lines(prepare(history))
+
+
+def test_what_is_there_twice_counts_once():
+    twice = (Result(0, "a", Status.OK), Result(5, "a", Status.CRITICAL, id="one"), Result(9, "a", Status.OK, id="one"))
+    history = History(now=100, objects=(Monitored("a"),), results=(*twice, *twice))
+    found = streamed.read(io.BytesIO(written(history)), "history.json")
+    assert lines(found) == lines(prepare(history))
+    assert len(found.results.at) == 2
+
+
+def test_where_every_stamped_event_is_later_than_now_the_others_stand_as_without_stamps():
+    """a: OK from 0 on; what is stamped lies beyond now and is left out."""
+    results = (Result(0, "a", Status.OK), Result(5, "a", Status.CRITICAL), Result(99, "a", Status.OK, monotonic=7, boot="b"))
+    history = History(now=50, objects=(Monitored("a"),), results=results)
+    assert lines(prepare(history)) == lines(prepare(replace(history, results=results[:2])))
