@@ -11,7 +11,9 @@ from environments.checking import checked
 from environments.environment import VO, Environment, Frozen, Name, Virtualization
 from environments.matching import Catalogue
 from environments.names import can_be_read, nearest, nearest_file
-from environments.reader import ConfigurationError, KeyPath, Node, Problem, merged, problem_at, read, without
+from environments.nodes import Node, merged, without
+from environments.problems import ConfigurationError, KeyPath, Problem, problem_at
+from environments.reader import read
 from environments.soundness import faults
 
 NOT_INHERITED = ("extends", "abstract", "default", "name", "vo")

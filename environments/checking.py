@@ -5,14 +5,17 @@ from __future__ import annotations
 import types
 from collections.abc import Iterable, Iterator, Mapping
 from enum import Enum
-from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticCustomError
 
 from environments.environment import ATTRIBUTE_PATTERN, NAME_PATTERN, ONE_LINE_PATTERN
 from environments.names import nearest
-from environments.reader import KeyPath, Node, Problem, Step, dotted, problem_at
+from environments.problems import KeyPath, Problem, Step, dotted, problem_at
+
+if TYPE_CHECKING:
+    from environments.nodes import Node
 
 Model = TypeVar("Model", bound=BaseModel)
 

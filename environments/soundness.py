@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 from environments import addresses
 from environments.domain import XEN_PV_CMDLINE_BYTES
 from environments.environment import DiskMode, Environment, NetworkKind, Virtualization
-from environments.reader import KeyPath, Node, Problem
+from environments.problems import KeyPath, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from environments.nodes import Node
 
 _SAID_BY_THE_WORKER = frozenset(
     "activity cpus disk environment gpus machine memory mytype name rank requirements slotid start state totalcpus totaldisk "

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from environments.reader import ConfigurationError
+from environments.problems import ConfigurationError
 from scheduler.commands import (
     completion,
     configuration,

@@ -16,7 +16,8 @@ from pydantic import Field, model_validator
 
 from environments.checking import checked
 from environments.environment import VO, Environment, Frozen, Image, Mebibytes, Name, Scalar, Seconds, Share, Virtualization
-from environments.reader import ConfigurationError, Problem, read
+from environments.problems import ConfigurationError, Problem
+from environments.reader import read
 from scheduler.policy import Limits
 from simulations.plant import Machine
 

@@ -10,7 +10,8 @@ from environments.checking import checked
 from environments.environment import Frozen
 from environments.hostnames import checked_hosts, expand_hosts
 from environments.names import nearest_file
-from environments.reader import ConfigurationError, Mark, Problem, parse, problem_at
+from environments.problems import ConfigurationError, Mark, Problem, problem_at
+from environments.reader import parse
 from scheduler.ports import FoundHost, SourceError
 
 if TYPE_CHECKING:

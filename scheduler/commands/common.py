@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.text import Text
 
 from environments.names import can_be_read
-from environments.reader import ConfigurationError, Problem, screen
+from environments.problems import ConfigurationError, Problem, screen
 
 PLACES = (Path("site.yaml"), Path("/etc/ambienti/site.yaml"))
 WIDTH_OF_A_FILE = 160

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from environments.names import nearest
-from environments.reader import ConfigurationError, excerpt
+from environments.problems import ConfigurationError, excerpt
 from scheduler.commands.common import (
     Exit,
     JsonOption,

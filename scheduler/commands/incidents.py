@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from environments.names import nearest, nearest_file
-from environments.reader import ConfigurationError, Problem
+from environments.problems import ConfigurationError, Problem
 from scheduler.availability.incidents.incident import Change, What
 from scheduler.commands import journaled
 from scheduler.commands.common import Exit, JsonOption, SiteOption, console, examples, fail, plural, print_json, say

@@ -11,7 +11,7 @@ import typer
 from pydantic_core import PydanticCustomError
 
 from environments.names import nearest
-from environments.reader import ConfigurationError, Problem
+from environments.problems import ConfigurationError, Problem
 from scheduler.availability.history import EVERYTHING
 from scheduler.availability.instants import read_duration, read_instant
 from scheduler.clock import WallClock

@@ -28,7 +28,7 @@ from scheduler.commands.common import (
 from scheduler.commands.source import looked, silent_sources
 
 if TYPE_CHECKING:
-    from environments.reader import Problem
+    from environments.problems import Problem
 
 FileArgument = Annotated[str, typer.Argument(metavar="FILE", help="Where to; `-` is standard output.")]
 

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from environments.names import nearest
-from environments.reader import ConfigurationError, Problem
+from environments.problems import ConfigurationError, Problem
 from scheduler.clock import WallClock
 from scheduler.commands.common import Exit, JsonOption, console, examples, fail, plural, print_json, say
 

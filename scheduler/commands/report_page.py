@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from environments.reader import ConfigurationError
+from environments.problems import ConfigurationError
 from scheduler.availability.history import SECOND, History
 from scheduler.availability.reports import report_data
 from scheduler.availability.timelines.prepared import prepare
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from scheduler.availability.history import Window
+    from scheduler.availability.promises.burn_rate import Alert
     from scheduler.availability.timelines.prepared import Prepared
     from scheduler.journal.used import Used
     from scheduler.publish.versions import Told
@@ -56,6 +57,7 @@ def write(
         incidents=incidents,
         used=None if isinstance(source, History) else _used(site, prepared, shown),
         published=None if isinstance(source, History) else _published(site, prepared, shown, zone or prepared.history.zone),
+        alerts=None if isinstance(source, History) else _alerts(site, prepared.history),
     )
     if html is not None:
         save(html, page.page(made).encode())
@@ -83,6 +85,13 @@ def _published(site: Path | None, prepared: Prepared, window: Window, zone: str)
         found = publications.look(journal, prepared, window, prepared.history.now)
     lines = tuple(line(one, zone) for one in known)
     return Told(lines[-1], lines[:-1]) if found.version is None else Told(None, lines, pending=found.version.note)
+
+
+def _alerts(site: Path | None, history: History) -> dict[str, tuple[Alert, ...]]:
+    from scheduler.site import definitions, promises
+
+    names = [*(one.name for one in history.objects), *(one.name for one in history.groups)]
+    return promises.alerts(definitions.load(find_site(site)), names, history.now)
 
 
 def name_of(site: Path | None) -> str:

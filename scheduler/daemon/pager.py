@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from environments.reader import ConfigurationError
+from environments.problems import ConfigurationError
 from scheduler.availability.history import SECOND, Instant
 from scheduler.availability.incidents.standing import Structure
 from scheduler.paging import deliver, happened

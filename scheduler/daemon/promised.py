@@ -9,7 +9,7 @@ import structlog
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from environments.reader import ConfigurationError
+from environments.problems import ConfigurationError
 from scheduler.availability.history import SECOND, Verdict
 from scheduler.availability.measuring.accounting import measure
 from scheduler.availability.promises.standing import stand

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from environments.reader import ConfigurationError
+from environments.problems import ConfigurationError
 from scheduler import mailing
 from scheduler.availability.history import SECOND
 from scheduler.daemon.corrections import Corrections

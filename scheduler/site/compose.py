@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ValidationError
 
 from environments.checking import explained
-from environments.reader import ConfigurationError, KeyPath, Problem
+from environments.problems import ConfigurationError, KeyPath, Problem
 from scheduler.ports import BatchSystem, Discovery, Hypervisor
 from scheduler.site.discovered import FarmList, reading
 from scheduler.site.settings import BATCH_SYSTEMS, DISCOVERIES, HYPERVISORS

@@ -12,7 +12,7 @@ from environments import addresses
 from environments.catalogue import VODefinitions, join, load_vo
 from environments.environment import VO, Environment
 from environments.names import can_be_read, nearest, nearest_file
-from environments.reader import ConfigurationError, Node, Problem, ordered, problem_at
+from environments.problems import ConfigurationError, Problem, ordered, problem_at
 from scheduler.model import Host
 from scheduler.policy import Policy
 from scheduler.site.discovered import FarmList, list_path, remembered
@@ -20,6 +20,7 @@ from scheduler.site.site_file import HostEntry, SiteFile, read_site
 
 if TYPE_CHECKING:
     from environments.catalogue import Owned
+    from environments.nodes import Node
     from scheduler.site.settings import Site
 
 Stamp = tuple[int, int, str]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from environments.environment import Environment
 from environments.names import nearest
-from environments.reader import Problem
+from environments.problems import Problem
 from scheduler.model import HostReading
 from scheduler.ports import SourceError
 from scheduler.site import compose

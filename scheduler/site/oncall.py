@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from environments.checking import checked
 from environments.names import nearest, nearest_file
-from environments.reader import ConfigurationError, KeyPath, Node, Problem, read
+from environments.problems import ConfigurationError, KeyPath, Problem
+from environments.reader import read
 from scheduler.availability import instants
 from scheduler.availability.history import SECOND, Instant, Span
 from scheduler.availability.incidents.hours import Promise
@@ -21,6 +22,8 @@ from scheduler.site.oncall_written import Holiday, LayerSettings, OnCall
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from datetime import date
+
+    from environments.nodes import Node
 
 
 @dataclass(frozen=True, slots=True)

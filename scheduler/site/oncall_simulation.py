@@ -10,7 +10,9 @@ from pydantic import Field
 from environments.checking import checked
 from environments.environment import Frozen
 from environments.names import nearest, nearest_file
-from environments.reader import ConfigurationError, KeyPath, Node, Problem, problem_at, read, without
+from environments.nodes import Node, without
+from environments.problems import ConfigurationError, KeyPath, Problem, problem_at
+from environments.reader import read
 from scheduler.availability.files.written import Names, Text
 from scheduler.availability.history import Instant
 from scheduler.availability.incidents.incident import Change, Quiet, Rules, What

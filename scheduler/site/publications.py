@@ -9,7 +9,8 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from environments.reader import ConfigurationError, Problem, read_content
+from environments.problems import ConfigurationError, Problem
+from environments.reader import read_content
 from scheduler.availability.history import SECOND
 from scheduler.availability.instants import write_instant
 from scheduler.availability.reports import publication

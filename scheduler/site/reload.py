@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from environments.reader import ConfigurationError
+from environments.problems import ConfigurationError
 from scheduler.site import compose, services
 from scheduler.site.definitions import assemble, refresh, rehosted, stamp_of
 from scheduler.site.discovering import begin
@@ -13,7 +13,7 @@ from scheduler.site.discovering import begin
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from environments.reader import Problem
+    from environments.problems import Problem
     from scheduler.engine import Engine
     from scheduler.policy import Policy
     from scheduler.site.compose import Farm

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from environments.names import nearest
-from environments.reader import ConfigurationError, Problem
+from environments.problems import ConfigurationError, Problem
 from scheduler.availability.history import SECOND
 from scheduler.availability.instants import as_time
 from scheduler.availability.reports import report_data
@@ -17,7 +17,7 @@ from scheduler.journal.publications import listed
 from scheduler.journal.used import used
 from scheduler.mailing import Publication, corrections
 from scheduler.publish import mail, page, sheet, versions
-from scheduler.site import addresses, oncall, publications, services
+from scheduler.site import addresses, oncall, promises, publications, services
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -106,6 +106,7 @@ def publish(definitions: Definitions, journal: JournalReader, report: ReportSett
         incidents=all_incidents(journal),
         used=used(journal, prepared, window, definitions.policy.limits.journal_days * DAY),
         published=told,
+        alerts=promises.alerts(definitions, services.load(definitions).names, now),
     )
     paths = _files(definitions, report, made, f"{as_time(window.end, zone):%Y-%m-%d}")
     return Publication(

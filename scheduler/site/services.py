@@ -9,7 +9,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from environments.checking import checked
-from environments.reader import ConfigurationError, Node, Problem, read
+from environments.problems import ConfigurationError, Problem
+from environments.reader import read
 from scheduler.availability.files import crosscheck
 from scheduler.availability.files.reading import algebras, context, exact, made, shaped
 from scheduler.availability.files.written import WrittenHistory
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
+    from environments.nodes import Node
     from scheduler.availability.history import History, Instant
     from scheduler.availability.timelines.prepared import Prepared
     from scheduler.journal.reading import JournalReader

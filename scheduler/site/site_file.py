@@ -8,7 +8,9 @@ from pathlib import Path
 
 from environments.checking import checked
 from environments.hostnames import expand_hosts
-from environments.reader import ConfigurationError, KeyPath, Node, Problem, read
+from environments.nodes import Node
+from environments.problems import ConfigurationError, KeyPath, Problem
+from environments.reader import read
 from scheduler.site.settings import FoundHostSettings, HostSettings, Site
 
 

@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from environments.reader import ConfigurationError
+from environments.problems import ConfigurationError
 from scheduler.availability.history import Operator, Status
 from scheduler.availability.timelines import algebra
 from scheduler.availability.timelines.algebra import DOWNTIME, STATES

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from environments.reader import ConfigurationError
+from environments.problems import ConfigurationError
 from scheduler.availability.files import calendars
 from scheduler.availability.history import SECOND, Span
 

@@ -5,7 +5,7 @@ from fractions import Fraction
 import pytest
 from golden_availability import cases, differences, others, window_of
 
-from environments.reader import ConfigurationError
+from environments.problems import ConfigurationError
 from scheduler.availability import figures
 from scheduler.availability.files.reading import history_of_node
 from scheduler.availability.history import SECOND, Window

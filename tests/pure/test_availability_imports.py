@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from environments.reader import ConfigurationError
+from environments.problems import ConfigurationError
 from scheduler.availability.files import imports
 from scheduler.availability.files.imports import Naming
 from scheduler.availability.history import SECOND, Downtime, Revision

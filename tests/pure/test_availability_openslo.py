@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 from jsonschema import Draft7Validator
 from referencing import Registry, Resource
 
-from environments.reader import ConfigurationError, documents
+from environments.problems import ConfigurationError
+from environments.reader import documents
 from scheduler.availability.history import SECOND, Objective, Span
 from scheduler.availability.promises import burn_rate, openslo, openslo_export
 from scheduler.availability.promises.openslo import Promise, Promises

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from environments.reader import ConfigurationError
+from environments.problems import ConfigurationError
 from scheduler.availability.files import plain
 from scheduler.availability.files.reading import history_of_text
 from scheduler.availability.history import Member, ObjectKind, Operator, Span, Status

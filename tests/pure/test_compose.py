@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from environments.reader import ConfigurationError
+from environments.problems import ConfigurationError
 from scheduler.site import compose
 from scheduler.site.definitions import load
 from scheduler.site.reload import Reload

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from connectors.discovery import dns, inventory
-from environments.reader import ConfigurationError
+from environments.problems import ConfigurationError
 from scheduler.cli import build
 from scheduler.ports import FoundHost, SourceError
 from scheduler.show import rows

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from environments.reader import Node, read
+from environments.nodes import Node
+from environments.reader import read
 from scheduler.availability.incidents.simulate import simulate
 from scheduler.availability.instants import read_instant, write_instant
 from scheduler.show.oncall import story_view

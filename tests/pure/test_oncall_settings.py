@@ -7,7 +7,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from environments.reader import ConfigurationError
+from environments.problems import ConfigurationError
 from scheduler.cli import main
 from scheduler.site import addresses, oncall, oncall_simulation
 

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from environments.reader import ConfigurationError, parse
+from environments.problems import ConfigurationError
+from environments.reader import parse
 from scheduler.availability.files import plain
 from scheduler.availability.files.reading import history_of_text, read_history
 from scheduler.availability.history import Operator, Status

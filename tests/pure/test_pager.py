@@ -6,7 +6,7 @@ import time
 import pytest
 import structlog
 
-from environments.reader import ConfigurationError, Problem
+from environments.problems import ConfigurationError, Problem
 from scheduler.availability.history import SECOND, Group, Member, Operator, Revision, Status
 from scheduler.availability.incidents.incident import Book, Change, Incident, What
 from scheduler.availability.incidents.standing import Standing, Structure

@@ -4,7 +4,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from environments.reader import ConfigurationError, documents, dotted, merged, parse, read, screen
+from environments.nodes import merged
+from environments.problems import ConfigurationError, dotted, screen
+from environments.reader import documents, parse, read
 
 SAMPLE = """\
 site: perugia

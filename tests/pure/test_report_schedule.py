@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from environments.reader import ConfigurationError
+from environments.problems import ConfigurationError
 from scheduler.availability.history import SECOND
 from scheduler.availability.instants import as_time, read_instant
 from scheduler.publish.schedule import Due, Every, Schedule, due

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from environments.hostnames import expand_hosts
-from environments.reader import ConfigurationError
+from environments.problems import ConfigurationError
 from scheduler.site.definitions import load, refresh
 from scheduler.site.settings import Site
 

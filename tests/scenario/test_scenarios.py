@@ -2,7 +2,7 @@
 
 import pytest
 
-from environments.reader import ConfigurationError
+from environments.problems import ConfigurationError
 from simulations.runs import complaint, run_scenario
 from simulations.scenario import Scenario, directories, load
 

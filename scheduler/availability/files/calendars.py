@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import icalendar
 import recurring_ical_events
 
-from environments.reader import ConfigurationError, Problem
+from environments.problems import ConfigurationError, Problem
 from scheduler.availability.history import Instant, Span
 from scheduler.availability.instants import as_micro
 

@@ -18,7 +18,8 @@ from scheduler.availability.timelines.downtimes import rule_problem
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from environments.reader import KeyPath, Node, Problem
+    from environments.nodes import Node
+    from environments.problems import KeyPath, Problem
     from scheduler.availability.files.written import WrittenDowntime, WrittenGroup, WrittenHistory, WrittenSpan
 
 

@@ -17,13 +17,16 @@ import defusedxml
 import defusedxml.ElementTree
 
 from environments.names import nearest
-from environments.reader import ConfigurationError, Node, Problem, documents
+from environments.problems import ConfigurationError, Problem
+from environments.reader import documents
 from scheduler.availability.files import calendars
 from scheduler.availability.history import SECOND, Downtime, Instant, Revision
 from scheduler.availability.instants import as_micro
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
+
+    from environments.nodes import Node
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any, cast
 from environments.checking import checked
 from environments.garbage import uncollected
 from environments.names import nearest_file
-from environments.reader import ConfigurationError, Node, Problem, parse, read_content
+from environments.nodes import Node
+from environments.problems import ConfigurationError, Problem
+from environments.reader import parse, read_content
 from scheduler.availability.files import crosscheck
 from scheduler.availability.files.strategies import Strategy, groups_of
 from scheduler.availability.files.written import WrittenDowntime, WrittenExclusion, WrittenGroup, WrittenHistory, WrittenObject

@@ -13,7 +13,8 @@ from pydantic_core import PydanticCustomError
 
 from environments.checking import checked
 from environments.names import nearest
-from environments.reader import ConfigurationError, KeyPath, Node, Problem, documents, read_content
+from environments.problems import ConfigurationError, KeyPath, Problem
+from environments.reader import documents, read_content
 from scheduler.availability import instants
 from scheduler.availability.files.reading import exact
 from scheduler.availability.history import Instant, Objective, Span
@@ -24,6 +25,8 @@ from scheduler.availability.promises.openslo_window import PromiseError, window_
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from environments.nodes import Node
 
 PROFILES = ("excuse", "argo", "icinga", "nagios", "skip")
 

@@ -7,7 +7,8 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from environments.names import nearest
-from environments.reader import KeyPath, Node, Problem
+from environments.nodes import Node
+from environments.problems import KeyPath, Problem
 from scheduler.availability.history import SECOND
 from scheduler.availability.promises import burn_rate
 from scheduler.availability.promises import openslo_model as model

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from environments.names import nearest
-from environments.reader import KeyPath
+from environments.problems import KeyPath
 
 if TYPE_CHECKING:
     from scheduler.availability.promises.openslo_model import TimeWindow

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict, Field
 
 from environments.checking import checked
-from environments.reader import ConfigurationError, Node, Problem, documents, read_content
+from environments.nodes import Node
+from environments.problems import ConfigurationError, Problem
+from environments.reader import documents, read_content
 from scheduler.availability.files import calendars
 from scheduler.availability.files.reading import exact
 from scheduler.availability.files.written import WrittenSpan, Zone

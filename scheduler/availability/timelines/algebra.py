@@ -16,13 +16,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from environments.names import nearest
-from environments.reader import ConfigurationError, KeyPath, Node, Problem, parse
+from environments.problems import ConfigurationError, KeyPath, Problem
+from environments.reader import parse
 from scheduler.availability.history import Algebra, Group, Operator, Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     import numpy.typing as npt
+
+    from environments.nodes import Node
 
     Table = npt.NDArray[np.int8]
 

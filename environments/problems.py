@@ -1,0 +1,106 @@
+"""What is wrong in a configuration: where it stands, in words its author can act on, as it is shown on one screen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+Step = str | int
+KeyPath = tuple[Step, ...]
+SCREEN_LINES = 22
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A place in a file; lines and columns count from 1, line 0 is the file as a whole."""
+
+    file: str
+    line: int = 0
+    column: int = 0
+    source: str = ""
+    """The text of the line."""
+    width: int = 1
+    """How many characters stand there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong in a configuration, in words its author can act on."""
+
+    file: str
+    line: int
+    column: int
+    key: str
+    """Path of the key: `environments.atlas-el9.image.kernel`."""
+    message: str
+    expected: str = ""
+    nearest: str = ""
+    """The known key or name most like the one that was written; "" when none is near."""
+    source: str = ""
+    width: int = 1
+
+    def __str__(self) -> str:
+        """Return one line: `file:line:column key: message; expected ...; did you mean ...?`."""
+        place = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
+        return f"{place} {self.key}: {self.sentence}" if self.key else f"{place}: {self.sentence}"
+
+    @property
+    def sentence(self) -> str:
+        """What is wrong and what would be right, without the place."""
+        parts = [self.message]
+        if self.expected:
+            parts.append(f"expected {self.expected}")
+        if self.nearest:
+            parts.append(f"did you mean {self.nearest}?")
+        return "; ".join(parts)
+
+
+class ConfigurationError(Exception):
+    """You erred: all problems of all files at once."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems: tuple[Problem, ...] = ordered(problems)
+        super().__init__("\n".join(screen(self.problems)))
+
+
+def ordered(problems: Iterable[Problem]) -> tuple[Problem, ...]:
+    """Return the problems by file and line, each once."""
+    return tuple(sorted(dict.fromkeys(problems), key=lambda p: (p.file, p.line, p.column, p.key)))
+
+
+def screen(problems: tuple[Problem, ...], height: int = SCREEN_LINES) -> list[str]:
+    """Render problems as lines that fit one screen: with the source line and a caret while there is room for it."""
+    lines: list[str] = []
+    roomy = sum(3 if p.source else 1 for p in problems) <= height
+    shown = problems if len(problems) <= height else problems[: height - 1]
+    for problem in shown:
+        lines.append(str(problem))
+        if roomy and problem.source:
+            lines += excerpt(problem)
+    if len(shown) < len(problems):
+        lines.append(f"... and {len(problems) - len(shown)} more (check --json lists all)")
+    return lines
+
+
+def excerpt(problem: Problem, width: int = 110) -> list[str]:
+    """Return the source line of a problem and the caret under it; a long line is cut around the place."""
+    cut = max(0, problem.column - 1 - width // 2) if len(problem.source) > width else 0
+    text = "".join(c if c.isprintable() else " " for c in problem.source[cut : cut + width])
+    caret = " " * (problem.column - 1 - cut) + "^" * max(1, min(problem.width, width - problem.column + 1 + cut))
+    return [f"  {problem.line:5} | {text}", f"        | {caret}"]
+
+
+def problem_at(mark: Mark, key: str, message: str, expected: str = "", nearest: str = "") -> Problem:
+    """Make a problem at a place."""
+    return Problem(mark.file, mark.line, mark.column, key, message, expected, nearest, mark.source, mark.width)
+
+
+def dotted(path: KeyPath) -> str:
+    """Write a key path as people do: `hosts[0].uri`."""
+    text = ""
+    for step in path:
+        text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else str(step)
+    return text
