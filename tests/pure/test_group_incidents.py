@@ -1,17 +1,22 @@
 """One cause is one page: a group that goes bad of a member is that member's incident, and quiet where its causes are agreed."""
 
+from dataclasses import replace
+from fnmatch import fnmatchcase
 from fractions import Fraction
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from scheduler.availability.history import SECOND, Group, Member, Operator, Revision, Status
+from scheduler.availability.incidents.follow import follow
 from scheduler.availability.incidents.hours import Promise
-from scheduler.availability.incidents.incident import Change, Kind, Level, Quiet, Rules, What
+from scheduler.availability.incidents.incident import Book, Change, Kind, Level, Quiet, Rules, What
 from scheduler.availability.incidents.quiet import spread
 from scheduler.availability.incidents.rotation import Roster
 from scheduler.availability.incidents.standing import Standing, Structure, culprits, root, with_groups
-from scheduler.availability.incidents.states import State
-from scheduler.availability.incidents.watch import Watching
+from scheduler.availability.incidents.states import OVER, State
+from scheduler.availability.incidents.watch import Watching, told
 from scheduler.journal.agreements import add_downtime
 from scheduler.journal.incidents import all_incidents
 from scheduler.journal.journal import Journal
@@ -299,3 +304,69 @@ def test_a_burn_rate_incident_is_quiet_in_the_downtime_of_its_object_and_pages_a
     burning = Change(farm.at, What.BAD, "error budget of storage: fast", "objective:storage", text="burns")
     assert [one.kind for one in happened(farm.journal, [burning], farm.desk, farm.at)] == [Kind.QUIET]
     assert farm.tell(minutes=4) == [(Kind.OPENED, 1), (Kind.PAGED, 1)]
+
+
+# --- whatever happens -------------------------------------------------------------------------------------------------
+
+NAMES = ("a", "b", "c", "d")
+member = st.sampled_from(NAMES)
+
+
+@st.composite
+def farms(draw):
+    """Up to four groups, some of them in others, some with dated members."""
+    made = []
+    for number in range(draw(st.integers(1, 4))):
+        names = draw(st.lists(st.sampled_from([*NAMES, *(one.name for one in made)]), min_size=1, max_size=4, unique=True))
+        end = st.none() | st.integers(1, 40)
+        members = tuple(Member(name, None, draw(end)) if draw(st.booleans()) else Member(name) for name in names)
+        operator = draw(st.sampled_from(list(Operator)))
+        made.append(
+            Group(f"g{number}", operator, members, k=draw(st.integers(1, 3)), need=Fraction(draw(st.integers(1, 3)), 3))
+        )
+    return tuple(made)
+
+
+happenings = st.lists(
+    st.tuples(
+        st.integers(0, 5), st.dictionaries(member, st.sampled_from([OK, WARNING, CRITICAL, CRITICAL, UNKNOWN])), st.booleans()
+    ),
+    max_size=12,
+)
+watchings = st.builds(
+    Watching,
+    st.sampled_from([("*",), ("g*",), ("a", "g1"), ("g0", "b", "c")]),
+    st.integers(0, 3),
+    st.sampled_from([0, 2, 3]),
+    st.integers(0, 6),
+)
+SHORT = replace(RULES, reopen=6)
+
+
+@given(farms(), happenings, watchings)
+def test_a_look_tells_nothing_twice_and_leaves_no_watched_outage_out(groups, story, watching):
+    by_name, at, book = {one.name: one for one in groups}, 0, Book()
+    objects = {name: Standing(OK, 0) for name in NAMES}
+    for passed, told_now, answers in story:
+        at += passed
+        for name, status in told_now.items():
+            objects[name] = Standing(status, at) if objects[name].status is not status else objects[name]
+        found, book = with_groups(objects, groups, at), followed(book, (), at)
+        book = followed(book, told(book, found, at, watching, by_name), at)
+        if answers and book.incidents:
+            book = followed(book, [Change(at, What.RESOLVED, incident=book.incidents[-1].number, by="anna")], at)
+        assert list(told(book, found, at, watching, by_name)) == []
+        bad = {name for incident in book.incidents for name in incident.bad}
+        for name, one in found.items():
+            watched = any(fnmatchcase(name, pattern) for pattern in watching.objects)
+            confirmed = one.exists and one.status is CRITICAL and at - one.since >= watching.confirm
+            if watched and confirmed and name not in bad:
+                origin = root(name, by_name, found, at)
+                held = [incident for incident in book.incidents if origin in incident.bad and incident.state in OVER]
+                assert held, f"{name} is bad and nobody was told"
+
+
+def followed(book, changes, at):
+    for change in [*changes, Change(at, What.TICK)]:
+        book = follow(book, change, SHORT).book
+    return book

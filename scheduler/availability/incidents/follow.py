@@ -288,7 +288,8 @@ def _judged(incident: Incident, change: Change) -> str:
 def _needless(change: Change, meant: list[Incident], rules: Rules) -> str:
     about = "it" if change.incident else change.cause or change.object
     if not meant:
-        return f"nothing is known of {f'incident {change.incident}' if change.incident else about}: nothing {'recovers' if change.what is What.RECOVERED else 'to answer'}"
+        unknown = f"incident {change.incident}" if change.incident else about
+        return f"nothing is known of {unknown}: nothing {'recovers' if change.what is What.RECOVERED else 'to answer'}"
     last = meant[-1]
     if last.state is State.ACKNOWLEDGED and change.what is What.ACKNOWLEDGED:
         return f"{last.call.by} has acknowledged it already, at {_clock(last.call.ended_at or 0, rules)}"

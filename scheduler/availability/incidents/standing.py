@@ -71,6 +71,15 @@ def below(group: Group, groups: Mapping[str, Group], at: Instant) -> frozenset[s
     return frozenset(names)
 
 
+def ill(group: Group, groups: Mapping[str, Group], standing: Mapping[str, Standing], at: Instant) -> frozenset[str]:
+    """Return what is not up in a group: objects, and groups in it that are not up though all their objects are."""
+    found: set[str] = set()
+    for name in (one.name for one in members_at(group, at) if one.name in standing):
+        within = ill(groups[name], groups, standing, at) if name in groups else frozenset()
+        found |= within or ({name} if standing[name].exists and standing[name].status not in UP else set())
+    return frozenset(found)
+
+
 def culprits(group: Group, groups: Mapping[str, Group], standing: Mapping[str, Standing], at: Instant) -> Iterator[str]:
     """Yield the objects that are CRITICAL in a group, or in a group in it that is CRITICAL itself."""
     for name in _critical(group, standing, at):

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from scheduler.availability.history import SECOND, Duration, Instant, Status
 from scheduler.availability.incidents.incident import Change, What
-from scheduler.availability.incidents.standing import UP, Standing, below, root
+from scheduler.availability.incidents.standing import UP, Standing, ill, root
 from scheduler.availability.incidents.states import OVER
 from scheduler.availability.instants import write_instant
 
@@ -84,22 +84,24 @@ def _over(
     for incident in book.incidents:
         for name in (name for name in incident.bad if name in standing):
             found = standing[name]
-            well = found.status in UP and (not incident.opened_by or found.since > incident.bad_since)
-            text = "" if well else "retired"
-            if not well and found.exists:
-                if name not in groups or incident.opened_by:
-                    continue
-                if _carries(incident, below(groups[name], groups, at), standing, watching) or name == _object(incident):
-                    continue
-                text = "of another cause now"
-            yield Change(at, What.RECOVERED, name, incident.cause, text=text)
+            if found.status in UP and (not incident.opened_by or found.since > incident.bad_since):
+                yield Change(at, What.RECOVERED, name, incident.cause)
+            elif not found.exists:
+                yield Change(at, What.RECOVERED, name, incident.cause, text="retired")
+            elif name in groups and not incident.opened_by and name != _object(incident):
+                origin = root(name, groups, standing, at) if found.status is Status.CRITICAL else ""
+                sick = ill(groups[name], groups, standing, at)
+                if origin != name and not _carries(incident, sick, standing, watching):
+                    yield Change(at, What.RECOVERED, name, incident.cause, text="of another cause now")
 
 
-def _carries(incident: Incident, members: Collection[str], standing: Mapping[str, Standing], watching: Watching) -> bool:
+def _carries(incident: Incident, sick: Collection[str], standing: Mapping[str, Standing], watching: Watching) -> bool:
     """Whether some member that went bad of an incident's cause is not up again."""
-    ill = {name for name in members if name in standing and standing[name].exists and standing[name].status not in UP}
-    with_it = {name for name in ill if standing[name].since <= incident.bad_since + watching.gather}
-    return bool(ill & {*incident.bad, _object(incident)} or (incident.cause.startswith(COMMON) and with_it))
+    if {*incident.bad, _object(incident)} & {*sick}:
+        return True
+    return incident.cause.startswith(COMMON) and any(
+        standing[name].since <= incident.bad_since + watching.gather for name in sick
+    )
 
 
 def _object(incident: Incident) -> str:
