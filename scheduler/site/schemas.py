@@ -57,17 +57,17 @@ def oncall_story_schema() -> Schema:
 
 def history_schema() -> Schema:
     """Return the JSON Schema of a history file."""
-    from scheduler.availability.files import written
+    from scheduler.availability.files import schema as history
 
-    return {"$schema": _DRAFT, **written.schema(), "title": "Ambienti: a history for the availability report"}
+    return {"$schema": _DRAFT, **history.schema(), "title": "Ambienti: a history for the availability report"}
 
 
 def services_schema() -> Schema:
     """Return the JSON Schema of the file of services and groups: a history without what happens."""
-    from scheduler.availability.files import written
+    from scheduler.availability.files import schema as history
     from scheduler.site.services import DEFINES
 
-    schema = written.schema()
+    schema = history.schema()
     properties = {key: value for key, value in schema["properties"].items() if key in {*DEFINES, "zone"}}
     named = {"title": "Ambienti: services, groups and objectives", "properties": properties, "required": []}
     return {"$schema": _DRAFT, **schema, **named}
