@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from scheduler.availability.history import Window
     from scheduler.availability.incidents.incident import Incident
+    from scheduler.availability.promises.burn_rate import Alert
     from scheduler.availability.timelines.prepared import Prepared
 
 
@@ -71,8 +72,12 @@ def make(
     incidents: Sequence[Incident] = (),
     used: Used | None = None,
     published: Told | None = None,
+    alerts: Mapping[str, tuple[Alert, ...]] | None = None,
 ) -> Sheet:
-    """Put a page's content together: a table of windows, one of them in detail, by default the longest."""
+    """Put a page's content together: a table of windows, one of them in detail, by default the longest.
+
+    `alerts`: objective -> its burn-rate alerts, where somebody defined any.
+    """
     shown = max(windows, key=lambda window: window.end - window.start) if detail is None else detail
     among = [place for place, one in enumerate(windows) if (one.start, one.end) == (shown.start, shown.end)]
     whole = [*windows] if among else [*windows, shown]
@@ -83,7 +88,9 @@ def make(
         site=site,
         report=report,
         strips=strips,
-        standings=tuple(stand(prepared, one) for one in prepared.history.objectives if one.object in names),
+        standings=tuple(
+            stand(prepared, one, (alerts or {}).get(one.name, ())) for one in prepared.history.objectives if one.object in names
+        ),
         detail=among[0] if among else len(whole) - 1,
         details=details(prepared, strips, shown, incidents, report.zone),
         responses=responses.of(incidents, shown, report.zone, prepared.history.now),

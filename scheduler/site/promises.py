@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from scheduler.availability.history import Instant
+    from scheduler.availability.promises.burn_rate import Alert
     from scheduler.site.definitions import Definitions
 
 DIRECTORY = "objectives"
@@ -20,6 +21,11 @@ def files(definitions: Definitions) -> list[Path]:
     """Return the files, by name; there need be none. Periods in YAML stand in a directory of their own below it."""
     directory = definitions.file.path.parent / DIRECTORY
     return sorted(path for pattern in ("*.yaml", "*.yml") for path in directory.glob(pattern))
+
+
+def alerts(definitions: Definitions, names: Collection[str], now: Instant) -> dict[str, tuple[Alert, ...]]:
+    """Return the burn-rate alerts of each objective that has any."""
+    return {one.objective.name: one.alerts for one in load(definitions, names, now).promises if one.alerts}
 
 
 def load(definitions: Definitions, names: Collection[str], now: Instant) -> openslo.Promises:

@@ -11,6 +11,7 @@ from scheduler.availability.incidents.follow import follow
 from scheduler.availability.incidents.hours import Promise
 from scheduler.availability.incidents.incident import Book, Change, Level, Rules, What
 from scheduler.availability.incidents.rotation import Roster
+from scheduler.availability.promises.burn_rate import Alert
 from scheduler.availability.reports.report_data import COLUMNS, table_windows
 from scheduler.availability.timelines import windows
 from scheduler.availability.timelines.prepared import prepare
@@ -197,6 +198,17 @@ def test_a_page_says_which_version_it_is_and_what_has_changed_since():
     told = page(sheet.make(prepare(found), table_windows(found), "excuse", site="f", published=pending))
     assert "are not those that were published last: late: event 7." in told
     assert 'id="publication"' not in page(sample()), "a history file knows no publications"
+
+
+def test_objectives_tell_their_alerts_and_how_long_a_recovery_takes():
+    found = history()
+    alerts = {"sla-gratia": (Alert("fast", Fraction(14), HOUR, HOUR // 12, "page"),)}
+    written = page(sheet.make(prepare(found), table_windows(found), "excuse", site="f", alerts=alerts))
+    section = written.partition('<section id="objectives">')[2].partition("</section>")[0]
+    assert section.count("<div>fast: ") == 1
+    assert ">Alerts</th>" in section
+    assert " each</span>" in section
+    assert ">Alerts</th>" not in page(sample())
 
 
 def test_gaps_of_the_monitor_and_who_accepted_stand_on_the_page():
