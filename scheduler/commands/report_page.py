@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from environments.reader import ConfigurationError
+from environments.problems import ConfigurationError
 from scheduler.availability.history import SECOND, History
 from scheduler.availability.reports import report_data
 from scheduler.availability.timelines.prepared import prepare

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from environments.names import nearest
-from environments.reader import ConfigurationError, Problem
+from environments.problems import ConfigurationError, Problem
 from scheduler.availability.history import SECOND
 from scheduler.availability.instants import as_time
 from scheduler.availability.reports import report_data
