@@ -2,8 +2,8 @@
 
 Rules:
 1. A source that has never answered is given its whole deadline: without it little can be decided.
-2. One that has is waited for a little longer than it takes as a rule. If it has not answered by then it is *pending*: nothing
-   is decided about it, what was known of it stands, and its answer counts at the next look.
+2. One that has is waited for a little longer than it takes as a rule. If it has not answered by then, or could not be asked
+   because of an act on it, it is *pending*: nothing is decided about it, what was known stands, its answer counts next time.
 3. Only when its deadline has passed does it count as silent, from when it was first asked.
 """
 
@@ -114,7 +114,7 @@ class Asking:
                 f"{end.error.asked}: {end.error.answer}",
                 clock.now() - owes,
                 asked=end.begun or end.hangs,
-                pending=(end.under_way or end.hangs) and lane in self.usual and owes < seconds,
+                pending=(end.under_way or not end.begun) and lane in self.usual and owes < seconds,
             )
         return told
 

@@ -550,6 +550,25 @@ def test_an_act_that_hangs_goes_on_by_itself_and_what_waits_behind_it_is_given_u
     assert list(real.hosts["h1"].domains) == ["el9-1"]
 
 
+def test_a_host_on_which_an_act_ends_while_others_are_still_asked_is_pending_and_not_unknown(real):
+    hanging(real, real.hosts["h1"], "boot")
+    quickly(real)
+    quickly(real, boot(1))
+    read = real.queue.read
+
+    def read_slowly(*args, **more):
+        real.hang.set()
+        until(lambda: real.hosts["h1"].domains)
+        time.sleep(0.1)
+        return read(*args, **more)
+
+    real.queue.read = read_slowly
+    assert quickly(real).observation.hosts["h1"].pending
+    notes = [event.note for event in real.journal.events()]
+    assert not [note for note in notes if note.subject == "h1" and note.kind == "source"]
+    assert {note.detail["status"] for note in notes if note.subject == "h1" and note.kind == "status"} == {"OK"}
+
+
 def test_a_batch_system_that_hangs_while_a_worker_is_enrolled_keeps_no_host_waiting(real):
     real.engine.connect({"pool": real.queue, "slow": real.slow}, real.hosts)
     quickly(real)
