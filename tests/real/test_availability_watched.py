@@ -256,7 +256,7 @@ def test_the_figures_are_those_of_the_rows_and_a_group_adds_up_its_members(story
         up, ok, bad, unknown, missing = story.times(name, "up", "ok", "bad", "unknown", "missing")
         assert up + bad + unknown == whole
         figures = {profile: Fraction(story.row(name, profile)["figure"]) for profile in story.report["profiles"]}
-        problems = bad + unknown if story.row(name)["kind"] == "service" else bad
+        problems = bad if story.row(name)["kind"] == "host" else bad + unknown
         assert figures == {
             "excuse": up / (whole - unknown),
             "argo": up / (whole - unknown),
