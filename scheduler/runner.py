@@ -87,39 +87,6 @@ class Runner(Protocol):
         ...
 
 
-class SerialRunner:
-    """One call after the other in the caller's thread: the simulations' runner, the same order every time."""
-
-    def run(self, calls: Sequence[Call], seconds: float) -> list[End]:  # noqa: ARG002 - simulated calls take no real time
-        """Run the calls in order."""
-        ends: list[End] = []
-        for call in calls:
-            try:
-                ends.append(Answered(call.function()))
-            except SourceError as error:
-                ends.append(Erred(error))
-        return ends
-
-    def call(self, lane: str, asked: str, function: Callable[[], T], seconds: float) -> T:  # noqa: ARG002 - see above
-        """Run the call."""
-        return function()
-
-    def start(self, errands: Iterable[Errand], seconds: float) -> None:  # noqa: ARG002 - see above
-        """Run the errands to their ends, one after the other."""
-        for errand in errands:
-            call = advance(errand)
-            while call is not None:
-                try:
-                    answer = call.function()
-                except SourceError as error:
-                    call = advance(errand, error=error)
-                else:
-                    call = advance(errand, answer)
-
-    def close(self) -> None:
-        """Do nothing."""
-
-
 def advance(errand: Errand, answer: object = None, *, error: BaseException | None = None) -> Call | None:
     """Tell an errand how its last call ended (at first: nothing); return its next one, None at its end."""
     try:

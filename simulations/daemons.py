@@ -46,7 +46,7 @@ class SimulatedDaemon:
             {name: MortalHost(host, knife) for name, host in farm.plant.hosts.items()},
             self.journal,
             farm.clock,
-            AgendaRunner(farm.plant, self._while_alive),
+            AgendaRunner(farm.agenda, slow_by=farm.plant.slow_by, alive=self._while_alive),
             owner=owner,
             lease_seconds=max(60, 3 * farm.policy.limits.poll_seconds),
         )

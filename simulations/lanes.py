@@ -1,7 +1,7 @@
 """The lanes of the simulated farm: a call may be answered later than it is made, at an instant that the agenda knows.
 
 What a call does it does at once; only its answer may take time, and its lane is taken until then. The order is the same every
-time, and where nobody is slow it is that of `scheduler.runner.SerialRunner`.
+time: where nobody is slow, one call after the other.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from scheduler.runner import End
-    from simulations.plant import Plant
+    from simulations.clock import Agenda
 
 T = TypeVar("T")
 
@@ -32,10 +32,18 @@ class _Lane:
 
 
 class AgendaRunner:
-    """Runs calls at once and lets slow answers come when their time has come; `alive` lets a daemon die of them."""
+    """Runs calls at once and lets slow answers come when their time has come."""
 
-    def __init__(self, plant: Plant, alive: Callable[[Callable[[], None]], None]) -> None:
-        self._plant = plant
+    def __init__(
+        self,
+        agenda: Agenda,
+        *,
+        slow_by: Callable[[], float] = lambda: 0.0,
+        alive: Callable[[Callable[[], None]], None] = lambda goes_on: goes_on(),
+    ) -> None:
+        """`slow_by` tells how long the answer to the call just made takes; `alive` lets a daemon die of what comes late."""
+        self._agenda = agenda
+        self._slow_by = slow_by
         self._alive = alive
         self._lanes: defaultdict[str, _Lane] = defaultdict(_Lane)
         self._closed = False
@@ -74,7 +82,7 @@ class AgendaRunner:
         self._closed = True
 
     def _now(self) -> float:
-        return self._plant.agenda.monotonic()
+        return self._agenda.monotonic()
 
     def _go_on(self, errand: Errand, answer: object = None, error: BaseException | None = None) -> None:
         self._make(errand, advance(errand, answer, error=error))
@@ -87,10 +95,9 @@ class AgendaRunner:
                 lane.waiting.append((errand, call, self._now()))
                 return
             answer, error = _made(call)
-            takes, self._plant.answers_after = self._plant.answers_after, 0.0
-            if takes:
+            if takes := self._slow_by():
                 lane.current, lane.since = call, self._now()
-                self._plant.agenda.after(takes, partial(self._alive, partial(self._answered, errand, lane, answer, error)))
+                self._agenda.after(takes, partial(self._alive, partial(self._answered, errand, lane, answer, error)))
                 return
             call = advance(errand, answer, error=error)
 

@@ -115,8 +115,7 @@ class Plant:
         """Paths, kernels and volumes that are not there."""
         self.checksums: dict[str, str] = {}
         """Of images that are others than their definitions say: path or volume -> SHA-256."""
-        self.answers_after = 0.0
-        """So many seconds after it was made the last call is answered; whoever made it takes that away."""
+        self._answers_after = 0.0
         self.calls: list[Call] = []
         self.is_journaled: Callable[[str], bool] = lambda _worker: True
         self.tell: Callable[[str, str], None] = lambda _kind, _text: None
@@ -138,6 +137,15 @@ class Plant:
         host = self.where(worker)
         if host is not None:
             host.stop(worker, "stopped", "shut down from inside")
+
+    def answer_after(self, seconds: float) -> None:
+        """Let the answer to the call that is being made take so long."""
+        self._answers_after = seconds
+
+    def slow_by(self) -> float:
+        """Return how long the answer to the call just made takes; it is told once."""
+        seconds, self._answers_after = self._answers_after, 0.0
+        return seconds
 
     def arrive(self, host: SimulatedHost, domain: SimulatedDomain, token: bytes) -> None:
         """Let a booted worker register, if nothing is in its way."""
@@ -261,7 +269,7 @@ class SimulatedHost:
             elif running.uuid != order.uuid:
                 raise SourceError(self.name, asked, f"a domain of this name exists with UUID {running.uuid}")
             self._answer(asked)
-            self._plant.answers_after = self.faults.boots_seconds
+            self._plant.answer_after(self.faults.boots_seconds)
             if self.faults.boots_slow:
                 raise SourceError(self.name, asked, f"no answer within {self._deadline_seconds:g} s")
         finally:

@@ -20,9 +20,9 @@ from scheduler.lanes import ThreadRunner
 from scheduler.model import DomainState, Host, Node, RunningJob, Unanswered
 from scheduler.model import WorkerState as S
 from scheduler.policy import Limits, Policy
-from scheduler.runner import SerialRunner
 from simulations.clock import Agenda, SimulatedClock
 from simulations.jobs import Request
+from simulations.lanes import AgendaRunner
 from simulations.plant import Machine, Plant
 from simulations.queue import SimulatedQueue
 
@@ -58,7 +58,7 @@ class Farm:
         self.journal = Journal("sqlite://", now=self.clock.now(), on_commit=self.committed.append)
         self.orders = Orders()
         decisions = {} if by_itself else {"decide": self.orders, "still_holds": lambda *_: False}
-        self.runner = runner or SerialRunner()
+        self.runner = runner or AgendaRunner(self.agenda)
         self.engine = Engine(
             self.policy, {"pool": self.queue}, self.hosts, self.journal, self.clock, self.runner, owner="a", **decisions
         )
@@ -439,7 +439,7 @@ def test_a_silent_source_becomes_a_value_in_one_place(farm):
 def test_with_a_lost_journal_the_farm_is_adopted_and_goes_on(farm):
     name = farm.worker()
     again = Journal("sqlite://", now=farm.clock.now())
-    engine = Engine(farm.policy, {"pool": farm.queue}, farm.hosts, again, farm.clock, SerialRunner(), owner="b")
+    engine = Engine(farm.policy, {"pool": farm.queue}, farm.hosts, again, farm.clock, AgendaRunner(farm.agenda), owner="b")
     cycle = engine.cycle()
     assert [(type(r.action), r.outcome) for r in cycle.results] == [(Adopt, Outcome.DONE)]
     entry = again.ledger().entries[name]

@@ -21,10 +21,10 @@ from scheduler.journal.journal import Journal, LeaseLostError
 from scheduler.journal.records import Declared, Push
 from scheduler.journal.statuses import declare, push
 from scheduler.policy import Limits, Policy
-from scheduler.runner import SerialRunner
 from scheduler.site import definitions
 from scheduler.site.publications import FILE, TAKEN
-from simulations.clock import START, SimulatedClock
+from simulations.clock import START, Agenda, SimulatedClock
+from simulations.lanes import AgendaRunner
 
 ROOT = Path(__file__).parents[2]
 HOUR, DAY = 3600, 86400
@@ -59,7 +59,7 @@ class Daemon:
         self.clock = SimulatedClock(now)
         self.journal = Journal(f"sqlite:///{directory}/journal.db", now=now, on_commit=on_commit, durable=False)
         policy = Policy("hill", Catalogue({}, {}), {}, Limits())
-        self.engine = Engine(policy, {}, {}, self.journal, self.clock, SerialRunner(), owner=owner)
+        self.engine = Engine(policy, {}, {}, self.journal, self.clock, AgendaRunner(Agenda(self.clock)), owner=owner)
         self.engine.cycle()
         self.definitions = definitions.load(directory / "site.yaml")
         self.reporter = Reporter(self.engine, lambda: self.definitions)

@@ -8,7 +8,9 @@ import pytest
 from scheduler.clock import WallClock
 from scheduler.lanes import ThreadRunner
 from scheduler.ports import SourceError
-from scheduler.runner import Answered, Call, Erred, NotBegunError, SerialRunner
+from scheduler.runner import Answered, Call, Erred, NotBegunError
+from simulations.clock import Agenda
+from simulations.lanes import AgendaRunner
 
 
 @pytest.fixture
@@ -22,7 +24,7 @@ def fails():
     raise SourceError("h1", "read", "no route to host")
 
 
-@pytest.mark.parametrize("make", [SerialRunner, lambda: ThreadRunner(WallClock())])
+@pytest.mark.parametrize("make", [lambda: AgendaRunner(Agenda(WallClock())), lambda: ThreadRunner(WallClock())])
 def test_one_failing_source_does_not_stop_the_others(make):
     runner = make()
     ends = runner.run([Call("h1", "read", fails), Call("h2", "read", lambda: 2)], 5)
@@ -161,7 +163,7 @@ def errand(told, *calls):
     told.append("end")
 
 
-@pytest.mark.parametrize("make", [SerialRunner, lambda: ThreadRunner(WallClock())])
+@pytest.mark.parametrize("make", [lambda: AgendaRunner(Agenda(WallClock())), lambda: ThreadRunner(WallClock())])
 def test_an_errand_makes_its_calls_one_after_the_other_whatever_one_of_them_answers(make):
     runner, told = make(), []
     runner.start([errand(told, Call("batch", "enrol", lambda: 1), Call("h1", "boot", fails), Call("h1", "look", lambda: 3))], 5)

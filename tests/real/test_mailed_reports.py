@@ -21,9 +21,9 @@ from scheduler.journal.statuses import declare, push
 from scheduler.mailing import last_published
 from scheduler.paging import Desk, happened
 from scheduler.policy import Limits, Policy
-from scheduler.runner import SerialRunner
 from scheduler.site import definitions
-from simulations.clock import START, SimulatedClock
+from simulations.clock import START, Agenda, SimulatedClock
+from simulations.lanes import AgendaRunner
 from tests.real.test_notify import RULES, TOKEN, hook, hook_address, mail, mail_address  # noqa: F401 - fixtures
 
 pytestmark = pytest.mark.real
@@ -68,7 +68,7 @@ class Daemon:
         self.clock = SimulatedClock(now)
         self.journal = Journal(f"sqlite:///{directory}/journal.db", now=now, on_commit=on_commit, durable=False)
         policy = Policy("hill", Catalogue({}, {}), {}, Limits())
-        self.engine = Engine(policy, {}, {}, self.journal, self.clock, SerialRunner(), owner="a")
+        self.engine = Engine(policy, {}, {}, self.journal, self.clock, AgendaRunner(Agenda(self.clock)), owner="a")
         self.engine.cycle()
         found = definitions.load(directory / "site.yaml")
         self.reporter = Reporter(self.engine, lambda: found)
