@@ -53,23 +53,24 @@ def check(
     live: Annotated[bool, typer.Option("--live", help="Also ask the batch systems and the hosts.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Check the site file and the files of all VOs; every problem is shown at once.
+    """Check the site file, the files of all VOs and the on-call file; every problem is shown at once.
 
     With --live: does every batch system answer, and can at least one host boot each environment (image, network, pool, memory)?
     """
     from scheduler.commands import journaled
-    from scheduler.site import compose, definitions, discovering, live_check, promises, reports, services
+    from scheduler.site import compose, definitions, discovering, live_check, oncall_check, promises, reports, services
 
     try:
         found = definitions.load(find_site(site))
-        promises.load(found, services.load(found).names, journaled.now())
+        names = services.load(found).names
+        promises.load(found, names, journaled.now())
         reports.check(found)
+        findings = oncall_check.check(found, names)
         if live:
             with discovering.connected(found) as (found, farm, _):
-                findings = live_check.check(found, farm)
+                findings = (*findings, *live_check.check(found, farm))
         else:
             compose.connect(found).close()
-            findings = ()
     except ConfigurationError as error:
         if as_json:
             print_json({"ok": False, "problems": problem_data(error.problems)})

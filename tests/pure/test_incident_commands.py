@@ -66,6 +66,37 @@ def test_a_wrong_services_file_keeps_nobody_from_answering(ambienti, site):  # n
     assert "Going on without the groups" in err
 
 
+def test_check_reads_the_on_call_file_and_tells_who_cannot_be_reached(ambienti, site):  # noqa: F811
+    code, out, _ = ambienti("check")
+    assert (code, out.splitlines()) == (
+        0,
+        [
+            "oncall.yaml: bruno may be paged and has no address: such a page reaches nobody",
+            "site.yaml: 1 VO, 1 environment, 2 hosts: 1 finding.",
+        ],
+    )
+    well = ON_CALL.replace("notify: bruno", "notify: anna")
+    (site / "oncall.yaml").write_text(well + 'objects: [core, "xen*"]\n')
+    assert "all is well" in ambienti("check")[1]
+    (site / "oncall.yaml").write_text(well + 'objects: [core, "zen*"]\n')
+    assert "`objects`: 'zen*' fits no object and no group" in ambienti("check")[1]
+    (site / "oncall.yaml").write_text(well + "objects: [pool, cor]\n")
+    code, out, _ = ambienti("check")
+    assert code == 2
+    assert "oncall.yaml:5:17 objects[1]: no object and no group is called 'cor'; did you mean core?" in out
+    (site / "oncall.yaml").write_text(well.replace("wait_seconds", "wait_second"))
+    assert "did you mean wait_seconds?" in ambienti("check")[1]
+
+
+def test_a_site_without_an_on_call_file_is_well_unless_it_names_one(ambienti, site):  # noqa: F811
+    (site / "oncall.yaml").rename(site / "on-call.yaml")
+    assert "all is well" in ambienti("check")[1]
+    (site / "site.yaml").write_text((site / "site.yaml").read_text() + "oncall: oncal.yaml\n")
+    code, out, _ = ambienti("check")
+    assert code == 2
+    assert "nobody is paged; expected an on-call file; did you mean on-call.yaml?" in out
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -1,0 +1,75 @@
+"""The on-call file as `ambienti check` sees it: does it name what there is, and who cannot be reached."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
+
+from environments.names import nearest, nearest_file
+from environments.problems import ConfigurationError
+from environments.reader import read
+from scheduler.site import oncall
+from scheduler.site.live_check import Finding
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from environments.problems import Problem
+    from scheduler.site.definitions import Definitions
+    from scheduler.site.oncall import OnCallFile
+    from scheduler.site.oncall_written import OnCall
+
+_WILD = frozenset("*?[")
+
+
+def check(definitions: Definitions, names: Sequence[str]) -> tuple[Finding, ...]:
+    """Return what hinders paging; a wrong on-call file is a ConfigurationError. There need be none.
+
+    `names`: of all objects and groups.
+    """
+    path = definitions.file.path.parent / definitions.site.oncall
+    if not path.exists():
+        if "oncall" in definitions.file.node.items:
+            said = f"there is no file {path}: nobody is paged"
+            problem = definitions.file.node.problem(("oncall",), said, "an on-call file", nearest_file(path))
+            raise ConfigurationError([problem])
+        return ()
+    found = oncall.load(path)
+    if problems := tuple(_unknown(found, names)):
+        raise ConfigurationError(problems)
+    return (*_idle(found, names), *_unreached(found))
+
+
+def _unknown(found: OnCallFile, names: Sequence[str]) -> Iterator[Problem]:
+    node = read(found.path)
+    for place, name in enumerate(found.settings.objects):
+        if not _WILD & {*name} and name not in names:
+            near = nearest(name, names)
+            known = "" if near else f"one of: {', '.join(names[:12])}{', ...' if len(names) > 12 else ''}"
+            yield node.problem(("objects", place), f"no object and no group is called {name!r}", known, near)
+
+
+def _idle(found: OnCallFile, names: Sequence[str]) -> Iterator[Finding]:
+    for pattern in found.settings.objects:
+        if not any(fnmatchcase(name, pattern) for name in names):
+            yield Finding(found.path.name, f"`objects`: {pattern!r} fits no object and no group", fatal=False)
+
+
+def _unreached(found: OnCallFile) -> Iterator[Finding]:
+    people = found.settings.people
+    for name in dict.fromkeys(_pageable(found.settings)):
+        if not people[name].addresses:
+            yield Finding(found.path.name, f"{name} may be paged and has no address: such a page reaches nobody", fatal=False)
+
+
+def _pageable(settings: OnCall) -> Iterator[str]:
+    """Yield everybody whom some page may be for."""
+    targets = [level.notify for level in settings.escalation.levels]
+    for target in targets:
+        if target not in settings.rotations:
+            yield target
+            continue
+        for layer in settings.rotations[target].layers:
+            yield from layer.people
+        yield from (one.person for one in settings.overrides if one.rotation == target)
+        yield from (person for one in settings.swaps if one.rotation == target for person in one.people)
