@@ -143,7 +143,7 @@ def played(lxc, host):
 def watching(lxc, looks):
     """Let the watcher, a process of its own, ask batch system and host as their users do."""
     tools = f"CONDOR_CONFIG={shlex.quote(str(lxc.pool.client('alice')))} {lxc.pool.release}/bin/"
-    waits = f'JobStatus == 1 && WantEnvironment == "cms-box" && time() - QDate >= {PROMISED_SECONDS}'
+    waits = f'JobStatus == 1 && WantEnvironment == "cms-box" && time() - QDate > {PROMISED_SECONDS}'
     nobody_waits = f'test -z "$({tools}condor_q -allusers -constraint {shlex.quote(waits)} -af ClusterId)"'
     slot = shlex.quote('AmbientiEnvironment == "cms-box"')
     things = {
