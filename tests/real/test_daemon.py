@@ -120,6 +120,8 @@ def test_it_shows_its_health_its_metrics_and_its_last_observation(running):
     metrics = running.get("/metrics")[1]
     assert 'ambienti_actions_total{action="boot",outcome="done"} 2.0' in metrics
     assert 'ambienti_source_up{kind="batch",source="pool"} 1.0' in metrics
+    assert 'ambienti_incidents{class="business hours",state="open"} 0.0' in metrics
+    assert 'ambienti_notices{state="failing"} 0.0' in metrics
     assert running.get("/nothing")[0] == 404
 
 
