@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from decimal import Decimal, localcontext
+from decimal import Context, Decimal
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
 DIGITS = 30
 UNDEFINED = "-"
+_CONTEXT = Context(prec=DIGITS)
 
 
 def fraction(figure: Fraction | None) -> str | None:
@@ -21,9 +22,7 @@ def decimal(figure: Fraction | None) -> str | None:
     """Write a figure as a decimal of at most 30 digits: exact where it ends before."""
     if figure is None:
         return None
-    with localcontext() as context:
-        context.prec = DIGITS
-        written = f"{Decimal(figure.numerator) / Decimal(figure.denominator):f}"
+    written = f"{_CONTEXT.divide(Decimal(figure.numerator), Decimal(figure.denominator)):f}"
     return written.rstrip("0").rstrip(".") if "." in written else written
 
 
@@ -31,6 +30,8 @@ def percent(figure: Fraction | None, places: int = 2) -> str:
     """Write a figure for people: `99.90 %`. Rounding is for display alone; nothing is compared with it."""
     if figure is None:
         return UNDEFINED
-    scaled = round(figure * 100 * 10**places)
+    scaled, rest = divmod(figure.numerator * 100 * 10**places, figure.denominator)
+    if 2 * rest > figure.denominator or (2 * rest == figure.denominator and scaled % 2):
+        scaled += 1  # half to even
     whole, rest = divmod(scaled, 10**places)
     return f"{whole}.{rest:0{places}d} %" if places else f"{whole} %"

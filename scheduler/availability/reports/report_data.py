@@ -6,6 +6,7 @@ The classes are the documented output of `ambienti report --json`.
 from __future__ import annotations
 
 from decimal import Decimal
+from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import WithJsonSchema
@@ -260,7 +261,7 @@ def table_windows(history: History, zone: str = "") -> list[Window]:
 
 def data(report: Report) -> dict[str, Any]:
     """Return a report as plain data; times are integers, or decimals where they are not whole."""
-    return report.model_dump(warnings=False) | {"rows": [dict(row) for row in report.rows]}
+    return report.model_dump(warnings=False, exclude={"rows"}) | {"rows": [dict(vars(row)) for row in report.rows]}
 
 
 def schema() -> dict[str, Any]:
@@ -311,8 +312,8 @@ def _row(measure: Measure, kind: Kind, window: Window, zone: str, said: Said) ->
         object=measure.object,
         kind=kind,
         window=window.name,
-        start=instants.write_instant(window.start, zone),
-        end=instants.write_instant(window.end, zone),
+        start=_instant(window.start, zone),
+        end=_instant(window.end, zone),
         profile=measure.profile,
         **times,
         figure=figures.fraction(measure.figure),
@@ -327,6 +328,10 @@ def _row(measure: Measure, kind: Kind, window: Window, zone: str, said: Said) ->
         verdicts={name: str(verdict) for name, (verdict, _) in said.items()},
         undecided=instants.seconds(max((long for verdict, long in said.values() if verdict is Verdict.UNDECIDED), default=0)),
     )
+
+
+# All rows are of a few windows.
+_instant = lru_cache(maxsize=256)(instants.write_instant)
 
 
 def worst(said: Iterable[str]) -> str | None:
