@@ -41,7 +41,13 @@ class Reporter:
 
         Before that, published figures that an event has changed since get a new version.
         """
-        self._corrections.round()
+        try:
+            self._corrections.round()
+        finally:  # whatever becomes of those, a report goes out
+            published = self._due()
+        return published
+
+    def _due(self) -> int:
         if not self._engine.leading:
             return 0
         definitions = self._definitions()
