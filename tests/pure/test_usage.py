@@ -87,6 +87,16 @@ def test_the_page_shows_the_outage_and_the_hours(journal):
     assert 'id="workers"' not in page_of(None, journal)
 
 
+def test_of_many_outages_the_page_lists_the_newest_and_counts_the_others(journal):
+    story(journal, 0.0)
+    found = told_of(journal)
+    hosts = tuple(replace(found.outages[0], host=f"x{number:03}") for number in range(120))
+    section = page_of(replace(found, outages=hosts), journal).partition('<section id="workers">')[2]
+    assert "host x020<" in section
+    assert "host x019<" not in section
+    assert "20 more are in" in section
+
+
 def test_of_a_window_that_the_journal_has_forgotten_in_part_only_the_rest_is_told(journal):
     story(journal, 0.0)
     found = told_of(journal, kept=1950)
