@@ -130,7 +130,9 @@ def _ask_batch(step: Step, asked: str, function: Callable[[BatchSystem], T]) -> 
 
 
 def _ask_host(step: Step, host: str, asked: str, function: Callable[[Hypervisor], T], within: float | None = None) -> Calls[T]:
-    hypervisor = step.reach.hypervisors[host]
+    hypervisor = step.reach.hypervisors.get(host)
+    if hypervisor is None:  # taken out of the site since this act began
+        raise SourceError(host, asked, "the site has no host of this name")
     within = step.policy.limits.reading_deadline_seconds if within is None else within
     return cast("T", (yield Call(host_lane(host), asked, partial(function, hypervisor), begin_within_seconds=within)))
 

@@ -25,7 +25,7 @@ from scheduler.observe import provisioning
 from scheduler.observe.provisioning import Provisioned, provisioned
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from scheduler.actions import Plan
     from scheduler.model import Observation
@@ -59,12 +59,21 @@ def looked(
     """Look at everything once: what it is now, and which demand has waited since when."""
     found = provisioned(observation, policy, plan, before.provisioned if before else Provisioned(), monotonic)
     said = statuses(observation, policy)
+    shares = {one.object: one for one in provisioning.statuses(found.waiting, observation, policy, monotonic)}
+    said |= shares
     known_at: dict[str, float] = {}
-    for name, reading in (*observation.queues.items(), *observation.hosts.items()):
-        if before is not None and isinstance(reading, Unanswered) and reading.pending and name in before.said:
+    if before is not None:
+        for name in _undecided(observation, shares) & before.said.keys():
             said[name], known_at[name] = before.said[name], before.known_at.get(name, before.at)
-    said.update((one.object, one) for one in provisioning.statuses(found.waiting, observation, policy, monotonic))
     return Looked(said, observation.now, monotonic, found, known_at)
+
+
+def _undecided(observation: Observation, shares: Iterable[str]) -> set[str]:
+    """Return what nothing can be said of yet: sources that still may answer, and the shares that hang on what they say."""
+    sources = (*observation.queues.items(), *observation.hosts.items())
+    pending = {name for name, reading in sources if isinstance(reading, Unanswered) and reading.pending}
+    queues = {name for name, reading in observation.queues.items() if isinstance(reading, Unanswered)}
+    return pending.union(shares) if queues and queues <= pending else pending
 
 
 def statuses(observation: Observation, policy: Policy) -> dict[str, Said]:

@@ -78,6 +78,18 @@ def test_a_status_may_have_begun_before_the_look_that_found_it(journal):
     assert (one.at, one.monotonic, one.received) == (105 * SECOND, 205 * SECOND, 125 * SECOND)
 
 
+def test_a_silence_that_was_slowness_at_first_begins_before_looks_that_told_nothing_of_it(journal, opened):
+    look(journal, 101, ("pool", OK), ("h1", OK), began="start")
+    look(journal, 104)
+    look(journal, 110)
+    look(journal, 120)
+    look(journal, 130, (Said("pool", CRITICAL, at=105.0), None))
+    journal.release_lease("a", 131)
+    history = load_history(opened(), 131.0)
+    assert spans(history, "pool") == [(101, 105, "OK"), (105, 130, "CRITICAL")]
+    assert spans(history, "h1") == [(101, 130, "OK")]
+
+
 def test_while_nobody_looked_there_is_a_gap_from_the_last_sign_of_life_to_the_first_look(opened):
     first, second = opened(), opened()
     look(first, 101, ("pool", OK), began="start")

@@ -583,6 +583,16 @@ def test_a_batch_system_that_hangs_while_a_worker_is_enrolled_keeps_no_host_wait
     assert {w.name: w.state for w in cycle.observation.workers}["el9-1"] is S.REQUESTED
 
 
+def test_a_host_that_leaves_the_site_while_its_worker_is_enrolled_ends_the_boot_and_nothing_else(real):
+    hanging(real, real.queue, "enrol")
+    quickly(real, boot(1))
+    real.engine.connect({"pool": real.queue}, {"h2": real.hosts["h2"]})
+    real.hang.set()
+    until(lambda: not real.engine.under_way)
+    (ended,) = quickly(real).results
+    assert (ended.outcome, "the site has no host of this name" in ended.detail) == (Outcome.FAILED, True)
+
+
 def test_a_source_that_is_slow_to_answer_is_pending_and_changes_nothing_that_is_known(real):
     real.engine.connect({"pool": real.queue, "slow": real.slow}, real.hosts)
     quickly(real)

@@ -5,10 +5,12 @@ from dataclasses import replace
 import pytest
 from builders import a_host, a_policy, a_queue, a_worker, an_observation, silent
 
+from scheduler.actions import Plan
 from scheduler.availability.history import Status
 from scheduler.journal.segments import Kept, packed, spliced, unpacked
 from scheduler.model import WorkerState
 from scheduler.observe.statuses import Looked, look, statuses
+from scheduler.observe.statuses import looked as look_at
 
 S = WorkerState
 
@@ -98,6 +100,26 @@ def test_the_first_look_tells_everything_and_the_next_only_what_changed():
     assert (quiet.began, quiet.changes, quiet.retired) == ("", (), ())
     news = look(looked(100), looked(130, queues=[silent()]), stale_seconds=180, watched=True)
     assert [(one.object, one.status) for one in news.changes] == [("pool", Status.CRITICAL)]
+
+
+def test_what_has_time_left_to_answer_stays_what_it_was_and_its_silence_counts_from_when_it_was_asked():
+    def at(now, before, *pools):
+        seen = replace(an_observation(queues=list(pools)), now=float(now))
+        return look_at(seen, a_policy(), Plan(float(now), ()), before, monotonic=now)
+
+    slow = replace(silent(), asked_at=105.0, pending=True)
+    first = at(100, None, a_queue())
+    second = at(110, first, slow)
+    third = at(120, second, slow)
+    assert (second.said["pool"].status, third.said["pool"].status) == (Status.OK, Status.OK)
+    assert look(first, second, stale_seconds=180, watched=True).changes == ()
+    assert look(second, third, stale_seconds=180, watched=True).changes == ()
+    answers = at(130, third, a_queue())
+    assert look(third, answers, stale_seconds=180, watched=True).changes == ()
+    over = at(130, third, replace(slow, pending=False))
+    (change,) = [one for one in look(third, over, stale_seconds=180, watched=True).changes if one.object == "pool"]
+    assert (change.status, change.at) == (Status.CRITICAL, 105.0)
+    assert said(an_observation(queues=[slow]))["pool"] == "UNKNOWN", "nothing was known of it before"
 
 
 def test_a_status_never_begins_before_the_look_that_saw_another():
