@@ -101,15 +101,15 @@ class Waiting:
 
 def waiting(journal: JournalReader, now: Instant) -> Waiting:
     """Count the notices that are not taken yet, and those lately given up."""
-    count, at = sa.func.count(), t.notices.c.made_at
-    left = sa.select(t.notices.c.error != "", count, sa.func.min(at)).where(t.notices.c.ended_at.is_(None))
-    given_up = sa.select(count).where(t.notices.c.outcome == "given-up", t.notices.c.ended_at > now - GIVE_UP)
+    left = t.notices.c.ended_at.is_(None)
+    untried = sa.select(sa.func.count()).where(left, t.notices.c.error == "")
+    failing = sa.select(sa.func.count()).where(left, t.notices.c.error != "")
+    given_up = sa.select(sa.func.count()).where(t.notices.c.outcome == "given-up", t.notices.c.ended_at > now - GIVE_UP)
     with journal.read("notices") as connection:
-        rows = connection.execute(left.group_by(t.notices.c.error != "")).all()
-        found = {"waiting": 0, "failing": 0, "given-up": int(connection.execute(given_up).scalar_one())}
-    for failing, number, _ in rows:
-        found["failing" if failing else "waiting"] = number
-    return Waiting(found, max((now - oldest for _, _, oldest in rows), default=0))
+        asked = {"waiting": untried, "failing": failing, "given-up": given_up}
+        count = {name: int(connection.execute(one).scalar_one()) for name, one in asked.items()}
+        oldest = connection.execute(sa.select(sa.func.min(t.notices.c.made_at)).where(left)).scalar()
+    return Waiting(count, 0 if oldest is None else now - int(oldest))
 
 
 def begin(journal: JournalWriter, letter: Letter, now: Instant) -> bool:

@@ -5,12 +5,14 @@ from dataclasses import replace
 
 import pytest
 
-from scheduler.availability.history import SECOND, Downtime, Recurrence, Revision
+from scheduler.availability.history import SECOND, Downtime, Group, Member, Operator, Recurrence, Revision
 from scheduler.availability.incidents.hours import Promise
 from scheduler.availability.incidents.incident import Change, Kind, Level, Rules, What
 from scheduler.availability.incidents.rotation import Roster
 from scheduler.availability.incidents.simulate import simulate
+from scheduler.availability.incidents.standing import Structure
 from scheduler.availability.incidents.states import State
+from scheduler.availability.incidents.watch import Watching
 from scheduler.journal import outbox
 from scheduler.journal.agreements import add_downtime, revise_downtime
 from scheduler.journal.incidents import all_incidents, incident, quiets
@@ -170,6 +172,30 @@ def test_a_letter_is_tried_with_longer_and_longer_waits_under_one_key(journal):
     assert gaps == [5, 10, 20, 40, 80, 160, 300, 300, 300]
     assert set(server.keys) == {"incident-1-page-1.anna.0@perugia"}
     assert (letter.attempts, letter.outcome, letter.error) == (9, "sent", "")
+
+
+def test_letters_that_nobody_takes_are_counted(journal):
+    happened(journal, [bad(NOW)], DESK, NOW)
+    assert outbox.waiting(journal, NOW) == outbox.Waiting({"waiting": 2, "failing": 0, "given-up": 0}, 0)
+    deliver(journal, lambda *_: Refuses(9), lambda: NOW)
+    assert outbox.waiting(journal, NOW + MINUTE) == outbox.Waiting({"waiting": 0, "failing": 2, "given-up": 0}, MINUTE)
+    over = NOW + outbox.GIVE_UP
+    deliver(journal, lambda *_: Refuses(9), lambda: over)
+    assert outbox.waiting(journal, over) == outbox.Waiting({"waiting": 0, "failing": 0, "given-up": 2}, 0)
+    assert outbox.waiting(journal, over + outbox.GIVE_UP).count["given-up"] == 0
+
+
+def test_a_group_is_quiet_while_what_makes_it_bad_is_in_a_downtime(journal):
+    second, core = NOW // SECOND, Group("core", Operator.AND, (Member("dns"), Member("voms")))
+    desk = replace(DESK, watching=Watching(("core",)), structure=Structure((core,)))
+    declare(journal, "a", second, [Declared("dns"), Declared("voms")])
+    add_downtime(journal, ("dns",), Revision(NOW, NOW, NOW + 9 * MINUTE, "ann"), reason="disk", author="ann", now=NOW)
+    for name, status in (("dns", 2), ("voms", 0)):
+        push(journal, "a", second, second, Push(name, status))
+    assert kinds(happened(journal, (), desk, NOW + MINUTE, watching=True)) == [Kind.QUIET]
+    assert kinds(happened(journal, (), desk, NOW + 8 * MINUTE)) == []
+    assert kinds(happened(journal, (), desk, NOW + 9 * MINUTE, watching=True)) == [Kind.OPENED, Kind.PAGED]
+    assert incident(journal, 1).cause == "object:dns"
 
 
 def test_a_letter_is_begun_by_one_sender_only(journal, opened):
