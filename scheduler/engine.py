@@ -15,7 +15,7 @@ from scheduler.decide.plan import still_holds as all_still_holds
 from scheduler.errands import Reach, Result, batch_lane, host_lane
 from scheduler.journal.records import Memo, Note
 from scheduler.journal.statuses import declare, push
-from scheduler.model import DomainState, Observation, QueueReading, WorkerState
+from scheduler.model import Observation, QueueReading, WorkerState
 from scheduler.observe.memory import Memory, moved
 from scheduler.observe.merge import Readings, Seen, merge
 from scheduler.observe.statuses import Looked, look, looked
@@ -37,7 +37,6 @@ ACT_SECONDS = 0.5
 EVENT_SECONDS = 2.0
 """So long may the look at one domain take that an event tells of; the next cycle looks at it anyway."""
 DAY_SECONDS = 86400.0
-_ALIVE = frozenset({DomainState.RUNNING, DomainState.PAUSED})
 _ENDED = frozenset({"stopped", "crashed", "failed"})
 
 Decide = Callable[[Observation, "Policy"], Plan]
@@ -306,7 +305,7 @@ class Engine:
         lane, name = host_lane(event.host), entry.name
         try:
             found = self._runner.call(lane, f"look at {name}", lambda: hypervisor.domain(name), EVENT_SECONDS)
-            if (found is not None and found.state in _ALIVE) or entry.name in self._reach.explained:
+            if (found is not None and found.state.alive) or entry.name in self._reach.explained:
                 return False
             note = Note("domain", entry.name, event.what, detail={"host": event.host, "detail": event.detail})
             self.journal.remember(self.owner, self.clock.now(), Memo(notes=(note,)))

@@ -18,7 +18,7 @@ from scheduler.actions import WHILE_IDLE, Action, Adopt, Boot, CancelDrain, Clea
 from scheduler.clock import Clock
 from scheduler.journal.journal import Journal
 from scheduler.journal.records import Entry, Note, Outcome, Value
-from scheduler.model import DomainState, Identity, WorkerState
+from scheduler.model import Identity, WorkerState
 from scheduler.policy import Policy
 from scheduler.ports import BatchSystem, Enrolment, Hypervisor, SourceError, WorkerOrder
 from scheduler.runner import Call, NotBegunError, Runner
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 FRESH_SECONDS = 5.0
 """A power-off of a worker that could still register is not made later than so long after the last look at it."""
-_ALIVE = frozenset({DomainState.RUNNING, DomainState.PAUSED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +219,7 @@ def _clean_up(step: Step) -> Calls[Done]:
         domain = hypervisor.domain(worker)
         if domain is None or domain.uuid != uuid:
             return None
-        if domain.state in _ALIVE:
+        if domain.state.alive:
             return domain
         hypervisor.power_off(worker, uuid)
         return None

@@ -140,6 +140,14 @@ class DomainState(StrEnum):
     STOPPED = "stopped"
     CRASHED = "crashed"
 
+    @property
+    def alive(self) -> bool:
+        """Whether it still has its memory: it runs, or would go on where it was paused."""
+        return self in _ALIVE
+
+
+_ALIVE = frozenset({DomainState.RUNNING, DomainState.PAUSED})
+
 
 @dataclass(frozen=True, slots=True)
 class Identity:

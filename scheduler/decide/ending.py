@@ -82,7 +82,7 @@ def _end(worker: Worker, trust: Trust, orders: Orders) -> None:
         orders.ends.append(CleanUp(worker.name, worker.host, reason))
         return
     state = _domain_state(worker, trust)
-    if state is None or state in {DomainState.STOPPED, DomainState.CRASHED}:
+    if state is None or not state.alive:
         left = "left no domain" if state is None else f"left a domain that is {state.value}"
         reason = Reason("boot-failed", f"its boot failed and {left}")
         orders.ends.append(CleanUp(worker.name, worker.host, reason))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from scheduler.journal.records import Entry, worker_uuid
-from scheduler.model import Domain, DomainState, Node, Worker, WorkerState
+from scheduler.model import Domain, Node, Worker, WorkerState
 
 if TYPE_CHECKING:
     from scheduler.model import Identity, RunningJob
@@ -67,7 +67,7 @@ def state_of(facts: Facts) -> WorkerState:
         if facts.host_pending:
             return _as_shown(facts)
         return _without_domain(facts) if facts.host_answers else S.UNSEEN
-    if domain.state in {DomainState.STOPPED, DomainState.CRASHED}:
+    if not domain.state.alive:
         return _stopped(facts)
     return _with_node(facts, facts.node) if facts.node else _without_node(facts)
 

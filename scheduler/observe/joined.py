@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from scheduler.model import Domain, DomainState, HostReading, Identity, Node, QueueReading, Unanswered
+from scheduler.model import Domain, HostReading, Identity, Node, QueueReading, Unanswered
 
 Queues = Mapping[str, QueueReading | Unanswered]
 Hosts = Mapping[str, HostReading | Unanswered]
-_ALIVE = frozenset({DomainState.RUNNING, DomainState.PAUSED})
 
 
 @dataclass(slots=True)
@@ -39,9 +38,9 @@ def join(queues: Queues, hosts: Hosts, site: str) -> Farm:
             if identity is None or identity.site != site:
                 farm.strangers.append((host, domain.name))
                 continue
-            worker, alive = identity.worker, domain.state in _ALIVE
+            worker, alive = identity.worker, domain.state.alive
             if alive or worker not in domains:
-                if alive and worker in domains and domains[worker][1].state in _ALIVE:
+                if alive and worker in domains and domains[worker][1].state.alive:
                     running.setdefault(worker, [domains[worker][0]]).append(host)
                 domains[worker] = (host, domain, identity)
         farm.showing[host] = len(reading.domains) - (len(farm.strangers) - strangers)
