@@ -4,7 +4,8 @@ Rules:
 1. A source that has never answered is given its whole deadline: without it little can be decided.
 2. One that has is waited for a little longer than it takes as a rule. If it has not answered by then, or could not be asked
    because of an act on it, it is *pending*: nothing is decided about it, what was known stands, its answer counts next time.
-3. Only when its deadline has passed does it count as silent, from when it was first asked.
+3. Only when its deadline has passed does it count as silent, from when it was first asked. One that could not be asked
+   because an act of ours takes longer than that has not been silent: nobody knows.
 """
 
 from __future__ import annotations
@@ -113,7 +114,7 @@ class Asking:
                 lane,
                 f"{end.error.asked}: {end.error.answer}",
                 clock.now() - owes,
-                asked=end.begun or end.hangs,
+                asked=end.begun or (end.hangs and not end.acting),
                 pending=(end.under_way or not end.begun) and lane in self.usual and owes < seconds,
             )
         return told

@@ -135,7 +135,8 @@ class ThreadRunner:
             return Erred(SourceError(call.lane, call.asked, f"did not come to its turn within {seconds:g} s"), begun=False)
         waits = self._clock.monotonic() - current.begun_at
         answer = f"still waiting for the answer to an earlier call ({current.call.asked}), asked {waits:.0f} s ago"
-        return Erred(SourceError(call.lane, call.asked, answer), begun=False, hangs=True)
+        error = SourceError(call.lane, call.asked, answer)
+        return Erred(error, begun=False, hangs=True, acting=current.errand is not None)
 
     # --- errands ------------------------------------------------------------------------------------------------------
 

@@ -62,6 +62,8 @@ class Erred:
     begun: bool = True
     hangs: bool = False
     """Not begun because the source has not answered an earlier call yet."""
+    acting: bool = False
+    """That earlier call is a step of an errand of ours, which may take its time."""
 
 
 End = Answered | Erred

@@ -58,7 +58,7 @@ class AgendaRunner:
                 if lane.current is not None:
                     waits = f"{lane.current.asked}), asked {self._now() - lane.since:.0f} s ago"
                     answer = f"still waiting for the answer to an earlier call ({waits}"
-                    ends.append(Erred(SourceError(call.lane, call.asked, answer), begun=False, hangs=True))
+                    ends.append(Erred(SourceError(call.lane, call.asked, answer), begun=False, hangs=True, acting=True))
                 else:
                     ends.append(Answered(call.function()))
             except SourceError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from connectors.htcondor.bindings import classad2
-from connectors.htcondor.matching import BASE, MalformedError
+from connectors.htcondor.matching import BASE, MalformedError, text_of
 from connectors.htcondor.messages import Run
 from scheduler.ports import JobRecord
 
@@ -44,20 +44,20 @@ def _record(ad: classad2.ClassAd, judge: Judge, name: str, *, queued: bool) -> J
         key, wanted, cpus, memory_mib = ask.key, ask.wanted, ask.cpus, ask.memory_mib
     except MalformedError as error:
         problem = str(error)
-    host = _text(ad, "RemoteHost") or _text(ad, "LastRemoteHost")
+    host = text_of(ad, "RemoteHost") or text_of(ad, "LastRemoteHost")
     queued_at = ad.get("QDate")
     return JobRecord(
         job=f"{ad['ClusterId']}.{ad['ProcId']}",
         batch_system=name,
         vo=judge.vo(ad),
-        user=_text(ad, "AcctGroupUser") or _text(ad, "Owner"),
+        user=text_of(ad, "AcctGroupUser") or text_of(ad, "Owner"),
         status=_STATUS.get(ad.get("JobStatus"), "unknown"),
         cluster_key=key if queued else "",
         wanted=wanted,
         cpus=cpus,
         memory_mib=memory_mib,
         queued_at=float(queued_at) if isinstance(queued_at, int) else None,
-        hold_reason=_text(ad, "HoldReason") or problem,
+        hold_reason=text_of(ad, "HoldReason") or problem,
         worker=host.partition("@")[2] or host,
     )
 
@@ -72,7 +72,7 @@ def runs_of(schedd: htcondor2.Schedd, machines: Sequence[str], since: float) -> 
     ended += schedd.query(held, list(_ENDED), limit=MAXIMUM_RUNS)
     runs = []
     for ad in ended:
-        machine = _text(ad, "LastRemoteHost").partition("@")[2]
+        machine = text_of(ad, "LastRemoteHost").partition("@")[2]
         begun, over = ad.get("JobCurrentStartDate"), ad.get("CompletionDate") or ad.get("EnteredCurrentStatus")
         if machine not in wanted or not isinstance(begun, int) or not isinstance(over, int):
             continue
@@ -80,8 +80,3 @@ def runs_of(schedd: htcondor2.Schedd, machines: Sequence[str], since: float) -> 
         failed = not completed or ad.get("ExitCode") != 0 or ad.get("ExitBySignal") is True
         runs.append(Run(machine, float(over), float(max(0, over - begun)), failed))
     return tuple(runs)
-
-
-def _text(ad: classad2.ClassAd, name: str) -> str:
-    value = ad.get(name)
-    return value if isinstance(value, str) else ""

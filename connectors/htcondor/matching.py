@@ -154,6 +154,12 @@ def is_number(value: object) -> TypeGuard[int | float]:
     return isinstance(value, int | float) and not isinstance(value, bool | classad2.Value)
 
 
+def text_of(ad: classad2.ClassAd, name: str) -> str:
+    """Return an attribute that is text; "" when it is missing or anything else."""
+    value = ad.get(name)
+    return value if isinstance(value, str) else ""
+
+
 def _slot(prototype: Prototype) -> classad2.ClassAd:
     slot = classad2.ClassAd()
     for name, value in prototype.attributes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from connectors.htcondor.expressions import WORKER
-from connectors.htcondor.matching import is_number
+from connectors.htcondor.matching import is_number, text_of
 from connectors.htcondor.messages import Slot
 
 if TYPE_CHECKING:
@@ -26,25 +26,25 @@ def slot_of(ad: classad2.ClassAd, judge: Judge) -> Slot | None:
     if not isinstance(worker, str) or not worker or cpus is None or memory_mib is None:
         return None
     dynamic = ad.get("DynamicSlot") is True or ad.get("SlotType") == "Dynamic"
-    job = _text(ad, "JobId")
+    job = text_of(ad, "JobId")
     return Slot(
         worker=worker,
-        name=_text(ad, "Name"),
-        machine=_text(ad, "Machine"),
+        name=text_of(ad, "Name"),
+        machine=text_of(ad, "Machine"),
         dynamic=dynamic,
-        state=_text(ad, "State"),
+        state=text_of(ad, "State"),
         cpus=cpus,
         memory_mib=memory_mib,
         total_cpus=_integer(ad, "TotalSlotCpus") or cpus,
         total_memory_mib=_integer(ad, "TotalSlotMemory") or memory_mib,
-        draining=ad.get("Draining") is True or _text(ad, "State") == "Drained",
+        draining=ad.get("Draining") is True or text_of(ad, "State") == "Drained",
         dynamic_slots=_integer(ad, "NumDynamicSlots") or 0,
         job_starts=_integer(ad, "JobStarts") or 0,
         recent_job_starts=_integer(ad, "RecentJobStarts") or 0,
         started_at=_time(ad, "DaemonStartTime"),
         told_at=_time(ad, "MyCurrentTime"),
         job=job,
-        user=_text(ad, "RemoteOwner") or _text(ad, "RemoteUser"),
+        user=text_of(ad, "RemoteOwner") or text_of(ad, "RemoteUser"),
         vo=judge.vo(ad) if job else "",
         job_started_at=_time(ad, "JobStart"),
         walltime_seconds=judge.walltime(ad) if job else None,
@@ -59,8 +59,3 @@ def _integer(ad: classad2.ClassAd, name: str) -> int | None:
 def _time(ad: classad2.ClassAd, name: str) -> float | None:
     value = ad.get(name)
     return float(value) if is_number(value) and value > 0 else None
-
-
-def _text(ad: classad2.ClassAd, name: str) -> str:
-    value = ad.get(name)
-    return value if isinstance(value, str) else ""
