@@ -203,8 +203,11 @@ def test_jobs_that_cannot_even_start_count_as_failures(pool, system):
     with worker_of(system, ATLAS_OLD) as worker:
         clusters = [pool.sleep(environment="atlas-slc6", executable="/bin/gone") for _ in range(4)]
         wait_until(lambda: all(status(pool, one) == 5 for one in clusters), "all are held", told=worker.console)
-        reading = system.read(ENVIRONMENTS, cheap=False)
-        assert next(node.quick_failures for node in reading.nodes if node.worker == worker.name) == 4
+
+        def failures():
+            return next(n.quick_failures for n in system.read(ENVIRONMENTS, cheap=False).nodes if n.worker == worker.name)
+
+        wait_until(lambda: failures() == 4, "the collector knows of their starts, and the failures are counted")
 
 
 def test_jobs_that_are_short_and_succeed_mark_nothing(pool, system):
