@@ -10,6 +10,7 @@ from scheduler.availability.timelines.prepared import prepare
 from scheduler.availability.timelines.windows import between
 from scheduler.commands import journaled
 from scheduler.journal.histories import load_history
+from scheduler.journal.holds import holds_in
 from scheduler.journal.journal import Journal
 from scheduler.journal.records import Look, Memo, Note, Said, Sighting
 from scheduler.journal.usage import Fates
@@ -17,7 +18,9 @@ from scheduler.journal.used import used
 from scheduler.model import HeldJob
 from scheduler.publish import sheet
 from scheduler.publish.page import page
+from simulations.jobs import Request
 from tests.pure.test_cli_agreements import ambienti, site  # noqa: F401 - fixtures
+from tests.pure.test_engine import Farm
 
 
 def story(journal, at, *, tells=True):
@@ -85,6 +88,29 @@ def test_the_page_shows_the_outage_and_the_hours(journal):
     assert "host h1" in section
     assert "<td>0.03</td>" in section
     assert 'id="workers"' not in page_of(None, journal)
+
+
+def test_a_cycle_keeps_which_jobs_of_ours_were_put_on_hold():
+    farm = Farm()
+    try:
+        farm.order()
+        assert holds_in(farm.journal).since == {"pool": round(farm.clock.now() * SECOND)}
+        [job] = farm.queue.submit(Request("atlas"), 1, run_seconds=600)
+        farm.journal.remember(
+            farm.engine.owner,
+            farm.clock.now(),
+            Memo(appeared=(Sighting("pool", job.id, "el9-1", "atlas", "ann", "el9", 1.0, 2.0),)),
+        )
+        job.ran_in = "el9-1"
+        farm.wait(30)
+        farm.queue.book.hold_idle("atlas", farm.clock.monotonic())
+        held_at = round(farm.clock.now() * SECOND)
+        for _ in range(2):
+            farm.wait(30)
+            farm.order()
+        assert holds_in(farm.journal).held == {("pool", job.id, "el9-1"): held_at}
+    finally:
+        farm.journal.close()
 
 
 def test_of_many_outages_the_page_lists_the_newest_and_counts_the_others(journal):
