@@ -50,9 +50,9 @@ class Looked:
 
 
 def silent_sources(observation: Observation) -> tuple[str, ...]:
-    """Return the sources that did not answer."""
+    """Return the sources that did not answer; those that still may are not silent."""
     sources = {**observation.queues, **observation.hosts}
-    return tuple(name for name, reading in sources.items() if isinstance(reading, Unanswered))
+    return tuple(name for name, reading in sources.items() if isinstance(reading, Unanswered) and not reading.pending)
 
 
 @contextmanager

@@ -105,7 +105,7 @@ class SourceRow:
     kind: str
     answered_seconds_ago: float | None
     state: str
-    """ok, carried over, partial, suspect, silent or removed."""
+    """ok, carried over, partial, suspect, slow (it may answer yet), silent or removed."""
     says: str = ""
 
 

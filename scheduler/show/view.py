@@ -38,6 +38,7 @@ _SOURCE_STYLES = {
     "carried over": "green",
     "partial": "yellow",
     "suspect": "yellow",
+    "slow": "yellow",
     "removed": "yellow",
     "silent": "bold red",
 }

@@ -1,6 +1,7 @@
 """The live view and the tables: true numbers, and no more lines than the terminal has."""
 
 import io
+from dataclasses import replace
 
 import pytest
 from builders import NOW, a_cluster, a_domain, a_host, a_policy, a_vo, a_worker, an_environment, an_observation, silent
@@ -66,6 +67,19 @@ def test_a_batch_system_that_the_site_has_no_longer_is_shown_as_long_as_workers_
         if line.startswith("old ")
     ]
     assert line.split()[:5] == ["old", "batch", "system", "never", "removed"]
+
+
+def test_a_host_taken_out_of_the_site_is_shown_while_it_has_workers_with_the_way_out():
+    observation = an_observation(workers=[a_worker(host="h9"), a_worker("el9-2", host="h9"), a_worker("el9-3")])
+    (row,) = [row for row in rows.source_rows(observation) if row.source == "h9"]
+    assert (row.kind, row.state) == ("host", "removed")
+    assert row.says == "2 workers left: put it back into the site file, or `ambienti host forget h9` if it is off for good"
+
+
+def test_a_source_that_may_answer_yet_is_slow_and_not_silent():
+    observation = an_observation(hosts=[replace(silent("h1"), pending=True), silent("h2")])
+    told = {row.source: row.state for row in rows.source_rows(observation) if row.kind == "host"}
+    assert told == {"h1": "slow", "h2": "silent"}
 
 
 def test_the_last_decisions_are_shown_newest_first_with_their_reasons():
