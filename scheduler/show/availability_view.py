@@ -44,19 +44,21 @@ def detail(report: Report, profiles: tuple[str, ...]) -> RenderableType:
     """Return one window in detail: figures, A and R, times, verdicts."""
     window = report.windows[0]
     title = f"{window.name or 'window'}: {window.start} to {window.end}"
-    shown = Table("service", "kind", title=title, title_justify="left")
+    shown = Table(title=title, title_justify="left")
+    shown.add_column("service", overflow="fold")
     if len(profiles) > 1:
         shown.add_column("profile")
-    for column in ("figure", "A", "R", "T", "up", "bad", "unknown", "pending", "sched.", "unsched.", "excused"):
-        shown.add_column(column, justify="right")
-    shown.add_column("verdict")
+    for column in ("figure", "A", "R"):
+        shown.add_column(column, justify="right", no_wrap=True)
+    shown.add_column("how the time went")
+    shown.add_column("verdict", overflow="fold")
     for row in report.rows:
-        profile = [row.profile] if len(profiles) > 1 else []
-        times = (row.total, row.up, row.bad, row.unknown, row.pending, row.scheduled_downtime, row.unscheduled_downtime)
+        group = row.kind == "group"
         shown.add_row(
-            *(Text(row.object, style="bold" if row.kind == "group" else ""), row.kind, *profile),
+            Text(row.object, style="bold" if group else ""),
+            *([row.profile] if len(profiles) > 1 else []),
             *(_cell(row), _percent(row.availability_decimal), _percent(row.reliability_decimal)),
-            *(_time(one) for one in (*times, row.excused)),
+            _spent(row),
             _verdict(row),
         )
     return shown
@@ -113,6 +115,21 @@ def _cell_with_unknown(row: Row) -> Text:
 def _verdict(row: Row) -> Text:
     lines = [Text(f"{name}: {said}", style=STYLES[said]) for name, said in row.verdicts.items()]
     return Text("\n").join(lines)
+
+
+def _spent(row: Row) -> str:
+    """Say what a row's seconds were; what there was none of is left out."""
+    parts = {
+        "up": row.up,
+        "bad": row.bad,
+        "unknown": row.unknown,
+        "pending": row.pending,
+        "scheduled downtime": row.scheduled_downtime,
+        "unscheduled downtime": row.unscheduled_downtime,
+        "excused": row.excused,
+    }
+    said = ", ".join(f"{name} {_time(seconds)}" for name, seconds in parts.items() if seconds)
+    return f"of {_time(row.total)}: {said}" if said else _time(row.total)
 
 
 def _time(seconds: object) -> str:
