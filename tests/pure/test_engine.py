@@ -14,8 +14,9 @@ from scheduler.actions import Adopt, Boot, CleanUp, Drain, Plan, PowerOff
 from scheduler.clock import WallClock
 from scheduler.engine import Engine
 from scheduler.errands import why_keep
+from scheduler.journal.hosts import say_off
 from scheduler.journal.journal import KEPT_KINDS, Journal, JournalError, LeaseLostError
-from scheduler.journal.records import Outcome, worker_uuid
+from scheduler.journal.records import HostOff, Outcome, worker_uuid
 from scheduler.lanes import ThreadRunner
 from scheduler.model import DomainState, Host, Node, RunningJob, Unanswered
 from scheduler.model import WorkerState as S
@@ -447,6 +448,22 @@ def test_with_a_lost_journal_the_farm_is_adopted_and_goes_on(farm):
     assert engine.cycle().observation.unjournaled == frozenset()
     assert len(farm.plant.calls) == 1, "nothing was booted or ended"
     again.close()
+
+
+def test_a_host_that_was_forgotten_and_comes_back_has_its_workers_adopted(farm):
+    name, host = farm.worker(), farm.hosts["h1"]
+    host.faults.silent = True
+    assert [w.state for w in farm.order().observation.workers] == [S.UNSEEN]
+    say_off(farm.journal, HostOff("h1", farm.clock.now(), "anna", "burnt"))
+    assert farm.order().observation.workers == ()
+    assert farm.journal.entry(name).closed_at is not None
+    assert farm.journal.ledger().hosts_off == {}
+    host.faults.silent = False
+    assert farm.order().observation.unjournaled == {name}
+    (adopted,) = farm.order(Adopt(name, "h1", WHY)).results
+    assert adopted.outcome is Outcome.DONE
+    assert farm.journal.entry(name).closed_at is None
+    assert [w.name for w in farm.order().observation.workers] == [name]
 
 
 def test_when_the_clock_is_set_forward_no_deadline_passes(farm):
