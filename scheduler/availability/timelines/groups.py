@@ -138,8 +138,9 @@ def _decided(
         weights, scale = _weights(group, parts)
         return _counted(group, [changes.count(is_code(code), weights) for code in range(PENDING)], scale)
     present = np.zeros(len(changes.starts), np.int16)
-    for code in range(PENDING):
-        present |= (changes.count(is_code(code)) > 0).astype(np.int16) << code
+    for code in {state >> shift & CODE for state in set(changes.after.tolist())}:
+        if code < PENDING:
+            present |= (changes.count(is_code(code)) > 0).astype(np.int16) << code
     return of_sets[present]
 
 
@@ -189,10 +190,10 @@ def _weights(group: Group, parts: Sequence[Part]) -> tuple[npt.NDArray[Any] | No
 def _causes(changes: _Changes, codes: States) -> States:
     """Return why the group is what it is: the first cause, in the order of `Cause`, of a member that is the same."""
     made = np.zeros(len(codes), np.int16)
-    for cause in np.unique(changes.after >> CAUSE)[::-1]:
-        for code in range(Status.WARNING, PENDING):
-            if cause and (here := codes == code).any():
-                made[here & (changes.count(_is(code, int(cause))) > 0)] = cause
+    seen = {(state >> CAUSE, state & CODE) for state in set(changes.after.tolist())}
+    for cause, code in sorted(seen, reverse=True):
+        if cause and Status.WARNING <= code < PENDING:
+            made[(codes == code) & (changes.count(_is(code, cause)) > 0)] = cause
     return made
 
 

@@ -62,18 +62,15 @@ def strips(timelines: Sequence[Timeline]) -> Strips:
 
 def timeline(laid: Strips, row: int, begin: Elapsed | None = None) -> Timeline:
     """Return the timeline of a row, or its part from an instant on."""
-    low, high = laid.rows[row], laid.rows[row + 1] - 1
     end = laid.ends.get(row)
-    starts, states = (laid.starts[low:high], laid.states[low:high]) if end is None else (end.starts, end.states)
-    if begin is not None and begin >= starts[-1]:
-        return Timeline(np.array([begin], np.int64), states[-1:])
+    if end is not None and begin is not None and begin >= end.starts[0]:
+        return since(end, begin)
+    low, high = laid.rows[row], laid.rows[row + 1] - 1
     starts, states = laid.starts[low:high], laid.states[low:high]
     if end is None:
         whole = Timeline(starts, states)
         return whole if begin is None else since(whole, begin)
     cut = int(end.starts[0])
-    if begin is not None and begin >= cut:
-        return since(end, begin)
     kept = int(np.searchsorted(starts, cut))
     whole = tidy(np.concatenate((starts[:kept], end.starts)), np.concatenate((states[:kept], end.states)))
     return whole if begin is None else since(whole, begin)

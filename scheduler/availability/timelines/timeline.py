@@ -129,7 +129,7 @@ def tidy(starts: Whole, states: States) -> Timeline:
 
 def since(timeline: Timeline, begin: Elapsed) -> Timeline:
     """Return the part of a timeline from an instant on, as one that begins there."""
-    place = int(np.searchsorted(timeline.starts, begin, side="right")) - 1
+    place = int(timeline.starts.searchsorted(begin, side="right")) - 1
     starts = timeline.starts[place:].copy()
     starts[0] = begin
     return Timeline(starts, timeline.states[place:])
