@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.table import Table
 
+from environments.names import nearest
 from scheduler.clock import WallClock
 from scheduler.commands.common import JsonOption, SiteOption, console, say
 from scheduler.commands.journaled import opened
 from scheduler.commands.journaled import since as read_since
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
+    from scheduler.journal.reading import JournalReader
     from scheduler.journal.records import Event
 
 FOLLOW_SECONDS = 1.0
@@ -48,13 +50,24 @@ def events(
         lines = journal.events(limit=limit, **asked)
         _show(lines, zone, as_json=as_json)
         if not lines and not follow and not as_json:
-            say("nothing", style="dim")
+            say(
+                "; ".join(["nothing", *_unknown(journal, {"subject": subject, "kind": kind, "correlation": correlation})]),
+                style="dim",
+            )
         last = lines[-1].id if lines else 0
         while follow:
             WallClock().sleep(FOLLOW_SECONDS)
             lines = journal.events(after=last, **asked)
             last = lines[-1].id if lines else last
             _show(lines, zone, as_json=as_json)
+
+
+def _unknown(journal: JournalReader, asked: Mapping[Literal["subject", "kind", "correlation"], str]) -> Iterator[str]:
+    """Say which of the names that were asked for stand nowhere in the log, and what they may have meant."""
+    for of, name in asked.items():
+        if name and name not in (known := journal.event_names(of)):
+            near = nearest(name, known)
+            yield f"no line of the log has the {of} {name!r}" + (f", did you mean {near!r}?" if near else "")
 
 
 def _show(lines: Sequence[Event], zone: str, *, as_json: bool) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
@@ -133,6 +133,11 @@ class JournalReader:
             for r in rows
         ]
         return found[::-1] if limit else found
+
+    def event_names(self, of: Literal["subject", "kind", "correlation"]) -> list[str]:
+        """Return all the subjects, kinds or correlations that the event log knows: it reads the whole log."""
+        with self.read("events") as connection:
+            return list(connection.scalars(sa.select(t.events.c[of]).distinct()))
 
 
 ENTRY = [t.workers.c[name] for name in Entry.__dataclass_fields__]

@@ -208,7 +208,10 @@ def test_the_event_log_is_looked_up_by_object_kind_and_story(ambienti, site):
     assert (one["at"], one["boot"], one["detail"]["text"]) == ("1970-01-01T01:01:42+01:00", 1, "refused")
     assert "d1" in ambienti("events", "--kind", "downtime")[1]
     assert ambienti("events", "--since", "1h", "--kind", "status")[1] == "nothing\n"
-    assert ambienti("events", "--correlation", "intent-7")[1] == "nothing\n"
+    assert ambienti("events", "--correlation", "intent-7")[1] == "nothing; no line of the log has the correlation 'intent-7'\n"
+    missed = ambienti("events", "pol", "--kind", "statsu")[1].replace("\n", " ")
+    assert "the subject 'pol', did you mean 'pool'?" in missed
+    assert "the kind 'statsu', did you mean 'status'?" in missed
 
 
 def test_the_report_of_the_site_shows_its_own_objects_and_groups(ambienti, site):
