@@ -265,7 +265,7 @@ class Timelines:
         if not there:
             return None
         status = together(self.groups[name], [(weight, one) for weight, one, _ in there])
-        causes = {cause for _, one, cause in there if one == status and cause}
+        causes = {cause for _, one, cause in there if one == status != "OK" and cause}
         return status, next((str(cause) for cause in Cause if cause in causes), "")
 
     def overlaid(self, name):
