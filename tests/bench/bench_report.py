@@ -1,4 +1,5 @@
-"""The year report: a thousand services in a hundred groups with a million events; and one more event, this week read again.
+"""The year report: a thousand services in a hundred groups with a million events; one more event, and this week read again:
+in memory, and through the journal; and the year as a bundle.
 
 python -m tests.bench.bench_report [--json FILE] [--events N] [--runs N]
 """
@@ -34,6 +35,7 @@ from scheduler.availability.timelines import windows
 from scheduler.availability.timelines.appending import append
 from scheduler.availability.timelines.columns import Columns
 from scheduler.availability.timelines.prepared import prepare
+from tests.bench.kept import measured
 from tests.bench.report import Report, Table, Target, growth, main, median
 
 PARTS = (8, 4, 2, 1)
@@ -132,6 +134,57 @@ def appended(ready, services: int) -> dict[str, list[float]]:
     return taken
 
 
+def kept(events: int, services: int, groups: int) -> dict[str, object]:
+    """Measure the same through a journal, in a process of its own."""
+    history, results = farm(events, services, groups)
+    return measured(history, results, BEGIN)
+
+
+def through_the_journal(options: argparse.Namespace) -> tuple[list[Table], list[Target]]:
+    """Measure at two sizes what the product does: push a status, read this week again; bundle the year and verify it."""
+    rows, bundles, found, sizes = [], [], [], [PARTS[0], PARTS[-1]]
+    for part in sizes:
+        size = (options.events // part, SERVICES // part, GROUPS // part)
+        code = f"import json; from tests.bench.bench_report import kept; print(json.dumps(kept(*{size})))"
+        told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=1800)
+        one = json.loads(told.stdout)
+        found.append(one)
+        middle = [1000 * median(one[key]) for key in ("push", "read", "both", "cpu", "all")]
+        rows.append([*size, one["first"], *middle, round(one["follow peak"]), round(one["stored"] / 2**20, 1)])
+        spent = [one[key] for key in ("bundle", "bundle cpu", "verify", "verify cpu")]
+        bundles.append([*size, *spent, round(one["bundle peak"]), round(one["bytes"] / 2**20)])
+    columns = [
+        "events", "services", "groups", "first reading s", "push, durable ms", "week of what it touches ms", "both ms",
+        "CPU ms", "push, week of all rows ms", "peak MiB", "journal MiB",
+    ]  # fmt: skip
+    sized = ["events", "services", "groups", "bundle s", "CPU s", "verify s", "CPU s", "peak MiB", "bundle MiB"]
+    tables = [
+        Table("One more event through the journal (SQLite)", columns, rows),
+        Table("The year as a bundle, from the journal", sized, bundles),
+    ]
+    return tables, targets_of_journal(found, [options.events / part for part in sizes])
+
+
+def targets_of_journal(found: list[dict], events: list[float]) -> list[Target]:
+    """Judge what was measured through the journal."""
+    last = found[-1]
+    both = sorted(last["both"])
+    middle, late = 1000 * median(both), 1000 * both[int(len(both) * 0.99)]
+    whole = 1000 * median(last["all"])
+    note = f"CPU {1000 * median(last['cpu']):.2f} ms; 99 of 100 within {late:.1f} ms; all 1,100 rows again {whole:.1f} ms."
+    exponent = growth(events, [one["bundle cpu"] + one["verify cpu"] for one in found])
+    per_event = last["stored"] / events[-1]
+    return [
+        Target("one event through the journal, this week of what it touches", "at most 5 ms", f"{middle:.2f} ms", middle <= 5, note),
+        Target(
+            "storage", "stated", f"{last['stored'] / SERVICES / 1024:.0f} KiB per service and year", True,
+            f"{events[-1] / SERVICES:.0f} changes of each, {per_event:.0f} bytes for each change, lines of the log included.",
+        ),
+        Target("bundle and verify, growth", "about linear", f"exponent {exponent:.2f}", exponent <= 1.2, "Of the CPU time."),
+        Target("their memory", "at most 500 MiB", f"{last['bundle peak']:.0f} MiB", last["bundle peak"] <= 500),
+    ]  # fmt: skip
+
+
 def run(options: argparse.Namespace) -> Report:
     """Measure at four sizes."""
     rows, found = [], []
@@ -150,7 +203,9 @@ def run(options: argparse.Namespace) -> Report:
         "append, this week ms", "all rows as measures too ms",
     ]  # fmt: skip
     what = f"{options.events} events of a year from arrays in memory to exact figures; medians of {options.runs} runs."
-    return Report("The year report", what, [Table("From results to figures", columns, rows)], targets(found, options.events))
+    tables, judged = through_the_journal(options)
+    inner = Table("From results to figures", columns, rows)
+    return Report("The year report", what, [inner, *tables], [*targets(found, options.events), *judged])
 
 
 def targets(found: list[dict], events: int) -> list[Target]:
@@ -165,7 +220,7 @@ def targets(found: list[dict], events: int) -> list[Target]:
         Target("year report", "at most 2 s", f"{total:.2f} s", total <= 2, f"CPU {last['cpu']:.2f} s."),
         Target("its memory", "at most 300 MiB", f"{last['peak']:.0f} MiB", last["peak"] <= 300, "Peak of the whole process."),
         Target(
-            "one more event, this week again", "at most 5 ms", f"{middle:.2f} ms", middle <= 5,
+            "one more event, this week again, in memory", "at most 5 ms", f"{middle:.2f} ms", middle <= 5,
             f"CPU {cpu:.2f} ms; 99 of 100 within {late:.1f} ms, the longest {1000 * both[-1]:.0f} ms (new ends are merged).",
         ),
         Target("growth with the events", "about linear", f"exponent {exponent:.2f}", exponent <= 1.2),
