@@ -142,7 +142,7 @@ def availability_table(history: History) -> Table:
     """Return the availability of every object and group while the daemon looked, with what was lost of it."""
     window = _watched(history)
     measures = measure(history, window, "excuse")
-    title = f"\nAvailability of these {write_duration((window.end - window.start) // SECOND * SECOND)}"
+    title = f"\nAvailability of these {write_duration((window.end - window.start + SECOND // 2) // SECOND * SECOND)}"
     table = Table(title=title, title_justify="left", title_style="bold", box=None, padding=(0, 2, 0, 0))
     for column in ("", "up", "bad", "unknown", "availability"):
         table.add_column(column, justify="left" if not column else "right", header_style="dim")
