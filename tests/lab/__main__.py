@@ -18,6 +18,7 @@ import difflib
 import json
 import os
 import shlex
+import shutil
 import signal
 import sys
 import time
@@ -129,11 +130,8 @@ def try_jobs(chosen: list[str]) -> int:
         environment = f"{vo}-{lane}"
         how = pool.submit_by_bindings if number % 2 else pool.sleep
         submitted[how(JOB_SECONDS, vo=vo, user=f"user-{vo}", environment=environment)] = (lane, vo, environment, how.__name__)
-    table = Table(
-        "VO", "environment", "job", "submitted by", "ran on", "seconds", "journal", title="A job of each VO in each lane"
-    )
-    for column in table.columns:
-        column.overflow = "fold"
+    heads = ("VO", "environment", "job", "submitted by", "ran on", "seconds", "journal")
+    table = Table(*heads, title="A job of each VO in each lane", title_justify="left", box=None, pad_edge=False)
     failed = 0
     began = time.monotonic()
     OUT.print(
@@ -180,7 +178,7 @@ def environment() -> int:
 
 
 def down() -> int:
-    """Stop the daemon, the hosts with all their guests, and the pool."""
+    """Stop the daemon, the hosts with all their guests, and the pool; the next farm knows nothing of this one."""
     if daemon := _daemon():
         daemon.signal(signal.SIGTERM)
         end = time.monotonic() + 60
@@ -193,6 +191,7 @@ def down() -> int:
     pool_directory = lab_path("pool")
     if (pool_directory / "master.pid").exists():
         lab_pool().stop()
+        shutil.rmtree(pool_directory, ignore_errors=True)
     for left in _directory().glob("ambienti.db*"):
         left.unlink()  # the workers are gone with their hosts; a journal of them would be a lie
     OUT.print("The lab is down.")
