@@ -18,7 +18,7 @@ from tests.lab.crashes import CrashFarm
 from tests.lab.libvirtd import Libvirtd
 from tests.lab.postgresql import PostgreSQL
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.lane]
 
 
 @pytest.fixture(scope="module")
