@@ -37,7 +37,13 @@ def report(
     ] = None,
     text: Annotated[str, typer.Option("--text", help="What the check said.")] = "",
     at: Annotated[
-        str, typer.Option("--at", metavar="INSTANT", show_default=False, help="When it was observed. [default: now]")
+        str,
+        typer.Option(
+            "--at",
+            metavar="INSTANT",
+            show_default=False,
+            help="When it was observed; without an offset in the zone of the site, with --url in UTC. [default: now]",
+        ),
     ] = "",
     report_id: Annotated[str, typer.Option("--id", show_default=False, help="Reports of one id count once.")] = "",
     cause: Annotated[str, typer.Option("--cause", show_default=False, help="Why time is lost: detection, boot...")] = "",
@@ -53,9 +59,9 @@ def report(
     if bool(status) == (code is not None):
         raise fail("give either --status or --nagios-exit-code", Exit.WRONG)
     told: dict[str, Any] = {"object": name, "status": status or str(code), "text": text, "id": report_id, "cause": cause}
+    where, zone = (_address(url), "UTC") if url else _daemon(site)
     if at:
-        told["at"] = instant(at, "--at", "UTC") / 1_000_000
-    where = url.rstrip("/") or _daemon(site)
+        told["at"] = instant(at, "--at", zone) / 1_000_000
     answer, problem = _sent(where, told, _token(token_file))
     if problem:
         raise fail(f"{name}: {problem}", _EXITS.get(answer, Exit.UNANSWERED))
@@ -64,13 +70,20 @@ def report(
 _EXITS = {400: Exit.WRONG, 401: Exit.WRONG, 413: Exit.WRONG, 404: Exit.PROBLEM}
 
 
-def _daemon(site: Path | None) -> str:
+def _address(url: str) -> str:
+    if not url.startswith(("http://", "https://")):
+        raise fail(f"--url {url}: is not the address of a daemon; expected one like http://farm:9620", Exit.WRONG)
+    return url.rstrip("/")
+
+
+def _daemon(site: Path | None) -> tuple[str, str]:
+    """Return the address of the site's own daemon, and the zone of the site."""
     from scheduler.site import definitions
 
-    listen = definitions.load(find_site(site)).site.daemon.listen
-    if not listen:
+    settings = definitions.load(find_site(site)).site
+    if not settings.daemon.listen:
         raise fail("the daemon of this site listens nowhere (daemon.listen): nothing can be reported", Exit.WRONG)
-    return f"http://{listen}"
+    return f"http://{settings.daemon.listen}", settings.timezone
 
 
 def _token(path: Path) -> str:
