@@ -270,13 +270,16 @@ def test_the_schema_describes_every_key(ambienti, of):
             assert field.get("description"), key
 
 
-def test_the_example_of_the_documentation_is_right(tmp_path):
-    [example] = re.findall(r"```yaml\n(.*?)```", HOW_TO.read_text(), re.DOTALL)
+def test_the_examples_of_the_documentation_are_right(ambienti, tmp_path):
+    story, example = re.findall(r"```yaml\n(.*?)```", HOW_TO.read_text(), re.DOTALL)
     file = tmp_path / "oncall.yaml"
     file.write_text(example.replace("holiday_calendars: [holidays.ics]", ""))
     found = oncall.load(file)
     assert addresses.places(found)["anna"] == ("file:secrets/anna-mail.url", "environment:ANNA_SMS")
     assert [level.target for level in found.rules.levels] == ["primary", "secondary"]
+    (tmp_path / "story.yaml").write_text(story)
+    code, out, _ = ambienti("oncall", "simulate", "story.yaml")
+    assert (code, "1 incident: 1 met" in out) == (0, True)
 
 
 def test_an_address_is_looked_up_when_it_is_needed_and_its_absence_told_without_it(tmp_path, monkeypatch):
