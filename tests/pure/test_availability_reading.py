@@ -117,7 +117,7 @@ groups:
         ("now: 0\ngroups: {g: {operator: or}}\nevents: [{at: 0, object: g, status: OK}]", "'g' is a group: its status follows from its members"),
         ("now: 0\nobjects: [a]\nevents: [{at: 0, object: a, status: CRITICL}]", "'CRITICL' is not a status; expected OK, WARNING"),
         ("now: 0\nobjects: [a]\nevents: [{at: 0, object: a, status: 4}]", "'4' is not a status"),
-        ("now: 0\nobjects: [a]\nevents: [{at: 0, object: a, status: OK, cause: fencin}]", "'fencin' is not a cause of lost time; expected one of"),
+        ("now: 0\nobjects: [a]\nevents: [{at: 0, object: a, status: OK, cause: fencin}]", "'fencin' is not a cause of lost time; expected one of: detection, "),
         ("now: 0\nobjects: [{name: a, exists: {from: 10, to: 10}}]", "exists[0].end: ends before it begins"),
         ("now: 0\nobjects: [{name: a, exists: {to: 5}}]\nevents: [{at: 7, object: a, status: OK}]", "ends before its first event"),
         ("now: 0\ngroups: {g: {members: []}}", "groups[0].operator: is missing; expected one of: and, or, at-least, capacity; or a strategy"),

@@ -84,7 +84,7 @@ def _operator(value: object) -> object:
 def _one_of(known: tuple[str, ...], what: str) -> BeforeValidator:
     def check(value: object) -> object:
         if isinstance(value, str) and value not in known:
-            raise named_error(f"{value!r} is not {what}", f"one of: {', '.join(known)}", nearest(value, known))
+            raise named_error(f"{value!r} is not {what}", f"one of: {', '.join(filter(None, known))}", nearest(value, known))
         return value
 
     return BeforeValidator(check)
