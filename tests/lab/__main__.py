@@ -20,6 +20,7 @@ import os
 import shlex
 import shutil
 import signal
+import socket
 import sys
 import time
 from collections.abc import Iterator
@@ -75,6 +76,8 @@ def up(chosen: list[str]) -> int:
 
 
 def _start(chosen: list[str]) -> None:
+    if _listens():
+        raise RuntimeError(f"something else listens on {LISTEN} already (the lab of another checkout?)")
     hosts, daemon, xen = [], Libvirtd("lab"), XenHost(1)
     with _step("HTCondor pool"):
         pool = lab_pool()
@@ -102,7 +105,7 @@ def _start(chosen: list[str]) -> None:
         pid = farm.start(stays=True)
         if process := known(pid):
             process.keep(_directory() / "daemon.pid")
-        farm.until(lambda: (_directory() / "ambienti.db").exists(), 60, "the daemon opens its journal")
+        farm.until(_listens, 60, f"the daemon listens on {LISTEN}")
 
 
 @contextlib.contextmanager
@@ -204,6 +207,13 @@ def _directory() -> Path:
 
 def _daemon() -> Process | None:
     return kept(_directory() / "daemon.pid")
+
+
+def _listens() -> bool:
+    host, _, port = LISTEN.rpartition(":")
+    with contextlib.suppress(OSError), socket.create_connection((host, int(port)), timeout=1):
+        return True
+    return False
 
 
 def _running_farm() -> Farm:
