@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from heapq import nsmallest
 from typing import TYPE_CHECKING
 
-from environments.reason import Reason
+from environments.reason import Reason, counted
 from scheduler.decide.boots import Yard
 from scheduler.decide.demand import jobs_per_worker
 from scheduler.decide.placement import class_of
@@ -234,7 +234,9 @@ def _drain(group: list[Worker], want: Want, environment: Environment, cause: str
     for worker in group:
         state.given[worker.vo] += worker.cpus
         state.orders.drain(worker, cause, _why(worker, want, environment, cause, state))
-    sentence = f"{len(group)} workers on {group[0].host} drain ({cause}) to make room for a worker of {environment.name}"
+    sentence = (
+        f"{counted(len(group), 'worker', 'drain')} on {group[0].host} ({cause}) to make room for a worker of {environment.name}"
+    )
     want.reclaiming = Reason(
         "reclaiming", sentence, {"draining": len(group), "host": group[0].host}, "wait until they are empty"
     )
@@ -243,7 +245,8 @@ def _drain(group: list[Worker], want: Want, environment: Environment, cause: str
 def _why(worker: Worker, want: Want, environment: Environment, cause: str, state: Reclaim) -> Reason:
     if cause == "surplus":
         sentence = (
-            f"it is idle, no waiting job needs it, and {want.missing} jobs of {want.vo} have no room for {environment.name}"
+            f"it is idle, no waiting job needs it, and there is no room in {environment.name} "
+            f"for {counted(want.missing, 'job')} of {want.vo}"
         )
         return Reason(cause, sentence, {"missing_jobs": want.missing, "environment": environment.name})
     owner, owed = state.yard.ledger.of(worker.vo), state.yard.ledger.of(want.vo)

@@ -43,13 +43,13 @@ def reasons_of(want: Want) -> tuple[Reason, ...]:
         )
         reasons.append(Reason("free-slot", sentence, {"jobs": want.free_slots}, "wait for the next negotiation"))
     if want.ordered:
-        sentence = f"for {counted(want.ordered, 'job')} workers are being booted now"
+        sentence = f"workers are being booted now for {counted(want.ordered, 'job')}"
         reasons.append(Reason("boot-ordered", sentence, {"jobs": want.ordered}, "wait until they have registered"))
     if want.booting:
         sentence = f"{counted(want.booting, 'job', 'fit')} in workers that are booting"
         reasons.append(Reason("booting", sentence, {"jobs": want.booting}, "wait until they have registered"))
     if want.cancelled:
-        sentence = f"for {counted(want.cancelled, 'job')} drains are taken back"
+        sentence = f"drains are taken back for {counted(want.cancelled, 'job')}"
         reasons.append(Reason("drain-cancelled", sentence, {"jobs": want.cancelled}))
     if want.in_doubt:
         of_whom = "workers of which nothing is heard now; nothing is booted in their place yet"

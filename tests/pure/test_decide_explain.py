@@ -207,7 +207,7 @@ def test_why_this_cycles_boots_are_used_up():
     answer = why(a_cluster(idle=40), policy=a_policy(limits={"boots_per_cycle": 2}))
     assert answer.code == "boots-limit"
     assert answer.missing == {"boots": 2, "boots_per_cycle": 2}
-    assert answer.waits_for == ("for 4 jobs workers are being booted now",)
+    assert answer.waits_for == ("workers are being booted now for 4 jobs",)
 
 
 def test_why_only_the_negotiator_is_waited_for():
