@@ -104,7 +104,7 @@ def _all_that_waits(found: Looked, *, as_json: bool) -> None:
         return
     say(f"Seen by {found.origin}.", style="dim")
     out = console()
-    out.print(view.waiting(waiting, found.plan, width=out.width))
+    out.print(view.waiting(waiting, found.plan, width=out.width) if waiting else "no job waits")
 
 
 def _clusters(found: Looked) -> Iterator[RequestCluster]:
