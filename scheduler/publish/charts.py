@@ -42,6 +42,9 @@ CAUSES = {
     Cause.UNKNOWN: "#9aa3ad",
 }
 
+CLOCK = {"hours": "%H:%M", "minutes": "%H:%M"}
+"""The day has 24 hours on the axis too; by itself it writes 05:40 for 17:40. Days and months stay as they are."""
+
 
 def strips(sheet: Sheet) -> Spec | None:
     """Draw the timelines of those that lost most; the horizontal axis can be moved and zoomed."""
@@ -52,7 +55,7 @@ def strips(sheet: Sheet) -> Spec | None:
     overlays = [value for value in values if value["overlay"]]
     tooltip = [{"field": name, "type": "nominal"} for name in ("object", "state", "overlay", "cause", "from", "to", "lasted")]
     common: Spec = {
-        "x": {"field": "start", "type": "temporal", "title": None, "scale": {"type": "utc"}},
+        "x": {"field": "start", "type": "temporal", "title": None, "scale": {"type": "utc"}, "axis": {"format": CLOCK}},
         "x2": {"field": "end"},
         "y": {"field": "object", "type": "nominal", "sort": chosen, "title": None},
         "tooltip": tooltip,
