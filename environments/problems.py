@@ -45,7 +45,8 @@ class Problem:
     def __str__(self) -> str:
         """Return one line: `file:line:column key: message; expected ...; did you mean ...?`."""
         place = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
-        return f"{place} {self.key}: {self.sentence}" if self.key else f"{place}: {self.sentence}"
+        where = " ".join(filter(None, (place, self.key)))
+        return f"{where}: {self.sentence}" if where else self.sentence
 
     @property
     def sentence(self) -> str:

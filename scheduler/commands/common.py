@@ -87,7 +87,9 @@ def show_problems(problems: tuple[Problem, ...], *, error: bool = True) -> None:
     for line in screen(problems):
         indented = line.startswith("  ")
         out.print(Text(line), style="dim" if indented else "", soft_wrap=True)
-    files = len({problem.file for problem in problems})
+    files = len({problem.file for problem in problems} - {"", "ambienti"})
+    if not files:
+        return  # what is wrong stands on the command line
     count = f"{plural(len(problems), 'problem')} in {plural(files, 'file')}."
     out.print(Text(count), style="bold red", soft_wrap=True)
 

@@ -77,7 +77,7 @@ def _understood(read: Callable[[], int], option: str) -> int:
         return read()
     except PydanticCustomError as error:
         context = error.context or {}
-        problem = Problem("ambienti", 0, 0, option, str(context["message"]), str(context["expected"]))
+        problem = Problem("", 0, 0, option, str(context["message"]), str(context["expected"]))
         raise ConfigurationError([problem]) from error
 
 

@@ -41,9 +41,7 @@ def find_file(given: Path | None) -> Path:
     if found is not None:
         return found
     message = f"there is no on-call file: neither {' nor '.join(map(str, PLACES))}"
-    raise ConfigurationError(
-        [Problem("ambienti", 0, 0, "", message, "--file FILE, or its path in AMBIENTI_ONCALL (docs: On call)")]
-    )
+    raise ConfigurationError([Problem("", 0, 0, "", message, "--file FILE, or its path in AMBIENTI_ONCALL (docs: On call)")])
 
 
 @oncall.command(
@@ -186,7 +184,7 @@ def _instant(at: str, found: OnCallFile) -> int:
         return read_instant(at, found.settings.zone)
     except PydanticCustomError as error:
         context = error.context or {}
-        problem = Problem("ambienti", 0, 0, "--at", str(context["message"]), str(context["expected"]))
+        problem = Problem("", 0, 0, "--at", str(context["message"]), str(context["expected"]))
         raise ConfigurationError([problem]) from error
 
 

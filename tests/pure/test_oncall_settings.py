@@ -233,6 +233,8 @@ def test_who_is_on_call_is_said_for_any_instant(ambienti):
     assert ambienti("oncall", "who")[0] == 0
     code, _, err = ambienti("oncall", "who", "--at", "2026-03-29 02:30")
     assert (code, "does not exist in Europe/Rome" in err) == (2, True)
+    assert err.startswith("--at: '2026-03-29 02:30' does not exist")
+    assert "file" not in err
 
 
 def test_a_schedule_lays_the_turns_out(ambienti):
