@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 FOLLOW_SECONDS = 1.0
 _PLAIN = ("status", "text", "sentence", "reason", "outcome")
 """Details that need no name."""
+_INSTANTS = ("start", "end", "for")
+"""Keys of details that hold an instant, in microseconds since 1970."""
 STYLES = {"CRITICAL": "red", "WARNING": "yellow", "UNKNOWN": "magenta", "OK": "green", "failed": "red"}
 
 
@@ -83,7 +85,9 @@ def _show(lines: Sequence[Event], zone: str, *, as_json: bool) -> None:
     for line in lines:
         note = line.note
         detail = " ".join(
-            str(value) if key in _PLAIN else f"{key}={value}" for key, value in note.detail.items() if value != ""
+            str(value) if key in _PLAIN else f"{key}={_shown(key, value, zone)}"
+            for key, value in note.detail.items()
+            if value != ""
         )
         style = STYLES.get(str(note.detail.get("status") or note.detail.get("outcome") or ""), "")
         row = (
@@ -103,6 +107,10 @@ def _when(at: float, zone: str) -> str:
     from scheduler.availability.instants import write_instant
 
     return write_instant(round(at * 1_000_000), zone)
+
+
+def _shown(key: str, value: object, zone: str) -> object:
+    return _when(value / 1_000_000, zone) if key in _INSTANTS and isinstance(value, int) else value
 
 
 def _data(line: Event, zone: str) -> dict[str, Any]:
