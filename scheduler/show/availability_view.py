@@ -84,7 +84,10 @@ def _lines(report: Report) -> Iterator[tuple[str, str]]:
         said = "; ".join(
             f"declared {one['declared']}" + (f" by {one['by']}" if one.get("by") else "") for one in downtime.declarations
         )
-        yield f"Downtime {downtime.id} of {', '.join(downtime.objects)}: {span}; {said}. {downtime.reason}".rstrip(), "dim"
+        yield (
+            f"{_called('Downtime', downtime.id)} of {', '.join(downtime.objects)}: {span}; {said}. {downtime.reason}".rstrip(),
+            "dim",
+        )
     for exclusion in report.exclusions[:SHOWN]:
         yield _excluded(exclusion), "dim"
     for jump in report.clock_jumps[:SHOWN]:
@@ -97,10 +100,15 @@ def _lines(report: Report) -> Iterator[tuple[str, str]]:
         yield f"... and {hidden} more (--json lists all).", "dim"
 
 
+def _called(kind: str, name: str) -> str:
+    """Return `Downtime d1`, and `Downtime 1` of one without a name, which is called `downtime 1`."""
+    return f"{kind} {name.removeprefix(f'{kind.lower()} ')}"
+
+
 def _excluded(one: ExclusionShown) -> str:
     accepted = f"accepted by {one.accepted_by}" if one.accepted_by else "not accepted: excuses nothing"
     what = f"{one.cause}: {one.reason}, by {one.author}"
-    return f"Exclusion {one.id} of {', '.join(one.objects)}: {one.start} to {one.end}; {what}; {accepted}."
+    return f"{_called('Exclusion', one.id)} of {', '.join(one.objects)}: {one.start} to {one.end}; {what}; {accepted}."
 
 
 def _cell(row: Row) -> Text:
