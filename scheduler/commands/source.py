@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from environments.problems import ConfigurationError
 from scheduler import snapshot as snapshots
 from scheduler.actions import Plan
 from scheduler.clock import WallClock
-from scheduler.commands.common import Exit, fail, find_site
+from scheduler.commands.common import Exit, fail, find_site, plural, say
 from scheduler.model import Observation, Unanswered
 from scheduler.policy import Policy
 from scheduler.ports import BatchSystem
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from scheduler.site.compose import Farm
+    from scheduler.site.settings import Site
 
 DAEMON_SECONDS = 5.0
 
@@ -64,24 +66,48 @@ def looked(site: Path | None, snapshot: str | None, *, jobs: bool = False, live:
     if snapshot is not None:
         yield _from_snapshot(_content(snapshot), f"snapshot {snapshot}")
         return
-    from scheduler.site import compose, definitions, discovering
+    from scheduler.site import compose, discovering
 
-    found = definitions.load(find_site(site))
-    told = "" if live else _ask_daemon(found.site.daemon.listen)
-    if isinstance(told, bytes):
-        answer = _from_snapshot(told, f"the daemon at {found.site.daemon.listen}", keep_plan=True)
-        if answer.policy.site != found.site.site:
-            told = f" (the daemon at {found.site.daemon.listen} serves another farm, {answer.policy.site})"
+    found, answer = _asked(find_site(site), live=live)
     with ExitStack() as stack:
-        if isinstance(told, bytes):
+        if isinstance(answer, Looked):
             answer.definitions = found
             if jobs:
                 answer.batch_systems = dict(stack.enter_context(compose.connected(found, hosts=False)).batch_systems)
         else:
             found, farm, _ = stack.enter_context(discovering.connected(found))
-            answer = _look(found, farm, f"a look of our own{told}")
+            answer = _look(found, farm, f"a look of our own{answer}")
             answer.batch_systems = dict(farm.batch_systems)
         yield answer
+
+
+def _asked(where: Path, *, live: bool) -> tuple[Definitions, Looked | str]:
+    """Read the files and ask the daemon; files of VOs that it refuses do not hide what it goes by meanwhile."""
+    from scheduler.site import definitions
+    from scheduler.site.site_file import read_site
+
+    try:
+        found = definitions.load(where)
+    except ConfigurationError as error:
+        file, _ = read_site(where, [])
+        answer = "" if live or file is None else _told_by_daemon(file.site)
+        if file is None or isinstance(answer, str):
+            raise
+        wrong = plural(len(error.problems), "problem")
+        say(f"{wrong} in the files (`ambienti check`): below is what the daemon goes by meanwhile", error=True)
+        return Definitions(file, answer.policy, {}, {}, {}), answer
+    return found, "" if live else _told_by_daemon(found.site)
+
+
+def _told_by_daemon(site: Site) -> Looked | str:
+    """Return what the running daemon sees; a sentence says why there is none, or none of this farm."""
+    told = _ask_daemon(site.daemon.listen)
+    if isinstance(told, str):
+        return told
+    answer = _from_snapshot(told, f"the daemon at {site.daemon.listen}", keep_plan=True)
+    if answer.policy.site != site.site:
+        return f" (the daemon at {site.daemon.listen} serves another farm, {answer.policy.site})"
+    return answer
 
 
 def _look(found: Definitions, farm: Farm, origin: str) -> Looked:

@@ -171,6 +171,26 @@ def test_the_daemon_of_this_farm_is_asked_and_no_other(ambienti, site, farm_ther
         assert f"the daemon at {web.address} serves another farm, hill" in out
 
 
+@pytest.mark.parametrize(("farm_there", "ends"), [("perugia", 0), ("hill", 2)])
+def test_a_misspelt_key_does_not_hide_what_the_daemon_goes_by(ambienti, site, farm_there, ends):
+    policy = replace(a_policy(an_environment()), site=farm_there)
+    observation = an_observation(a_cluster(idle=7), hosts=[a_host("h1")])
+    cycle = Cycle(observation, decide(observation, policy), (), 0.1)
+    web = Web("127.0.0.1:0", Shown(30, lambda: 0.0, cycle, policy), Metrics())
+    try:
+        site.write_text(SITE.replace('listen: ""', f'listen: "{web.address}"'))
+        (site.parent / "vos/atlas.yaml").write_text(ATLAS.replace("vcpus", "vcpu"))
+        code, out, err = ambienti("status")
+    finally:
+        web.close()
+    assert code == ends
+    if farm_there == "perugia":
+        assert "seen by the daemon at" in out
+        assert "1 problem in the files (`ambienti check`): below is what the daemon goes by meanwhile" in err
+    else:
+        assert "did you mean vcpus?" in err
+
+
 def test_a_snapshot_is_taken_and_read_again(ambienti, site):
     code, out, err = ambienti("snapshot", "farm.json")
     assert (code, "no answer from pool" in err) == (3, True)
