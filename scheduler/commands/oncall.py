@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from pydantic_core import PydanticCustomError
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from environments.names import nearest
@@ -199,9 +199,8 @@ def _show(view: StoryView) -> None:
         story.add_row(line.at, str(line.incident or ""), line.kind, Text(line.sentence), style=style)
     console().print(story)
     say("")
-    table = Table(
-        "incident", "cause", "class", "opened", "deadline", "answered", "by", "pages", "state", "", box=None, pad_edge=False
-    )
+    instants = (Column(name, overflow="fold") for name in ("opened", "deadline", "answered"))
+    table = Table("incident", "cause", "class", *instants, "by", "pages", "state", "", box=None, pad_edge=False)
     for incident in view.incidents:
         for row in _rows(incident):
             table.add_row(*row)
@@ -222,7 +221,7 @@ def _rows(incident: IncidentView) -> list[list[str | Text]]:
     end = incident.state
     first: list[str | Text] = [str(incident.number), Text(incident.cause), incident.response_class or "-"]
     if not incident.calls:
-        return [[*first, incident.bad_since, "-", "-", "-", "0", end, ""]]
+        return [[*first, _in_two(incident.bad_since), "-", "-", "-", "0", end, ""]]
     rows: list[list[str | Text]] = []
     for index, call in enumerate(incident.calls):
         last = index == len(incident.calls) - 1
@@ -231,9 +230,21 @@ def _rows(incident: IncidentView) -> list[list[str | Text]]:
         verdict = Text(call.verdict, style=COLOURS[call.verdict])
         answered = call.ended if call.how != "self-healed" else None
         rows.append(
-            [*head, call.at, call.deadline, answered or "-", call.by or "-", pages, end if last else call.how or "", verdict]
+            [
+                *head,
+                *map(_in_two, (call.at, call.deadline, answered or "-")),
+                call.by or "-",
+                pages,
+                end if last else call.how or "",
+                verdict,
+            ]
         )
     return rows
+
+
+def _in_two(instant: str) -> str:
+    """Return an instant that a narrow column breaks between date and time, and cuts nothing off."""
+    return instant.replace("T", " ")
 
 
 def period_row(period: PeriodView) -> list[str | Text]:

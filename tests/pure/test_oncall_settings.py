@@ -211,6 +211,12 @@ def test_a_story_is_told_as_text_and_as_json_of_the_published_schema(ambienti):
     assert told["incidents"][0]["pages"][0]["person"] == "anna"
 
 
+def test_a_narrow_terminal_cuts_no_deadline_off(ambienti, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "120")
+    _, out, _ = ambienti("oncall", "simulate", "story.yaml")
+    assert sum("10:15:00+01:00" in line for line in out.splitlines()) == 2  # in the story, and in the table
+
+
 def test_a_story_may_be_written_in_json(ambienti, tmp_path):
     rules = {"people": {"anna": {}}, "escalation": {"levels": [{"notify": "anna", "wait_seconds": "5 min"}]}}
     events = [{"at": "2026-03-02T10:00:00Z", "event": "bad", "object": "ce1"}]
