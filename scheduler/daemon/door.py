@@ -15,7 +15,8 @@ from pydantic import Field, ValidationError
 from environments.environment import Frozen
 from environments.names import nearest
 from scheduler.availability.files.written import Named, WrittenCause, WrittenStatus
-from scheduler.availability.history import Status
+from scheduler.availability.history import SECOND, Status
+from scheduler.availability.instants import write_instant
 from scheduler.engine import Engine
 from scheduler.journal.agreements import holder
 from scheduler.journal.opening import JournalError
@@ -33,6 +34,8 @@ PER_SECOND = 200.0
 BURST = 2000.0
 AHEAD_SECONDS = 60.0
 """A result observed so much later than now comes from a clock that is wrong."""
+WRITABLE_SECONDS = 253_402_214_400.0
+"""Later instants (from the last day of the year 9999 on) are shown as the number they are."""
 Answer = tuple[str, dict[str, Any]]
 
 
@@ -101,7 +104,8 @@ class Door:
         if reported.status is Status.MISSING:
             return "status: MISSING is what is said of an object when nobody reports"
         if reported.at is not None and not 0 <= reported.at <= self.engine.clock.now() + AHEAD_SECONDS:
-            return f"at: {reported.at:.0f} does not lie in the past: is the clock of {by} right?"
+            at = write_instant(round(reported.at * SECOND)) if 0 <= reported.at < WRITABLE_SECONDS else f"{reported.at:g}"
+            return f"at: {at} does not lie in the past: is the clock of {by} right?"
         return ""
 
     def _has_room(self) -> bool:

@@ -137,6 +137,8 @@ def test_an_outside_check_reports_with_a_token_and_is_told_what_is_wrong(running
     assert (code, "did you mean voms?" in said) == (1, True), said
     code, said = report(running, token, "voms", "--status", "fine")
     assert (code, "'fine' is not a status" in said) == (2, True), said
+    code, said = report(running, token, "voms", "--status", "OK", "--at", "2999-01-01")
+    assert (code, "at: 2999-01-01T00:00:00Z does not lie in the past" in said) == (2, True), said
     assert statuses(running, "voms") == ["CRITICAL", "WARNING"]
     line = journal.events(subject="voms", kind="status")[0]
     assert (line.note.detail["by"], line.note.detail["text"]) == ("nagios", "no answer on 8443")
