@@ -99,6 +99,9 @@ def _announce(console: Console, directory: Path, seconds: int) -> None:
         f"The real daemon, four hosts of libvirt's test driver, a simulated queue; {seconds} s. Meanwhile, elsewhere:"
     )
     console.print(f"  ambienti status --site {directory}/site.yaml", highlight=False, soft_wrap=True)
+    console.print(
+        "Two faults are built in: for 12 s no worker of atlas-el7 registers, and at 23 s the queue is silent for 4 s."
+    )
     console.print()
 
 
@@ -135,7 +138,7 @@ def _page(history: History, site: str) -> str:
 def _watched(history: History) -> Window:
     """Return the time between the first and the last look."""
     looks = [at for result in history.results for at in (result.at, result.confirmed or result.at)]
-    return between(min(looks), max(looks) + 1, history.now, "this demo")
+    return between(min(looks), max(*looks, min(looks) + 1), history.now, "this demo")
 
 
 def availability_table(history: History) -> Table:
@@ -161,7 +164,8 @@ def _still_waiting(engine: Engine) -> Iterator[str]:
     for row in (row for queue in queues if isinstance(queue, QueueReading) for row in queue.clusters if row.idle):
         verdict = last.plan.clusters.get(row.key) if last else None
         if verdict is not None and verdict.reasons:
-            yield f"{row.idle} jobs of {row.vo} wait (job {row.example_job}): {verdict.reasons[0].sentence}"
+            jobs = f"{row.idle} jobs of {row.vo} wait" if row.idle > 1 else f"1 job of {row.vo} waits"
+            yield f"{jobs} (job {row.example_job}): {verdict.reasons[0].sentence}"
 
 
 def _counted(journal: Journal) -> tuple[int, int, int]:
