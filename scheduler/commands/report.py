@@ -49,7 +49,7 @@ WindowOption = Annotated[
         "-w",
         metavar="NAME",
         show_default=False,
-        help="today, this-week, past-week, month, quarter, year, 7d, 30d, 90d, 365d. [default: the table of five]",
+        help="today, this-week, month, quarter, year, yesterday, past-week, past-month..., or days like 14d.",
     ),
 ]
 FromOption = Annotated[str, typer.Option("--from", metavar="INSTANT", show_default=False, help="Begin of the window.")]
@@ -82,7 +82,10 @@ def shown(
     ] = None,
     pdf: Annotated[Path | None, typer.Option("--pdf", metavar="FILE", help="Write a PDF.")] = None,
 ) -> None:
-    """Report what was promised and what was kept: availability of services and groups, exact, with verdicts."""
+    """Report what was promised and what was kept: availability of services and groups, exact, with verdicts.
+
+    Without a window: the table of this week, past week, month, quarter and year.
+    """
     if context.invoked_subcommand is not None:
         return
     from scheduler.availability.history import History

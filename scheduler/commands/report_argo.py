@@ -41,7 +41,10 @@ def argo(
     service: Annotated[str, typer.Option("--service", help="What ARGO calls the service of each endpoint.")] = "service",
     site: SiteOption = None,
 ) -> None:
-    """Print availability and reliability as ARGO's web API answers (v3): per cent as text, -1 where a figure is undefined."""
+    """Print availability and reliability as ARGO's web API answers (v3): per cent as text, -1 where a figure is undefined.
+
+    Without a window: the month so far.
+    """
     from scheduler.availability.measuring.accounting import measure
     from scheduler.availability.reports import argo_export
     from scheduler.availability.timelines.prepared import prepare
