@@ -259,3 +259,12 @@ def test_the_page_of_a_live_site_tells_what_became_of_its_incidents(ambienti, si
     assert "1 incident opened" in section
     assert "1 pending" in section
     assert ">object:voms<" in section
+
+
+def test_the_page_of_a_site_names_the_rule_of_a_recurring_downtime(ambienti, site):
+    ambienti(
+        "downtime", "add", "voms", "--start", "2026-03-03 09:00", "--duration", "2h", "--every", "FREQ=DAILY", "--why", "tape"
+    )
+    code, _, problem = ambienti("report", "--window", "7d", "--html", site / "report.html")
+    assert (code, problem) == (0, "")
+    assert "FREQ=DAILY" in (site / "report.html").read_text()
