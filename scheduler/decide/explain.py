@@ -188,7 +188,7 @@ def _coming(cluster: RequestCluster, found: Match, observation: Observation, pol
         for worker in sorted(flying, key=lambda one: one.requested_at)
     ]
     lines += [
-        f"worker {one.worker} is to be booted on host {one.host} now: {environments[one.environment].boot_seconds} s it may take"
+        f"worker {one.worker} is to be booted on host {one.host}: {environments[one.environment].boot_seconds} s it may take"
         for one in plan.actions
         if isinstance(one, Boot) and one.reason.numbers.get("cluster") == cluster.key
     ]

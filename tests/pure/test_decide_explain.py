@@ -119,7 +119,7 @@ def test_why_a_job_waits_for_a_booting_worker():
 def test_why_a_worker_is_being_booted_for_it_now():
     answer = why(a_cluster(idle=2))
     assert answer.code == "boot-ordered"
-    assert answer.details[0] == "worker el9-1 is to be booted on host h1 now: 600 s it may take"
+    assert answer.details[0] == "worker el9-1 is to be booted on host h1: 600 s it may take"
 
 
 def test_why_names_the_workers_that_boot_longest_and_counts_the_others():
