@@ -9,6 +9,7 @@ from environments.names import nearest, nearest_file
 from environments.problems import ConfigurationError
 from environments.reader import read
 from scheduler.site import oncall
+from scheduler.site.addresses import address_at, place_of
 from scheduler.site.live_check import Finding
 
 if TYPE_CHECKING:
@@ -60,6 +61,12 @@ def _unreached(found: OnCallFile) -> Iterator[Finding]:
     for name in dict.fromkeys(_pageable(found.settings)):
         if not people[name].addresses:
             yield Finding(found.path.name, f"{name} may be paged and has no address: such a page reaches nobody", fatal=False)
+        # What stands in environment variables is the daemon's to know; files are read here as whoever asks may read them.
+        for place in (place_of(address) for address in people[name].addresses if address.file):
+            try:
+                address_at(found, place)
+            except ValueError as error:
+                yield Finding(found.path.name, f"{name} may be paged, and {error}", fatal=False)
 
 
 def _pageable(settings: OnCall) -> Iterator[str]:
