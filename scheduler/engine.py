@@ -186,12 +186,18 @@ class Engine:
 
     def hold_lease(self) -> bool:
         """Take or renew the right to act; False while another daemon has it."""
+        begun = self.clock.monotonic()
         self.leading = self.journal.hold_lease(self.owner, self.clock.now(), self.lease_seconds)
+        self._reach.acts_until = begun + self.lease_seconds if self.leading else begun
         return self.leading
 
     def renew_lease(self) -> bool:
         """Prolong the lease while a round takes long; from any thread."""
-        return self.leading and self.journal.renew_lease(self.owner, self.clock.now(), self.lease_seconds)
+        begun = self.clock.monotonic()
+        renewed = self.leading and self.journal.renew_lease(self.owner, self.clock.now(), self.lease_seconds)
+        if renewed:
+            self._reach.acts_until = begun + self.lease_seconds
+        return renewed
 
     def begin_nothing_more(self) -> None:
         """Let what runs end and begin nothing any more: the daemon is being stopped."""

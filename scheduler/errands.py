@@ -3,11 +3,13 @@
 Rules:
 1. Each act may be repeated: a worker's name and UUID come from its journaled intent.
 2. A source that errs ends its own action, never those of others; a call that was never made leaves nothing behind.
-3. While one source is slow, the lane of the other is free: a batch system that hangs keeps no host waiting, nor a host it.
+3. Every call is made under the lease: a daemon that slept through its end makes no further step.
+4. While one source is slow, the lane of the other is free: a batch system that hangs keeps no host waiting, nor a host it.
 """
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -56,6 +58,8 @@ class Reach:
     """Intents under way, also those whose source has not answered in time."""
     ended: deque[tuple[int, Result]] = field(default_factory=deque)
     """Ends that nobody has been told of yet."""
+    acts_until: float = math.inf
+    """Monotonic end of the lease, as it was last prolonged: past it no further step of an act is made."""
     explained: set[str] = field(default_factory=set)
     """Workers whose domain we know to have ended: powered off by us, or told by an event and read again."""
 
@@ -125,7 +129,7 @@ def _ask_batch(step: Step, asked: str, function: Callable[[BatchSystem], T]) -> 
     if batch_system is None:
         raise SourceError(name, asked, "the site has no batch system of this name")
     within = step.policy.limits.reading_deadline_seconds
-    return cast("T", (yield Call(batch_lane(name), asked, partial(function, batch_system), begin_within_seconds=within)))
+    return (yield from _make(step, batch_lane(name), asked, partial(function, batch_system), within))
 
 
 def _ask_host(step: Step, host: str, asked: str, function: Callable[[Hypervisor], T], within: float | None = None) -> Calls[T]:
@@ -133,7 +137,18 @@ def _ask_host(step: Step, host: str, asked: str, function: Callable[[Hypervisor]
     if hypervisor is None:  # taken out of the site since this act began
         raise SourceError(host, asked, "the site has no host of this name")
     within = step.policy.limits.reading_deadline_seconds if within is None else within
-    return cast("T", (yield Call(host_lane(host), asked, partial(function, hypervisor), begin_within_seconds=within)))
+    return (yield from _make(step, host_lane(host), asked, partial(function, hypervisor), within))
+
+
+def _make(step: Step, lane: str, asked: str, function: Callable[[], T], within: float) -> Calls[T]:
+    """Make one call, unless its turn comes too late or when somebody else may act."""
+
+    def while_we_may() -> T:
+        if step.reach.clock.monotonic() >= step.reach.acts_until:
+            raise NotBegunError(lane, asked, "not begun: the right to act has ended")
+        return function()
+
+    return cast("T", (yield Call(lane, asked, while_we_may, begin_within_seconds=within)))
 
 
 def _boot(step: Step) -> Calls[Done]:

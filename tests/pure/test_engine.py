@@ -611,6 +611,19 @@ def test_a_host_that_leaves_the_site_while_its_worker_is_enrolled_ends_the_boot_
     assert (ended.outcome, "the site has no host of this name" in ended.detail) == (Outcome.FAILED, True)
 
 
+def test_a_daemon_that_slept_through_the_end_of_its_lease_boots_no_worker_that_it_had_begun_to_enrol(real):
+    real.engine.lease_seconds = 0.2
+    hanging(real, real.queue, "enrol")
+    quickly(real, boot(1))
+    time.sleep(0.3)  # nobody renews it: another daemon may have acted since
+    real.hang.set()
+    until(lambda: not real.engine.under_way)
+    (ended,) = quickly(real).results
+    assert (ended.outcome, "the right to act has ended" in ended.detail) == (Outcome.LATE, True)
+    assert not real.hosts["h1"].domains
+    assert "el9-1" not in real.journal.ledger().entries
+
+
 def test_a_source_that_is_slow_to_answer_is_pending_and_changes_nothing_that_is_known(real):
     real.engine.connect({"pool": real.queue, "slow": real.slow}, real.hosts)
     quickly(real)
