@@ -33,6 +33,20 @@ LIMITS = {
 }
 
 
+def tiny_environment(**more: object) -> dict[str, object]:
+    """Return an environment whose containers boot in a moment and need next to nothing."""
+    return {
+        "virtualization": "lxc",
+        "image": {"path": str(tiny_tree())},
+        "vcpus": 1,
+        "memory_mib": 64,
+        "job_memory_mib": 32,
+        "network": {"kind": "host"},
+        "boot_seconds": 60,
+        **more,
+    }
+
+
 def hush() -> None:
     """libvirt prints every error to standard error unless told not to."""
     libvirt.registerErrorHandler(lambda _context, _error: None, None)
@@ -58,17 +72,7 @@ class CrashFarm:
         self.site_file = directory / "site.yaml"
         self.journal_url = journal or f"sqlite:///{directory / 'ambienti.db'}"
         self.write_site(limits, listen, hosts)
-        environment = {
-            "virtualization": "lxc",
-            "image": {"path": str(tiny_tree())},
-            "vcpus": 1,
-            "memory_mib": 64,
-            "job_memory_mib": 32,
-            "network": {"kind": "host"},
-            "idle_seconds": 1,
-            "boot_seconds": 60,
-            "default": True,
-        }
+        environment = tiny_environment(idle_seconds=1, default=True)
         (directory / "vos").mkdir(exist_ok=True)
         (directory / "vos/atlas.yaml").write_text(json.dumps({"vo": "atlas", "environments": {"el9": environment}}))
         self.python_path = os.pathsep.join([str(write_entry_points(directory / "entry-points")), str(CHECKOUT)])

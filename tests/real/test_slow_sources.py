@@ -9,10 +9,9 @@ import time
 import libvirt
 import pytest
 
-from tests.lab.crashes import LIMITS, SITE, CrashFarm
+from tests.lab.crashes import LIMITS, SITE, CrashFarm, tiny_environment
 from tests.lab.libvirtd import Libvirtd
 from tests.lab.outside import OutsideQueue
-from tests.lab.tiny import tiny_tree
 
 pytestmark = pytest.mark.real
 POLL_SECONDS = 2
@@ -27,17 +26,7 @@ class SlowFarm(CrashFarm):
         self.boxes = dict(zip(("near", "far"), boxes, strict=True))
         self.slow = OutsideQueue(directory / "slow.sock", self.domains, name="slow")
         super().__init__(directory, boxes[0])
-        common = {
-            "virtualization": "lxc",
-            "image": {"path": str(tiny_tree())},
-            "vcpus": 1,
-            "memory_mib": 64,
-            "job_memory_mib": 32,
-            "network": {"kind": "host"},
-            "idle_seconds": 60,
-            "boot_seconds": 60,
-        }
-        environments = {host: {**common, "labels": {"place": host}} for host in self.boxes}
+        environments = {host: tiny_environment(idle_seconds=60, labels={"place": host}) for host in self.boxes}
         (directory / "vos/atlas.yaml").write_text(json.dumps({"vo": "atlas", "environments": environments}))
 
     def write_site(self, limits=None, listen="", hosts=1):
