@@ -1,6 +1,6 @@
 """A worker's own storage, made and removed through libvirt alone, so that a host far away is served like this one.
 
-Volumes are `WORKER-XXXXXXXX.disk` and `.config`, with the first digits of the UUID: two sites may share a pool.
+Volumes are `WORKER-0a1b2c3d.disk` and `.config`, with the first digits of its UUID: two sites may share a pool.
 """
 
 from __future__ import annotations
