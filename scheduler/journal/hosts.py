@@ -8,7 +8,7 @@ from scheduler.journal import tables as t
 from scheduler.journal.records import Note
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
 
     from sqlalchemy.engine import Connection
 
@@ -24,7 +24,7 @@ def say_off(journal: JournalWriter, word: HostOff) -> None:
         journal.note(connection, word.at, [Note("host-forget", word.host, "asked", detail={"by": word.by, "why": word.why})])
 
 
-def settle(connection: Connection, hosts: Iterable[str]) -> None:
-    """Take away the words that have been acted upon, and the drain marks of their hosts."""
-    for table in (t.hosts_off, t.drained_hosts):
-        connection.execute(table.delete().where(table.c.host.in_(list(hosts))))
+def settle(connection: Connection, hosts: Sequence[str], void: Sequence[str]) -> None:
+    """Take away words: acted upon, with the drain marks of their hosts; or void, and their hosts stay as they are."""
+    for table, names in ((t.hosts_off, (*hosts, *void)), (t.drained_hosts, hosts)):
+        connection.execute(table.delete().where(table.c.host.in_(names)))

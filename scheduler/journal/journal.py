@@ -139,8 +139,8 @@ class Journal(JournalWriter):
             if memo.settled:
                 cut = {"ended_at": now, "outcome": Outcome.CUT_OFF.value}
                 connection.execute(t.intents.update().where(t.intents.c.id.in_(memo.settled)).values(cut))
-            if memo.words:
-                hosts.settle(connection, memo.words)
+            if memo.words or memo.void:
+                hosts.settle(connection, memo.words, memo.void)
             self.note(connection, now, memo.notes)
             keep_holds(self, connection, now, memo.holds)
             if memo.look is not None:

@@ -226,12 +226,14 @@ class Memo:
     look: Look | None = None
     holds: Mapping[str, tuple[HeldJob, ...] | None] = field(default_factory=dict)
     """Of each batch system that answered: jobs on hold, some known already; None: it did not tell."""
+    void: tuple[str, ...] = ()
+    """Hosts said to be off that answer: the word goes, the host stays as it is."""
 
     def __bool__(self) -> bool:
         """Whether there is anything to write at once: that nothing has changed is written with the next lease."""
         news = self.look is not None and (self.look.changes or self.look.retired or self.look.began)
         seen = self.changes or self.outcomes or self.appeared or self.ended or any(self.holds.values())
-        return bool(seen or self.notes or self.settled or self.words or news)
+        return bool(seen or self.notes or self.settled or self.words or self.void or news)
 
 
 def micro(seconds: float) -> int:

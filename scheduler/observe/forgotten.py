@@ -35,7 +35,7 @@ def give_up(
     for host, word in ledger.hosts_off.items():
         reading = hosts.get(host)
         if isinstance(reading, HostReading):
-            news.words.append(host)
+            news.void.append(host)
             news.notes.append(Note("host-forget", host, "refused", detail={"by": word.by, "reason": "the host answers"}))
             continue
         if reading is not None and reading.pending:

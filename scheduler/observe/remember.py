@@ -33,6 +33,7 @@ class News:
     notes: list[Note] = field(default_factory=list)
     settled: list[int] = field(default_factory=list)
     words: list[str] = field(default_factory=list)
+    void: list[str] = field(default_factory=list)
     holds: dict[str, tuple[HeldJob, ...] | None] = field(default_factory=dict)
     illegal: list[tuple[str, S, S]] = field(default_factory=list)
 
@@ -47,6 +48,7 @@ class News:
             tuple(self.settled),
             tuple(self.words),
             holds=self.holds,
+            void=tuple(self.void),
         )
 
     def tell(self, facts: Facts, worker: Worker, ledger: Ledger) -> None:

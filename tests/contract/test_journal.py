@@ -322,6 +322,15 @@ def test_the_word_that_a_host_is_off_reaches_the_daemon_at_once_and_goes_when_it
     ]
 
 
+def test_a_word_that_was_void_leaves_a_drained_host_drained(journal, opened):
+    administrator = opened()
+    administrator.drain_host("h1", "burns", 199.0)
+    say_off(administrator, HostOff("h1", 200.0, "anna", "burnt"))
+    journal.remember("a", 210.0, Memo(void=("h1",)))
+    assert journal.ledger().hosts_off == {}
+    assert journal.ledger().draining_hosts == {"h1"}
+
+
 def test_drained_hosts_survive_and_are_seen_by_the_daemon_at_once(journal, opened):
     administrator = opened()
     journal.ledger()

@@ -132,7 +132,7 @@ def test_the_word_on_a_host_that_answers_is_void():
     seen = give_up(registered(), h1=host(domain()))
     assert [w.name for w in seen.observation.workers] == ["el9-1"]
     assert "closed_at" not in seen.memo.changes.get("el9-1", {})
-    assert seen.memo.words == ("h1",)
+    assert (seen.memo.words, seen.memo.void) == ((), ("h1",))
     assert [(n.subject, n.detail["reason"]) for n in seen.memo.notes if n.kind == "host-forget"] == [("h1", "the host answers")]
 
 
