@@ -20,8 +20,7 @@ _PERIODS = {Every.DAY: "yesterday", Every.MONTH: "past-month"}
 
 def _every(value: object) -> object:
     written = value.strip().lower() if isinstance(value, str) else value
-    written = str(written)[:3] if written in _LONG else written
-    if written not in set(Every):
+    if not isinstance(written, str) or (written := written[:3] if written in _LONG else written) not in set(Every):
         near = nearest(str(written), [*Every, *_LONG])
         raise named_error(f"{value!r} is not when a report is published", f"one of: {', '.join(Every)}", near)
     return written

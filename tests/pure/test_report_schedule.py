@@ -107,6 +107,8 @@ def refused(files, written, *, on_call=True):
         ("name: weekly, to: []", ["reports[0].to", "at least 1"]),
         ("name: weekly, to: [anna], every: tuseday", ["reports[0].every", "'tuseday'", "tuesday"]),
         ("name: weekly, to: [anna], every: 3", ["reports[0].every", "mon, tue"]),
+        ("name: weekly, to: [anna], every: [mon]", ["reports[0].every", "mon, tue"]),
+        ("name: weekly, to: [anna], every: {mon: tue}", ["reports[0].every", "mon, tue"]),
         ('name: weekly, to: [anna], at: "25:00"', ["reports[0].at", "24:00"]),
         ('name: weekly, to: [anna], at: "24:00"', ["reports[0].at", "less than 86400"]),
         ("name: weekly, to: [anna], window: past-weak", ["reports[0].window", "past-week"]),
