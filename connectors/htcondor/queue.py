@@ -35,7 +35,6 @@ _NEED_NO_WORKER = frozenset({7, 9, 12})
 _SLOW_SECONDS = 1.0
 _COUNTERS = ("JobsSubmitted", "JobsStarted", "JobsExited", "DaemonStartTime")
 _USER_COUNTERS = ("User", "NumIdle", "NumRunning", "NumHeld", "NumJobs", "NumRemoved", "NumCompleted", "NumSuspended")
-_GROUPING = frozenset({"id", "jobids", "jobcount", "autoclusterid"})
 
 Pulse = tuple[object, ...]
 
@@ -95,10 +94,12 @@ class Queue:
         begun = time.monotonic()
         groups, how = self._groups(schedd)
         rows, asks = self._rows(groups)
-        self.last = Last(begun, before, asks, self._with_queue_times(schedd, rows))
-        ended, warning = self.ends.since(schedd, exits(before))
+        told = self._with_queue_times(schedd, rows)
         moved = before is None or last is None or before != last.pulse
         held = self.holds.since(schedd) if moved and any(row.held for row in rows) else ()
+        # Only now, when nothing can fail any more: what is remembered here is not asked, or told, a second time.
+        self.last = Last(begun, before, asks, told)
+        ended, warning = self.ends.since(schedd, exits(before))
         return QueueAnswer(self._judged(self.last), exact=True, how=how, ended=ended, warning=warning, held=held)
 
     def _judged(self, last: Last) -> tuple[Row, ...]:
