@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import TYPE_CHECKING
 
@@ -113,7 +114,8 @@ def save(file: Path, content: bytes, *, quietly: bool = False) -> None:
         beside.write_bytes(content)
         beside.replace(file)
     except OSError as error:
-        beside.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # where the directory is a file there is nothing to remove, and that is an error too
+            beside.unlink()
         raise fail(f"cannot write {file}: {error.strerror}", Exit.WRONG) from error
     if not quietly:
         say(f"written: {file}")

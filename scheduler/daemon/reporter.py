@@ -13,6 +13,7 @@ from environments.problems import ConfigurationError
 from scheduler import mailing
 from scheduler.availability.history import SECOND
 from scheduler.daemon.corrections import Corrections
+from scheduler.journal.journal import LeaseLostError
 from scheduler.publish.schedule import due
 from scheduler.site import reports
 
@@ -50,8 +51,17 @@ class Reporter:
     def _due(self) -> int:
         if not self._engine.leading:
             return 0
-        definitions = self._definitions()
-        return sum(self._tried(definitions, report) for report in definitions.site.reports)
+        definitions, published, unforeseen = self._definitions(), 0, []
+        for report in definitions.site.reports:
+            try:
+                published += self._tried(definitions, report)
+            except LeaseLostError:
+                raise
+            except Exception as error:  # noqa: BLE001 - raised below, when the other reports have had their turn
+                unforeseen.append(error)
+        if unforeseen:
+            raise unforeseen[0]
+        return published
 
     def _tried(self, definitions: Definitions, report: ReportSettings) -> bool:
         try:
