@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 PLACES = (Path("oncall.yaml"), Path("/etc/ambienti/oncall.yaml"))
 COLOURS = {"met": "green", "breached": "red", "pending": "yellow", "self-healed": "cyan", "none": "dim"}
-PERIOD = ("period", "incidents", "met", "breached", "self-healed", "pending", "median", "longest", "answered by")
 oncall = typer.Typer(no_args_is_help=True, help="Who is on call, and what the on-call rules make of incidents.")
 FileOption = Annotated[
     Path | None,

@@ -12,6 +12,7 @@ from scheduler.actions import Boot
 from scheduler.decide.candidates import closest_hosts
 from scheduler.decide.demand import malformed
 from scheduler.decide.trust import distrust_demand
+from scheduler.decide.verdicts import SERVED
 from scheduler.decide.worker_story import what_comes, what_it_is, why_kept
 from scheduler.lifecycle import IN_FLIGHT, MEANING
 from scheduler.model import QueueReading, WorkerState
@@ -28,7 +29,7 @@ _CONTENTION = frozenset(
 )
 """Codes that mean: somebody else uses, or gets first, what the job needs."""
 _ABOUT_HOSTS = frozenset({"farm-full", "host-boots-limit", "no-host", "hosts-silent", "larger-than-hosts", "reclaiming"})
-_SERVED = frozenset({"free-slot", "boot-ordered", "booting", "drain-cancelled", "in-doubt", "reclaiming"})
+_SERVED = SERVED | {"reclaiming"}
 """Codes that name something to wait for."""
 _WORKERS_NAMED = 3
 
@@ -193,7 +194,10 @@ def _coming(cluster: RequestCluster, found: Match, observation: Observation, pol
         if isinstance(one, Boot) and one.reason.numbers.get("cluster") == cluster.key
     ]
     more = len(lines) - _WORKERS_NAMED
-    return [*lines[:_WORKERS_NAMED], *([f"and {more} workers more that boot"] if more > 0 else [])]
+    return [
+        *lines[:_WORKERS_NAMED],
+        *([f"and {counted(more, 'worker')} more that {'boots' if more == 1 else 'boot'}"] if more > 0 else []),
+    ]
 
 
 def _turn(vo: str, plan: Plan) -> list[str]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from scheduler.decide.shares import Ledger
 
 
-_SERVED = frozenset({"free-slot", "boot-ordered", "booting", "drain-cancelled", "in-doubt"})
+SERVED = frozenset({"free-slot", "boot-ordered", "booting", "drain-cancelled", "in-doubt"})
 """Codes that say for how many of a cluster's jobs there is, or comes, room."""
 
 
@@ -62,7 +62,7 @@ def waiting_by_reason(idle: int, verdict: Verdict | None) -> Counter[str]:
     """Return how many of a cluster's idle jobs wait for what: those without room under the first reason."""
     if verdict is None or not verdict.reasons:
         return Counter()
-    counts = Counter({reason.code: int(reason.numbers["jobs"]) for reason in verdict.reasons if reason.code in _SERVED})
+    counts = Counter({reason.code: int(reason.numbers["jobs"]) for reason in verdict.reasons if reason.code in SERVED})
     if idle > counts.total():
         counts[verdict.reasons[0].code] += idle - counts.total()
     return counts
