@@ -158,10 +158,6 @@ class Libvirtd:
         file = self.directory / "libvirtd.pid"
         return named(file, str(file))
 
-    def pid(self) -> int:
-        """Return the daemon's process."""
-        return int((self.directory / "libvirtd.pid").read_text())
-
     def log(self) -> str:
         """Return what went wrong, in libvirt's words."""
         return "\n".join(

@@ -225,11 +225,3 @@ def _add_modules(root: Path, names: Iterable[str], version: str, modules_root: P
             (target / plain).write_bytes(lzma.decompress(content) if module.suffix == ".xz" else content)
             order.append(plain)
     (target / "order").write_text("".join(f"{name}\n" for name in order))
-
-
-def remove_old(keep: WorkerImages) -> None:
-    """Remove images of earlier versions."""
-    kept = {keep.tree.name, keep.initrd.name, keep.disk_initrd.name, keep.disk.name}
-    for path in lab_path("worker").iterdir():
-        if path.name.startswith(("tree-", "initrd-", "base-")) and path.name not in kept:
-            shutil.rmtree(path) if path.is_dir() else Path(path).unlink()

@@ -63,9 +63,13 @@ def test_texts_that_look_like_the_end_of_an_event_are_texts():
 @pytest.mark.parametrize("old", ['"at":"1970-01-01T00:00:00Z"', '"object":"a"', '"status":"OK"'])
 def test_what_is_wrong_with_an_event_is_told_as_of_any_history(old):
     history = History(now=100 * SECOND, objects=(Monitored("a"),), results=(Result(0, "a", Status.OK),))
-    content = written(history).replace(old.encode(), old.replace(":", ': "x', 1).encode()[:-1] + b'"', 1)
-    with pytest.raises(ConfigurationError):
+    content = written(history).replace(old.encode(), old.replace(':"', ':"x', 1).encode(), 1)
+    with pytest.raises(ConfigurationError) as whole:
+        history_of_text(content, "history.json")
+    with pytest.raises(ConfigurationError) as found:
         streamed.read(io.BytesIO(content), "history.json")
+    assert str(found.value) == str(whole.value)
+    assert "events[0]" in str(found.value)
 
 
 def test_a_history_that_others_wrote_is_read_all_the_same():
