@@ -11,7 +11,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from environments.names import nearest, nearest_file
+from environments.names import can_be_read, nearest, nearest_file
 from environments.problems import ConfigurationError, Problem
 from scheduler.availability.incidents.incident import Change, What
 from scheduler.commands import journaled
@@ -49,7 +49,7 @@ def _desk(site: Path | None, file: Path | None) -> Iterator[tuple[Journal, Desk,
 
     with journaled.opened(site) as (definitions, journal):
         path, now = file or definitions.file.path.parent / definitions.site.oncall, journaled.now()
-        if not path.exists():
+        if not can_be_read(path):
             expected = "the on-call file: --file FILE, or `oncall` in the site file (docs: On call)"
             raise ConfigurationError([Problem(str(path), 0, 0, "", "there is no such file", expected, nearest_file(path))])
         found = oncall.load(path)

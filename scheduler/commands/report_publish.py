@@ -127,7 +127,11 @@ def _live(definitions: Definitions, journal: Journal, asked: Asked, by: str) -> 
 def _take_over(definitions: Definitions, journal: Journal) -> None:
     from scheduler.site import publications
 
-    for line in publications.take_over(definitions, journal, now()):
+    try:
+        told = list(publications.take_over(definitions, journal, now()))
+    except OSError as error:
+        raise fail(f"published.json cannot be taken over into the journal: {error.strerror}", Exit.WRONG) from error
+    for line in told:
         say(line, error=True, style="yellow")
 
 
@@ -143,7 +147,10 @@ def _from_file(history: History, file: Path, asked: Asked) -> tuple[Version | No
     if made is not None:
         data = [publication.version_data(one) for one in [*known, made]]
         content = json.dumps(data, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
-        file.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise fail(f"cannot write {file}: {error.strerror}", Exit.WRONG) from error
         save(file, content.encode(), quietly=True)
     return before, made, period
 

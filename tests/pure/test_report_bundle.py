@@ -181,6 +181,10 @@ def test_a_file_that_holds_no_versions_is_refused(ambienti, tmp_path):
     (tmp_path / "published.json").write_text("[\n{nope")
     assert "published.json:2:2: is not JSON" in published(ambienti)[2]
     assert ambienti("report", "publish", "--history", "farm.yaml")[0] == 2
+    asked = ("report", "publish", "--history", "farm.yaml", "--window", "past-week", "--versions")
+    for place in ("farm.yaml/versions.json", "farm.yaml/below/versions.json"):
+        code, _, err = ambienti(*asked, place)
+        assert (code, err.startswith(f"cannot write {place}: ")) == (2, True)
 
 
 SITE = """\
