@@ -105,15 +105,15 @@ class LibvirtHost:
         self._line.close()
 
     def _offers(self, talk: Talk) -> frozenset[Virtualization]:
-        """Return what the host may be used for; asked, and KVM tried, once in the life of a connection."""
-        if self._offered[0] is not talk.connection:
+        """Return what the host may be used for; asked, and KVM tried, once until the host is lost."""
+        if self._offered[0] is not talk.life:
             with talk.asking("read its capabilities"):
                 offered = offered_virtualizations(talk.connection.getCapabilities(), talk.driver)
             if self._options.virtualizations:
                 offered &= frozenset(self._options.virtualizations)
             if Virtualization.KVM in offered and not self._kvm(talk):
                 offered -= {Virtualization.KVM}
-            self._offered = talk.connection, offered
+            self._offered = talk.life, offered
         return self._offered[1]
 
     def _kvm(self, talk: Talk) -> bool:

@@ -1,7 +1,11 @@
-"""The line to one host's libvirt: opened when first needed, kept alive, opened again when it broke; every call has a deadline.
+"""The line to one host's libvirt: opened when first needed, opened again when it broke; every call has a deadline.
 
 A call runs in a thread of its own that nobody joins: libvirt calls cannot be interrupted, so one that hangs is left behind and
 its connection given up. It finds itself cancelled before its next step, should it ever wake.
+
+No connection carries two calls at once, and only its last user closes it: in libvirt's older clients (CVE-2024-4418, Debian 12
+has one) a second call on a connection that breaks takes the whole process down. For the same reason libvirt's own keepalive,
+which is such a second call, runs only on connections that are given up already, to end what hangs on them (decision 16).
 """
 
 from __future__ import annotations
@@ -23,6 +27,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 MOST_HANGING = 3
 """So many calls may hang on one host before no more are made."""
+MOST_IDLE = 3
+"""So many connections are kept for the next calls that run side by side."""
 _DRIVERS = {"Xen": Driver.XEN, "QEMU": Driver.QEMU, "LXC": Driver.LXC, "TEST": Driver.TEST}
 _loop_lock = threading.Lock()
 _loop: list[threading.Thread] = []
@@ -66,12 +72,14 @@ def unsupported(error: libvirt.libvirtError) -> bool:
 
 @dataclass(slots=True, eq=False)
 class Talk:
-    """One operation's hold of the connection; its steps say what is asked, for the error's sake."""
+    """One operation's hold of a connection; its steps say what is asked, for the error's sake."""
 
     host: str
     connection: Any
     driver: Driver
     cancelled: threading.Event
+    life: object = None
+    """The same as long as the host was not lost."""
 
     @contextlib.contextmanager
     def asking(self, asked: str) -> Iterator[None]:
@@ -88,27 +96,47 @@ class Talk:
 class _Task:
     asked: str
     began: float
+    life: object
     cancelled: threading.Event = field(default_factory=threading.Event)
     done: threading.Event = field(default_factory=threading.Event)
-    connection: Any = None
     value: Any = None
     error: BaseException | None = None
 
 
+@dataclass(slots=True, eq=False)
+class _Wire:
+    """One connection; `users` and `given_up` change under the line's lock, `ending` under its own."""
+
+    connection: Any
+    driver: Driver
+    life: object
+    users: int = 1
+    is_subscribed: bool = False
+    subscription: int | None = None
+    given_up: bool = False
+    ending: bool = False
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def has_room(self) -> bool:
+        """Whether one more call may use it; libvirt's test driver lives in this process and has no wire to share."""
+        return self.users == 0 or self.driver is Driver.TEST
+
+
 class Line:
-    """Holds the connection to one host."""
+    """Holds the connections to one host; the first one also brings its events."""
 
     def __init__(self, host: str, uri: str, *, deadline_seconds: float, keepalive_seconds: int) -> None:
         self.host = host
+        self.keepalive_seconds = keepalive_seconds
         self._uri = uri
         self._deadline_seconds = deadline_seconds
-        self._keepalive_seconds = keepalive_seconds
-        self._connection: Any = None
-        self._subscribed: Any = None
-        self._subscription = 0
-        self._driver = Driver.QEMU
+        self._wires: list[_Wire] = []
+        self._life = object()
+        self._lock = threading.Lock()
         self._opening = threading.Lock()
         self._hanging: list[_Task] = []
+        self._answered = time.monotonic()
         self._on_event: Callable[[str, str, int, int], None] | None = None
         self._on_line: Callable[[bool, str], None] | None = None
         self._closed = False
@@ -121,12 +149,12 @@ class Line:
             oldest = self._hanging[0]
             waits = f"{len(self._hanging)} earlier calls hang, the oldest ({oldest.asked})"
             raise SourceError(self.host, asked, f"not asked: {waits} for {time.monotonic() - oldest.began:.0f} s")
-        task = _Task(asked, time.monotonic())
+        task = _Task(asked, time.monotonic(), self._life)
         threading.Thread(target=self._work, args=(task, operation), name=f"libvirt-{self.host}", daemon=True).start()
         if not task.done.wait(seconds):
             task.cancelled.set()
             self._hanging.append(task)
-            self._give_up(task.connection, f"no answer within {seconds:g} s")
+            self._give_up(task.life, f"no answer within {seconds:g} s")
             raise SourceError(self.host, asked, f"no answer within {seconds:g} s")
         if task.error is not None:
             raise task.error
@@ -141,100 +169,163 @@ class Line:
     @property
     def is_open(self) -> bool:
         """Whether it was not seen to break since it was opened."""
-        return self._connection is not None
+        return bool(self._wires)
+
+    @property
+    def silent_seconds(self) -> float:
+        """How long ago the host last answered a call."""
+        return time.monotonic() - self._answered
 
     def close(self) -> None:
-        """Give the connection back."""
+        """Give the connections back."""
         self._closed = True
-        self._give_up(self._connection, "", quietly=True)
+        self._on_line = None
+        self._give_up(self._life, "")
 
     def _work(self, task: _Task, operation: Callable[[Talk], Any]) -> None:
+        used: list[_Wire] = []
         try:
-            before = self._connection
-            task.value = self._attempt(task, operation, again=before is not None)
+            task.value = self._attempt(task, operation, used)
         except BaseException as error:  # noqa: BLE001 - raised again in the caller's thread
             task.error = error
-        finally:
-            task.done.set()
+        ended = [wire for wire in used if self._given_back(wire)]  # before the caller goes on: its next call wants them
+        task.done.set()
+        for wire in ended:
+            self._end(wire)
 
-    def _attempt(self, task: _Task, operation: Callable[[Talk], Any], *, again: bool) -> Any:
-        task.connection = connection = self._opened(task)
+    def _attempt(self, task: _Task, operation: Callable[[Talk], Any], used: list[_Wire]) -> Any:
+        wire, is_new = self._taken(task, used)
+        task.life = wire.life
         try:
-            return operation(Talk(self.host, connection, self._driver, task.cancelled))
+            value = operation(Talk(self.host, wire.connection, wire.driver, task.cancelled, wire.life))
         except SourceError as error:
-            if self._alive(connection):
+            if self._is_alive(wire):
+                self._answered = time.monotonic()
                 raise
-            self._give_up(connection, error.answer)
-            if not again or task.cancelled.is_set():
+            self._give_up(wire.life, error.answer)
+            if is_new or len(used) > 1 or task.cancelled.is_set():
                 raise
-        return self._attempt(task, operation, again=False)
+            return self._attempt(task, operation, used)
+        self._answered = time.monotonic()
+        return value
 
-    def _alive(self, connection: Any) -> bool:
+    def _is_alive(self, wire: _Wire) -> bool:
         try:
-            return self._connection is connection and bool(connection.isAlive())
+            return not wire.given_up and bool(wire.connection.isAlive())
         except libvirt.libvirtError:
             return False
 
-    def _opened(self, task: _Task) -> Any:
-        with self._opening:
-            if self._closed or task.cancelled.is_set():
-                raise SourceError(self.host, task.asked, "not begun: the connection was closed")
-            connection = self._connection
-            if connection is None:
-                try:
-                    connection = self._connection = self._open()
-                except libvirt.libvirtError as error:
-                    raise SourceError(self.host, f"connect to {self._uri}", error.get_error_message() or str(error)) from error
-                if self._on_line is not None:
-                    self._on_line(True, "")
-            if self._on_event is not None and self._subscribed is not connection:
-                try:
-                    lifecycle = libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE
-                    self._subscription = connection.domainEventRegisterAny(None, lifecycle, self._event, None)
-                except libvirt.libvirtError as error:
-                    raise SourceError(self.host, "watch its domains", error.get_error_message() or str(error)) from error
-                self._subscribed = connection
-            return connection
+    def _taken(self, task: _Task, used: list[_Wire]) -> tuple[_Wire, bool]:
+        """Return a connection that nobody else uses, and whether it is a new one."""
+        wire = self._idle(used)
+        if wire is None:
+            with self._opening:
+                if self._closed or task.cancelled.is_set():
+                    raise SourceError(self.host, task.asked, "not begun: the connection was closed")
+                wire = self._idle(used)
+                if wire is None:
+                    return self._open(used), True
+        self._subscribe(wire)
+        return wire, False
 
-    def _open(self) -> Any:
+    def _idle(self, used: list[_Wire]) -> _Wire | None:
+        with self._lock:
+            wire = next((wire for wire in self._wires if wire.has_room), None)
+            if wire is not None:
+                wire.users += 1
+                used.append(wire)
+            return wire
+
+    def _given_back(self, wire: _Wire) -> bool:
+        """Take note that a call is done with it; returns whether nobody else will use it, so that it must be ended."""
+        with self._lock:
+            wire.users -= 1
+            if wire.users == 0 and not wire.given_up and sum(one.users == 0 for one in self._wires[1:]) > MOST_IDLE:
+                self._wires.remove(wire)
+                wire.given_up = True
+            return wire.given_up and wire.users == 0
+
+    def _open(self, used: list[_Wire]) -> _Wire:
         start_event_loop()
-        connection = libvirt.open(self._uri)
-        driver = connection.getType()
-        if driver not in _DRIVERS:
-            connection.close()
-            raise SourceError(self.host, f"connect to {self._uri}", f"libvirt's {driver} driver runs no workers")
-        self._driver = _DRIVERS[driver]
-        connection.registerCloseCallback(self._broken, None)
-        with contextlib.suppress(libvirt.libvirtError):  # a driver within this process has no wire to keep alive
-            connection.setKeepAlive(self._keepalive_seconds, 3)
-        return connection
+        life = self._life
+        try:
+            connection = libvirt.open(self._uri)
+            kind = connection.getType()
+            if kind not in _DRIVERS:
+                connection.close()
+                raise SourceError(self.host, f"connect to {self._uri}", f"libvirt's {kind} driver runs no workers")
+            wire = _Wire(connection, _DRIVERS[kind], life)
+            connection.registerCloseCallback(self._broken, wire)
+        except libvirt.libvirtError as error:
+            raise SourceError(self.host, f"connect to {self._uri}", error.get_error_message() or str(error)) from error
+        used.append(wire)
+        with self._lock:
+            wire.given_up = self._closed or life is not self._life
+            is_first = not self._wires and not wire.given_up
+            if not wire.given_up:
+                self._wires.append(wire)
+            if is_first and self._on_line is not None:
+                self._on_line(True, "")
+        self._subscribe(wire)
+        return wire
 
-    def _broken(self, connection: Any, reason: int, _opaque: object) -> None:
+    def _subscribe(self, wire: _Wire) -> None:
+        """Have the host's events told by its first connection; the caller uses it."""
+        with self._lock:
+            if self._on_event is None or wire.is_subscribed or self._wires[:1] != [wire]:
+                return
+            wire.is_subscribed = True
+        try:
+            lifecycle = libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE
+            wire.subscription = wire.connection.domainEventRegisterAny(None, lifecycle, self._event, wire)
+        except libvirt.libvirtError as error:
+            wire.is_subscribed = False
+            raise SourceError(self.host, "watch its domains", error.get_error_message() or str(error)) from error
+
+    def _broken(self, _connection: Any, reason: int, wire: _Wire) -> None:
         """Take note, quickly: the event loop waits."""
         words = ("the connection failed", "the host closed the connection", "the host stopped answering", "closed by us")
-        self._give_up(connection, words[reason] if reason < len(words) else f"closed ({reason})")
+        if not wire.given_up:
+            self._give_up(wire.life, words[reason] if reason < len(words) else f"closed ({reason})")
 
-    def _event(self, connection: Any, domain: Any, event: int, detail: int, _opaque: object) -> None:
-        if connection is self._connection and self._on_event is not None:
+    def _event(self, _connection: Any, domain: Any, event: int, detail: int, wire: _Wire) -> None:
+        if not wire.given_up and self._on_event is not None:
             self._on_event(domain.name(), domain.UUIDString(), event, detail)
 
-    def _give_up(self, connection: Any, why: str, *, quietly: bool = False) -> None:
-        if connection is None or connection is not self._connection:
-            return
-        self._connection = None
-        subscription = self._subscription if self._subscribed is connection else None
-        self._subscribed = None
-        # closing asks the host too, and may hang with it
-        threading.Thread(target=_close, args=(connection, subscription), name=f"libvirt-close-{self.host}", daemon=True).start()
-        if self._on_line is not None and not quietly:
-            self._on_line(False, why)
+    def _give_up(self, life: object, why: str) -> None:
+        """Take the host for lost, once in its life: no call begins on these connections any more."""
+        with self._lock:
+            if life is not self._life or not self._wires:
+                return
+            wires, self._wires, self._life = self._wires, [], object()
+            for wire in wires:
+                wire.given_up = True
+            ways = [(wire, self._end if wire.users == 0 else self._keep_alive) for wire in wires]
+            if self._on_line is not None:
+                self._on_line(False, why)
+        for wire, way in ways:  # which asks the host too, and may hang with it
+            threading.Thread(target=way, args=(wire,), name=f"libvirt-close-{self.host}", daemon=True).start()
 
+    def _keep_alive(self, wire: _Wire) -> None:
+        """Let libvirt itself break a connection on which a call may hang: that alone makes the call return."""
+        with wire.lock:
+            if not wire.ending:  # else its last user has done so, and it may be closed by now
+                _start_keepalive(wire, self.keepalive_seconds)
 
-def _close(connection: Any, subscription: int | None) -> None:
-    if subscription is not None:  # else the connection would live on for its sake
+    def _end(self, wire: _Wire) -> None:
+        """Close it; the caller is its last user."""
+        with wire.lock:
+            wire.ending = True
+        _start_keepalive(wire, self.keepalive_seconds)
+        if wire.subscription is not None:  # else the connection would live on for its sake
+            with contextlib.suppress(libvirt.libvirtError):
+                wire.connection.domainEventDeregisterAny(wire.subscription)
         with contextlib.suppress(libvirt.libvirtError):
-            connection.domainEventDeregisterAny(subscription)
-    with contextlib.suppress(libvirt.libvirtError):
-        connection.unregisterCloseCallback()
-    with contextlib.suppress(libvirt.libvirtError):
-        connection.close()
+            wire.connection.unregisterCloseCallback()
+        with contextlib.suppress(libvirt.libvirtError):
+            wire.connection.close()
+
+
+def _start_keepalive(wire: _Wire, seconds: int) -> None:
+    with contextlib.suppress(libvirt.libvirtError):  # a driver within this process has no wire to keep alive
+        wire.connection.setKeepAlive(seconds, 3)

@@ -59,12 +59,15 @@ class Watcher:
         self._news.put(DomainEvent(self._line.host, "", "host-back" if is_open else "host-lost", why))
 
     def _work(self) -> None:
-        """Tell one thing after the other; while the host is lost, seek it at growing intervals."""
+        """Tell one thing after the other; ask an idle host whether it lives, and seek a lost one at growing intervals."""
         pause, lost = 0.0, False
         while True:
             try:
-                news = self._news.get(timeout=None if self._line.is_open else pause)
+                news = self._news.get(timeout=self._line.keepalive_seconds if self._line.is_open else pause)
             except queue.Empty:
+                if self._line.is_open:
+                    lost = self._keep_alive(lost)
+                    continue
                 lost = self._seek(lost)
                 pause = min(max(_FIRST_RETRY_SECONDS, 2 * pause), self._retry_seconds)
                 continue
@@ -81,9 +84,14 @@ class Watcher:
                 lost = True
             self._tell(self._seen_again(news))
 
-    def _seek(self, lost: bool) -> bool:
+    def _keep_alive(self, lost: bool) -> bool:
+        """Ask a host that has answered nothing for a while; with the answer's deadline it is lost after three times as long."""
+        seconds = self._line.keepalive_seconds
+        return lost if self._line.silent_seconds < seconds else self._seek(lost, 2.0 * seconds)
+
+    def _seek(self, lost: bool, seconds: float | None = None) -> bool:
         try:
-            self._line.run("reach the host", lambda _: None)
+            self._line.run("reach the host", _greet, seconds)
         except SourceError as error:
             if not lost:
                 self._tell(DomainEvent(self._line.host, "", "host-lost", error.answer))
@@ -98,6 +106,12 @@ class Watcher:
             if self._line.run(f"look at {news.domain} again", lambda talk: _is_active(talk, news.domain), _LOOK_SECONDS):
                 return DomainEvent(news.host, news.domain, "started", f"it runs again after: {news.detail}")
         return news
+
+
+def _greet(talk: Talk) -> None:
+    """Have the host answer anything: an error is an answer, a broken connection tells of itself."""
+    with contextlib.suppress(libvirt.libvirtError):
+        talk.connection.getLibVersion()
 
 
 def _is_active(talk: Talk, name: str) -> bool:

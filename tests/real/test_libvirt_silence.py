@@ -1,0 +1,160 @@
+"""The libvirt connector and a libvirtd that says nothing, or goes away: told in time, and the process lives on."""
+
+import multiprocessing
+import os
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from connectors.libvirt import connect
+from scheduler.ports import SourceError
+from tests.contract.hypervisors import SITE, Listener
+from tests.lab.libvirtd import Libvirtd
+
+pytestmark = pytest.mark.real
+
+
+@pytest.fixture(scope="module")
+def daemon():
+    daemon = Libvirtd(f"silent-{os.getpid()}", dies_with_parent=True)
+    daemon.start()
+    yield daemon
+    daemon.remove()
+
+
+def test_a_host_that_is_not_there_costs_no_time():
+    host = connect("gone", "lxc+unix:///system?socket=/nonexistent/libvirt-sock", {}, site=SITE, deadline_seconds=10)
+    began = time.monotonic()
+    with pytest.raises(SourceError, match="connect to lxc"):
+        host.read()
+    assert time.monotonic() - began < 2
+    host.close()
+
+
+def test_a_frozen_daemon_costs_one_deadline_and_is_told_as_lost_and_back(daemon):
+    host = connect(
+        "lxc1", daemon.uri("lxc"), daemon.options(keepalive_seconds=1, retry_seconds=1), site=SITE, deadline_seconds=2.0
+    )
+    listener = Listener()
+    host.watch(listener.tell)
+    assert host.read().complete
+    daemon.freeze()
+    try:
+        for _ in range(2):
+            began = time.monotonic()
+            with pytest.raises(SourceError, match=r"no answer within 2 s|stopped answering|closed"):
+                host.read()
+            assert time.monotonic() - began < 3.5
+        listener.wait_for({"host-lost"}, seconds=10)
+    finally:
+        daemon.thaw()
+    listener.wait_for({"host-back"}, seconds=15)
+    assert host.read().complete
+    host.close()
+
+
+def test_a_host_that_hangs_does_not_gather_threads_without_end(daemon):
+    host = connect("lxc1", daemon.uri("lxc"), daemon.options(keepalive_seconds=60), site=SITE, deadline_seconds=0.3)
+    host.read()
+    before = threading.active_count()
+    daemon.freeze()
+    try:
+        answers = []
+        for _ in range(12):
+            with pytest.raises(SourceError) as caught:
+                host.read()
+            answers.append(caught.value.answer)
+        assert threading.active_count() - before <= 8
+        assert "earlier calls hang" in answers[-1]
+    finally:
+        daemon.thaw()
+    until = time.monotonic() + 10
+    while time.monotonic() < until:
+        try:
+            assert host.read().complete
+            break
+        except SourceError:
+            time.sleep(0.1)
+    else:
+        pytest.fail("it did not answer again")
+    host.close()
+
+
+def test_an_idle_host_that_falls_silent_is_told_as_lost_without_being_asked(daemon):
+    host = connect(
+        "lxc1", daemon.uri("lxc"), daemon.options(keepalive_seconds=1, retry_seconds=1), site=SITE, deadline_seconds=20
+    )
+    listener = Listener()
+    host.watch(listener.tell)
+    assert host.read().complete
+    time.sleep(2.5)  # it answers, so it is not lost
+    assert not listener.events
+    daemon.freeze()
+    try:
+        listener.wait_for({"host-lost"}, seconds=10)
+    finally:
+        daemon.thaw()
+    listener.wait_for({"host-back"}, seconds=15)
+    host.close()
+
+
+def ask_a_frozen_daemon_from_many_sides():
+    """Calls hang, others wait beside them, and libvirt breaks the connections under both."""
+    daemon = Libvirtd(f"frozen-{os.getpid()}", dies_with_parent=True)
+    daemon.start()
+    options = daemon.options(keepalive_seconds=1, retry_seconds=1)
+    hosts = [connect(f"lxc{n}", daemon.uri("lxc"), options, site=SITE, deadline_seconds=1.0) for n in range(24)]
+    for host in hosts:
+        host.watch(lambda _event: None)
+        host.read()
+    daemon.freeze()
+    asking = [threading.Thread(target=answers, args=(host,)) for host in hosts for _ in range(2)]
+    for thread in asking:
+        thread.start()
+    for thread in asking:
+        thread.join()
+    time.sleep(5)
+    daemon.thaw()
+    until = time.monotonic() + 30
+    for host in hosts:
+        while not answers(host):
+            assert time.monotonic() < until
+            time.sleep(0.1)
+        host.close()
+    daemon.remove()
+
+
+def answers(host):
+    try:
+        return host.read().complete
+    except SourceError:
+        return False
+
+
+def test_connections_that_break_under_hanging_calls_do_not_take_the_process_down():
+    """In a process of its own, as libvirt's client would take this one down (decision 16)."""
+    process = multiprocessing.get_context("spawn").Process(target=ask_a_frozen_daemon_from_many_sides)
+    process.start()
+    process.join(120)
+    process.kill()
+    assert process.exitcode == 0
+
+
+def test_a_host_lost_again_and_again_gathers_neither_connections_nor_threads(daemon):
+    host = connect("lxc1", daemon.uri("lxc"), daemon.options(), site=SITE, deadline_seconds=10)
+    listener = Listener()
+    host.watch(listener.tell)
+    host.read()
+    held = []
+    for _ in range(4):
+        daemon.crash()
+        listener.wait_for({"host-lost"})
+        daemon.recover()
+        listener.wait_for({"host-back"})
+        listener.forget()
+        assert host.read().complete
+        held.append((len(list(Path("/proc/self/fd").iterdir())), threading.active_count()))
+    assert held[-1] <= held[0]
+    host.close()
