@@ -240,7 +240,8 @@ class Line:
         """Take note that a call is done with it; returns whether nobody else will use it, so that it must be ended."""
         with self._lock:
             wire.users -= 1
-            if wire.users == 0 and not wire.given_up and sum(one.users == 0 for one in self._wires[1:]) > MOST_IDLE:
+            more = self._wires[1:]
+            if wire in more and sum(one.users == 0 for one in more) > MOST_IDLE:
                 self._wires.remove(wire)
                 wire.given_up = True
             return wire.given_up and wire.users == 0

@@ -29,7 +29,8 @@ def served(qemu, vo, cluster, out):
     assert (job["ExitCode"], job["NumJobStarts"]) == (0, 1)
     with qemu.farm.journal() as journal:
         assert journal.entry(worker).vo == vo
-        assert any(seen.job.startswith(f"{cluster}.") for seen in journal.sightings(worker=worker))
+        seen = qemu.farm.until(lambda: journal.sightings(worker=worker), 10, "the next poll finds the job in the history")
+    assert {one.job for one in seen} == {f"{cluster}.0"}
     return worker
 
 

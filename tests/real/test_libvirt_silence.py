@@ -9,9 +9,12 @@ from pathlib import Path
 import pytest
 
 from connectors.libvirt import connect
+from connectors.libvirt.line import MOST_IDLE
+from environments.environment import Environment
 from scheduler.ports import SourceError
-from tests.contract.hypervisors import SITE, Listener
+from tests.contract.hypervisors import SITE, Listener, order
 from tests.lab.libvirtd import Libvirtd
+from tests.lab.tiny import tiny_tree
 
 pytestmark = pytest.mark.real
 
@@ -98,6 +101,41 @@ def test_an_idle_host_that_falls_silent_is_told_as_lost_without_being_asked(daem
         daemon.thaw()
     listener.wait_for({"host-back"}, seconds=15)
     host.close()
+
+
+def test_calls_side_by_side_take_a_connection_each_and_keep_the_first_for_the_events(daemon):
+    host = connect("lxc1", daemon.uri("lxc"), daemon.options(), site=SITE, deadline_seconds=20)
+    listener = Listener()
+    host.watch(listener.tell)
+    host.read()
+    alone = sockets()
+    asking = [threading.Thread(target=host.read) for _ in range(4 * MOST_IDLE)]
+    for thread in asking:
+        thread.start()
+    for thread in asking:
+        thread.join()
+    time.sleep(0.5)  # those too many are closed after their calls
+    assert sockets() <= alone + MOST_IDLE
+    box = order(
+        Environment(
+            name="box",
+            vo="atlas",
+            virtualization="lxc",
+            memory_mib=64,
+            network={"kind": "host"},
+            image={"path": str(tiny_tree())},
+        )
+    )
+    host.boot(box)
+    listener.wait_for({"started"}, box.worker)
+    host.power_off(box.worker, box.uuid)
+    host.clean_up(box.worker, box.uuid)
+    host.close()
+
+
+def sockets():
+    """Return how many sockets this process holds."""
+    return sum("socket:" in str(path.readlink()) for path in Path("/proc/self/fd").iterdir() if path.is_symlink())
 
 
 def ask_a_frozen_daemon_from_many_sides():
