@@ -48,7 +48,7 @@ def _desk(site: Path | None, file: Path | None) -> Iterator[tuple[Journal, Desk,
     from scheduler.site import addresses, oncall
 
     with journaled.opened(site) as (definitions, journal):
-        path, now = file or definitions.file.path.parent / definitions.site.oncall, journaled.now()
+        path, now = file or definitions.file.oncall, journaled.now()
         if not can_be_read(path):
             expected = "the on-call file: --file FILE, or `oncall` in the site file (docs: On call)"
             raise ConfigurationError([Problem(str(path), 0, 0, "", "there is no such file", expected, nearest_file(path))])

@@ -67,7 +67,7 @@ def run(
         prepared = services.follower(lambda: reload.definitions, engine.journal)
         pager = Pager(
             engine,
-            found.file.path.parent / found.site.oncall,
+            found.file.oncall,
             found.site.site,
             alarms=lambda now: alarms.changes(reload.definitions, engine.journal, now, prepared),
             structure=lambda now: services.structure(reload.definitions, now),

@@ -119,7 +119,7 @@ def page(
     from scheduler.site import oncall as rules
 
     with opened(site) as (found, journal):
-        read = rules.load(oncall or found.file.path.parent / found.site.oncall)
+        read = rules.load(oncall or found.file.oncall)
         at = now()
         desk = addresses.desk(read, found.site.site, at + 1, services.structure(found, at))
         told = alarms.changes(found, journal, at)

@@ -167,8 +167,8 @@ def _discovery(connecting: _Connecting, settings: DiscoverySettings, index: int)
 
 
 def _batch_system(connecting: _Connecting, settings: BatchSystemSettings, index: int) -> Any:
-    site, path = connecting.definitions.site, connecting.definitions.file.path
-    directory = path.parent / site.daemon.directory / settings.name
+    site = connecting.definitions.site
+    directory = connecting.definitions.file.directory / settings.name
     keywords = {
         "site": site.site,
         "deadline_seconds": float(site.limits.reading_deadline_seconds),

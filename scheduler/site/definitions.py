@@ -57,8 +57,7 @@ def load(path: Path) -> Definitions:
     problems += [problem for one in latest.values() for problem in one.problems]
     if file is None or problems:
         raise ConfigurationError(problems)
-    directory = path.parent / file.site.daemon.directory
-    discovered = {one.name: remembered(list_path(directory, one.name)) for one in file.site.discover}
+    discovered = {one.name: remembered(list_path(file.directory, one.name)) for one in file.site.discover}
     file = with_discovered(file, discovered)
     policy, between = assemble(file, latest)
     if between:

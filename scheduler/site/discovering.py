@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scheduler.clock import WallClock
@@ -14,6 +13,7 @@ from scheduler.site.definitions import rehosted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from scheduler.clock import Clock
     from scheduler.model import Observation
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from scheduler.site.definitions import Definitions
     from scheduler.site.discovered import FarmList
     from scheduler.site.settings import DiscoverySettings
-    from scheduler.site.site_file import SiteFile
 
 PATIENCE_SECONDS = 1.0
 """For all but the first question about hosts of which nothing is known: a late answer counts the next time."""
@@ -117,12 +116,7 @@ class Discovering:
 
 def begin(definitions: Definitions, *, keeps: bool = True, tell: Callable[[str, str], None] = quietly) -> Discovering:
     """Begin with what definitions were loaded with."""
-    return Discovering(definitions.discovered, state_directory(definitions.file) if keeps else None, tell=tell)
-
-
-def state_directory(file: SiteFile) -> Path:
-    """Return the directory in which the daemon keeps things."""
-    return file.path.parent / Path(file.site.daemon.directory)
+    return Discovering(definitions.discovered, definitions.file.directory if keeps else None, tell=tell)
 
 
 @contextmanager

@@ -28,7 +28,7 @@ def check(definitions: Definitions, names: Sequence[str]) -> tuple[Finding, ...]
 
     `names`: of all objects and groups.
     """
-    path = definitions.file.path.parent / definitions.site.oncall
+    path = definitions.file.oncall
     if not path.exists():
         if "oncall" in definitions.file.node.items:
             said = f"there is no file {path}: nobody is paged"

@@ -129,7 +129,7 @@ def take_over(definitions: Definitions, journal: JournalWriter, now: Instant) ->
 
     Killed between, it is taken over again: what stands in the journal already is left as it is.
     """
-    file = definitions.file.path.parent / definitions.site.daemon.directory / FILE
+    file = definitions.file.directory / FILE
     found = read_file(file)
     if not file.exists():
         return []

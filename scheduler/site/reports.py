@@ -53,7 +53,7 @@ def _unmade(definitions: Definitions) -> Iterator[Problem]:
 
 
 def _unreached(definitions: Definitions) -> Iterator[Problem]:
-    node, path = definitions.file.node, _oncall_path(definitions)
+    node, path = definitions.file.node, definitions.file.oncall
     if not path.is_file():
         expected = "the on-call file, with these people and their addresses"
         yield node.problem(("reports", 0, "to"), f"there is no file {path}: nobody can be reached", expected)
@@ -70,13 +70,9 @@ def _unreached(definitions: Definitions) -> Iterator[Problem]:
                 yield node.problem(where, f"{name} has no address", f"`addresses` of {name} in {path.name}")
 
 
-def _oncall_path(definitions: Definitions) -> Path:
-    return definitions.file.path.parent / definitions.site.oncall
-
-
 def places(definitions: Definitions, report: ReportSettings) -> dict[str, tuple[str, ...]]:
     """Return where each address of the people is found whom a report goes to; those without any have none."""
-    known = addresses.places(oncall.load(_oncall_path(definitions)))
+    known = addresses.places(oncall.load(definitions.file.oncall))
     return {name: known.get(name, ()) for name in dict.fromkeys(report.to)}
 
 
@@ -127,7 +123,7 @@ def publish(definitions: Definitions, journal: JournalReader, report: ReportSett
 
 def _files(definitions: Definitions, report: ReportSettings, made: Sheet, day: str) -> list[Path]:
     """Write the files of a report."""
-    directory = definitions.file.path.parent / definitions.site.daemon.directory / DIRECTORY
+    directory = definitions.file.directory / DIRECTORY
     paths = [directory / f"{report.name}-{day}.{form}" for form in dict.fromkeys(report.formats)]
     directory.mkdir(parents=True, exist_ok=True)
     for path in paths:

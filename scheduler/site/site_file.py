@@ -44,6 +44,16 @@ class SiteFile:
     node: Node
     hosts: Mapping[str, HostEntry]
 
+    @property
+    def directory(self) -> Path:
+        """Where the daemon keeps things."""
+        return self.path.parent / self.site.daemon.directory
+
+    @property
+    def oncall(self) -> Path:
+        """Where the on-call file stands, if there is one."""
+        return self.path.parent / self.site.oncall
+
 
 def read_site(path: Path, problems: list[Problem]) -> tuple[SiteFile | None, Node | None]:
     """Read and check the site file by itself; the node also when only its content is wrong."""

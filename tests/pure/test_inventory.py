@@ -149,7 +149,7 @@ class Moving:
 def running(site):
     found = load(site / "site.yaml")
     clock = Moving()
-    asked = discovering.Discovering(found.discovered, discovering.state_directory(found.file), clock=clock)
+    asked = discovering.Discovering(found.discovered, found.file.directory, clock=clock)
     farm = compose.connect(found)
     told = []
     with compose.engine(found, farm) as engine:

@@ -28,13 +28,6 @@ if TYPE_CHECKING:
     Mask = npt.NDArray[np.bool_]
 
 PROFILES = ("excuse", "argo", "icinga", "nagios", "skip")
-FORMULAS = {
-    "excuse": "up / (T - U - X)",
-    "argo": "A = up / (T - U), R = up / (T - U - D)",
-    "icinga": "(T - pending - problem) / (T - pending)",
-    "nagios": "OK / (T - undetermined)",
-    "skip": "up / (up + bad), outside maintenance",
-}
 DURATIONS = (
     "total", "up", "ok", "bad", "unknown", "missing", "pending", "scheduled_downtime", "unscheduled_downtime", "excused",
 )  # fmt: skip
