@@ -42,6 +42,7 @@ class Watcher:
 
     def close(self) -> None:
         """Tell nothing any more."""
+        self._tell = lambda _event: None  # a call under way may yet find the line closed
         self._news.put(None)
 
     def _event(self, name: str, _uuid: str, event: int, detail: int) -> None:
@@ -63,7 +64,7 @@ class Watcher:
         pause, lost = 0.0, False
         while True:
             try:
-                news = self._news.get(timeout=self._line.keepalive_seconds if self._line.is_open else pause)
+                news = self._news.get(timeout=self._silence_left() if self._line.is_open else pause)
             except queue.Empty:
                 if self._line.is_open:
                     lost = self._keep_alive(lost)
@@ -83,6 +84,10 @@ class Watcher:
                     continue
                 lost = True
             self._tell(self._seen_again(news))
+
+    def _silence_left(self) -> float:
+        """Return how long the host may say nothing yet before it is asked, in seconds."""
+        return max(_FIRST_RETRY_SECONDS, self._line.keepalive_seconds - self._line.silent_seconds)
 
     def _keep_alive(self, lost: bool) -> bool:
         """Ask a host that has answered nothing for a while; with the answer's deadline it is lost after three times as long."""

@@ -29,6 +29,15 @@ def daemon():
     daemon.remove()
 
 
+def watched(daemon, deadline_seconds, **options):
+    """A host that has answered, and what is told of it from then on."""
+    host = connect("lxc1", daemon.uri("lxc"), daemon.options(**options), site=SITE, deadline_seconds=deadline_seconds)
+    listener = Listener()
+    host.watch(listener.tell)
+    assert host.read().complete
+    return host, listener
+
+
 def test_a_host_that_is_not_there_costs_no_time():
     host = connect("gone", "lxc+unix:///system?socket=/nonexistent/libvirt-sock", {}, site=SITE, deadline_seconds=10)
     began = time.monotonic()
@@ -39,12 +48,7 @@ def test_a_host_that_is_not_there_costs_no_time():
 
 
 def test_a_frozen_daemon_costs_one_deadline_and_is_told_as_lost_and_back(daemon):
-    host = connect(
-        "lxc1", daemon.uri("lxc"), daemon.options(keepalive_seconds=1, retry_seconds=1), site=SITE, deadline_seconds=2.0
-    )
-    listener = Listener()
-    host.watch(listener.tell)
-    assert host.read().complete
+    host, listener = watched(daemon, 2.0, keepalive_seconds=1, retry_seconds=1)
     daemon.freeze()
     try:
         for _ in range(2):
@@ -66,34 +70,24 @@ def test_a_host_that_hangs_does_not_gather_threads_without_end(daemon):
     before = threading.active_count()
     daemon.freeze()
     try:
-        answers = []
+        said = []
         for _ in range(12):
             with pytest.raises(SourceError) as caught:
                 host.read()
-            answers.append(caught.value.answer)
+            said.append(caught.value.answer)
         assert threading.active_count() - before <= 8
-        assert "earlier calls hang" in answers[-1]
+        assert "earlier calls hang" in said[-1]
     finally:
         daemon.thaw()
     until = time.monotonic() + 10
-    while time.monotonic() < until:
-        try:
-            assert host.read().complete
-            break
-        except SourceError:
-            time.sleep(0.1)
-    else:
-        pytest.fail("it did not answer again")
+    while not answers(host):
+        assert time.monotonic() < until, "it did not answer again"
+        time.sleep(0.1)
     host.close()
 
 
 def test_an_idle_host_that_falls_silent_is_told_as_lost_without_being_asked(daemon):
-    host = connect(
-        "lxc1", daemon.uri("lxc"), daemon.options(keepalive_seconds=1, retry_seconds=1), site=SITE, deadline_seconds=20
-    )
-    listener = Listener()
-    host.watch(listener.tell)
-    assert host.read().complete
+    host, listener = watched(daemon, 20.0, keepalive_seconds=1, retry_seconds=1)
     time.sleep(2.5)  # it answers, so it is not lost
     assert not listener.events
     daemon.freeze()
@@ -186,10 +180,7 @@ def test_connections_that_break_under_hanging_calls_do_not_take_the_process_down
 
 
 def test_a_host_lost_again_and_again_gathers_neither_connections_nor_threads(daemon):
-    host = connect("lxc1", daemon.uri("lxc"), daemon.options(), site=SITE, deadline_seconds=10)
-    listener = Listener()
-    host.watch(listener.tell)
-    host.read()
+    host, listener = watched(daemon, 10.0)
     held = []
     for _ in range(4):
         daemon.crash()
