@@ -17,8 +17,6 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.table import Table
-
 from scheduler.availability.history import SECOND
 from scheduler.availability.instants import write_duration
 from scheduler.availability.measuring.accounting import measure
@@ -28,6 +26,7 @@ from scheduler.daemon import log
 from scheduler.daemon.daemon import Daemon, owner_name
 from scheduler.model import QueueReading
 from scheduler.show.live_view import watching
+from scheduler.show.terminal import Table
 from scheduler.site import compose, definitions, services
 from simulations.live import LiveQueue
 from simulations.summary import table_of

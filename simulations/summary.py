@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from typing import TYPE_CHECKING, Any
 
-from rich.table import Table
+from scheduler.show.terminal import Table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

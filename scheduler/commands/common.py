@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.text import Text
 
 from environments.names import can_be_read
 from environments.problems import ConfigurationError, Problem, screen
+from scheduler.show.terminal import Console
 
 PLACES = (Path("site.yaml"), Path("/etc/ambienti/site.yaml"))
 WIDTH_OF_A_FILE = 160
@@ -68,7 +68,7 @@ def console(*, error: bool = False) -> Console:
     """Return a console: colours and the terminal's width only where there is a terminal."""
     stream = sys.stderr if error else sys.stdout
     width = None if stream.isatty() or "COLUMNS" in os.environ else WIDTH_OF_A_FILE
-    return Console(file=stream, width=width, highlight=False, soft_wrap=False)
+    return Console(stream, width)
 
 
 def say(text: str, *, error: bool = False, style: str = "") -> None:

@@ -6,7 +6,6 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 from rich.text import Text
 
 from environments.names import nearest
@@ -25,6 +24,7 @@ from scheduler.commands.common import (
     say,
     show_problems,
 )
+from scheduler.show.terminal import Table
 
 if TYPE_CHECKING:
     from scheduler.site.definitions import Definitions

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
 
 from scheduler.commands.common import Exit, JsonOption, SiteOption, console, examples, fail, print_json, say
 from scheduler.commands.journaled import ByOption, asker, check_names, duration, instant, now, opened
+from scheduler.show.terminal import Table
 
 if TYPE_CHECKING:
     from scheduler.availability.history import Downtime, Instant, Recurrence, Revision

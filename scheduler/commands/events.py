@@ -6,13 +6,13 @@ import json
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-from rich.table import Table
 
 from environments.names import nearest
 from scheduler.clock import WallClock
 from scheduler.commands.common import JsonOption, SiteOption, console, say
 from scheduler.commands.journaled import opened
 from scheduler.commands.journaled import since as read_since
+from scheduler.show.terminal import Table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -6,10 +6,10 @@ from dataclasses import asdict
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from scheduler.commands.common import Exit, JsonOption, SiteOption, console, examples, fail, print_json, say
 from scheduler.commands.journaled import ByOption, asker, check_names, duration, instant, now, opened
+from scheduler.show.terminal import Table
 
 exclusions = typer.Typer(no_args_is_help=True, help="Exclusions: bad time that does not count, once somebody accepted it.")
 

@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 
 from environments.names import nearest
 from scheduler.clock import WallClock
@@ -16,6 +15,7 @@ from scheduler.commands.journaled import ByOption, asker, opened
 from scheduler.journal.hosts import say_off
 from scheduler.journal.records import HostOff
 from scheduler.ports import SourceError
+from scheduler.show.terminal import Table
 
 if TYPE_CHECKING:
     from scheduler.journal.records import Entry

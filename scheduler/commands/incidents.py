@@ -8,7 +8,6 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 from rich.text import Text
 
 from environments.names import can_be_read, nearest, nearest_file
@@ -17,6 +16,7 @@ from scheduler.availability.incidents.incident import Change, What
 from scheduler.commands import journaled
 from scheduler.commands.common import Exit, JsonOption, SiteOption, console, examples, fail, plural, print_json, say
 from scheduler.commands.oncall import COLOURS, FileOption, period_row
+from scheduler.show.terminal import Table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

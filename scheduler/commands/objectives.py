@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 from rich.text import Text
 
 from scheduler.clock import WallClock
 from scheduler.commands.common import Exit, JsonOption, SiteOption, console, examples, fail, plural, print_json, say
+from scheduler.show.terminal import Table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from pydantic_core import PydanticCustomError
-from rich.table import Column, Table
+from rich.table import Column
 from rich.text import Text
 
 from environments.names import nearest
 from environments.problems import ConfigurationError, Problem
 from scheduler.clock import WallClock
 from scheduler.commands.common import Exit, JsonOption, console, examples, fail, plural, print_json, say
+from scheduler.show.terminal import Table
 
 if TYPE_CHECKING:
     from scheduler.show.oncall import IncidentView, PeriodView, StoryView

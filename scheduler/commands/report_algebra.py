@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
 
 from scheduler.commands.common import Exit, JsonOption, console, examples, print_json, say
 from scheduler.commands.report_publish import report
+from scheduler.show.terminal import Table
 
 if TYPE_CHECKING:
     from scheduler.availability.history import Algebra, Operator

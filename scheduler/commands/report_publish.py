@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
 
 from scheduler.commands.common import Exit, JsonOption, SiteOption, console, examples, fail, plural, print_json, say
 from scheduler.commands.journaled import ByOption, asker, now, opened
 from scheduler.commands.report import FromOption, HistoryOption, ToOption, WindowOption, ZoneOption, read, window_of
 from scheduler.commands.report_bundle import report
+from scheduler.show.terminal import Table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

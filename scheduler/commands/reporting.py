@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 
 from scheduler.commands.common import Exit, JsonOption, SiteOption, console, examples, fail, find_site, print_json, say
 from scheduler.commands.journaled import ByOption, asker, instant, now, opened
+from scheduler.show.terminal import Table
 
 SECONDS = 10.0
 PRIVATE = 0o077

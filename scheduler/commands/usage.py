@@ -6,12 +6,12 @@ from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
 
 from scheduler.availability.instants import write_duration, write_instant
 from scheduler.clock import WallClock
 from scheduler.commands.common import Exit, JsonOption, SiteOption, console, fail, print_json, say
 from scheduler.commands.journaled import instant, now, opened, since
+from scheduler.show.terminal import Table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -6,12 +6,12 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from rich.console import Group
-from rich.table import Table
 from rich.text import Text
 
 from scheduler.availability.figures import UNDEFINED, decimal, percent
 from scheduler.availability.instants import MICROSECONDS, write_duration
 from scheduler.availability.reports.report_data import COLUMNS
+from scheduler.show.terminal import Table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

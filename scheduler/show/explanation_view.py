@@ -6,12 +6,12 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Group
-from rich.table import Table
 from rich.text import Text
 
 from scheduler.availability import figures
 from scheduler.availability.instants import seconds, write_duration, write_instant
 from scheduler.availability.measuring.explaining import sentence, write_points
+from scheduler.show.terminal import Table
 
 if TYPE_CHECKING:
     from fractions import Fraction

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Self
 
 from rich.console import Group
 from rich.live import Live
-from rich.table import Table
 from rich.text import Text
 
 from scheduler.actions import Action
 from scheduler.show import rows
+from scheduler.show.terminal import Table
 from scheduler.show.view import action_line, bar, duration, plain_table
 
 if TYPE_CHECKING:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rich.console import Group
-from rich.table import Table
 from rich.text import Text
 
 from scheduler.actions import Action, Adopt, Boot, CancelDrain, CleanUp, Drain, PowerOff
 from scheduler.show import rows
 from scheduler.show.fitting import fitted
+from scheduler.show.terminal import Table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
