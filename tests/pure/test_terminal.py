@@ -9,7 +9,17 @@ from rich.text import Text
 
 from scheduler.show.terminal import Console, Table
 
-HOSTILE = ["[/x]", "[link=http://evil]here[/link]", "[bold]b[/bold]", ":warning:", "\x1b[2J", "a\u202eb", "two\nlines", "\x00", "\x9b2J"]
+HOSTILE = [
+    "[/x]",
+    "[link=http://evil]here[/link]",
+    "[bold]b[/bold]",
+    ":warning:",
+    "\x1b[2J",
+    "a\u202eb",
+    "two\nlines",
+    "\x00",
+    "\x9b2J",
+]
 
 
 def printed(renderable):
