@@ -249,7 +249,9 @@ def _leave_nothing(step: Step, host: str) -> Calls[Done]:
     """Invalidate the ads of a worker whose domain is gone, remove its volumes, close its entry."""
     entry = step.entry
     if entry.batch_system in step.reach.batch_systems:
-        yield from _ask_batch(step, f"forget {entry.name}", lambda b: b.forget(entry.name))
+        came_back = yield from _ask_batch(step, f"forget {entry.name}", lambda b: b.forget(entry.name))
+        if came_back:  # its entry stays open, so that the next look orders this again
+            return Done(Outcome.AGAIN, came_back)
     yield from _ask_host(step, host, f"clean up after {entry.name}", lambda h: h.clean_up(entry.name, entry.uuid))
     return Done(changes=_closed(step.reach.clock.now()), notes=[_stepped(step, WorkerState.GONE)])
 

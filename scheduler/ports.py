@@ -185,8 +185,11 @@ class BatchSystem(Protocol):
         """Take a drain back."""
         ...
 
-    def forget(self, worker: str) -> None:
-        """Invalidate all that the batch system still believes of a worker that is gone."""
+    def forget(self, worker: str) -> str:
+        """Invalidate all that the batch system still believes of a worker that is gone; return what came back since, or "".
+
+        The last words of a dying worker may arrive after ours: what came back is invalidated again at a later call.
+        """
         ...
 
     def job(self, job: str) -> JobRecord | None:

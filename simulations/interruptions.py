@@ -78,11 +78,12 @@ class MortalBatchSystem:
         self._inner.cancel_drain(worker)
         self._knife.step(f"cancel-drain {worker}")
 
-    def forget(self, worker: str) -> None:
+    def forget(self, worker: str) -> str:
         """Invalidate what is left of a worker that is gone."""
         self._knife.check()
-        self._inner.forget(worker)
+        came_back = self._inner.forget(worker)
         self._knife.step(f"forget {worker}")
+        return came_back
 
     def job(self, job: str) -> JobRecord | None:
         """Return one job."""

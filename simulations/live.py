@@ -94,10 +94,11 @@ class LiveQueue(SimulatedQueue):
             agenda.after(fault.at, partial(self._fault, fault, begins=True))
             agenda.after(fault.at + fault.lasts, partial(self._fault, fault, begins=False))
 
-    def forget(self, worker: str) -> None:
+    def forget(self, worker: str) -> str:
         """Invalidate what is left of a worker that is gone, or will never come."""
-        super().forget(worker)
+        came_back = super().forget(worker)
         self._coming.pop(worker, None)
+        return came_back
 
     def _boots(self, worker: str, environment: Environment) -> None:
         takes = self._options.boot_seconds * self._chance.uniform(0.67, 1.33)

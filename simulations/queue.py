@@ -42,6 +42,8 @@ class QueueFaults:
     """It tells of its nodes what it told last, whatever has happened in them since."""
     deaf: bool = False
     """Readings work, commands to workers fail."""
+    last_words: int = 0
+    """So many times yet what is told of a dead worker comes back: an update of it crossed the order to forget it."""
     black_holes: set[str] = field(default_factory=set)
     """Workers, or hosts, on which jobs fail at once."""
 
@@ -332,13 +334,17 @@ class SimulatedQueue:
         self._command(f"cancel the drain of {worker}", worker).draining = False
         self._negotiate_soon()
 
-    def forget(self, worker: str) -> None:
+    def forget(self, worker: str) -> str:
         """Invalidate what is left of a worker that is gone."""
         self._answer(f"invalidate {worker}")
         node = self.nodes.get(worker)
+        if node is not None and self.faults.last_words:
+            self.faults.last_words -= 1
+            return "an update of it crossed the invalidation"
         if node is not None:
             node.alive = False
             self._drop(node)
+        return ""
 
     def job(self, job: str) -> JobRecord | None:
         """Return one job, whatever became of it."""

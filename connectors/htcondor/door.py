@@ -17,7 +17,7 @@ from connectors.command import questions
 from connectors.htcondor.bindings import classad2, htcondor2
 from connectors.htcondor.job import job_record, runs_of
 from connectors.htcondor.matching import Judge, is_number
-from connectors.htcondor.messages import Located, PoolAnswer, Question, QueueAnswer, Refused, Run, Setting
+from connectors.htcondor.messages import Left, Located, PoolAnswer, Question, QueueAnswer, Refused, Run, Setting
 from connectors.htcondor.queue import Queue
 from connectors.htcondor.slots import ATTRIBUTES, OURS, slot_of
 
@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 
 Answer = TypeVar("Answer")
 _START = ("DaemonStartTime", "MonitorSelfTime", "MonitorSelfAge")
+_OF_AN_UPDATE = ("Name", "UpdateSequenceNumber", "LastHeardFrom", "DaemonStartTime")
+_CROSSING_SECONDS = 1.5
+"""So long updates of a dying start daemon may still come in and bring back what was invalidated."""
+_FIRST_PAUSE_SECONDS = 0.05
 _QUICK_FAILURE_SECONDS = 1.5
 """A call that fails sooner may have met a daemon that was started anew: it is tried once more."""
 
@@ -72,9 +76,26 @@ class Door:
         found = [slot for ad in ads if (slot := slot_of(ad, self.judge)) is not None]
         return PoolAnswer((), tuple(found), None)
 
-    def forget(self, worker: str, machine: str) -> int:
-        """Invalidate the ads of a worker; return how many of its slots are left."""
+    def forget(self, worker: str, machine: str) -> Left:
+        """Invalidate the ads of a worker, again while an update that was under way crosses it; return what is left."""
         collector = self._collector()
+        until, pause = time.monotonic() + _CROSSING_SECONDS, _FIRST_PAUSE_SECONDS
+        first = shown = self._shown(collector, worker)
+        while True:
+            self._invalidate(collector, worker, machine)
+            shown = self._shown(collector, worker)
+            if not shown or time.monotonic() + pause > until:
+                # What came after our first look is an update, so our word was heard: it was only overtaken.
+                return Left(len(shown), renewed=bool(shown) and not shown <= first)
+            time.sleep(pause)
+            pause *= 2
+
+    def _shown(self, collector: htcondor2.Collector, worker: str) -> frozenset[tuple[str, ...]]:
+        """Return the slots that the collector shows of a worker, each with what changes at every update."""
+        ads = collector.query(htcondor2.AdType.Startd, _is_worker(worker), list(_OF_AN_UPDATE))
+        return frozenset(tuple(str(ad.get(name)) for name in _OF_AN_UPDATE) for ad in ads)
+
+    def _invalidate(self, collector: htcondor2.Collector, worker: str, machine: str) -> None:
         for command, kind, requirements in (
             ("INVALIDATE_STARTD_ADS", "Machine", _is_worker(worker)),
             ("INVALIDATE_STARTD_ADS", "StartD", _is_worker(worker)),
@@ -84,7 +105,6 @@ class Door:
             ad["MyType"], ad["TargetType"] = "Query", kind
             ad["Requirements"] = classad2.ExprTree(requirements)
             collector.advertise([ad], command)
-        return len(collector.query(htcondor2.AdType.Startd, _is_worker(worker), ["Name"]))
 
     def configuration(self, names: Sequence[str]) -> dict[str, str]:
         """Return values of HTCondor's configuration; "" for those that are not set."""

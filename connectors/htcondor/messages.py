@@ -42,6 +42,15 @@ class Located:
 
 
 @dataclass(frozen=True, slots=True)
+class Left:
+    """What the collector still shows of a worker whose ads were invalidated."""
+
+    slots: int
+    renewed: bool
+    """They were updated since: somebody still reports them, or an update was under way for longer than was waited."""
+
+
+@dataclass(frozen=True, slots=True)
 class Row:
     """Jobs of one schedd that ask for the same thing."""
 

@@ -19,13 +19,14 @@ from connectors.htcondor.options import HTCondorOptions
 from connectors.htcondor.rows import cluster_key, merged
 from connectors.htcondor.schedds import KnownSchedds
 from connectors.htcondor.worker import machine_name, parameters_of, prototype_of, worker_config, worker_identity
+from environments.reason import counted
 from scheduler.model import EndedJob, HeldJob, QueueReading
 from scheduler.ports import Enrolment, SourceError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from connectors.htcondor.messages import Located, PoolAnswer, Prototype
+    from connectors.htcondor.messages import Left, Located, PoolAnswer, Prototype
     from environments.environment import Environment
     from scheduler.model import Identity, Node
     from scheduler.ports import JobRecord
@@ -180,14 +181,18 @@ class HTCondorPool:
         """Take a drain back."""
         self._drain(f"cancel the drain of {worker}", worker, "-cancel")
 
-    def forget(self, worker: str) -> None:
+    def forget(self, worker: str) -> str:
         """Invalidate the ads of a worker that is gone: a claimed one would stall its whole accounting group."""
         asked = f"invalidate the ads of {worker}"
         machine = machine_name(worker, self.options.worker_domain or self._trust_domain())
-        left: int = self._ask_collector(asked, Question("forget", {"worker": worker, "machine": machine}))
-        if left:
-            raise SourceError(self.name, asked, f"the collector still shows {left} of its slots: is ADVERTISE_STARTD allowed?")
+        left: Left = self._ask_collector(asked, Question("forget", {"worker": worker, "machine": machine}))
+        if left.slots and not left.renewed:
+            sentence = f"the collector still shows {left.slots} of its slots: is ADVERTISE_STARTD allowed?"
+            raise SourceError(self.name, asked, sentence)
+        if left.slots:
+            return f"{counted(left.slots, 'slot')} of it came back to the collector: an update crossed the invalidation"
         self._remembered.failures.pop(worker, None)
+        return ""
 
     def close(self) -> None:
         """End the companions."""

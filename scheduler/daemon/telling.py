@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from scheduler.engine import Cycle
 
 HOSTS_NAMED = 10
+_AS_EXPECTED = frozenset({Outcome.DONE, Outcome.UNDER_WAY, Outcome.AGAIN})
 
 
 class Teller:
@@ -43,7 +44,7 @@ class Teller:
             self._log.warning("the clock was set", by_seconds=round(cycle.clock_step_seconds, 1))
         for result in cycle.results:
             action = result.action
-            tell = self._log.info if result.outcome in {Outcome.DONE, Outcome.UNDER_WAY} else self._log.warning
+            tell = self._log.info if result.outcome in _AS_EXPECTED else self._log.warning
             further = {"detail": result.detail} if result.detail else {}
             told: dict[str, Any] = {"worker": action.worker, "outcome": result.outcome.value, **further}
             if host := getattr(action, "host", ""):

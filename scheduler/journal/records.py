@@ -26,6 +26,8 @@ class Outcome(StrEnum):
     """It came to its turn too late and was not begun."""
     UNDER_WAY = "under-way"
     """Its source has not answered yet; the end is written when it does."""
+    AGAIN = "again"
+    """Its last step has to be made once more: the next look orders it."""
     CUT_OFF = "cut-off"
     """A crash came between; what became of it was read from the farm."""
 

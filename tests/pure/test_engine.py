@@ -309,6 +309,18 @@ def test_the_ads_of_a_dead_worker_are_forgotten_once_its_batch_system_answers_ag
     assert name not in farm.queue.nodes
 
 
+def test_an_update_that_crosses_the_invalidation_of_a_dead_worker_is_invalidated_at_the_next_look(farm):
+    name = farm.worker()
+    farm.hosts["h1"].domains[name].state = DomainState.CRASHED
+    farm.queue.faults.last_words = 1
+    (result,) = farm.order(CleanUp(name, "h1", WHY)).results
+    assert (result.outcome, result.detail) == (Outcome.AGAIN, "an update of it crossed the invalidation")
+    assert farm.state(name) is S.GONE
+    (result,) = farm.order(CleanUp(name, "h1", WHY)).results
+    assert result.outcome is Outcome.DONE
+    assert (name in farm.queue.nodes, farm.journal.ledger().entries) == (False, {})
+
+
 def test_a_drained_worker_is_powered_off_forgotten_and_cleaned_up(farm):
     name = farm.worker()
     farm.order(Drain(name, "idle", WHY))

@@ -1,7 +1,9 @@
 """Workers of a real HTCondor pool: enrolment, jobs, drains, death, black holes, and what a worker's token is good for."""
 
+import contextlib
 import os
 import subprocess
+import sys
 import time
 
 import pytest
@@ -159,6 +161,48 @@ def test_a_dead_worker_is_forgotten_and_its_accounting_group_is_served_again(poo
             cluster = pool.sleep(vo="cms", environment="cms-el8", user="dora")
             wait_until(gone(pool, cluster), "the group's next job ran", 40, told=alive.console)
             assert time.monotonic() - begun < 40, "long before the ad's lifetime of 60 s ends"
+
+
+_UPDATES = """
+import sys, time, classad2, htcondor2
+collector, worker, seconds = htcondor2.Collector(sys.argv[1]), sys.argv[2], float(sys.argv[3])
+began, number = time.monotonic(), 0
+while time.monotonic() < began + seconds:
+    ads = []
+    for slot in range(1, 500):
+        ads.append(classad2.ClassAd())
+        number += 1
+        ads[-1].update({"MyType": "Machine", "Name": f"slot{slot}@{worker}", "Machine": worker, "AmbientiWorker": worker,
+                        "MyAddress": "<127.0.0.1:1>", "State": "Unclaimed", "Cpus": 1, "Memory": 9,
+                        "UpdateSequenceNumber": number})
+    collector.advertise(ads, "UPDATE_STARTD_AD")
+    if number < 500:
+        print("sent", flush=True)
+"""
+
+
+@contextlib.contextmanager
+def updates(pool, worker, seconds):
+    """Let updates of a worker's slots follow each other without a gap for so long: some always come between two calls."""
+    environment = {**os.environ, "CONDOR_CONFIG": str(pool.client("ambienti"))}
+    command = [sys.executable, "-c", _UPDATES, pool.collector, worker, str(seconds)]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as sender:
+        assert sender.stdout.readline() == "sent\n"
+        yield sender
+        sender.kill()
+
+
+def test_an_update_that_crosses_the_invalidation_is_invalidated_too_and_no_right_is_accused(pool, system):
+    with updates(pool, "dying-1", 0.4):
+        assert system.forget("dying-1") == ""
+    assert system.node("dying-1") is None
+
+
+def test_updates_that_do_not_end_are_told_and_invalidated_at_a_later_look(pool, system):
+    with updates(pool, "dying-2", 60):
+        assert "of it came back to the collector: an update crossed the invalidation" in system.forget("dying-2")
+    wait_until(lambda: system.forget("dying-2") == "", "what was under way has come, and is invalidated", 10)
+    assert system.node("dying-2") is None
 
 
 def test_a_job_that_its_worker_s_death_puts_on_hold_is_told_with_that_worker_and_others_are_not(pool, system):
