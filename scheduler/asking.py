@@ -55,12 +55,13 @@ class Asking:
         calls = self._queue_calls(policy, reach.batch_systems, cheap=cheap)
         calls |= {host_lane(name): self._call(host_lane(name), "read", host.read, len(hosts)) for name, host in hosts.items()}
         told = self._ask(calls, policy)
+        now = reach.clock.now()
         return Readings(
-            now=reach.clock.now(),
+            now=now,
             monotonic=reach.clock.monotonic(),
-            queues={name: _reading(QueueReading, name, told[batch_lane(name)]) for name in reach.batch_systems},
+            queues={name: _reading(QueueReading, name, told[batch_lane(name)], now) for name in reach.batch_systems},
             discoveries=discoveries,
-            hosts={name: _reading(HostReading, name, told[host_lane(name)]) for name in hosts},
+            hosts={name: _reading(HostReading, name, told[host_lane(name)], now) for name in hosts},
             acted_on=frozenset(busy),
             being_booted=frozenset(worker for worker, action in busy.items() if isinstance(action, Boot)),
         )
@@ -69,10 +70,10 @@ class Asking:
         """Ask some batch systems again: nothing of theirs is drained or ended on carried-over counts."""
         asked = {name: system for name, system in self.reach.batch_systems.items() if name in systems}
         told = self._ask(self._queue_calls(policy, asked, cheap=False), policy)
-        queues = dict(readings.queues)
+        now, queues = self.reach.clock.now(), dict(readings.queues)
         for name in asked:
-            queues[name] = _with_ended(queues[name], _reading(QueueReading, name, told[batch_lane(name)]))
-        return replace(readings, now=self.reach.clock.now(), queues=queues)
+            queues[name] = _with_ended(queues[name], _reading(QueueReading, name, told[batch_lane(name)], now))
+        return replace(readings, now=now, queues=queues)
 
     def _queue_calls(self, policy: Policy, systems: Mapping[str, BatchSystem], *, cheap: bool) -> dict[str, Call]:
         environments = tuple(policy.catalogue.environments.values())
@@ -120,10 +121,11 @@ class Asking:
         return told
 
 
-def _reading(kind: type[R], name: str, told: object) -> R | Unanswered:
+def _reading(kind: type[R], name: str, told: object, now: float) -> R | Unanswered:
     if isinstance(told, Unanswered):
         return replace(told, source=name)
-    assert isinstance(told, kind), f"{name} answered with {type(told).__name__}"
+    if not isinstance(told, kind):
+        return Unanswered(name, f"read: answered with {type(told).__name__} instead of {kind.__name__}", now)
     return told
 
 

@@ -20,6 +20,7 @@ from scheduler.observe.memory import Memory, moved
 from scheduler.observe.merge import Readings, Seen, merge
 from scheduler.observe.statuses import Looked, look, looked
 from scheduler.ports import SourceError
+from scheduler.runner import unexpected
 
 if TYPE_CHECKING:
     from scheduler.clock import Clock
@@ -135,7 +136,10 @@ class Engine:
         for name, hypervisor in self._reach.hypervisors.items():
             if self._watched.get(name) is not hypervisor:
                 self._watched[name] = hypervisor
-                hypervisor.watch(tell)
+                try:
+                    hypervisor.watch(tell)
+                except Exception as error:  # noqa: BLE001 - its events are missed; every cycle looks at it all the same
+                    unexpected(name, "listen to its events", error)
 
     # --- the loop -----------------------------------------------------------------------------------------------------
 

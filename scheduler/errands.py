@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, TypeVar, cast
 
 from scheduler.actions import WHILE_IDLE, Action, Adopt, Boot, CancelDrain, CleanUp, Drain, PowerOff
 from scheduler.clock import Clock
-from scheduler.journal.journal import Journal
+from scheduler.journal.journal import Journal, kind_of
 from scheduler.journal.records import Entry, Note, Outcome, Value
 from scheduler.model import Identity, WorkerState
 from scheduler.policy import Policy
 from scheduler.ports import BatchSystem, Enrolment, Hypervisor, SourceError, WorkerOrder
-from scheduler.runner import Call, NotBegunError, Runner
+from scheduler.runner import Call, NotBegunError, Runner, unexpected
 
 if TYPE_CHECKING:
     from scheduler.model import Domain, Node
@@ -114,13 +114,19 @@ def errand_of(step: Step) -> Errand:
             # A boot whose call was never made leaves nothing behind, so its entry can be closed.
             done = Done(Outcome.LATE, str(error), _closed(reach.clock.now()) if isinstance(step.action, Boot) else {})
         except SourceError as error:
-            done = Done(Outcome.FAILED, str(error), {"boot_error": str(error)} if isinstance(step.action, Boot) else {})
+            done = _failed(step, error)
+        except Exception as error:  # noqa: BLE001 - a fault of ours ends this act, never those of others
+            done = _failed(step, unexpected(step.action.worker, kind_of(step.action), error))
         reach.journal.end(reach.clock.now(), step.number, done.outcome, done.detail, changes=done.changes, notes=done.notes)
         result = Result(step.action, done.outcome, done.detail, reach.clock.monotonic() - begun_at)
         reach.ended.append((step.number, result))
     finally:
         # Also when its end could not be written: then it counts as cut off, and the next observation tells what became of it.
         reach.performing.pop(step.number, None)
+
+
+def _failed(step: Step, error: SourceError) -> Done:
+    return Done(Outcome.FAILED, str(error), {"boot_error": str(error)} if isinstance(step.action, Boot) else {})
 
 
 def _ask_batch(step: Step, asked: str, function: Callable[[BatchSystem], T]) -> Calls[T]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from scheduler.ports import SourceError
-from scheduler.runner import Answered, Call, End, Errand, Erred, NotBegunError, advance
+from scheduler.runner import Answered, Call, End, Errand, Erred, NotBegunError, advance, unexpected
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -75,7 +75,7 @@ class ThreadRunner:
     # --- questions ----------------------------------------------------------------------------------------------------
 
     def run(self, calls: Sequence[Call], seconds: float) -> list[End]:
-        """Run the calls and wait at most so long; an error that is no SourceError (also of an earlier, late call) is raised."""
+        """Run the calls and wait at most so long. What an errand raises outside its calls is raised here."""
         self._give_up_expired()
         begun_at = self._clock.monotonic()
         waits = sorted({_waits(call, seconds) for call in calls})
@@ -261,7 +261,11 @@ class ThreadRunner:
                 if _expired(task, task.begun_at or 0.0):
                     raise _too_late(task.call)  # noqa: TRY301 - ends as a call that was refused
                 task.value = task.call.function()
-            except BaseException as error:  # noqa: BLE001 - handed to the asker, who raises what is no SourceError
+            except SourceError as error:
+                task.error = error
+            except Exception as error:  # noqa: BLE001 - a connector's fault is that call's failure, and nobody else's
+                task.error = unexpected(task.call.lane, task.call.asked, error)
+            except BaseException as error:  # noqa: BLE001 - raised in the thread of whoever runs something next
                 task.error = error
             with self._lock:
                 self._end(lane, task)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from environments.environment import Environment
+from environments.text import printable
 from scheduler.model import Identity
 
 if TYPE_CHECKING:
@@ -23,10 +24,15 @@ if TYPE_CHECKING:
     from scheduler.model import Domain, HostReading, Node, QueueReading
 
 
+LONGEST_ANSWER = 2000
+"""Characters of a source's words that are passed on."""
+
+
 class SourceError(Exception):
-    """They erred: which system, what was asked, what came back."""
+    """They erred: which system, what was asked, what came back (in one printable line, whatever it was)."""
 
     def __init__(self, source: str, asked: str, answer: str) -> None:
+        answer = printable(" ".join(answer.split()), LONGEST_ANSWER)
         super().__init__(f"{source}: {asked}: {answer}")
         self.source = source
         self.asked = asked

@@ -8,10 +8,13 @@ Rules:
    whose turn does not come in time.
 4. A source may be waited for only briefly; what it answers later is kept for whoever asks the same next, unless an act came
    in between.
+5. Whatever a call raises is the failure of that call: what is no SourceError becomes one, and the log tells where it came from.
 """
 
 from __future__ import annotations
 
+import logging
+import traceback
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -87,6 +90,22 @@ class Runner(Protocol):
     def close(self) -> None:
         """Begin nothing any more."""
         ...
+
+
+_told: set[tuple[str, str]] = set()
+_MOST_TOLD = 1000
+
+
+def unexpected(source: str, asked: str, error: Exception) -> SourceError:
+    """Make a SourceError of what nobody was to raise; where it was raised is logged, once for each place and source."""
+    name = type(error).__name__
+    place = traceback.extract_tb(error.__traceback__)[-1:]
+    where = f"{place[0].filename}:{place[0].lineno} {name}" if place else name
+    if (source, where) not in _told and len(_told) < _MOST_TOLD:
+        _told.add((source, where))
+        told = {"source": source, "asked": asked}
+        logging.getLogger("ambienti").error("a connector failed in an unforeseen way", exc_info=error, extra=told)
+    return SourceError(source, asked, f"{name}: {error} (not foreseen; the log tells where)")
 
 
 def advance(errand: Errand, answer: object = None, *, error: BaseException | None = None) -> Call | None:

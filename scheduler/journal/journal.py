@@ -17,7 +17,7 @@ from scheduler.actions import Adopt, Boot, CancelDrain, CleanUp, Drain, PowerOff
 from scheduler.journal import hosts
 from scheduler.journal import tables as t
 from scheduler.journal.holds import keep_holds
-from scheduler.journal.opening import JournalError
+from scheduler.journal.opening import JournalError, RefusedError
 from scheduler.journal.records import Entry, Note, Outcome, Sighting
 from scheduler.journal.statuses import keep_look
 from scheduler.journal.writing import JournalWriter, LeaseLostError
@@ -42,8 +42,17 @@ class Journal(JournalWriter):
     def begin(self, owner: str, now: float, intents: Sequence[Intent]) -> list[int | str]:
         """Write what is about to be done, in one commit; per intent its number, or why it must not be done.
 
-        Raises LeaseLostError when another daemon may act now.
+        An intent that the database refuses is that intent's failure: then each is written by itself. Raises LeaseLostError
+        when another daemon may act now.
         """
+        try:
+            return self._begin(owner, now, intents)
+        except RefusedError as error:
+            if len(intents) == 1:
+                return [str(error)]
+            return [answer for intent in intents for answer in self.begin(owner, now, [intent])]
+
+    def _begin(self, owner: str, now: float, intents: Sequence[Intent]) -> list[int | str]:
         with self.write("begin") as connection:
             self.fence(connection, owner)
             opening = [intent.entry for intent in intents if intent.entry is not None]
@@ -164,14 +173,14 @@ class Journal(JournalWriter):
             by_columns.setdefault(tuple(sorted(change)), []).append({f"to_{k}": v for k, v in change.items()} | {"of": name})
         for columns, rows in by_columns.items():
             values: dict[str, Any] = {column: sa.bindparam(f"to_{column}") for column in columns}
-            connection.execute(t.workers.update().where(t.workers.c.name == sa.bindparam("of")).values(values), rows)
+            self.each(connection, t.workers.update().where(t.workers.c.name == sa.bindparam("of")).values(values), rows)
         if self._cache is not None and changes:
             _change_kept(self._cache.entries, changes)
 
     def _keep_outcomes(self, connection: Connection, outcomes: Sequence[BootOutcome]) -> None:
         if not outcomes:
             return
-        self.upsert(connection, t.boots, ["worker"], [asdict(outcome) for outcome in outcomes])
+        self.upsert(connection, t.boots, ["worker"], [asdict(outcome) for outcome in outcomes], each=True)
         if self._cache is not None:
             told = {outcome.worker for outcome in outcomes}
             boots = tuple(boot for boot in self._cache.boots if boot.worker not in told) + tuple(outcomes)
@@ -180,7 +189,7 @@ class Journal(JournalWriter):
 
     def _keep_sightings(self, connection: Connection, sightings: Sequence[Sighting], *, ended: bool) -> None:
         rows = [asdict(sighting) | {"ended": ended} for sighting in sightings]
-        self.upsert(connection, t.sightings, ["batch_system", "job", "worker"], rows, keep=("first_seen",))
+        self.upsert(connection, t.sightings, ["batch_system", "job", "worker"], rows, keep=("first_seen",), each=True)
 
     def forget(self, owner: str, now: float, before: float, most: int = 500) -> bool:
         """Remove what ended before an instant, at most so many rows of each table; True if more may be left.

@@ -13,7 +13,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DataError, IntegrityError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
 if TYPE_CHECKING:
@@ -25,6 +25,14 @@ _UPGRADE_LOCK = 0x616D62
 
 class JournalError(Exception):
     """The journal cannot be read or written: nothing is done until it can."""
+
+
+class RefusedError(JournalError):
+    """The database works, but refuses what was to be written: again and again, and whoever writes it."""
+
+
+REFUSALS = (DataError, IntegrityError, OverflowError, UnicodeError)
+"""What the databases and their drivers raise about a row, not about themselves."""
 
 
 def connect(url: str, *, durable: bool, busy_seconds: float) -> tuple[Engine, str | None]:
@@ -71,7 +79,7 @@ def _connect_sqlite(url: URL, durable: bool, busy_seconds: float) -> tuple[Engin
     return engine, f"{path}.lease" if path else None
 
 
-def explain(error: SQLAlchemyError) -> str:
+def explain(error: Exception) -> str:
     """Say what the database answered, in one line and in words an administrator can act on."""
     original = getattr(error, "orig", None) or error
     text = " ".join(str(original).split())

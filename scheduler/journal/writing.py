@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import weakref
 from contextlib import contextmanager
@@ -13,8 +14,9 @@ from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.exc import SQLAlchemyError
 
+from environments.text import printable
 from scheduler.journal import tables as t
-from scheduler.journal.opening import JournalError, explain
+from scheduler.journal.opening import REFUSALS, JournalError, RefusedError, explain
 from scheduler.journal.reading import JournalReader
 from scheduler.journal.records import Note, micro
 
@@ -25,6 +27,9 @@ if TYPE_CHECKING:
 
     from scheduler.journal.records import Look
     from scheduler.journal.segments import Shelf, Watch
+
+
+_log = logging.getLogger("ambienti")
 
 
 class LeaseLostError(JournalError):
@@ -70,9 +75,10 @@ class JournalWriter(JournalReader):
             try:
                 with self._engine.begin() as connection:
                     yield connection
-            except SQLAlchemyError as error:
+            except (SQLAlchemyError, *REFUSALS) as error:
                 self._trust_nothing()
-                raise JournalError(f"journal {self._where}: cannot write ({what}): {explain(error)}") from error
+                kind = RefusedError if isinstance(error, REFUSALS) else JournalError
+                raise kind(f"journal {self._where}: cannot write ({what}): {explain(error)}") from error
             except BaseException:
                 self._trust_nothing()
                 raise
@@ -162,18 +168,42 @@ class JournalWriter(JournalReader):
     # --- what all writes share ----------------------------------------------------------------------------------------
 
     def upsert(
-        self, connection: Connection, table: sa.Table, key: Sequence[str], rows: list[dict[str, Any]], keep: Sequence[str] = ()
+        self,
+        connection: Connection,
+        table: sa.Table,
+        key: Sequence[str],
+        rows: list[dict[str, Any]],
+        *,
+        keep: Sequence[str] = (),
+        each: bool = False,
     ) -> None:
-        """Insert rows, or replace those of the same key except for the columns to `keep`."""
+        """Insert rows, or replace those of the same key except for the columns to `keep`; `each`: see `each`."""
         if rows:
             insert = _INSERT[connection.dialect.name](table)
             new = {name: insert.excluded[name] for name in rows[0] if name not in key and name not in keep}
-            connection.execute(insert.on_conflict_do_update(index_elements=key, set_=new), rows)
+            statement = insert.on_conflict_do_update(index_elements=key, set_=new)
+            if each:
+                self.each(connection, statement, rows)
+            else:
+                connection.execute(statement, rows)
+
+    def each(self, connection: Connection, statement: sa.Executable, rows: list[dict[str, Any]]) -> None:
+        """Execute a statement for many rows; one that the database refuses is told and left out, never the others."""
+        try:
+            with connection.begin_nested():
+                connection.execute(statement, rows)
+        except REFUSALS as error:
+            if len(rows) > 1:
+                self.each(connection, statement, rows[: len(rows) // 2])
+                self.each(connection, statement, rows[len(rows) // 2 :])
+            else:
+                problem, row = explain(error), printable(repr(rows[0]))
+                _log.error("the journal refuses a row", extra={"problem": problem, "row": row})
 
     def note(self, connection: Connection, now: float, notes: Sequence[Note]) -> None:
         """Append lines to the event log, in the transaction of what they tell."""
         if notes:
-            connection.execute(t.events.insert(), self._lines(now, notes))
+            self.each(connection, t.events.insert(), self._lines(now, notes))
 
     def numbered(self, connection: Connection, now: float, notes: Sequence[Note]) -> list[int]:
         """Append lines as `note` does; return their sequence numbers."""

@@ -448,14 +448,55 @@ def test_every_commit_is_told_by_name(opened):
     assert told == ["lease", "begin", "end", "remember", "release"]
 
 
-def test_a_begin_that_fails_half_way_writes_nothing(journal, opened):
+def test_an_intent_that_the_database_refuses_does_not_stop_the_others(journal, opened):
     bad = Intent(Boot("el9-2", 2, "el9", "1", "atlas", "pool", "h1", WHY), entry(2, host=None))
-    with pytest.raises(JournalError, match="cannot write \\(begin\\)"):
-        journal.begin("a", 101, [boot(1), bad])
-    assert opened().ledger().entries == {}
-    assert journal.ledger().entries == {}
-    (number,) = journal.begin("a", 102, [boot(1)])
-    assert isinstance(number, int)
+    first, refusal, third = journal.begin("a", 101, [boot(1), bad, boot(3)])
+    assert isinstance(first, int)
+    assert isinstance(third, int)
+    assert "cannot write (begin)" in refusal
+    assert set(opened().ledger().entries) == set(journal.ledger().entries) == {"el9-1", "el9-3"}
+    assert [one.worker for one in journal.ledger().intents] == ["el9-1", "el9-3"]
+
+
+@pytest.mark.parametrize("number", [2**40, 2**70, -(2**70)])
+def test_a_number_that_is_too_large_for_the_database_is_that_row_s_failure(journal, number):
+    bad = Intent(Boot("el9-2", 2, "el9", "1", "atlas", "pool", "h1", WHY), entry(2, cpus=number))
+    answers = journal.begin("a", 101, [boot(1), bad, boot(3)])
+    assert isinstance(answers[0], int)
+    assert isinstance(answers[2], int)
+
+
+HOSTILE = ["nul\0", "half \ud800 a pair", "\x1b[2J", "a\u202eb", "two\nlines", "x" * 5000, "[/x]"]
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_a_hostile_text_is_kept_and_read_again_with_all_that_stands_beside_it(journal, opened, text):
+    reason = Reason("demand", text, {"text": text, "number": float("inf")})
+    bad = Intent(Boot("el9-2", 2, "el9", text, "atlas", "pool", "h1", reason), entry(2, version=text))
+    first, second = journal.begin("a", 101, [boot(1), bad])
+    journal.end(102, second, Outcome.FAILED, text, changes={"boot_error": text})
+    journal.remember(
+        "a",
+        103,
+        Memo(
+            notes=(Note("x", text, text, text, {"why": text}), Note("x", "fine")),
+            appeared=(Sighting("pool", "1.0", "el9-1", "atlas", text, "el9", 103, 103),),
+            outcomes=(BootOutcome("el9-2", "el9", text, "h1", 103, registered=False, cause=text),),
+        ),
+    )
+    again = opened()
+    assert set(again.ledger().entries) == {"el9-1", "el9-2"}
+    assert again.ledger().entries["el9-2"].boot_error[:3] == text[:3]
+    assert [event.note.subject for event in again.events(kind="x")][-1] == "fine"
+    assert len(again.events(kind="x")) == 2
+    assert len(again.sightings(opened=True)) == 1
+    assert isinstance(first, int)
+
+
+def test_a_line_of_the_log_that_the_database_refuses_is_told_and_the_others_are_written(journal, caplog):
+    journal.remember("a", 103, Memo(notes=(Note("x", "one"), Note("x", None), Note("x", "three"))))
+    assert [event.note.subject for event in journal.events(kind="x")] == ["one", "three"]
+    assert "the journal refuses a row" in caplog.text
 
 
 def test_a_locked_sqlite_file_is_a_clear_error_and_nothing_is_begun(tmp_path):

@@ -554,6 +554,42 @@ def quickly(farm, *actions):
     return cycle
 
 
+def raising(error):
+    def call(*_args, **_more):
+        raise error
+
+    return call
+
+
+@pytest.mark.parametrize("error", [ValueError("embedded null byte"), AssertionError(), RecursionError("too deep"), OSError(5)])
+def test_whatever_a_connector_raises_at_a_boot_is_that_boot_s_failure_and_counts_towards_the_breaker(real, error):
+    real.hosts["h1"].boot = raising(error)
+    for serial in range(1, 4):
+        real.order(boot(serial), boot(serial + 10, "h2"))
+        until(lambda number=serial: f"el9-{number + 10}" in real.hosts["h2"].domains and not real.engine.under_way)
+    real.order()
+    causes = [one.cause for one in real.journal.ledger().boots if one.host == "h1"]
+    assert len(causes) == 3
+    assert all(type(error).__name__ in cause for cause in causes)
+
+
+@pytest.mark.parametrize("answer", [raising(ValueError("nul")), lambda *_, **__: None, raising(KeyError("x"))])
+def test_a_source_whose_reading_fails_in_an_unforeseen_way_is_silent_and_the_others_are_served(real, answer):
+    real.engine.connect({"pool": real.queue, "slow": real.slow}, real.hosts)
+    real.hosts["h1"].read = real.slow.read = answer
+    cycle = real.order(boot(1, "h2"))
+    assert isinstance(cycle.observation.hosts["h1"], Unanswered)
+    assert isinstance(cycle.observation.queues["slow"], Unanswered)
+    until(lambda: "el9-1" in real.hosts["h2"].domains)
+
+
+def test_a_host_that_cannot_be_listened_to_keeps_nobody_from_being_served(real):
+    real.hosts["h1"].watch = raising(ValueError("nul"))
+    real.engine.watch()
+    real.order(boot(1, "h2"))
+    until(lambda: "el9-1" in real.hosts["h2"].domains)
+
+
 def test_an_act_that_hangs_goes_on_by_itself_and_what_waits_behind_it_is_given_up_in_time(real):
     hanging(real, real.hosts["h1"], "boot")
     quickly(real)

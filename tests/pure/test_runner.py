@@ -135,12 +135,17 @@ def test_what_has_not_begun_by_the_deadline_is_never_begun(runner):
     assert done == []
 
 
-def test_an_error_that_is_nobodys_answer_is_raised(runner):
-    def broken():
-        raise ZeroDivisionError("a bug")
+def broken():
+    raise ZeroDivisionError("a bug\x1b")
 
-    with pytest.raises(ZeroDivisionError):
-        runner.run([Call("h1", "read", broken)], 5)
+
+def test_whatever_a_call_raises_is_the_failure_of_that_call_and_the_log_tells_where_once(runner, caplog):
+    for _ in range(2):
+        ends = runner.run([Call("h1", "read", broken), Call("h2", "read", lambda: 2)], 5)
+        assert ends[1] == Answered(2)
+        assert isinstance(ends[0].error, SourceError)
+        assert str(ends[0].error) == r"h1: read: ZeroDivisionError: a bug\x1b (not foreseen; the log tells where)"
+    assert caplog.text.count("Traceback") == 1
 
 
 def test_after_closing_nothing_begins(runner):
@@ -230,12 +235,19 @@ def test_closing_tells_the_errands_that_wait_and_lets_what_runs_end(runner):
     wait_until(lambda: first == [True, NotBegunError, "end"])
 
 
-def test_an_error_in_an_errand_that_is_nobodys_answer_is_raised(runner):
-    def broken():
-        raise ZeroDivisionError("a bug")
+def test_whatever_a_step_of_an_errand_raises_the_errand_is_told_as_a_failure(runner):
+    told = []
+    runner.start([errand(told, Call("h1", "boot", broken))], 5)
+    assert told == [SourceError, "end"]
+
+
+def test_an_error_of_an_errand_s_own_is_raised(runner):
+    def faulty():
+        yield Call("h1", "boot", lambda: 1)
+        broken()
 
     with pytest.raises(ZeroDivisionError):
-        runner.start([errand([], Call("h1", "boot", broken))], 5)
+        runner.start([faulty()], 5)
 
 
 def wait_until(holds):
