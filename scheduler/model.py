@@ -54,6 +54,25 @@ class RequestCluster:
 
 
 @dataclass(frozen=True, slots=True)
+class JobCount:
+    """So many jobs of one VO that name one environment ("" for none)."""
+
+    vo: str
+    wanted: str
+    idle: int
+    running: int
+    held: int
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """The jobs of a batch system as it told of all of them last, for the time in which it does not."""
+
+    at: float
+    rows: tuple[JobCount, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class RunningJob:
     """A job seen running (or claimed) in a worker."""
 
@@ -322,5 +341,7 @@ class Observation:
     unjournaled: frozenset[str] = frozenset()
     """Those of `workers` whose domain carries our identity but that the journal does not know: to be adopted."""
     discoveries: Mapping[str, DiscoveryReading] = field(default_factory=dict)
+    last_jobs: Mapping[str, Counted] = field(default_factory=dict)
+    """By batch system that does not tell of all its jobs now: what it told last. Shown, with its age; never decided upon."""
     adopting_until: float | None = None
     """Set while the journal is new and some host has never answered: until then nothing boots, names could be taken already."""

@@ -101,7 +101,7 @@ def plan(
             print_json({**told, **plan_data(found.plan)})
         else:
             say(f"Seen by {found.origin}{'; ordered already' if found.ordered and found.plan.actions else ''}.", style="dim")
-            console().print(view.plan_lines(found.plan), soft_wrap=True)
+            console().print(view.plan_lines(found.plan, found.observation), soft_wrap=True)
         leave(found.silent, quietly=as_json)
 
 

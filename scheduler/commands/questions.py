@@ -91,7 +91,7 @@ def _tell(explanation: Explanation, found: Looked, *, as_json: bool) -> None:
 
 
 def _all_that_waits(found: Looked, *, as_json: bool) -> None:
-    from scheduler.show import view
+    from scheduler.show import sources_view, view
 
     waiting = sorted((one for one in _clusters(found) if one.idle), key=lambda c: (c.vo, -c.idle))
     if as_json:
@@ -100,11 +100,15 @@ def _all_that_waits(found: Looked, *, as_json: bool) -> None:
             {"cluster": c.key, "vo": c.vo, "idle": c.idle, "job": c.example_job, "reasons": verdicts.get(c.key, [])}
             for c in waiting
         ]
-        print_json({"source": found.origin, "clusters": rows})
+        print_json({"source": found.origin, "silent": list(found.silent), "clusters": rows})
         return
     say(f"Seen by {found.origin}.", style="dim")
     out = console()
-    out.print(view.waiting(waiting, found.plan, width=out.width) if waiting else "no job waits")
+    unknown = sources_view.unheard(found.observation)
+    for line in unknown:
+        out.print(line, style="yellow", soft_wrap=True)
+    nothing = "no job is known to wait" if unknown else "no job waits"
+    out.print(view.waiting(waiting, found.plan, width=out.width) if waiting else nothing)
 
 
 def _clusters(found: Looked) -> Iterator[RequestCluster]:

@@ -19,7 +19,7 @@ from scheduler.commands.common import Exit, fail, find_site, plural, say
 from scheduler.model import Observation, Unanswered
 from scheduler.policy import Policy
 from scheduler.ports import BatchSystem
-from scheduler.show.view import duration
+from scheduler.show.writing import duration
 from scheduler.site.definitions import Definitions
 
 if TYPE_CHECKING:

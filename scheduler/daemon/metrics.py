@@ -14,6 +14,7 @@ from prometheus_client.registry import Collector
 from scheduler.decide.verdicts import waiting_by_reason
 from scheduler.journal.journal import kind_of
 from scheduler.model import QueueReading, Unanswered, WorkerState
+from scheduler.observe.counting import known_jobs, last_jobs, untold
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -39,12 +40,19 @@ METRICS: tuple[Described, ...] = (
     Described("ambienti_workers", "gauge", ("environment", "state"), "workers by environment and state"),
     Described("ambienti_worker_cpus", "gauge", ("vo",), "cores of living workers, by the VO they are charged to"),
     Described("ambienti_worker_memory_mib", "gauge", ("vo",), "memory of living workers in MiB, by the VO they are charged to"),
-    Described("ambienti_jobs", "gauge", ("vo", "status"), "jobs in the queues: idle, running, held"),
+    Described(
+        "ambienti_jobs",
+        "gauge",
+        ("vo", "status"),
+        "jobs in the queues: idle, running, held; no series while a batch system does not tell of all its jobs",
+    ),
+    Described("ambienti_jobs_seen", "gauge", ("vo", "status"), "jobs that are seen now: at least so many there are"),
+    Described("ambienti_jobs_age_seconds", "gauge", (), "for how long not all batch systems have told of all their jobs"),
     Described(
         "ambienti_waiting_jobs",
         "gauge",
         ("vo", "reason"),
-        "idle jobs by the code of what they wait for: what stands against them, or room that comes",
+        "idle jobs that are seen, by the code of what they wait for: what stands against them, or room that comes",
     ),
     Described(
         "ambienti_source_up", "gauge", ("kind", "source"), "1 if a batch system, host or discovery answered the last time"
@@ -91,6 +99,7 @@ METRICS: tuple[Described, ...] = (
     ),
     Described("ambienti_notice_wait_seconds", "gauge", (), "age of the oldest notice that nobody has taken yet"),
 )
+_OF_JOBS = ("idle", "running", "held")
 _BY_NAME = {metric.name: metric for metric in METRICS}
 _PHASES = (0.01, 0.05, 0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _BOOTS = (1.0, 2.0, 5.0, 10.0, 20.0, 40.0, 60.0, 120.0, 300.0, 600.0)
@@ -163,15 +172,21 @@ class Metrics(Collector):
         yield gauge("ambienti_cycle_timestamp_seconds", [((), observation.now)])
 
     def _of_queues(self, cycle: Cycle) -> Iterator[GaugeMetricFamily]:
-        jobs: Counter[tuple[str, str]] = Counter()
+        """Count jobs. Of what is not known there is no number: a series that is missing is unknown, 0 means none."""
+        whole = not untold(cycle.observation)
+        jobs = Counter({(vo, status): 0 for vo in cycle.plan.vos for status in _OF_JOBS})
+        for one in known_jobs(cycle.observation):
+            jobs.update({(one.vo, status): getattr(one, status) for status in _OF_JOBS})
         waiting: Counter[tuple[str, str]] = Counter()
         for reading in cycle.observation.queues.values():
             for cluster in reading.clusters if isinstance(reading, QueueReading) else ():
-                jobs += Counter({(cluster.vo, s): n for s in ("idle", "running", "held") if (n := getattr(cluster, s))})
                 for code, count in waiting_by_reason(cluster.idle, cycle.plan.clusters.get(cluster.key)).items():
                     waiting[cluster.vo, code] += count
-        yield gauge("ambienti_jobs", jobs.items())
+        yield gauge("ambienti_jobs", jobs.items() if whole else ())
+        yield gauge("ambienti_jobs_seen", jobs.items())
         yield gauge("ambienti_waiting_jobs", waiting.items())
+        last = last_jobs(cycle.observation)
+        yield gauge("ambienti_jobs_age_seconds", [((), max(0.0, cycle.observation.now - last.at))] if last else ())
 
     def _of_sources(self, cycle: Cycle) -> Iterator[GaugeMetricFamily]:
         observation = cycle.observation

@@ -58,7 +58,7 @@ class Shown:
             "leading": cycle is not None and cycle.leading,
             "last_cycle_age_seconds": age,
             "last_cycle_seconds": None if cycle is None else round(cycle.seconds, 3),
-            "workers": 0 if cycle is None else len(cycle.observation.workers),
+            "workers": len(cycle.observation.workers) if cycle is not None and cycle.leading else None,
         }
         sources: dict[str, Any] = {}
         for name, reading in () if cycle is None else [*cycle.observation.queues.items(), *cycle.observation.hosts.items()]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from scheduler.journal.records import Entry, Sighting
-from scheduler.model import DomainState, Node, Worker
+from scheduler.model import Counted, DomainState, Node, Worker
 from scheduler.observe.believe import Shape
 
 Settled = tuple[Entry, str, DomainState, Node]
@@ -21,6 +21,8 @@ class Memory:
     queues_at: Mapping[str, float] = field(default_factory=dict)
     """When each batch system last answered."""
     hosts_at: Mapping[str, float] = field(default_factory=dict)
+    jobs: Mapping[str, Counted] = field(default_factory=dict)
+    """By batch system: the jobs that it told of when it was last believed in full."""
     shapes: Mapping[str, Shape] = field(default_factory=dict)
     """By batch system."""
     vanished: Mapping[str, float] = field(default_factory=dict)
@@ -56,4 +58,5 @@ def moved(memory: Memory, seconds: float) -> Memory:
         workers={name: move(worker) for name, worker in memory.workers.items()},
         queues_at={name: at + seconds for name, at in memory.queues_at.items()},
         hosts_at={name: at + seconds for name, at in memory.hosts_at.items()},
+        jobs={name: replace(one, at=one.at + seconds) for name, one in memory.jobs.items()},
     )

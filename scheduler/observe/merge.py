@@ -26,6 +26,7 @@ from scheduler.model import (
     WorkerState,
 )
 from scheduler.observe.believe import Shape, believe_queue, first_shape, vanished_hosts, with_last_answer
+from scheduler.observe.counting import counted, tells_all
 from scheduler.observe.derive import BOOT_SECONDS, Facts, entry_of, state_of, worker_of
 from scheduler.observe.forgotten import give_up
 from scheduler.observe.joined import Farm, Hosts, Queues, join
@@ -135,12 +136,14 @@ def merge(readings: Readings, ledger: Ledger, memory: Memory, policy: Policy) ->
         strangers=tuple(farm.strangers),
         unjournaled=unjournaled,
         discoveries=readings.discoveries,
+        last_jobs={name: memory.jobs[name] for name in queues.keys() & memory.jobs.keys() if not tells_all(queues[name])},
         adopting_until=_adopting_until(readings, ledger, policy) if never_heard else None,
     )
     left = Memory(
         workers=workers,
         queues_at=_answered_at(queues, memory.queues_at, readings.now),
         hosts_at=_answered_at(hosts, memory.hosts_at, readings.now),
+        jobs={**memory.jobs, **{name: counted(one) for name, one in queues.items() if tells_all(one)}},
         shapes=shapes,
         vanished=vanished,
         sightings=sightings,

@@ -15,7 +15,8 @@ from rich.text import Text
 from scheduler.actions import Action
 from scheduler.show import rows
 from scheduler.show.terminal import Table
-from scheduler.show.view import action_line, bar, duration, plain_table
+from scheduler.show.view import action_line
+from scheduler.show.writing import bar, duration, number, plain_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -106,9 +107,10 @@ def _live_vos(vos: tuple[VORow, ...], *, wide: bool) -> Table:
     numbers = ("waiting", "running", "workers", "cores", *(("longest wait",) if wide else ()))
     table = plain_table("Queues", "VO", *numbers, right=numbers)
     for row in vos:
-        waiting = Text(str(row.idle), style="yellow" if row.idle else "dim")
-        wait = [duration(row.oldest_wait_seconds)] if wide else []
-        table.add_row(row.vo, waiting, str(row.running), str(row.workers), str(row.cpus), *wait)
+        unknown = row.idle is None
+        waiting = Text(number(row.idle, row.known.idle), style="yellow" if row.idle or unknown else "dim")
+        wait = ["?" if unknown else duration(row.oldest_wait_seconds)] if wide else []
+        table.add_row(row.vo, waiting, number(row.running, row.known.running), str(row.workers), str(row.cpus), *wait)
     return table
 
 
@@ -117,9 +119,10 @@ def _live_hosts(hosts: tuple[HostRow, ...], room: int, *, wide: bool) -> Table:
     shown = hosts if len(hosts) <= room else hosts[: room - 1]
     for row in shown:
         style = "red" if row.cpus is None else "yellow" if row.draining else ""
-        cores = f"{row.used_cpus}/{'?' if row.cpus is None else row.cpus}"
+        cores = f"{number(row.used_cpus)}/{number(row.cpus)}"
+        name = f"{row.host} (drained)" if row.draining else row.host
         table.add_row(
-            Text(row.host, style=style), bar(row.used_memory_mib, row.memory_mib, 16 if wide else 8), cores, str(row.workers)
+            Text(name, style=style), bar(row.used_memory_mib, row.memory_mib, 16 if wide else 8), cores, str(row.workers)
         )
     if len(shown) < len(hosts):
         table.add_row(f"and {len(hosts) - len(shown)} more", "", "", "")

@@ -8,16 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 from scheduler.lifecycle import ALIVE, IN_FLIGHT, SERVING
 from scheduler.model import DomainState, HostReading, QueueReading, Unanswered, WorkerState
+from scheduler.observe import counting
+from scheduler.show.job_numbers import NO_JOBS, JobNumbers, Jobs, all_of, jobs_by_vo
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from environments.environment import VO
     from scheduler.actions import Plan, Verdict
-    from scheduler.model import DiscoveryReading, Observation, RequestCluster, Worker
+    from scheduler.model import DiscoveryReading, Observation, Worker
     from scheduler.policy import Policy
 
-UNMAPPED = "(no VO)"
+_TOLD_BY_QUEUE = SERVING | {WorkerState.DRAINING, WorkerState.DRAINED}
+"""States that a batch system tells of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,10 +28,12 @@ class VORow:
     """One VO: what it asks and what it has."""
 
     vo: str
-    idle: int
-    running: int
-    held: int
+    idle: int | None
+    """None while some batch system does not tell of all its jobs; `known` and `last` say what is known then."""
+    running: int | None
+    held: int | None
     oldest_wait_seconds: float | None
+    """None when nothing waits, and while it is not known."""
     workers: int
     cpus: int
     """Cores of its workers, those in flight included."""
@@ -36,6 +41,10 @@ class VORow:
     weight: float | None
     guarantee_cpus: int
     ceiling_cpus: int | None
+    known: JobNumbers = NO_JOBS
+    """Jobs that are seen now: at least so many there are."""
+    last: JobNumbers | None = None
+    """The jobs as all batch systems told of them last, while `idle` is None; None if some never did."""
     says: str = ""
     """The decisive reason of the last plan."""
 
@@ -47,18 +56,22 @@ class EnvironmentRow:
     environment: str
     vo: str
     version: str
-    wanted: int
-    """Idle jobs that name it."""
+    wanted: int | None
+    """Idle jobs that name it; None while some batch system does not tell of all its jobs."""
     in_flight: int
     idle: int
     busy: int
     draining: int
     other: int
     """Silent, unseen or failed."""
+    as_last_seen: int
+    """Those of the idle, busy and draining ones of which their batch system tells nothing now."""
     minimum_workers: int
     maximum_workers: int | None
     defined: bool = True
     """False: workers of it run, but no file defines it any more."""
+    known_wanted: int = 0
+    """Idle jobs that name it and are seen now: at least so many there are."""
     says: str = ""
 
 
@@ -75,8 +88,12 @@ class WorkerRow:
     state_seconds: float
     age_seconds: float
     jobs: tuple[str, ...]
-    free_cpus: int
-    free_memory_mib: int
+    """Of a worker that is not seen by its batch system now (`known` false): as they were known last."""
+    free_cpus: int | None
+    """None while it is not known."""
+    free_memory_mib: int | None
+    known: bool = True
+    """Whether its batch system shows it now."""
     says: str = ""
 
 
@@ -86,12 +103,13 @@ class HostRow:
 
     host: str
     cpus: int | None
-    """None while it does not answer."""
-    used_cpus: int
+    """None while it does not answer, as all that is read of it."""
+    used_cpus: int | None
     memory_mib: int | None
-    used_memory_mib: int
+    used_memory_mib: int | None
     workers: int
-    strangers: int
+    """Of the journal: those that are, or may be, alive there."""
+    strangers: int | None
     draining: bool
     answered_seconds_ago: float | None
     says: str = ""
@@ -107,51 +125,54 @@ class SourceRow:
     state: str
     """ok, carried over, partial, suspect, slow (it may answer yet), silent or removed."""
     says: str = ""
+    last_jobs: JobNumbers | None = None
+    """Of a batch system that does not tell of all its jobs now: what it told last, if it ever did."""
 
 
 def vo_rows(observation: Observation, policy: Policy, plan: Plan | None = None) -> tuple[VORow, ...]:
     """Return the VOs of the site, then VOs and unmapped jobs that the site does not know."""
-    clusters: dict[str, list[RequestCluster]] = defaultdict(list)
-    for cluster in _clusters(observation):
-        clusters[cluster.vo or UNMAPPED].append(cluster)
+    jobs = jobs_by_vo(observation)
     workers: dict[str, list[Worker]] = defaultdict(list)
     for worker in observation.workers:
         if worker.state in ALIVE:
             workers[worker.vo].append(worker)
-    names = [*policy.catalogue.vos, *sorted((set(clusters) | set(workers)) - set(policy.catalogue.vos))]
-    said = {name: _says(plan.vos.get(name)) for name in names} if plan else {}
     vos = policy.catalogue.vos
-    return tuple(
-        replace(_vo_row(name, vos.get(name), clusters[name], workers[name], observation.now), says=said.get(name, ""))
-        for name in names
-    )
+    names = [*vos, *sorted((jobs.vos | set(workers)) - set(vos))]
+    rows = (_vo_row(name, vos.get(name), jobs, workers[name], observation.now) for name in names)
+    return tuple(replace(row, says=_says(plan.vos.get(row.vo) if plan else None)) for row in rows)
 
 
-def _vo_row(name: str, vo: VO | None, clusters: list[RequestCluster], workers: list[Worker], now: float) -> VORow:
-    waits = [cluster.oldest_idle_at for cluster in clusters if cluster.oldest_idle_at is not None and cluster.idle]
+def _vo_row(name: str, vo: VO | None, jobs: Jobs, workers: list[Worker], now: float) -> VORow:
+    known, since = jobs.known.get(name, NO_JOBS), jobs.waits_since.get(name)
     return VORow(
         vo=name,
-        idle=sum(cluster.idle for cluster in clusters),
-        running=sum(cluster.running for cluster in clusters),
-        held=sum(cluster.held for cluster in clusters),
-        oldest_wait_seconds=max(0.0, now - min(waits)) if waits else None,
+        idle=known.idle if jobs.whole else None,
+        running=known.running if jobs.whole else None,
+        held=known.held if jobs.whole else None,
+        oldest_wait_seconds=None if since is None or not jobs.whole else max(0.0, now - since),
         workers=len(workers),
         cpus=sum(worker.cpus for worker in workers),
         memory_mib=sum(worker.memory_mib for worker in workers),
         weight=vo.share.weight if vo else None,
         guarantee_cpus=vo.share.guarantee_cpus if vo else 0,
         ceiling_cpus=vo.share.ceiling_cpus if vo else None,
+        known=known,
+        last=jobs.last_of(name),
     )
 
 
 def environment_rows(observation: Observation, policy: Policy, plan: Plan | None = None) -> tuple[EnvironmentRow, ...]:
     """Return the environments by VO and name, then those that only live on in workers."""
     states: dict[str, Counter[WorkerState]] = defaultdict(Counter)
+    unseen: Counter[str] = Counter()
+    silent = _silent_systems(observation)
     for worker in observation.workers:
         states[worker.environment][worker.state] += 1
+        unseen[worker.environment] += worker.state in _TOLD_BY_QUEUE and not _is_seen(worker, silent)
     wanted: Counter[str] = Counter()
-    for cluster in _clusters(observation):
-        wanted[cluster.requirements.wanted] += cluster.idle
+    for one in counting.known_jobs(observation):
+        wanted[one.wanted] += one.idle
+    whole = not counting.untold(observation)
     defined = policy.catalogue.environments
     rows = []
     for name in [*sorted(defined, key=lambda n: (defined[n].vo, n)), *sorted(set(states) - set(defined))]:
@@ -161,15 +182,17 @@ def environment_rows(observation: Observation, policy: Policy, plan: Plan | None
             environment=name,
             vo=environment.vo if environment else "",
             version=environment.version if environment else "",
-            wanted=wanted[name],
+            wanted=wanted[name] if whole else None,
             in_flight=sum(count[state] for state in IN_FLIGHT),
             idle=count[WorkerState.IDLE],
             busy=count[WorkerState.BUSY],
             draining=draining,
             other=sum(count.values()) - sum(count[s] for s in IN_FLIGHT | SERVING) - draining,
+            as_last_seen=unseen[name],
             minimum_workers=environment.minimum_workers if environment else 0,
             maximum_workers=environment.maximum_workers if environment else 0,
             defined=environment is not None,
+            known_wanted=wanted[name],
             says=_says(plan.environments.get(name) if plan else None),
         )
         rows.append(row)
@@ -179,18 +202,32 @@ def environment_rows(observation: Observation, policy: Policy, plan: Plan | None
 def worker_rows(observation: Observation, plan: Plan | None = None) -> tuple[WorkerRow, ...]:
     """Return the workers by environment and serial number."""
     ordered = sorted(observation.workers, key=lambda w: (w.environment, w.serial))
+    silent = _silent_systems(observation)
     return tuple(
         WorkerRow(
             *(worker.name, worker.environment, worker.version, worker.vo, worker.host, str(worker.state)),
             state_seconds=max(0.0, observation.now - worker.since),
             age_seconds=max(0.0, observation.now - worker.requested_at),
             jobs=tuple(job.job for job in worker.jobs),
-            free_cpus=worker.free_cpus,
-            free_memory_mib=worker.free_memory_mib,
+            free_cpus=worker.free_cpus if _is_seen(worker, silent) else None,
+            free_memory_mib=worker.free_memory_mib if _is_seen(worker, silent) else None,
+            known=_is_seen(worker, silent),
             says=_says(plan.workers.get(worker.name) if plan else None),
         )
         for worker in ordered
     )
+
+
+def _silent_systems(observation: Observation) -> frozenset[str]:
+    silent = {name for name, one in observation.queues.items() if isinstance(one, Unanswered) and not one.pending}
+    return frozenset(silent | {worker.batch_system for worker in observation.workers} - observation.queues.keys())
+
+
+def _is_seen(worker: Worker, silent: frozenset[str]) -> bool:
+    """Whether its batch system says now what a worker does; one that has not registered yet is seen by its host alone."""
+    if worker.state in {WorkerState.SILENT, WorkerState.UNSEEN}:
+        return False
+    return worker.registered_at is None or worker.batch_system not in silent
 
 
 def host_rows(observation: Observation, policy: Policy, plan: Plan | None = None) -> tuple[HostRow, ...]:
@@ -205,11 +242,11 @@ def host_rows(observation: Observation, policy: Policy, plan: Plan | None = None
         row = HostRow(
             host=name,
             cpus=answered.cpus if answered else None,
-            used_cpus=sum(domain.cpus for domain in running),
+            used_cpus=sum(domain.cpus for domain in running) if answered else None,
             memory_mib=answered.memory_mib if answered else None,
-            used_memory_mib=sum(domain.memory_mib for domain in running),
+            used_memory_mib=sum(domain.memory_mib for domain in running) if answered else None,
             workers=workers[name],
-            strangers=strangers[name],
+            strangers=strangers[name] if answered else None,
             draining=host.draining or name in observation.draining_hosts,
             answered_seconds_ago=_age(reading, observation.now),
             says=reading.reason if isinstance(reading, Unanswered) else _says(plan.hosts.get(name) if plan else None),
@@ -220,11 +257,21 @@ def host_rows(observation: Observation, policy: Policy, plan: Plan | None = None
 
 def source_rows(observation: Observation) -> tuple[SourceRow, ...]:
     """Return the batch systems, the discoveries, then the hosts, with the age of their readings."""
-    rows = [_source_row(name, "batch system", reading, observation.now) for name, reading in observation.queues.items()]
+    rows = [
+        _with_last_jobs(_source_row(name, "batch system", reading, observation.now), observation)
+        for name, reading in observation.queues.items()
+    ]
     rows += _removed_rows(observation)
     rows += [_discovery_row(reading, observation.now) for reading in observation.discoveries.values()]
     rows += [_source_row(name, "host", reading, observation.now) for name, reading in observation.hosts.items()]
     return tuple(rows)
+
+
+def _with_last_jobs(row: SourceRow, observation: Observation) -> SourceRow:
+    last = observation.last_jobs.get(row.source)
+    if last is None:
+        return row
+    return replace(row, last_jobs=all_of(last, observation.now))
 
 
 def _removed_rows(observation: Observation) -> list[SourceRow]:
@@ -284,12 +331,6 @@ def status_data(observation: Observation, policy: Policy, plan: Plan | None = No
 
 def _data(rows: Iterable[Any]) -> list[dict[str, Any]]:
     return [asdict(row) for row in rows]
-
-
-def _clusters(observation: Observation) -> Iterable[RequestCluster]:
-    for reading in observation.queues.values():
-        if isinstance(reading, QueueReading):
-            yield from reading.clusters
 
 
 def _says(verdict: Verdict | None) -> str:

@@ -91,7 +91,8 @@ def test_a_cycle_is_counted():
     found = samples(metrics)
     assert found["ambienti_leading", ()] == 1
     assert found["ambienti_workers", (("environment", "el9"), ("state", "busy"))] == 1
-    assert found["ambienti_jobs", (("status", "idle"), ("vo", "atlas"))] == 7
+    assert found["ambienti_jobs_seen", (("status", "idle"), ("vo", "atlas"))] == 7
+    assert not [name for name, _ in found if name == "ambienti_jobs"], "the pool told of a part only"
     assert found["ambienti_waiting_jobs", (("reason", "no-room"), ("vo", "atlas"))] == 7
     assert found["ambienti_source_up", (("kind", "host"), ("source", "h1"))] == 0
     assert found["ambienti_source_age_seconds", (("kind", "host"), ("source", "h1"))] == 120
@@ -112,6 +113,18 @@ def test_jobs_that_have_room_are_not_counted_among_those_that_have_none():
     assert waiting == {"farm-full": 8, "booting": 2}
 
 
+def test_of_jobs_that_nobody_tells_of_there_is_no_number_and_of_a_vo_without_jobs_there_is_zero():
+    def jobs(observation):
+        metrics = Metrics()
+        metrics.count(Cycle(observation, decide(observation, a_policy()), (), 0.1))
+        return samples(metrics)
+
+    idle = "ambienti_jobs", (("status", "idle"), ("vo", "atlas"))
+    assert jobs(an_observation())[idle] == 0
+    silent = jobs(an_observation(queues=[Unanswered("pool", "connection refused", NOW)]))
+    assert not [name for name, _ in silent if name in {"ambienti_jobs", "ambienti_jobs_age_seconds"}]
+
+
 @pytest.fixture
 def journal():
     made = Journal("sqlite://", now=NOW)
@@ -125,7 +138,8 @@ def test_every_metric_that_is_shown_is_described_and_the_other_way_round(journal
     metrics.registry.register(Paged(journal, lambda: NOW))
     coming = replace(WORKER, registered_at=None)
     metrics.count(cycle(observation=replace(cycle().observation, workers=(coming,))))
-    metrics.count(cycle())
+    whole = replace(cycle().observation.queues["pool"], complete=True)
+    metrics.count(cycle(observation=replace(cycle().observation, queues={"pool": whole})))
     metrics.count_failed()
     metrics.count_ended(1)
     suffixes = ("_created", "_bucket", "_sum", "_count")

@@ -12,12 +12,14 @@ from scheduler.journal.records import Entry, HostOff, Ledger, OpenIntent, Sighti
 from scheduler.lifecycle import allowed
 from scheduler.model import (
     BootOutcome,
+    Counted,
     Domain,
     DomainState,
     EndedJob,
     Host,
     HostReading,
     Identity,
+    JobCount,
     Node,
     QueueReading,
     RequestCluster,
@@ -640,3 +642,21 @@ def test_what_is_kept_from_the_last_look_never_changes_what_is_seen(
     slow = see(kept, memory=replace(first.memory, settled={}), pool=pool, h1=h1, now=NOW + 30, monotonic=530.0)
     assert quick.observation == slow.observation
     assert quick.memo == slow.memo
+
+
+def test_what_a_batch_system_told_of_its_jobs_last_is_kept_while_it_tells_nothing_or_is_doubted():
+    told = Counted(NOW, (JobCount("atlas", "", 3, 0, 0),))
+    first = see()
+    assert first.observation.last_jobs == {}
+    later = see(memory=first.memory, pool=MUTE, now=NOW + 60, monotonic=560.0)
+    assert later.observation.last_jobs == {"pool": told}
+    doubted = see(memory=later.memory, pool=queue(clusters=()), now=NOW + 70, monotonic=570.0)
+    assert doubted.observation.queues["pool"].suspect
+    assert doubted.observation.last_jobs == {"pool": told}
+    assert see(memory=doubted.memory).observation.last_jobs == {}
+    assert see(pool=MUTE).observation.last_jobs == {}, "it was never heard: nothing is known"
+
+
+def test_what_was_told_last_grows_no_older_when_the_clock_is_set():
+    kept = moved(see().memory, 3600.0).jobs["pool"]
+    assert kept.at == NOW + 3600

@@ -4,14 +4,28 @@ import io
 from dataclasses import replace
 
 import pytest
-from builders import NOW, a_cluster, a_domain, a_host, a_policy, a_vo, a_worker, an_environment, an_observation, silent
+from builders import (
+    NOW,
+    POOL,
+    a_cluster,
+    a_domain,
+    a_host,
+    a_policy,
+    a_queue,
+    a_vo,
+    a_worker,
+    an_environment,
+    an_observation,
+    silent,
+)
 from rich.console import Console
 
 from environments.reason import Reason
 from scheduler.actions import Boot, Drain, Plan, Verdict
 from scheduler.decide.plan import decide
-from scheduler.model import WorkerState
-from scheduler.show import rows, view
+from scheduler.model import Counted, JobCount, WorkerState
+from scheduler.show import rows, sources_view, view, writing
+from scheduler.show.job_numbers import UNMAPPED, JobNumbers
 from scheduler.show.live_view import LiveView
 
 REASON = Reason("queue", "20 jobs of atlas wait")
@@ -82,6 +96,103 @@ def test_a_source_that_may_answer_yet_is_slow_and_not_silent():
     assert told == {"h1": "slow", "h2": "silent"}
 
 
+def status_of(observation, policy=None):
+    return printed(console(width=200, terminal=False), view.status(observation, policy or a_policy(), width=200))
+
+
+def line_of(text, first):
+    return next(line for line in text.splitlines() if line.startswith(first))
+
+
+def test_the_jobs_of_a_silent_batch_system_are_unknown_and_not_none():
+    observation = an_observation(queues=[replace(silent(), answered_at=None)])
+    row = rows.vo_rows(observation, a_policy())[0]
+    assert (row.idle, row.running, row.held, row.oldest_wait_seconds, row.last) == (None, None, None, None, None)
+    assert rows.environment_rows(observation, a_policy())[0].wanted is None
+    text = status_of(observation)
+    assert line_of(text, "atlas").split()[1:5] == ["?", "?", "?", "?"]
+    picture = printed(
+        console(width=160, terminal=False), LiveView(console(width=160)).picture(observation, a_policy(), Plan(NOW, ()))
+    )
+    assert line_of(picture, "atlas").split()[1:3] == ["?", "?"]
+
+
+def test_what_a_silent_batch_system_told_last_is_shown_with_its_age():
+    last = Counted(NOW - 84, (JobCount("atlas", "el9", 20, 3, 1),))
+    observation = an_observation(queues=[silent()], last_jobs={POOL: last})
+    row = rows.vo_rows(observation, a_policy())[0]
+    assert (row.idle, row.last) == (None, JobNumbers(20, 3, 1, 84.0))
+    text = status_of(observation)
+    assert "84 s ago: 20 waiting, 3 running, 1 held" in line_of(text, "atlas")
+    assert "84 s ago: 20 waiting, 3 running, 1 held" in line_of(text, POOL)
+
+
+def test_with_one_of_two_batch_systems_silent_there_are_at_least_the_jobs_of_the_other():
+    queues = [a_queue(a_cluster(idle=20, running=2), source="one"), silent("two")]
+    last = {"two": Counted(NOW - 84, (JobCount("atlas", "", 5, 0, 0),))}
+    row = rows.vo_rows(an_observation(queues=queues, last_jobs=last), a_policy())[0]
+    assert (row.idle, row.known, row.last) == (None, JobNumbers(20, 2, 0), JobNumbers(25, 2, 0, 84.0))
+    assert line_of(status_of(an_observation(queues=queues)), "atlas").split()[1:4] == ["20+", "2+", "?"]
+
+
+@pytest.mark.parametrize("doubt", [{"complete": False}, {"suspect": True}])
+def test_the_jobs_that_a_doubted_answer_does_not_show_are_unknown(doubt):
+    observation = an_observation(queues=[a_queue(**doubt)])
+    assert rows.vo_rows(observation, a_policy())[0].idle is None
+
+
+def test_the_jobs_of_a_batch_system_that_is_only_late_are_those_it_told_last():
+    last = {POOL: Counted(NOW - 10, (JobCount("atlas", "", 20, 3, 1),))}
+    observation = an_observation(queues=[replace(silent(), pending=True)], last_jobs=last)
+    row = rows.vo_rows(observation, a_policy())[0]
+    assert (row.idle, row.running, row.held) == (20, 3, 1)
+
+
+def test_of_a_silent_host_nothing_is_said_but_what_the_journal_knows():
+    row = rows.host_rows(an_observation(workers=[a_worker()], hosts=[silent("h1")]), a_policy())[0]
+    read = (row.cpus, row.used_cpus, row.memory_mib, row.used_memory_mib, row.strangers)
+    assert (read, row.workers) == ((None,) * 5, 1)
+    line = line_of(status_of(an_observation(workers=[a_worker()], hosts=[silent("h1")])), "h1    ??")
+    assert line.split()[2:6] == ["?", "?/?", "1", "?"]
+
+
+def test_forty_silent_hosts_are_one_line_in_every_table_and_all_of_them_with_all():
+    names = [f"h{n:02d}" for n in range(41)]
+    observation = an_observation(hosts=[a_host("h00"), *(silent(name) for name in names[1:])])
+    policy = a_policy(hosts=names)
+    text = status_of(observation, policy)
+    assert len([line for line in text.splitlines() if "40 hosts" in line]) == 2
+    assert "h01, h02, h03 and 37 more: connection refused" in text
+    assert len(text.splitlines()) < 20
+    whole = printed(console(width=200, terminal=False), view.status(observation, policy, everything=True, width=200))
+    assert "h17" in whole
+    (said,) = sources_view.unheard(observation)
+    assert said.startswith("40 hosts do not answer")
+
+
+def test_workers_of_a_silent_batch_system_are_shown_as_last_seen():
+    observation = an_observation(workers=[a_worker(state=WorkerState.BUSY), a_worker("el9-2")], queues=[silent()])
+    assert [(row.state, row.known, row.free_cpus) for row in rows.worker_rows(observation)] == [
+        ("busy", False, None),
+        ("idle", False, None),
+    ]
+    text = status_of(observation)
+    assert "busy, as last seen" in line_of(text, "el9-1")
+    assert "2 of them as last seen: their batch system is silent" in line_of(text, "el9 ")
+
+
+@pytest.mark.parametrize("state", ["ok", "carried over", "partial", "suspect", "slow", "removed", "silent"])
+def test_every_state_of_a_source_stands_there_in_words(state):
+    row = rows.SourceRow("pool", "batch system", 1.0, state)
+    assert state in printed(console(width=160, terminal=False), sources_view.source_table([row]))
+
+
+def test_a_plan_made_while_a_source_is_silent_says_what_it_does_not_know():
+    text = printed(console(width=160, terminal=False), view.plan_lines(Plan(NOW, ()), an_observation(queues=[silent()])))
+    assert "nothing to do as far as is known" in text
+    assert "pool has not answered for 60 s (connection refused): its jobs are not known" in text
+
+
 def test_the_last_decisions_are_shown_newest_first_with_their_reasons():
     live = LiveView(console(), decisions=2)
     for serial in (1, 2, 3):
@@ -148,7 +259,7 @@ def test_jobs_of_unknown_vos_and_unmapped_jobs_are_counted():
     observation = an_observation(a_cluster("pool:1", idle=3, vo="other"), a_cluster("pool:2", idle=2, vo=""))
     assert {row.vo: row.idle for row in rows.vo_rows(observation, a_policy(vos=(a_vo(),)))} == {
         "atlas": 0,
-        rows.UNMAPPED: 2,
+        UNMAPPED: 2,
         "other": 3,
     }
 
@@ -179,10 +290,10 @@ def test_strangers_and_workers_fill_a_host():
     ],
 )
 def test_time_spans_are_written_as_people_do(seconds, text):
-    assert view.duration(seconds) == text
+    assert writing.duration(seconds) == text
 
 
 def test_a_bar_shows_how_full_something_is():
-    assert view.bar(5, 10).plain == "█████░░░░░"
-    assert view.bar(15, 10).plain == "██████████"
-    assert view.bar(0, None).plain == "??????????"
+    assert writing.bar(5, 10).plain == "█████░░░░░"
+    assert writing.bar(15, 10).plain == "██████████"
+    assert writing.bar(0, None).plain == "??????????"
