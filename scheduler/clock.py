@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+import zoneinfo
+from datetime import datetime
 from typing import Protocol
 
 
@@ -36,3 +38,15 @@ class WallClock:
     def sleep(self, seconds: float) -> None:
         """Wait."""
         time.sleep(max(0.0, seconds))
+
+
+def clock_time(at: float, now: float, zone: str) -> str:
+    """Write an instant as people read a clock: `14:05:30 CET`, with its date when that is another than now's.
+
+    Sentences tell instants in this form: a number of seconds until then would stand still wherever it is kept.
+    """
+    place = zoneinfo.ZoneInfo(zone)
+    moment = datetime.fromtimestamp(round(at), place)
+    written = f"{moment:%H:%M:%S} {moment.tzname()}"
+    same_day = moment.date() == datetime.fromtimestamp(now, place).date()
+    return written if same_day else f"{moment:%Y-%m-%d} {written}"

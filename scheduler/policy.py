@@ -70,3 +70,5 @@ class Policy:
     limits: Limits = field(default_factory=Limits)
     address_pools: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Environments with a static range: name -> addresses in order, with prefix length (`10.0.2.16/24`)."""
+    zone: str = "UTC"
+    """IANA zone in which sentences tell the time."""

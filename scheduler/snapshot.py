@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zoneinfo
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -80,6 +81,10 @@ def load(content: bytes) -> Snapshot:
         raise SnapshotError(f"the snapshot is damaged at {place}: {first['msg']} ({error.error_count()} in all)") from error
     except (KeyError, TypeError, AttributeError) as error:
         raise SnapshotError(f"the snapshot is damaged: {error} is missing or of the wrong kind") from error
+    try:
+        zoneinfo.ZoneInfo(policy.zone)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise SnapshotError(f"the snapshot is damaged at policy.zone: {policy.zone!r} is no time zone here") from error
     return Snapshot(observation, policy, plan)
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from environments.reason import Reason, counted
 from scheduler.actions import Boot
+from scheduler.clock import clock_time
 from scheduler.decide.demand import jobs_per_worker
 from scheduler.decide.facts import Facts
 from scheduler.decide.health import failed_there, hosts_to_avoid, image_gate
@@ -84,11 +85,11 @@ def adopting(facts: Facts) -> Reason | None:
     untold = sorted(name for name, found in facts.observation.discoveries.items() if found.answered_at is None)
     who = [f"{silent} hosts"] if silent or not untold else []
     who += [f"discovery {name}" for name in untold]
-    wait = round(until - now)
+    latest = clock_time(until, now, facts.policy.zone)
     return Reason(
         "adopting",
-        f"the journal is new and {' and '.join(who)} have not answered yet: nothing boots for {wait} s, or until they have",
-        {"silent_hosts": silent, "silent_discoveries": len(untold), "seconds": wait},
+        f"the journal is new and {' and '.join(who)} have not answered yet: nothing boots until they have, or until {latest}",
+        {"silent_hosts": silent, "silent_discoveries": len(untold), "until": until},
         "bring the hosts back, or wait",
     )
 

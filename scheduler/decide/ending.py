@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from environments.reason import Reason
 from scheduler.actions import CleanUp, PowerOff
+from scheduler.clock import clock_time
 from scheduler.decide.trust import removed_batch
 from scheduler.model import DomainState, HostReading, WorkerState
 
@@ -61,10 +62,11 @@ def _end_removed(worker: Worker, facts: Facts, orders: Orders) -> None:
     """Power a worker off that cannot be drained, but only once no job can be left in it."""
     if worker.name in facts.observation.unjournaled or facts.trust.of_host(worker.host) is not None:
         return
-    removed, left = removed_batch(worker.batch_system), round(removed_until(worker, facts) - facts.now)
-    if left > 0:
-        sentence = f"{removed.sentence}; it serves on and is powered off in {left} s, when no job can be left in it"
-        orders.kept[worker.name] = Reason(removed.code, sentence, {**removed.numbers, "seconds": left}, removed.remedy)
+    removed, until = removed_batch(worker.batch_system), removed_until(worker, facts)
+    if until > facts.now:
+        end = clock_time(until, facts.now, facts.policy.zone)
+        sentence = f"{removed.sentence}; it serves on and is powered off at {end}, when no job can be left in it"
+        orders.kept[worker.name] = Reason(removed.code, sentence, {**removed.numbers, "until": until}, removed.remedy)
         return
     sentence = f"{removed.sentence}; it has lived for two lifetimes, so no job is left in it"
     orders.ends.append(PowerOff(worker.name, worker.host, Reason(removed.code, sentence, removed.numbers, removed.remedy)))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from environments.matching import match, nearest
 from environments.reason import Number, Reason, counted
 from scheduler.actions import Boot
+from scheduler.clock import clock_time
 from scheduler.decide.candidates import closest_hosts
 from scheduler.decide.demand import malformed
 from scheduler.decide.trust import distrust_demand
@@ -60,13 +61,13 @@ def explain_job(job: JobRecord, observation: Observation, policy: Policy, plan: 
         return _not_waiting(job, observation, policy)
     subject = f"job {job.job}"
     reading = observation.queues.get(job.batch_system)
-    distrust = distrust_demand(reading, observation.now, policy.limits)
+    distrust = distrust_demand(reading, observation.now, policy)
     if distrust is not None or not isinstance(reading, QueueReading):
         return _for_one_reason(subject, distrust or Reason("batch-unread", "its batch system has not been read yet"))
     cluster = next((row for row in reading.clusters if row.key == job.cluster_key), None)
     if cluster is None:
-        age = round(observation.now - reading.at)
-        sentence = f"it is not in the last reading of {reading.source}, {age} s ago: it was submitted or changed since"
+        age, at = round(observation.now - reading.at), clock_time(reading.at, observation.now, policy.zone)
+        sentence = f"it is not in the last reading of {reading.source}, of {at}: it was submitted or changed since"
         remedy = f"wait for the next cycle, at most {policy.limits.poll_seconds} s"
         return _for_one_reason(subject, Reason("not-read-yet", sentence, {"age_seconds": age}, remedy))
     if cluster.problem:
@@ -101,7 +102,9 @@ def _not_waiting(job: JobRecord, observation: Observation, policy: Policy) -> Ex
             where = f"in {job.worker}, which is no worker of this farm" if job.worker else "in a worker that is not known yet"
             return Explanation(subject, "runs", f"{subject} runs {where}")
         headline = f"{subject} runs in {worker.name} (environment {worker.environment}) on host {worker.host}"
-        return Explanation(subject, "runs", headline, (worker.environment,), details=_of_running(job, worker, observation.now))
+        return Explanation(
+            subject, "runs", headline, (worker.environment,), details=_of_running(job, worker, observation.now, policy.zone)
+        )
     if status == "held":
         why = job.hold_reason or "its batch system gives no reason"
         change = (f"remove the cause and release {job.job}",)
@@ -128,12 +131,12 @@ def _worker_gone(subject: str, job: JobRecord) -> Explanation:
     return Explanation(subject, "worker-gone", sentence, would_change=change)
 
 
-def _of_running(job: JobRecord, worker: Worker, now: float) -> tuple[str, ...]:
+def _of_running(job: JobRecord, worker: Worker, now: float, zone: str) -> tuple[str, ...]:
     size = f"{counted(worker.cpus, 'core')}, {worker.memory_mib} MiB"
     details = [f"worker {worker.name}: {worker.state.value}, {size}, version {worker.version}"]
     mine = next((running for running in worker.jobs if running.job == job.job), None)
     if mine is not None and mine.since is not None:
-        details.append(f"it has run for {round(now - mine.since)} s")
+        details.append(f"it runs since {clock_time(mine.since, now, zone)}")
     if worker.drain_cause:
         details.append(f"the worker drains ({worker.drain_cause}): it takes no new jobs, this one finishes")
     return tuple(details)
@@ -175,7 +178,7 @@ def _waiting(
 
 def _coming(cluster: RequestCluster, found: Match, observation: Observation, policy: Policy, plan: Plan) -> list[str]:
     """Name the workers that boot where the jobs can run, since when and until when; those ordered just now come last."""
-    environments, now = policy.catalogue.environments, observation.now
+    environments, now, zone = policy.catalogue.environments, observation.now, policy.zone
     flying = [
         worker
         for worker in observation.workers
@@ -184,12 +187,12 @@ def _coming(cluster: RequestCluster, found: Match, observation: Observation, pol
         and worker.batch_system == cluster.batch_system
     ]
     lines = [
-        f"worker {worker.name} has been booting on host {worker.host} for {round(now - worker.requested_at)} s "
-        f"of {environments[worker.environment].boot_seconds} s that it may take"
+        f"worker {worker.name} boots on host {worker.host} since {clock_time(worker.requested_at, now, zone)}, and may until "
+        + clock_time(worker.requested_at + environments[worker.environment].boot_seconds, now, zone)
         for worker in sorted(flying, key=lambda one: one.requested_at)
     ]
     lines += [
-        f"worker {one.worker} is to be booted on host {one.host}: {environments[one.environment].boot_seconds} s it may take"
+        f"worker {one.worker} is to be booted on host {one.host}, and may take {environments[one.environment].boot_seconds} s"
         for one in plan.actions
         if isinstance(one, Boot) and one.reason.numbers.get("cluster") == cluster.key
     ]
@@ -233,8 +236,8 @@ def explain_worker(name: str, observation: Observation, policy: Policy, plan: Pl
     environment = policy.catalogue.environments.get(worker.environment)
     verdict = plan.workers.get(name)
     reason = verdict.reasons[0] if verdict else why_kept(worker, environment, observation, policy)
-    age = round(observation.now - worker.since)
-    headline = f"worker {name} is {worker.state.value} since {age} s ({MEANING[worker.state]}): {reason.sentence}"
+    since = clock_time(worker.since, observation.now, policy.zone)
+    headline = f"worker {name} is {worker.state.value} since {since} ({MEANING[worker.state]}): {reason.sentence}"
     remedies = [reason.remedy] if reason.remedy else []
     return Explanation(
         f"worker {name}",

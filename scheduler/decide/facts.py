@@ -66,7 +66,7 @@ def gather(observation: Observation, policy: Policy) -> Facts:
         policy,
         census,
         Trust(observation, policy),
-        judge(observation, policy.limits, alone),
+        judge(observation, policy.limits, alone, policy.zone),
         draining_hosts(observation, policy),
         {name: reason for name, reason in silences.items() if reason is not None},
     )

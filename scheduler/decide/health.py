@@ -7,27 +7,22 @@ while that doubles with each failed probe, then lets exactly one probe through, 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from environments.reason import Reason
+from environments.reason import Number, Reason, counted
+from scheduler.clock import clock_time
+from scheduler.decide.blame import Culprit, advice, culprit_of, is_capacity, is_enrolment, ran_unregistered, told
 from scheduler.model import BootOutcome
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from environments.environment import Environment
     from scheduler.model import Observation
     from scheduler.policy import Limits
 
 ImageKey = tuple[str, str]
 """(environment, version)."""
-
-_CAPACITY_WORDS = (
-    "no space", "not enough", "cannot allocate", "out of memory", "insufficient", "quota", "no free", "exhausted",
-    "unreachable", "connection refused", "did not answer", "deadline", "host lost", "stock-out",
-)  # fmt: skip
-"""A cause with one of these words says something of the host at that moment, nothing of the image."""
 
 
 @dataclass(slots=True)
@@ -67,6 +62,15 @@ class Health:
     pairs: dict[ImageKey, dict[str, Streak]] = field(default_factory=dict)
     """Failures of one image on one host: the next boot goes elsewhere, which tells who is to blame."""
     proven: set[ImageKey] = field(default_factory=set)
+    failing: dict[ImageKey, Streak] = field(default_factory=dict)
+    """All failures of an image since it last registered anywhere, whoever is to blame."""
+    registered: dict[ImageKey, set[str]] = field(default_factory=dict)
+    """Where an image has registered within the history."""
+    unheard: bool = False
+    """The newest boots of several images, on several hosts, ran without registering, and none has registered since."""
+    lonely: Callable[[str], bool] = field(default=lambda _environment: False)
+    """Whether a single host can take an environment at all."""
+    zone: str = "UTC"
 
     def open_times(self, now: float) -> list[float]:
         """Return when breakers that are open now let their probe through."""
@@ -75,13 +79,13 @@ class Health:
         return [s.until for s in streaks if s.opened_at is not None and s.until > now]
 
 
-def judge(observation: Observation, limits: Limits, lonely: Callable[[str], bool]) -> Health:
+def judge(observation: Observation, limits: Limits, lonely: Callable[[str], bool], zone: str = "UTC") -> Health:
     """Judge the history of boots.
 
     `lonely(environment)` tells whether a single host can take the environment at all: then nobody else can bear witness, and
     failures there are the image's.
     """
-    health = Health(proven=set(observation.proven))
+    health = Health(proven=set(observation.proven), lonely=lonely, zone=zone)
     health.proven.update((w.environment, w.version) for w in observation.workers if w.registered_at is not None)
     since = observation.now - limits.history_seconds
     boots = [boot for boot in observation.boots if boot.at >= since]
@@ -93,7 +97,10 @@ def judge(observation: Observation, limits: Limits, lonely: Callable[[str], bool
         if boot.registered:
             health.hosts.pop(boot.host, None)
             health.pairs.get(image, {}).pop(boot.host, None)
+            health.failing.pop(image, None)
+            health.registered.setdefault(image, set()).add(boot.host)
             continue
+        health.failing.setdefault(image, Streak()).fail(boot, opens=lambda _: False, limits=limits)
         if is_enrolment(boot):
             continue
         pair = health.pairs.setdefault(image, {}).setdefault(boot.host, Streak())
@@ -101,7 +108,21 @@ def judge(observation: Observation, limits: Limits, lonely: Callable[[str], bool
         if boot.worker not in blamed:
             streak = health.hosts.setdefault(boot.host, Streak())
             streak.fail(boot, opens=lambda s: s.failures >= limits.host_failures, limits=limits)
+    health.unheard = _unheard(boots)
     return health
+
+
+def _unheard(boots: list[BootOutcome]) -> bool:
+    """Whether the newest boots, of several images, all ran without registering."""
+    images: set[ImageKey] = set()
+    hosts: set[str] = set()
+    for boot in reversed(boots):
+        if boot.registered:
+            break
+        if ran_unregistered(boot):
+            images.add((boot.environment, boot.version))
+            hosts.add(boot.host)
+    return len(images) > 1 and len(hosts) > 1
 
 
 def _blame_images(boots: list[BootOutcome], health: Health, limits: Limits, lonely: Callable[[str], bool]) -> set[str]:
@@ -128,41 +149,23 @@ def _blame_images(boots: list[BootOutcome], health: Health, limits: Limits, lone
     return blamed
 
 
-def is_enrolment(boot: BootOutcome) -> bool:
-    """Whether a boot ended before it reached a host because the batch system did not enrol the worker.
-
-    No host is to blame, and the image is not either; but its breaker spares the batch system further attempts for a while.
-    """
-    return not boot.registered and f"enrol {boot.worker}" in boot.cause
-
-
-def is_capacity(cause: str) -> bool:
-    """Whether a boot failed for want of room or because its host did not answer: no fault of the image."""
-    lowered = cause.lower()
-    return any(word in lowered for word in _CAPACITY_WORDS)
-
-
 def image_gate(health: Health, environment: Environment, in_flight: int, now: float) -> tuple[int | None, Reason | None]:
     """Return how many boots of an environment may start now (None: no limit of this kind), and why not more."""
     image = (environment.name, environment.version)
     name = f"{environment.name} version {environment.version}"
     streak = health.images.get(image)
     if streak is not None and streak.opened_at is not None and streak.last is not None:
-        numbers: dict[str, int | float | str] = {"failures": streak.failures, "hosts": len(streak.hosts), "until": streak.until}
-        story = f"{streak.failures} boots in a row of {name} failed on {len(streak.hosts)} hosts, the last: {streak.last.cause}"
-        remedy = f"repair the image of {environment.name}, or give it a new version"
-        if is_enrolment(streak.last):
-            remedy = "see why the batch system does not enrol new workers"
-        if now < streak.until:
-            wait = round(streak.until - now)
-            numbers["seconds"] = wait
-            return 0, Reason("breaker-open", f"{story}; the next probe boots in {wait} s", numbers, remedy)
-        left = max(0, 1 - in_flight)
-        return left, Reason("breaker-probing", f"{story}; one probe boots first", {**numbers, "in_flight": in_flight}, remedy)
+        story = f"{counted(streak.failures, 'boot')} in a row of {name} failed on {counted(len(streak.hosts), 'host')}"
+        remedy = advice(_culprit(health, streak, streak.last), streak.last)
+        return _through(streak, "breaker", story, remedy, in_flight=in_flight, zone=health.zone, now=now)
     if image not in health.proven:
         left = max(0, 1 - in_flight)
         sentence = f"no worker of {name} has registered yet: one canary boots first, {in_flight} under way"
-        return left, Reason("canary", sentence, {"in_flight": in_flight}, "wait for the canary to register")
+        trouble = failing(health, image, now)
+        if trouble is None:
+            return left, Reason("canary", sentence, {"in_flight": in_flight}, "wait for the canary to register")
+        numbers = {"in_flight": in_flight, **trouble.numbers}
+        return left, Reason("canary", f"{sentence}; {trouble.sentence}", numbers, trouble.remedy)
     return None, None
 
 
@@ -171,15 +174,59 @@ def host_gate(health: Health, host: str, in_flight: int, now: float) -> tuple[in
     streak = health.hosts.get(host)
     if streak is None or streak.opened_at is None or streak.last is None:
         return None, None
-    numbers: dict[str, int | float | str] = {"failures": streak.failures, "images": len(streak.images), "until": streak.until}
-    story = f"{streak.failures} boots in a row failed on host {host}, the last: {streak.last.cause}"
-    remedy = f"look at host {host}: the same images boot elsewhere"
-    if now < streak.until:
-        wait = round(streak.until - now)
-        numbers["seconds"] = wait
-        return 0, Reason("host-breaker-open", f"{story}; the next probe boots in {wait} s", numbers, remedy)
-    left = max(0, 1 - in_flight)
-    return left, Reason("host-breaker-probing", f"{story}; one probe boots first", numbers, remedy)
+    story = f"{counted(streak.failures, 'boot')} in a row failed on host {host}"
+    elsewhere = any(health.registered.get(image, set()) - {host} for image in streak.images)
+    remedy = f"look at host {host}" + (": the same images boot elsewhere" if elsewhere else "")
+    return _through(streak, "host-breaker", story, remedy, in_flight=in_flight, zone=health.zone, now=now)
+
+
+def _through(
+    streak: Streak, code: str, story: str, remedy: str, *, in_flight: int, zone: str, now: float
+) -> tuple[int, Reason]:
+    """Return how many boots an opened breaker lets through, with its state, since when, and when the next probe comes."""
+    assert streak.last is not None
+    assert streak.opened_at is not None
+    is_open = now < streak.until
+    numbers: dict[str, Number] = {
+        "breaker": "open" if is_open else "half-open",
+        "opened_at": streak.opened_at,
+        "until": streak.until,
+        "failures": streak.failures,
+        "hosts": len(streak.hosts),
+        "images": len(streak.images),
+        "failed_probes": streak.probes,
+    }
+    since = f"breaker {numbers['breaker']} since {clock_time(streak.opened_at, now, zone)}"
+    last = f"the last, {told(streak.last, now, zone)}"
+    if is_open:
+        probe = f"the next probe boots at {clock_time(streak.until, now, zone)}"
+        return 0, Reason(f"{code}-open", f"{story} ({since}); {probe}; {last}", numbers, remedy)
+    numbers["in_flight"] = in_flight
+    probe = "one probe is booting" if in_flight else "one probe boots first"
+    return max(0, 1 - in_flight), Reason(f"{code}-probing", f"{story} ({since}); {probe}; {last}", numbers, remedy)
+
+
+def failing(health: Health, image: ImageKey, now: float) -> Reason | None:
+    """Say that boots of an image have failed since it last registered, why, and what to do; None when none has."""
+    streak = health.failing.get(image)
+    if streak is None or streak.last is None:
+        return None
+    culprit = _culprit(health, streak, streak.last)
+    many = "the last boot" if streak.failures == 1 else f"the last {streak.failures} boots"
+    numbers: dict[str, Number] = {"failures": streak.failures, "failed_at": streak.last.at, "blame": culprit.value}
+    sentence = f"{many} of {image[0]} failed; {told(streak.last, now, health.zone)}"
+    return Reason("boots-fail", sentence, numbers, advice(culprit, streak.last))
+
+
+def _culprit(health: Health, streak: Streak, boot: BootOutcome) -> Culprit:
+    image = (boot.environment, boot.version)
+    return culprit_of(
+        boot,
+        hosts=streak.hosts,
+        alone=health.lonely(boot.environment),
+        unheard=health.unheard,
+        sound=bool(health.registered.get(image, set()) - {boot.host}),
+    )
 
 
 def hosts_to_avoid(health: Health, image: ImageKey, now: float) -> tuple[set[str], set[str]]:
@@ -195,7 +242,9 @@ def hosts_to_avoid(health: Health, image: ImageKey, now: float) -> tuple[set[str
 def failed_there(health: Health, image: ImageKey, host: str, now: float) -> Reason:
     """Say that the only host with room has just failed to boot this image, and when it is tried again."""
     streak = health.pairs[image][host]
-    wait = max(0, round(streak.until - now))
+    assert streak.last is not None
+    again = clock_time(streak.until, now, health.zone)
     story = f"the last {streak.failures} boots of {image[0]} on {host}, the only host with room, failed"
-    numbers: dict[str, int | float | str] = {"failures": streak.failures, "host": host, "seconds": wait}
-    return Reason("failed-there", f"{story}; it is tried again in {wait} s", numbers, "look at the host, or add another one")
+    numbers: dict[str, Number] = {"failures": streak.failures, "host": host, "until": streak.until}
+    sentence = f"{story}; it is tried again at {again}; the last, {told(streak.last, now, health.zone)}"
+    return Reason("failed-there", sentence, numbers, advice(_culprit(health, streak, streak.last), streak.last))

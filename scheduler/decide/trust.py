@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from environments.reason import Reason
+from environments.reason import Number, Reason
+from scheduler.clock import clock_time
 from scheduler.model import HostReading, Observation, QueueReading, Unanswered
 from scheduler.policy import Policy
 
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
 
     from scheduler.decide.census import Fleet
     from scheduler.model import Host, Worker
-    from scheduler.policy import Limits
 
 _MANY_SILENT = 3
 """From so many silent workers on, and half of those registered, the batch system is suspected rather than the workers."""
@@ -35,7 +35,7 @@ class Trust:
         """Say why a batch system may not be believed, or None."""
         if name not in self.batch:
             reading = self.observation.queues.get(name)
-            against = distrust_absence(reading, self.observation.now, self.policy.limits)
+            against = distrust_absence(reading, self.observation.now, self.policy)
             self.batch[name] = removed_batch(name) if self.removed(name) else against
         return self.batch[name]
 
@@ -45,13 +45,13 @@ class Trust:
 
     def of_demand(self, name: str) -> Reason | None:
         """Say why a batch system's demand is not known now, or None."""
-        return distrust_demand(self.observation.queues.get(name), self.observation.now, self.policy.limits)
+        return distrust_demand(self.observation.queues.get(name), self.observation.now, self.policy)
 
     def of_host(self, name: str) -> Reason | None:
         """Say why a host may not be believed, or None."""
         if name not in self.hosts:
             reading = self.observation.hosts.get(name)
-            self.hosts[name] = distrust_host(name, reading, self.observation.now, self.policy.limits)
+            self.hosts[name] = distrust_host(name, reading, self.observation.now, self.policy)
         return self.hosts[name]
 
     def of(self, worker: Worker) -> Reason | None:
@@ -59,7 +59,7 @@ class Trust:
         return self.of_batch(worker.batch_system) or self.of_host(worker.host)
 
 
-def distrust_demand(reading: QueueReading | Unanswered | None, now: float, limits: Limits) -> Reason | None:
+def distrust_demand(reading: QueueReading | Unanswered | None, now: float, policy: Policy) -> Reason | None:
     """Say why a batch system's demand is not known now, or None when boots may be based on its reading.
 
     A partial reading still counts: the jobs it shows are real, only absent rows mean nothing.
@@ -67,22 +67,34 @@ def distrust_demand(reading: QueueReading | Unanswered | None, now: float, limit
     if reading is None:
         return Reason("batch-unread", "the batch system has not been read yet")
     if isinstance(reading, Unanswered):
-        silent = "has not answered yet" if reading.pending else "does not answer"
         return Reason(
             "batch-silent",
-            f"batch system {reading.source} {silent}: {reading.reason}",
-            {"source": reading.source, "reason": reading.reason},
+            f"batch system {reading.source} {_silent(reading, now, policy.zone)}: {reading.reason}",
+            {"source": reading.source, "reason": reading.reason, **_answered(reading)},
             f"bring {reading.source} back; until then nothing is booted or retired for it",
         )
+    limits = policy.limits
     if now - reading.at > limits.stale_seconds:
-        age = round(now - reading.at)
+        age, at = round(now - reading.at), clock_time(reading.at, now, policy.zone)
         return Reason(
             "batch-stale",
-            f"the reading of batch system {reading.source} is {age} s old, more than {limits.stale_seconds} s",
+            f"the reading of batch system {reading.source} is of {at}, older than {limits.stale_seconds} s",
             {"age_seconds": age, "stale_seconds": limits.stale_seconds},
             f"see why {reading.source} is read so rarely",
         )
     return None
+
+
+def _silent(reading: Unanswered, now: float, zone: str) -> str:
+    if reading.pending:
+        return "has not answered yet"
+    if reading.answered_at is None:
+        return "does not answer"
+    return f"has not answered since {clock_time(reading.answered_at, now, zone)}"
+
+
+def _answered(reading: Unanswered) -> dict[str, Number]:
+    return {} if reading.answered_at is None else {"answered_at": reading.answered_at}
 
 
 def removed_batch(name: str) -> Reason:
@@ -95,9 +107,9 @@ def removed_batch(name: str) -> Reason:
     )
 
 
-def distrust_absence(reading: QueueReading | Unanswered | None, now: float, limits: Limits) -> Reason | None:
+def distrust_absence(reading: QueueReading | Unanswered | None, now: float, policy: Policy) -> Reason | None:
     """Say why what a reading does *not* show means nothing, or None when drains may be based on it."""
-    reason = distrust_demand(reading, now, limits)
+    reason, limits = distrust_demand(reading, now, policy), policy.limits
     if reason is not None or not isinstance(reading, QueueReading):
         return reason
     if not reading.complete:
@@ -118,7 +130,7 @@ def distrust_absence(reading: QueueReading | Unanswered | None, now: float, limi
     return None
 
 
-def distrust_host(name: str, reading: HostReading | Unanswered | None, now: float, limits: Limits) -> Reason | None:
+def distrust_host(name: str, reading: HostReading | Unanswered | None, now: float, policy: Policy) -> Reason | None:
     """Say why nothing is placed on or ended on a host now, or None when its reading may be used."""
     if reading is None:
         sentence = f"host {name} is not asked: the site names no host of this name"
@@ -127,17 +139,18 @@ def distrust_host(name: str, reading: HostReading | Unanswered | None, now: floa
     if isinstance(reading, Unanswered):
         return Reason(
             "host-silent",
-            f"host {name} {'has not answered yet' if reading.pending else 'does not answer'}: {reading.reason}",
-            {"host": name, "reason": reading.reason},
+            f"host {name} {_silent(reading, now, policy.zone)}: {reading.reason}",
+            {"host": name, "reason": reading.reason, **_answered(reading)},
             f"bring {name} back; nothing is started or ended there until then, or until `ambienti host forget {name}`",
         )
     if not reading.complete:
         return Reason("host-incomplete", f"host {name} answered only in part", {"host": name}, f"see the log of {name}")
+    limits = policy.limits
     if now - reading.at > limits.stale_seconds:
-        age = round(now - reading.at)
+        age, at = round(now - reading.at), clock_time(reading.at, now, policy.zone)
         return Reason(
             "host-stale",
-            f"the reading of host {name} is {age} s old, more than {limits.stale_seconds} s",
+            f"the reading of host {name} is of {at}, older than {limits.stale_seconds} s",
             {"host": name, "age_seconds": age, "stale_seconds": limits.stale_seconds},
         )
     return None

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from environments.reason import Reason, counted
 from scheduler.actions import Verdict
-from scheduler.decide.health import image_gate
+from scheduler.decide.health import failing, image_gate
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -126,6 +126,10 @@ def environment_verdicts(yard: Yard, standing: Iterable[Want], untold: Mapping[s
         reasons = found.setdefault(name, [])
         if all(reason.code != known.code for known in reasons):
             reasons.append(reason)
+    for name, environment in yard.facts.environments.items():
+        trouble = failing(yard.facts.health, (name, environment.version), yard.facts.now)
+        if trouble is not None and all("failures" not in known.numbers for known in found.get(name, ())):
+            found.setdefault(name, []).append(trouble)
     return {name: Verdict(name, tuple(reasons)) for name, reasons in sorted(found.items())}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from environments.reason import Reason, counted
+from scheduler.clock import clock_time
 from scheduler.decide.demand import Matcher
 from scheduler.decide.trust import distrust_absence, distrust_host
 from scheduler.model import QueueReading, WorkerState
@@ -20,16 +21,16 @@ S = WorkerState
 def why_kept(worker: Worker, environment: Environment | None, observation: Observation, policy: Policy) -> Reason:
     """Say why nothing was decided about a worker."""
     now, state = observation.now, worker.state
-    against = distrust_host(worker.host, observation.hosts.get(worker.host), now, policy.limits)
-    against = against or distrust_absence(observation.queues.get(worker.batch_system), now, policy.limits)
+    against = distrust_host(worker.host, observation.hosts.get(worker.host), now, policy)
+    against = against or distrust_absence(observation.queues.get(worker.batch_system), now, policy)
     if against is not None:
         return Reason(against.code, f"nothing is done about it: {against.sentence}", against.numbers, against.remedy)
     if state in (S.REQUESTED, S.BOOTING):
         age = round(now - worker.requested_at)
         allowed = environment.boot_seconds if environment else 0
-        return Reason(
-            "booting", f"it boots for {age} s, {allowed} s are allowed", {"age_seconds": age, "allowed_seconds": allowed}
-        )
+        latest = clock_time(worker.requested_at + allowed, now, policy.zone)
+        sentence = f"it boots since {clock_time(worker.requested_at, now, policy.zone)} and may until {latest} ({allowed} s)"
+        return Reason("booting", sentence, {"age_seconds": age, "allowed_seconds": allowed})
     if state is S.BUSY:
         count = max(1, len(worker.jobs))
         sentence = f"{counted(count, 'job', 'run')} in it or will at once; free: {counted(worker.free_cpus, 'core')}"
@@ -40,11 +41,13 @@ def why_kept(worker: Worker, environment: Environment | None, observation: Obser
     if state is S.SILENT:
         silent = round(now - worker.since)
         limit = policy.limits.silence_seconds
-        sentence = f"its batch system has not seen it for {silent} s; after {limit} s it is powered off"
+        since, end = (clock_time(at, now, policy.zone) for at in (worker.since, worker.since + limit))
+        sentence = f"its batch system has not seen it since {since}; at {end} (after {limit} s) it is powered off"
         return Reason("silent", sentence, {"silent_seconds": silent, "silence_seconds": limit}, "look at the worker's console")
-    idle = round(now - (worker.since if worker.idle_since is None else worker.idle_since))
-    allowed = environment.idle_seconds if environment else 0
-    return Reason("idle-for-now", f"idle for {idle} s of {allowed} s", {"idle_seconds": idle, "allowed_seconds": allowed})
+    began = worker.since if worker.idle_since is None else worker.idle_since
+    idle, allowed = round(now - began), environment.idle_seconds if environment else 0
+    sentence = f"idle since {clock_time(began, now, policy.zone)}, {allowed} s are allowed"
+    return Reason("idle-for-now", sentence, {"idle_seconds": idle, "allowed_seconds": allowed})
 
 
 def what_it_is(worker: Worker, environment: Environment | None, observation: Observation, policy: Policy) -> list[str]:
@@ -60,7 +63,7 @@ def what_it_is(worker: Worker, environment: Environment | None, observation: Obs
     if environment is None:
         lines.append(f"no environment is called {worker.environment} any more")
     for job in worker.jobs[:5]:
-        since = f" for {round(now - job.since)} s" if job.since is not None else ""
+        since = f" since {clock_time(job.since, now, policy.zone)}" if job.since is not None else ""
         lines.append(f"job {job.job} of {job.vo or 'an unknown VO'} runs in it{since}")
     if len(worker.jobs) > 5:
         lines.append(f"and {len(worker.jobs) - 5} jobs more")
@@ -100,4 +103,4 @@ def what_comes(worker: Worker, environment: Environment | None, observation: Obs
         ahead.append((since + environment.idle_seconds, "it is drained as idle if no job needs it"))
     if worker.busy_until is not None:
         ahead.append((worker.busy_until, "its jobs have ended by their walltimes"))
-    return [f"in {round(at - now)} s {what}" for at, what in sorted(ahead) if at > now]
+    return [f"at {clock_time(at, now, policy.zone)} {what}" for at, what in sorted(ahead) if at > now]

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from scheduler.availability.history import Cause, Status
+from scheduler.decide.blame import told
 from scheduler.decide.demand import Matcher
 from scheduler.journal.records import Said
 from scheduler.model import HostReading, QueueReading, Unanswered, WorkerState
@@ -53,6 +54,8 @@ def name_of(vo: str, environment: str) -> str:
 def statuses(waiting: Mapping[Pair, Waiting], observation: Observation, policy: Policy, monotonic: float) -> Iterator[Said]:
     """Say of every VO and every environment it may use whether its share is there."""
     blind = any(isinstance(reading, Unanswered) for reading in observation.queues.values())
+    last = {boot.environment: boot for boot in observation.boots}
+    failed = {name: boot for name, boot in last.items() if not boot.registered}
     booting = {worker.environment for worker in observation.workers if worker.state in _BOOTS}
     for environment in policy.catalogue.environments.values():
         for vo in sorted(environment.vos):
@@ -68,6 +71,8 @@ def statuses(waiting: Mapping[Pair, Waiting], observation: Observation, policy: 
                 continue
             cause = Cause.BOOT if environment.name in booting else Cause.PLACEMENT
             text = f"{found.jobs} jobs wait for longer than {environment.boot_seconds:g} s within the entitlement of {vo}"
+            if environment.name in failed:
+                text += f"; the last boot failed: {told(failed[environment.name], observation.now, policy.zone)}"
             yield Said(name, Status.CRITICAL, cause=cause.value, text=text, at=observation.now - over)
 
 

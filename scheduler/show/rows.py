@@ -193,7 +193,7 @@ def environment_rows(observation: Observation, policy: Policy, plan: Plan | None
             maximum_workers=environment.maximum_workers if environment else 0,
             defined=environment is not None,
             known_wanted=wanted[name],
-            says=_says(plan.environments.get(name) if plan else None),
+            says=_trouble(plan.environments.get(name) if plan else None),
         )
         rows.append(row)
     return tuple(rows)
@@ -335,6 +335,12 @@ def _data(rows: Iterable[Any]) -> list[dict[str, Any]]:
 
 def _says(verdict: Verdict | None) -> str:
     return verdict.reasons[0].sentence if verdict and verdict.reasons else ""
+
+
+def _trouble(verdict: Verdict | None) -> str:
+    """Return the decisive reason of an environment and, where it is another, why its last boots failed."""
+    reasons = verdict.reasons if verdict else ()
+    return "; ".join(reason.sentence for reason in (*reasons[:1], *(one for one in reasons[1:] if one.code == "boots-fail")))
 
 
 def _age(reading: QueueReading | HostReading | Unanswered | None, now: float) -> float | None:

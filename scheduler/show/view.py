@@ -129,13 +129,25 @@ def action_line(action: Action) -> Text:
 
 
 def plan_lines(plan: Plan, observation: Observation | None = None) -> RenderableType:
-    """Draw what a plan orders, every action with its reason, and which sources it knows nothing of."""
+    """Draw what a plan orders, with the reasons, which sources it knows nothing of, and where boots fail."""
     lines = [action_line(action) for action in plan.actions]
     count = len(lines)
     unknown = [] if observation is None else unheard(observation)
     nothing = "nothing to do as far as is known" if unknown else "nothing to do"
     last = Text(nothing if not count else f"{count} action{'s' * (count != 1)}", style="bold")
-    return Group(*(Text(line, style="yellow") for line in unknown), *lines, last)
+    return Group(*(Text(line, style="yellow") for line in unknown), *lines, last, *_failures(plan))
+
+
+def _failures(plan: Plan) -> list[Text]:
+    """Say of each environment and host whose boots fail why, and what to do."""
+    lines = []
+    for what, verdicts in (("environment", plan.environments), ("host", plan.hosts)):
+        for name, verdict in verdicts.items():
+            reason = next((one for one in verdict.reasons if "failures" in one.numbers), None)
+            if reason is not None:
+                line = Text(f"{what} {name}", style="bold red").append(f"  {reason.sentence}", style="")
+                lines.append(line.append(f"  ({reason.remedy})" if reason.remedy else "", style="dim"))
+    return lines
 
 
 # --- why ---------------------------------------------------------------------------------------------------------------

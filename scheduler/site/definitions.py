@@ -133,7 +133,7 @@ def assemble(file: SiteFile, definitions: Mapping[str, VODefinitions]) -> tuple[
         for name, entry in file.hosts.items()
     }
     pools = {} if problems else _address_pools(catalogue.environments)
-    return Policy(file.site.site, catalogue, hosts, file.site.limits, pools), problems
+    return Policy(file.site.site, catalogue, hosts, file.site.limits, pools, file.site.timezone), problems
 
 
 def _address_pools(environments: Mapping[str, Environment]) -> dict[str, tuple[str, ...]]:

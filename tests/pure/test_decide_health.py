@@ -29,7 +29,7 @@ def test_an_image_that_fails_on_several_hosts_is_no_longer_booted():
     reason = plan.clusters["pool:1"].reasons[0]
     assert reason.code == "breaker-open"
     assert reason.numbers["failures"] == 3
-    assert reason.numbers["seconds"] == 200
+    assert reason.numbers["until"] == NOW + 200
     assert codes(plan.environments["el9"])[0] == "breaker-open"
     assert plan.hosts == {}  # the hosts are not to blame
 
@@ -80,7 +80,7 @@ def wait_after(history, ago):
 def test_a_burst_that_fails_together_counts_as_one_opening():
     burst = [an_outcome("h1" if n % 2 else "h2", ago=100 - n / 10, n=n) for n in range(20)]
     plan = plan_for(a_cluster(idle=1), boots=burst, hosts=HOSTS, policy=a_policy(hosts=TWO))
-    assert plan.clusters["pool:1"].reasons[0].numbers["seconds"] <= 200
+    assert plan.clusters["pool:1"].reasons[0].numbers["until"] <= NOW + 201
 
 
 def test_a_new_version_of_a_broken_image_starts_afresh_with_a_canary():
@@ -159,7 +159,7 @@ def test_a_batch_system_that_enrols_nobody_is_neither_the_hosts_fault_nor_asked_
     plan = plan_for(a_cluster(idle=4), boots=history, hosts=HOSTS, policy=a_policy(hosts=TWO))
     assert boots(plan) == []
     assert plan.clusters["pool:1"].reasons[0].code == "breaker-open"
-    assert plan.clusters["pool:1"].reasons[0].remedy == "see why the batch system does not enrol new workers"
+    assert plan.clusters["pool:1"].reasons[0].remedy.startswith("see why the batch system does not enrol new workers")
     assert plan.hosts == {}
 
 

@@ -307,7 +307,7 @@ def test_a_worker_of_a_removed_batch_system_serves_on_and_it_is_said_for_how_lon
     plan = removed(a_worker("el9-1", WorkerState.BUSY, requested_at=NOW - 2 * TWO_DAYS + 90))
     assert plan.actions == ()
     (reason,) = plan.workers["el9-1"].reasons
-    assert (reason.code, reason.numbers) == ("batch-removed", {"batch_system": "pool", "seconds": 90})
+    assert (reason.code, reason.numbers) == ("batch-removed", {"batch_system": "pool", "until": NOW + 90})
     assert plan.quiet_until == NOW + 90
 
 

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from builders import NOW, a_cluster, a_host, a_policy, a_vo, a_worker, an_environment, an_observation, silent
+from builders import NOW, a_cluster, a_host, a_policy, a_vo, a_worker, an_environment, an_observation, an_outcome, silent
 
 from scheduler.availability.history import Window
 from scheduler.decide.plan import decide
@@ -46,6 +46,13 @@ def test_a_share_is_critical_after_the_promised_boot_time_and_from_then_on_exact
     booting = said({EL9: Waiting(3, 935.0)}, policy=policy, workers=[a_worker("el9-1", S.BOOTING)])
     assert booting["atlas/el9"].cause == "boot"
     assert said({})["atlas/el9"].status == 0
+
+
+def test_a_share_that_is_not_there_says_why_the_last_boot_failed():
+    late = {EL9: Waiting(3, -9000.0)}
+    assert "the last boot failed: el9-h1-100.0-0 on host h1" in said(late, boots=(an_outcome(),))["atlas/el9"].text
+    recovered = (an_outcome(), an_outcome("h2", registered=True, ago=50))
+    assert "failed" not in said(late, boots=recovered)["atlas/el9"].text
 
 
 def test_while_a_batch_system_is_silent_nobody_knows_and_what_waited_is_not_forgotten():

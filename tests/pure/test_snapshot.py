@@ -98,6 +98,13 @@ def test_what_is_no_snapshot_is_refused_with_a_sentence(content, says):
         load(content)
 
 
+def test_a_snapshot_of_an_unknown_time_zone_is_refused_with_a_sentence():
+    observation, policy = a_farm()
+    for zone in ("Europe/Atlantis", "../../etc/passwd"):
+        with pytest.raises(SnapshotError, match="is no time zone here"):
+            load(dump(observation, replace(policy, zone=zone)))
+
+
 keys = st.sampled_from(["observation", "policy", "plan"])
 
 

@@ -16,6 +16,7 @@ from builders import (
     a_worker,
     an_environment,
     an_observation,
+    an_outcome,
     silent,
 )
 from rich.console import Console
@@ -297,3 +298,18 @@ def test_a_bar_shows_how_full_something_is():
     assert writing.bar(5, 10).plain == "█████░░░░░"
     assert writing.bar(15, 10).plain == "██████████"
     assert writing.bar(0, None).plain == "??????????"
+
+
+def test_why_boots_fail_stands_in_plan_and_status_and_so_does_the_breaker():
+    cause = "h1: boot el9-7: image.path: there is no such file /srv/el9.qcow2"
+    for history, said in (
+        ([an_outcome(cause=cause)], "the last boot of el9 failed"),
+        ([an_outcome(cause=cause, ago=100 - n, n=n) for n in range(3)], "next probe boots at 13:50:02 UTC"),
+    ):
+        observation, policy = an_observation(a_cluster(), boots=tuple(history)), a_policy()
+        plan = decide(observation, policy)
+        for shown in (view.plan_lines(plan), view.status(observation, policy, plan, width=400)):
+            text = printed(console(width=400, terminal=False), shown)
+            assert cause in text
+            assert said in text
+    assert "(breaker open since 13:45:02 UTC)" in text

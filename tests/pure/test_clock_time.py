@@ -1,0 +1,33 @@
+"""Instants in sentences: clock times in the zone of the site, never countdowns that stand still where they are kept."""
+
+import re
+from pathlib import Path
+
+from scheduler.clock import clock_time
+
+ROOT = Path(__file__).parents[2]
+COUNTDOWNS = re.compile(r"\b(in|for|within) \{(round|wait|left|age|max|idle|silent)\b[^}]*\} ?s\b|\} s (old|ago)\b")
+LENGTHS_THAT_ENDED = {
+    "it did not register within {age} s",
+    "it lives for {age} s, its lifetime",
+    "for {silent} s, more than {patience} s",
+    "idle for {idle} s, {environment.name} allows",
+}
+"""Reasons of acts: written when the act is ordered, of a time that is over."""
+
+
+def test_a_clock_time_is_that_of_the_sites_zone_and_tells_the_day_only_when_it_is_another():
+    now = 1_780_000_000.0  # 2026-05-28 20:26:40 UTC
+    assert clock_time(now + 300, now, "UTC") == "20:31:40 UTC"
+    assert clock_time(now + 300, now, "Europe/Rome") == "22:31:40 CEST"
+    assert clock_time(now + 7200, now, "Europe/Rome") == "2026-05-29 00:26:40 CEST"
+    assert clock_time(now + 0.6, now, "Asia/Kolkata") == "01:56:41 IST"
+
+
+def test_no_sentence_of_a_decision_counts_down():
+    found = []
+    for path in sorted((ROOT / "scheduler" / "decide").glob("*.py")):
+        for number, line in enumerate(path.read_text().splitlines(), 1):
+            if COUNTDOWNS.search(line) and not any(known in line for known in LENGTHS_THAT_ENDED):
+                found.append(f"{path.name}:{number}: {line.strip()}")
+    assert not found
