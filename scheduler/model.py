@@ -104,6 +104,9 @@ class Node:
     registered_at: float | None = None
     quick_failures: int = 0
     """Jobs that failed within seconds of their start, one after the other (a black hole)."""
+    used_disk_mib: int = 0
+    """Disk that its jobs have, as far as its batch system tells."""
+    used_gpus: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,6 +305,9 @@ class Worker:
     drain_cause: str = ""
     """Code of the reason for which it is being drained (`idle`, `lifetime`, `reclaim`, ...); "" otherwise."""
     quick_failures: int = 0
+    used_disk_mib: int = 0
+    """Disk that its jobs have, as far as somebody tells."""
+    used_gpus: int = 0
     seen_at: float | None = None
     """When its host last showed its domain; None while it shows it."""
 

@@ -130,6 +130,8 @@ class Slot:
     vo: str = ""
     job_started_at: float | None = None
     walltime_seconds: int | None = None
+    disk_mib: int = 0
+    gpus: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,6 +56,8 @@ def _node(whole: Slot, its: list[Slot], idle: Idleness | None, quick_failures: i
         idle_since=idle.since if idle else None,
         registered_at=whole.started_at,
         quick_failures=quick_failures,
+        used_disk_mib=sum(slot.disk_mib for slot in its if slot.dynamic),
+        used_gpus=sum(slot.gpus for slot in its if slot.dynamic),
     )
 
 

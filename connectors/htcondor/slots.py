@@ -16,7 +16,7 @@ OURS = f"{WORKER} =!= undefined"
 ATTRIBUTES = (
     WORKER, "Name", "Machine", "SlotType", "DynamicSlot", "State", "Cpus", "Memory", "TotalSlotCpus", "TotalSlotMemory",
     "Draining", "NumDynamicSlots", "JobStarts", "RecentJobStarts", "DaemonStartTime", "MyCurrentTime", "JobId", "GlobalJobId",
-    "RemoteOwner", "RemoteUser", "JobStart",
+    "RemoteOwner", "RemoteUser", "JobStart", "Disk", "GPUs",
 )  # fmt: skip
 
 
@@ -48,6 +48,8 @@ def slot_of(ad: classad2.ClassAd, judge: Judge) -> Slot | None:
         vo=judge.vo(ad) if job else "",
         job_started_at=_time(ad, "JobStart"),
         walltime_seconds=judge.walltime(ad) if job else None,
+        disk_mib=-(-(_integer(ad, "Disk") or 0) // 1024),
+        gpus=_integer(ad, "GPUs") or 0,
     )
 
 

@@ -200,6 +200,8 @@ def worker_of(facts: Facts, state: WorkerState) -> Worker:
         address=entry.address,
         free_cpus=shows.free_cpus if shows else 0,
         free_memory_mib=shows.free_memory_mib if shows else 0,
+        used_disk_mib=shows.used_disk_mib if shows else 0,
+        used_gpus=shows.used_gpus if shows else 0,
         jobs=jobs,
         claimed=claimed,
         idle_since=shows.idle_since if shows else None,
