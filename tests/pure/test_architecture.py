@@ -28,6 +28,7 @@ DOORS = {
     "subprocess": "connectors/command",
     "typer": ("scheduler/cli", "scheduler/commands", "simulations/cli", "simulations/demo", "scheduler/reference"),
     "prometheus_client": "scheduler/daemon",
+    "confusable_homoglyphs": "environments/identity",
     "uvicorn": "scheduler/daemon",
     "starlette": "scheduler/daemon",
     "anyio": "scheduler/daemon/web",
