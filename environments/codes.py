@@ -280,6 +280,18 @@ CODES: dict[str, Code] = {
     "black-hole": Code(
         _N, "Jobs fail in it at once, one after the other.", _SITE, "look at the worker, and at the log of a failed job"
     ),
+    "lingering": Code(
+        _N,
+        "A job of it no longer runs, or its claim holds none, and the slot is not free yet: that is waited for for a while.",
+        _WAIT,
+        "its batch system's time for it is `vacate_seconds` (HTCondor)",
+    ),
+    "stuck": Code(
+        _N,
+        "A slot in which nothing runs by right was not let go in time: other jobs finish, then the worker is powered off.",
+        _SITE,
+        "look at the worker's start daemon; `linger_seconds`",
+    ),
     "by-hand": Code(_N, "Somebody drained it by hand, past Ambienti.", _SITE, "cancel the drain by hand"),
     "fails-everywhere": Code(
         _N,

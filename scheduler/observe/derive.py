@@ -209,6 +209,7 @@ def worker_of(facts: Facts, state: WorkerState) -> Worker:
         busy_until=_busy_until(jobs),
         drain_cause=(entry.drain_cause or "by-hand") if draining else "",
         quick_failures=shows.quick_failures if shows else 0,
+        lingering=shows.lingering if shows else (),
         seen_at=None if facts.domain else (before.seen_at if before and before.seen_at else facts.shown_at),
     )
 
