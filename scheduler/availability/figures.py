@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from decimal import Context, Decimal
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from fractions import Fraction
+from fractions import Fraction
+from functools import lru_cache
 
 DIGITS = 30
 UNDEFINED = "-"
@@ -35,3 +33,21 @@ def percent(figure: Fraction | None, places: int = 2) -> str:
         scaled += 1  # half to even
     whole, rest = divmod(scaled, 10**places)
     return f"{whole}.{rest:0{places}d} %" if places else f"{whole} %"
+
+
+LEAST_PLACES = 2
+MOST_PLACES = 12
+
+
+@lru_cache(maxsize=4096)
+def compared(figure: Fraction | None, targets: tuple[Fraction, ...] = ()) -> str:
+    """Write a figure beside targets: two places, and as many more as it takes to tell it from 100 % and from each target."""
+    if figure is None:
+        return UNDEFINED
+    marks = [target for target in (*targets, Fraction(1)) if target != figure]
+    written = percent(figure, LEAST_PLACES)
+    for places in range(LEAST_PLACES, MOST_PLACES):
+        written = percent(figure, places)
+        if all(written != percent(mark, places) for mark in marks):
+            break
+    return written

@@ -307,6 +307,8 @@ class Measure:
     """The figure if all unknown time had been bad: a promise that holds even so is kept."""
     highest: Fraction | None = None
     """The figure if all unknown time had been up: a promise that is missed even so is broken."""
+    observed: Duration = 0
+    """Time in which its state was known (OK, WARNING, CRITICAL), whatever the profile makes of it."""
 
     @property
     def undecided(self) -> Duration:

@@ -162,6 +162,11 @@ def seconds(duration: Duration) -> int | Decimal:
     return whole if not rest else (Decimal(duration) / MICROSECONDS).normalize()
 
 
+def write_seconds(length: int | Decimal) -> str:
+    """Write the time that a verdict hangs on, in seconds, to the microsecond: `7204.5 s`."""
+    return f"{length:f} s" if isinstance(length, Decimal) else f"{length} s"
+
+
 def write_duration(duration: Duration) -> str:
     """Write a duration for people: `3 d 4 h`, `2 h 5 min`, `12.5 s`; never more than two units."""
     if duration < 60 * MICROSECONDS:

@@ -13,7 +13,7 @@ from pydantic_core import PydanticCustomError
 
 from environments.names import nearest
 from scheduler.availability.history import EVERYTHING
-from scheduler.commands.common import Exit, JsonOption, SiteOption, console, examples, fail, print_json, say
+from scheduler.commands.common import Exit, JsonOption, SiteOption, console, examples, fail, find_site, print_json, say
 from scheduler.commands.journaled import live
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from scheduler.availability.history import History, Window
     from scheduler.availability.reports.report_data import Report
+    from scheduler.site.definitions import Definitions
 
 ALL = "all"
 report = typer.Typer(
@@ -30,6 +31,7 @@ report = typer.Typer(
         "ambienti report --history farm.yaml",
         "ambienti report --history farm.yaml --window past-week --profile all --json",
         "ambienti report --html report.html --pdf report.pdf",
+        "ambienti report --vo atlas --html atlas.html",
         "ambienti report --history farm.yaml --from 2026-03-02 --to 2026-03-09 --object ces --csv",
     ),
 )
@@ -63,6 +65,11 @@ ObjectsOption = Annotated[
 ]
 
 
+VoOption = Annotated[
+    str, typer.Option("--vo", metavar="NAME", show_default=False, help="Only what serves this VO: its shares, its workers.")
+]
+
+
 @report.callback()
 def shown(
     context: typer.Context,
@@ -73,6 +80,7 @@ def shown(
     end: ToOption = "",
     profile: Annotated[str, typer.Option("--profile", "-p", help="excuse, argo, icinga, nagios, skip, or all.")] = "excuse",
     objects: ObjectsOption = None,
+    vo: VoOption = "",
     zone: ZoneOption = "",
     site: SiteOption = None,
     as_json: JsonOption = False,
@@ -99,15 +107,18 @@ def shown(
         raise fail(f"give one of {', '.join(chosen)}: a report is written in one form at a time", Exit.WRONG)
     profiles = PROFILES if profile == ALL else tuple(dict.fromkeys(_profile(one.strip()) for one in profile.split(",")))
     known(found, objects or ())
+    if vo:
+        objects = _of_vo(vo, objects, history, site)
     asked = window_of(found, window, start, end, zone)
     _tell_if_empty(found, asked)
     windows = report_data.table_windows(found, zone) if asked is None else [asked]
     if html or pdf:
         from scheduler.commands.report_page import write
 
-        write(source, asked, profiles, html=html, pdf=pdf, site=site, objects=objects or (), zone=zone)
+        write(source, asked, profiles, html=html, pdf=pdf, site=site, objects=objects or (), zone=zone, vo=vo)
         return
     made = report_data.make(source, windows, profiles, objects or (), zone)
+    _tell_if_unobserved(made, in_detail=asked is not None)
     if as_json:
         print_json(_plain(report_data.data(made)))
     elif as_csv:
@@ -135,6 +146,29 @@ def known(history: History, objects: Sequence[str]) -> None:
             near = nearest(name, names)
             hint = f"; did you mean {near}?" if near else f"; there are {', '.join(names[:12])}"
             raise fail(f"the history has no object or group called {name!r}{hint}", Exit.WRONG)
+
+
+def _of_vo(vo: str, objects: list[str] | None, history: Path | None, site: Path | None) -> list[str]:
+    """Return the objects that serve a VO of the site."""
+    from scheduler.site import definitions, services
+
+    if history is not None or objects:
+        raise fail("--vo names the objects of a VO of the site: give it without --history and --object", Exit.WRONG)
+    found = definitions.load(find_site(site))
+    vo_known(vo, found)
+    names = services.objects_of_vo(found, vo)
+    if not names:
+        raise fail(f"{vo} may use no environment: nothing serves it yet", Exit.PROBLEM)
+    return list(names)
+
+
+def vo_known(vo: str, definitions: Definitions) -> None:
+    """Refuse the name of a VO that the site does not have."""
+    vos = definitions.policy.catalogue.vos
+    if vo not in vos:
+        near = nearest(vo, vos)
+        hint = f"did you mean {near}?" if near else f"there are {', '.join(vos)}"
+        raise fail(f"the site has no VO {vo!r}; {hint}", Exit.WRONG)
 
 
 def window_of(history: History, name: str | None, start: str, end: str, zone: str = "") -> Window | None:
@@ -174,6 +208,14 @@ def _tell_if_empty(history: History, asked: Window | None) -> None:
         now = write_instant(history.now, history.zone)
         why = f"it is not before now ({now}), and no future second is counted" if asked.start >= history.now else "it is empty"
         say(f"Nothing is counted in this window: {why}.", error=True, style="yellow")
+
+
+def _tell_if_unobserved(made: Report, *, in_detail: bool) -> None:
+    """Say aloud that nobody looked in the window that was asked for: a verdict of another window is no answer to it."""
+    window = made.windows[0]
+    if in_detail and made.rows and window.seconds and not any(row.observed for row in made.rows):
+        span = f"{window.name or 'the window'}, {window.start} to {window.end}"
+        say(f"Nothing was observed in {span}: there is no figure and no verdict on it.", error=True, style="yellow")
 
 
 def _profile(name: str) -> str:

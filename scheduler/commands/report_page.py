@@ -37,6 +37,7 @@ def write(
     site: Path | None,
     objects: Sequence[str],
     zone: str,
+    vo: str = "",
 ) -> None:
     """Write the report as a page, as a PDF, or as both: the table of windows, and one window in detail."""
     try:
@@ -51,12 +52,12 @@ def write(
     shown = max(table, key=lambda one: one.end - one.start) if detail is None else detail
     made = sheet.make(
         *(prepared, table, profiles[0]),
-        site=name_of(site),
+        site=f"{name_of(site)} for {vo}" if vo else name_of(site),
         detail=shown,
         objects=objects,
         zone=zone,
         incidents=incidents,
-        used=None if isinstance(source, History) else _used(site, prepared, shown),
+        used=None if isinstance(source, History) else _used(site, prepared, shown, vo),
         published=None if isinstance(source, History) else _published(site, prepared, shown, zone or prepared.history.zone),
         alerts=None if isinstance(source, History) else _alerts(site, prepared.history),
     )
@@ -66,11 +67,12 @@ def write(
         save(pdf, page.pdf(made))
 
 
-def _used(site: Path | None, prepared: Prepared, window: Window) -> Used:
-    from scheduler.journal.used import used
+def _used(site: Path | None, prepared: Prepared, window: Window, vo: str) -> Used:
+    from scheduler.journal.used import of_vo, used
 
     with journaled.opened(site) as (definitions, journal):
-        return used(journal, prepared, window, definitions.policy.limits.journal_days * DAY)
+        found = used(journal, prepared, window, definitions.policy.limits.journal_days * DAY)
+    return of_vo(found, vo) if vo else found
 
 
 def _published(site: Path | None, prepared: Prepared, window: Window, zone: str) -> Told:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from scheduler.availability.history import History, Window
     from scheduler.availability.reports.publication import Change, Version
+    from scheduler.availability.timelines.prepared import Prepared
     from scheduler.journal.journal import Journal
     from scheduler.site.definitions import Definitions
 
@@ -119,6 +120,7 @@ def _live(definitions: Definitions, journal: Journal, asked: Asked, by: str) -> 
     _take_over(definitions, journal)
     prepared = services.live_prepared(definitions, journal, now() / SECOND)
     period = _over(prepared.history, asked)
+    _observed(prepared, period)
     found = publications.look(journal, prepared, period, prepared.history.now)
     publications.publish(journal, found, now(), by=by)
     return found.before, found.version, period
@@ -142,8 +144,9 @@ def _from_file(history: History, file: Path, asked: Asked) -> tuple[Version | No
     from scheduler.site.publications import read_file
 
     known, period = read_file(file), _over(history, asked)
-    before = _last(known, period)
-    made = publication.publish(period, publication.measured(prepare(history), period), history, history.now, before)
+    before, prepared = _last(known, period), prepare(history)
+    _observed(prepared, period)
+    made = publication.publish(period, publication.measured(prepared, period), history, history.now, before)
     if made is not None:
         data = [publication.version_data(one) for one in [*known, made]]
         content = json.dumps(data, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
@@ -163,6 +166,19 @@ def _over(history: History, asked: Asked) -> Window:
     if period.end >= history.now:
         raise fail(f"{period.name or 'the period'} is still going on: publish past-week, past-month...", Exit.PROBLEM)
     return period
+
+
+def _observed(prepared: Prepared, period: Window) -> None:
+    """Refuse to hand out figures of a period in which nobody looked."""
+    from scheduler.availability.instants import write_instant
+    from scheduler.availability.measuring.accounting import measure
+    from scheduler.availability.reports.publication import observed
+
+    if not observed(measure(prepared, period, "excuse").values()):
+        start, end = (write_instant(one, prepared.history.zone) for one in (period.start, period.end))
+        named = f"{period.name}, " if period.name else ""
+        why = f"nothing was observed from {start} to {end} ({named}no figure is defined)"
+        raise fail(f"{why}: nothing is published", Exit.PROBLEM)
 
 
 def _last(known: Sequence[Version], period: Window) -> Version | None:

@@ -11,6 +11,7 @@ from scheduler.availability.instants import write_duration, write_instant
 from scheduler.clock import WallClock
 from scheduler.commands.common import Exit, JsonOption, SiteOption, console, fail, print_json, say
 from scheduler.commands.journaled import instant, now, opened, since
+from scheduler.commands.report import VoOption, vo_known
 from scheduler.show.terminal import Table
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ DAY = 24 * HOUR
 def usage(
     start: Annotated[str, typer.Option("--since", metavar="WHEN", help="12h or 30d ago, or an instant.")] = "7d",
     end: Annotated[str, typer.Option("--until", metavar="INSTANT", show_default=False, help="[default: now]")] = "",
+    vo: VoOption = "",
     as_json: JsonOption = False,
     site: SiteOption = None,
 ) -> None:
@@ -36,13 +38,16 @@ def usage(
     """
     from scheduler.availability.timelines.prepared import prepare
     from scheduler.journal.histories import load_history
-    from scheduler.journal.used import used
+    from scheduler.journal.used import of_vo, used
 
     with opened(site) as (found, journal):
+        if vo:
+            vo_known(vo, found)
         zone = found.site.timezone
         window = _window(since(start, "--since", zone), instant(end, "--until", zone) if end else now(), zone)
         days = found.policy.limits.journal_days
         told = used(journal, prepare(load_history(journal, WallClock().now(), zone, since=window.start)), window, days * DAY)
+        told = of_vo(told, vo) if vo else told
     if as_json:
         print_json(data(told, zone))
         return

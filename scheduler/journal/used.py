@@ -51,6 +51,12 @@ def used(journal: JournalReader, prepared: Prepared, window: Window, kept: Durat
     )
 
 
+def of_vo(found: Used, vo: str) -> Used:
+    """Keep what is one VO's own: an outage of a host, with the jobs of all who were on it, is not."""
+    hours = {pair: one for pair, one in found.hours.items() if pair[0] == vo}
+    return replace(found, hours=hours, outages=(), fallen=tuple(one for one in found.fallen if one.vo == vo))
+
+
 def outages(prepared: Prepared, window: Window) -> list[tuple[str, Instant, Instant]]:
     """Return when each host was CRITICAL in a window: name, start, end. In a gap of our looking nobody knows."""
     found = []

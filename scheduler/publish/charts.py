@@ -22,6 +22,10 @@ MOST_STRIPS = 40
 MOST_PIECES = 600
 """Of one strip; shorter stretches of such a lively object are left out of the picture, never out of a figure."""
 WIDTH = 860
+"""Of a picture; a page's charts are as wide as the page."""
+AS_WIDE_AS_THE_PAGE: Spec = {"width": "container", "autosize": {"type": "fit-x", "contains": "padding"}}
+PIXELS_PER_TICK = 90
+"""Times on an axis stand so far apart, however narrow the page is."""
 STATES = {
     "OK": "#3a9d5d",
     "WARNING": "#d9b13b",
@@ -44,6 +48,14 @@ CAUSES = {
 
 CLOCK = {"hours": "%H:%M", "minutes": "%H:%M"}
 """The day has 24 hours on the axis too; by itself it writes 05:40 for 17:40. Days and months stay as they are."""
+AXIS: Spec = {
+    "format": CLOCK,
+    "tickCount": {"expr": f"max(2, floor(width / {PIXELS_PER_TICK}))"},
+    "labelOverlap": "greedy",
+    "labelSeparation": 10,
+    "labelFlush": True,
+}
+NUMBERS: Spec = {key: value for key, value in AXIS.items() if key != "format"}
 
 
 def strips(sheet: Sheet) -> Spec | None:
@@ -55,7 +67,7 @@ def strips(sheet: Sheet) -> Spec | None:
     overlays = [value for value in values if value["overlay"]]
     tooltip = [{"field": name, "type": "nominal"} for name in ("object", "state", "overlay", "cause", "from", "to", "lasted")]
     common: Spec = {
-        "x": {"field": "start", "type": "temporal", "title": None, "scale": {"type": "utc"}, "axis": {"format": CLOCK}},
+        "x": {"field": "start", "type": "temporal", "title": None, "scale": {"type": "utc"}, "axis": AXIS},
         "x2": {"field": "end"},
         "y": {"field": "object", "type": "nominal", "sort": chosen, "title": None},
         "tooltip": tooltip,
@@ -71,7 +83,7 @@ def strips(sheet: Sheet) -> Spec | None:
         "mark": {"type": "bar", "height": 4, "yOffset": 9},
         "encoding": common | {"color": _colours("overlay", OVERLAYS, "declared")},
     }
-    spec = {"$schema": SCHEMA, "width": WIDTH, "height": {"step": 28}, "layer": [states, below] if overlays else [states]}
+    spec = {"$schema": SCHEMA, "width": WIDTH, "height": 28 * len(chosen), "layer": [states, below] if overlays else [states]}
     return spec | {"resolve": {"scale": {"color": "independent"}}}
 
 
@@ -113,12 +125,12 @@ def _bars(values: Sequence[Mapping[str, Any]], field: str, title: str, colour: S
     return {
         "$schema": SCHEMA,
         "width": WIDTH,
-        "height": {"step": 24},
+        "height": 24 * len({value[field] for value in values}),
         "data": {"values": values},
         "mark": {"type": "bar", "height": {"band": 0.62}},
         "encoding": {
-            "x": {"field": "minutes", "type": "quantitative", "title": title, "stack": "zero"},
-            "y": {"field": field, "type": "nominal", "sort": order, "title": None, "axis": {"labelLimit": 320}},
+            "x": {"field": "minutes", "type": "quantitative", "title": title, "stack": "zero", "axis": NUMBERS},
+            "y": {"field": field, "type": "nominal", "sort": order, "title": None},
             "color": colour,
             "tooltip": [{"field": name, "type": "nominal"} for name in (field, colour["field"], "minutes")],
         },

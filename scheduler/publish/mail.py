@@ -28,6 +28,8 @@ def subject(sheet: Sheet) -> str:
     promised = sum(counts.values()) + said[Verdict.PASS]
     told = [f"{count} of {promised} {word}" for word, count in counts.items() if count]
     verdict = ", ".join(told) if told else "all kept" if promised else "nothing was promised"
+    if not any(rows[sheet.detail].observed for rows in sheet.rows.values()):
+        verdict = "nothing was observed"
     return f"[{sheet.site}] availability {window.start[:10]} to {window.end[:10]}: {verdict}"
 
 
@@ -37,11 +39,12 @@ def text(sheet: Sheet, *, attached: Sequence[str]) -> str:
     targets: dict[str, list[Fraction]] = {}
     for one in report.objectives:
         targets.setdefault(one.object, []).append(Fraction(one.target))
-    lines = [("", "figure", "bad", "unknown", "verdict")]
+    lines = [("", "figure", "observed", "bad", "unknown", "verdict")]
     for name in sheet.names[:MOST_LINES]:
         row = sheet.rows[name][sheet.detail]
         figure = writing.percent(row.figure, targets.get(name, []))
-        lines.append((name, figure, writing.duration(row.bad), writing.duration(row.unknown), row.verdict or "-"))
+        lengths = (writing.duration(row.bad), writing.duration(row.unknown))
+        lines.append((name, figure, writing.percent(row.observed_share), *lengths, row.verdict or "-"))
     more = len(sheet.names) - MOST_LINES
     return "\n".join(
         [

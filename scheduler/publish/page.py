@@ -8,9 +8,10 @@ from fractions import Fraction
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from scheduler.availability.instants import write_instant
+from scheduler.availability.instants import seconds, write_instant, write_seconds
 from scheduler.availability.reports.report_data import COLUMNS
 from scheduler.publish import charts, writing
+from scheduler.show.availability_view import partly_observed
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -33,7 +34,7 @@ def page(sheet: Sheet) -> str:
     """Return the page: HTML with its style, its charts and the library that draws them."""
     drawn = _drawn(sheet)
     live = {
-        "specs": [_script_safe(spec) for _, _, spec in drawn],
+        "specs": [_script_safe(spec | charts.AS_WIDE_AS_THE_PAGE) for _, _, spec in drawn],
         "themes": _script_safe({"light": charts.theme(dark=False), "dark": charts.theme(dark=True)}),
         "library": _library().replace("</script", "<\\/script"),
     }
@@ -78,6 +79,9 @@ def _render(sheet: Sheet, drawn: list[tuple[str, str, Spec]], *, live: dict[str,
         percent=writing.percent,
         duration=writing.duration,
         budget=writing.budget,
+        exactly=write_seconds,
+        seconds=seconds,
+        partly=partly_observed,
         clock=writing.clock,
         instant=lambda at: writing.clock(write_instant(at, sheet.report.zone)),
     )

@@ -83,6 +83,7 @@ def make(
     whole = [*windows] if among else [*windows, shown]
     report = report_data.make(prepared, whole, [profile], objects, zone)
     names = dict.fromkeys(row.object for row in report.rows)
+    mine = [one for one in incidents if not objects or not set(objects).isdisjoint(one.objects)]
     strips = {name: pieces(prepared, name, shown) for name in names}
     return Sheet(
         site=site,
@@ -92,8 +93,8 @@ def make(
             stand(prepared, one, (alerts or {}).get(one.name, ())) for one in prepared.history.objectives if one.object in names
         ),
         detail=among[0] if among else len(whole) - 1,
-        details=details(prepared, strips, shown, incidents, report.zone),
-        responses=responses.of(incidents, shown, report.zone, prepared.history.now),
+        details=details(prepared, strips, shown, mine, report.zone),
+        responses=responses.of(mine, shown, report.zone, prepared.history.now),
         used=used,
         published=published,
     )

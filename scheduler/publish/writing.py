@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from scheduler.availability import figures, instants
@@ -13,24 +12,10 @@ if TYPE_CHECKING:
 
     from scheduler.availability.reports.report_data import Seconds
 
-DIGITS = 2
-MOST_DIGITS = 12
-
 
 def percent(figure: Fraction | str | None, against: Iterable[Fraction] = ()) -> str:
     """Write a figure in percent: two digits, and as many more as it takes to tell it from 100 % and from each target."""
-    return figures.UNDEFINED if figure is None else _percent(figure, tuple(against))
-
-
-@lru_cache(maxsize=4096)
-def _percent(figure: Fraction | str, against: tuple[Fraction, ...]) -> str:
-    exact = Fraction(figure)
-    marks = [target for target in (*against, Fraction(1)) if target != exact]
-    for digits in range(DIGITS, MOST_DIGITS):
-        written = figures.percent(exact, digits)
-        if all(written != figures.percent(mark, digits) for mark in marks):
-            break
-    return written
+    return figures.compared(None if figure is None else Fraction(figure), tuple(against))
 
 
 def duration(seconds: Seconds) -> str:
@@ -45,7 +30,7 @@ def budget(left: Fraction) -> str:
 
 
 def clock(instant: str) -> str:
-    """Write an instant for a table: date, time, and the offset that tells an hour which comes twice."""
+    """Write an instant for a table: date, time to the second, and the offset that tells an hour which comes twice."""
     date, _, rest = instant.partition("T")
     time, offset = (rest[:-1], "UTC") if rest.endswith("Z") else (rest[:-6], rest[-6:])
-    return f"{date} {time} {offset}"
+    return f"{date} {time[:8]} {offset}"

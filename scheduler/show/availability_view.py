@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from rich.console import Group
 from rich.text import Text
 
-from scheduler.availability.figures import UNDEFINED, decimal, percent
-from scheduler.availability.instants import MICROSECONDS, write_duration
+from scheduler.availability.figures import UNDEFINED, compared, decimal, percent
+from scheduler.availability.instants import MICROSECONDS, write_duration, write_seconds
 from scheduler.availability.reports.report_data import COLUMNS
 from scheduler.show.terminal import Table
 
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from scheduler.availability.reports.report_data import ExclusionShown, Report, Row
 
 STYLES = {"PASS": "green", "FAIL": "bold red", "UNDECIDED": "yellow", "not applicable": "dim"}
+_JUDGED = ("PASS", "FAIL", "UNDECIDED")
+WHOLLY = Fraction(999, 1000)
+"""A window of which more was observed counts as observed, for the eye; the data say it exactly."""
 SHOWN = 12
 """So many downtimes and exclusions are listed; the rest is counted."""
 
@@ -36,7 +39,7 @@ def table(report: Report, profile: str) -> RenderableType:
             cells.setdefault(row.object, []).append(row)
     for name, found in cells.items():
         group = found[0].kind == "group"
-        shown.add_row(Text(name, style="bold" if group else ""), found[0].kind, *map(_cell_with_unknown, found))
+        shown.add_row(Text(name, style="bold" if group else ""), found[0].kind, *map(_cell_in_words, found))
     return shown
 
 
@@ -48,7 +51,7 @@ def detail(report: Report, profiles: tuple[str, ...]) -> RenderableType:
     shown.add_column("service", overflow="fold")
     if len(profiles) > 1:
         shown.add_column("profile")
-    for column in ("figure", "A", "R"):
+    for column in ("figure", "A", "R", "observed"):
         shown.add_column(column, justify="right", no_wrap=True)
     shown.add_column("how the time went")
     shown.add_column("verdict", overflow="fold")
@@ -57,7 +60,7 @@ def detail(report: Report, profiles: tuple[str, ...]) -> RenderableType:
         shown.add_row(
             Text(row.object, style="bold" if group else ""),
             *([row.profile] if len(profiles) > 1 else []),
-            *(_cell(row), _percent(row.availability_decimal), _percent(row.reliability_decimal)),
+            *(_cell(row), _percent(row.availability_decimal), _percent(row.reliability_decimal), _percent(row.observed_share)),
             _spent(row),
             _verdict(row),
         )
@@ -66,16 +69,23 @@ def detail(report: Report, profiles: tuple[str, ...]) -> RenderableType:
 
 def footing(report: Report) -> RenderableType:
     """Return what the report rests on: objectives, profile, tables, zone, downtimes, exclusions."""
-    return Group(*(Text(line, style=style) for line, style in _lines(report)))
+    return Group(*(Text(line, style=style) for line, style in (*_objectives(report), *_lines(report))))
+
+
+def _objectives(report: Report) -> Iterator[tuple[str, str]]:
+    """Say what became of each objective in its own window, which may be another than the one that is shown."""
+    if report.objectives:
+        yield "Objectives, each in its own window:", "dim"
+    for one in report.objectives:
+        target = _percent_of(one.target)
+        unknown = f", {write_seconds(one.unknown)} unknown" if one.unknown else ""
+        where = f"{one.window.name} ({one.zone})"
+        measured = "no figure" if one.figure is None else compared(Fraction(one.figure), (Fraction(one.target),))
+        promised = f"promised {target} in {where}, profile {one.profile}"
+        yield f"{one.verdict}: {one.name}: {one.object} {measured}, {promised}{unknown}", STYLES[str(one.verdict)]
 
 
 def _lines(report: Report) -> Iterator[tuple[str, str]]:
-    for one in report.objectives:
-        target = _percent_of(one.target)
-        unknown = f", {_time(one.unknown)} unknown" if one.unknown else ""
-        where = f"{one.window.name} ({one.zone})"
-        line = f"{one.verdict}: {one.name}: {one.object} >= {target} in {where}, profile {one.profile}{unknown}"
-        yield line, STYLES[str(one.verdict)]
     tables, profiles = ", ".join(report.algebras), ", ".join(report.profiles)
     yield f"Profile {profiles}; truth tables {tables}; zone {report.zone} (data {report.zone_data}); now {report.now}.", "dim"
     for downtime in report.downtimes[:SHOWN]:
@@ -115,9 +125,25 @@ def _cell(row: Row) -> Text:
     return Text(row.figure_shown, style=STYLES.get(row.verdict or "", "dim" if row.figure is None else ""))
 
 
-def _cell_with_unknown(row: Row) -> Text:
-    """Return a cell that says below an undecided figure how long was unknown."""
-    return _cell(row).append(f"\n{_time(row.undecided)} ?") if row.undecided else _cell(row)
+def _cell_in_words(row: Row) -> Text:
+    """Return a cell that can be read without its colour: the verdict, how long was unknown, how much was observed."""
+    cell = _cell(row)
+    if row.verdict in _JUDGED:
+        cell.append(f" {row.verdict}")
+    if row.undecided:
+        cell.append(f"\n{write_seconds(row.undecided)} unknown")
+    if seen := partly_observed(row):
+        cell.append(f"\n{seen}", style="not bold")
+    return cell
+
+
+def partly_observed(row: Row) -> str:
+    """Say how much of a window was observed; "" where practically all of it was."""
+    if row.observed_share is None or (share := Fraction(row.observed_share)) >= WHOLLY:
+        return ""
+    if not share:
+        return "nothing observed"
+    return f"{_time(row.observed)} observed ({percent(share)})"
 
 
 def _verdict(row: Row) -> Text:

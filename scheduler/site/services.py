@@ -89,6 +89,17 @@ def own_objects(definitions: Definitions) -> tuple[str, ...]:
     return (*queues, *policy.hosts, *map(workers_of, environments), *shares, DAEMON)
 
 
+def objects_of_vo(definitions: Definitions, vo: str) -> tuple[str, ...]:
+    """Name what a VO is served by: its share and the workers of each environment it may use, groups of nothing else."""
+    environments = definitions.policy.catalogue.environments
+    usable = [name for name, environment in environments.items() if vo in environment.vos]
+    found = [*(name_of(vo, name) for name in usable), *map(workers_of, usable)]
+    for group in load(definitions).groups:
+        if {member.name for member in group.members} <= set(found):
+            found.append(group.name)
+    return tuple(found)
+
+
 def _understood(node: Node, own: Iterable[str], zone: str, problems: list[Problem]) -> History | None:
     for key in node.items:
         if key not in {*DEFINES, "zone", "timezone"}:

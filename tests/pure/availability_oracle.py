@@ -317,6 +317,7 @@ def count(lines, name, window, profile):
         ratio(argo["up"], argo["total"] - argo["unknown"] - argo["scheduled"]),
         lost,
         *(ratio(*figure(profile, one)) for one in supposed),
+        sum(number * lines.step for (plain, *_), number in ticks.items() if plain != PENDING and plain[0] not in NOT_KNOWN),
     )
 
 

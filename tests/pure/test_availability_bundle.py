@@ -52,7 +52,8 @@ HISTORY = History(
 def measure(bad_days, name="ce"):
     up = 7 * DAY - bad_days * DAY
     return Measure(
-        name, WEEK, "excuse", 7 * DAY, up, up, bad_days * DAY, 0, 0, 0, 0, 0, 0, Fraction(up, 7 * DAY), None, None
+        name, WEEK, "excuse", 7 * DAY, up, up, bad_days * DAY, 0, 0, 0, 0, 0, 0, Fraction(up, 7 * DAY), None, None,
+        observed=7 * DAY,
     )  # fmt: skip
 
 

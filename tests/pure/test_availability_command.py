@@ -56,10 +56,10 @@ def test_the_table_has_a_row_for_each_service_and_group_and_a_column_for_each_wi
     header = next(line for line in out.splitlines() if "This week" in line)
     assert [word.strip() for word in header.strip("┃").split("┃")] == ["service", "kind", "This week", "Past week", "Month", "Quarter", "Year"]  # fmt: skip
     cells = {line.split("│")[1].strip(): [c.strip() for c in line.split("│")[2:-1]] for line in out.splitlines() if "│" in line}
-    assert cells["ces"] == ["group", "100.00 %", "99.90 %", "99.92 %", "99.99 %", "99.99 %"]
+    assert cells["ces"] == ["group", "100.00 % PASS", "99.90 % FAIL", "99.92 % PASS", "99.99 % PASS", "99.99 % PASS"]
     assert cells["wn1"] == ["host", "-", "-", "-", "-", "-"]
-    assert "FAIL: weekly: ces >= 99.9 % in past-week (Europe/Rome), profile excuse" in out
-    assert "PASS: monthly: ces >= 99 % in month" in out
+    assert "FAIL: weekly: ces 99.8999 %, promised 99.9 % in past-week (Europe/Rome), profile excuse" in out
+    assert "PASS: monthly: ces 99.92 %, promised 99 % in month" in out
     assert "Profile excuse; truth tables kleene-1; zone Europe/Rome (data " in out
     assert "Downtime disks of ce01:" in out
     assert "by anna" in out
@@ -126,10 +126,64 @@ objectives: [{name: o, object: s, target: 99%, window: this-week, profile: icing
     (row,) = found["rows"]
     assert (row["unknown"], row["verdict"], row["undecided"], row["figure"]) == (0, "UNDECIDED", 7200, "11/12")
     assert (found["objectives"][0]["unknown"], found["objectives"][0]["figure_if_unknown_up"]) == (7200, "1/1")
-    assert "profile icinga, 2 h unknown" in ambienti("--history", "u.yaml", "--window", "this-week")[1]
-    assert "2 h ?" in ambienti("--history", "u.yaml")[1]
+    assert "profile icinga, 7200 s unknown" in ambienti("--history", "u.yaml", "--window", "this-week")[1]
+    assert "7200 s unknown" in ambienti("--history", "u.yaml")[1]
     (line,) = csv.DictReader(io.StringIO(ambienti("--history", "u.yaml", "--window", "this-week", "--csv")[1]))
     assert (line["verdict"], line["undecided"]) == ("UNDECIDED", "7200")
+
+
+YOUNG = """\
+now: 2026-11-30T12:25:00Z
+objects: [s]
+events: [{at: 2026-11-30T12:00:00Z, object: s, status: OK}]
+objectives: [{name: o, object: s, target: 99%, window: today}]
+"""
+
+
+def test_a_figure_of_25_minutes_says_beside_it_how_much_of_the_year_was_observed(ambienti, tmp_path):
+    (tmp_path / "young.yaml").write_text(YOUNG)
+    assert "25 min observed (0.01 %)" in ambienti("--history", "young.yaml")[1]
+    (row,) = json.loads(ambienti("--history", "young.yaml", "--window", "year", "--json")[1])["rows"]
+    assert (row["observed"], row["figure"], row["verdict"]) == (1500, "1/1", "PASS")
+    assert Fraction(row["observed_share"]) == Fraction(25 * 60, 333 * 86400 + 12 * 3600 + 25 * 60)
+    (line,) = csv.DictReader(io.StringIO(ambienti("--history", "young.yaml", "--window", "year", "--csv")[1]))
+    assert line["observed"] == "1500"
+
+
+@pytest.mark.parametrize("profile", ["excuse", "argo", "icinga", "nagios", "skip"])
+def test_what_was_observed_is_the_same_whatever_a_profile_makes_of_it(ambienti, tmp_path, profile):
+    (tmp_path / "u.yaml").write_text(
+        """\
+now: 2026-03-03T00:00:00Z
+objects: [s]
+events:
+  - {at: 2026-03-02T00:00:00Z, object: s, status: WARNING}
+  - {at: 2026-03-02T10:00:00Z, object: s, status: UNKNOWN}
+  - {at: 2026-03-02T12:00:00Z, object: s, status: CRITICAL}
+downtimes: [{object: s, from: 2026-03-02T08:00:00Z, to: 2026-03-02T14:00:00Z, declared: 2026-02-01T00:00:00Z}]
+"""
+    )
+    options = ("--history", "u.yaml", "--window", "this-week", "--profile", profile, "--json")
+    (row,) = json.loads(ambienti(*options)[1])["rows"]
+    assert (row["observed"], row["observed_share"]) == (22 * 3600, "11/12")
+
+
+def test_a_window_in_which_nobody_looked_has_no_verdict_and_says_so(ambienti, tmp_path):
+    (tmp_path / "young.yaml").write_text(YOUNG)
+    code, out, said = ambienti("--history", "young.yaml", "--window", "yesterday")
+    assert code == 0
+    assert "Nothing was observed in yesterday, 2026-11-29T00:00:00Z to 2026-11-30T00:00:00Z" in said
+    (row,) = [line for line in out.splitlines() if "│" in line]
+    assert "PASS" not in row
+    assert "Objectives, each in its own window:\nPASS: o: s 100.00 %, promised 99 % in today" in out
+
+
+def test_a_period_in_which_nobody_looked_is_not_published(ambienti, tmp_path):
+    (tmp_path / "young.yaml").write_text(YOUNG)
+    code, _, said = ambienti("publish", "--history", "young.yaml", "--window", "past-week", "--versions", "v.json")
+    assert code == 1
+    assert "nothing was observed from 2026-11-23T00:00:00Z to 2026-11-30T00:00:00Z" in said
+    assert not (tmp_path / "v.json").exists()
 
 
 def test_csv_has_the_same_rows(ambienti):

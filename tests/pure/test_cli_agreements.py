@@ -121,12 +121,8 @@ def test_a_recurring_downtime_has_a_rule_and_is_stopped(ambienti):
         (("token", "revoke", "nagios"), 1, "no token in force is called nagios"),
         (("status", "report", "voms"), 2, "give either --status or --nagios-exit-code"),
         (("status", "report", "voms", "--status", "OK"), 2, "listens nowhere"),
-        (("status", "report", "voms", "--status", "OK", "--url", "farm:9620"), 2, "expected one like https://farm.example.org"),
-        (
-            ("status", "report", "voms", "--status", "OK", "--url", "file:///etc/hosts"),
-            2,
-            "expected one like https://farm.example.org",
-        ),
+        (("status", "report", "voms", "--status", "OK", "--url", "farm:9620"), 2, "expected one like http://farm:9620"),
+        (("status", "report", "voms", "--status", "OK", "--url", "file:///etc/hosts"), 2, "expected one like http://farm:9620"),
     ],
 )
 def test_what_cannot_be_agreed_on_is_said_in_a_sentence(ambienti, words, code, says):
@@ -272,3 +268,26 @@ def test_the_page_of_a_site_names_the_rule_of_a_recurring_downtime(ambienti, sit
     code, _, problem = ambienti("report", "--window", "7d", "--html", site / "report.html")
     assert (code, problem) == (0, "")
     assert "FREQ=DAILY" in (site / "report.html").read_text()
+
+
+# --- one VO's view ----------------------------------------------------------------------------------------------------
+
+
+def test_a_vo_gets_a_report_of_what_serves_it_and_of_nothing_else(ambienti, site):
+    (site / "site.yaml").write_text(SITE.replace("{atlas: }", "{atlas: , cms: , theory: }"))
+    (site / "vos/cms.yaml").write_text(ATLAS.replace("atlas", "cms"))
+    (site / "vos/theory.yaml").write_text("vo: theory\n")
+    groups = "  mine: {operator: and, members: [atlas/atlas-el9, workers/atlas-el9]}\n  all: {operator: and, members: [cms/cms-el9, pool]}\n"
+    (site / "services.yaml").write_text(SERVICES + groups)
+    ambienti("downtime", "add", "cms/cms-el9", "--start", "+48h", "--duration", "1h", "--why", "theirs", "--by", "eve")
+    told = json.loads(ambienti("report", "--vo", "atlas", "--json")[1])
+    assert {row["object"] for row in told["rows"]} == {"atlas/atlas-el9", "workers/atlas-el9", "mine"}
+    assert told["downtimes"] == []
+    assert ambienti("report", "--vo", "atlas", "--html", "atlas.html")[0] == 0
+    page = (site / "atlas.html").read_text()
+    assert "Availability of perugia for atlas" in page
+    assert "cms-el9" not in page
+    code, _, err = ambienti("report", "--vo", "alice")
+    assert (code, err.strip()) == (2, "the site has no VO 'alice'; there are atlas, cms, theory")
+    code, _, err = ambienti("report", "--vo", "theory")
+    assert (code, err.strip()) == (1, "theory may use no environment: nothing serves it yet")

@@ -3,11 +3,16 @@
 import io
 import json
 import tarfile
+import time
 
 import pytest
 
+from scheduler.availability.history import SECOND, Status
 from scheduler.availability.reports.bundle import unpacked
 from scheduler.cli import main
+from scheduler.journal.journal import Journal
+from scheduler.journal.records import Declared, Push
+from scheduler.journal.statuses import declare, push
 
 HISTORY = """\
 now: 2026-03-25T12:00Z
@@ -196,12 +201,27 @@ daemon: {listen: ""}
 """
 
 
+def watched(file, name, since):
+    """Let a daemon of then have been told that something is up."""
+    journal = Journal(f"sqlite:///{file}", now=since)
+    try:
+        assert journal.hold_lease("daemon", since, 60)
+        declare(journal, "daemon", since, [Declared(name, freshness=30 * 86400 * SECOND)])
+        push(journal, "daemon", since + 1, 1.0, Push(name, Status.OK))
+        journal.release_lease("daemon", since + 2)
+    finally:
+        journal.close()
+
+
 def test_of_the_running_farm_the_journal_is_bundled_and_published(ambienti, tmp_path):
     (tmp_path / "vos").mkdir()
     (tmp_path / "site.yaml").write_text(SITE)
     (tmp_path / "vos/atlas.yaml").write_text("vo: atlas\n")
     (tmp_path / "services.yaml").write_text("objects: [voms]\ngroups: [{name: grid, operator: and, members: [voms, pool]}]\n")
     assert ambienti("downtime", "add", "voms", "--duration", "2h", "--start", "+48h", "--why", "disks", "--by", "ann")[0] == 0
+    code, _, err = ambienti("report", "publish")
+    assert (code, "nothing was observed from" in err) == (1, True), "nobody has looked yet"
+    watched(tmp_path / "ambienti.db", "voms", time.time() - 20 * 86400)
     code, out, err = ambienti("report", "publish")
     assert code == 0, err
     assert "past-week is published, version 1" in out

@@ -144,6 +144,9 @@ def test_usage_tells_it_on_the_terminal_and_as_json(ambienti, site):  # noqa: F8
     [outage] = told["outages"]
     assert (outage["jobs_run_again"], outage["jobs_held"], outage["jobs_not_seen_since"]) == (["1.0"], ["2.0"], ["3.0"])
     assert told["lost_workers"] == []
+    [hours] = json.loads(ambienti("usage", "--since", "1h", "--vo", "atlas", "--json")[1])["workers"]
+    assert (hours["vo"], hours["environment"]) == ("atlas", "el9")
+    assert ambienti("usage", "--vo", "atlsa")[2].strip() == "the site has no VO 'atlsa'; did you mean atlas?"
     code, _, err = ambienti("usage", "--since", "1h", "--until", "2020-01-01")
     assert code == 2
     assert "is not after --since" in err

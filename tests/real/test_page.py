@@ -24,11 +24,26 @@ pytestmark = [
 DARK, LIGHT = "0", "1"
 
 
-def browse(file, home, *options, scheme=LIGHT):
+MEASURED = """<script>
+const waiting = setInterval(() => {
+  const page = document.documentElement;
+  if (!page.dataset.drawn) return;
+  clearInterval(waiting);
+  const boxes = [...document.querySelectorAll(".role-axis-label")].map(axis => [...axis.querySelectorAll("text")]
+    .filter(text => text.textContent && getComputedStyle(text).opacity > 0).map(text => text.getBoundingClientRect()));
+  const apart = (one, other) => one.right <= other.left || other.right <= one.left || one.bottom <= other.top || other.bottom <= one.top;
+  const run = boxes.flatMap(axis => axis.flatMap((one, n) => axis.slice(n + 1).filter(other => !apart(one, other))));
+  const widths = [...document.querySelectorAll(".chart svg")].map(chart => Math.round(chart.getBoundingClientRect().width));
+  page.dataset.measured = [innerWidth, page.scrollWidth, Math.min(...widths), run.length, boxes.flat().length].join(" ");
+}, 100);
+</script>"""
+
+
+def browse(file, home, *options, scheme=LIGHT, size="1200,1600"):
     """Open a page in a network namespace of its own, where nothing can be reached; return (what it wrote, its log)."""
     alone = ["unshare", "--net"] if os.getuid() == 0 else []
     always = ["--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", f"--user-data-dir={home}"]
-    scheme = [f"--blink-settings=preferredColorScheme={scheme}", "--window-size=1200,1600"]
+    scheme = [f"--blink-settings=preferredColorScheme={scheme}", f"--window-size={size}"]
     command = [*alone, "chromium", *always, *scheme, *options, file.as_uri()]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     return done.stdout, done.stderr
@@ -54,6 +69,22 @@ def test_the_charts_are_drawn_without_a_network_or_an_error(opened):
         drawn = dom.split(f'id="chart-{chart}"')[1].split("</section>")[0]
         assert drawn.count('aria-roledescription="bar"') >= bars, f"chart {chart} has its bars"
     assert all(name.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;") in dom for name in NAMES)
+
+
+@pytest.mark.parametrize("width", [500, 1200, 2000])  # a headless browser's window has at least 500
+def test_the_page_fits_narrow_and_wide_windows_and_no_two_labels_of_an_axis_run_together(opened, width, tmp_path):
+    file, _ = opened
+    (tmp_path / "page.html").write_text(file.read_text() + MEASURED)
+    for budget in (5_000, 20_000, 60_000):
+        options = ("--dump-dom", f"--virtual-time-budget={budget}")
+        dom, _ = browse(tmp_path / "page.html", tmp_path / "home", *options, size=f"{width},1600")
+        if found := re.search(r'data-measured="([^"]+)"', dom):
+            break
+    inside, needed, chart, run_together, labels = map(int, found[1].split())
+    assert needed <= inside, "nothing but a table of its own is scrolled sideways"
+    assert chart > 0.8 * inside, "charts use the width there is"
+    assert labels > 20
+    assert run_together == 0
 
 
 def test_every_link_of_the_page_leads_somewhere_and_every_service_has_its_strip(opened):

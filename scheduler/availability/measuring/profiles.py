@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 PROFILES = ("excuse", "argo", "icinga", "nagios", "skip")
 DURATIONS = (
     "total", "up", "ok", "bad", "unknown", "missing", "pending", "scheduled_downtime", "unscheduled_downtime", "excused",
+    "observed",
 )  # fmt: skip
 PAIRS = ("figure", "availability", "reliability", "lowest", "highest")
 """Figures, each a numerator and a denominator."""
@@ -135,4 +136,5 @@ def _durations(profile: str, kinds: States, states: Seen) -> dict[str, Mask]:
         "scheduled_downtime": scheduled,
         "unscheduled_downtime": unscheduled,
         "excused": bad & states.excluded & (profile == "excuse"),
+        "observed": states.code <= Status.CRITICAL,
     }

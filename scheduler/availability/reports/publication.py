@@ -76,6 +76,11 @@ def measured(prepared: Prepared, period: Window) -> list[Measure]:
     return [one for profile in PROFILES for one in measure(prepared, period, profile).values()]
 
 
+def observed(measures: Iterable[Measure]) -> bool:
+    """Whether anybody looked at anything: figures of a period in which nobody did are undefined."""
+    return any(one.observed for one in measures)
+
+
 def published(measures: Iterable[Measure]) -> tuple[Figures, ...]:
     """Return the figures of measures as they are published, in order of object and profile."""
     made = (
@@ -104,6 +109,7 @@ def publish(
     A late or repeated event of the period makes a version even where no number changed: nothing happens in silence.
     `evidence` stands in for the history's results where these are kept elsewhere.
     """
+    measures = tuple(measures)
     if period.end > at:
         raise NotOverError(f"{period.name} ends at {write_instant(period.end)} and cannot be published before")
     figures, seen = (
@@ -112,7 +118,8 @@ def publish(
     )
     defined = tuple(sorted((name, fingerprint(value)) for name, value in definitions(_touching(history, period))))
     if before is None:
-        return Version(1, period, at, "first publication", figures, seen.events, seen.fingerprint, defined)
+        note = "first publication" if observed(measures) else "first publication; nothing was observed in the period"
+        return Version(1, period, at, note, figures, seen.events, seen.fingerprint, defined)
     moved = list(changes(before.figures, figures))
     if not moved and not seen.touches:
         return None

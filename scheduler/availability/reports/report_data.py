@@ -5,11 +5,12 @@ Its shape, the documented output of `ambienti report --json`, stands in `report_
 
 from __future__ import annotations
 
+from fractions import Fraction
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from scheduler.availability import figures, instants
-from scheduler.availability.history import History, ObjectKind, Verdict, Window
+from scheduler.availability.history import EVERYTHING, History, ObjectKind, Verdict, Window
 from scheduler.availability.measuring import accounting
 from scheduler.availability.measuring.profiles import DURATIONS
 from scheduler.availability.reports.report_shape import (
@@ -30,7 +31,7 @@ from scheduler.availability.timelines.prepared import prepare
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from scheduler.availability.history import Downtime, Duration, Measure, Span
+    from scheduler.availability.history import Downtime, Duration, Exclusion, Measure, Span
     from scheduler.availability.timelines.prepared import Prepared
 
     Said = dict[str, tuple[Verdict, Duration]]
@@ -83,8 +84,8 @@ def make(
         profiles=tuple(profiles),
         algebras=_algebras(history),
         windows=tuple(_window(one, zone) for one in asked),
-        downtimes=tuple(_downtime(one, zone) for one in history.downtimes),
-        exclusions=_exclusions(history, zone),
+        downtimes=tuple(_downtime(one, zone) for one in history.downtimes if _touches(one, objects)),
+        exclusions=_exclusions([one for one in history.exclusions if _touches(one, objects)], zone),
         clock_jumps=tuple(
             JumpShown(before=instants.write_instant(one.before, zone), after=instants.write_instant(one.after, zone))
             for one in prepared.axis.jumps
@@ -162,6 +163,7 @@ def _row(measure: Measure, kind: Kind, window: Window, zone: str, said: Said) ->
         end=_instant(window.end, zone),
         profile=measure.profile,
         **times,
+        observed_share=figures.fraction(_share(measure.observed, window)),
         figure=figures.fraction(measure.figure),
         figure_decimal=figures.decimal(measure.figure),
         figure_shown=figures.percent(measure.figure),
@@ -174,6 +176,12 @@ def _row(measure: Measure, kind: Kind, window: Window, zone: str, said: Said) ->
         verdicts={name: str(verdict) for name, (verdict, _) in said.items()},
         undecided=instants.seconds(max((long for verdict, long in said.values() if verdict is Verdict.UNDECIDED), default=0)),
     )
+
+
+def _share(length: Duration, window: Window) -> Fraction | None:
+    """Return a length as a share of a window: at most the whole, also where a clock that was set back lived it twice."""
+    whole = window.end - window.start
+    return min(Fraction(length, whole), Fraction(1)) if whole > 0 else None
 
 
 # All rows are of a few windows.
@@ -236,7 +244,11 @@ def _gap(one: Span, zone: str) -> GapShown:
     return GapShown(start=instants.write_instant(one.start, zone), end=end)
 
 
-def _exclusions(history: History, zone: str) -> tuple[ExclusionShown, ...]:
+def _touches(one: Downtime | Exclusion, objects: Sequence[str]) -> bool:
+    return not objects or not {EVERYTHING, *objects}.isdisjoint(one.objects)
+
+
+def _exclusions(exclusions: Iterable[Exclusion], zone: str) -> tuple[ExclusionShown, ...]:
     return tuple(
         ExclusionShown(
             id=one.id,
@@ -249,5 +261,5 @@ def _exclusions(history: History, zone: str) -> tuple[ExclusionShown, ...]:
             accepted_by=one.accepted_by,
             accepted_at=None if one.accepted_at is None else instants.write_instant(one.accepted_at, zone),
         )
-        for one in history.exclusions
+        for one in exclusions
     )

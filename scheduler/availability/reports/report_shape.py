@@ -63,6 +63,10 @@ class Row(Frozen):
     """In a downtime that had not."""
     excused: Seconds
     """Bad time inside an accepted exclusion."""
+    observed: Seconds
+    """Time in which its state was known (OK, WARNING, CRITICAL), the same under every profile."""
+    observed_share: Ratio | None
+    """The same as a share of the whole window, time before it existed included; null: the window is empty."""
     figure: Ratio | None
     """The profile's figure, exactly; null: undefined (0/0)."""
     figure_decimal: str | None
