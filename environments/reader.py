@@ -56,13 +56,16 @@ def parse(content: bytes | str, file: str) -> Node:
     return node
 
 
-def documents(content: bytes | str, file: str) -> tuple[Node, ...]:
-    """Turn the text of a YAML file into nodes, whatever stands in it: one for each document (`---` parts them)."""
-    return _built(content, file, several=True)
+def documents(content: bytes | str, file: str, *, repeated: list[Problem] | None = None) -> tuple[Node, ...]:
+    """Turn the text of a YAML file into nodes, whatever stands in it: one for each document (`---` parts them).
+
+    With `repeated` a key that stands in a mapping twice is put there and no error: the last one holds, as for most readers.
+    """
+    return _built(content, file, several=True, repeated=repeated)
 
 
 @uncollected()
-def _built(content: bytes | str, file: str, *, several: bool) -> tuple[Node, ...]:
+def _built(content: bytes | str, file: str, *, several: bool, repeated: list[Problem] | None = None) -> tuple[Node, ...]:
     text = content if isinstance(content, str) else _decoded(content, file)
     lines = _LINE_BREAK.split(text)
     if not text.strip().strip("\ufeff"):
@@ -84,7 +87,7 @@ def _built(content: bytes | str, file: str, *, several: bool) -> tuple[Node, ...
     roots = [root for root in composed if root is not None]
     if not roots:
         raise ConfigurationError([Problem(file, 1, 1, "", "the file holds comments only", "a mapping (`key: value` lines)")])
-    builder = _Builder(file, lines)
+    builder = _Builder(file, lines, repeated)
     nodes = tuple(builder.build(root, (), 0) for root in roots)
     if builder.problems:
         raise ConfigurationError(builder.problems)
@@ -180,10 +183,11 @@ def _mark(file: str, lines: list[str], line: int, column: int, width: int = 1) -
 class _Builder:
     """Turns composed YAML nodes into ours and gathers what is wrong with them."""
 
-    def __init__(self, file: str, lines: list[str]) -> None:
+    def __init__(self, file: str, lines: list[str], repeated: list[Problem] | None = None) -> None:
         self.file = file
         self.lines = lines
         self.problems: list[Problem] = []
+        self.repeated = repeated
         self.count = 0
         self.above: list[int] = []  # the nodes that are being built, from the top down
         self.most = max(MAXIMUM_NODES, sum(map(len, lines)))  # each value takes a character, unless an alias repeats it
@@ -230,8 +234,11 @@ class _Builder:
             if key in built:
                 first = built[key].key_place.line
                 message = f"stands here twice: first in line {first}"
-                self.problems.append(problem_at(key_mark, dotted((*path, key)), message, "each key once"))
-                continue
+                problem = problem_at(key_mark, dotted((*path, key)), message, "each key once")
+                if self.repeated is None:
+                    self.problems.append(problem)
+                    continue
+                self.repeated.append(problem)
             built[key] = value
         return {**inherited, **built}
 

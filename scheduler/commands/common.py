@@ -120,6 +120,6 @@ def examples(*lines: str) -> str:
     return "\n\n".join(["Examples:", *(f"  {line}" for line in lines)])
 
 
-def plural(count: int, word: str) -> str:
-    """Write a count: `1 host`, `3 hosts`."""
-    return f"{count} {word}{'s' * (count != 1)}"
+def plural(count: int, word: str, many: str = "") -> str:
+    """Write a count: `1 host`, `3 hosts`, `2 entries`."""
+    return f"{count} {word if count == 1 else many or word + 's'}"

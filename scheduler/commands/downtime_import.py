@@ -2,24 +2,38 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path  # noqa: TC003 - typer reads it
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from scheduler.commands.common import Exit, JsonOption, SiteOption, examples, fail, plural, print_json, say
+from scheduler.commands.common import (
+    Exit,
+    JsonOption,
+    SiteOption,
+    examples,
+    fail,
+    plural,
+    print_json,
+    problem_data,
+    say,
+    show_problems,
+)
 from scheduler.commands.downtimes import downtimes, notice
-from scheduler.commands.journaled import now, opened
+from scheduler.commands.journaled import check_names, now, opened
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from scheduler.availability.files.imports import Imported
-    from scheduler.availability.history import Downtime
+    from scheduler.availability.files.imported import Imported
+    from scheduler.availability.files.taking_over import Asked, Step, TakenOver
     from scheduler.journal.journal import Journal
 
 __all__ = ["downtimes"]
+MOST_OF_A_NAME = 400
+"""Characters of a list's name that are kept, from its end."""
+WORDS = ("declared", "goes on", "parted", "revised", "called off", "known already")
+"""What can become of a downtime."""
 YEAR = 366 * 86_400 * 1_000_000
 """Recurring events of a calendar are taken over so far ahead; import again for what comes after."""
 
@@ -30,44 +44,98 @@ YEAR = 366 * 86_400 * 1_000_000
         "ambienti downtime import gocdb.xml --others",
         "ambienti downtime import EXAMPLE_downtime.yaml --alias EXAMPLE-CE1=ce",
         "ambienti downtime import maintenance.ics",
+        "ambienti downtime import gocdb-2026-11-30.xml --others --list gocdb",
     ),
 )
 def import_file(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="GOCDB's XML, OSG topology's YAML, or iCalendar.")],
+    *,
     alias: Annotated[
         list[str] | None,
         typer.Option("--alias", metavar="THEIRS=OURS", show_default=False, help="What is called otherwise here."),
     ] = None,
     others: Annotated[bool, typer.Option("--others", help="The file also speaks of what is not ours: skip it.")] = False,
+    named: Annotated[
+        str,
+        typer.Option("--list", metavar="NAME", show_default=False, help="What the list is called. [default: the file's path]"),
+    ] = "",
+    whole: Annotated[
+        bool, typer.Option("--whole", help="The file is all there is of its kind: call off whatever is not in it.")
+    ] = False,
+    part: Annotated[bool, typer.Option("--part", help="The file is only a part of its list: nothing was deleted.")] = False,
     site: SiteOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Take over downtimes that were declared elsewhere. Importing again adds what is new and revises what was changed.
+    """Take over downtimes that were declared elsewhere. Importing again adds what is new and takes back what was taken back.
 
-    Notice is counted from the instant at which the source says it was declared; a change that is found counts from now. What a
-    calendar says no more of an event, because it was cancelled or moved, is called off.
+    Notice is counted from the instant at which the source says it was declared; a change that is found counts from now. What
+    the source takes back - an object, its severity, a part of the span - is taken back here. What stood in the same file (or
+    list) before and is not there any more is called off. An entry that cannot be understood is told, and stops no other.
     """
     from environments.reader import read_content
     from scheduler.availability.files import imports
+    from scheduler.availability.files.imported import Naming
+    from scheduler.availability.files.taking_over import Asked, taken_over
+    from scheduler.journal.agreements import taken_over as known
     from scheduler.site import services
 
+    if whole and part:
+        raise fail("the file is either the whole list or a part of it: --whole or --part", Exit.WRONG)
     with opened(site) as (found, journal):
-        naming = imports.Naming(frozenset(services.load(found).names), _aliases(alias or ()), others)
-        read = imports.read(read_content(file), str(file), naming, now() + YEAR, found.site.timezone)
-        done = _taken_over(read, journal)
+        names = frozenset(services.load(found).names)
+        aliases = _aliases(alias or ())
+        check_names(aliases.values(), names)
+        at = now()
+        asked = Asked(at, (named or str(file.resolve()))[-MOST_OF_A_NAME:], whole=whole, part=part)
+        read = imports.read(read_content(file), str(file), Naming(names, aliases, others), at + YEAR, found.site.timezone)
+        planned = taken_over(read, known(journal), asked)
+        done = write(planned.steps, journal, asked)
+    left = _left(planned)
     if as_json:
-        print_json({"downtimes": done, "skipped": list(read.skipped)})
-        return
+        problems = problem_data(read.problems)
+        print_json({"downtimes": done, "skipped": list(read.skipped), "problems": problems, "left": left})
+    else:
+        _tell(done, read, left)
+    if read.problems or planned.doubted:
+        raise typer.Exit(int(Exit.PROBLEM))
+
+
+def _tell(done: list[dict[str, Any]], read: Imported, left: list[str]) -> None:
     for one in done:
-        say(f"{one['id']} ({one['source']}) is {one['what']}. {one['notice']}")
+        about = f" for {', '.join(one['objects'])}" if one["partly"] or one["what"] == "goes on" else ""
+        say(f"{one['id']} ({one['source']}) {_verb(one['what'])}{about}. {one['notice']}")
     for line in read.skipped:
         say(line, style="dim")
-    counts = {what: sum(one["what"] == what for one in done) for what in ("declared", "revised", "called off", "known already")}
+    for line in left:
+        say(line, style="yellow")
+    counts = {what: sum(one["what"] == what for one in done) for what in WORDS}
     told = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
-    say(f"{plural(len(done), 'downtime')}{': ' + told if told else ''}; {len(read.skipped)} skipped.")
+    wrong = f"; {plural(len(read.problems), 'entry', 'entries')} not understood" if read.problems else ""
+    say(f"{plural(len(done), 'downtime')}{': ' + told if told else ''}; {len(read.skipped)} skipped{wrong}.")
+    if read.problems:
+        show_problems(read.problems)
 
 
-def _aliases(given: Iterable[str]) -> dict[str, str]:
+def _verb(what: str) -> str:
+    return what if what == "goes on" else f"is {what}"
+
+
+def _left(planned: TakenOver) -> list[str]:
+    """Say which downtimes in force the file does not speak of, and why they stay all the same."""
+    lines: list[str] = []
+    if planned.doubted:
+        names = ", ".join(f"{one.downtime.id} ({one.source})" for one in planned.doubted)
+        lines.append(
+            f"not in the file any more, and not called off, because the file is empty or an entry of it has no number: {names} "
+            "(--whole: it is so; or `ambienti downtime end`)"
+        )
+    if planned.elsewhere:
+        names = ", ".join(f"{one.downtime.id} ({one.source})" for one in planned.elsewhere)
+        lines.append(f"not in this file, taken over from another one, and still in force: {names} (--whole calls them off)")
+    return lines
+
+
+def _aliases(given: Iterable[str]) -> dict[str, Any]:
     pairs = [one.partition("=") for one in given]
     for theirs, sign, ours in pairs:
         if not (theirs and sign and ours):
@@ -75,56 +143,33 @@ def _aliases(given: Iterable[str]) -> dict[str, str]:
     return {theirs: ours for theirs, _, ours in pairs}
 
 
-def _taken_over(read: Imported, journal: Journal) -> list[dict[str, str]]:
-    """Write what was read to the journal; a downtime is known by its number at the source, which signs its revisions."""
-    from scheduler.availability.history import Revision
-    from scheduler.journal.agreements import add_downtime, revise_downtime
-    from scheduler.journal.agreements import downtimes as agreed
+def write(steps: Iterable[Step], journal: Journal, asked: Asked) -> list[dict[str, Any]]:
+    """Write the steps to the journal, and return what is told of each."""
+    from scheduler.journal.agreements import add_downtime, adopt, revise_downtime
 
-    known = {one.revisions[0].by: one for one in agreed(journal) if one.revisions}
-    done: list[dict[str, str]] = []
-
-    def add(objects: tuple[str, ...], revision: Revision, reason: str) -> None:
-        name = add_downtime(journal, objects, revision, reason=reason, author=revision.by, now=now())
-        done.append(_told(name, revision.by, "declared", (revision,)))
-
-    def revise(before: Downtime, revision: Revision, why: str) -> None:
-        revise_downtime(journal, before.id, revision, f"{why} at its source")
-        done.append(_told(before.id, revision.by, why, (*before.revisions, revision)))
-
-    for one in read.downtimes:
-        parts = _parts(one, known, read)
-        for source, before in parts.items():
-            if _span(before) != _span(one):
-                revise(before, replace(one.revisions[-1], by=source, declared_at=now()), "revised")
-            else:
-                done.append(_told(before.id, source, "known already", before.revisions))
-        new = tuple(name for name in one.objects if all(name not in before.objects for before in parts.values()))
-        if new and not parts:
-            add(new, replace(one.revisions[-1], by=one.id), one.reason)
-        elif new:  # nobody was told before now that they would be down too
-            add(new, replace(one.revisions[-1], by=f"{one.id} {'/'.join(new)}", declared_at=now()), one.reason)
-    for source, before in known.items():
-        at, (start, end) = now(), _span(before)
-        if start < end and end > at and read.lacks(source):
-            revise(before, Revision(at, start, max(start, at), source), "called off")
+    done: list[dict[str, Any]] = []
+    stays: list[str] = []
+    for one in steps:
+        name, revision = one.id, one.revisions[-1]
+        if one.what == "known already":
+            stays.append(name)
+        elif name:
+            why = f"{one.what} at its source"
+            revise_downtime(journal, name, revision, why, now=asked.now, source="" if asked.part else asked.list)
+        else:
+            name = add_downtime(
+                journal,
+                one.objects,
+                revision,
+                reason=one.reason,
+                author=one.source,
+                now=asked.now,
+                earlier=one.revisions[:-1],
+                source=asked.list,
+            )
+        told: dict[str, Any] = {"id": name, "source": one.source, "what": one.what, "objects": list(one.objects)}
+        told["partly"] = one.partly
+        done.append({**told, "notice": notice(one.revisions, "UTC")})
+    if stays and not asked.part:
+        adopt(journal, stays, asked.list)
     return done
-
-
-def _parts(one: Downtime, known: dict[str, Downtime], read: Imported) -> dict[str, Downtime]:
-    """Return what the journal has of a downtime, by source: itself, and objects that were added to it later."""
-    others = {each.id for each in read.downtimes} - {one.id}
-    return {
-        source: before
-        for source, before in known.items()
-        if source not in others
-        and (source == one.id or (source.startswith(f"{one.id} ") and set(before.objects) <= set(one.objects)))
-    }
-
-
-def _span(one: Downtime) -> tuple[int, int]:
-    return one.revisions[-1].start, one.revisions[-1].end
-
-
-def _told(name: str, source: str, what: str, revisions: object) -> dict[str, str]:
-    return {"id": name, "source": source, "what": what, "notice": notice(revisions, "UTC")}

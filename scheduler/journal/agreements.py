@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
+from scheduler.availability.files.taking_over import Known
 from scheduler.journal import tables as t
 from scheduler.journal.histories import downtimes_in, exclusions_in
 from scheduler.journal.records import Note
@@ -43,22 +44,33 @@ def add_downtime(
     reason: str,
     author: str,
     now: Instant,
+    earlier: Sequence[Revision] = (),
+    source: str = "",
 ) -> str:
-    """Declare a downtime, of one span or recurring; return its id."""
+    """Declare a downtime, of one span or recurring; return its id.
+
+    `earlier`: what was declared of it before, where it goes on from another one. `source`: the list that it is taken over from.
+    """
     recurs = not hasattr(agreed, "declared_at")
     with journal.write("downtime") as connection:
         name = _next(connection, t.downtimes, "d")
         row: dict[str, Any] = {"id": name, "objects": list(objects), "reason": reason, "author": author, "declared_at": now}
-        connection.execute(t.downtimes.insert().values(row | {"recurrence": asdict(agreed) if recurs else None}))
-        if not recurs:
-            _revise(connection, name, agreed)
+        row |= {"recurrence": asdict(agreed) if recurs else None, "list": source}
+        connection.execute(t.downtimes.insert().values(row))
+        for one in () if recurs else (*earlier, agreed):
+            _revise(connection, name, one)
         detail = {"objects": ", ".join(objects), "by": author, "reason": reason, **_told(agreed)}
         journal.note(connection, now / _MICRO, [Note("downtime", name, "declared", detail=detail)])
     return name
 
 
-def revise_downtime(journal: JournalWriter, name: str, revision: Revision, why: str) -> None:
-    """Say anew when a downtime is: extended, shortened, ended or moved."""
+def revise_downtime(
+    journal: JournalWriter, name: str, revision: Revision, why: str, *, now: Instant | None = None, source: str = ""
+) -> None:
+    """Say anew when a downtime is: extended, shortened, ended or moved; `now`, where it was said earlier.
+
+    `source`: the list that says so.
+    """
     with journal.write("downtime") as connection:
         row = connection.execute(sa.select(t.downtimes).where(t.downtimes.c.id == name)).one_or_none()
         if row is None:
@@ -67,8 +79,11 @@ def revise_downtime(journal: JournalWriter, name: str, revision: Revision, why: 
         if row.recurrence:
             raise AgreementError(f"{name} recurs: it has no single end (`ambienti downtime end {name}` stops it)")
         _revise(connection, name, revision)
+        if source:
+            connection.execute(t.downtimes.update().where(t.downtimes.c.id == name).values(list=source))
         detail = {"objects": ", ".join(row.objects), "by": revision.by, **_told(revision)}
-        journal.note(connection, revision.declared_at / _MICRO, [Note("downtime", name, why, detail=detail)])
+        at = revision.declared_at if now is None else now
+        journal.note(connection, at / _MICRO, [Note("downtime", name, why, detail=detail)])
 
 
 def stop_recurring(journal: JournalWriter, name: str, now: Instant, by: str) -> None:
@@ -85,6 +100,22 @@ def downtimes(journal: JournalReader) -> tuple[Downtime, ...]:
     """Return all downtimes, in the order declared."""
     with journal.read("downtimes") as connection:
         return downtimes_in(connection)
+
+
+def taken_over(journal: JournalReader) -> tuple[Known, ...]:
+    """Return the downtimes that were taken over from elsewhere: those whose first revision a source has signed."""
+    asked = sa.select(t.downtimes.c.id, t.downtimes.c.list, t.downtimes.c.declared_at)
+    with journal.read("downtimes") as connection:
+        rows = {row.id: row for row in connection.execute(asked)}
+        return tuple(
+            Known(one, rows[one.id].list, rows[one.id].declared_at) for one in downtimes_in(connection) if one.revisions
+        )
+
+
+def adopt(journal: JournalWriter, names: Sequence[str], source: str) -> None:
+    """Write down that downtimes are of a list; nothing else of them changes."""
+    with journal.write("downtime") as connection:
+        connection.execute(t.downtimes.update().where(t.downtimes.c.id.in_(names)).values(list=source))
 
 
 def _revise(connection: Connection, name: str, revision: Any) -> None:

@@ -218,7 +218,8 @@ downtimes = Table(
     Column("author", Line(200), nullable=False),
     Column("declared_at", BigInteger, nullable=False),
     Column("recurrence", Data),
-    comment="Agreed downtimes; a recurring one has no revisions.",
+    Column("list", Line(400), nullable=False, server_default=""),
+    comment="Agreed downtimes; a recurring one has no revisions. `list`: of what it was taken over from; empty: declared here.",
 )
 revisions = Table(
     "revisions",

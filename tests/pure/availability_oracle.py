@@ -135,6 +135,8 @@ def occurrences(recurrence, wall):
         weekday = "MO TU WE TH FR SA SU".split()[local.weekday()]
         if local < first or (rule["FREQ"] == "WEEKLY" and weekday not in rule["BYDAY"].split(",")):
             continue
+        if "UNTIL" in rule and f"{local:%Y%m%dT%H%M%S}" > rule["UNTIL"].rstrip("Z").ljust(15, "~"):
+            continue  # good for zone UTC alone
         start = int(local.replace(tzinfo=zoneinfo.ZoneInfo(recurrence.zone)).timestamp()) * SECOND
         if recurrence.until is None or start < recurrence.until:
             found.append(start)

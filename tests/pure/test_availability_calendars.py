@@ -1,5 +1,6 @@
 """iCalendar: periods of data taking across DST changes, exceptions, cancelled events, and what is refused."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 import pytest
@@ -143,3 +144,100 @@ def test_what_is_no_usable_calendar_is_refused_with_its_file(content, said):
     with pytest.raises(ConfigurationError, match=said) as caught:
         calendars.read(content, "run.ics", UNTIL)
     assert caught.value.problems[0].file == "run.ics"
+
+
+# --- the end of a series, days and hours, zones -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("start", "until", "last"),
+    [
+        # Thursdays from 3 December at 15:30: a date is the whole of that day, in the zone of the start.
+        (";TZID=Europe/Rome:20261203T153000", "20261217", at(2026, 12, 17, 14, 30)),
+        (";TZID=America/Chicago:20261203T233000", "20261217", at(2026, 12, 18, 5, 30)),
+        (";TZID=Asia/Tokyo:20261203T003000", "20261217", at(2026, 12, 16, 15, 30)),
+        (":20261203T153000Z", "20261217", at(2026, 12, 17, 15, 30)),
+        (":20261203T153000", "20261217", at(2026, 12, 17, 14, 30)),
+        # An instant belongs to the series, whether it is written in UTC or in local time.
+        (";TZID=Europe/Rome:20261203T153000", "20261217T143000Z", at(2026, 12, 17, 14, 30)),
+        (";TZID=Europe/Rome:20261203T153000", "20261217T142959Z", at(2026, 12, 10, 14, 30)),
+        (";TZID=Europe/Rome:20261203T153000", "20261217T153000", at(2026, 12, 17, 14, 30)),
+        (";TZID=Europe/Rome:20261203T153000", "20261217T152959", at(2026, 12, 10, 14, 30)),
+        (";TZID=America/Chicago:20261203T153000", "20261217T153000", at(2026, 12, 17, 21, 30)),
+        (":20261203T153000", "20261217T143000Z", at(2026, 12, 17, 14, 30)),
+        (":20261203T153000", "20261217T142959Z", at(2026, 12, 10, 14, 30)),
+        # Days: the date on which the last instant lies in the calendar's zone (23:30 UTC of the 16th is the 17th in Rome).
+        (";VALUE=DATE:20261203", "20261217", at(2026, 12, 16, 23)),
+        (";VALUE=DATE:20261203", "20261216T233000Z", at(2026, 12, 16, 23)),
+        (";VALUE=DATE:20261203", "20261216T223000Z", at(2026, 12, 9, 23)),
+    ],
+)
+def test_the_last_instant_of_a_series_belongs_to_it_in_the_zone_and_type_of_its_start(start, until, last):
+    found = spans(f"UID:1\r\nDTSTART{start}", "DURATION:P1D", f"RRULE:FREQ=WEEKLY;UNTIL={until}", zone="Europe/Rome")
+    assert found[-1][0] == last
+
+
+@pytest.mark.parametrize(
+    ("duration", "hours"),
+    [("P1D", 23), ("PT24H", 24), ("P1DT1H", 24), ("P1W", 7 * 24 - 1), ("PT1H30M", 1.5), ("P1DT0H0M0S", 23), ("PT86400S", 24)],
+)
+def test_days_of_a_duration_are_days_of_the_calendar_and_hours_are_not(duration, hours):
+    """Rome springs forward on 29 March 2026 at 02:00: from noon of the 28th to noon of the 29th are 23 hours."""
+    ((start, end),) = spans("UID:1", "DTSTART;TZID=Europe/Rome:20260328T120000", f"DURATION:{duration}")
+    assert (end - start) / HOUR == hours
+    ((start, end),) = spans("UID:1", "DTSTART:20260328T110000Z", f"DURATION:{duration}")
+    assert (end - start) / HOUR == hours + duration.startswith("P1"), "in UTC every day has 24 hours"
+
+
+def test_an_event_of_dates_that_lasts_hours_is_refused():
+    with pytest.raises(ConfigurationError, match="whole days are expected"):
+        spans("UID:1", "DTSTART;VALUE=DATE:20260328", "DURATION:PT36H")
+
+
+def test_further_comings_that_are_given_as_periods_have_lengths_of_their_own():
+    lines = ("UID:1", "DTSTART:20260105T080000Z", "DURATION:PT1H", "RDATE;VALUE=PERIOD:20260110T080000Z/PT3H")
+    assert spans(*lines) == [(at(2026, 1, 5, 8), at(2026, 1, 5, 9)), (at(2026, 1, 10, 8), at(2026, 1, 10, 11))]
+
+
+def zone_of_its_own(offset, name="Customized Time Zone"):
+    return (
+        *("BEGIN:VTIMEZONE", f"TZID:{name}", "BEGIN:STANDARD", "DTSTART:16010101T000000"),
+        *(f"TZOFFSETFROM:{offset}", f"TZOFFSETTO:{offset}", "END:STANDARD", "END:VTIMEZONE"),
+    )
+
+
+MEETING = ("UID:1", "DTSTART;TZID=Customized Time Zone:20260715T100000", "DURATION:PT1H")
+
+
+def test_each_calendar_defines_its_own_zones_whatever_was_read_before():
+    """10:00 is 08:00 UTC two hours east of Greenwich, 15:00 UTC five hours west of it, in any order and again."""
+    east, west = at(2026, 7, 15, 8), at(2026, 7, 15, 15)
+    for offset, start in (("+0200", east), ("-0500", west), ("+0200", east), ("-0500", west)):
+        assert spans(*MEETING, head=zone_of_its_own(offset)) == [(start, start + HOUR)]
+    with pytest.raises(ConfigurationError, match="nobody knows: Customized Time Zone"):
+        spans(*MEETING)
+
+
+def test_calendars_that_are_read_at_the_same_time_do_not_mix_their_zones():
+    wanted = {"+0200": at(2026, 7, 15, 8), "-0500": at(2026, 7, 15, 15)}
+    offsets = [*wanted] * 40
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda offset: spans(*MEETING, head=zone_of_its_own(offset))[0][0], offsets))
+    assert found == [wanted[offset] for offset in offsets]
+
+
+def test_a_zone_that_one_calendar_defines_twice_and_differently_is_refused():
+    head = (*zone_of_its_own("+0200"), *zone_of_its_own("-0500"))
+    with pytest.raises(ConfigurationError, match="defines the time zone Customized Time Zone twice"):
+        spans(*MEETING, head=head)
+    twice = (*zone_of_its_own("+0200"), *zone_of_its_own("+0200"))
+    assert len(spans(*MEETING, head=twice)) == 1
+
+
+def test_events_that_cannot_be_understood_stop_no_other():
+    bad = ("END:VEVENT", "BEGIN:VEVENT", "DTSTAMP:20260101T000000Z", "UID:2", "DTSTART:20260105T080000Z", "RRULE:FREQ=NEVER")
+    content = calendar("UID:1", "DTSTART:20260105T080000Z", "DURATION:PT1H", *bad)
+    found = calendars.events(content, "run.ics", UNTIL)
+    assert [one.uid for one in found.occurrences] == ["1"]
+    assert [(uid, "RRULE cannot be understood" in str(problem)) for uid, problem in found.wrong] == [("2", True)]
+    assert found.uids == {"1", "2"}

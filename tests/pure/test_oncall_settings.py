@@ -326,3 +326,50 @@ def test_what_is_wrong_in_the_rules_within_a_story_bears_the_key_where_they_stan
         oncall_simulation.load(file)
     [problem] = refused.value.problems
     assert (problem.line, problem.key) == (7, "oncall.escalation.levels[0].notify")
+
+
+HOLIDAYS = """\
+BEGIN:VCALENDAR
+VERSION:2.0
+PRODID:-//x//EN
+BEGIN:VTIMEZONE
+TZID:Customized Time Zone
+BEGIN:STANDARD
+DTSTART:16010101T000000
+TZOFFSETFROM:{0}
+TZOFFSETTO:{0}
+END:STANDARD
+END:VTIMEZONE
+BEGIN:VEVENT
+UID:{0}
+DTSTAMP:20260101T000000Z
+DTSTART;TZID=Customized Time Zone:20260715T100000
+DTEND;TZID=Customized Time Zone:20260715T110000
+END:VEVENT
+END:VCALENDAR
+"""
+
+
+def test_the_order_of_holiday_calendars_moves_no_deadline(ambienti, tmp_path):
+    """08:30 UTC is 10:30 two hours east of Greenwich, a closure there; five hours west the closure is at 15:00 UTC."""
+    for name, offset in (("rome", "+0200"), ("chicago", "-0500")):
+        (tmp_path / f"{name}.ics").write_text(HOLIDAYS.format(offset))
+    deadlines = []
+    for order in ("rome.ics, chicago.ics", "chicago.ics, rome.ics", "rome.ics, chicago.ics"):
+        (tmp_path / "story.yaml").write_text(f"""\
+now: 2026-07-15T20:00:00Z
+oncall:
+  zone: Europe/Rome
+  people: {{anna: {{}}}}
+  escalation: {{levels: [{{notify: anna, wait_seconds: 1h}}]}}
+  holiday_calendars: [{order}]
+events:
+  - {{at: 2026-07-15T08:30:00Z, event: bad, object: ce1}}
+  - {{at: 2026-07-15T12:30:00Z, event: bad, object: ce2}}
+  - {{at: 2026-07-15T14:59:00Z, event: bad, object: ce3}}
+""")
+        code, out, _ = ambienti("oncall", "simulate", "story.yaml", "--json")
+        assert code == 0
+        deadlines.append([one["calls"][0]["deadline"] for one in json.loads(out)["incidents"]])
+    assert deadlines[0] == ["2026-07-15T11:30:00+02:00", "2026-07-15T14:45:00+02:00", "2026-07-15T17:14:00+02:00"]
+    assert deadlines[1:] == deadlines[:1] * 2

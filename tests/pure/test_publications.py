@@ -11,11 +11,14 @@ from pathlib import Path
 import pytest
 
 from environments.matching import Catalogue
-from scheduler.availability.history import SECOND, Exclusion, Status
+from scheduler.availability.files.imported import Imported
+from scheduler.availability.files.taking_over import Asked, taken_over
+from scheduler.availability.history import SECOND, Downtime, Exclusion, Revision, Status
 from scheduler.availability.reports.publication import version_data
+from scheduler.commands.downtime_import import write
 from scheduler.daemon.reporter import Reporter
 from scheduler.engine import Engine
-from scheduler.journal import outbox, publications
+from scheduler.journal import agreements, outbox, publications
 from scheduler.journal.agreements import accept_exclusion, add_exclusion
 from scheduler.journal.journal import Journal, LeaseLostError
 from scheduler.journal.records import Declared, Push
@@ -77,7 +80,7 @@ class Daemon:
         return [(one.number, one.note) for one in publications.listed(self.journal)]
 
 
-def write(directory):
+def write_files(directory):
     (directory / "vos").mkdir(exist_ok=True)
     for name, text in FILES.items():
         (directory / name).write_text(text)
@@ -85,7 +88,7 @@ def write(directory):
 
 @pytest.fixture
 def started(tmp_path):
-    write(tmp_path)
+    write_files(tmp_path)
     running = []
 
     def start(now=START, **options):
@@ -164,6 +167,32 @@ def test_a_late_event_makes_a_new_version_that_names_it_and_the_next_mail_tells(
     published.clock.sleep(7 * DAY)
     assert published.reporter.round() == 1
     assert "have changed since" not in last_text(published), "told once"
+
+
+def test_a_downtime_that_its_source_has_cut_afterwards_makes_a_new_version_that_names_it(published):
+    """Declared elsewhere for Saturday, 08:00 to 12:00; on Monday the source says that it ended at 10:00."""
+    journal = published.journal
+    declared, begin = (START - 2 * DAY) * SECOND, SATURDAY * SECOND
+
+    def imported(hours):
+        now = round(published.clock.now() * SECOND)
+        said = Downtime("gocdb-1", ("voms",), (Revision(declared, begin, begin + hours * HOUR * SECOND, "GOCDB"),))
+        read = Imported("gocdb", (said,), (), numbers={"gocdb-1": "gocdb-1"}, told=frozenset({"gocdb-1"}))
+        asked = Asked(now, "gocdb.xml")
+        return write(taken_over(read, agreements.taken_over(journal), asked).steps, journal, asked)
+
+    assert [one["what"] for one in imported(4)] == ["declared"]
+    published.round_after(100)
+    (_, (number, note)) = published.versions
+    assert (number, note.partition(":")[::2][0]) == (2, "added")
+    assert "downtime d1" in note
+    assert [one["what"] for one in imported(2)] == ["revised"]
+    published.round_after(100)
+    assert published.versions[-1][0] == 3
+    assert "changed: downtime d1" in published.versions[-1][1]
+    assert [one["what"] for one in imported(2)] == ["known already"]
+    published.round_after(100)
+    assert published.versions[-1][0] == 3
 
 
 def test_the_figures_of_both_versions_stay_and_say_what_changed(published):

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import threading
 import zoneinfo
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import icalendar
 import recurring_ical_events
+from icalendar.timezone import tzp
 
 from environments.problems import ConfigurationError, Problem
+from scheduler.availability.files import calendar_times as times
 from scheduler.availability.history import Instant, Span
 from scheduler.availability.instants import as_micro
 
@@ -18,7 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 MAXIMUM_OCCURRENCES = 20_000
-_TOO_FAST = {"SECONDLY", "MINUTELY", "HOURLY"}
+_ZONES = threading.Lock()
+"""Held while the library's table of time zones is in use."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -40,44 +45,113 @@ class Occurrence:
     """ORGANIZER."""
 
 
+@dataclass(frozen=True, slots=True)
+class Events:
+    """What a calendar says, event by event."""
+
+    occurrences: tuple[Occurrence, ...]
+    """In order of start."""
+    wrong: tuple[tuple[str, Problem], ...]
+    """Events that cannot be understood, by UID ("": it has none). Nothing of such an event is among the occurrences."""
+    uids: frozenset[str]
+    """Of all events, of cancelled and of wrong ones too."""
+    changed: Mapping[str, Instant]
+    """When an event was changed last, by UID, as far as the calendar says it (LAST-MODIFIED)."""
+
+
 def read(content: bytes | str, file: str, until: Instant, zone: str = "UTC") -> tuple[Occurrence, ...]:
     """Return what comes before `until`, in order of start; `zone` is that of dates and of times that name none.
 
-    A recurring event keeps its exact length (RFC 5545, 3.8.5.3); a local time that a DST change skips is moved on by the gap.
+    One event that cannot be understood refuses the file. A recurring event keeps its exact length (RFC 5545, 3.8.5.3), or so
+    many days of the calendar where its DURATION names days; a local time that a DST change skips is moved on by the gap.
     """
-    calendar = _calendar(content, file)
-    written: list[Any] = list(calendar.walk("VEVENT"))
-    for event in written:
-        _check(event, file)
-    events = [event for event in written if not _cancelled(event)]
-    if not events:
-        return ()
-    default = zoneinfo.ZoneInfo(str(calendar.get("X-WR-TIMEZONE", zone)) if _known(calendar) else zone)
-    first = min(_moment(event["DTSTART"].dt, default) for event in events)
-    if as_micro(first) >= until:
-        return ()
-    try:
-        found = _expanded(calendar, first, until)
-    except (ValueError, TypeError, OverflowError) as error:  # what recurrences make of rules that mean nothing
-        raise _refused(file, f"has a recurrence that cannot be understood: {error}") from error
-    if len(found) > MAXIMUM_OCCURRENCES:
-        raise _refused(file, f"its events come more than {MAXIMUM_OCCURRENCES} times")
-    lengths = dict(_lengths(events, default))
-    made = (_occurrence(event, default, lengths) for event in found)
-    taken = [one for one in made if one is not None and one.start < until]
-    return tuple(sorted(taken, key=lambda one: (one.start, one.end, one.uid)))
+    found = events(content, file, until, zone)
+    if found.wrong:
+        raise ConfigurationError([problem for _, problem in found.wrong])
+    return found.occurrences
 
 
-def uids(content: bytes | str, file: str) -> frozenset[str]:
-    """Return the UIDs of all events of a calendar, of cancelled ones too."""
-    return frozenset(str(event.get("UID", "")) for event in _calendar(content, file).walk("VEVENT"))
+def events(content: bytes | str, file: str, until: Instant, zone: str = "UTC") -> Events:
+    """Return what comes before `until`, and which events cannot be understood: these stop no other."""
+    # The library keeps the zones that calendars define (VTIMEZONE) in one table of the process, and the first definition of a
+    # name stays. A calendar is read with an empty table, so that it means the same whatever was read before it.
+    with _ZONES:
+        tzp.use_default()
+        try:
+            return _events(_calendar(content, file), file, until, zone)
+        finally:
+            tzp.use_default()
+
+
+def _events(calendar: Any, file: str, until: Instant, zone: str) -> Events:
+    """Read each event by itself: the components of one UID are one event with its exceptions."""
+    shown_in = str(calendar.get("X-WR-TIMEZONE", ""))
+    usual = zoneinfo.ZoneInfo(shown_in if _known(calendar) else zone)
+    found: list[Occurrence] = []
+    wrong: list[tuple[str, Problem]] = []
+    changed: dict[str, Instant] = {}
+    for uid, parts in _by_uid(calendar):
+        try:
+            for part in parts:
+                times.check(part, file)
+                times.settle_until(part, usual, floating=not shown_in)
+            found += _comings(_alone(calendar, parts), parts, (file, until, usual))
+            stamps = [as_micro(times.moment(part["LAST-MODIFIED"].dt, usual)) for part in parts if "LAST-MODIFIED" in part]
+            if stamps:
+                changed[uid] = max(stamps)
+        except ConfigurationError as error:
+            wrong += [(uid, problem) for problem in error.problems]
+        if len(found) > MAXIMUM_OCCURRENCES:
+            raise times.refused(file, f"its events come more than {MAXIMUM_OCCURRENCES} times")
+    ordered = tuple(sorted(found, key=lambda one: (one.start, one.end, one.uid)))
+    return Events(ordered, tuple(wrong), frozenset(uid for uid, _ in _by_uid(calendar)), changed)
 
 
 def _calendar(content: bytes | str, file: str) -> Any:
     try:
-        return icalendar.Calendar.from_ical(content)
+        calendar = icalendar.Calendar.from_ical(times.with_written_durations(content))
     except ValueError as error:
-        raise _refused(file, f"is not an iCalendar file: {error}") from error
+        raise times.refused(file, f"is not an iCalendar file: {error}") from error
+    defined: dict[str, bytes] = {}
+    for one in calendar.walk("VTIMEZONE"):
+        name, text = str(one.get("TZID", "")), one.to_ical()
+        if defined.setdefault(name, text) != text:
+            raise times.refused(file, f"defines the time zone {name} twice, and differently")
+    return calendar
+
+
+def _by_uid(calendar: Any) -> list[tuple[str, list[Any]]]:
+    """Group the events by UID; each one without is by itself."""
+    grouped: dict[tuple[str, int], list[Any]] = {}
+    for place, event in enumerate(calendar.walk("VEVENT")):
+        uid = str(event.get("UID", ""))
+        grouped.setdefault((uid, -1 if uid else place), []).append(event)
+    return [(uid, parts) for (uid, _), parts in grouped.items()]
+
+
+def _alone(calendar: Any, parts: list[Any]) -> Any:
+    """Return a calendar of these events alone, in the zone of the whole one."""
+    alone = icalendar.Calendar()
+    if "X-WR-TIMEZONE" in calendar:
+        alone["X-WR-TIMEZONE"] = calendar["X-WR-TIMEZONE"]
+    for part in parts:
+        alone.add_component(part)
+    return alone
+
+
+def _comings(calendar: Any, parts: list[Any], asked: tuple[str, Instant, zoneinfo.ZoneInfo]) -> list[Occurrence]:
+    """Return what comes of one event before an instant; nothing of it that is cancelled."""
+    file, until, usual = asked
+    kept = [part for part in parts if not _cancelled(part)]
+    first = min((times.moment(part["DTSTART"].dt, usual) for part in kept), default=None)
+    if first is None or as_micro(first) >= until:
+        return []
+    try:
+        lengths = times.Lengths.of(kept, usual)
+        made = [_occurrence(event, usual, lengths) for event in _expanded(calendar, first, until)[: MAXIMUM_OCCURRENCES + 1]]
+    except (ValueError, TypeError, OverflowError) as error:  # what recurrences make of rules that mean nothing
+        raise times.refused(file, f"{times.named(kept[0])} has a recurrence that cannot be understood: {error}") from error
+    return [one for one in made if one is not None and one.start < until]
 
 
 def _expanded(calendar: Any, first: datetime, until: Instant) -> list[Any]:
@@ -97,10 +171,6 @@ def periods(occurrences: Iterable[Occurrence]) -> tuple[Span, ...]:
     return tuple(Span(start, end) for start, end in united)
 
 
-def _refused(file: str, message: str) -> ConfigurationError:
-    return ConfigurationError([Problem(file, 0, 0, "", message)])
-
-
 def _known(calendar: Any) -> bool:
     return str(calendar.get("X-WR-TIMEZONE", "")) in zoneinfo.available_timezones()
 
@@ -109,89 +179,30 @@ def _cancelled(event: Any) -> bool:
     return str(event.get("STATUS", "")).upper() == "CANCELLED"
 
 
-def _check(event: Any, file: str) -> None:
-    """Refuse an event whose times cannot be understood."""
-    name = str(event.get("SUMMARY", event.get("UID", "an event")))
-    if "DTSTART" not in event:
-        raise _refused(file, f"the event {name!r} has no start (DTSTART)")
-    for key in ("DTSTART", "DTEND", "DURATION", "CREATED", "DTSTAMP", "LAST-MODIFIED", "RECURRENCE-ID"):
-        if key in event and not isinstance(event[key], (icalendar.vDDDTypes, icalendar.vDuration)):
-            said = "stands there twice" if isinstance(event[key], list) else "cannot be understood"
-            raise _refused(file, f"the event {name!r}: its {key} {said}")
-    for rule in _listed(event.get("RRULE")):
-        if not isinstance(rule, icalendar.vRecur):
-            raise _refused(file, f"the event {name!r}: its RRULE cannot be understood")
-        if {str(part).upper() for part in rule.get("FREQ", ())} & _TOO_FAST:
-            raise _refused(file, f"the event {name!r} comes every hour or more often")
-    start = event["DTSTART"].dt
-    if "DTEND" in event and isinstance(start, datetime) != isinstance(event["DTEND"].dt, datetime):
-        raise _refused(file, f"the event {name!r} has a date at one end and a time at the other")
-    for key in ("DTSTART", "DTEND"):
-        written = event[key].params.get("TZID") if key in event else None
-        if written and isinstance(event[key].dt, datetime) and event[key].dt.tzinfo is None:
-            raise _refused(file, f"the event {name!r} is in a time zone that nobody knows: {written}")
-
-
-def _listed(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [] if value is None else [value]
-
-
-def _moment(value: date | datetime, zone: zoneinfo.ZoneInfo) -> datetime:
-    if not isinstance(value, datetime):
-        return datetime.combine(value, time(), tzinfo=zone)
-    return value if value.tzinfo is not None else value.replace(tzinfo=zone)
-
-
-def _days(event: Any) -> int | None:
-    """Return the length in whole days of an event that is given by dates; None: it is given by times."""
-    start = event["DTSTART"].dt
-    if isinstance(start, datetime):
-        return None
-    if "DTEND" in event:
-        return int((event["DTEND"].dt - start).days)
-    return int(event["DURATION"].dt.days) if "DURATION" in event else 1
-
-
-def _length(event: Any, zone: zoneinfo.ZoneInfo) -> timedelta:
-    """Return the elapsed length of an event that is given by times."""
-    if "DTEND" in event:
-        return _moment(event["DTEND"].dt, zone).astimezone(UTC) - _moment(event["DTSTART"].dt, zone).astimezone(UTC)
-    return event["DURATION"].dt if "DURATION" in event else timedelta()
-
-
-def _lengths(events: Iterable[Any], zone: zoneinfo.ZoneInfo) -> Iterator[tuple[tuple[str, datetime | None], timedelta]]:
-    for event in events:
-        if _days(event) is None:
-            moved = _moment(event["DTSTART"].dt, zone).astimezone(UTC) if "RECURRENCE-ID" in event else None
-            yield (str(event.get("UID", "")), moved), _length(event, zone)
-
-
-def _occurrence(
-    event: Any, zone: zoneinfo.ZoneInfo, lengths: dict[tuple[str, datetime | None], timedelta]
-) -> Occurrence | None:
+def _occurrence(event: Any, zone: zoneinfo.ZoneInfo, lengths: times.Lengths) -> Occurrence | None:
     if _cancelled(event):
         return None
-    uid, start = str(event.get("UID", "")), _moment(event["DTSTART"].dt, zone)
-    days = _days(event)
-    if days is not None:
-        begun = event["DTSTART"].dt
-        end = _moment(begun + timedelta(days=days), zone)
-    else:
-        own = lengths.get((uid, start.astimezone(UTC)))
-        end = start.astimezone(UTC) + (lengths.get((uid, None), timedelta()) if own is None else own)
+    start = times.moment(event["DTSTART"].dt, zone)
+    end = lengths.end(event, start, zone)
     if as_micro(end) <= as_micro(start):
         return None
     stamps = [event[key].dt if key in event else None for key in ("CREATED", "DTSTAMP", "LAST-MODIFIED")]
-    created, stamp, modified = (None if moment is None else as_micro(_moment(moment, zone)) for moment in stamps)
+    created, stamp, modified = (None if moment is None else as_micro(times.moment(moment, zone)) for moment in stamps)
     names = tuple(name for key in ("CATEGORIES", "RESOURCES", "LOCATION") for name in _texts(event.get(key)))
     by = str(event.get("ORGANIZER", "")).removeprefix("mailto:").removeprefix("MAILTO:")
-    written = created if created is not None else stamp
     return Occurrence(
-        uid, as_micro(start), as_micro(end), written, modified, str(event.get("SUMMARY", "")), tuple(dict.fromkeys(names)), by
+        uid=str(event.get("UID", "")),
+        start=as_micro(start),
+        end=as_micro(end),
+        created=created if created is not None else stamp,
+        modified=modified,
+        summary=str(event.get("SUMMARY", "")),
+        names=tuple(dict.fromkeys(names)),
+        by=by,
     )
 
 
 def _texts(value: Any) -> Iterator[str]:
-    for part in _listed(value):
+    for part in times.listed(value):
         parts = part.cats if hasattr(part, "cats") else str(part).split(",")
         yield from (text for one in parts if (text := str(one).strip()))

@@ -7,8 +7,7 @@ source calls it. An announcement that nothing will be down (GOCDB's WARNING, OSG
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 from xml.etree.ElementTree import ParseError
@@ -20,67 +19,14 @@ from environments.names import nearest
 from environments.problems import ConfigurationError, Problem
 from environments.reader import documents
 from scheduler.availability.files import calendars
-from scheduler.availability.history import SECOND, Downtime, Instant, Revision
+from scheduler.availability.files.imported import Found, Imported, Naming, short
+from scheduler.availability.history import SECOND, Instant, Revision
 from scheduler.availability.instants import as_micro
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
     from environments.nodes import Node
-
-
-@dataclass(frozen=True, slots=True)
-class Naming:
-    """How names of a foreign source become names of ours."""
-
-    known: frozenset[str]
-    """Objects and groups."""
-    aliases: Mapping[str, str] = field(default_factory=dict)
-    """Their name -> ours."""
-    others: bool = False
-    """The source also speaks of things that are not ours: they are skipped. Else a name that is not known is an error."""
-
-
-@dataclass(frozen=True, slots=True)
-class Imported:
-    """What was read, and in words what was left out."""
-
-    downtimes: tuple[Downtime, ...]
-    skipped: tuple[str, ...]
-    series: frozenset[str] = frozenset()
-    """Events of a calendar that the file tells of, each with all its comings: one that is not there was cancelled or moved."""
-
-    def lacks(self, number: str) -> bool:
-        """Tell whether the file tells of this event, but no more of this coming of it."""
-        coming = _COMING.match(number)
-        return coming is not None and coming[1] in self.series and all(one.id != number for one in self.downtimes)
-
-
-@dataclass(slots=True)
-class _Found:
-    """What a file says, as far as it was read."""
-
-    file: str
-    naming: Naming
-    downtimes: dict[str, Downtime] = field(default_factory=dict)
-    skipped: list[str] = field(default_factory=list)
-    problems: list[Problem] = field(default_factory=list)
-    series: frozenset[str] = frozenset()
-
-    def add(self, number: str, objects: Iterable[str], revision: Revision, reason: str) -> None:
-        """Add a downtime; several entries of one number are one downtime of several objects."""
-        before = self.downtimes.get(number)
-        if before is not None and before.revisions != (revision,):
-            number = f"{number} {'/'.join(objects)}"
-            before = self.downtimes.get(number)
-        together = (*(before.objects if before else ()), *objects)
-        self.downtimes[number] = Downtime(number, tuple(dict.fromkeys(together)), (revision,), reason=reason)
-
-    def done(self) -> Imported:
-        """Return what was read, or raise what is wrong."""
-        if self.problems:
-            raise ConfigurationError(self.problems)
-        return Imported(tuple(self.downtimes.values()), tuple(dict.fromkeys(self.skipped)), self.series)
 
 
 def read(content: bytes, file: str, naming: Naming, until: Instant, zone: str = "UTC") -> Imported:
@@ -93,21 +39,12 @@ def read(content: bytes, file: str, naming: Naming, until: Instant, zone: str = 
     return osg(content, file, naming)
 
 
-def _ours(naming: Naming, candidates: Iterable[str]) -> str:
-    """Return our name for the first of several foreign ones that is known, or ""."""
-    names = [name for name in candidates if name]
-    for name in names:
-        if naming.aliases.get(name, name) in naming.known:
-            return naming.aliases.get(name, name)
-    return ""
-
-
 # --- GOCDB ------------------------------------------------------------------------------------------------------------
 
 
 def gocdb(content: bytes, file: str, naming: Naming) -> Imported:
     """Read what GOCDB's programmatic interface answers to get_downtime or get_downtime_nested_services."""
-    found = _Found(file, naming)
+    found = Found(file, naming, "gocdb")
     try:
         root = defusedxml.ElementTree.fromstring(content, forbid_dtd=True)
     except (ParseError, UnicodeDecodeError, LookupError) as error:
@@ -127,31 +64,36 @@ def _lines(content: bytes) -> list[int]:
     return [content.count(b"\n", 0, match.start()) + 1 for match in re.finditer(rb"<DOWNTIME[\s>]", content)]
 
 
-def _gocdb_entry(entry: Element, line: int, found: _Found) -> None:
-    number = _child(entry, "PRIMARY_KEY") or entry.get("PRIMARY_KEY", "") or entry.get("ID", "")
+def _gocdb_entry(entry: Element, line: int, found: Found) -> None:
+    key = _child(entry, "PRIMARY_KEY") or entry.get("PRIMARY_KEY", "") or entry.get("ID", "")
+    if not key:
+        found.wrong("", Problem(found.file, line, 1, "DOWNTIME", "has no PRIMARY_KEY and no ID: nobody can know it again"))
+        return
+    number, title = f"gocdb-{short(key)}", f"GOCDB downtime {key}"
+    found.told.add(number)
     wrong = len(found.problems)
-    dates = {key: _epoch(entry, key, line, found) for key in ("START_DATE", "END_DATE", "INSERT_DATE")}
+    dates = {key: _epoch(entry, key, (number, line), found) for key in ("START_DATE", "END_DATE", "INSERT_DATE")}
     if len(found.problems) > wrong:
         return
     start, end, declared = dates["START_DATE"], dates["END_DATE"], dates["INSERT_DATE"]
-    title = f"GOCDB downtime {number}"
     severity = _child(entry, "SEVERITY") or entry.get("SEVERITY", "")
     if severity.upper() != "OUTAGE":
         found.skipped.append(f"{title}: severity {severity or 'unknown'} is no outage")
         return
     if end < start:
-        found.problems.append(Problem(found.file, line, 1, title, "ends before it begins"))
+        found.wrong(number, Problem(found.file, line, 1, title, "ends before it begins"))
         return
     objects: list[str] = []
     for place in list(entry.iter("SERVICE")) or [entry]:
         names = _gocdb_names(place, entry)
-        name = _ours(found.naming, names)
+        name = found.ours(names)
         if name:
             objects.append(name)
         else:
-            _unknown(found, Problem(found.file, line, 1, title, f"concerns {names[-1] if names else 'nothing'}"), names)
+            concerns = f"concerns {names[-1] if names else 'nothing'}"
+            found.unknown(number, Problem(found.file, line, 1, title, concerns), names)
     if objects:
-        found.add(f"gocdb-{number}", objects, Revision(declared, start, end, "GOCDB"), _child(entry, "DESCRIPTION"))
+        found.add(number, objects, Revision(declared, start, end, "GOCDB"), _child(entry, "DESCRIPTION"))
 
 
 def _gocdb_names(place: Element, entry: Element) -> list[str]:
@@ -169,24 +111,13 @@ def _child(entry: Element, key: str) -> str:
     return (below.text or "").strip() if below is not None else ""
 
 
-def _epoch(entry: Element, key: str, line: int, found: _Found) -> Instant:
-    written = _child(entry, key)
+def _epoch(entry: Element, key: str, where: tuple[str, int], found: Found) -> Instant:
+    written, (number, line) = _child(entry, key), where
     if not re.fullmatch(r"\d{1,11}", written):
         message = f"{key} is {written!r}" if written else f"{key} is missing"
-        found.problems.append(Problem(found.file, line, 1, "DOWNTIME", message, "seconds since 1970"))
+        found.wrong(number, Problem(found.file, line, 1, "DOWNTIME", message, "seconds since 1970"))
         return 0
     return int(written) * SECOND
-
-
-def _unknown(found: _Found, problem: Problem, names: list[str]) -> None:
-    if found.naming.others:
-        found.skipped.append(f"{problem.key}: {', '.join(names[:2])} is not ours")
-        return
-    close = next((near for name in names if (near := nearest(name, found.naming.known))), "")
-    said = f"{problem.message}, which is no object or group of ours"
-    found.problems.append(
-        Problem(problem.file, problem.line, problem.column, problem.key, said, "a known name, or an alias", close)
-    )
 
 
 # --- OSG topology -----------------------------------------------------------------------------------------------------
@@ -199,54 +130,69 @@ _OSG_OUTAGES = {"outage", "severe"}
 
 
 def osg(content: bytes, file: str, naming: Naming) -> Imported:
-    """Read a downtime file of OSG topology: a list of entries, each of one resource and some of its services."""
-    found = _Found(file, naming)
-    for document in documents(content, file):
+    """Read a downtime file of OSG topology: a list of entries, each of one resource and some of its services.
+
+    Where a key stands in an entry twice the last one holds, as for OSG's own tools; it is told.
+    """
+    found = Found(file, naming, "osg")
+    repeated: list[Problem] = []
+    for document in documents(content, file, repeated=repeated):
         if not isinstance(document.value, tuple):
-            found.problems.append(document.problem((), "is not a list", "a list of downtimes (`- Class: SCHEDULED` ...)"))
+            found.wrong("", document.problem((), "is not a list", "a list of downtimes (`- Class: SCHEDULED` ...)"))
         for entry in document.elements:
             _osg_entry(entry, found)
+    found.skipped += [f"{one.file}:{one.line} {one.key}: {one.message}; the last one holds" for one in repeated]
     return found.done()
 
 
-def _osg_entry(entry: Node, found: _Found) -> None:
+def _osg_entry(entry: Node, found: Found) -> None:
     wrong = len(found.problems)
+    number = _osg_number(entry)
+    if number:
+        found.told.add(number)
     for key in ("ResourceName", "Severity", "StartTime", "EndTime"):
         if key not in entry.items:
             close = nearest(key, [other for other in entry.items if other not in _OSG_KEYS])
-            found.problems.append(entry.problem((key,), f"{key} is missing", "", f"{close}: {key}" if close else ""))
+            found.wrong(number, entry.problem((key,), f"{key} is missing", "", f"{close}: {key}" if close else ""))
     if len(found.problems) > wrong:
         return
-    start, end = (_osg_time(entry, key, found) for key in ("StartTime", "EndTime"))
+    start, end = (_osg_time(entry, key, number, found) for key in ("StartTime", "EndTime"))
     # Nobody can tell that there was notice of an entry without a date: it counts as declared when it begins.
-    declared = _osg_time(entry, "CreatedTime", found) if "CreatedTime" in entry.items else start
+    declared = _osg_time(entry, "CreatedTime", number, found) if "CreatedTime" in entry.items else start
     if len(found.problems) > wrong:
         return
     resource, severity = str(entry.items["ResourceName"].value), str(entry.items["Severity"].value)
-    number = entry.items["ID"].raw if "ID" in entry.items else f"{resource} {entry.items['StartTime'].raw}"
-    title = f"OSG downtime {number}"
+    title = f"OSG downtime {number.removeprefix('osg-')}"
     if severity.lower() not in _OSG_OUTAGES:
         found.skipped.append(f"{title}: severity {severity} is no outage")
         return
     if end < start:
-        found.problems.append(entry.problem(("EndTime",), "ends before it begins", "an instant after its start"))
+        found.wrong(number, entry.problem(("EndTime",), "ends before it begins", "an instant after its start"))
         return
     services = [str(one.value) for one in entry.items["Services"].elements] if "Services" in entry.items else []
-    objects = [name for service in services if (name := _ours(found.naming, [f"{service}@{resource}"]))]
-    objects = objects or [name for name in (_ours(found.naming, [resource]),) if name]
+    objects = [name for service in services if (name := found.ours([f"{service}@{resource}"]))]
+    objects = objects or [name for name in (found.ours([resource]),) if name]
     if not objects:
-        _unknown(
-            found, entry.problem(("ResourceName",), f"concerns {resource}"), [resource, *(f"{s}@{resource}" for s in services)]
-        )
+        names = [resource, *(f"{service}@{resource}" for service in services)]
+        found.unknown(number, replace(entry.problem(("ResourceName",), f"concerns {resource}"), key=title), names)
         return
     reason = str(entry.items["Description"].value or "") if "Description" in entry.items else ""
-    found.add(f"osg-{number}", objects, Revision(declared, start, end, "OSG topology"), reason)
+    found.add(number, objects, Revision(declared, start, end, "OSG topology"), reason)
+
+
+def _osg_number(entry: Node) -> str:
+    """Return an entry's number, or what stands for it: resource and start. "": it has neither."""
+    if "ID" in entry.items:
+        return f"osg-{short(entry.items['ID'].raw)}"
+    if "ResourceName" not in entry.items or "StartTime" not in entry.items:
+        return ""
+    return f"osg-{short(str(entry.items['ResourceName'].value))} {short(entry.items['StartTime'].raw)}"
 
 
 _OSG_KEYS = ("Class", "ID", "Description", "Severity", "StartTime", "EndTime", "CreatedTime", "ResourceName", "Services")
 
 
-def _osg_time(entry: Node, key: str, found: _Found) -> Instant:
+def _osg_time(entry: Node, key: str, number: str, found: Found) -> Instant:
     written = entry.items[key].raw.strip()
     match = _OSG_TIME.fullmatch(written)
     said = "it is written otherwise"
@@ -260,14 +206,11 @@ def _osg_time(entry: Node, key: str, found: _Found) -> Instant:
         except ValueError as error:
             said = str(error)
     message = f"{written!r} is no date and time: {said}"
-    found.problems.append(entry.problem((key,), message, "like `Nov 21, 2026 14:00 +0000`"))
+    found.wrong(number, entry.problem((key,), message, "like `Nov 21, 2026 14:00 +0000`"))
     return 0
 
 
 # --- iCalendar --------------------------------------------------------------------------------------------------------
-
-
-_COMING = re.compile(r"(ical-.*)--?\d+(?: .*)?$")
 
 
 def ical(
@@ -277,25 +220,29 @@ def ical(
 
     What an event says now was declared when it was last changed: what it said before is not known.
     """
-    found = _Found(file, naming, series=frozenset(f"ical-{uid}" for uid in calendars.uids(content, file)))
-    for one in calendars.read(content, file, until, zone):
-        title = f"event {one.summary or one.uid!r}"
-        named = list(_event_names(one, found, title)) if one.names else list(objects)
-        if not named:
-            if not one.names:
-                message = "does not say what it concerns"
-                found.problems.append(Problem(file, 0, 0, title, message, "its categories, resources or location; or --object"))
-            continue
+    found, events = Found(file, naming, "ical"), calendars.events(content, file, until, zone)
+    found.told |= {f"ical-{short(uid)}" for uid in events.uids}
+    for uid, problem in events.wrong:
+        found.wrong(f"ical-{short(uid)}" if uid else "", problem)
+    for one in events.occurrences:
+        _coming(one, found, objects)
+    return found.done(events)
+
+
+def _coming(one: calendars.Occurrence, found: Found, objects: tuple[str, ...]) -> None:
+    title, series = f"event {one.summary or one.uid!r}", f"ical-{short(one.uid)}"
+    if not (one.names or objects):
+        message = "does not say what it concerns"
+        place = "its categories, resources or location; or --object"
+        found.wrong(series, Problem(found.file, 0, 0, title, message, place))
+        return
+    named: list[str] = []
+    for name in one.names:
+        if ours := found.ours([name]):
+            named.append(ours)
+        else:
+            found.unknown(series, Problem(found.file, 0, 0, title, f"concerns {name}"), [name])
+    if named or not one.names:
         said = [moment for moment in (one.created, one.modified) if moment is not None]
         revision = Revision(max(said, default=one.start), one.start, one.end, one.by)
-        found.add(f"ical-{one.uid}-{one.start // SECOND}", named, revision, one.summary)
-    return found.done()
-
-
-def _event_names(one: calendars.Occurrence, found: _Found, title: str) -> Iterator[str]:
-    for name in one.names:
-        ours = _ours(found.naming, [name])
-        if ours:
-            yield ours
-        else:
-            _unknown(found, Problem(found.file, 0, 0, title, f"concerns {name}"), [name])
+        found.add(f"{series}-{one.start // SECOND}", named or objects, revision, one.summary)

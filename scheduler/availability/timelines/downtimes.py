@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from scheduler.availability.history import Downtime, Instant, Recurrence, Revision
 
 _UNTIL = re.compile(r"UNTIL=(\d{8}T\d{6})Z", re.IGNORECASE)
+_LAST_DAY = re.compile(r"(UNTIL=\d{8})(?=;|$)", re.IGNORECASE)
+"""The end of a series as a date: the whole of that local day belongs to it, as the start is a time."""
 _TOO_FAST = re.compile(r"FREQ=(SECONDLY|MINUTELY|HOURLY)", re.IGNORECASE)
 
 
@@ -68,7 +70,7 @@ def rule_problem(rule: str, start: str) -> str:
     if _TOO_FAST.search(rule):
         return "comes every hour or more often"
     try:
-        rrulestr(_UNTIL.sub(r"UNTIL=\1", rule), dtstart=datetime.fromisoformat(start))
+        rrulestr(_LAST_DAY.sub(r"\1T235959", _UNTIL.sub(r"UNTIL=\1", rule)), dtstart=datetime.fromisoformat(start))
     except (ValueError, TypeError, KeyError) as error:
         return f"is no rule of RFC 5545: {error}"
     return ""
@@ -87,7 +89,7 @@ def _rule(again: Recurrence) -> Iterator[datetime]:
         moment = datetime.strptime(found[1], "%Y%m%dT%H%M%S").replace(tzinfo=UTC)
         return f"UNTIL={moment.astimezone(zoneinfo.ZoneInfo(again.zone)):%Y%m%dT%H%M%S}"
 
-    yield from rrulestr(_UNTIL.sub(local, again.rule), dtstart=datetime.fromisoformat(again.start))
+    yield from rrulestr(_LAST_DAY.sub(r"\1T235959", _UNTIL.sub(local, again.rule)), dtstart=datetime.fromisoformat(again.start))
 
 
 def _without_notice(revisions: list[Revision]) -> Iterator[Stretch]:

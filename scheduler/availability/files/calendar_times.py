@@ -1,0 +1,198 @@
+"""The times of a calendar's events (RFC 5545): where a series ends, how long each coming lasts, what cannot be understood."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from typing import TYPE_CHECKING, Any
+
+import icalendar
+from icalendar.parser import Contentline, Contentlines
+
+from environments.problems import ConfigurationError, Problem
+
+if TYPE_CHECKING:
+    import zoneinfo
+    from collections.abc import Iterable
+
+_TOO_FAST = {"SECONDLY", "MINUTELY", "HOURLY"}
+_WRITTEN = "X-AS-WRITTEN"
+"""A parameter that we put to each DURATION: the library makes elapsed time of it and forgets which of it were days."""
+_DURATION = re.compile(r"([+-]?)P(?:(\d+)W)?(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?)?", re.IGNORECASE)
+_SECOND = timedelta(seconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Length:
+    """How long a coming lasts: days of the calendar first, then elapsed time."""
+
+    days: int = 0
+    exact: timedelta = timedelta()
+
+    def after(self, start: datetime) -> datetime:
+        """Return the end: days end at the same time of the local clock, in the zone of the start."""
+        return (start + timedelta(days=self.days)).astimezone(UTC) + self.exact
+
+
+@dataclass(frozen=True, slots=True)
+class Lengths:
+    """The lengths of one event's comings: of the series, and of those that were moved or given a length of their own."""
+
+    usual: Length
+    own: dict[datetime, Length]
+    """By start, in UTC."""
+
+    @classmethod
+    def of(cls, parts: Iterable[Any], zone: zoneinfo.ZoneInfo) -> Lengths:
+        """Read them from the components of one event."""
+        usual, own = Length(), dict[datetime, Length]()
+        for part in parts:
+            if "RECURRENCE-ID" in part:
+                own[moment(part["DTSTART"].dt, zone).astimezone(UTC)] = _length(part, zone)
+                continue
+            usual = _length(part, zone)
+            own |= dict(_periods(part, zone))
+        return cls(usual, own)
+
+    def end(self, event: Any, start: datetime, zone: zoneinfo.ZoneInfo) -> datetime:
+        """Return when a coming ends."""
+        days = _days(event)
+        if days is not None:
+            return moment(event["DTSTART"].dt + timedelta(days=days), zone)
+        return self.own.get(start.astimezone(UTC), self.usual).after(start)
+
+
+def refused(file: str, message: str) -> ConfigurationError:
+    """Make the error that refuses a file."""
+    return ConfigurationError([Problem(file, 0, 0, "", message)])
+
+
+def named(event: Any) -> str:
+    """Name an event for people."""
+    return f"the event {str(event.get('SUMMARY', event.get('UID', 'without a name')))!r}"
+
+
+def listed(value: Any) -> list[Any]:
+    """Return what stands under a key once, several times or not at all."""
+    return value if isinstance(value, list) else [] if value is None else [value]
+
+
+def moment(value: date | datetime, zone: zoneinfo.ZoneInfo) -> datetime:
+    """Return a date's first instant, or a time, which is of `zone` where it names none."""
+    if not isinstance(value, datetime):
+        return datetime.combine(value, time(), tzinfo=zone)
+    return value if value.tzinfo is not None else value.replace(tzinfo=zone)
+
+
+def with_written_durations(content: bytes | str) -> str:
+    """Return the text of a calendar in which each DURATION says how it was written: P1D is a day, PT24H is not."""
+    text = content.decode("utf-8-sig", "replace") if isinstance(content, bytes) else content
+    lines: list[str] = Contentlines.from_ical(text)  # type: ignore[no-untyped-call]
+    return "\r\n".join(_with_written(str(line)) for line in lines)
+
+
+def _with_written(line: str) -> str:
+    if not re.match(r"DURATION[:;]", line, re.IGNORECASE):
+        return line
+    try:
+        _, _, value = Contentline(line).parts()  # type: ignore[no-untyped-call]
+    except ValueError:  # it is told when the calendar is read
+        return line
+    written = re.sub(r"[^A-Za-z0-9+-]", "", str(value))
+    return f"{line[:8]};{_WRITTEN}={written}{line[8:]}" if written else line
+
+
+def check(event: Any, file: str) -> None:
+    """Refuse an event whose times cannot be understood."""
+    name = named(event)
+    if "DTSTART" not in event:
+        raise refused(file, f"{name} has no start (DTSTART)")
+    for key in ("DTSTART", "DTEND", "DURATION", "CREATED", "DTSTAMP", "LAST-MODIFIED", "RECURRENCE-ID"):
+        if key in event and not isinstance(event[key], (icalendar.vDDDTypes, icalendar.vDuration)):
+            said = "stands there twice" if isinstance(event[key], list) else "cannot be understood"
+            raise refused(file, f"{name}: its {key} {said}")
+    for rule in listed(event.get("RRULE")):
+        if not isinstance(rule, icalendar.vRecur):
+            raise refused(file, f"{name}: its RRULE cannot be understood")
+        if {str(part).upper() for part in rule.get("FREQ", ())} & _TOO_FAST:
+            raise refused(file, f"{name} comes every hour or more often")
+    start = event["DTSTART"].dt
+    if "DTEND" in event and isinstance(start, datetime) != isinstance(event["DTEND"].dt, datetime):
+        raise refused(file, f"{name} has a date at one end and a time at the other")
+    if not isinstance(start, datetime) and "DURATION" in event and _duration(event).exact:
+        raise refused(
+            file, f"{name} begins on a date and lasts {event['DURATION'].to_ical().decode()}: whole days are expected"
+        )
+    for key in ("DTSTART", "DTEND", "RECURRENCE-ID"):
+        written = event[key].params.get("TZID") if key in event else None
+        if written and isinstance(event[key].dt, datetime) and event[key].dt.tzinfo is None:
+            raise refused(file, f"{name} is in a time zone that nobody knows: {written}")
+
+
+def settle_until(event: Any, zone: zoneinfo.ZoneInfo, *, floating: bool) -> None:
+    """Bring the last instant of a series (UNTIL, which belongs to it) into the zone and type of its start.
+
+    A date is the whole of that day where the series begins at a time. `floating`: times without a zone stay without one.
+    """
+    start = event["DTSTART"].dt
+    for rule in listed(event.get("RRULE")):
+        rule.update({"UNTIL": [_settled(until, start, zone, floating=floating) for until in listed(rule.get("UNTIL"))]})
+        if not rule["UNTIL"]:
+            del rule["UNTIL"]
+
+
+def _settled(until: date | datetime, start: date | datetime, zone: zoneinfo.ZoneInfo, *, floating: bool) -> date | datetime:
+    if not isinstance(start, datetime):
+        if not isinstance(until, datetime):
+            return until
+        return until.date() if until.tzinfo is None else until.astimezone(zone).date()
+    # A calendar that is shown in a zone is meant in it, the times in UTC too.
+    own = start.tzinfo if start.tzinfo is not None and (floating or start.tzinfo is not UTC) else zone
+    if not isinstance(until, datetime):
+        until = datetime.combine(until + timedelta(days=1), time()) - _SECOND
+    whole = until if until.tzinfo is not None else until.replace(tzinfo=own)
+    if start.tzinfo is None and floating:
+        return whole.astimezone(zone).replace(tzinfo=None)
+    return whole.astimezone(UTC)
+
+
+def _days(event: Any) -> int | None:
+    """Return the length in whole days of an event that is given by dates; None: it is given by times."""
+    start = event["DTSTART"].dt
+    if isinstance(start, datetime):
+        return None
+    if "DTEND" in event:
+        return int((event["DTEND"].dt - start).days)
+    return _duration(event).days if "DURATION" in event else 1
+
+
+def _length(event: Any, zone: zoneinfo.ZoneInfo) -> Length:
+    """Return the length of an event that is given by times; DTEND gives an exact one (RFC 5545, 3.8.5.3)."""
+    if not isinstance(event["DTSTART"].dt, datetime):
+        return Length()
+    if "DTEND" in event:
+        ends = (moment(event[key].dt, zone).astimezone(UTC) for key in ("DTSTART", "DTEND"))
+        start, end = ends
+        return Length(exact=end - start)
+    return _duration(event) if "DURATION" in event else Length()
+
+
+def _duration(event: Any) -> Length:
+    """Read a DURATION: weeks and days are days of the calendar, hours, minutes and seconds are elapsed time (3.3.6)."""
+    given = event["DURATION"]
+    found = _DURATION.fullmatch(str(given.params.get(_WRITTEN, "")))
+    if found is None:
+        return Length(exact=given.dt)
+    weeks, days, hours, minutes, seconds = (int(part or 0) for part in found.groups()[1:])
+    sign = -1 if found[1] == "-" else 1
+    return Length(sign * (7 * weeks + days), sign * timedelta(hours=hours, minutes=minutes, seconds=seconds))
+
+
+def _periods(event: Any, zone: zoneinfo.ZoneInfo) -> Iterable[tuple[datetime, Length]]:
+    """Yield the further comings that are given as periods (RDATE;VALUE=PERIOD), each with its length."""
+    for one in listed(event.get("RDATE")):
+        for period in (each.dt for each in getattr(one, "dts", ()) if isinstance(each.dt, tuple)):
+            start = moment(period[0], zone).astimezone(UTC)
+            length = period[1] if isinstance(period[1], timedelta) else moment(period[1], zone).astimezone(UTC) - start
+            yield start, Length(exact=length)
