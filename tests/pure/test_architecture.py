@@ -30,7 +30,7 @@ DOORS = {
     "prometheus_client": "scheduler/daemon",
     "numpy": ("scheduler/availability", "scheduler/journal/histories"),
     "dateutil": "scheduler/availability/timelines/downtimes",
-    "icalendar": "scheduler/availability/files/calendars",
+    "icalendar": ("scheduler/availability/files/calendars", "scheduler/availability/files/calendar_times"),
     "recurring_ical_events": "scheduler/availability/files/calendars",
     "defusedxml": "scheduler/availability/files/imports",
     "jinja2": "scheduler/publish",
