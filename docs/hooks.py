@@ -5,6 +5,7 @@ from mkdocs.structure.files import File
 from scheduler import reference
 
 PAGES = {
+    "reference/codes.md": reference.codes,
     "reference/configuration.md": reference.configuration,
     "reference/command-line.md": reference.command_line,
     "reference/metrics.md": reference.metrics,

@@ -203,6 +203,17 @@ class Environment(Frozen):
         """Memory for jobs in MiB."""
         return self.job_memory_mib or self.memory_mib - max(64, self.memory_mib // 10)
 
+    @property
+    def slot_disk_mib(self) -> int:
+        """Disk for jobs in MiB: of a diskless worker half of its memory."""
+        return self.memory_mib // 2 if self.disk.mode is DiskMode.NONE else self.disk.size_gib * 1024
+
+    @property
+    def slot_gpus(self) -> int:
+        """GPUs of one worker, as `provides` says it (`GPUs: 1`)."""
+        told = (value for name, value in self.provides.items() if name.lower() == "gpus")
+        return next((value for value in told if isinstance(value, int) and not isinstance(value, bool)), 0)
+
 
 class Share(Frozen):
     """What a VO may have of the farm. Amounts are cores; memory is shared in proportion (dominant resource fairness)."""

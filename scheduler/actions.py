@@ -33,7 +33,7 @@ class Drain:
 
     worker: str
     cause: str
-    """Why: idle, lifetime, drift, reclaim, host-drain, black-hole, unwanted, surplus."""
+    """Why: idle, lifetime, drift, reclaim, host-drain, black-hole, stuck, unwanted, surplus."""
     reason: Reason
 
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 
 from scheduler.actions import WHILE_IDLE, Action, Adopt, Boot, CancelDrain, CleanUp, Drain, PowerOff
 from scheduler.clock import Clock
+from scheduler.decide.lingering import is_stuck
 from scheduler.journal.journal import Journal, kind_of
 from scheduler.journal.records import Entry, Note, Outcome, Value
 from scheduler.model import Identity, WorkerState
@@ -205,7 +206,8 @@ def _power_off(step: Step) -> Calls[Done]:
     if not (action.reason.code == "batch-removed" and step.entry.batch_system not in step.reach.batch_systems):
         # Once more, just before: what was decided on is older than what the batch system has matched since.
         node = yield from _ask_batch(step, f"look at {worker}", lambda b: b.node(worker))
-    if against := why_keep(node):
+    stuck = node is not None and node.draining and is_stuck(node, step.reach.clock.now(), step.policy.limits)
+    if against := "" if stuck else why_keep(node):
         return Done(Outcome.REFUSED, against)
     # What a batch system tells of a worker may be old: the worker itself says whether it drains and has nothing.
     if node is not None and (work := (yield from _order_drain(step, idle_only=True))):

@@ -58,7 +58,7 @@ TRANSITIONS: dict[S, dict[S, str]] = {
         S.BUSY: "drain cancelled while jobs ran",
         S.DRAINED: "its last job ended",
         S.SILENT: "the batch system no longer sees it, and jobs were in it",
-        S.GONE: "the domain ended",
+        S.GONE: "the domain ended, or its batch system did not let its slots go",
         S.UNSEEN: "the host does not answer",
     },
     S.DRAINED: {

@@ -84,6 +84,21 @@ class RunningJob:
     memory_mib: int = 0
     ends_by: float | None = None
     """The latest end its requested walltime allows."""
+    suspended: bool = False
+    """Somebody has suspended it: it keeps its slot, by right."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lingering:
+    """A slot that is held although no job runs in it by right: its job was taken back or has ended, or never began."""
+
+    slot: str
+    state: str
+    """In the batch system's own words: `Preempting/Vacating`."""
+    since: float | None
+    until: float | None
+    """When the batch system should have let it go by itself; None where that is not known."""
+    job: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +119,11 @@ class Node:
     registered_at: float | None = None
     quick_failures: int = 0
     """Jobs that failed within seconds of their start, one after the other (a black hole)."""
+    used_disk_mib: int = 0
+    """Disk that its jobs have, as far as its batch system tells."""
+    used_gpus: int = 0
+    lingering: tuple[Lingering, ...] = ()
+    """Slots held without a job that runs by right; empty also while it is not known of every claim what it holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,6 +322,11 @@ class Worker:
     drain_cause: str = ""
     """Code of the reason for which it is being drained (`idle`, `lifetime`, `reclaim`, ...); "" otherwise."""
     quick_failures: int = 0
+    used_disk_mib: int = 0
+    """Disk that its jobs have, as far as somebody tells."""
+    used_gpus: int = 0
+    lingering: tuple[Lingering, ...] = ()
+    """Slots held without a job that runs by right."""
     seen_at: float | None = None
     """When its host last showed its domain; None while it shows it."""
 

@@ -38,6 +38,9 @@ class Limits(Frozen):
     """A registered worker is not retired as idle earlier than this after it registered."""
     silence_seconds: Seconds = 900
     """A registered worker that its batch system no longer sees is powered off after this long."""
+    linger_seconds: Seconds = 300
+    """A slot whose job was taken back or has ended is let go by its batch system in its own time (HTCondor: `vacate_seconds`
+    and half a minute more). So long after that its worker is drained, and powered off when no other job runs in it."""
     reclaim: bool = True
     """Whether lent cores are taken back by drain when their owner needs its guarantee."""
     image_failures: Positive = 3

@@ -232,6 +232,35 @@ def metrics() -> str:
     return "\n".join(lines) + "\n"
 
 
+def codes() -> str:
+    """Return the page on the codes of reasons, the states of sources, and the lines of the event log."""
+    from environments.codes import CODES, SOURCE_STATES, About
+    from scheduler.journal.kinds import KINDS
+
+    lines = ["# Reason codes", "", "Every reason has a code that does not change: in `why`, `plan` and `status` with `--json`,"]
+    lines += ["in the log, in `ambienti events` and in the journal. [Read `why`](../howto/read-why.md) tells how to use them."]
+    for about in About:
+        lines += [
+            "",
+            f"## {about.value}",
+            "",
+            "| code | meaning | who can change it | what would change it |",
+            "|---|---|---|---|",
+        ]
+        lines += [
+            f"| `{name}` | {code.meaning} | {code.who.value} | {code.to_do} |"
+            for name, code in sorted(CODES.items())
+            if code.about is about
+        ]
+    lines += ["", "## States of sources in `status`", "", "| state | meaning |", "|---|---|"]
+    lines += [f"| {state} | {meaning} |" for state, meaning in SOURCE_STATES.items()]
+    lines += ["", "## Lines of the event log", "", "| kind | what happened | causes |", "|---|---|---|"]
+    for name, kind in KINDS.items():
+        told = "<br>".join(f"`{cause}`: {meaning}" for cause, meaning in kind.causes.items()) or kind.free
+        lines.append(f"| `{name}` | {kind.meaning} | {told} |")
+    return "\n".join(lines) + "\n"
+
+
 def lifecycle() -> str:
     """Return the page on the life of a worker: the diagram, what each state means, and every step."""
     from scheduler.lifecycle import MEANING, TRANSITIONS

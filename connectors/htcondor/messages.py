@@ -130,6 +130,13 @@ class Slot:
     vo: str = ""
     job_started_at: float | None = None
     walltime_seconds: int | None = None
+    disk_mib: int = 0
+    gpus: int = 0
+    activity: str = ""
+    entered_at: float | None = None
+    """When it entered its present state and activity, by our clock."""
+    vacate_seconds: int | None = None
+    """So long a job that is taken back may take to end."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from scheduler.model import Node, RunningJob
+from scheduler.model import Lingering, Node, RunningJob
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -14,6 +14,14 @@ if TYPE_CHECKING:
     from connectors.htcondor.messages import Run, Slot
 
 _CLAIMED = frozenset({"Claimed", "Preempting", "Matched"})
+_VACATE_SECONDS = 600
+"""MachineMaxVacateTime where a slot does not tell it."""
+_KILL_SECONDS = 30
+"""KILLING_TIMEOUT: so long after that a job's processes are killed one by one."""
+_EMPTY_CLAIM_SECONDS = 1200
+"""CLAIM_WORKLIFE: so long a schedd keeps a claim at most for one job after the other."""
+_MATCH_SECONDS = 120
+"""MATCH_TIMEOUT."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +58,37 @@ def _node(whole: Slot, its: list[Slot], idle: Idleness | None, quick_failures: i
         memory_mib=whole.total_memory_mib,
         free_cpus=max(0, whole.cpus),
         free_memory_mib=max(0, whole.memory_mib),
-        jobs=tuple(_running(slot) for slot in its if slot.job),
+        jobs=tuple(_running(slot) for slot in its if slot.job and slot.state != "Preempting"),
         claimed=_claimed(whole, its),
         draining=any(slot.draining for slot in its),
         idle_since=idle.since if idle else None,
         registered_at=whole.started_at,
         quick_failures=quick_failures,
+        used_disk_mib=sum(slot.disk_mib for slot in its if slot.dynamic),
+        used_gpus=sum(slot.gpus for slot in its if slot.dynamic),
+        lingering=_lingering(whole, its),
     )
+
+
+def _lingering(whole: Slot, its: list[Slot]) -> tuple[Lingering, ...]:
+    """Return the slots that are held without a job that runs by right; none while some slot has not been told of."""
+    if sum(slot.dynamic for slot in its) < whole.dynamic_slots:
+        return ()
+    held = (slot for slot in its if slot.state == "Preempting" or (slot.state in _CLAIMED and not slot.job))
+    return tuple(sorted((_lingers(slot) for slot in held), key=lambda one: one.slot))
+
+
+def _lingers(slot: Slot) -> Lingering:
+    """Say until when HTCondor itself ends the state of a slot; never where it is not known what the slot does."""
+    vacate_seconds = _VACATE_SECONDS if slot.vacate_seconds is None else slot.vacate_seconds
+    allowed = {
+        "Preempting": vacate_seconds + _KILL_SECONDS,
+        "Claimed": _EMPTY_CLAIM_SECONDS if slot.activity == "Idle" else None,
+        "Matched": _MATCH_SECONDS,
+    }[slot.state]
+    since = slot.entered_at
+    until = None if since is None or allowed is None else since + allowed
+    return Lingering(slot.name.partition("@")[0], f"{slot.state}/{slot.activity}", since, until, slot.job)
 
 
 def _claimed(whole: Slot, its: list[Slot]) -> bool:
@@ -84,6 +116,7 @@ def _running(slot: Slot) -> RunningJob:
         cpus=slot.cpus,
         memory_mib=slot.memory_mib,
         ends_by=begun + walltime if begun is not None and walltime is not None else None,
+        suspended=slot.activity == "Suspended",
     )
 
 

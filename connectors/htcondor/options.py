@@ -75,6 +75,9 @@ class HTCondorOptions(Frozen):
     """The program that drains workers: it obtains from the collector the right to command them."""
     retirement_seconds: Seconds = 604800
     """How long a drained worker lets its jobs run (MAXJOBRETIREMENTTIME)."""
+    vacate_seconds: Seconds = 120
+    """So long a job that was removed, put on hold or whose output cannot be taken may take to end (MachineMaxVacateTime;
+    HTCondor's own default is 600); then it is killed. A job that says `job_max_vacate_time` is given what it asks for."""
     lease_seconds: Seconds = 1200
     """A job whose worker died starts again when its lease ends, not before. The hooks give this lease to jobs that have
     HTCondor's default of 2400 s; those that ask for one of their own keep it. 0: left alone."""

@@ -12,11 +12,15 @@ if TYPE_CHECKING:
     from connectors.htcondor.bindings import classad2
     from connectors.htcondor.matching import Judge
 
+_CLOCKS_DIFFER_SECONDS = 120.0
+"""Only when they are so far apart is a worker's clock corrected by the collector's: an update may have been under way."""
 OURS = f"{WORKER} =!= undefined"
 ATTRIBUTES = (
     WORKER, "Name", "Machine", "SlotType", "DynamicSlot", "State", "Cpus", "Memory", "TotalSlotCpus", "TotalSlotMemory",
     "Draining", "NumDynamicSlots", "JobStarts", "RecentJobStarts", "DaemonStartTime", "MyCurrentTime", "JobId", "GlobalJobId",
-    "RemoteOwner", "RemoteUser", "JobStart",
+    "RemoteOwner", "RemoteUser", "JobStart", "Disk", "GPUs",
+    "RemoteOwner", "RemoteUser", "JobStart", "Activity", "EnteredCurrentState", "EnteredCurrentActivity", "LastHeardFrom",
+    "MachineMaxVacateTime", "JobMaxVacateTime",
 )  # fmt: skip
 
 
@@ -48,7 +52,28 @@ def slot_of(ad: classad2.ClassAd, judge: Judge) -> Slot | None:
         vo=judge.vo(ad) if job else "",
         job_started_at=_time(ad, "JobStart"),
         walltime_seconds=judge.walltime(ad) if job else None,
+        disk_mib=-(-(_integer(ad, "Disk") or 0) // 1024),
+        gpus=_integer(ad, "GPUs") or 0,
+        activity=text_of(ad, "Activity"),
+        entered_at=_entered(ad),
+        vacate_seconds=_vacate_seconds(ad),
     )
+
+
+def _entered(ad: classad2.ClassAd) -> float | None:
+    """Return when a slot entered its state (its activity, where it is claimed), by the collector's clock if they differ."""
+    at = _time(ad, "EnteredCurrentActivity" if text_of(ad, "State") == "Claimed" else "EnteredCurrentState")
+    told, heard = _time(ad, "MyCurrentTime"), _time(ad, "LastHeardFrom")
+    if at is None or told is None or heard is None or abs(heard - told) < _CLOCKS_DIFFER_SECONDS:
+        return at
+    return at + heard - told
+
+
+def _vacate_seconds(ad: classad2.ClassAd) -> int | None:
+    """Return how long a job that is taken back may take: what the machine allows, or more where the job asks for it."""
+    allowed = ad.eval("MachineMaxVacateTime") if "MachineMaxVacateTime" in ad else None
+    told = [round(one) for one in (allowed, ad.get("JobMaxVacateTime")) if is_number(one)]
+    return max(told, default=None)
 
 
 def _integer(ad: classad2.ClassAd, name: str) -> int | None:

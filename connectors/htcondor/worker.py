@@ -81,7 +81,7 @@ def worker_config(
         "AmbientiVersion": environment.version,
         RETIRES_AT: round(requested_at) + environment.lifetime_seconds,
     }
-    told = dict.fromkeys((*vo_attributes(options.vo), *options.walltime, "AcctGroup", WANTED))
+    told = dict.fromkeys((*vo_attributes(options.vo), *options.walltime, "AcctGroup", WANTED, "JobMaxVacateTime"))
     lines = {
         # Names of HTCondor's configuration know no capitals, and of two lines of one name the last holds: these come first.
         **{name: literal(value) for name, value in advertised.items()},
@@ -110,6 +110,7 @@ def worker_config(
         "RANK": 0,
         # Without it a graceful drain preempts at once.
         "MAXJOBRETIREMENTTIME": options.retirement_seconds,
+        "MACHINEMAXVACATETIME": options.vacate_seconds,
         "SEC_DEFAULT_AUTHENTICATION": "REQUIRED",
         "SEC_DEFAULT_INTEGRITY": "REQUIRED",
         "SEC_DEFAULT_AUTHENTICATION_METHODS": "FS, IDTOKENS",

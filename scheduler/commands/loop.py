@@ -76,6 +76,8 @@ def run(
             engine,
             refresh=reload,
             listen=found.site.daemon.listen,
+            local=found.file.socket,
+            names=found.site.daemon.names,
             pager=pager.round,
             reporter=Reporter(engine, lambda: reload.definitions).round,
             availability=lambda: prepared(engine.clock.now()),

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import http.client
+import http
 import json
 import os
 import secrets
-import urllib.error
-import urllib.request
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from scheduler.commands import daemon
 from scheduler.commands.common import Exit, JsonOption, SiteOption, console, examples, fail, find_site, print_json, say
 from scheduler.commands.journaled import ByOption, asker, instant, now, opened
 from scheduler.show.terminal import Table
 
 SECONDS = 10.0
-PRIVATE = 0o077
-"""Nobody but its owner may read a token's file."""
 tokens = typer.Typer(no_args_is_help=True, help="Tokens of those who report statuses: add, list, revoke.")
 
 
@@ -67,12 +64,12 @@ def report(
         raise fail(f"{name}: {problem}", _EXITS.get(answer, Exit.UNANSWERED))
 
 
-_EXITS = {400: Exit.WRONG, 401: Exit.WRONG, 413: Exit.WRONG, 404: Exit.PROBLEM}
+_EXITS = {400: Exit.WRONG, 401: Exit.WRONG, 413: Exit.WRONG, 421: Exit.WRONG, 404: Exit.PROBLEM}
 
 
 def _address(url: str) -> str:
     if not url.startswith(("http://", "https://")):
-        raise fail(f"--url {url}: is not the address of a daemon; expected one like http://farm:9620", Exit.WRONG)
+        raise fail(f"--url {url}: is not the address of a daemon; expected one like https://farm.example.org", Exit.WRONG)
     return url.rstrip("/")
 
 
@@ -83,35 +80,28 @@ def _daemon(site: Path | None) -> tuple[str, str]:
     settings = definitions.load(find_site(site)).site
     if not settings.daemon.listen:
         raise fail("the daemon of this site listens nowhere (daemon.listen): nothing can be reported", Exit.WRONG)
-    return f"http://{settings.daemon.listen}", settings.timezone
+    return daemon.url_of(settings.daemon.listen), settings.timezone
 
 
 def _token(path: Path) -> str:
     try:
-        mode = path.stat().st_mode
-        token = path.read_text().strip()
-    except OSError as error:
-        raise fail(f"token {path}: {error.strerror} (`ambienti token add` makes one)", Exit.WRONG) from error
-    if mode & PRIVATE:
-        raise fail(f"token {path} may be read by others: chmod 600 {path}", Exit.WRONG)
-    return token
+        return daemon.read_token(path)
+    except daemon.TokenError as error:
+        raise fail(str(error), Exit.WRONG) from error
 
 
 def _sent(url: str, told: dict[str, Any], token: str) -> tuple[int, str]:
     """Post one report; return the answer's code and what is wrong, "" if nothing is."""
-    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
-    request = urllib.request.Request(f"{url}/status", json.dumps(told).encode(), headers, method="POST")  # noqa: S310
+    content = json.dumps(told).encode()
     try:
-        with urllib.request.urlopen(request, timeout=SECONDS) as answer:  # noqa: S310 - the address is the site's own
-            return int(answer.status), ""
-    except urllib.error.HTTPError as error:
-        try:
-            problem = str(json.load(error)["problem"])
-        except (ValueError, KeyError, TypeError):
-            problem = f"{url} answers {error.code} {error.reason}: is that an Ambienti that takes reports?"
-        return error.code, problem
-    except (urllib.error.URLError, http.client.HTTPException, OSError, ValueError) as error:
-        return 0, f"no daemon answers at {url}: {getattr(error, 'reason', error)}"
+        answer = daemon.ask(url, "/status", seconds=SECONDS, token=token, content=content, method="POST")
+    except daemon.TokenError as error:
+        raise fail(str(error), Exit.WRONG) from error
+    except daemon.NoAnswerError as error:
+        return 0, f"no daemon answers at {url}: {error}"
+    if answer.code == http.HTTPStatus.OK:
+        return answer.code, ""
+    return answer.code, answer.problem or f"{url} answers {answer.code}: is that an Ambienti that takes reports?"
 
 
 # --- tokens -----------------------------------------------------------------------------------------------------------

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import http.client
+import http
 import sys
-import urllib.error
-import urllib.request
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +13,7 @@ from environments.problems import ConfigurationError
 from scheduler import snapshot as snapshots
 from scheduler.actions import Plan
 from scheduler.clock import WallClock
+from scheduler.commands import daemon
 from scheduler.commands.common import Exit, fail, find_site, plural, say
 from scheduler.model import Observation, Unanswered
 from scheduler.policy import Policy
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from scheduler.site.compose import Farm
-    from scheduler.site.settings import Site
+    from scheduler.site.site_file import SiteFile
 
 DAEMON_SECONDS = 5.0
 
@@ -90,23 +89,23 @@ def _asked(where: Path, *, live: bool) -> tuple[Definitions, Looked | str]:
         found = definitions.load(where)
     except ConfigurationError as error:
         file, _ = read_site(where, [])
-        answer = "" if live or file is None else _told_by_daemon(file.site)
+        answer = "" if live or file is None else _told_by_daemon(file)
         if file is None or isinstance(answer, str):
             raise
         wrong = plural(len(error.problems), "problem")
         say(f"{wrong} in the files (`ambienti check`): below is what the daemon goes by meanwhile", error=True)
         return Definitions(file, answer.policy, {}, {}, {}), answer
-    return found, "" if live else _told_by_daemon(found.site)
+    return found, "" if live else _told_by_daemon(found.file)
 
 
-def _told_by_daemon(site: Site) -> Looked | str:
+def _told_by_daemon(file: SiteFile) -> Looked | str:
     """Return what the running daemon sees; a sentence says why there is none, or none of this farm."""
-    told = _ask_daemon(site.daemon.listen)
-    if isinstance(told, str):
-        return told
-    answer = _from_snapshot(told, f"the daemon at {site.daemon.listen}", keep_plan=True)
-    if answer.policy.site != site.site:
-        return f" (the daemon at {site.daemon.listen} serves another farm, {answer.policy.site})"
+    told, where = _ask_daemon(file)
+    if not told:
+        return where
+    answer = _from_snapshot(told, f"the daemon at {where}", keep_plan=True)
+    if answer.policy.site != file.site.site:
+        return f" (the daemon at {where} serves another farm, {answer.policy.site})"
     return answer
 
 
@@ -145,16 +144,23 @@ def _content(snapshot: str) -> bytes:
         raise fail(f"snapshot {snapshot}: {error.strerror}", Exit.WRONG) from error
 
 
-def _ask_daemon(listen: str) -> bytes | str:
-    """Ask the running daemon for its last observation; a sentence says why there is none."""
-    if not listen:
-        return ""
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+def _ask_daemon(file: SiteFile) -> tuple[bytes, str]:
+    """Ask the running daemon for its last observation: through its socket, else over the network with a token, if there is one.
+
+    Returns it with where it comes from; or nothing, and a sentence why.
+    """
+    listen = file.site.daemon.listen
     try:
-        with opener.open(f"http://{listen}/snapshot", timeout=DAEMON_SECONDS) as answer:
-            content: bytes = answer.read()
-    except urllib.error.HTTPError as error:
-        return f" (the daemon at {listen} has nothing to show yet: {error.read().decode(errors='replace')})"
-    except (urllib.error.URLError, http.client.HTTPException, OSError, ValueError):
-        return f" (no daemon answers at {listen})"
-    return content
+        answer, where = daemon.ask(file.socket, "/snapshot", seconds=DAEMON_SECONDS), str(file.socket)
+    except daemon.NoAnswerError as error:
+        if not listen or not daemon.token_file():
+            nowhere = f" (no daemon answers at {listen})" if listen else ""
+            return b"", f" (no daemon answers at {file.socket}: {error})" if str(error) else nowhere
+        try:
+            token = daemon.read_token(Path(daemon.token_file()))
+            answer, where = daemon.ask(daemon.url_of(listen), "/snapshot", seconds=DAEMON_SECONDS, token=token), listen
+        except (daemon.NoAnswerError, daemon.TokenError) as problem:
+            return b"", f" (no daemon answers at {listen}: {problem})"
+    if answer.code == http.HTTPStatus.OK:
+        return answer.content, where
+    return b"", f" (the daemon at {where} has nothing to show: {answer.problem or answer.code})"

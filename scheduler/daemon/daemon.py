@@ -21,16 +21,18 @@ import structlog
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from scheduler.daemon.door import Door
+from scheduler.daemon.listening import Web
 from scheduler.daemon.metrics import Metrics
 from scheduler.daemon.notify import notify
 from scheduler.daemon.promised import Promised
 from scheduler.daemon.signals import signals_to_read
 from scheduler.daemon.telling import Teller, in_a_line
-from scheduler.daemon.web import Shown, Web
+from scheduler.daemon.web import Shown
 from scheduler.journal.journal import JournalError, LeaseLostError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from scheduler.availability.timelines.prepared import Prepared
     from scheduler.engine import Engine
@@ -73,11 +75,15 @@ class Daemon:
         *,
         refresh: Callable[[bool], Policy | None] = lambda _: None,
         listen: str = "",
+        local: Path | None = None,
+        names: tuple[str, ...] = (),
         pager: Callable[[], object] | None = None,
         reporter: Callable[[], object] | None = None,
         availability: Callable[[], Prepared] | None = None,
     ) -> None:
-        """Prepare; `pager` and `reporter` are called every few seconds beside the cycles, `availability` for metrics.
+        """Prepare. It listens at `listen`, where it goes by `names` too, and at the socket `local` for whoever may read that.
+
+        `pager` and `reporter` are called every few seconds beside the cycles, `availability` for metrics.
 
         `refresh(forced)` is called before each cycle, with True after SIGHUP: it returns the new policy when files have changed
         and are valid, else None, and tells its errors itself. It may call `engine.connect` for a changed site.
@@ -90,6 +96,8 @@ class Daemon:
         """Where it listens, once it does."""
         self._refresh = refresh
         self._listen = listen
+        self._local = local
+        self._called = names
         self._pager = pager
         self._reporter = reporter
         self._log = structlog.get_logger("ambienti")
@@ -107,11 +115,12 @@ class Daemon:
         """Go round until SIGTERM or SIGINT; to be called in the main thread. Returns the exit code."""
         with signals_to_read() as signals:
             try:
-                web = Web(self._listen, self._shown, self.metrics, Door(self.engine)) if self._listen else None
+                web = Web(*(self._listen, self._shown, self.metrics, Door(self.engine)), local=self._local, names=self._called)
             except OSError as error:
-                self._log.error("cannot listen", address=self._listen, problem=error.strerror or str(error))
+                where = self._listen or str(self._local)
+                self._log.error("cannot listen", address=where, problem=error.strerror or str(error))
                 return 1
-            self.address = web.address if web else ""
+            self.address = web.address
             self._log.info("started", owner=self.engine.owner, listens=self.address or "nowhere", pid=os.getpid())
             self.start()
             notify("READY=1", "STATUS=going round")
@@ -119,8 +128,7 @@ class Daemon:
                 self._obey(signals)
             finally:
                 self.stop()
-                if web is not None:
-                    web.close()
+                web.close()
         return 0
 
     def _obey(self, signals: int) -> None:

@@ -22,7 +22,7 @@ from scheduler.decide.placement import Grounds, find_host, occupy, survey
 from scheduler.decide.shares import Ledger, over_ceiling
 from scheduler.decide.shortage import shortage
 from scheduler.decide.suitability import sources_of
-from scheduler.decide.supply import Kind, Shelf, Shelves, take_room
+from scheduler.decide.supply import Kind, Shelf, Shelves, less, take_room
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -254,7 +254,8 @@ def _free_address(pool: tuple[str, ...], yard: Yard) -> str | None:
 def _order(want: Want, environment: Environment, host: str, yard: Yard) -> None:
     """Order one boot and book everything it uses."""
     name = environment.name
-    each = jobs_per_worker(want.cpus, want.memory_mib, environment)
+    asked = want.of(name)
+    each = jobs_per_worker(asked, environment)
     jobs = min(each, want.missing)
     address = _free_address(yard.facts.policy.address_pools.get(name, ()), yard)
     waiting = want.missing
@@ -288,9 +289,8 @@ def _order(want: Want, environment: Environment, host: str, yard: Yard) -> None:
     shelf = yard.shelves.setdefault((want.batch_system, name), Shelf())
     part = Kind.COMING_PART if want.purpose == "demand" else Kind.COMING_WHOLE
     used = jobs if want.purpose == "demand" else 0
-    left_cpus = environment.vcpus - used * want.cpus
-    left_memory = environment.slot_memory_mib - used * want.memory_mib
-    shelf.put(part, left_cpus, left_memory, len(shelf.walltimes))
+    whole = (environment.vcpus, environment.slot_memory_mib, environment.slot_disk_mib, environment.slot_gpus)
+    shelf.put(part, less(whole, asked, used), len(shelf.walltimes))
 
 
 def _why(want: Want, environment: str, waiting: int, each: int) -> Reason:

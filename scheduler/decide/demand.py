@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from environments.matching import Catalogue, Match, match
 from environments.reason import Reason
+from environments.requirements import Amounts
 from scheduler.model import QueueReading
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from environments.environment import Environment
     from scheduler.decide.facts import Facts
     from scheduler.model import RequestCluster
@@ -25,9 +25,8 @@ class Want:
     key: str
     batch_system: str
     vo: str
-    cpus: int
-    memory_mib: int
-    walltime_seconds: int | None
+    asked: Amounts
+    """What one job takes, where it does not depend on the worker."""
     environments: tuple[str, ...]
     """Where they may run, best first."""
     missing: int
@@ -48,6 +47,12 @@ class Want:
     """By environment: why no worker is booted for the missing jobs."""
     reclaiming: Reason | None = None
     """Set while room is being taken back for it."""
+    by_environment: Mapping[str, Amounts] = field(default_factory=dict)
+    """What one job takes where it depends on the worker, by environment."""
+
+    def of(self, environment: str) -> Amounts:
+        """Return what one job takes of a worker of this environment: at least one core and one MiB."""
+        return self.by_environment.get(environment, self.asked)
 
 
 @dataclass(slots=True)
@@ -100,11 +105,10 @@ def _add(cluster: RequestCluster, matcher: Matcher, demand: Demand) -> None:
             key=cluster.key,
             batch_system=cluster.batch_system,
             vo=cluster.vo,
-            cpus=max(1, asked.cpus),
-            memory_mib=max(1, asked.memory_mib),
-            walltime_seconds=asked.walltime_seconds,
+            asked=_at_least_one(asked.amounts),
             environments=found.environments,
             missing=cluster.idle,
+            by_environment={name: _at_least_one(amounts) for name, amounts in asked.by_environment.items()},
         )
     )
 
@@ -119,15 +123,27 @@ def malformed(cluster: RequestCluster) -> Reason:
     )
 
 
-def jobs_per_worker(cpus: int, memory_mib: int, environment: Environment) -> int:
-    """Return how many jobs of this size one new worker takes: whole jobs, by the scarcer of cores and memory."""
-    return min(environment.vcpus // cpus, environment.slot_memory_mib // memory_mib)
+def _at_least_one(asked: Amounts) -> Amounts:
+    if asked.cpus >= 1 and asked.memory_mib >= 1:
+        return asked
+    return replace(asked, cpus=max(1, asked.cpus), memory_mib=max(1, asked.memory_mib))
+
+
+def jobs_per_worker(asked: Amounts, environment: Environment) -> int:
+    """Return how many jobs of this size one new worker takes: whole jobs, by the scarcest of what they ask for."""
+    jobs = min(environment.vcpus // asked.cpus, environment.slot_memory_mib // asked.memory_mib)
+    if asked.disk_mib:
+        jobs = min(jobs, environment.slot_disk_mib // asked.disk_mib)
+    if asked.gpus:
+        jobs = min(jobs, environment.slot_gpus // asked.gpus)
+    return jobs
 
 
 def _hardness(want: Want, environments: Mapping[str, Environment]) -> tuple[int, float, str]:
     """Sort jobs with the least choice first, then the largest part of a worker, then by key."""
     first = environments[want.environments[0]]
-    size = max(want.cpus / first.vcpus, want.memory_mib / first.slot_memory_mib)
+    asked = want.of(first.name)
+    size = max(asked.cpus / first.vcpus, asked.memory_mib / first.slot_memory_mib)
     return (len(want.environments), -size, want.key)
 
 
@@ -144,12 +160,14 @@ class Matcher:
         self._unknown: dict[tuple[str, str], Match] = {}
 
     def match(self, cluster: RequestCluster) -> Match:
-        """Match one cluster; the answer is that of `environments.matching.match` over the whole catalogue."""
+        """Match one cluster as `environments.matching.match` does; where one was named, the others are not judged."""
         asked = cluster.requirements
         known_vo = cluster.vo in self._all.vos
         if known_vo and (not asked.wanted or asked.wanted in self._all.environments):
             catalogue = self._all if asked.wanted else self._of_vo.get(cluster.vo, self._all)
-            return match(asked, cluster.vo, catalogue)
+            return match(asked, cluster.vo, catalogue, others=False)
+        if asked.unmapped is not None or asked.chosen_by is not None:
+            return match(asked, cluster.vo, self._all, others=False)
         key = (cluster.vo, asked.wanted)
         if key not in self._unknown:
             self._unknown[key] = match(asked, cluster.vo, self._all)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from environments.reason import Reason
 from scheduler.actions import CleanUp, PowerOff
 from scheduler.clock import clock_time
+from scheduler.decide.lingering import is_stuck, why_lingering
 from scheduler.decide.trust import removed_batch
 from scheduler.model import DomainState, HostReading, WorkerState
 
@@ -29,6 +30,7 @@ def end_workers(facts: Facts, orders: Orders) -> None:
         if worker.name not in unjournaled:
             _end(worker, trust, orders)
     for fleet in facts.census.fleets.values():
+        _end_stuck(fleet, facts, orders)
         for worker in fleet.leaving:
             if worker.state is not WorkerState.DRAINED or worker.name in cancelled or worker.name in unjournaled:
                 continue
@@ -47,6 +49,21 @@ def end_workers(facts: Facts, orders: Orders) -> None:
     for worker in facts.census.ended:
         if trust.removed(worker.batch_system) and worker.name in orders.kept:
             _end_removed(worker, facts, orders)
+
+
+def _end_stuck(fleet: Fleet, facts: Facts, orders: Orders) -> None:
+    """Power draining workers off in which nothing is left but slots that their batch system does not let go."""
+    for worker in (*fleet.serving, *fleet.leaving):
+        if not worker.lingering or worker.jobs or worker.name in facts.observation.unjournaled:
+            continue
+        if worker.name in orders.leaving or worker.name in orders.cancelled:
+            continue
+        against, reason = facts.trust.of(worker), why_lingering(worker, facts.now, facts.policy)
+        stuck = worker.state is WorkerState.DRAINING and is_stuck(worker, facts.now, facts.limits)
+        if stuck and against is None:
+            orders.ends.append(PowerOff(worker.name, worker.host, reason))
+        else:
+            orders.kept.setdefault(worker.name, against if stuck and against else reason)
 
 
 def removed_until(worker: Worker, facts: Facts) -> float:

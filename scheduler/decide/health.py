@@ -157,7 +157,9 @@ def image_gate(health: Health, environment: Environment, in_flight: int, now: fl
     if streak is not None and streak.opened_at is not None and streak.last is not None:
         story = f"{counted(streak.failures, 'boot')} in a row of {name} failed on {counted(len(streak.hosts), 'host')}"
         remedy = advice(_culprit(health, streak, streak.last), streak.last)
-        return _through(streak, "breaker", story, remedy, in_flight=in_flight, zone=health.zone, now=now)
+        return _through(
+            streak, ("breaker-open", "breaker-probing"), story, remedy, in_flight=in_flight, zone=health.zone, now=now
+        )
     if image not in health.proven:
         left = max(0, 1 - in_flight)
         sentence = f"no worker of {name} has registered yet: one canary boots first, {in_flight} under way"
@@ -177,11 +179,13 @@ def host_gate(health: Health, host: str, in_flight: int, now: float) -> tuple[in
     story = f"{counted(streak.failures, 'boot')} in a row failed on host {host}"
     elsewhere = any(health.registered.get(image, set()) - {host} for image in streak.images)
     remedy = f"look at host {host}" + (": the same images boot elsewhere" if elsewhere else "")
-    return _through(streak, "host-breaker", story, remedy, in_flight=in_flight, zone=health.zone, now=now)
+    return _through(
+        streak, ("host-breaker-open", "host-breaker-probing"), story, remedy, in_flight=in_flight, zone=health.zone, now=now
+    )
 
 
 def _through(
-    streak: Streak, code: str, story: str, remedy: str, *, in_flight: int, zone: str, now: float
+    streak: Streak, codes: tuple[str, str], story: str, remedy: str, *, in_flight: int, zone: str, now: float
 ) -> tuple[int, Reason]:
     """Return how many boots an opened breaker lets through, with its state, since when, and when the next probe comes."""
     assert streak.last is not None
@@ -200,10 +204,10 @@ def _through(
     last = f"the last, {told(streak.last, now, zone)}"
     if is_open:
         probe = f"the next probe boots at {clock_time(streak.until, now, zone)}"
-        return 0, Reason(f"{code}-open", f"{story} ({since}); {probe}; {last}", numbers, remedy)
+        return 0, Reason(codes[0], f"{story} ({since}); {probe}; {last}", numbers, remedy)
     numbers["in_flight"] = in_flight
     probe = "one probe is booting" if in_flight else "one probe boots first"
-    return max(0, 1 - in_flight), Reason(f"{code}-probing", f"{story} ({since}); {probe}; {last}", numbers, remedy)
+    return max(0, 1 - in_flight), Reason(codes[1], f"{story} ({since}); {probe}; {last}", numbers, remedy)
 
 
 def failing(health: Health, image: ImageKey, now: float) -> Reason | None:

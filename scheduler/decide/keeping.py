@@ -73,7 +73,7 @@ def hold_of(want: Want, environments: Mapping[str, Environment], alive: Mapping[
         return None
     environment = environments[name]
     room_for = None if environment.maximum_workers is None else environment.maximum_workers - alive[name]
-    return Hold(want.vo, environment, jobs_per_worker(want.cpus, want.memory_mib, environment), want.missing, room_for)
+    return Hold(want.vo, environment, jobs_per_worker(want.of(name), environment), want.missing, room_for)
 
 
 def keep_one(hold: Hold, keeping: Keeping, grounds: Grounds, ledger: Ledger) -> bool:

@@ -102,7 +102,7 @@ _ADOPT = Reason("adopt", "its domain carries our identity, and the journal does 
 _WHAT_DECIDES = attrgetter(
     "name", "state", "free_cpus", "free_memory_mib", "host", "environment", "version", "vo", "batch_system", "claimed",
     "idle_since", "registered_at", "busy_until", "drain_cause", "quick_failures", "since", "requested_at", "address",
-    "cpus", "memory_mib",
+    "cpus", "memory_mib", "used_disk_mib", "used_gpus", "lingering",
 )  # fmt: skip
 
 

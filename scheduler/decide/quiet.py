@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from scheduler.decide.ending import removed_until
+from scheduler.decide.lingering import overdue_at
 from scheduler.model import HostReading, QueueReading, WorkerState
 
 if TYPE_CHECKING:
@@ -46,6 +47,9 @@ def _instants(facts: Facts) -> Iterator[float]:
         for worker in (*fleet.unseen, *fleet.silent):
             yield worker.since + limits.silence_seconds
             yield worker.since + 4 * limits.silence_seconds
+        for worker in (*fleet.serving, *fleet.leaving):
+            for one in worker.lingering:
+                yield overdue_at(one, limits)
         if facts.trust.removed(fleet.batch_system):
             for worker in (*fleet.serving, *fleet.in_flight, *fleet.silent, *fleet.leaving):
                 yield removed_until(worker, facts)

@@ -81,7 +81,7 @@ _NOTHING = Reason("", "")
 
 def _workers_wanted(want: Want, environment: Environment, state: Reclaim) -> int:
     """Return how many workers a want lacks and may have."""
-    count = -(-want.missing // jobs_per_worker(want.cpus, want.memory_mib, environment))
+    count = -(-want.missing // jobs_per_worker(want.of(environment.name), environment))
     standing, ceiling = state.yard.ledger.of(want.vo), state.yard.ledger.of(want.vo).vo.share.ceiling_cpus
     if ceiling is not None:
         count = min(count, (ceiling - standing.cpus - state.promised[want.vo]) // environment.vcpus)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from environments.reason import Reason
 from scheduler.actions import CancelDrain, CleanUp, Drain, PowerOff
+from scheduler.decide.lingering import overdue, why_lingering
 from scheduler.decide.trust import drained_host
 from scheduler.model import Worker
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from scheduler.decide.census import Fleet
     from scheduler.decide.facts import Facts
 
-BY_CHOICE = frozenset({"idle", "surplus", "lifetime", "drift", "black-hole"})
+BY_CHOICE = frozenset({"idle", "surplus", "lifetime", "drift", "black-hole", "stuck"})
 """Causes bounded by `drain_percent`."""
 _MANY_HOLES = 3
 """From so many black holes on, and half of an environment's workers, the jobs or the image are suspected."""
@@ -62,7 +63,8 @@ class Orders:
 def forced_drains(facts: Facts, orders: Orders) -> dict[str, Reason]:
     """Drain the workers that go whatever the demand; return the environments in which that looks like the jobs' own fault.
 
-    These are black holes, workers on drained hosts, of removed environments, and those past their lifetime.
+    These are black holes, workers on drained hosts, of removed environments, those past their lifetime, and those with a slot
+    that its batch system does not let go.
     """
     found: list[tuple[int, float, Worker]] = []
     suspected: dict[str, Reason] = {}
@@ -83,7 +85,7 @@ def forced_drains(facts: Facts, orders: Orders) -> dict[str, Reason]:
     return suspected
 
 
-_FORCED = ("black-hole", "host-drain", "unwanted", "lifetime")
+_FORCED = ("black-hole", "host-drain", "unwanted", "lifetime", "stuck")
 
 
 def _forced(fleet: Fleet, facts: Facts, suspected: dict[str, Reason]) -> list[tuple[int, float, Worker]]:
@@ -104,6 +106,8 @@ def _forced(fleet: Fleet, facts: Facts, suspected: dict[str, Reason]) -> list[tu
             found.append((2, begun, worker))
         elif begun + lifetime <= now:
             found.append((3, begun, worker))
+        elif worker.lingering and overdue(worker, now, facts.limits):
+            found.append((4, begun, worker))
     if len(holes) >= _MANY_HOLES and 2 * len(holes) >= len(fleet.serving):
         suspected[fleet.environment] = Reason(
             "fails-everywhere",
@@ -123,6 +127,8 @@ def _why_forced(cause: str, worker: Worker, facts: Facts) -> Reason:
         return Reason(
             cause, sentence, {"quick_failures": worker.quick_failures}, f"look at the worker before it ends: {worker.name}"
         )
+    if cause == "stuck":
+        return why_lingering(worker, facts.now, facts.policy)
     if cause == "host-drain":
         return drained_host(worker.host, facts.policy.hosts.get(worker.host))
     if cause == "unwanted" or environment is None:

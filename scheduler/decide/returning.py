@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from environments.reason import Reason
 from scheduler.actions import CancelDrain
 from scheduler.decide.census import ends_at
-from scheduler.decide.supply import Kind, Shelf, full_room, take_room
+from scheduler.decide.supply import Kind, Shelf, free_room, full_room, how_many, less, take_room
 from scheduler.model import QueueReading, WorkerState
 
 if TYPE_CHECKING:
@@ -59,10 +59,10 @@ def _registered(batch_system: str, facts: Facts, known: dict[str, frozenset[str]
 def _cancel_for(want: Want, worker: Worker, environment: Environment, shelf: Shelf, now: float, *, orders: Orders) -> None:
     """Take one drain back if the want's jobs fit in the worker."""
     empty = worker.state is WorkerState.DRAINED or not (worker.jobs or worker.claimed)
-    cpus, memory = full_room(worker, environment) if empty else (worker.free_cpus, worker.free_memory_mib)
+    free, asked = full_room(worker, environment) if empty else free_room(worker, environment), want.of(environment.name)
     left = ends_at(worker, environment) - now
-    each = min(cpus // want.cpus, memory // want.memory_mib)
-    if each <= 0 or left <= (want.walltime_seconds or 0):
+    each = how_many(asked, free)
+    if each <= 0 or left <= (asked.walltime_seconds or 0):
         return
     sentence = (
         f"demand returned while it drained ({worker.drain_cause}): {want.missing} jobs of {want.key} wait, it takes {each}"
@@ -73,4 +73,4 @@ def _cancel_for(want: Want, worker: Worker, environment: Environment, shelf: She
     want.missing -= jobs
     want.cancelled += jobs
     level = shelf.level(left)
-    shelf.put(Kind.RUNNING_PART, cpus - jobs * want.cpus, memory - jobs * want.memory_mib, level)
+    shelf.put(Kind.RUNNING_PART, less(free, asked, jobs), level)

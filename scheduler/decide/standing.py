@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from environments.reason import Reason
+from environments.requirements import Amounts
 from scheduler.decide.demand import Want
 from scheduler.decide.supply import Kind
 
@@ -78,9 +79,7 @@ def _want(environment: Environment, batch_system: str, purpose: str, count: int)
         key=f"{purpose}:{environment.name}",
         batch_system=batch_system,
         vo=environment.vo,
-        cpus=environment.vcpus,
-        memory_mib=environment.slot_memory_mib,
-        walltime_seconds=None,
+        asked=Amounts(environment.vcpus, environment.slot_memory_mib),
         environments=(environment.name,),
         missing=count,
         purpose=purpose,

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from environments.environment import Environment
+    from environments.requirements import Amounts
     from scheduler.decide.census import Fleet
     from scheduler.decide.demand import Demand, Want
     from scheduler.decide.facts import Facts
@@ -41,8 +42,10 @@ class Kind(IntEnum):
 
 _LEFT_OVER = (Kind.RUNNING_PART, Kind.RUNNING_PART, Kind.COMING_PART, Kind.COMING_PART, Kind.DOUBTFUL)
 
-Room = tuple[int, int, int, int]
-"""Kind, free cores, free MiB, and how many of the shelf's walltimes still fit before its lifetime passes."""
+Room = tuple[int, int, int, int, int, int]
+"""Kind, free cores and MiB, how many of the shelf's walltimes still fit before its lifetime passes, free disk in MiB, GPUs."""
+Free = tuple[int, int, int, int]
+"""Free cores, MiB of memory, MiB of disk, GPUs."""
 
 
 @dataclass(slots=True)
@@ -57,11 +60,12 @@ class Shelf:
     idle_taken: int = 0
     """Whole idle workers that waiting jobs are expected to use."""
 
-    def put(self, kind: Kind, cpus: int, memory_mib: int, level: int, count: int = 1) -> None:
+    def put(self, kind: Kind, free: Free, level: int, count: int = 1) -> None:
         """Add equal rooms."""
+        cpus, memory_mib, disk_mib, gpus = free
         if cpus <= 0 or memory_mib <= 0:
             return
-        room = (int(kind), cpus, memory_mib, level)
+        room = (int(kind), cpus, memory_mib, level, disk_mib, gpus)
         if room in self.rooms:
             self.rooms[room] += count
         else:
@@ -93,8 +97,9 @@ def build_shelves(demand: Demand, facts: Facts, leaving: Collection[str]) -> She
     for want in demand.wants:
         for name in want.environments:
             of_shelf = asked.setdefault((want.batch_system, name), set())
-            if want.walltime_seconds is not None:
-                of_shelf.add(want.walltime_seconds)
+            walltime = want.of(name).walltime_seconds
+            if walltime is not None:
+                of_shelf.add(walltime)
     shelves: Shelves = {}
     for key, walltimes in asked.items():
         shelf = shelves[key] = Shelf(tuple(sorted(walltimes)))
@@ -118,31 +123,61 @@ def _stock_serving(shelf: Shelf, fleet: Fleet, environment: Environment, now: fl
         level = shelf.level(left) if timed else 0
         whole = worker.state is idle and not worker.claimed
         kind = Kind.RUNNING_WHOLE if whole else Kind.RUNNING_PART
-        shelf.put(kind, worker.free_cpus, worker.free_memory_mib, level)
+        shelf.put(kind, free_room(worker, environment), level)
 
 
 def _stock_others(shelf: Shelf, fleet: Fleet, environment: Environment, facts: Facts) -> None:
     """Count boots in flight as whole workers, and for a while those of whom nothing is heard as they were."""
     every, patience = len(shelf.walltimes), facts.limits.silence_seconds
     for worker in fleet.in_flight:
-        shelf.put(Kind.COMING_WHOLE, *full_room(worker, environment), every)
+        shelf.put(Kind.COMING_WHOLE, full_room(worker, environment), every)
     doubtful = [*fleet.unseen, *(fleet.silent if fleet.batch_system in facts.suspected else ())]
     for worker in doubtful:
         if facts.now - worker.since > patience:
             continue
         empty = worker.state is WorkerState.SILENT and not (worker.jobs or worker.claimed)
         if worker.registered_at is None or empty:
-            shelf.put(Kind.DOUBTFUL, *full_room(worker, environment), every)
+            shelf.put(Kind.DOUBTFUL, full_room(worker, environment), every)
         else:
             level = shelf.level(ends_at(worker, environment) - facts.now)
-            shelf.put(Kind.DOUBTFUL, worker.free_cpus, worker.free_memory_mib, level)
+            shelf.put(Kind.DOUBTFUL, free_room(worker, environment), level)
 
 
-def full_room(worker: Worker, environment: Environment) -> tuple[int, int]:
-    """Return the cores and memory that a worker offers to jobs when it is empty."""
+def full_room(worker: Worker, environment: Environment) -> Free:
+    """Return what a worker offers to jobs when it is empty."""
+    disk_mib, gpus = environment.slot_disk_mib, environment.slot_gpus
     if worker.version == environment.version:
-        return environment.vcpus, environment.slot_memory_mib
-    return worker.cpus, min(environment.slot_memory_mib, worker.memory_mib)
+        return environment.vcpus, environment.slot_memory_mib, disk_mib, gpus
+    return worker.cpus, min(environment.slot_memory_mib, worker.memory_mib), disk_mib, gpus
+
+
+def free_room(worker: Worker, environment: Environment) -> Free:
+    """Return what a worker offers beside its jobs."""
+    # Disk by the definition, not as measured: else a worker with less than that would be booted again and again.
+    disk_mib, gpus = environment.slot_disk_mib - worker.used_disk_mib, environment.slot_gpus - worker.used_gpus
+    return worker.free_cpus, worker.free_memory_mib, disk_mib, gpus
+
+
+def how_many(asked: Amounts, free: Free) -> int:
+    """Return how many jobs of this size find room."""
+    cpus, memory_mib, disk_mib, gpus = free
+    jobs = min(cpus // asked.cpus, memory_mib // asked.memory_mib)
+    if asked.disk_mib:
+        jobs = min(jobs, disk_mib // asked.disk_mib)
+    if asked.gpus:
+        jobs = min(jobs, gpus // asked.gpus)
+    return jobs
+
+
+def less(free: Free, asked: Amounts, jobs: int) -> Free:
+    """Return what so many jobs leave of a room."""
+    cpus, memory_mib, disk_mib, gpus = free
+    return (
+        cpus - jobs * asked.cpus,
+        memory_mib - jobs * asked.memory_mib,
+        disk_mib - jobs * asked.disk_mib,
+        gpus - jobs * asked.gpus,
+    )
 
 
 def take_room(want: Want, shelves: Shelves, *, only: frozenset[Kind] | None = None) -> None:
@@ -152,18 +187,21 @@ def take_room(want: Want, shelves: Shelves, *, only: frozenset[Kind] | None = No
             return
         shelf = shelves.get((want.batch_system, name))
         if shelf is not None:
-            _take(want, shelf, only)
+            _take(want, want.of(name), shelf, only)
 
 
-def _take(want: Want, shelf: Shelf, only: frozenset[Kind] | None) -> None:
-    needed = shelf.level_needed(want.walltime_seconds)
+def _take(want: Want, asked: Amounts, shelf: Shelf, only: frozenset[Kind] | None) -> None:
+    needed = shelf.level_needed(asked.walltime_seconds)
     for room in tuple(shelf.order):
-        kind, cpus, memory_mib, level = room
-        if cpus < want.cpus or memory_mib < want.memory_mib or level < needed:
+        kind, cpus, memory_mib, level, disk_mib, gpus = room
+        if cpus < asked.cpus or memory_mib < asked.memory_mib or level < needed:
             continue
         if only is not None and kind not in only:
             continue
-        each = min(cpus // want.cpus, memory_mib // want.memory_mib)
+        free = (cpus, memory_mib, disk_mib, gpus)
+        each = how_many(asked, free)
+        if each <= 0:
+            continue
         used = min(shelf.rooms[room], -(-want.missing // each))
         jobs = min(want.missing, used * each)
         _remove(shelf, room, used)
@@ -173,9 +211,9 @@ def _take(want: Want, shelf: Shelf, only: frozenset[Kind] | None) -> None:
         full, rest = divmod(jobs, each)
         left_over = _LEFT_OVER[kind]
         if full:
-            shelf.put(left_over, cpus - each * want.cpus, memory_mib - each * want.memory_mib, level, full)
+            shelf.put(left_over, less(free, asked, each), level, full)
         if rest:
-            shelf.put(left_over, cpus - rest * want.cpus, memory_mib - rest * want.memory_mib, level)
+            shelf.put(left_over, less(free, asked, rest), level)
         if want.missing == 0:
             return
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from environments.reason import Reason, counted
 from scheduler.clock import clock_time
 from scheduler.decide.demand import Matcher
+from scheduler.decide.lingering import what_lingers
 from scheduler.decide.trust import distrust_absence, distrust_host
 from scheduler.model import QueueReading, WorkerState
 
@@ -64,7 +65,9 @@ def what_it_is(worker: Worker, environment: Environment | None, observation: Obs
         lines.append(f"no environment is called {worker.environment} any more")
     for job in worker.jobs[:5]:
         since = f" since {clock_time(job.since, now, policy.zone)}" if job.since is not None else ""
-        lines.append(f"job {job.job} of {job.vo or 'an unknown VO'} runs in it{since}")
+        verb = "is suspended" if job.suspended else "runs"
+        lines.append(f"job {job.job} of {job.vo or 'an unknown VO'} {verb} in it{since}")
+    lines += [what_lingers(one, now, policy) for one in worker.lingering[:5]]
     if len(worker.jobs) > 5:
         lines.append(f"and {len(worker.jobs) - 5} jobs more")
     waiting = _could_serve(worker, observation, policy)

@@ -16,6 +16,8 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DataError, IntegrityError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
+from environments.text import printable
+
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL, Connection, Engine
 
@@ -39,19 +41,27 @@ def connect(url: str, *, durable: bool, busy_seconds: float) -> tuple[Engine, st
     """Return an engine for a SQLAlchemy URL and, for a SQLite file, the path of the side file that proves its holder alive."""
     try:
         parsed = make_url(url)
-    except ArgumentError as error:
-        raise JournalError(f"journal {url!r} is not a database URL: write, for example, sqlite:///ambienti.db") from error
+    except (ArgumentError, ValueError) as error:
+        where = told(url)
+        raise JournalError(f"journal {where} is not a database URL: write, for example, sqlite:///ambienti.db") from error
     if parsed.get_backend_name() == "sqlite":
         return _connect_sqlite(parsed, durable, busy_seconds)
     if parsed.drivername in {"postgresql", "postgres"}:
         parsed = parsed.set(drivername="postgresql+psycopg")
-    where = parsed.render_as_string(hide_password=True)
+    where = told(parsed)
     try:
         # A dead server must not be found out by the first statement of a begin.
         engine = sa.create_engine(parsed, pool_pre_ping=True, connect_args={"connect_timeout": max(2, round(busy_seconds))})
     except (NoSuchModuleError, ImportError) as error:
         raise JournalError(f"journal {where}: {error}; supported are sqlite and postgresql (extra `postgresql`)") from error
     return engine, None
+
+
+def told(url: URL | str) -> str:
+    """Return a URL as it may be told: without user, password and options, any of which may be a secret."""
+    text = url if isinstance(url, str) else url.render_as_string(hide_password=True)
+    scheme, slashes, rest = text.partition("?")[0].partition("://")
+    return printable(f"{scheme}{slashes}{rest.rpartition('@')[2]}" if slashes else "(without ://)")
 
 
 def _connect_sqlite(url: URL, durable: bool, busy_seconds: float) -> tuple[Engine, str | None]:

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from scheduler.journal import tables as t
-from scheduler.journal.opening import JournalError, connect, explain, upgrade
+from scheduler.journal.opening import JournalError, connect, explain, told, upgrade
 from scheduler.journal.records import Entry, Event, HostOff, Ledger, Note, OpenIntent, Sighting
 from scheduler.model import BootOutcome, WorkerState
 
@@ -30,7 +30,7 @@ class JournalReader:
         `durable=False` leaves out SQLite's fsync (simulations). Raises JournalError for one written by a newer Ambienti.
         """
         self._engine, self._lock_path = connect(url, durable=durable, busy_seconds=busy_seconds)
-        self._where = self._engine.url.render_as_string(hide_password=True)
+        self._where = told(self._engine.url)
         self._turn = threading.RLock()
         self._cache: Ledger | None = None
         self._epoch = 0

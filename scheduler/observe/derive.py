@@ -200,6 +200,8 @@ def worker_of(facts: Facts, state: WorkerState) -> Worker:
         address=entry.address,
         free_cpus=shows.free_cpus if shows else 0,
         free_memory_mib=shows.free_memory_mib if shows else 0,
+        used_disk_mib=shows.used_disk_mib if shows else 0,
+        used_gpus=shows.used_gpus if shows else 0,
         jobs=jobs,
         claimed=claimed,
         idle_since=shows.idle_since if shows else None,
@@ -207,6 +209,7 @@ def worker_of(facts: Facts, state: WorkerState) -> Worker:
         busy_until=_busy_until(jobs),
         drain_cause=(entry.drain_cause or "by-hand") if draining else "",
         quick_failures=shows.quick_failures if shows else 0,
+        lingering=shows.lingering if shows else (),
         seen_at=None if facts.domain else (before.seen_at if before and before.seen_at else facts.shown_at),
     )
 

@@ -115,7 +115,7 @@ def _unserved(
     found: dict[Pair, Waiting] = {}
     for (vo, environment), clusters in asked.items():
         room = entitled.get(vo, 0.0) - occupied.get(vo, 0)
-        fitting = [(one, jobs) for one, jobs in clusters if max(1, one.requirements.cpus) <= room]
+        fitting = [(one, jobs) for one, jobs in clusters if max(1, one.requirements.of(environment).cpus) <= room]
         if fitting:
             first = known.waiting.get((vo, environment))
             since = max(

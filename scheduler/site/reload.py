@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from scheduler.site.discovered import FarmList
     from scheduler.site.discovering import Discovering
 
-FIXED = ("journal", "directory", "listen", "log", "lease_seconds")
+FIXED = ("journal", "directory", "listen", "names", "log", "lease_seconds")
 """Settings of the daemon that need a restart."""
 
 

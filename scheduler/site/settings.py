@@ -94,6 +94,15 @@ def split_address(text: str) -> tuple[str, int] | None:
     return bare, int(port)
 
 
+def _hostname(name: str) -> str:
+    if not re.fullmatch(r"(?!-)[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*\.?", name):
+        raise named_error(f"{name!r} is not the name of a machine", "a name without a port, e.g. farm.example.org")
+    return name
+
+
+Hostname = Annotated[str, AfterValidator(_hostname)]
+
+
 def _listen(text: str) -> str:
     split_address(text)
     return text
@@ -197,7 +206,9 @@ class DaemonSettings(Frozen):
     directory: str = "state"
     """What connectors keep (tokens, caches), relative to the site file."""
     listen: Annotated[str, AfterValidator(_listen)] = "127.0.0.1:9620"
-    """Address of /healthz, /metrics and /snapshot; "" for none."""
+    """Address of /healthz, /metrics, /snapshot and /status; "" for none. Commands on the machine need none."""
+    names: tuple[Hostname, ...] = ()
+    """By which further names this address is asked (of a proxy, an alias): a request for another name is refused."""
     log: Literal["human", "json"] = "human"
     """Form of the log."""
     lease_seconds: Annotated[Seconds, Field(gt=0)] = 60

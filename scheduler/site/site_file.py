@@ -50,6 +50,11 @@ class SiteFile:
         return self.path.parent / self.site.daemon.directory
 
     @property
+    def socket(self) -> Path:
+        """Where the daemon listens for commands on this machine: whoever may read the directory may ask."""
+        return self.directory / "daemon.sock"
+
+    @property
     def oncall(self) -> Path:
         """Where the on-call file stands, if there is one."""
         return self.path.parent / self.site.oncall

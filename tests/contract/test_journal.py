@@ -639,3 +639,21 @@ def test_opening_is_quick_when_nothing_is_to_migrate(opened):
 def test_no_secret_ever_has_a_column():
     columns = {column.name for table in metadata.tables.values() for column in table.columns}
     assert not {name for name in columns if "token" in name or "secret" in name or "password" in name}
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://me:ses@me/db",
+        "postgresql://me:sesame@127.0.0.1:1/db?password=sesame&connect_timeout=2",
+        "postgresql://127.0.0.1:1/db?password=sesame",
+        "postgresql+psycopg://me:sesame@127.0.0.1:x/db",
+        "sesame",
+        "://me:sesame@h",
+        "mysql+none://me:sesame@h/db?password=sesame",
+    ],
+)
+def test_no_secret_of_the_url_of_a_journal_is_told(url):
+    with pytest.raises(JournalError) as told:
+        Journal(url, now=100.0, busy_seconds=1)
+    assert "ses" not in str(told.value)

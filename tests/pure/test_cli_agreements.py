@@ -121,8 +121,12 @@ def test_a_recurring_downtime_has_a_rule_and_is_stopped(ambienti):
         (("token", "revoke", "nagios"), 1, "no token in force is called nagios"),
         (("status", "report", "voms"), 2, "give either --status or --nagios-exit-code"),
         (("status", "report", "voms", "--status", "OK"), 2, "listens nowhere"),
-        (("status", "report", "voms", "--status", "OK", "--url", "farm:9620"), 2, "expected one like http://farm:9620"),
-        (("status", "report", "voms", "--status", "OK", "--url", "file:///etc/hosts"), 2, "expected one like http://farm:9620"),
+        (("status", "report", "voms", "--status", "OK", "--url", "farm:9620"), 2, "expected one like https://farm.example.org"),
+        (
+            ("status", "report", "voms", "--status", "OK", "--url", "file:///etc/hosts"),
+            2,
+            "expected one like https://farm.example.org",
+        ),
     ],
 )
 def test_what_cannot_be_agreed_on_is_said_in_a_sentence(ambienti, words, code, says):

@@ -3,7 +3,7 @@
 import pytest
 
 from scheduler.decide.plan import decide, still_holds
-from scheduler.model import DomainState, Host, WorkerState
+from scheduler.model import DomainState, Host, Lingering, RunningJob, WorkerState
 from tests.pure.builders import (
     NOW,
     a_cluster,
@@ -329,3 +329,69 @@ def test_a_batch_system_that_is_silent_is_not_removed():
     worker = a_worker("el9-1", WorkerState.BUSY, requested_at=NOW - 3 * TWO_DAYS)
     plan = plan_for(workers=[worker], queues=[silent()])
     assert plan.actions == ()
+
+
+# --- slots that are not let go --------------------------------------------------------------------------------------------
+
+
+def left(until=NOW - 300, **changes):
+    """A job that was taken back and whose slot should have been free 300 s ago, which is as long as is waited by default."""
+    return Lingering(
+        **{"slot": "slot1_1", "state": "Preempting/Vacating", "since": NOW - 450, "until": until, "job": "7.0", **changes}
+    )
+
+
+def held(*lingering, **changes):
+    given = {"state": WorkerState.BUSY, "jobs": (), "busy_until": None, "free_cpus": 1, "lingering": lingering}
+    return a_worker(**{**given, **changes})
+
+
+def test_a_slot_that_is_not_let_go_in_time_makes_its_worker_drain():
+    plan = plan_for(workers=[held(left())])
+    assert drains(plan) == {"el9-1": "stuck"}
+    (reason,) = plan.workers["el9-1"].reasons
+    assert reason.sentence == (
+        "job 7.0 no longer runs, but holds slot1_1 (Preempting/Vacating) since 13:39:10 UTC; "
+        "its batch system should have ended that by 13:41:40 UTC"
+    )
+
+
+def test_until_then_it_is_waited_for_and_said_until_when():
+    plan = plan_for(workers=[held(left(NOW - 299))])
+    assert drains(plan) == {}
+    (reason,) = plan.workers["el9-1"].reasons
+    assert (reason.code, "else the worker goes at 13:46:41 UTC" in reason.sentence) == ("lingering", True)
+    assert plan.quiet_until == NOW + 1
+
+
+def test_beside_a_job_that_runs_the_worker_only_drains():
+    job = (RunningJob("8.0", "atlas"),)
+    assert drains(plan_for(workers=[held(left(), jobs=job)])) == {"el9-1": "stuck"}
+    draining = held(left(), jobs=job, state=WorkerState.DRAINING, drain_cause="stuck")
+    assert plan_for(workers=[draining]).actions == ()
+
+
+def test_a_draining_worker_with_nothing_else_in_it_is_powered_off():
+    plan = plan_for(workers=[held(left(), state=WorkerState.DRAINING, drain_cause="stuck")])
+    assert power_offs(plan) == ["el9-1"]
+    assert codes(plan.workers["el9-1"]) == ["stuck"]
+
+
+@pytest.mark.parametrize(
+    "lingering",
+    [(left(), left(NOW, slot="slot1_2")), (left(), left(None, slot="slot1_2")), ()],
+    ids=["one has time left", "of one it is not known what it does", "claimed, and nothing is known to linger"],
+)
+def test_whatever_else_is_in_it_keeps_it(lingering):
+    worker = held(*lingering, state=WorkerState.DRAINING, drain_cause="idle", claimed=True)
+    assert plan_for(workers=[worker]).actions == ()
+
+
+def test_the_drain_of_a_stuck_worker_is_not_taken_back_for_jobs_that_wait():
+    stuck = held(left(NOW + 100), state=WorkerState.DRAINING, drain_cause="stuck", free_memory_mib=3000)
+    plan = plan_for(a_cluster(idle=1), workers=[stuck])
+    assert cancels(plan) == []
+
+
+def test_a_stuck_worker_of_a_silent_batch_system_stays():
+    assert plan_for(workers=[held(left())], queues=[silent()]).actions == ()

@@ -197,6 +197,40 @@ def test_a_claimed_slot_is_work_even_before_its_job_starts():
     assert remembered == {}
 
 
+@pytest.mark.parametrize(
+    ("told", "lingers"),
+    [
+        ({"state": "Preempting", "activity": "Vacating", "job": "7.0"}, ("Preempting/Vacating", 400.0, 550.0, "7.0")),
+        ({"state": "Preempting", "activity": "Killing", "job": "7.0"}, ("Preempting/Killing", 400.0, 550.0, "7.0")),
+        ({"state": "Preempting", "activity": "Vacating", "vacate_seconds": None}, ("Preempting/Vacating", 400.0, 1030.0, "")),
+        ({"state": "Claimed", "activity": "Idle"}, ("Claimed/Idle", 400.0, 1600.0, "")),
+        ({"state": "Matched", "activity": "Idle"}, ("Matched/Idle", 400.0, 520.0, "")),
+        ({"state": "Claimed", "activity": "Busy"}, ("Claimed/Busy", 400.0, None, "")),
+        ({"state": "Preempting", "activity": "Vacating", "entered_at": None}, ("Preempting/Vacating", None, None, "")),
+    ],
+    ids=lambda value: "/".join(str(part) for part in value.values()) if isinstance(value, dict) else "",
+)
+def test_a_slot_that_is_held_without_a_job_by_right_lingers_until_htcondor_should_have_ended_that(told, lingers):
+    values = {"entered_at": 400.0, "vacate_seconds": 120, "dynamic": True, "name": "slot1_1@w", **told}
+    (node,), _ = nodes_of([slot(dynamic_slots=1), slot(**values)], {}, {}, 500.0)
+    assert (node.jobs, node.claimed, node.idle_since) == ((), True, None)
+    (one,) = node.lingering
+    assert (one.slot, (one.state, one.since, one.until, one.job)) == ("slot1_1", lingers)
+
+
+@pytest.mark.parametrize(("activity", "suspended"), [("Busy", False), ("Retiring", False), ("Suspended", True)])
+def test_a_job_in_a_claimed_slot_runs_by_right_also_while_it_is_suspended_or_retires(activity, suspended):
+    running = slot(dynamic=True, state="Claimed", activity=activity, job="7.0", entered_at=1.0, vacate_seconds=0)
+    (node,), _ = nodes_of([slot(dynamic_slots=1), running], {}, {}, 5e9)
+    assert ([(job.job, job.suspended) for job in node.jobs], node.lingering) == ([("7.0", suspended)], ())
+
+
+def test_while_a_dynamic_slot_is_not_told_of_nothing_is_said_to_linger():
+    left = slot(dynamic=True, state="Preempting", activity="Vacating", entered_at=1.0)
+    (node,), _ = nodes_of([slot(dynamic_slots=2), left], {}, {}, 5e9)
+    assert (node.claimed, node.lingering) == (True, ())
+
+
 def test_dynamic_slots_without_their_machine_are_no_worker():
     nodes, _ = nodes_of([slot(dynamic=True, state="Claimed")], {}, {}, 500.0)
     assert nodes == ()

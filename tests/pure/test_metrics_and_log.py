@@ -3,8 +3,10 @@
 import io
 import json
 import logging
+import tempfile
 from dataclasses import replace
 from fractions import Fraction
+from pathlib import Path
 
 import pytest
 import structlog
@@ -20,11 +22,13 @@ from scheduler.availability.incidents.hours import Promise, ResponseClass
 from scheduler.availability.incidents.incident import Change, Level, Quiet, Rules, What
 from scheduler.availability.incidents.rotation import Roster
 from scheduler.availability.timelines.prepared import prepare
+from scheduler.commands import daemon
 from scheduler.daemon import log
+from scheduler.daemon.listening import Web
 from scheduler.daemon.metrics import METRICS, Metrics
 from scheduler.daemon.paged import Paged
 from scheduler.daemon.promised import Promised
-from scheduler.daemon.web import Shown, application
+from scheduler.daemon.web import Shown
 from scheduler.decide.plan import decide
 from scheduler.engine import Cycle
 from scheduler.errands import Result
@@ -264,22 +268,26 @@ def test_a_daemon_that_waits_shows_that_and_no_old_gauges():
 # --- health and pages -------------------------------------------------------------------------------------------------
 
 
-def ask(shown, path, method="GET"):
-    told = {}
-
-    def start(status, headers):
-        told.update(status=status, headers=dict(headers))
-
-    body = b"".join(application(shown, Metrics())({"PATH_INFO": path, "REQUEST_METHOD": method, "QUERY_STRING": ""}, start))
-    return told["status"], body
+def ask(shown, path, method="GET", *, local=True):
+    """Ask the real server, through its socket (as a command on the machine does) or over the network."""
+    with tempfile.TemporaryDirectory() as directory:
+        file = Path(directory) / "daemon.sock"
+        web = Web("127.0.0.1:0", shown, Metrics(), local=file)
+        try:
+            answer = daemon.ask(file if local else f"http://{web.address}", path, seconds=10, method=method)
+        finally:
+            web.close()
+    return answer.code, answer.content
 
 
 def test_health_is_good_while_cycles_end_in_time_whatever_the_sources_do():
     shown = Shown(30, lambda: 1000.0, cycle(), POLICY, ended_at=990.0)
     status, body = ask(shown, "/healthz")
     told = json.loads(body)
-    assert (status, told["status"], told["last_cycle_age_seconds"]) == ("200 OK", "ok", 10.0)
+    assert (status, told["status"], told["last_cycle_age_seconds"]) == (200, "ok", 10.0)
     assert told["sources"]["h1"] == {"answers": False, "reason": "read: no route to host"}
+    told = json.loads(ask(shown, "/healthz", local=False)[1])
+    assert told["sources"]["h1"] == {"answers": False}, "reasons are not for everybody"
 
 
 @pytest.mark.parametrize(
@@ -292,16 +300,18 @@ def test_health_is_good_while_cycles_end_in_time_whatever_the_sources_do():
 )
 def test_health_is_bad_before_the_first_cycle_after_a_late_one_and_after_a_failed_one(shown, status):
     answered, body = ask(shown, "/healthz")
-    assert (answered, json.loads(body)["status"]) == ("503 Service Unavailable", status)
+    assert (answered, json.loads(body)["status"]) == (503, status)
 
 
 def test_the_pages_answer_and_nothing_can_be_changed():
     shown = Shown(30, lambda: 1000.0, cycle(), POLICY, ended_at=990.0)
     assert json.loads(ask(shown, "/snapshot")[1])["observation"]["now"] == NOW
-    assert ask(shown, "/metrics")[0] == "200 OK"
-    assert ask(shown, "/")[0] == "200 OK"
-    assert ask(shown, "/other")[0] == "404 Not Found"
-    assert ask(shown, "/snapshot", "POST")[0] == "405 Method Not Allowed"
+    assert ask(shown, "/metrics", local=False)[0] == 200
+    assert ask(shown, "/", local=False)[0] == 200
+    assert ask(shown, "/other", local=False)[0] == 404
+    assert ask(shown, "/snapshot", "POST")[0] == 405
+    assert ask(shown, "/status", "POST", local=False)[0] == 404, "there is no door"
+    assert ask(shown, "/snapshot", local=False)[0] == 401, "it names users"
     shown.cycle = cycle(leading=False)
     assert b"another daemon acts" in ask(shown, "/snapshot")[1]
 

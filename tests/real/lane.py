@@ -129,13 +129,13 @@ class Lane:
 
 
 @contextlib.contextmanager
-def lane(driver, directory, environments, **limits):
+def lane(driver, directory, environments, batch_options=None, **limits):
     """Run a farm with one host of a driver, a pool of its own and these environments (VO -> name -> definition)."""
     daemon = Libvirtd(f"{driver}-lane-{os.getpid()}", dies_with_parent=True)
     with pools.test_pool(f"{driver}-lane") as pool:
         try:
             daemon.start()
-            farm = Farm(directory, pool, [host_entry(daemon, driver)], environments, limits)
+            farm = Farm(directory, pool, [host_entry(daemon, driver)], environments, limits, batch_options=batch_options)
             pool.configure("60-ambienti.conf", farm.ambienti("hooks", "htcondor"))
             farm.start()
             try:

@@ -14,6 +14,7 @@ import urllib.request
 
 import pytest
 
+from scheduler.commands.daemon import ask
 from tests.lab.crashes import CrashFarm
 from tests.lab.libvirtd import Libvirtd
 from tests.lab.postgresql import PostgreSQL
@@ -115,8 +116,9 @@ def test_it_shows_its_health_its_metrics_and_its_last_observation(running):
     status, health = running.health()
     assert (status, health["status"], health["leading"], health["workers"]) == (200, "ok", True, 2)
     assert health["sources"] == {"pool": {"answers": True}, "lxc1": {"answers": True}}
-    status, snapshot = running.get("/snapshot")
-    assert (status, len(json.loads(snapshot)["observation"]["workers"])) == (200, 2)
+    assert running.get("/snapshot")[0] == 401
+    local = ask(running.farm.directory / "state/daemon.sock", "/snapshot", seconds=10)
+    assert (local.code, len(json.loads(local.content)["observation"]["workers"])) == (200, 2)
     metrics = running.get("/metrics")[1]
     assert 'ambienti_actions_total{action="boot",outcome="done"} 2.0' in metrics
     assert 'ambienti_source_up{kind="batch",source="pool"} 1.0' in metrics

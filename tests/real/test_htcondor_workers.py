@@ -140,6 +140,54 @@ def test_draining_a_worker_that_the_pool_does_not_know_is_an_error_in_words(pool
         system.drain("atlas-el9-77", "idle")
 
 
+# --- jobs that end badly ----------------------------------------------------------------------------------------------
+
+
+def unwritable(pool):
+    """Return a place to which no output can be written."""
+    place = pool.jobs / "closed"
+    place.mkdir(mode=0o555, exist_ok=True)
+    return place / "out"
+
+
+def test_a_job_whose_output_cannot_be_written_no_longer_runs_and_its_slot_is_soon_free_again(pool):
+    with connected(pool, vacate_seconds=6) as system, worker_of(system, ATLAS) as worker:
+        cluster = pool.sleep(environment="atlas-el9", executable="/bin/echo", arguments="x", output=unwritable(pool))
+        wait_until(lambda: status(pool, cluster) == HELD, "its output could not be taken", told=worker.console)
+        node = wait_until(lambda: (node := system.node(worker.name)).lingering and node, "its slot lingers")
+        assert (node.jobs, node.claimed) == ((), True)
+        (left,) = node.lingering
+        assert (left.slot, left.state, left.job) == ("slot1_1", "Preempting/Vacating", f"{cluster}.0")
+        assert left.until - left.since == 6 + 30
+        wait_until(lambda: not system.node(worker.name).claimed, "HTCondor itself lets it go", 20, told=worker.console)
+        after = pool.sleep(environment="atlas-el9")
+        wait_until(gone(pool, after), "the worker takes the next job", told=worker.console)
+
+
+def test_a_removed_job_that_does_not_heed_the_signal_is_killed_in_time_and_one_that_asked_for_more_is_given_it(pool):
+    deaf = {"executable": "/bin/sh", "arguments": "\"-c 'trap : TERM; while :; do sleep 1; done'\""}
+    with connected(pool, vacate_seconds=4) as system, worker_of(system, ATLAS) as worker:
+        cluster = pool.sleep(environment="atlas-el9", **deaf)
+        patient = pool.sleep(environment="atlas-el9", **deaf, job_max_vacate_time=600)
+        wait_until(lambda: len(system.node(worker.name).jobs) == 2, "the jobs run", told=worker.console)
+        for one in (cluster, patient):
+            pool.tool("condor_rm", str(one), user="alice")
+        began = time.monotonic()
+        wait_until(lambda: len(system.node(worker.name).jobs) == 1, "the one is killed", 20, told=worker.console)
+        assert time.monotonic() - began > 3, "it was asked first"
+        node = system.node(worker.name)
+        assert ([job.job for job in node.jobs], node.lingering) == ([f"{patient}.0"], ())
+
+
+def test_a_job_that_somebody_suspended_runs_by_right(pool, system):
+    with worker_of(system, ATLAS) as worker:
+        cluster = pool.sleep(600, environment="atlas-el9")
+        wait_until(lambda: system.node(worker.name).jobs, "the job runs", told=worker.console)
+        pool.tool("condor_suspend", str(cluster), user="alice")
+        node = wait_until(lambda: (n := system.node(worker.name)).jobs[0].suspended and n, "it is suspended")
+        assert node.lingering == ()
+
+
 # --- death ------------------------------------------------------------------------------------------------------------
 
 
