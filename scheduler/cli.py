@@ -38,7 +38,12 @@ COMMANDS: dict[Callable[..., None], tuple[str, ...]] = {
     loop.run: ("ambienti run", "ambienti run --view"),
     loop.once: ("ambienti once", "ambienti once --json"),
     loop.plan: ("ambienti plan", "ambienti plan --live --json", "ambienti plan --snapshot farm.json"),
-    questions.why: ("ambienti why 1234.0", "ambienti why", "ambienti why 1234.0 --snapshot farm.json --json"),
+    questions.why: (
+        "ambienti why 1234",
+        "ambienti why 1234.0 --details",
+        "ambienti why",
+        "ambienti why 1234.0 --snapshot farm.json --json",
+    ),
     questions.why_worker: ("ambienti why-worker atlas-el9-17",),
     events.events: ("ambienti events", "ambienti events pool --kind status --since 2d", "ambienti events --follow --json"),
     usage.usage: ("ambienti usage", "ambienti usage --since 30d --json"),

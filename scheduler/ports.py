@@ -84,6 +84,21 @@ class JobRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class Submission:
+    """The jobs that were submitted together (HTCondor: a cluster), for `why`."""
+
+    name: str
+    batch_system: str
+    idle: int
+    running: int
+    held: int
+    done: int | None
+    """Completed or removed; None where the batch system does not tell."""
+    first: str
+    """The first that waits, else the first on hold, else the first that runs; "" when none is left in the queue."""
+
+
+@dataclass(frozen=True, slots=True)
 class DomainEvent:
     """A domain of a host changed; `host_lost` says that the connection itself broke."""
 
@@ -200,6 +215,10 @@ class BatchSystem(Protocol):
 
     def job(self, job: str) -> JobRecord | None:
         """Return one job, from the queue or its history; None if the batch system does not know it."""
+        ...
+
+    def submission(self, name: str) -> Submission | None:
+        """Return how the jobs submitted under this name stand; None if that is no name of a submission, or not known."""
         ...
 
     def close(self) -> None:

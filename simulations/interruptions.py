@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from environments.environment import Environment
     from scheduler.model import Domain, HostReading, Identity, Node, QueueReading
-    from scheduler.ports import BatchSystem, DomainEvent, Enrolment, Hypervisor, JobRecord, WorkerOrder
+    from scheduler.ports import BatchSystem, DomainEvent, Enrolment, Hypervisor, JobRecord, Submission, WorkerOrder
 
 
 class Killed(BaseException):
@@ -88,6 +88,10 @@ class MortalBatchSystem:
     def job(self, job: str) -> JobRecord | None:
         """Return one job."""
         return self._inner.job(job)
+
+    def submission(self, name: str) -> Submission | None:
+        """Return how the jobs submitted together stand."""
+        return self._inner.submission(name)
 
     def close(self) -> None:
         """Nothing is held open."""

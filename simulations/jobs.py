@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from environments.environment import Scalar
 from environments.matching import Requirements
 from scheduler.model import EndedJob, HeldJob, RequestCluster
-from scheduler.ports import JobRecord
+from scheduler.ports import JobRecord, Submission
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -30,6 +30,16 @@ class JobState(StrEnum):
     HELD = "held"
     REMOVED = "removed"
     COMPLETED = "completed"
+
+
+_STANDS = {
+    JobState.IDLE: "idle",
+    JobState.CLAIMED: "running",
+    JobState.RUNNING: "running",
+    JobState.HELD: "held",
+    JobState.REMOVED: "done",
+    JobState.COMPLETED: "done",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,6 +247,18 @@ class JobBook:
     def holds(self, wall: float) -> tuple[HeldJob, ...]:
         """Return the jobs that were put on hold after a run; `wall` as in `rows`."""
         return tuple(HeldJob(job.id, job.ran_in, (job.held_monotonic or 0.0) + wall, "held by its user") for job in self.held)
+
+    def submission(self, name: str) -> Submission | None:
+        """Return how the jobs submitted together stand: those called `name.0`, `name.1`..."""
+        jobs = [job for job in self.jobs.values() if job.id.partition(".")[0] == name]
+        if not jobs:
+            return None
+        by_state: dict[str, list[Job]] = {"idle": [], "held": [], "running": [], "done": []}
+        for job in jobs:
+            by_state[_STANDS[job.state]].append(job)
+        first = next((some[0].id for state, some in by_state.items() if some and state != "done"), "")
+        counts = {state: len(some) for state, some in by_state.items()}
+        return Submission(name, self.batch_system, counts["idle"], counts["running"], counts["held"], counts["done"], first)
 
     def record(self, job: Job, wall: float) -> JobRecord:
         """Return what the batch system tells of one job."""

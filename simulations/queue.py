@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from scheduler.model import Identity, RequestCluster
-    from scheduler.ports import JobRecord
+    from scheduler.ports import JobRecord, Submission
     from simulations.clock import Agenda
 
 
@@ -351,6 +351,11 @@ class SimulatedQueue:
         self._answer(f"job {job}")
         found = self.book.jobs.get(job)
         return self.book.record(found, self._wall) if found is not None else None
+
+    def submission(self, name: str) -> Submission | None:
+        """Return how the jobs submitted together stand."""
+        self._answer(f"jobs of {name}")
+        return self.book.submission(name)
 
     def close(self) -> None:
         """Nothing is held open."""

@@ -20,12 +20,13 @@ from connectors.htcondor.matching import Judge, is_number
 from connectors.htcondor.messages import Left, Located, PoolAnswer, Question, QueueAnswer, Refused, Run, Setting
 from connectors.htcondor.queue import Queue
 from connectors.htcondor.slots import ATTRIBUTES, OURS, slot_of
+from connectors.htcondor.submission import submission
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from connectors.htcondor.messages import Prototype
-    from scheduler.ports import JobRecord
+    from scheduler.ports import JobRecord, Submission
 
 Answer = TypeVar("Answer")
 _START = ("DaemonStartTime", "MonitorSelfTime", "MonitorSelfAge")
@@ -124,6 +125,10 @@ class Door:
     def job(self, schedd: Located, cluster: int, process: int) -> JobRecord | None:
         """Return one job of a schedd, from its queue or its history."""
         return self._with_schedd(schedd, lambda ad: job_record(htcondor2.Schedd(ad), self.judge, schedd.name, cluster, process))
+
+    def submission(self, schedd: Located, cluster: int) -> Submission | None:
+        """Return how the jobs of a cluster stand."""
+        return self._with_schedd(schedd, lambda ad: submission(htcondor2.Schedd(ad), schedd.name, cluster))
 
     # --- inside -------------------------------------------------------------------------------------------------------
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from connectors.htcondor.messages import Left, Located, PoolAnswer, Prototype
     from environments.environment import Environment
     from scheduler.model import Identity, Node
-    from scheduler.ports import JobRecord
+    from scheduler.ports import JobRecord, Submission
 
 _DOOR = (sys.executable, "-m", "connectors.htcondor.door")
 _COLLECTOR = "collector"
@@ -129,7 +129,7 @@ class HTCondorPool:
         asked = f"look for job {job}"
         found = re.fullmatch(r"(\d+)\.(\d+)(?:@(.+))?", job.strip())
         if not found:
-            raise SourceError(self.name, asked, "jobs of HTCondor are called like 12.0, or 12.0@schedd")
+            raise SourceError(self.name, asked, "jobs of HTCondor are called like 12.0 or 12.0@schedd, a whole cluster 12")
         pool: PoolAnswer = self._ask_collector("read schedds", Question("pool"))
         schedds, missing = self._schedds.sort(pool.schedds, time.time())
         records: list[JobRecord] = []
@@ -144,6 +144,30 @@ class HTCondorPool:
         if not records and missing:
             raise SourceError(self.name, asked, f"not seen, but schedd {', '.join(missing)} is not in the collector")
         return self._record(records[0]) if records else None
+
+    def submission(self, name: str) -> Submission | None:
+        """Return how the jobs of a cluster stand: `12`, or `12@schedd` where several schedds have one of that number."""
+        asked = f"look for cluster {name}"
+        found = re.fullmatch(r"(\d+)(?:@(.+))?", name.strip())
+        if not found:
+            return None
+        pool: PoolAnswer = self._ask_collector("read schedds", Question("pool"))
+        schedds, missing = self._schedds.sort(pool.schedds, time.time())
+        told: list[Submission] = []
+        for schedd in schedds:
+            if found[2] in {None, schedd.name}:
+                question = Question("submission", {"schedd": schedd, "cluster": int(found[1])})
+                answer: Submission | None = self._ask(schedd.name, asked, question, self._deadline_seconds)
+                told += [answer] if answer is not None else []
+        if len(told) > 1:
+            names = ", ".join(f"{one.name}@{one.batch_system}" for one in told)
+            raise SourceError(self.name, asked, f"several schedds have one; say which: {names}")
+        if not told:
+            if missing:
+                raise SourceError(self.name, asked, f"not seen, but schedd {', '.join(missing)} is not in the collector")
+            return None
+        of_schedd = f"@{found[2]}" if found[2] else ""
+        return replace(told[0], batch_system=self.name, first=told[0].first and f"{told[0].first}{of_schedd}")
 
     # --- acting -------------------------------------------------------------------------------------------------------
 

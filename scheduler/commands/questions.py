@@ -7,22 +7,23 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from environments.names import nearest
-from scheduler.commands.common import Exit, JsonOption, SiteOption, SnapshotOption, console, fail, leave, print_json, say
+from scheduler.commands import past
+from scheduler.commands.common import JsonOption, SiteOption, SnapshotOption, console, leave, print_json, say
+from scheduler.commands.jobs import asked_for, clusters
 from scheduler.commands.source import Looked, looked
-from scheduler.model import QueueReading
-from scheduler.ports import JobRecord, SourceError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from scheduler.decide.explain import Explanation
-    from scheduler.model import RequestCluster
+    from scheduler.decide.explanation import Explanation
 
 AllOption = Annotated[bool, typer.Option("--all", help="Every host and every worker, however many.")]
 JobArgument = Annotated[
     str | None,
-    typer.Argument(metavar="[JOB]", show_default=False, help="As the batch system writes it: 1234.0; none: all that waits."),
+    typer.Argument(
+        metavar="[JOB]", show_default=False, help="As the batch system writes it: 1234.0, or 1234 for all of a submission."
+    ),
+]
+DetailsOption = Annotated[
+    bool, typer.Option("--details", help="All that it was decided by: what matched, numbers, what would change it.")
 ]
 WorkerArgument = Annotated[str, typer.Argument(metavar="WORKER", help="Name of the worker: atlas-el9-17.")]
 
@@ -53,47 +54,60 @@ def status(
         leave(found.silent, quietly=as_json)
 
 
-def why(job: JobArgument = None, site: SiteOption = None, snapshot: SnapshotOption = None, as_json: JsonOption = False) -> None:
-    """Say why a job waits: what matched, what did not, what is missing, what it waits for, what would change it."""
+def why(
+    job: JobArgument = None,
+    site: SiteOption = None,
+    snapshot: SnapshotOption = None,
+    details: DetailsOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Say why a job waits and what to change in its submit file; of a whole submission (22), how it stands, then its first job.
+
+    Without a job: all that waits.
+    """
     from scheduler.decide.explain import explain_job
 
     with looked(site, snapshot, jobs=job is not None) as found:
         if job is None:
             _all_that_waits(found, as_json=as_json)
             return
-        record = _record(job, found)
-        _tell(explain_job(record, found.observation, found.policy, found.plan), found, as_json=as_json)
+        record, submission = asked_for(job, found)
+        with past.journal_of(found) as journal:
+            before = past.run_before(journal, record)
+        told = explain_job(record, found.observation, found.policy, found.plan, submission=submission, before=before)
+        _tell(told, found, details=details, as_json=as_json)
 
 
 def why_worker(
     worker: WorkerArgument, site: SiteOption = None, snapshot: SnapshotOption = None, as_json: JsonOption = False
 ) -> None:
-    """Say why a worker was started, why it is kept, and what would retire it."""
-    from scheduler.decide.explain import explain_worker
+    """Say why a worker was started, why it is kept, what would retire it; of one that has ended, when, why and by whom."""
+    from scheduler.decide.worker_story import explain_worker
 
     with looked(site, snapshot) as found:
         known = {one.name for one in found.observation.workers}
+        ended = None
         if worker not in known:
-            near = nearest(worker, known)
-            hint = f"; did you mean {near}?" if near else "; see `ambienti status --all`"
-            raise fail(f"no worker is called {worker!r}{hint}", Exit.PROBLEM)
-        _tell(explain_worker(worker, found.observation, found.policy, found.plan), found, as_json=as_json)
+            with past.journal_of(found) as journal:
+                ended = past.worker(journal, worker, known)
+        _tell(explain_worker(worker, found.observation, found.policy, found.plan, ended), found, details=True, as_json=as_json)
 
 
-def _tell(explanation: Explanation, found: Looked, *, as_json: bool) -> None:
+def _tell(explanation: Explanation, found: Looked, *, details: bool, as_json: bool) -> None:
     from scheduler.show import view
 
     if as_json:
         print_json({"source": found.origin, **asdict(explanation)})
         return
-    console().print(view.explanation(explanation), soft_wrap=True)
-    say(f"Seen by {found.origin}.", style="dim")
+    console().print(view.explanation(explanation, details=details), soft_wrap=True)
+    more = "" if details else " --details shows all that it was decided by."
+    say(f"Seen by {found.origin}.{more}", style="dim")
 
 
 def _all_that_waits(found: Looked, *, as_json: bool) -> None:
     from scheduler.show import sources_view, view
 
-    waiting = sorted((one for one in _clusters(found) if one.idle), key=lambda c: (c.vo, -c.idle))
+    waiting = sorted((one for one in clusters(found) if one.idle), key=lambda c: (c.vo, -c.idle))
     if as_json:
         verdicts = {key: [asdict(reason) for reason in verdict.reasons] for key, verdict in found.plan.clusters.items()}
         rows = [
@@ -109,54 +123,3 @@ def _all_that_waits(found: Looked, *, as_json: bool) -> None:
         out.print(line, style="yellow", soft_wrap=True)
     nothing = "no job is known to wait" if unknown else "no job waits"
     out.print(view.waiting(waiting, found.plan, width=out.width) if waiting else nothing)
-
-
-def _clusters(found: Looked) -> Iterator[RequestCluster]:
-    for reading in found.observation.queues.values():
-        if isinstance(reading, QueueReading):
-            yield from reading.clusters
-
-
-# --- finding a job ----------------------------------------------------------------------------------------------------
-
-
-def _record(job: str, found: Looked) -> JobRecord:
-    """Ask the batch systems for a job; of a snapshot, look among what it holds."""
-    if not found.batch_systems:
-        record = _job_of_worker(job, found) or _job_of_cluster(job, found)
-        if record is None:
-            known = [cluster.example_job for cluster in _clusters(found) if cluster.example_job]
-            hint = f"; there are {', '.join(known[:5])}" if known else ""
-            raise fail(f"the snapshot does not hold job {job}: it keeps one job of each request cluster{hint}", Exit.PROBLEM)
-        return record
-    silent: list[SourceError] = []
-    for batch_system in found.batch_systems.values():
-        try:
-            answered = batch_system.job(job)
-        except SourceError as error:
-            silent.append(error)
-            continue
-        if answered is not None:
-            return answered
-    if silent:
-        raise fail(f"whether there is a job {job} cannot be told: {silent[0]}", Exit.UNANSWERED)
-    raise fail(f"no batch system knows a job {job} (asked: {', '.join(found.batch_systems)})", Exit.PROBLEM)
-
-
-def _job_of_worker(job: str, found: Looked) -> JobRecord | None:
-    for worker in found.observation.workers:
-        for one in worker.jobs:
-            if one.job == job:
-                asked = (one.cpus, one.memory_mib)
-                return JobRecord(job, worker.batch_system, one.vo, one.user, "running", "", "", *asked, worker=worker.name)
-    return None
-
-
-def _job_of_cluster(job: str, found: Looked) -> JobRecord | None:
-    for cluster in _clusters(found):
-        if job in (cluster.example_job, cluster.key):
-            asked = cluster.requirements
-            status = "idle" if cluster.idle else "running" if cluster.running else "held"
-            place = (cluster.batch_system, cluster.vo, "", status, cluster.key)
-            return JobRecord(job, *place, asked.wanted, asked.cpus, asked.memory_mib, cluster.oldest_idle_at)
-    return None

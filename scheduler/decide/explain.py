@@ -1,29 +1,31 @@
-"""Why: one screen about one job or one worker, with the numbers that the decision used. Pure."""
+"""Why a job runs, waits or is held: in plain words, and with the numbers that the decision used. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from environments.matching import match, nearest
-from environments.reason import Number, Reason, counted
+from environments.matching import match
+from environments.reason import Reason, counted
 from scheduler.actions import Boot
 from scheduler.clock import clock_time
 from scheduler.decide.candidates import closest_hosts
 from scheduler.decide.demand import malformed
+from scheduler.decide.explanation import Explanation, unlike
+from scheduler.decide.submit import in_submit_file, plainly
+from scheduler.decide.submit import sentence as a_sentence
 from scheduler.decide.trust import distrust_demand
 from scheduler.decide.verdicts import SERVED
-from scheduler.decide.worker_story import what_comes, what_it_is, why_kept
-from scheduler.lifecycle import IN_FLIGHT, MEANING
-from scheduler.model import QueueReading, WorkerState
+from scheduler.lifecycle import IN_FLIGHT
+from scheduler.model import QueueReading, Unanswered, WorkerState
 
 if TYPE_CHECKING:
     from environments.matching import Match
     from scheduler.actions import Plan
+    from scheduler.decide.explanation import PastRun, PastWorker
     from scheduler.model import Observation, RequestCluster, Worker
     from scheduler.policy import Policy
-    from scheduler.ports import JobRecord
+    from scheduler.ports import JobRecord, Submission
 
 _CONTENTION = frozenset(
     {"farm-full", "boots-limit", "in-flight-limit", "host-boots-limit", "pool-boots-limit", "reclaiming", "kept-for-canary"}
@@ -35,59 +37,104 @@ _SERVED = SERVED | {"reclaiming"}
 _WORKERS_NAMED = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Explanation:
-    """One screen: what matched, what did not, what is missing, what it waits for, what would change it."""
+def explain_job(
+    job: JobRecord,
+    observation: Observation,
+    policy: Policy,
+    plan: Plan,
+    *,
+    submission: Submission | None = None,
+    before: tuple[PastRun, PastWorker | None] | None = None,
+) -> Explanation:
+    """Say where a job runs, or why it waits; `plan` was made of `observation` and `policy`.
 
-    subject: str
-    code: str
-    """The decisive reason's code."""
-    headline: str
-    matched: tuple[str, ...] = ()
-    """Environments that fit, best first."""
-    refused: Mapping[str, Reason] = field(default_factory=dict)
-    """By environment: why it does not fit."""
-    missing: Mapping[str, Number] = field(default_factory=dict)
-    """The numbers of the decisive reason."""
-    waits_for: tuple[str, ...] = ()
-    details: tuple[str, ...] = ()
-    """Evidence: other reasons, the closest hosts, the VO's share, what the worker holds."""
-    would_change: tuple[str, ...] = ()
+    `submission`: the jobs that it was submitted with; `before`: its last run in another worker, and how that worker ended.
+    """
+    told = _waits(job, observation, policy, plan) if job.status.lower() == "idle" else _not_waiting(job, observation, policy)
+    if submission is not None:
+        told = replace(told, submission=told_of(submission))
+    if before is not None and told.code not in {"completed", "removed", "not-known"}:
+        told = replace(told, notes=(_ran_before(*before, observation.now, policy.zone), *told.notes))
+    return told
 
 
-def explain_job(job: JobRecord, observation: Observation, policy: Policy, plan: Plan) -> Explanation:
-    """Say where a job runs, or why it waits; `plan` was made of `observation` and `policy`."""
-    if job.status.lower() != "idle":
-        return _not_waiting(job, observation, policy)
+def told_of(submission: Submission) -> str:
+    """Say how the jobs of a submission stand: `22: 3 jobs wait, 10 jobs run, 1 job is held, 6 jobs are done`."""
+    parts = [
+        f"{counted(count, 'job')} {one if count == 1 else many}"
+        for count, one, many in (
+            (submission.idle, "waits", "wait"),
+            (submission.running, "runs", "run"),
+            (submission.held, "is held", "are held"),
+        )
+    ]
+    done = submission.done
+    parts.append(
+        "how many are done is not known" if done is None else f"{counted(done, 'job')} {'is' if done == 1 else 'are'} done"
+    )
+    return f"{submission.name}: {', '.join(parts)}"
+
+
+def _ran_before(run: PastRun, worker: PastWorker | None, now: float, zone: str) -> str:
+    until = clock_time(run.last_seen, now, zone)
+    if worker is None:
+        return f"it ran before, until {until}"
+    name = f"worker {worker.name} on host {worker.host}"
+    if worker.ended_at is None:
+        return f"it ran before in {name}, until {until}"
+    died = "died" if worker.died else "ended"
+    return (
+        f"it ran before in {name}, until {until}; that worker {died} at {clock_time(worker.ended_at, now, zone)}: {worker.how}"
+    )
+
+
+def _waits(job: JobRecord, observation: Observation, policy: Policy, plan: Plan) -> Explanation:
     subject = f"job {job.job}"
     reading = observation.queues.get(job.batch_system)
     distrust = distrust_demand(reading, observation.now, policy)
     if distrust is not None or not isinstance(reading, QueueReading):
-        return _for_one_reason(subject, distrust or Reason("batch-unread", "its batch system has not been read yet"))
+        reason = distrust or Reason("batch-unread", "its batch system has not been read yet")
+        told = _for_one_reason(subject, reason, policy)
+        return replace(told, plain=silence(reading, observation.now, policy.zone)) if isinstance(reading, Unanswered) else told
     cluster = next((row for row in reading.clusters if row.key == job.cluster_key), None)
     if cluster is None:
         age, at = round(observation.now - reading.at), clock_time(reading.at, observation.now, policy.zone)
         sentence = f"it is not in the last reading of {reading.source}, of {at}: it was submitted or changed since"
         remedy = f"wait for the next cycle, at most {policy.limits.poll_seconds} s"
-        return _for_one_reason(subject, Reason("not-read-yet", sentence, {"age_seconds": age}, remedy))
+        return _for_one_reason(subject, Reason("not-read-yet", sentence, {"age_seconds": age}, remedy), policy)
     if cluster.problem:
-        return _for_one_reason(subject, malformed(cluster))
+        return _for_one_reason(subject, malformed(cluster), policy, cluster)
     found = match(cluster.requirements, cluster.vo, policy.catalogue)
     if found.problem is not None:
-        return _for_one_reason(subject, found.problem, found)
+        return _for_one_reason(subject, found.problem, policy, cluster, found)
     return _waiting(subject, cluster, found, observation, policy=policy, plan=plan)
 
 
-def _for_one_reason(subject: str, reason: Reason, found: Match | None = None) -> Explanation:
+def silence(reading: Unanswered, now: float, zone: str) -> str:
+    """Say for how long a batch system has been silent, and that this hurts no job that runs."""
+    if reading.answered_at is None:
+        return f"Batch system {reading.source} has not answered yet; running jobs go on, waiting jobs keep their place."
+    since = clock_time(reading.answered_at, now, zone)
+    return (
+        f"Batch system {reading.source} has not answered for {max(0, round(now - reading.answered_at))} s (since {since}); "
+        "running jobs go on, waiting jobs keep their place."
+    )
+
+
+def _for_one_reason(
+    subject: str, reason: Reason, policy: Policy, cluster: RequestCluster | None = None, found: Match | None = None
+) -> Explanation:
     refused = found.refused if found else {}
     remedies = (reason.remedy, *(other.remedy for other in refused.values()))
     return Explanation(
         subject,
         reason.code,
         f"{subject} waits: {reason.sentence}",
+        plain=plainly(reason),
+        submit=in_submit_file(reason, cluster, policy.catalogue),
         refused=refused,
         missing=reason.numbers,
-        would_change=_unlike(remedies),
+        would_change=unlike(remedies),
     )
 
 
@@ -100,20 +147,26 @@ def _not_waiting(job: JobRecord, observation: Observation, policy: Policy) -> Ex
             return _worker_gone(subject, job)
         if worker is None:
             where = f"in {job.worker}, which is no worker of this farm" if job.worker else "in a worker that is not known yet"
-            return Explanation(subject, "runs", f"{subject} runs {where}")
+            return _told(Explanation(subject, "runs", f"{subject} runs {where}"))
         headline = f"{subject} runs in {worker.name} (environment {worker.environment}) on host {worker.host}"
-        return Explanation(
-            subject, "runs", headline, (worker.environment,), details=_of_running(job, worker, observation.now, policy.zone)
-        )
+        details = _of_running(job, worker, observation.now, policy.zone)
+        return _told(Explanation(subject, "runs", headline, matched=(worker.environment,), details=details))
     if status == "held":
         why = job.hold_reason or "its batch system gives no reason"
         change = (f"remove the cause and release {job.job}",)
-        return Explanation(subject, "held", f"{subject} is held: {why}", would_change=change)
+        told = _told(Explanation(subject, "held", f"{subject} is held: {why}", would_change=change))
+        return replace(told, submit=f"Remove the cause, then release it: `condor_release {job.job}`.")
     if status in {"completed", "removed"}:
         ran = f"; it ran in {job.worker}" if job.worker else ""
-        return Explanation(subject, status, f"{subject} is {status} and asks for nothing{ran}")
+        return _told(Explanation(subject, status, f"{subject} is {status} and asks for nothing{ran}"))
     sentence = f"{subject} is not known to batch system {job.batch_system}: neither its queue nor its history has it"
-    return Explanation(subject, "not-known", sentence, would_change=("check the number of the job and the batch system",))
+    change = ("check the number of the job and the batch system",)
+    return _told(Explanation(subject, "not-known", sentence, would_change=change))
+
+
+def _told(told: Explanation) -> Explanation:
+    """Let the headline itself be the plain words."""
+    return replace(told, plain=a_sentence(told.headline))
 
 
 def _was_ours(worker: str, policy: Policy) -> bool:
@@ -128,7 +181,7 @@ def _worker_gone(subject: str, job: JobRecord) -> Explanation:
         "lease ends, for only then it is sure that it runs nowhere"
     )
     change = ("shorten lease_seconds in the batch system's options for jobs to come (docs: Connect a pool)",)
-    return Explanation(subject, "worker-gone", sentence, would_change=change)
+    return _told(Explanation(subject, "worker-gone", sentence, would_change=change))
 
 
 def _of_running(job: JobRecord, worker: Worker, now: float, zone: str) -> tuple[str, ...]:
@@ -149,7 +202,7 @@ def _waiting(
     verdict = plan.clusters.get(cluster.key)
     if verdict is None or not verdict.reasons:
         reason = Reason("not-decided-yet", "nothing has been decided about it yet", {}, "wait for the next cycle")
-        return _for_one_reason(subject, reason, found)
+        return _for_one_reason(subject, reason, policy, cluster, found)
     first = verdict.reasons[0]
     others = f", one of {cluster.idle} idle jobs that ask for the same" if cluster.idle > 1 else ""
     headline = f"{subject} waits{others}: {first.sentence}"
@@ -167,13 +220,22 @@ def _waiting(
         subject,
         first.code,
         headline,
-        found.environments,
-        found.refused,
-        first.numbers,
-        tuple(reason.sentence for reason in verdict.reasons if reason.code in _SERVED),
-        tuple(details),
-        _unlike(reason.remedy for reason in verdict.reasons),
+        plain=plainly(first),
+        submit=in_submit_file(first, cluster, policy.catalogue),
+        matched=found.environments,
+        refused=found.refused,
+        missing=first.numbers,
+        waits_for=tuple(reason.sentence for reason in verdict.reasons if reason.code in _SERVED),
+        notes=tuple(_failures(found, plan)),
+        details=tuple(details),
+        would_change=unlike(reason.remedy for reason in verdict.reasons),
     )
+
+
+def _failures(found: Match, plan: Plan) -> list[str]:
+    """Say of the environments that it could use why their last boots failed, and what to do."""
+    told = (reason for name in found.environments if (verdict := plan.environments.get(name)) for reason in verdict.reasons)
+    return [f"{one.sentence} ({one.remedy})" for one in told if "failures" in one.numbers]
 
 
 def _coming(cluster: RequestCluster, found: Match, observation: Observation, policy: Policy, plan: Plan) -> list[str]:
@@ -221,38 +283,3 @@ def _turn(vo: str, plan: Plan) -> list[str]:
     place = names.index(vo) + 1
     before = f", after {', '.join(names[: place - 1][:5])}" if place > 1 else ", the next to be served"
     return [f"{vo} is number {place} of {len(names)} VOs that wait, by weighted dominant share{before}"]
-
-
-def _unlike(remedies: Iterable[str]) -> tuple[str, ...]:
-    """Return the remedies that are not empty, each once, in their order."""
-    return tuple(dict.fromkeys(remedy for remedy in remedies if remedy))
-
-
-def explain_worker(name: str, observation: Observation, policy: Policy, plan: Plan) -> Explanation:
-    """Say what a worker does and why it stays or goes; `plan` was made of `observation` and `policy`."""
-    worker = next((worker for worker in observation.workers if worker.name == name), None)
-    if worker is None:
-        return _unknown_worker(name, observation)
-    environment = policy.catalogue.environments.get(worker.environment)
-    verdict = plan.workers.get(name)
-    reason = verdict.reasons[0] if verdict else why_kept(worker, environment, observation, policy)
-    since = clock_time(worker.since, observation.now, policy.zone)
-    headline = f"worker {name} is {worker.state.value} since {since} ({MEANING[worker.state]}): {reason.sentence}"
-    remedies = [reason.remedy] if reason.remedy else []
-    return Explanation(
-        f"worker {name}",
-        reason.code,
-        headline,
-        matched=(worker.environment,) if environment else (),
-        missing=reason.numbers,
-        waits_for=tuple(what_comes(worker, environment, observation, policy)),
-        details=tuple(what_it_is(worker, environment, observation, policy)),
-        would_change=tuple(remedies),
-    )
-
-
-def _unknown_worker(name: str, observation: Observation) -> Explanation:
-    near = nearest(name, frozenset(worker.name for worker in observation.workers))
-    hint = f"; did you mean {near}?" if near else ""
-    change = ("see `ambienti status` for the workers",)
-    return Explanation(f"worker {name}", "not-known", f"no worker is called {name}{hint}", would_change=change)

@@ -1,22 +1,85 @@
-"""What explanations tell of one worker: what it is, why it is kept, and what comes when nothing but time passes."""
+"""Why a worker is as it is: what it is, why it is kept, what comes when nothing but time passes, and how one ended. Pure."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from environments.names import nearest
 from environments.reason import Reason, counted
 from scheduler.clock import clock_time
 from scheduler.decide.demand import Matcher
+from scheduler.decide.explanation import Explanation
 from scheduler.decide.lingering import what_lingers
+from scheduler.decide.submit import sentence
 from scheduler.decide.trust import distrust_absence, distrust_host
+from scheduler.lifecycle import MEANING
 from scheduler.model import QueueReading, WorkerState
 
 if TYPE_CHECKING:
     from environments.environment import Environment
+    from scheduler.actions import Plan
+    from scheduler.decide.explanation import PastWorker
     from scheduler.model import Observation, Worker
     from scheduler.policy import Policy
 
 S = WorkerState
+
+
+def explain_worker(
+    name: str, observation: Observation, policy: Policy, plan: Plan, past: PastWorker | None = None
+) -> Explanation:
+    """Say what a worker does and why it stays or goes; `plan` was made of `observation` and `policy`.
+
+    `past`: what the journal tells of one that is no longer there.
+    """
+    worker = next((worker for worker in observation.workers if worker.name == name), None)
+    if worker is None:
+        return _unknown_worker(name, observation) if past is None else explain_ended(past, observation.now, policy.zone)
+    environment = policy.catalogue.environments.get(worker.environment)
+    verdict = plan.workers.get(name)
+    reason = verdict.reasons[0] if verdict else why_kept(worker, environment, observation, policy)
+    since = clock_time(worker.since, observation.now, policy.zone)
+    headline = f"worker {name} is {worker.state.value} since {since} ({MEANING[worker.state]}): {reason.sentence}"
+    remedies = [reason.remedy] if reason.remedy else []
+    return Explanation(
+        f"worker {name}",
+        reason.code,
+        headline,
+        plain=sentence(headline),
+        matched=(worker.environment,) if environment else (),
+        missing=reason.numbers,
+        waits_for=tuple(what_comes(worker, environment, observation, policy)),
+        details=tuple(what_it_is(worker, environment, observation, policy)),
+        would_change=tuple(remedies),
+    )
+
+
+def _unknown_worker(name: str, observation: Observation) -> Explanation:
+    near = nearest(name, frozenset(worker.name for worker in observation.workers))
+    hint = f"; did you mean {near}?" if near else ""
+    change = ("see `ambienti status` for the workers",)
+    said = f"no worker is called {name}{hint}"
+    return Explanation(f"worker {name}", "not-known", said, plain=sentence(said), would_change=change)
+
+
+def explain_ended(past: PastWorker, now: float, zone: str) -> Explanation:
+    """Say when, why and by whom a worker ended, and which jobs ran in it."""
+    ended = "is ending" if past.ended_at is None else f"ended at {clock_time(past.ended_at, now, zone)}"
+    headline = f"worker {past.name} {ended}, by {past.by}: {past.how}"
+    lines = [f"environment {past.environment} version {past.version}, on host {past.host}"]
+    lines += [f"it was booted for this: {past.booted_for}"] if past.booted_for else ["it was adopted: its domain was found"]
+    began = clock_time(past.requested_at, now, zone)
+    if past.registered_at is None:
+        lines.append(f"ordered at {began}; it never registered")
+    else:
+        lines.append(f"ordered at {began}, registered at {clock_time(past.registered_at, now, zone)}")
+    lines.append(f"{counted(past.jobs, 'job')} ran in it" if past.jobs else "no job ran in it")
+    for run in past.runs:
+        span = f"{clock_time(run.first_seen, now, zone)} to {clock_time(run.last_seen, now, zone)}"
+        lines.append(f"job {run.job} of {run.vo or 'an unknown VO'} ({run.user or 'unknown user'}): {span}")
+    if past.jobs > len(past.runs):
+        lines.append(f"and {past.jobs - len(past.runs)} jobs before these")
+    return Explanation(f"worker {past.name}", past.code, headline, plain=sentence(headline), details=tuple(lines))
 
 
 def why_kept(worker: Worker, environment: Environment | None, observation: Observation, policy: Policy) -> Reason:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from scheduler.actions import Plan
-    from scheduler.decide.explain import Explanation
+    from scheduler.decide.explanation import Explanation
     from scheduler.model import Observation, RequestCluster
     from scheduler.policy import Policy
     from scheduler.show.rows import EnvironmentRow, VORow, WorkerRow
@@ -153,9 +153,15 @@ def _failures(plan: Plan) -> list[Text]:
 # --- why ---------------------------------------------------------------------------------------------------------------
 
 
-def explanation(told: Explanation) -> RenderableType:
-    """Draw one answer to `why` on one screen."""
-    lines = [Text(told.headline, style="bold")]
+def explanation(told: Explanation, *, details: bool = True) -> RenderableType:
+    """Draw one answer: plain words first, then the code with its sentence; with `details` all that it was decided by."""
+    lines = [Text(told.plain or told.headline, style="bold")]
+    lines += [Text(told.submit, style="green")] if told.submit else []
+    lines += [Text(one) for one in (told.submission, *told.notes) if one]
+    if told.headline.rstrip(".") != told.plain.rstrip(".") or details:
+        lines.append(Text(f"{told.code}: {told.headline}", style="dim"))
+    if not details:
+        return Group(*lines)
     if told.matched:
         lines += _block("matched", list(told.matched), "green")
     lines += _block("did not match", [f"{name}: {reason.sentence}" for name, reason in told.refused.items()], "yellow")
@@ -163,7 +169,7 @@ def explanation(told: Explanation) -> RenderableType:
     lines += _block("waits for", list(told.waits_for), "cyan")
     lines += _block("because", list(told.details), "")
     lines += _block("would change it", list(told.would_change), "green")
-    return Group(*lines, Text(f"code: {told.code}", style="dim"))
+    return Group(*lines)
 
 
 def _block(title: str, entries: list[str], style: str, most: int = 6) -> list[Text]:

@@ -89,6 +89,25 @@ def test_a_job_or_a_worker_that_nobody_knows_is_none(site):
     assert site.system.node("atlas-el9-77") is None
 
 
+def test_jobs_submitted_together_are_counted_together_with_the_first_that_waits(site):
+    first = site.submit(environment="atlas-el9", count=3)
+    site.submit(environment="atlas-el9", count=2)
+    name = first.partition(".")[0]
+    told = site.system.submission(name)
+    assert (told.name, told.batch_system, told.first) == (name, site.system.name, first)
+    assert (told.idle, told.running, told.held, told.done) == (3, 0, 0, 0)
+    assert site.system.submission("987654") is None
+    assert site.system.submission(first) is None, "that is one job"
+
+
+def test_of_jobs_that_have_run_the_submission_says_that_they_are_done(site):
+    with site.worker(site.atlas):
+        name = site.submit(0, environment="atlas-el9").partition(".")[0]
+        site.wait_until(lambda: site.system.submission(name).done == 1, "the job is done")
+        told = site.system.submission(name)
+        assert (told.idle, told.running, told.held, told.first) == (0, 0, 0, "")
+
+
 # --- workers ----------------------------------------------------------------------------------------------------------
 
 
@@ -194,6 +213,7 @@ def test_a_silent_batch_system_is_an_error_and_never_an_empty_answer(site):
         lambda: site.system.drain("atlas-el9-1", "idle"),
         lambda: site.system.forget("atlas-el9-1"),
         lambda: site.system.job(job),
+        lambda: site.system.submission(job.partition(".")[0]),
     ):
         with pytest.raises(SourceError) as caught:
             call()

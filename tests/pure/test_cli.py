@@ -20,7 +20,7 @@ from scheduler.daemon.web import Shown
 from scheduler.decide.plan import decide
 from scheduler.engine import Cycle
 from scheduler.journal.journal import Journal
-from scheduler.journal.records import Entry, Intent, worker_uuid
+from scheduler.journal.records import Entry, Intent, Memo, Outcome, worker_uuid
 from scheduler.model import WorkerState
 from scheduler.snapshot import dump, load
 
@@ -234,8 +234,14 @@ def test_why_explains_a_job_of_a_snapshot_on_one_screen(ambienti, tmp_path):
     path.write_bytes(dump(an_observation(cluster), a_policy()))
     code, out, _ = ambienti("why", "12.0", "--snapshot", path)
     assert code == 0
-    assert "asks for 64 cores, a worker of el9 has 2" in out
+    assert out.splitlines()[:2] == [
+        "None of the 1 environments of VO atlas fits: asks for 64 cores, a worker of el9 has 2.",
+        "Write `request_cpus = 2` or less: that fits el9.",
+    ]
+    assert len(out.splitlines()) <= 4
+    _, out, _ = ambienti("why", "12", "--snapshot", path, "--details")
     assert "would change it" in out
+    assert "no-match: job 12.0 waits" in out
     assert len(out.splitlines()) <= 25
     data = json.loads(ambienti("why", "12.0", "--snapshot", path, "--json")[1])
     assert data["missing"]["asked_cpus"] == 64
@@ -254,7 +260,9 @@ def test_why_of_a_job_that_is_not_there_tells_what_is(ambienti, farm, tmp_path):
 
 def test_why_of_a_job_while_its_batch_system_is_silent_says_so(ambienti, site):
     code, _, err = ambienti("why", "99.0")
-    assert (code, "cannot be told" in err) == (3, True)
+    assert code == 3
+    assert "Batch system pool has not answered yet; running jobs go on, waiting jobs keep their place." in err
+    assert "Of job 99.0 nothing can be told until it answers" in err
 
 
 def test_why_worker_explains_a_worker_and_knows_its_neighbours(ambienti, farm):
@@ -262,6 +270,21 @@ def test_why_worker_explains_a_worker_and_knows_its_neighbours(ambienti, farm):
     assert (code, "el9-2" in out) == (0, True)
     code, _, err = ambienti("why-worker", "el9-22", "--snapshot", farm)
     assert (code, "did you mean el9-2?" in err) == (1, True)
+
+
+def test_why_worker_of_one_that_is_over_tells_from_the_journal_when_and_why(ambienti, site):
+    journal = a_worker_on(site, "xen1")
+    journal.end(1010.0, 1, Outcome.FAILED, changes={"boot_error": "xen1: boot atlas-el9-1: there is no such file /srv/el9"})
+    over = {"state": "gone", "since": 1030.0, "closed_at": 1030.0}
+    journal.remember("daemon", 1030.0, Memo({"atlas-el9-1": over}))
+    journal.close()
+    code, out, _ = ambienti("why-worker", "atlas-el9-1")
+    assert code == 0
+    assert "it did not come up: xen1: boot atlas-el9-1: there is no such file /srv/el9" in out
+    assert "1970-01-01 00:17:10 UTC" in out
+    assert "it was booted for this: 1 job waits" in out
+    code, _, err = ambienti("why-worker", "atlas-el9-11")
+    assert (code, "did you mean atlas-el9-1?" in err) == (1, True)
 
 
 # --- environments -----------------------------------------------------------------------------------------------------

@@ -5,10 +5,11 @@ from dataclasses import replace
 import pytest
 
 from environments.environment import Virtualization
-from scheduler.decide.explain import explain_job, explain_worker
+from scheduler.decide.explain import explain_job
 from scheduler.decide.plan import decide
+from scheduler.decide.worker_story import explain_worker
 from scheduler.model import RunningJob, WorkerState
-from scheduler.ports import JobRecord
+from scheduler.ports import JobRecord, Submission
 from tests.pure.builders import (
     NOW,
     POOL,
@@ -240,6 +241,51 @@ def test_why_with_an_older_plan_says_that_nothing_is_decided_yet():
     policy = a_policy()
     older = decide(an_observation(), policy)
     assert explain_job(a_job(), an_observation(a_cluster()), policy, older).code == "not-decided-yet"
+
+
+# --- plain words ------------------------------------------------------------------------------------------------------
+
+
+def test_the_plain_words_come_without_codes_and_say_what_to_change_in_the_submit_file():
+    answer = why(a_cluster(cpus=16))
+    assert answer.plain == "None of the 1 environments of VO atlas fits: asks for 16 cores, a worker of el9 has 2."
+    assert answer.submit == "Write `request_cpus = 2` or less: that fits el9."
+    waiting = why(a_cluster(idle=2), workers=[a_worker(state=WorkerState.BOOTING)])
+    assert waiting.plain == "A worker that it can use is booting."
+    assert waiting.submit == "Nothing has to change in the submit file: wait."
+
+
+def test_a_job_that_asks_for_a_gpu_is_told_that_no_worker_has_one():
+    answer = why(a_cluster(gpus=1))
+    assert answer.plain == "Asks for 1 GPU, no worker of VO atlas has one."
+    assert answer.submit == "Write no `request_gpus`: that fits el9."
+
+
+def test_a_silent_batch_system_is_told_with_its_age_and_that_running_jobs_go_on():
+    answer = why(queues=[silent()])
+    assert answer.plain == (
+        "Batch system pool has not answered for 60 s (since 13:45:40 UTC); running jobs go on, waiting jobs keep their place."
+    )
+
+
+def test_a_submission_is_told_by_the_states_of_its_jobs():
+    observation, policy = an_observation(a_cluster(idle=3)), a_policy()
+    of = Submission("12", POOL, 3, 1, 0, None, "12.0")
+    answer = explain_job(a_job(), observation, policy, decide(observation, policy), submission=of)
+    assert answer.submission == "12: 3 jobs wait, 1 job runs, 0 jobs are held, how many are done is not known"
+
+
+def test_why_the_last_boot_of_its_environment_failed_is_a_note_of_the_job():
+    answer = why(a_cluster(idle=1), boots=[an_outcome(cause="there is no such file /srv/el9.qcow2")])
+    (note,) = answer.notes
+    assert "there is no such file /srv/el9.qcow2" in note
+
+
+@pytest.mark.parametrize("status", ["idle", "running", "held", "completed", "removed", "unknown"])
+def test_every_answer_has_plain_words(status):
+    answer = why(a_cluster(), job=a_job(status, hold_reason="disk full."))
+    assert answer.plain.endswith(".")
+    assert not answer.plain.endswith("..")
 
 
 # --- workers ----------------------------------------------------------------------------------------------------------

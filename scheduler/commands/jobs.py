@@ -1,0 +1,105 @@
+"""Finding the job, or the submission, that somebody asks `why` about."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from scheduler.clock import WallClock, clock_time
+from scheduler.commands.common import Exit, fail
+from scheduler.model import QueueReading, Unanswered
+from scheduler.ports import JobRecord, SourceError, Submission
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import typer
+
+    from scheduler.commands.source import Looked
+    from scheduler.model import RequestCluster
+    from scheduler.ports import BatchSystem
+
+
+def asked_for(name: str, found: Looked) -> tuple[JobRecord, Submission | None]:
+    """Ask the batch systems for a job or a submission; of a snapshot, look among what it holds.
+
+    Of a submission the job is its first that waits, else that is held, else that runs.
+    """
+    if not found.batch_systems:
+        return _of_snapshot(name, found), None
+    silent: list[SourceError] = []
+    for system, batch_system in found.batch_systems.items():
+        try:
+            told = _ask(name, batch_system)
+        except SourceError as error:
+            silent.append(SourceError(system, error.asked, error.answer))
+            continue
+        if told is not None:
+            return told
+    if silent:
+        raise _silence(name, silent[0], found)
+    raise fail(f"no batch system knows a job {name} (asked: {', '.join(found.batch_systems)})", Exit.PROBLEM)
+
+
+def _ask(name: str, batch_system: BatchSystem) -> tuple[JobRecord, Submission | None] | None:
+    submission = batch_system.submission(name)
+    if submission is not None and not submission.first:
+        return _over(submission), submission
+    record = batch_system.job(submission.first if submission is not None else name)
+    return None if record is None else (record, submission)
+
+
+def _over(submission: Submission) -> JobRecord:
+    """Stand for the jobs of a submission of which none is left in the queue."""
+    return JobRecord(submission.name, submission.batch_system, "", "", "completed", "", "", 1, 1)
+
+
+def _silence(name: str, error: SourceError, found: Looked) -> typer.Exit:
+    """Say what a silent batch system means for somebody's job, with what was known of it last."""
+    from scheduler.decide.explain import silence
+
+    now, zone = WallClock().now(), found.policy.zone
+    reading = found.observation.queues.get(error.source)
+    if isinstance(reading, QueueReading):
+        reading = Unanswered(error.source, error.answer, now, reading.at)
+    told = silence(reading, now, zone) if reading is not None else f"Batch system {error.source} does not answer."
+    last = _job_of_worker(name, found)
+    seen = clock_time(found.observation.now, now, zone)
+    where = f" At {seen} job {name} ran in {last.worker}." if last is not None else ""
+    return fail(f"{told}{where} Of job {name} nothing can be told until it answers ({error.answer}).", Exit.UNANSWERED)
+
+
+def _of_snapshot(name: str, found: Looked) -> JobRecord:
+    record = _job_of_worker(name, found) or _job_of_cluster(name, found)
+    if record is None:
+        known = [cluster.example_job for cluster in clusters(found) if cluster.example_job]
+        hint = f"; there are {', '.join(known[:5])}" if known else ""
+        raise fail(f"the snapshot does not hold job {name}: it keeps one job of each request cluster{hint}", Exit.PROBLEM)
+    return record
+
+
+def _job_of_worker(job: str, found: Looked) -> JobRecord | None:
+    for worker in found.observation.workers:
+        for one in worker.jobs:
+            if one.job == job:
+                asked = (one.cpus, one.memory_mib)
+                return JobRecord(job, worker.batch_system, one.vo, one.user, "running", "", "", *asked, worker=worker.name)
+    return None
+
+
+def _job_of_cluster(job: str, found: Looked) -> JobRecord | None:
+    for cluster in clusters(found):
+        if job in (cluster.example_job, cluster.example_job.partition(".")[0], cluster.key):
+            asked = cluster.requirements
+            status = "idle" if cluster.idle else "running" if cluster.running else "held"
+            place = (cluster.batch_system, cluster.vo, "", status, cluster.key)
+            return JobRecord(
+                cluster.example_job or job, *place, asked.wanted, asked.cpus, asked.memory_mib, cluster.oldest_idle_at
+            )
+    return None
+
+
+def clusters(found: Looked) -> Iterator[RequestCluster]:
+    """Return the request clusters of all batch systems that answered."""
+    for reading in found.observation.queues.values():
+        if isinstance(reading, QueueReading):
+            yield from reading.clusters

@@ -1,0 +1,68 @@
+"""What the journal adds to `why` and `why-worker`: workers that have ended, and where a job ran before."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from environments.names import nearest
+from scheduler.clock import WallClock
+from scheduler.commands.common import Exit, fail
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from scheduler.commands.source import Looked
+    from scheduler.decide.explanation import PastRun, PastWorker
+    from scheduler.journal.journal import Journal
+    from scheduler.ports import JobRecord
+
+
+@contextmanager
+def journal_of(found: Looked) -> Iterator[Journal | str]:
+    """Open the journal of the site that was looked at; a sentence says why it cannot be read from here."""
+    if found.definitions is None:
+        yield "a snapshot holds no workers that have ended"
+        return
+    from scheduler.journal.opening import JournalError
+    from scheduler.site import compose
+
+    try:
+        journal = compose.open_journal(found.definitions, WallClock().now())
+    except JournalError as error:
+        yield f"those that have ended stand in the journal, which cannot be read from here: {error}"
+        return
+    try:
+        yield journal
+    finally:
+        journal.close()
+
+
+def worker(journal: Journal | str, name: str, known: set[str]) -> PastWorker:
+    """Return what became of a worker that is no longer there; ends the command when nobody knows one of this name."""
+    if isinstance(journal, str):
+        near = nearest(name, known)
+        hint = f"; did you mean {near}?" if near else "; see `ambienti status --all`"
+        raise fail(f"no worker is called {name!r} now{hint} ({journal})", Exit.PROBLEM)
+    from scheduler.journal.ended import names_like, past_worker
+
+    found = past_worker(journal, name)
+    if found is not None:
+        return found
+    near = nearest(name, known | set(names_like(journal, name.rpartition("-")[0])))
+    hint = f"; did you mean {near}?" if near else "; see `ambienti status --all`"
+    raise fail(f"no worker is, or was lately, called {name!r}{hint}", Exit.PROBLEM)
+
+
+def run_before(journal: Journal | str, job: JobRecord) -> tuple[PastRun, PastWorker | None] | None:
+    """Return the last run of a job in another worker than that of now, and what became of that worker."""
+    if isinstance(journal, str):
+        return None
+    from scheduler.journal.ended import past_worker, runs_of_job
+
+    now_in = job.worker if job.status == "running" else ""
+    earlier = [(run, name) for run, name in runs_of_job(journal, job.job.partition("@")[0], job.batch_system) if name != now_in]
+    if not earlier:
+        return None
+    run, name = earlier[-1]
+    return run, past_worker(journal, name)

@@ -1,0 +1,77 @@
+"""Workers that have ended, and jobs that ran before, as the journal of a whole scenario tells of them."""
+
+from contextlib import contextmanager
+
+from scheduler.commands.past import run_before
+from scheduler.decide.explain import explain_job
+from scheduler.decide.plan import decide
+from scheduler.decide.worker_story import explain_worker
+from scheduler.journal.ended import past_worker
+from scheduler.journal.journal import Journal
+from simulations.farm import SimulatedFarm
+from simulations.faults import schedule
+from simulations.scenario import directories, load
+
+
+@contextmanager
+def after(name, seconds, tmp_path):
+    """The farm of a scenario so long after its beginning, and its journal."""
+    farm = SimulatedFarm(load(next(path for path in directories() if path.name == name)).scenario, tmp_path)
+    schedule(farm)
+    farm.run(seconds)
+    journal = Journal(farm.journal_url, now=farm.clock.now())
+    yield farm, journal
+    journal.close()
+    farm.close()
+
+
+def told(farm, journal, worker):
+    observation = farm.daemons[0].engine.last.observation
+    policy = farm.policy
+    return explain_worker(worker, observation, policy, decide(observation, policy), past_worker(journal, worker))
+
+
+def test_a_worker_that_died_says_when_and_that_nobody_had_ordered_it(tmp_path):
+    with after("worker-dies", 500, tmp_path) as (farm, journal):
+        answer = told(farm, journal, "atlas-el9-1")
+    assert answer.code == "gone"
+    assert " by itself: its domain crashed without an order of ours, as host xen1 told" in answer.headline
+    assert any(line.startswith("it was booted for this: ") for line in answer.details)
+    assert "1 job ran in it" in answer.details
+    assert any(line.startswith("job 1.0 of atlas (") for line in answer.details)
+
+
+def test_a_worker_that_was_drained_says_why_and_by_whom(tmp_path):
+    with after("worker-dies", 660, tmp_path) as (farm, journal):
+        answer = told(farm, journal, "atlas-el9-2")
+    assert answer.code == "idle"
+    assert ", by Ambienti: it was drained (idle): idle for " in answer.headline
+
+
+def test_a_worker_that_never_came_up_says_why(tmp_path):
+    with after("image-broken", 300, tmp_path) as (farm, journal):
+        answer = told(farm, journal, "atlas-el9-1")
+    assert answer.code == "boot-failed"
+    assert "it did not come up: did not register with pool within 180 s" in answer.headline
+    assert any("it never registered" in line for line in answer.details)
+
+
+def test_a_restarted_job_names_the_worker_that_died(tmp_path):
+    with after("worker-dies", 190, tmp_path) as (farm, journal):
+        job = next(one for one in farm.queue.book.jobs.values() if one.ran_in == "atlas-el9-1")
+        record = farm.queue.job(job.id)
+        observation = farm.daemons[0].engine.last.observation
+        answer = explain_job(
+            record, observation, farm.policy, decide(observation, farm.policy), before=run_before(journal, record)
+        )
+    assert record.status == "idle"
+    (note,) = answer.notes
+    assert note.startswith("it ran before in worker atlas-el9-1 on host xen1, until ")
+    assert "that worker died at " in note
+    assert "its domain crashed" in note
+
+
+def test_a_job_that_runs_where_it_always_ran_has_no_past(tmp_path):
+    with after("worker-dies", 170, tmp_path) as (farm, journal):
+        assert all(run_before(journal, farm.queue.job(job)) is None for job in farm.queue.book.jobs)
+        assert past_worker(journal, "atlas-el9-99") is None
