@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from scheduler.act import perform
 from scheduler.actions import Drain, Plan, PowerOff
+from scheduler.announcing import Announcer
 from scheduler.asking import Asking
 from scheduler.decide.plan import decide as decide_all
 from scheduler.decide.plan import still_holds as all_still_holds
@@ -63,6 +64,8 @@ class Cycle:
     twins: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Worker -> hosts, for names that run more than once."""
     clock_step_seconds: float = 0.0
+    unannounced: Mapping[str, str] = field(default_factory=dict)
+    """Batch systems whose submit hooks could not be told of the environments, and why."""
 
 
 class Engine:
@@ -104,6 +107,7 @@ class Engine:
         self._act_seconds = act_seconds
         self._reach = Reach(batch_systems, hypervisors, journal, clock, runner, owner)
         self._asking = Asking(self._reach)
+        self._announcer = Announcer()
         self._memory = Memory()
         self._last_look: Looked | None = None
         self._told_declared: object = None
@@ -169,6 +173,8 @@ class Engine:
         self._memory, self._last_look = seen.memory, here
         results = tuple(perform(plan.actions, seen.observation, self.policy, self._reach, self._act_seconds))
         ended = self.clock.monotonic()
+        catalogue = self.policy.catalogue
+        self._runner.start(list(self._announcer.due(self._reach.batch_systems, catalogue, ended)), 0.0)
         self._last = Cycle(
             observation=seen.observation,
             plan=plan,
@@ -179,6 +185,7 @@ class Engine:
             illegal=seen.illegal,
             twins=seen.twins,
             clock_step_seconds=step,
+            unannounced=dict(self._announcer.problems),
         )
         self._decided_by = self.policy
         self._forget_the_old(clock_was_set=bool(step))

@@ -166,6 +166,8 @@ class QueueReading:
     holds: tuple[HeldJob, ...] | None = None
     """Jobs put on hold since the last reading, some of them told again; None: the batch system did not tell."""
     warnings: tuple[str, ...] = ()
+    advice: tuple[str, ...] = ()
+    """What somebody should do so that jobs are accepted as the files say; nothing that was read is in doubt."""
 
 
 # --- the hypervisor side ----------------------------------------------------------------------------------------------

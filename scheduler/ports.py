@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from environments.environment import Environment
 from environments.text import printable
@@ -223,6 +223,15 @@ class BatchSystem(Protocol):
 
     def close(self) -> None:
         """Give everything back."""
+        ...
+
+
+@runtime_checkable
+class Announcing(Protocol):
+    """A batch system whose submit hooks learn of environments by themselves."""
+
+    def announce(self, environments: Sequence[Environment], vos: Sequence[str]) -> None:
+        """Tell which environments there are; to be repeated, for whoever listens may have been started anew."""
         ...
 
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 Answer = TypeVar("Answer")
 _START = ("DaemonStartTime", "MonitorSelfTime", "MonitorSelfAge")
+_OF_A_SCHEDD = ("Name", "MyAddress", "AddressV1", "CondorVersion", "Machine", "AmbientiLearns", "AmbientiEnvironments")
 _OF_AN_UPDATE = ("Name", "UpdateSequenceNumber", "LastHeardFrom", "DaemonStartTime")
 _CROSSING_SECONDS = 1.5
 """So long updates of a dying start daemon may still come in and bring back what was invalidated."""
@@ -53,7 +54,7 @@ class Door:
     def pool(self) -> PoolAnswer:
         """Return schedds and workers' slots."""
         collector = self._collector()
-        schedds = collector.query(htcondor2.AdType.Schedd, None, ["Name", "MyAddress", "AddressV1", "CondorVersion", "Machine"])
+        schedds = collector.query(htcondor2.AdType.Schedd, None, list(_OF_A_SCHEDD))
         own = collector.query(htcondor2.AdType.Collector, None, list(_START))
         slots, warnings = [], []
         for ad in collector.query(htcondor2.AdType.Startd, OURS, self._projection()):
@@ -107,6 +108,10 @@ class Door:
             ad["Requirements"] = classad2.ExprTree(requirements)
             collector.advertise([ad], command)
 
+    def announce(self, ad: str) -> None:
+        """Tell the collector which environments there are: the schedds learn them from there."""
+        self._collector().advertise([classad2.ClassAd(ad)], "UPDATE_AD_GENERIC")
+
     def configuration(self, names: Sequence[str]) -> dict[str, str]:
         """Return values of HTCondor's configuration; "" for those that are not set."""
         return {name: str(htcondor2.param.get(name) or "") for name in names}
@@ -159,7 +164,7 @@ def answer(door: Door, question: Question) -> object:
             return getattr(door, question.function)(**question.arguments)
         except htcondor2.HTCondorException:
             # The collector's session is forgotten when the collector is started anew; the second call makes another.
-            if question.function in {"pool", "slots", "forget"}:
+            if question.function in {"pool", "slots", "forget", "announce"}:
                 return getattr(door, question.function)(**question.arguments)
             raise
     except (htcondor2.HTCondorException, classad2.ClassAdException) as error:
@@ -188,7 +193,14 @@ def _started_at(ad: classad2.ClassAd) -> float | None:
 
 
 def _located(ad: classad2.ClassAd) -> Located:
-    return Located(str(ad["Name"]), str(ad), str(ad.get("CondorVersion", "")))
+    learned = ad.get("AmbientiEnvironments")
+    return Located(
+        str(ad["Name"]),
+        str(ad),
+        str(ad.get("CondorVersion", "")),
+        learns=ad.get("AmbientiLearns") is True,
+        learned=frozenset(learned.split(",")) if isinstance(learned, str) else None,
+    )
 
 
 def _is_worker(worker: str) -> str:

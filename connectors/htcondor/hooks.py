@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from connectors.htcondor.expressions import OFFERED, WANTED, config_quoted, listed, quoted, vo_expression
+from connectors.htcondor.announcement import AD_NAME, AD_TYPE, PREFIX, allowed, attributes, known, nearest, shown
+from connectors.htcondor.expressions import OFFERED, WANTED, config_quoted, quoted, vo_expression
 from connectors.htcondor.options import HTCondorOptions
 from connectors.htcondor.worker import worker_config, worker_identity
 
@@ -16,12 +17,14 @@ if TYPE_CHECKING:
 
     from environments.environment import Environment
 
-_NEAR = 500
-"""Thousandths of likeness from which a name is suggested."""
-_MOST_NAMES = 10000
-_NAMES_SHOWN = 12
 _DEFAULT_LEASE_SECONDS = 2400
 """HTCondor's own JobLeaseDuration."""
+
+
+_HEADING = """\
+# Written by `ambienti hooks htcondor`. Environments that come and go are learned; write this anew when a VO, its default or the
+# options of this batch system change, then condor_reconfig.
+"""
 
 
 def hooks(options: Mapping[str, object], environments: Sequence[Environment], vos: Sequence[str]) -> str:
@@ -29,38 +32,14 @@ def hooks(options: Mapping[str, object], environments: Sequence[Environment], vo
     checked = HTCondorOptions.model_validate(dict(options))
     ordered = sorted(environments, key=lambda one: one.name)
     parts = [
-        "# Written by `ambienti hooks htcondor`; write it anew whenever environments come or go, then condor_reconfig.\n",
+        _HEADING,
         _central_manager(checked),
         _transforms(checked, ordered, sorted(vos)),
         _requirements(checked, ordered, sorted(vos)),
+        _learning(checked),
         _workers(checked, ordered),
     ]
     return "\n".join(part for part in parts if part)
-
-
-def nearest_expression(names: Sequence[str]) -> str:
-    """Return the expression for ` Did you mean 'x'?`, or "" when no name is like what the job wants.
-
-    Likeness, in thousandths: how much of the wanted name is made of pairs of letters, and of letters, of a known one. In the
-    schedd an ad within an expression cannot see the job, so the best likeness and its place in the list are one number.
-    """
-    wanted = f"toLower({WANTED})"
-    size = f"size({WANTED})"
-    found = [f'({size} - size(replaceAll({part}, {wanted}, "")))' for part in ("pairs", "letters")]
-    score = f"1000 * ({' + '.join(found)}) / ({size} + length)"
-    ranked = f"ifThenElse({score} < {_NEAR}, 0, ({score}) * {_MOST_NAMES} + place)"
-    known = ", ".join(_known(name, place) for place, name in enumerate(names[: _MOST_NAMES - 1], 1))
-    hints = ", ".join(quoted(f" Did you mean '{name}'?") for name in names[: _MOST_NAMES - 1])
-    if not names:
-        return '""'
-    return f'{{"", {hints}}}[max(evalInEachContext({ranked}, {{{known}}})) % {_MOST_NAMES}]'
-
-
-def _known(name: str, place: int) -> str:
-    """Return a name as an ad: regular expressions for the pairs of its letters and for the letters themselves."""
-    pairs = "|".join(dict.fromkeys(name[i : i + 2] for i in range(len(name) - 1))) or name
-    letters = "".join(sorted(set(name) - {"-"}))
-    return f'[pairs = "{pairs}"; letters = "[{letters}-]"; length = {len(name)}; place = {place}]'
 
 
 def _central_manager(options: HTCondorOptions) -> str:
@@ -72,6 +51,8 @@ AMBIENTI = ambienti@$(TRUST_DOMAIN)
 ALLOW_ADVERTISE_STARTD = $(ALLOW_ADVERTISE_STARTD:$(ALLOW_DAEMON)), $(AMBIENTI), {pattern}
 ALLOW_ADVERTISE_MASTER = $(ALLOW_ADVERTISE_MASTER:$(ALLOW_DAEMON)), $(AMBIENTI), {pattern}
 ALLOW_ADMINISTRATOR = $(ALLOW_ADMINISTRATOR), $(AMBIENTI)
+# ... and announce the environments, from which the schedds learn them.
+COLLECTOR.ALLOW_DAEMON = $(ALLOW_DAEMON), $(AMBIENTI)
 # Key {options.signing_key!r} in SEC_PASSWORD_DIRECTORY signs the workers' tokens: only the collector and Ambienti have it.
 """
 
@@ -114,27 +95,39 @@ def _transforms(options: HTCondorOptions, environments: Sequence[Environment], v
 
 def _requirements(options: HTCondorOptions, environments: Sequence[Environment], vos: Sequence[str]) -> str:
     """Return what is refused at submission, and in which words."""
-    vo = vo_expression(options.vo, quote=quoted)
-    names = [environment.name for environment in environments]
-    usable = {one: [environment.name for environment in environments if one in environment.vos] for one in vos}
-    allowed, shown = '""', '"none"'
-    for one in reversed(vos):
-        is_vo = f"({vo}) == {quoted(one)}"
-        allowed = f"ifThenElse({is_vo}, {listed(usable[one])}, {allowed})"
-        shown = f"ifThenElse({is_vo}, {quoted(_enumerated(usable[one]))}, {shown})"
-    known = f"stringListMember({WANTED}, {listed(names)})"
+    vo, given = vo_expression(options.vo, quote=quoted), attributes(environments, vos)
+    listed_for_it = f'" Environments for your jobs: ", {shown(given, vo)}'
     return f"""\
 # --- on the schedds: what is refused, with a sentence for the one who submits
 SUBMIT_REQUIREMENT_AmbientiText = {WANTED} =?= undefined || isString({WANTED})
 SUBMIT_REQUIREMENT_AmbientiText_REASON = "{WANTED} must be the name of an environment in quotes: +{WANTED} = \\"name\\"."
-SUBMIT_REQUIREMENT_AmbientiKnown = {WANTED} =?= undefined || !isString({WANTED}) || {known}
-SUBMIT_REQUIREMENT_AmbientiKnown_REASON = strcat("No environment is called '", {WANTED}, "'.", \
-{nearest_expression(names)}, " Environments for your jobs: ", {shown}, ".")
-SUBMIT_REQUIREMENT_AmbientiAllowed = {WANTED} =?= undefined || !isString({WANTED}) || !{known} || \
-stringListMember({WANTED}, {allowed})
-SUBMIT_REQUIREMENT_AmbientiAllowed_REASON = strcat("Environment '", {WANTED}, "' is not for jobs of VO '", {vo}, "'. \
-Environments for your jobs: ", {shown}, ". Your VO is told by your accounting group.")
+SUBMIT_REQUIREMENT_AmbientiKnown = {WANTED} =?= undefined || !isString({WANTED}) || {known(given)}
+SUBMIT_REQUIREMENT_AmbientiKnown_REASON = strcat("No environment is called '", {WANTED}, "'.", {nearest(given)}, \
+{listed_for_it}, ".")
+SUBMIT_REQUIREMENT_AmbientiAllowed = {WANTED} =?= undefined || !isString({WANTED}) || !{known(given)} || {allowed(given, vo)}
+SUBMIT_REQUIREMENT_AmbientiAllowed_REASON = strcat("Environment '", {WANTED}, "' is not for jobs of VO '", {vo}, "'.", \
+{listed_for_it}, ". Your VO is told by your accounting group.")
 SUBMIT_REQUIREMENT_NAMES = $(SUBMIT_REQUIREMENT_NAMES) AmbientiText AmbientiKnown AmbientiAllowed
+"""
+
+
+def _learning(options: HTCondorOptions) -> str:
+    """Return how a schedd learns of environments that come and go after this was written."""
+    wanted = ",".join(attributes((), ()))
+    constraint = f'Name=?="{AD_NAME}"&&AuthenticatedIdentity=?="$(AMBIENTI)"'
+    job = "SCHEDD_CRON_AmbientiLearn"
+    return f"""\
+# --- on the schedds: environments that come later are learned from the collector, where the daemon announces them. A schedd
+# begins with this when it is started: after the first installation `condor_restart -daemon schedd` (running jobs go on).
+SCHEDD_CRON_JOBLIST = $(SCHEDD_CRON_JOBLIST) AmbientiLearn
+{job}_EXECUTABLE = $(BIN)/condor_status
+{job}_ARGS = -pool $(COLLECTOR_HOST) -subsystem {AD_TYPE} -long -attributes {wanted} -constraint {constraint}
+{job}_PREFIX = {PREFIX}
+{job}_MODE = Periodic
+{job}_PERIOD = {options.learn_seconds}s
+{job}_KILL = True
+AmbientiLearns = true
+SCHEDD_ATTRS = $(SCHEDD_ATTRS) AmbientiLearns
 """
 
 
@@ -146,13 +139,6 @@ def _workers(options: HTCondorOptions, environments: Sequence[Environment]) -> s
     text = worker_config("WORKER", first, options, requested_at=0, trust_domain=options.trust_domain or "TRUST.DOMAIN")
     lines = "".join(f"#   {line}\n" for line in text.splitlines())
     return f"# --- on the workers: nothing to do; each is told this at its boot (here for {first.name}).\n{lines}"
-
-
-def _enumerated(names: Sequence[str]) -> str:
-    if not names:
-        return "none"
-    more = f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else ""
-    return ", ".join(names[:_NAMES_SHOWN]) + more
 
 
 def _word(name: str) -> str:

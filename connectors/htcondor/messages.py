@@ -39,6 +39,10 @@ class Located:
     name: str
     ad: str
     version: str = ""
+    learns: bool = False
+    """Its configuration holds hooks that learn environments."""
+    learned: frozenset[str] | None = None
+    """The environments it has learned; None: nothing yet."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,6 +81,8 @@ class HTCondorOptions(Frozen):
     lease_seconds: Seconds = 1200
     """A job whose worker died starts again when its lease ends, not before. The hooks give this lease to jobs that have
     HTCondor's default of 2400 s; those that ask for one of their own keep it. 0: left alone."""
+    learn_seconds: Annotated[Seconds, Field(gt=0)] = 60
+    """A schedd looks so often for environments that have come or gone since the hooks were written."""
     callback: Literal["auto", "always", "never"] = "auto"
     """Whether workers are reached through the collector (CCB); `auto`: where their network is private (user, libvirt)."""
     worker_config: str = ""

@@ -9,6 +9,8 @@ from scheduler.journal.records import Outcome
 from scheduler.model import Unanswered
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from structlog.typing import FilteringBoundLogger
 
     from scheduler.engine import Cycle
@@ -27,6 +29,7 @@ class Teller:
         self._silent: dict[str, str] = {}
         self._hosts: tuple[frozenset[str], set[str]] | None = None
         self._doubts: dict[str, str] = {}
+        self._unannounced: Mapping[str, str] = {}
 
     def tell(self, cycle: Cycle) -> None:
         """Write what is new in a cycle to the log."""
@@ -63,6 +66,11 @@ class Teller:
         for name in (self._silent.keys() - silent.keys()) & (sources.keys() | discoveries.keys()):
             self._log.info("answers again", source=name)
         self._silent = silent
+        for name in cycle.unannounced.keys() - self._unannounced.keys():
+            self._log.warning("its submit hooks cannot be told of environments", source=name, reason=cycle.unannounced[name])
+        for name in self._unannounced.keys() - cycle.unannounced.keys():
+            self._log.info("its submit hooks are told of environments again", source=name)
+        self._unannounced = cycle.unannounced
         self._tell_hosts(cycle)
 
     def _tell_hosts(self, cycle: Cycle) -> None:

@@ -301,9 +301,9 @@ def _source_row(name: str, kind: str, reading: QueueReading | HostReading | Unan
         return SourceRow(name, kind, age, "partial", said or "some part of its answer is missing")
     if isinstance(reading, QueueReading) and reading.suspect:
         return SourceRow(name, kind, age, "suspect", "empty right after full: not believed until confirmed")
-    if isinstance(reading, QueueReading) and not reading.exact:
-        return SourceRow(name, kind, age, "carried over", "; ".join(reading.warnings))
-    return SourceRow(name, kind, age, "ok", "; ".join(reading.warnings) if isinstance(reading, QueueReading) else "")
+    told = (*reading.warnings, *reading.advice) if isinstance(reading, QueueReading) else ()
+    carried = isinstance(reading, QueueReading) and not reading.exact
+    return SourceRow(name, kind, age, "carried over" if carried else "ok", "; ".join(told))
 
 
 def _discovery_row(reading: DiscoveryReading, now: float) -> SourceRow:

@@ -105,6 +105,8 @@ def _ask_queue(batch_system: BatchSystem, environments: Iterable[Environment]) -
     if not reading.complete:
         said = "; ".join(reading.warnings) or "its answer is not complete"
         return Finding(f"batch system {batch_system.name}", said, unanswered=True)
+    if reading.advice:
+        return Finding(f"batch system {batch_system.name}", "; ".join(reading.advice), fatal=False)
     return None
 
 

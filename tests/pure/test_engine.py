@@ -364,6 +364,50 @@ def test_drains_and_ends_are_decided_on_exact_readings_only(farm):
     assert farm.orders.asked == before + 2
 
 
+# --- submit hooks that learn ------------------------------------------------------------------------------------------
+
+
+class LearningQueue(SimulatedQueue):
+    """A queue whose submit hooks learn of environments."""
+
+    def __init__(self, *args):
+        super().__init__(*args)
+        self.heard = []
+
+    def announce(self, environments, vos):
+        self._answer("announce")
+        self.heard.append(([one.name for one in environments], list(vos)))
+
+
+def test_submit_hooks_are_told_of_environments_at_once_when_they_change_and_again_every_minute(farm):
+    queue = LearningQueue("pool", farm.agenda)
+    farm.engine.connect({"pool": queue}, farm.hosts)
+    farm.order()
+    assert queue.heard == [(["el9"], ["atlas"])]
+    farm.wait(30)
+    assert len(queue.heard) == 1
+    el8 = EL9.model_copy(update={"name": "el8", "default": False})
+    farm.engine.policy = replace(farm.policy, catalogue=Catalogue({"el9": EL9, "el8": el8}, farm.policy.catalogue.vos))
+    farm.order()
+    assert queue.heard[1:] == [(["el9", "el8"], ["atlas"])]
+    for _ in range(3):
+        farm.wait(30)
+        farm.order()
+    assert len(queue.heard) == 3
+
+
+def test_what_keeps_submit_hooks_from_being_told_is_known_and_keeps_nobody_else(farm):
+    queue = LearningQueue("pool", farm.agenda)
+    farm.engine.connect({"pool": queue, "slow": farm.slow}, farm.hosts)
+    queue.faults.silent = True
+    farm.order()
+    assert farm.order().unannounced == {"pool": "connection refused"}
+    queue.faults.silent = False
+    farm.wait(60)
+    farm.order()
+    assert farm.order().unannounced == {}
+
+
 # --- events -----------------------------------------------------------------------------------------------------------
 
 

@@ -161,7 +161,7 @@ def test_hooks_are_the_same_for_the_same_site_whatever_the_order():
 
 def test_hooks_of_a_site_without_environments_refuse_every_name():
     text = hooks({"collector": "x"}, (), ("atlas",))
-    assert 'stringListMember(WantEnvironment, "")' in text
+    assert 'MY.AmbientiEnvironments, ""))' in text
 
 
 # --- nodes ------------------------------------------------------------------------------------------------------------

@@ -1,5 +1,7 @@
 """The generated configuration, put into a real pool: what is stamped and what is refused at submission."""
 
+import time
+
 import pytest
 
 from connectors.htcondor import hooks
@@ -128,3 +130,78 @@ def test_a_transform_that_the_site_has_already_is_kept(pool):
     install(pool, hooks(pool.options(), ENVIRONMENTS, VOS))
     ad = ad_of(pool, pool.sleep())
     assert (ad["SiteWasHere"], ad["WantEnvironment"]) == (True, "atlas-el9")
+
+
+# --- environments that come and go ------------------------------------------------------------------------------------
+
+
+def learned(pool):
+    (schedd,) = pool.ads("-schedd", "-attributes", "Name,AmbientiEnvironments")
+    return schedd.get("AmbientiEnvironments")
+
+
+@pytest.fixture
+def learning(pool):
+    """A pool with the hooks of two environments, whose schedd was started anew after their installation."""
+    install(pool, hooks({**pool.options(), "learn_seconds": 1}, (ATLAS, CMS), VOS))
+    pool.kill_schedd()
+    with connected(pool) as system:
+        yield pool, system
+    pool.forget_configuration()
+    pool.kill_schedd()  # without the hooks it forgets what it has learned
+    wait_until(lambda: learned(pool) is None, "the schedd has forgotten")
+
+
+def announced(pool, system, environments):
+    """Announce environments, wait until the schedd knows them."""
+    system.announce(environments, VOS)
+    names = ",".join(sorted(one.name for one in environments))
+    wait_until(lambda: learned(pool) == names, "the schedd has learned them")
+
+
+def test_a_schedd_learns_of_environments_that_come_and_go_and_refuses_what_is_unknown_as_before(learning):
+    pool, system = learning
+    announced(pool, system, (ATLAS, CMS))
+    assert "No environment is called 'atlas-slc6'. Did you mean" in refusal(pool, environment="atlas-slc6")
+    assert "refuses jobs for atlas-slc6" in system.read(ENVIRONMENTS, cheap=False).advice[0]
+    announced(pool, system, ENVIRONMENTS)
+    assert ad_of(pool, pool.sleep(environment="atlas-slc6"))["WantEnvironment"] == "atlas-slc6"
+    assert system.read(ENVIRONMENTS, cheap=False).advice == ()
+    names = "Environments for your jobs: atlas-el9, atlas-slc6."
+    assert refusal(pool, environment="atlas-slc7") == (
+        f"No environment is called 'atlas-slc7'. Did you mean 'atlas-slc6'? {names}"
+    )
+    assert refusal(pool, environment="xyzzy") == f"No environment is called 'xyzzy'. {names}"
+    sentence = refusal(pool, environment="atlas-slc6", vo="cms")
+    assert sentence.startswith("Environment 'atlas-slc6' is not for jobs of VO 'cms'. Environments for your jobs: cms-el8.")
+    announced(pool, system, (ATLAS, CMS))
+    assert "No environment is called 'atlas-slc6'" in refusal(pool, environment="atlas-slc6")
+
+
+def test_a_schedd_that_was_started_anew_learns_them_again(learning):
+    pool, system = learning
+    announced(pool, system, ENVIRONMENTS)
+    pool.kill_schedd()
+    wait_until(lambda: not refusal(pool, environment="atlas-slc6"), "it accepts what it has learned")
+
+
+def test_a_worker_may_announce_nothing_to_a_schedd(learning):
+    """An ad of another identity, be it of the right name: the schedd asks the collector for ours alone."""
+    pool, system = learning
+    announced(pool, system, (ATLAS, CMS))
+    said = 'MyType = "AmbientiEnvironments"\nName = "ambienti.environments"\nEnvironments = "atlas-slc6"\n'
+    with pytest.raises(RuntimeError):
+        pool.tool("condor_advertise", "UPDATE_AD_GENERIC", "-", user="alice", given=said)
+    pool.tool("condor_advertise", "UPDATE_AD_GENERIC", "-", given=said)  # the pool's own identity, which is not ours
+    time.sleep(3)
+    assert learned(pool) == "atlas-el9,cms-el8"
+
+
+def test_a_schedd_whose_hooks_were_never_told_anything_says_so(pool):
+    install(pool, hooks(pool.options(), ENVIRONMENTS, VOS))
+
+    def advice(system):
+        return "".join(system.read(ENVIRONMENTS, cheap=False).advice)
+
+    with connected(pool) as system:
+        wait_until(lambda: "condor_restart -daemon schedd" in advice(system), "it is said")
