@@ -94,16 +94,13 @@ class Oracle:
             self.open(self.incidents[-1], one.at)
 
     def reopen(self, incident, one):
-        waited = 0
-        for earlier in reversed(incident["calls"]):
-            if earlier["how"] != "self-healed":
-                break
-            waited += earlier["ended"] - earlier["at"]
+        unanswered = incident["calls"][-1]["how"] == "self-healed"
+        deadline = incident["calls"][-1]["deadline"] if unanswered else one.at + incident["limit"]
         if one.object not in incident["bad"]:
             incident["bad"].append(one.object)
         incident["objects"].append(one.object)
         incident["state"], incident["closed"] = "reopened", None
-        call(incident, one.at, max(0, incident["limit"] - waited))
+        call(incident, one.at, deadline - one.at)
         self.page(incident, one.at)
 
     def meant(self, one):

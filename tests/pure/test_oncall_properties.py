@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scheduler.availability.history import SECOND
 from scheduler.availability.incidents.follow import follow, next_due
 from scheduler.availability.incidents.hours import Promise, ResponseClass, Weekly
-from scheduler.availability.incidents.incident import Book, Change, Kind, Level, Quiet, Rules, What
+from scheduler.availability.incidents.incident import Book, CallEnd, Change, Kind, Level, Quiet, Rules, What
 from scheduler.availability.incidents.response import Cut, Response, of_incident, report
 from scheduler.availability.incidents.rotation import Layer, Override, Roster, Swap
 from scheduler.availability.incidents.schedule import schedule
@@ -206,7 +206,9 @@ def look(book, change, rules):
     for one in outcome.book.incidents:
         assert (one.state in {State.QUIET, State.DISMISSED}) == (one.opened_at is None) == (not one.calls)
         assert one.bad or one.state in OVER
-        assert all(call.at <= call.deadline for call in one.calls)
+        for before, call in pairwise((None, *one.calls)):
+            again = before is not None and before.end is CallEnd.SELF_HEALED
+            assert call.deadline == before.deadline if again else call.at < call.deadline, "one clock until somebody answers"
         assert all(call.ended_at is None or call.at <= call.ended_at for call in one.calls)
     due = next_due(outcome.book, rules)
     assert due is None or due >= outcome.book.at

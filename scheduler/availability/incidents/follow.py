@@ -1,7 +1,8 @@
 """Following a change: what it makes of the incidents, who is paged and who is not, and why. Pure.
 
-One cause is one incident and one page. The class of its deadline is fixed at opening; while it is healed the clock stands
-still. Inside an agreed downtime nobody is paged; what is still bad when the downtime ends opens then.
+One cause is one incident and one page. The class of its deadline is fixed at opening, and its clock runs until somebody
+answers: what heals unanswered and comes back has the same deadline. Inside an agreed downtime nobody is paged; what is still
+bad when the downtime ends opens then.
 """
 
 from __future__ import annotations
@@ -77,14 +78,17 @@ def next_due(book: Book, rules: Rules) -> Instant | None:
     return min(due, default=None)
 
 
-def clock_used(calls: tuple[Call, ...]) -> Duration:
-    """Return how long a person has been waited for since somebody last answered: healed time does not count."""
-    used = 0
-    for call in reversed(calls):
-        if call.end is not CallEnd.SELF_HEALED or call.ended_at is None:
+def clock_began(calls: tuple[Call, ...]) -> Instant:
+    """Return when the clock of the last call began: with the first call since somebody last answered.
+
+    What heals without an answer and comes back goes on by the same clock, which nothing stops.
+    """
+    first = calls[-1]
+    for call in reversed(calls[:-1]):
+        if call.end is not CallEnd.SELF_HEALED:
             break
-        used += call.ended_at - call.at
-    return used
+        first = call
+    return first.at
 
 
 # --- what goes bad ----------------------------------------------------------------------------------------------------
@@ -145,8 +149,9 @@ def _open(incident: Incident, at: Instant, rules: Rules) -> Told:
 
 def _reopen(incident: Incident, change: Change, rules: Rules) -> Told:
     assert incident.response_class is not None
-    limit = rules.promise.limit(incident.response_class)
-    call = Call(change.at, change.at + max(0, limit - clock_used(incident.calls)))
+    unanswered = incident.call.end is CallEnd.SELF_HEALED
+    deadline = incident.call.deadline if unanswered else change.at + rules.promise.limit(incident.response_class)
+    call = Call(change.at, deadline)
     again = replace(
         _with(incident, change.object),
         state=State.REOPENED,
@@ -157,7 +162,8 @@ def _reopen(incident: Incident, change: Change, rules: Rules) -> Told:
         round=1,
         held=False,
     )
-    sentence = f"{change.object} is bad of the same cause again: acknowledge by {_clock(call.deadline, rules)}"
+    passed = "; nobody had answered, and the deadline has passed: it was" if call.deadline < change.at else ": acknowledge by"
+    sentence = f"{change.object} is bad of the same cause again{passed} {_clock(call.deadline, rules)}"
     paged, lines = _page(again, change.at, rules)
     return paged, [Decision(change.at, Kind.REOPENED, incident.number, sentence), *lines]
 
@@ -260,7 +266,8 @@ def _recovered(incident: Incident, change: Change) -> Told:
 
 
 def _acknowledged(incident: Incident, change: Change) -> Told:
-    sentence = f"{change.by} acknowledges {_elapsed(change.at - incident.call.at)} after the call, {_judged(incident, change)}"
+    waited = _elapsed(change.at - clock_began(incident.calls))
+    sentence = f"{change.by} acknowledges {waited} after the call, {_judged(incident, change)}"
     answered = _ended(incident, change, State.ACKNOWLEDGED, CallEnd.ACKNOWLEDGED)
     return answered, [Decision(change.at, Kind.ACKNOWLEDGED, incident.number, sentence, change.by)]
 

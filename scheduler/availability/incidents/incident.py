@@ -26,7 +26,7 @@ class Call:
 
     at: Instant
     deadline: Instant
-    """Of the class fixed at opening. When it had healed unanswered, the clock stood still until it was reopened."""
+    """Of the class fixed at opening; after a call that healed unanswered it is still that one's, even where it has passed."""
     end: CallEnd | None = None
     ended_at: Instant | None = None
     by: str = ""

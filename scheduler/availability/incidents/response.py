@@ -10,7 +10,7 @@ from enum import StrEnum
 from fractions import Fraction
 
 from scheduler.availability.history import Duration, Instant
-from scheduler.availability.incidents.follow import clock_used
+from scheduler.availability.incidents.follow import clock_began
 from scheduler.availability.incidents.hours import instant_of
 from scheduler.availability.incidents.incident import Call, CallEnd, Incident
 from scheduler.availability.instants import as_time
@@ -48,11 +48,11 @@ def of_incident(incident: Incident, now: Instant) -> Response:
 
 
 def answers(incident: Incident) -> list[tuple[str, Duration]]:
-    """Return who answered each call, and after how long; time in which it was healed does not count."""
+    """Return who answered each call, and how long after its clock began."""
     found: list[tuple[str, Duration]] = []
     for index, call in enumerate(incident.calls):
         if call.ended_at is not None and call.end in {CallEnd.ACKNOWLEDGED, CallEnd.RESOLVED}:
-            found.append((call.by, clock_used(incident.calls[:index]) + call.ended_at - call.at))
+            found.append((call.by, call.ended_at - clock_began(incident.calls[: index + 1])))
     return found
 
 
