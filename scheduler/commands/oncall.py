@@ -105,14 +105,14 @@ def schedule(
     rotation: Annotated[str, typer.Argument(metavar="ROTATION", show_default=False, help="[default: all of them]")] = "",
     *,
     at: Annotated[str, typer.Option("--from", metavar="INSTANT", show_default=False, help="[default: now]")] = "",
-    days: Annotated[int, typer.Option("--days", min=1, max=3660, help="How many days.")] = 28,
+    days: Annotated[int, typer.Option("--days", min=1, max=3660, help="How many days of the calendar.")] = 28,
     file: FileOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show who is on call from when to when; hand-overs, swaps and overrides to the instant."""
-    from scheduler.availability.incidents.schedule import DAY
     from scheduler.availability.incidents.schedule import schedule as laid_out
     from scheduler.availability.instants import write_instant
+    from scheduler.availability.timelines.windows import days_later
     from scheduler.site import oncall as settings
 
     found = settings.load(find_file(file))
@@ -131,7 +131,7 @@ def schedule(
         }
         | {"because": turn.because}
         for name in ([rotation] if rotation else roster.rotations)
-        for turn in laid_out(roster, name, start, start + days * DAY)
+        for turn in laid_out(roster, name, start, days_later(start, days, zone))
     ]
     if as_json:
         print_json(rows)

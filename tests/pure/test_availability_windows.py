@@ -1,13 +1,14 @@
 """Windows by name: cut in a zone, never beyond now, also where the clocks change at midnight."""
 
 import re
+import zoneinfo
 
 import pytest
 from pydantic_core import PydanticCustomError
 
 from scheduler.availability.history import SECOND
-from scheduler.availability.instants import read_instant, write_instant
-from scheduler.availability.timelines.windows import NAMES, between, midnight, named, zone_data
+from scheduler.availability.instants import as_time, read_instant, write_instant
+from scheduler.availability.timelines.windows import NAMES, between, days_later, midnight, named, period_end, zone_data
 
 HOUR = 3600 * SECOND
 
@@ -69,6 +70,60 @@ def test_a_trailing_window_begins_at_the_same_local_time():
     now = read_instant("2026-04-02 12:00", "Europe/Rome")
     assert named("7d", now, "Europe/Rome").start == now - 167 * HOUR
     assert named("7d", now, "UTC").start == now - 168 * HOUR
+
+
+@pytest.mark.parametrize(
+    ("name", "now", "zone", "end"),
+    [
+        # Troll's clocks change by two hours: its days have 22 or 26 hours.
+        ("today", "2026-10-25T00:30:00+02:00", "Antarctica/Troll", "2026-10-26T00:00:00+00:00"),
+        ("today", "2026-10-25T23:30:00+00:00", "Antarctica/Troll", "2026-10-26T00:00:00+00:00"),
+        ("today", "2026-03-29T12:00:00+02:00", "Antarctica/Troll", "2026-03-30T00:00:00+02:00"),
+        ("this-day", "2011-12-29T12:00:00-10:00", "Pacific/Apia", "2011-12-31T00:00:00+14:00"),
+        ("this-week", "2026-10-25T12:00:00+01:00", "Europe/Rome", "2026-10-26T00:00:00+01:00"),
+        ("week", "2026-12-28T00:00:00+01:00", "Europe/Rome", "2027-01-04T00:00:00+01:00"),
+        ("month", "2026-12-31T12:00:00+01:00", "Europe/Rome", "2027-01-01T00:00:00+01:00"),
+        ("this-month", "2028-02-29T12:00:00+01:00", "Europe/Rome", "2028-03-01T00:00:00+01:00"),
+        ("quarter", "2026-11-30T12:00:00+01:00", "Europe/Rome", "2027-01-01T00:00:00+01:00"),
+        ("year", "2028-01-01T00:00:00+01:00", "Europe/Rome", "2029-01-01T00:00:00+01:00"),
+        ("past-week", "2026-12-28T00:00:00+01:00", "Europe/Rome", None),
+        ("30d", "2026-12-28T00:00:00+01:00", "Europe/Rome", None),
+    ],
+)
+def test_a_period_of_the_calendar_ends_where_the_calendar_says(name, now, zone, end):
+    found = period_end(name, read_instant(now, zone), zone)
+    assert (found if found is None else write_instant(found, zone)) == end
+
+
+def test_of_every_zone_and_day_what_is_still_to_come_of_it_is_not_negative():
+    """For each zone the days around every change of its clocks in a year; none may be over before it ends."""
+    for zone in sorted(zoneinfo.available_timezones()):
+        noons = [read_instant("2026-01-01T12:00:00Z", zone) + day * 24 * HOUR for day in range(400)]
+        offsets = [as_time(noon, zone).utcoffset() for noon in noons]
+        for before, after, noon in zip(offsets, offsets[1:], noons, strict=False):
+            if before != after:
+                for now in range(noon - 36 * HOUR, noon + 36 * HOUR, 7 * HOUR):
+                    whole = named("today", now, zone)
+                    end = period_end("today", now, zone)
+                    assert whole.start <= now < end, (zone, write_instant(now, zone))
+                    assert as_time(end, zone).date() > as_time(now, zone).date()
+                    assert named("yesterday", end, zone).start == whole.start
+
+
+def test_yesterday_is_a_day_that_was():
+    """Apia had no 30 December 2011."""
+    now = read_instant("2011-12-31T12:00:00+14:00", "Pacific/Apia")
+    window = named("yesterday", now, "Pacific/Apia")
+    ends = [write_instant(at, "Pacific/Apia") for at in (window.start, window.end)]
+    assert ends == ["2011-12-29T00:00:00-10:00", "2011-12-31T00:00:00+14:00"]
+
+
+def test_days_later_are_days_of_the_calendar():
+    noon = read_instant("2026-10-24 12:00", "Europe/Rome")
+    assert days_later(noon, 1, "Europe/Rome") - noon == 25 * HOUR
+    assert (
+        write_instant(days_later(read_instant("2026-03-28 02:30", "Europe/Rome"), 1, "Europe/Rome")) == "2026-03-29T01:30:00Z"
+    )
 
 
 def test_a_window_between_instants_ends_now_at_the_latest():

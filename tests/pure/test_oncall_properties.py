@@ -154,6 +154,15 @@ def test_the_class_of_an_incident_is_what_the_wall_clock_says_when_it_opens(data
     assert promise.limit(promise.response_class(instant)) == (15 if office else 60) * MINUTE
 
 
+def test_a_schedule_leaves_out_no_day_whose_clocks_were_set():
+    """29 March 2026 has 23 hours: a look that steps by 24 h from 23:30 of the 28th would go from it to the 30th."""
+    night = Layer(("dora",), date(2026, 1, 1), "Europe/Rome", during=Weekly(frozenset({6}), 10 * 3600, 11 * 3600))
+    roster = Roster({"primary": (Layer(("anna",), date(2026, 1, 1), "Europe/Rome"), night)})
+    start, end = (as_micro(datetime(2026, 3, *day, tzinfo=ZoneInfo("Europe/Rome"))) for day in ((28, 23, 30), (31, 0, 0)))
+    found = [(turn.person, as_time(turn.start, "Europe/Rome").hour) for turn in schedule(roster, "primary", start, end)]
+    assert found == [("anna", 23), ("dora", 10), ("anna", 11)]
+
+
 # --- stories ----------------------------------------------------------------------------------------------------------
 
 OBJECTS = ("ce1", "ce2", "se1")

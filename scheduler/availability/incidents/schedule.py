@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
     from scheduler.availability.incidents.rotation import Layer, Roster
 
-DAY = 24 * 3600 * SECOND
+LOOK = 24 * 3600 * SECOND
+"""In so long a stretch the clocks of a zone change once at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +60,16 @@ def _edges(layer: Layer, start: Instant, end: Instant) -> Iterator[Instant]:
     if layer.during is None:
         return
     zone = ZoneInfo(layer.zone)
-    for day in range((end - start) // DAY + 4):
-        local = datetime.combine(as_time(start + (day - 1) * DAY, layer.zone).date(), time())
+    day, last = (as_time(at, layer.zone).date() for at in (start, end))
+    day -= timedelta(days=1)
+    while day <= last:
         for seconds in (layer.during.start_seconds, layer.during.end_seconds):
             for fold in (0, 1):
-                yield as_micro((local + timedelta(seconds=seconds)).replace(tzinfo=zone, fold=fold))
-        yield from _change_of_clocks(layer.zone, start + (day - 1) * DAY, start + day * DAY)
+                local = datetime.combine(day, time()) + timedelta(seconds=seconds)
+                yield as_micro(local.replace(tzinfo=zone, fold=fold))
+        day += timedelta(days=1)
+    for low in range(start, end, LOOK):
+        yield from _change_of_clocks(layer.zone, low, min(low + LOOK, end))
 
 
 def _change_of_clocks(zone: str, low: Instant, high: Instant) -> Iterator[Instant]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scheduler.availability.history import SECOND, Duration, Measure, Objective, Status, Verdict, Window
+from scheduler.availability.history import Duration, Measure, Objective, Status, Verdict, Window
 from scheduler.availability.measuring import accounting
 from scheduler.availability.promises.budget import Budget, Recovery, budget, recovery
 from scheduler.availability.promises.burn_rate import Alert, Burn, burns
@@ -18,9 +18,6 @@ from scheduler.availability.timelines.timeline import CODE
 
 if TYPE_CHECKING:
     from scheduler.availability.timelines.prepared import Prepared
-
-_LONGER_THAN = {"day": 25.5, "week": 8 * 24, "month": 32 * 24, "quarter": 93 * 24, "year": 367 * 24}
-"""Hours after which a period is over, and the one after it is not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +62,9 @@ def stand(prepared: Prepared, objective: Objective, alerts: tuple[Alert, ...] = 
 
 def ahead(objective: Objective, window: Window, zone: str) -> Duration:
     """Return how long a window of the calendar still goes on, in the periods in which the objective applies."""
-    to_date = {name: period for period, name in windows.PERIODS.items()} | {f"this-{one}": one for one in windows.PERIODS}
-    period = to_date.get(objective.window, objective.window)
-    if period not in _LONGER_THAN:
+    end = windows.period_end(objective.window, window.end, zone)
+    if end is None:
         return 0
-    later = window.start + int(_LONGER_THAN[period] * 3600) * SECOND
-    end = windows.named(f"past-{period}", later, zone).end
     if objective.applies is None:
         return end - window.end
     edge, total = window.end, 0

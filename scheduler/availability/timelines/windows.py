@@ -35,14 +35,30 @@ def named(name: str, now: Instant, zone: str) -> Window:
     today, trailing = as_time(now, zone).date(), _TRAILING.fullmatch(name)
     past = "day" if name == "yesterday" else name.removeprefix("past-") if name.startswith("past-") else ""
     if trailing:
-        return Window(name, _days_ago(now, int(trailing[1]), zone), now)
+        return Window(name, days_later(now, -int(trailing[1]), zone), now)
     if past in PERIODS:
         end = _begin(today, past)
-        return Window(name, midnight(_begin(end - timedelta(days=1), past), zone), midnight(end, zone))
+        start = _begin(end - timedelta(days=1), past)
+        while midnight(start, zone) == midnight(end, zone):  # a day that a zone has left out is none that has passed
+            start = _begin(start - timedelta(days=1), past)
+        return Window(name, midnight(start, zone), midnight(end, zone))
     if name in _TO_DATE:
         return Window(name, midnight(_begin(today, _TO_DATE[name]), zone), now)
     expected = f"one of: {', '.join(NAMES)}, or days like 14d"
     raise named_error(f"no window is called {name!r}", expected, nearest(name, NAMES))
+
+
+def period_end(name: str, now: Instant, zone: str) -> Instant | None:
+    """Return when the period of the calendar is over of which this window is the part so far; None: it is no such window."""
+    period = _TO_DATE.get(name)
+    return None if period is None else midnight(_next(_begin(as_time(now, zone).date(), period), period), zone)
+
+
+def days_later(start: Instant, days: int, zone: str) -> Instant:
+    """Return the same local time so many days of the calendar later; one that a change of the clocks skips is moved on."""
+    local = as_time(start, zone)
+    later = (local.replace(tzinfo=None) + timedelta(days=days)).replace(fold=local.fold)
+    return as_micro(later.replace(tzinfo=zoneinfo.ZoneInfo(zone)).astimezone(UTC))
 
 
 def between(start: Instant, end: Instant, now: Instant, name: str = "") -> Window:
@@ -89,7 +105,9 @@ def _begin(day: date, period: str) -> date:
     return day.replace(month=month, day=1)
 
 
-def _days_ago(now: Instant, days: int, zone: str) -> Instant:
-    local = as_time(now, zone)
-    begun = (local.replace(tzinfo=None) - timedelta(days=days)).replace(fold=local.fold)
-    return as_micro(begun.replace(tzinfo=zoneinfo.ZoneInfo(zone)).astimezone(UTC))
+def _next(begin: date, period: str) -> date:
+    """Return the first day of the period after the one that begins on a day."""
+    if period in {"day", "week"}:
+        return begin + timedelta(days=1 if period == "day" else 7)
+    months = {"month": 1, "quarter": 3, "year": 12}[period]
+    return (begin + timedelta(days=31 * months)).replace(day=1)
