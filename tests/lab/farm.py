@@ -92,8 +92,12 @@ class Farm:
             )
         return self._process.pid
 
-    def stop(self, how: signal.Signals = signal.SIGTERM, seconds: float = 60) -> int:
-        """End the daemon and return its exit status; one that does not end in time is killed, and that is an error."""
+    def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
+        """End the daemon and return its exit status; one that does not end in time is killed, and that is an error.
+
+        It may wait as long as a source may take to answer and 5 s more for what is under way; then it gives its own things back.
+        """
+        seconds = LIMITS["reading_deadline_seconds"] + 5 + 30
         process, self._process = self._process, None
         if process is None:
             return 0

@@ -106,9 +106,10 @@ def state(pool, cluster):
     return (jobs[0]["JobStatus"], jobs[0].get("RemoteHost", "")) if jobs else (4, "")
 
 
-def runs_in(pool, cluster, worker):
+def where_it_runs(pool, cluster):
+    """Return the worker that a job runs in, "" while it waits."""
     status, where = state(pool, cluster)
-    return status == 2 and worker in where
+    return where.partition("@")[2].partition(".")[0] if status == 2 else ""
 
 
 def ads_of(pool, worker):
@@ -172,7 +173,11 @@ def test_a_pvh_worker_starts_and_stops_and_leaves_nothing(host, hand):
 
 
 def test_a_job_of_each_vo_runs_in_a_worker_of_its_environment_that_is_retired_after(farm, pool, hand, record_property):
-    """Three at once on one host: two in memory, one on a volume that is made for it in a volume group and filled from its image."""
+    """Three at once on one host: two in memory, one on a volume that is made for it in a volume group and filled from its image.
+
+    A busy machine can be too slow for Xen's own tools, which then say that a domain did not start: such a boot is one that
+    failed, its worker is cleaned up and another takes its place.
+    """
     began = time.monotonic()
     jobs = {vo: submit(pool, 4, vo) for vo in ROOTS}  # long enough to be seen at a poll
     domains, disks = {}, set()
@@ -180,11 +185,11 @@ def test_a_job_of_each_vo_runs_in_a_worker_of_its_environment_that_is_retired_af
     def seen():
         domains.update({name: domain.UUIDString() for name, domain in workers(hand).items()})
         disks.update(volumes(hand, GROUP))
-        return len(domains) == len(jobs)
+        return {name.partition("-")[0] for name in workers(hand)} == set(jobs)
 
     farm.until(seen, 240, "a worker of each VO boots")
     booted = time.monotonic()
-    assert [disk.partition("-")[0] for disk in disks] == ["cms"]
+    assert {disk.partition("-")[0] for disk in disks} == {"cms"}
     for vo, (cluster, _) in jobs.items():
         farm.until(lambda cluster=cluster: state(pool, cluster)[0] == 4, 240, f"the job of {vo} ends")
     done = time.monotonic()
@@ -211,13 +216,15 @@ def test_a_job_of_each_vo_runs_in_a_worker_of_its_environment_that_is_retired_af
 
 
 def one_worker_of(journal, farm, vo):
-    """Return the only worker that was ever booted for a VO; it has registered, served and ended."""
+    """Return the only worker of a VO that came to life: it has registered, served and ended; the host refused all others."""
     booted = [
         event.note.subject
         for event in journal.events()
         if event.note.kind == "boot-begun" and event.note.subject.startswith(f"{vo}-")
     ]
-    (worker,) = booted
+    ends = [event.note for event in journal.events() if event.note.kind == "boot-ended"]
+    refused = {note.subject for note in ends if note.detail["outcome"] in {"failed", "late"}}
+    (worker,) = set(booted) - refused
     entry = farm.until(lambda: (found := journal.entry(worker)).closed_at and found, 10, "its entry is closed")
     assert (entry.vo, entry.environment, entry.registered_at is not None) == (vo, f"{vo}-xen", True)
     return worker
@@ -225,8 +232,7 @@ def one_worker_of(journal, farm, vo):
 
 def test_workers_destroyed_or_rebooted_behind_its_back_are_known_at_once_and_hold_up_nobody(farm, pool, hand, record_property):
     lost, _ = submit(pool, 600)
-    (first,) = farm.until(lambda: workers(hand), 120, "a worker boots")
-    farm.until(lambda: runs_in(pool, lost, first), 180, "the job runs")
+    first = farm.until(lambda: where_it_runs(pool, lost), 300, "a worker boots and the job runs")
     hand.lookupByName(first).destroy()
     destroyed = time.monotonic()
     farm.until(lambda: not ads_of(pool, first), 15, "its ads are invalidated")
@@ -234,8 +240,8 @@ def test_workers_destroyed_or_rebooted_behind_its_back_are_known_at_once_and_hol
     record_property("destroyed_to_invalidated", round(time.monotonic() - destroyed, 2))
     # A claimed ad of the dead worker would have stalled the whole accounting group.
     following, _ = submit(pool, 600)
-    second = farm.until(lambda: workers(hand).keys() - {first}, 120, "another worker boots").pop()
-    farm.until(lambda: runs_in(pool, following, second), 180, "the next job of the group runs")
+    second = farm.until(lambda: where_it_runs(pool, following), 300, "another worker boots and the next job of the group runs")
+    assert second != first
     # HTCondor itself gives the lost job up when its lease of 40 minutes ends: it cannot know that nobody will answer.
     assert state(pool, lost) == (2, f"slot1_1@{first}.{pools.DOMAIN}")
     # Under Xen a domain that reboots reads as ended for seconds; ours end for good, or they would come back unseen.
