@@ -111,7 +111,7 @@ def played(lxc, host):
     spared, out = lxc.submit("theory-box", 2 * AWAY_SECONDS + 30, vo="theory", lease_seconds=AWAY_SECONDS + 60)
     workers = {"spared": lxc.wait_until_it_runs(spared)}
     with watching(lxc, looks):
-        lxc.farm.until(lambda: len(seen(looks)) == 3, 10, "the watcher has looked at everything")
+        lxc.farm.until(lambda: len(seen(looks)) == 3, 60, "the watcher has looked at everything")
         time.sleep(2)
         start = time.time()
         time.sleep(2)
@@ -120,9 +120,9 @@ def played(lxc, host):
         lxc.farm.until(lambda: answers(lxc, "condor_q"), 30, "the schedd is back")
         killed, hidden = (lxc.submit("atlas-box", 25, lease_seconds=LEASE_SECONDS)[0] for _ in range(2))
         workers |= {"killed": lxc.wait_until_it_runs(killed), "hidden": lxc.wait_until_it_runs(hidden)}
-        lxc.farm.until(lambda: looked_into(lxc, killed, hidden), 20, "the daemon has seen these jobs")
+        lxc.farm.until(lambda: looked_into(lxc, killed, hidden), 60, "the daemon has seen these jobs")
         lxc.daemon.kill_guest(workers["killed"], "lxc")
-        lxc.farm.until(lambda: state_of(lxc, workers["killed"]) == "gone", 15, "the daemon has seen it end")
+        lxc.farm.until(lambda: state_of(lxc, workers["killed"]) == "gone", 60, "the daemon has seen it end")
         lxc.daemon.crash()
         promised, _ = lxc.submit("cms-box", 2, vo="cms")
         time.sleep(2)

@@ -69,7 +69,7 @@ def test_a_program_that_is_late_is_stopped():
     begun = time.monotonic()
     with pytest.raises(SourceError, match="gave no answer within"):
         asked("sleep", "60", deadline_seconds=0.2)
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 30
 
 
 def test_a_companion_answers_question_after_question(companion):
@@ -82,7 +82,7 @@ def test_a_companion_that_hangs_is_killed_at_the_deadline_and_replaced(companion
     begun = time.monotonic()
     with pytest.raises(SourceError, match="no answer within"):
         ask(companion, "hang", 0.3)
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 30
     assert ask(companion, 2) == ("hello", 2)
     assert companion.pid != first
 

@@ -346,19 +346,19 @@ def test_a_guest_that_ends_by_itself_is_told_and_leaves_a_clean_host(daemon, con
     init = init_of(daemon, asked.worker)
     began = time.monotonic()
     os.kill(init, 15)
-    assert listener.wait_for({"stopped"}, asked.worker) - began < 1
+    assert listener.wait_for({"stopped"}, asked.worker) - began < 5
     containers.clean_up(asked.worker, asked.uuid)
     assert containers.read().domains == ()
 
 
 def test_a_guest_is_asked_to_end_before_it_is_destroyed_where_the_site_wants_it(daemon):
-    for host in opened(daemon, "lxc", graceful_seconds=5):
+    for host in opened(daemon, "lxc", graceful_seconds=60):
         asked = order(container())
         host.boot(asked)
         init_of(daemon, asked.worker)
         began = time.monotonic()
         host.power_off(asked.worker, asked.uuid)
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 60, "it ended by itself"
         assert host.domain(asked.worker) is None
 
 
