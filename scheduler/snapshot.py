@@ -20,12 +20,27 @@ ACTIONS: dict[str, type[Action]] = {one.__name__: one for one in (Boot, Drain, C
 
 
 @dataclass(frozen=True, slots=True)
+class Standing:
+    """How the daemon fares beside what it saw: files that it refuses, and what its last round failed of."""
+
+    refused: tuple[str, ...] = ()
+    """What is wrong in the files as they are now, a line each; the last good ones are in force."""
+    problem: str = ""
+    """What its rounds fail of; "" while they end well."""
+    failing_since: float | None = None
+
+
+FARES_WELL = Standing()
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """What one decision was given, and what it decided, if it did."""
 
     observation: Observation
     policy: Policy
     plan: Plan | None = None
+    standing: Standing = FARES_WELL
 
 
 class SnapshotError(Exception):
@@ -35,6 +50,7 @@ class SnapshotError(Exception):
 _OBSERVATION = TypeAdapter(Observation)
 _POLICY = TypeAdapter(Policy)
 _ACTIONS = {name: TypeAdapter(one) for name, one in ACTIONS.items()}
+_STANDING = TypeAdapter(Standing)
 _VERDICTS = TypeAdapter(Mapping[str, Verdict])
 _PARTS = ("clusters", "workers", "vos", "environments", "hosts")
 
@@ -49,7 +65,7 @@ def plan_data(plan: Plan) -> dict[str, Any]:
     return {"at": plan.at, "quiet_until": plan.quiet_until, "actions": actions, **verdicts}
 
 
-def dump(observation: Observation, policy: Policy, plan: Plan | None = None) -> bytes:
+def dump(observation: Observation, policy: Policy, plan: Plan | None = None, standing: Standing = FARES_WELL) -> bytes:
     """Write a snapshot."""
     data = {
         "format": FORMAT,
@@ -57,6 +73,7 @@ def dump(observation: Observation, policy: Policy, plan: Plan | None = None) -> 
         "observation": _OBSERVATION.dump_python(observation, mode="json"),
         "policy": _POLICY.dump_python(policy, mode="json"),
         "plan": plan_data(plan) if plan else None,
+        "standing": _STANDING.dump_python(standing, mode="json"),
     }
     return json.dumps(data, separators=(",", ":"), allow_nan=False).encode()
 
@@ -75,6 +92,7 @@ def load(content: bytes) -> Snapshot:
         observation = _OBSERVATION.validate_python(data["observation"])
         policy = _POLICY.validate_python(data["policy"])
         plan = _plan(data["plan"]) if data.get("plan") else None
+        standing = _STANDING.validate_python(data.get("standing") or {})
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(str(step) for step in first["loc"])
@@ -85,7 +103,7 @@ def load(content: bytes) -> Snapshot:
         zoneinfo.ZoneInfo(policy.zone)
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError) as error:
         raise SnapshotError(f"the snapshot is damaged at policy.zone: {policy.zone!r} is no time zone here") from error
-    return Snapshot(observation, policy, plan)
+    return Snapshot(observation, policy, plan, standing)
 
 
 def _plan(data: Mapping[str, Any]) -> Plan:

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from environments.names import nearest
 from environments.problems import ConfigurationError, excerpt
+from scheduler.commands import loaded
 from scheduler.commands.common import (
     Exit,
     JsonOption,
@@ -27,6 +28,7 @@ from scheduler.commands.common import (
 from scheduler.show.terminal import Table
 
 if TYPE_CHECKING:
+    from environments.nodes import Node
     from scheduler.site.definitions import Definitions
     from scheduler.site.live_check import Finding
 
@@ -115,10 +117,10 @@ def hooks(
     site: SiteOption = None,
 ) -> None:
     """Print the configuration that a batch system needs: defaults and checks at submission, attributes of workers."""
-    from scheduler.site import compose, definitions
+    from scheduler.site import compose
     from scheduler.site.settings import known_kinds
 
-    found = definitions.load(find_site(site))
+    found = loaded.load(site)
     chosen = [one for one in found.site.batch_systems if batch_system in (one.name, one.kind)]
     if not chosen:
         known = [name for one in found.site.batch_systems for name in (one.name, one.kind)]
@@ -143,9 +145,7 @@ def list_environments(
     as_json: JsonOption = False,
 ) -> None:
     """List the environments: owner, size, virtualization, who may use them."""
-    from scheduler.site import definitions
-
-    catalogue = definitions.load(find_site(site)).policy.catalogue
+    catalogue = loaded.load(site).policy.catalogue
     if vo is not None and vo not in catalogue.vos:
         near = nearest(vo, catalogue.vos)
         hint = f"; did you mean {near}?" if near else f"; there are {', '.join(catalogue.vos)}"
@@ -172,9 +172,7 @@ def show_environment(
     name: Annotated[str, typer.Argument(help="Name of the environment.")], site: SiteOption = None, as_json: JsonOption = False
 ) -> None:
     """Show one environment with all its values, inherited ones included, and the line each was written in."""
-    from scheduler.site import definitions
-
-    found = definitions.load(find_site(site))
+    found = loaded.load(site)
     environment = found.policy.catalogue.environments.get(name)
     if environment is None:
         near = nearest(name, found.policy.catalogue.environments)
@@ -183,16 +181,20 @@ def show_environment(
     if as_json:
         print_json(environment.model_dump(mode="json"))
         return
-    node = found.vos[environment.vo].environments[name].node
+    vo = found.vos.get(environment.vo)
+    node = vo.environments[name].node if vo else None
     table = Table("key", "value", "from", title=f"{name} (VO {environment.vo})")
     for path, value in _leaves(environment.model_dump(mode="json", exclude={"name", "vo"})):
-        reached, _, left = node.walk(path)
-        written = reached.items if left else None
-        mark = reached.key_place
-        place = "default" if left or written is not None else f"{mark.file}:{mark.line}"
+        place = "in force" if node is None else _written_at(node, path)
         shown = "-" if value in (None, "", [], {}) else str(value).lower() if isinstance(value, bool) else str(value)
         table.add_row(".".join(path), Text(shown), place, style="dim" if place == "default" else "")
     console().print(table)
+
+
+def _written_at(node: Node, path: tuple[str, ...]) -> str:
+    reached, _, left = node.walk(path)
+    mark = reached.key_place
+    return "default" if left else f"{mark.file}:{mark.line}"
 
 
 def _leaves(data: dict[str, object], above: tuple[str, ...] = ()) -> list[tuple[tuple[str, ...], object]]:

@@ -186,11 +186,11 @@ def open_one(
 
 def _watched(name: str, site: Path | None) -> bool:
     """Whether there is an object or group of that name; one that looks like a slip of the pen is refused."""
-    from scheduler.commands.common import find_site
-    from scheduler.site import definitions, services
+    from scheduler.commands import loaded
+    from scheduler.site import services
 
     try:
-        known = services.load(definitions.load(find_site(site))).names
+        known = services.load(loaded.load(site)).names
     except ConfigurationError:
         return True  # what is wrong there was told; nobody is kept from calling for help
     if name not in known and (near := nearest(name, known)):
@@ -251,10 +251,9 @@ def _views(site: Path | None, *, standing: bool) -> list[tuple[Incident, Inciden
 
 
 def _zone(site: Path | None) -> str:
-    from scheduler.commands.common import find_site
-    from scheduler.site import definitions
+    from scheduler.commands import loaded
 
-    return definitions.load(find_site(site)).file.site.timezone
+    return loaded.load(site).site.timezone
 
 
 def _known(journal: Journal, number: int) -> Incident:

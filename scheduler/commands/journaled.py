@@ -15,7 +15,8 @@ from environments.problems import ConfigurationError, Problem
 from scheduler.availability.history import EVERYTHING
 from scheduler.availability.instants import read_duration, read_instant
 from scheduler.clock import WallClock
-from scheduler.commands.common import Exit, fail, find_site
+from scheduler.commands import loaded
+from scheduler.commands.common import Exit, fail
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -33,9 +34,9 @@ ByOption = Annotated[str, typer.Option("--by", metavar="NAME", show_default=Fals
 @contextmanager
 def opened(site: Path | None) -> Iterator[tuple[Definitions, Journal]]:
     """Open the site's journal for a while."""
-    from scheduler.site import compose, definitions
+    from scheduler.site import compose
 
-    found = definitions.load(find_site(site))
+    found = loaded.load(site)
     journal = compose.open_journal(found, WallClock().now())
     try:
         yield found, journal

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 import socket
 import sys
 from contextlib import ExitStack
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -25,10 +27,11 @@ from scheduler.commands.common import (
     print_json,
     say,
 )
-from scheduler.commands.source import looked, silent_sources
+from scheduler.commands.source import looked, silent_sources, tell_standing
 
 if TYPE_CHECKING:
     from environments.problems import Problem
+    from scheduler.site.in_force import Running
 
 FileArgument = Annotated[str, typer.Argument(metavar="FILE", help="Where to; `-` is standard output.")]
 
@@ -45,7 +48,7 @@ def run(
     from scheduler.daemon.pager import Pager
     from scheduler.daemon.reporter import Reporter
     from scheduler.show.live_view import watching
-    from scheduler.site import alarms, compose, definitions, discovering, promises, reports, services
+    from scheduler.site import alarms, compose, definitions, discovering, in_force, promises, reports, services
     from scheduler.site.reload import Reload
 
     found = definitions.load(find_site(site))
@@ -59,8 +62,13 @@ def run(
             farm = compose.connect(found)
             until_held.callback(farm.close)
             engine = stack.enter_context(compose.engine(found, farm, owner=owner_name()))
-            reload = Reload(found, farm, engine, log_problems, discovering.begin(found, tell=log_discovery))
+            kept = in_force.Keeper(found, in_force.Running(os.getpid(), engine.clock.now()), log_unkept)
+            stack.callback(kept.close)
+            asked = discovering.begin(found, tell=log_discovery)
+            reload = Reload(found, farm, engine, log_problems, asked, keep=kept)
             until_held.pop_all()
+        if kept.other is not None:
+            log_other(found.file.path, kept.other)
         stack.callback(reload.close)
         if view:
             stack.enter_context(watching(engine, console()))
@@ -81,6 +89,7 @@ def run(
             pager=pager.round,
             reporter=Reporter(engine, lambda: reload.definitions).round,
             availability=lambda: prepared(engine.clock.now()),
+            refused=lambda: (*reload.refused, *pager.refused),
         )
         daemon.metrics.registry.register(Paged(engine.journal, engine.clock.now))
         code = daemon.run()
@@ -100,9 +109,11 @@ def plan(
     with looked(site, snapshot, live=live) as found:
         if as_json:
             told = {"source": found.origin, "ordered": found.ordered, "silent": list(found.silent)}
+            told["daemon"] = asdict(found.standing)
             print_json({**told, **plan_data(found.plan)})
         else:
             say(f"Seen by {found.origin}{'; ordered already' if found.ordered and found.plan.actions else ''}.", style="dim")
+            tell_standing(found)
             console().print(view.plan_lines(found.plan, found.observation), soft_wrap=True)
         leave(found.silent, quietly=as_json)
 
@@ -112,7 +123,7 @@ def snapshot(file: FileArgument, site: SiteOption = None, live: LiveOption = Fal
     from scheduler.snapshot import dump
 
     with looked(site, None, live=live) as found:
-        content = dump(found.observation, found.policy, found.plan)
+        content = dump(found.observation, found.policy, found.plan, found.standing)
         if file == "-":
             sys.stdout.buffer.write(content + b"\n")
         else:
@@ -166,6 +177,27 @@ def log_problems(problems: tuple[Problem, ...]) -> None:
     for problem in problems:
         place = f"{problem.file}:{problem.line}:{problem.column}"
         log.error("refused", place=place, key=problem.key, problem=problem.sentence)
+
+
+def log_unkept(problem: str) -> None:
+    """Tell the log that what is in force cannot be kept."""
+    import structlog
+
+    consequence = "while the files are wrong, commands cannot tell what is in force"
+    structlog.get_logger("ambienti").warning("state directory", problem=problem, consequence=consequence)
+
+
+def log_other(path: Path, other: Running) -> None:
+    """Tell the log, and whoever starts a second daemon of the same site file on one machine, who was there first."""
+    import structlog
+
+    since = dt.datetime.fromtimestamp(other.since, dt.UTC).isoformat(timespec="seconds")
+    structlog.get_logger("ambienti").warning(
+        "the same site file is served by another daemon on this machine: this one does nothing while that one lives",
+        site_file=str(path),
+        pid=other.pid,
+        since=since,
+    )
 
 
 def log_discovery(name: str, problem: str) -> None:

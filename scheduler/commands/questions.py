@@ -10,7 +10,7 @@ import typer
 from scheduler.commands import past
 from scheduler.commands.common import JsonOption, SiteOption, SnapshotOption, console, leave, print_json, say
 from scheduler.commands.jobs import asked_for, clusters
-from scheduler.commands.source import Looked, looked
+from scheduler.commands.source import Looked, looked, tell_standing
 
 if TYPE_CHECKING:
     from scheduler.decide.explanation import Explanation
@@ -46,9 +46,11 @@ def status(
 
     with looked(site, snapshot) as found:
         if as_json:
-            print_json({"source": found.origin, **rows.status_data(found.observation, found.policy, found.plan)})
+            told = {"source": found.origin, "daemon": asdict(found.standing)}
+            print_json({**told, **rows.status_data(found.observation, found.policy, found.plan)})
         else:
             say(f"{found.policy.site}, seen by {found.origin}.", style="dim")
+            tell_standing(found)
             out = console()
             out.print(view.status(found.observation, found.policy, found.plan, everything=everything, width=out.width))
         leave(found.silent, quietly=as_json)
@@ -99,6 +101,7 @@ def _tell(explanation: Explanation, found: Looked, *, details: bool, as_json: bo
     if as_json:
         print_json({"source": found.origin, **asdict(explanation)})
         return
+    tell_standing(found)
     console().print(view.explanation(explanation, details=details), soft_wrap=True)
     more = "" if details else " --details shows all that it was decided by."
     say(f"Seen by {found.origin}.{more}", style="dim")
@@ -117,6 +120,7 @@ def _all_that_waits(found: Looked, *, as_json: bool) -> None:
         print_json({"source": found.origin, "silent": list(found.silent), "clusters": rows})
         return
     say(f"Seen by {found.origin}.", style="dim")
+    tell_standing(found)
     out = console()
     unknown = sources_view.unheard(found.observation)
     for line in unknown:

@@ -10,8 +10,8 @@ from environments.problems import ConfigurationError
 from scheduler.availability.history import SECOND, History
 from scheduler.availability.reports import report_data
 from scheduler.availability.timelines.prepared import prepare
-from scheduler.commands import journaled
-from scheduler.commands.common import Exit, fail, find_site, say
+from scheduler.commands import journaled, loaded
+from scheduler.commands.common import Exit, fail, say
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -91,18 +91,16 @@ def _published(site: Path | None, prepared: Prepared, window: Window, zone: str)
 
 
 def _alerts(site: Path | None, history: History) -> dict[str, tuple[Alert, ...]]:
-    from scheduler.site import definitions, promises
+    from scheduler.site import promises
 
     names = [*(one.name for one in history.objects), *(one.name for one in history.groups)]
-    return promises.alerts(definitions.load(find_site(site)), names, history.now)
+    return promises.alerts(loaded.load(site), names, history.now)
 
 
 def name_of(site: Path | None) -> str:
     """Return the name of the site, where there is a site file to tell it."""
-    from scheduler.site import definitions
-
     try:
-        return definitions.load(find_site(site)).site.site
+        return loaded.load(site).site.site
     except ConfigurationError:
         if site is not None:
             raise

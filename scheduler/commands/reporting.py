@@ -11,8 +11,8 @@ from typing import Annotated, Any
 
 import typer
 
-from scheduler.commands import daemon
-from scheduler.commands.common import Exit, JsonOption, SiteOption, console, examples, fail, find_site, print_json, say
+from scheduler.commands import daemon, loaded
+from scheduler.commands.common import Exit, JsonOption, SiteOption, console, examples, fail, print_json, say
 from scheduler.commands.journaled import ByOption, asker, instant, now, opened
 from scheduler.show.terminal import Table
 
@@ -75,9 +75,7 @@ def _address(url: str) -> str:
 
 def _daemon(site: Path | None) -> tuple[str, str]:
     """Return the address of the site's own daemon, and the zone of the site."""
-    from scheduler.site import definitions
-
-    settings = definitions.load(find_site(site)).site
+    settings = loaded.load(site).site
     if not settings.daemon.listen:
         raise fail("the daemon of this site listens nowhere (daemon.listen): nothing can be reported", Exit.WRONG)
     return daemon.url_of(settings.daemon.listen), settings.timezone

@@ -15,11 +15,13 @@ from scheduler.actions import Plan
 from scheduler.clock import WallClock
 from scheduler.commands import daemon
 from scheduler.commands.common import Exit, fail, find_site, plural, say
+from scheduler.commands.loaded import tell_problems
 from scheduler.model import Observation, Unanswered
 from scheduler.policy import Policy
 from scheduler.ports import BatchSystem
 from scheduler.show.writing import duration
 from scheduler.site.definitions import Definitions
+from scheduler.snapshot import Standing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from scheduler.site.site_file import SiteFile
 
 DAEMON_SECONDS = 5.0
+REFUSED_SHOWN = 3
 
 
 @dataclass(slots=True)
@@ -43,6 +46,8 @@ class Looked:
     ordered: bool = False
     """The daemon has decided the plan and ordered its actions already."""
     batch_systems: dict[str, BatchSystem] = field(default_factory=dict)
+    standing: Standing = field(default_factory=Standing)
+    """How the daemon fares that was asked."""
 
     @property
     def silent(self) -> tuple[str, ...]:
@@ -82,20 +87,37 @@ def looked(site: Path | None, snapshot: str | None, *, jobs: bool = False, live:
 
 def _asked(where: Path, *, live: bool) -> tuple[Definitions, Looked | str]:
     """Read the files and ask the daemon; files of VOs that it refuses do not hide what it goes by meanwhile."""
-    from scheduler.site import definitions
+    from scheduler.site import definitions, in_force
     from scheduler.site.site_file import read_site
 
     try:
         found = definitions.load(where)
     except ConfigurationError as error:
-        file, _ = read_site(where, [])
+        known = in_force.recall(where)
+        file = known.file if known else read_site(where, [])[0]
         answer = "" if live or file is None else _told_by_daemon(file)
-        if file is None or isinstance(answer, str):
+        if known is None and file is not None and isinstance(answer, Looked):
+            known = Definitions(file, answer.policy, {}, {}, {})
+        if known is None:
             raise
-        wrong = plural(len(error.problems), "problem")
-        say(f"{wrong} in the files (`ambienti check`): below is what the daemon goes by meanwhile", error=True)
-        return Definitions(file, answer.policy, {}, {}, {}), answer
+        tell_problems(error)
+        return known, answer
     return found, "" if live else _told_by_daemon(found.file)
+
+
+def tell_standing(found: Looked) -> None:
+    """Say above an answer what the daemon fails of, and which files it refuses."""
+    standing = found.standing
+    if standing.problem:
+        lasts = "" if standing.failing_since is None else f" for {duration(WallClock().now() - standing.failing_since)}"
+        say(f"the daemon has failed{lasts}, and does nothing meanwhile: {standing.problem}", style="bold red")
+    if standing.refused:
+        wrong = plural(len(standing.refused), "problem")
+        say(f"the daemon refuses files ({wrong}, `ambienti check`) and goes by the last good ones:", style="yellow")
+        for line in standing.refused[:REFUSED_SHOWN]:
+            say(f"  {line}", style="yellow")
+        if len(standing.refused) > REFUSED_SHOWN:
+            say(f"  and {len(standing.refused) - REFUSED_SHOWN} more", style="yellow")
 
 
 def _told_by_daemon(file: SiteFile) -> Looked | str:
@@ -132,7 +154,7 @@ def _from_snapshot(content: bytes, origin: str, *, keep_plan: bool = False) -> L
     when = f"{duration(age)} old" if age >= 0 else "from the future by this machine's clock"
     kept = read.plan if keep_plan else None
     plan = kept or _decide(read.observation, read.policy)
-    return Looked(read.observation, read.policy, plan, f"{origin}, {when}", ordered=kept is not None)
+    return Looked(read.observation, read.policy, plan, f"{origin}, {when}", ordered=kept is not None, standing=read.standing)
 
 
 def _content(snapshot: str) -> bytes:

@@ -31,9 +31,10 @@ from scheduler.daemon.web import Shown
 from scheduler.journal.journal import JournalError, LeaseLostError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from environments.problems import Problem
     from scheduler.availability.timelines.prepared import Prepared
     from scheduler.engine import Engine
     from scheduler.policy import Policy
@@ -80,13 +81,15 @@ class Daemon:
         pager: Callable[[], object] | None = None,
         reporter: Callable[[], object] | None = None,
         availability: Callable[[], Prepared] | None = None,
+        refused: Callable[[], Sequence[Problem]] = tuple,
     ) -> None:
         """Prepare. It listens at `listen`, where it goes by `names` too, and at the socket `local` for whoever may read that.
 
         `pager` and `reporter` are called every few seconds beside the cycles, `availability` for metrics.
 
         `refresh(forced)` is called before each cycle, with True after SIGHUP: it returns the new policy when files have changed
-        and are valid, else None, and tells its errors itself. It may call `engine.connect` for a changed site.
+        and are valid, else None, and tells its errors itself. It may call `engine.connect` for a changed site. `refused` says
+        what is wrong in the files as they stand.
         """
         self.engine = engine
         self.metrics = Metrics()
@@ -102,7 +105,7 @@ class Daemon:
         self._reporter = reporter
         self._log = structlog.get_logger("ambienti")
         self._teller = Teller(self._log, engine.owner)
-        self._shown = Shown(engine.policy.limits.poll_seconds, engine.clock.monotonic)
+        self._shown = Shown(engine.policy.limits.poll_seconds, engine.clock.monotonic, refused=refused)
         self._ticker = BackgroundScheduler(timezone=dt.UTC)
         self._turn = _Turn()
         self._stop = threading.Event()
@@ -284,13 +287,16 @@ class Daemon:
             self._failed("cycle", f"{type(error).__name__}: {error}", exc_info=True)
         else:
             self._shown.cycle, self._shown.policy = cycle, self.engine.policy
-            self._shown.problem, self._shown.ended_at = "", self.engine.clock.monotonic()
+            self._shown.problem, self._shown.failing_since = "", None
+            self._shown.ended_at = self.engine.clock.monotonic()
             self.metrics.count(cycle)
             self._teller.tell(cycle)
             notify("WATCHDOG=1", f"STATUS={in_a_line(cycle)}")
 
     def _failed(self, what: str, problem: str, **further: Any) -> None:
         self._shown.problem = f"{what}: {problem}"
+        if self._shown.failing_since is None:
+            self._shown.failing_since = self.engine.clock.now()
         self.metrics.count_failed()
         self._log.error(what, problem=problem, **further)
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from environments.problems import Problem
     from scheduler.availability.incidents.incident import Change
     from scheduler.engine import Engine
     from scheduler.ports import Notifier
@@ -57,6 +58,8 @@ class Pager:
         self._structure_found = Structure()
         self._asked_at: Instant | None = None
         self._problem = ""
+        self.refused: tuple[Problem, ...] = ()
+        """What is wrong in the on-call file as it stands now."""
 
     def round(self) -> int:
         """Follow and deliver once; return how many notices were taken."""
@@ -104,10 +107,11 @@ class Pager:
             return self._found
         stamp = (found.st_mtime_ns, found.st_size)
         if stamp != self._stamp:
-            self._stamp = stamp
+            self._stamp, self.refused = stamp, ()
             try:
                 self._found = oncall.load(self._path)
             except ConfigurationError as error:
+                self.refused = error.problems
                 self._refused(error)
         return self._found
 

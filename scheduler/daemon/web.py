@@ -14,7 +14,7 @@ import ipaddress
 import json
 import socket
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -26,12 +26,13 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from environments.problems import Problem
 from scheduler.daemon.door import Door, Refusal
 from scheduler.daemon.limits import Allowance, counted_as
 from scheduler.engine import Cycle
 from scheduler.model import Unanswered
 from scheduler.policy import Policy
-from scheduler.snapshot import dump
+from scheduler.snapshot import Standing, dump
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
@@ -90,6 +91,10 @@ class Shown:
     """Monotonic time at which the last cycle ended well."""
     problem: str = ""
     """What the last cycle failed of; "" when it ended well."""
+    failing_since: float | None = None
+    """Wall time of the first cycle that failed since one ended well."""
+    refused: Callable[[], Sequence[Problem]] = tuple
+    """What is wrong in the files as they stand now."""
     _snapshot: Written | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -104,6 +109,9 @@ class Shown:
         told: dict[str, Any] = {
             "status": "ok" if well else "starting" if age is None and not self.problem else "failing",
             "problem": self.problem if whole else self.problem.partition(":")[0],
+            "failing_since": self.failing_since,
+            "problems_in_files": len(self.refused()),
+            **({"files_refused": [str(problem) for problem in self.refused()]} if whole else {}),
             "leading": cycle is not None and cycle.leading,
             "last_cycle_age_seconds": age,
             "last_cycle_seconds": None if cycle is None else round(cycle.seconds, 3),
@@ -121,14 +129,20 @@ class Shown:
         """Return the snapshot of the last cycle, written down once however many ask; or say why there is none."""
         cycle, policy = self.cycle, self.policy
         if cycle is None or policy is None:
-            return "no cycle has ended yet"
+            return f"no cycle has ended yet: {self.problem}" if self.problem else "no cycle has ended yet"
         if not cycle.leading:
             return "another daemon acts: ask that one"
+        of = cycle, self.standing()
         with self._lock:
-            if self._snapshot is None or self._snapshot.of is not cycle:
+            if self._snapshot is None or self._snapshot.of != of:
                 self._snapshot = None  # the old one makes room for the new one
-                self._snapshot = Written(cycle, "application/json", dump(cycle.observation, policy, cycle.plan))
+                content = dump(cycle.observation, policy, cycle.plan, of[1])
+                self._snapshot = Written(of, "application/json", content)
             return self._snapshot
+
+    def standing(self) -> Standing:
+        """Say how the daemon fares, for whoever reads what it saw last."""
+        return Standing(tuple(map(str, self.refused())), self.problem, self.failing_since)
 
 
 def _source(reason: str, *, answers: bool) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from environments.problems import ConfigurationError
+from environments.problems import ConfigurationError, ordered
 from scheduler.site import compose, services
 from scheduler.site.definitions import assemble, refresh, rehosted, stamp_of
 from scheduler.site.discovering import begin
@@ -35,8 +35,13 @@ class Reload:
         engine: Engine,
         tell: Callable[[tuple[Problem, ...]], None],
         discovering: Discovering | None = None,
+        *,
+        keep: Callable[[Definitions], None] = lambda _: None,
     ) -> None:
-        """Begin with what was loaded at the start; `tell` is given what is wrong, once per change."""
+        """Begin with what was loaded at the start.
+
+        `tell` is given what is wrong, once per change; `keep` what is in force, at every look.
+        """
         self.definitions = definitions
         self.farm = farm
         self._engine = engine
@@ -44,6 +49,13 @@ class Reload:
         self._looked = definitions
         self._discovering = discovering or begin(definitions, keeps=False)
         self._services: object = None
+        self._keep = keep
+        self._refused: dict[str, tuple[Problem, ...]] = {}
+
+    @property
+    def refused(self) -> tuple[Problem, ...]:
+        """What is wrong in the files as they stand now: of these the last good ones are in force."""
+        return ordered(problem for problems in self._refused.values() for problem in problems)
 
     def __call__(self, forced: bool) -> Policy | None:
         """Look at the files and ask the discoveries; return the new policy if something changed for good, else None."""
@@ -59,6 +71,7 @@ class Reload:
             self._follow(self._discover())
         self._engine.discoveries = compose.readings(self.definitions, self.farm)
         self._take_up_services()
+        self._keep(self.definitions)
         return self.definitions.policy if self.definitions.policy != before else None
 
     def close(self) -> None:
@@ -72,10 +85,11 @@ class Reload:
         if stamp == self._services:
             return
         self._services = stamp
+        self._refused["services"] = ()
         try:
             self._engine.declared = services.load(self.definitions).declared
         except ConfigurationError as error:
-            self._tell(error.problems)
+            self._refuse("services", error.problems)
 
     def _discover(self) -> Mapping[str, FarmList]:
         """Ask the discoveries whose time has come; forget who left and is empty by the last look at the farm."""
@@ -90,8 +104,9 @@ class Reload:
         try:
             if found.file is not self.definitions.file:
                 self._reconnect(found)
+                self._refused["discovered"] = ()
         except ConfigurationError as error:
-            self._tell(error.problems)
+            self._refuse("discovered", error.problems)
         else:
             self.definitions = found
 
@@ -107,9 +122,14 @@ class Reload:
         except ConfigurationError as error:
             problems += error.problems
             accepted = self._with_known_site(looked)
+        self._refused["files"] = ()
         if problems:
-            self._tell(tuple(problems))
+            self._refuse("files", tuple(problems))
         self.definitions = accepted
+
+    def _refuse(self, what: str, problems: tuple[Problem, ...]) -> None:
+        self._refused[what] = problems
+        self._tell(problems)
 
     def _reconnect(self, looked: Definitions) -> None:
         """Connect what is new or changed, and let go of what is gone."""

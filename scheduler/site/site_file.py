@@ -71,7 +71,7 @@ def read_site(path: Path, problems: list[Problem]) -> tuple[SiteFile | None, Nod
     site = checked(Site, node, problems)
     if site is None:
         return None, node
-    hosts = _hosts(site, node, problems)
+    hosts = expanded(site, node, problems)
     if not (site.hosts or site.discover):
         problems.append(node.problem(("hosts",), "there are no hosts", "at least one, or `discover`"))
     problems += _twice_named(site, hosts, node)
@@ -80,7 +80,8 @@ def read_site(path: Path, problems: list[Problem]) -> tuple[SiteFile | None, Nod
     return (SiteFile(path, site, node, hosts) if len(problems) == before else None), node
 
 
-def _hosts(site: Site, node: Node, problems: list[Problem]) -> dict[str, HostEntry]:
+def expanded(site: Site, node: Node, problems: list[Problem]) -> dict[str, HostEntry]:
+    """Return the hosts of a site file one by one, its ranges expanded."""
     hosts: dict[str, HostEntry] = {}
     for index, settings in enumerate(site.hosts):
         names = expand_hosts(settings.name)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from builders import a_cluster, a_host, a_policy, a_vo, a_worker, an_environment, an_observation, silent
 
+from environments.problems import Problem
 from environments.reason import Reason
 from scheduler.actions import Boot
 from scheduler.cli import COMMANDS, main
@@ -22,6 +23,7 @@ from scheduler.engine import Cycle
 from scheduler.journal.journal import Journal
 from scheduler.journal.records import Entry, Intent, Memo, Outcome, worker_uuid
 from scheduler.model import WorkerState
+from scheduler.site import definitions, in_force
 from scheduler.snapshot import dump, load
 
 SITE = """\
@@ -188,6 +190,85 @@ def test_a_misspelt_key_does_not_hide_what_the_daemon_goes_by(ambienti, site, fa
         assert "1 problem in the files (`ambienti check`): below is what the daemon goes by meanwhile" in err
     else:
         assert "did you mean vcpus?" in err
+
+
+@pytest.fixture
+def daemon(site):
+    """A daemon that went by the site's files when they were right, serves what it saw, and lives."""
+    found = definitions.load(site)
+    keeper = in_force.Keeper(found, in_force.Running(os.getpid(), 1_700_000_000.0), pytest.fail)
+    yield keeper
+    keeper.close()
+
+
+WRONG_SITES = [
+    SITE.replace("hosts:", "hots:"),
+    SITE.replace("uri:", "url:"),
+    SITE + "  - no YAML: [\n",
+    SITE.replace("test:///nowhere/{host}.xml", "test:///nowhere/{hst}.xml"),
+    SITE.replace("daemon: {listen", "daemon: {lissten"),
+    "",
+    "\xff\x00",
+]
+
+
+@pytest.mark.parametrize("wrong", WRONG_SITES)
+def test_a_wrong_site_file_blinds_nobody_while_a_daemon_goes_by_the_last_good_one(ambienti, site, daemon, wrong):
+    right = ambienti("env", "list")[:2]
+    site.write_text(wrong)
+    code, out, err = ambienti("env", "list")
+    assert (code, out) == right
+    assert "in the files (`ambienti check`): below is what the daemon goes by meanwhile" in err
+    assert ambienti("check")[0] == 2
+
+
+@pytest.mark.parametrize(
+    ("command", "expected"),
+    [
+        *((("status",), 3), (("env", "show", "atlas-el9"), 0), (("host", "list"), 0), (("events",), 0), (("usage",), 0)),
+        *((("downtime", "list"), 0), (("token", "list"), 0), (("incident", "list"), 0), (("hooks", "htcondor"), 0)),
+    ],
+)
+def test_a_wrong_site_file_blinds_no_command_while_a_daemon_goes_by_the_last_good_one(
+    ambienti, site, daemon, command, expected
+):
+    site.write_text(SITE.replace("hosts:", "hots:"))
+    code, _, err = ambienti(*command)
+    assert code == expected
+    assert "below is what the daemon goes by meanwhile" in err
+
+
+def test_an_administrator_can_act_while_the_site_file_is_wrong(ambienti, site, daemon):
+    site.write_text(SITE.replace("hosts:", "hots:"))
+    assert ambienti("host", "drain", "xen2")[0] == 0
+    code, out, _ = ambienti("downtime", "add", "xen2", "--why", "new memory", "--duration", "2h")
+    assert (code, "is declared for xen2" in out) == (0, True)
+
+
+def test_what_a_daemon_that_is_dead_went_by_is_not_in_force(ambienti, site, daemon):
+    daemon.close()
+    site.write_text(SITE.replace("hosts:", "hots:"))
+    code, _, err = ambienti("status")
+    assert (code, "did you mean hosts?" in err) == (2, True)
+
+
+def test_status_and_plan_say_what_the_daemon_refuses_and_fails_of(ambienti, site):
+    policy = replace(a_policy(an_environment()), site="perugia")
+    observation = an_observation(hosts=[a_host("h1")])
+    cycle = Cycle(observation, decide(observation, policy), (), 0.1)
+    wrong = Problem("site.yaml", 3, 1, "hots", "is not a known key", nearest="hosts")
+    shown = Shown(30, lambda: 0.0, cycle, policy, problem="journal: disk full", failing_since=1.0, refused=lambda: (wrong,))
+    (site.parent / "state").mkdir()
+    web = Web("", shown, Metrics(), local=definitions.load(site).file.socket)
+    try:
+        for command in ("status", "plan", "why"):
+            out = ambienti(command)[1]
+            assert "and does nothing meanwhile: journal: disk full" in out
+            assert "site.yaml:3:1 hots: is not a known key; did you mean hosts?" in out
+        told = json.loads(ambienti("status", "--json")[1])["daemon"]
+    finally:
+        web.close()
+    assert (told["problem"], told["failing_since"], len(told["refused"])) == ("journal: disk full", 1.0, 1)
 
 
 def test_a_snapshot_is_taken_and_read_again(ambienti, site):

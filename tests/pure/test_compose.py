@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import pytest
 
 from environments.problems import ConfigurationError
-from scheduler.site import compose
+from scheduler.site import compose, in_force
 from scheduler.site.definitions import load
 from scheduler.site.reload import Reload
 
@@ -238,3 +238,87 @@ def test_what_is_wrong_is_told_again_when_asked_for(files):
         assert len(told) == 1
         reload(True)
         assert len(told) == 2
+
+
+# --- what is in force, for commands ----------------------------------------------------------------------------------
+
+
+def test_what_is_refused_is_known_until_it_is_right_again(files):
+    with running(files) as (reload, _):
+        files.write("site.yaml", SITE.replace("hosts:", "hots:"))
+        files.write("services.yaml", "objcts: []\n")
+        reload(False)
+        assert [(problem.file.rpartition("/")[2], problem.nearest) for problem in reload.refused] == [
+            ("services.yaml", ""),
+            ("site.yaml", "hosts"),
+        ]
+        files.write("site.yaml", SITE)
+        files.write("services.yaml", "objects: []\n")
+        reload(False)
+        assert reload.refused == ()
+
+
+def test_what_is_in_force_is_kept_for_commands_and_what_is_refused_is_not(files):
+    path = files.directory / "site.yaml"
+    with running(files) as (reload, _):
+        keeper = in_force.Keeper(reload.definitions, in_force.Running(os.getpid(), 5.0), pytest.fail)
+        known = in_force.recall(path)
+        assert (known.policy, known.site, known.file.hosts) == (
+            reload.definitions.policy,
+            reload.definitions.site,
+            reload.definitions.file.hosts,
+        )
+        files.write("vos/atlas.yaml", ATLAS.replace("el9:", "el10:"))
+        reload(False)
+        keeper(reload.definitions)
+        files.write("site.yaml", "{")
+        reload(False)
+        keeper(reload.definitions)
+        assert set(in_force.recall(path).policy.catalogue.environments) == {"el10"}
+        keeper.close()
+        assert in_force.recall(path) is None
+
+
+def test_a_second_daemon_of_one_site_file_on_one_machine_knows_who_was_first_and_takes_over_when_that_one_ends(files):
+    found = files.load()
+    first = in_force.Keeper(found, in_force.Running(os.getpid(), 5.0), pytest.fail)
+    second = in_force.Keeper(found, in_force.Running(os.getpid(), 9.0), pytest.fail)
+    assert (first.other, second.other) == (None, in_force.Running(os.getpid(), 5.0))
+    first.close()
+    second(found)
+    assert in_force.running(found.file.directory) == in_force.Running(os.getpid(), 9.0)
+    second.close()
+
+
+def test_what_is_in_force_is_for_nobody_else_to_read(files):
+    keeper = in_force.Keeper(files.load(), in_force.Running(os.getpid(), 5.0), pytest.fail)
+    directory = files.load().file.directory
+    modes = {one.name: one.stat().st_mode & 0o777 for one in directory.iterdir()}
+    assert (directory.stat().st_mode & 0o777, modes) == (0o700, {"daemon.lock": 0o600, "in-force.json": 0o600})
+    keeper.close()
+
+
+def test_a_state_directory_that_cannot_be_written_is_told_once_and_stops_nothing(files):
+    told = []
+    (files.directory / "state").write_text("no directory")
+    keeper = in_force.Keeper(files.load(), in_force.Running(os.getpid(), 5.0), told.append)
+    keeper(files.load())
+    assert len(told) == 1
+    assert "cannot be kept" in told[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "directory"),
+    [
+        ("daemon: {directory: here}\nhots: []\n", "here"),
+        ("hosts: [\ndaemon:\n  # where\n\n  directory: here\nvos: {}\n", "here"),
+        ("daemon:\n  directory: here\n: :", "here"),
+        ("daemon:\n  directory: [1\n", "state"),
+        ("daemon: {directory: [1]}\n", "state"),
+        ("", "state"),
+        ("- a\n", "state"),
+    ],
+)
+def test_where_the_daemon_keeps_its_things_is_read_also_of_a_wrong_site_file(tmp_path, text, directory):
+    (tmp_path / "site.yaml").write_text(text)
+    assert in_force.directory_of(tmp_path / "site.yaml") == tmp_path / directory
