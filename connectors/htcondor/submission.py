@@ -20,7 +20,8 @@ _SUBMITTED = "TotalSubmitProcs"
 def submission(schedd: htcondor2.Schedd, name: str, cluster: int) -> Submission | None:
     """Return how the jobs of a cluster stand, from the queue, and when none is left there from the history."""
     constraint = f"ClusterId == {cluster}"
-    groups = schedd.query(constraint, ["JobStatus", _SUBMITTED], opts=htcondor2.QueryOpt.GroupBy)
+    # Groups are made before the constraint is looked at: what it asks for has to be in the projection.
+    groups = schedd.query(constraint, ["ClusterId", "JobStatus", _SUBMITTED], opts=htcondor2.QueryOpt.GroupBy)
     if not groups:
         past = schedd.history(constraint, [_SUBMITTED], 1)
         return Submission(str(cluster), name, 0, 0, 0, _submitted(past) or None, "") if past else None
