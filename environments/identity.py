@@ -7,11 +7,45 @@ can agree with another. Letters of ASCII are told from each other as they are: `
 from __future__ import annotations
 
 import unicodedata
+from dataclasses import dataclass
 from functools import cache
 
 _UNSEEN = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
 """Drawn as nothing, beside all of the categories below and the selectors of variations."""
 _UNSEEN_CATEGORIES = frozenset({"Cf", "Cc", "Cn", "Co", "Cs"})
+
+
+TOKEN = "token "  # noqa: S105 - a word
+"""Before the name of a token, where that stands for a login; no login has a blank in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """Who says something: the name that he gives, and by which login or token he came."""
+
+    name: str
+    login: str = ""
+    """"": not known, in what an older version wrote."""
+
+    def __str__(self) -> str:
+        """Return it as it is shown wherever the name stands."""
+        if not self.login or same(self.name, self.login.removeprefix(TOKEN)):
+            return self.name
+        return f"{self.name} ({'' if self.login.startswith(TOKEN) else 'login '}{self.login})"
+
+
+def objection(one: Signature, other: Signature) -> str:
+    """Say why two signatures may be one person's; "" when they are those of two."""
+    if same(one.name, other.name):
+        return f"{other.name} is {one.name}" if one.name != other.name else f"{other.name} would agree with himself"
+    mine, theirs = one.login.removeprefix(TOKEN), other.login.removeprefix(TOKEN)
+    if same(mine, theirs):
+        return f"{one.name} and {other.name} came by the same login or token, {mine}"
+    if same(one.name, theirs):
+        return f"{other.name} was typed by {theirs}"
+    if same(mine, other.name):
+        return f"{one.name} was typed by {mine}"
+    return ""
 
 
 def same(name: str, other: str) -> bool:

@@ -12,6 +12,7 @@ from environments.problems import ConfigurationError
 from scheduler.commands import (
     completion,
     configuration,
+    corrections,
     downtime_import,
     events,
     exclusions,
@@ -60,6 +61,7 @@ GROUPS: dict[str, typer.Typer] = {
     "token": reporting.tokens,
     "downtime": downtime_import.downtimes,
     "exclusion": exclusions.exclusions,
+    "correction": corrections.corrections,
     "objective": objectives.objectives,
     "incident": incidents.incidents,
     "oncall": oncall.oncall,

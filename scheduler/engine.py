@@ -15,7 +15,7 @@ from scheduler.decide.plan import decide as decide_all
 from scheduler.decide.plan import still_holds as all_still_holds
 from scheduler.errands import Reach, Result, batch_lane, host_lane
 from scheduler.journal.records import Memo, Note
-from scheduler.journal.statuses import declare, push
+from scheduler.journal.statuses import correct, declare, push
 from scheduler.model import Observation, QueueReading, WorkerState
 from scheduler.observe.memory import Memory, moved
 from scheduler.observe.merge import Readings, Seen, merge
@@ -101,6 +101,8 @@ class Engine:
         """What is known of the sources that name hosts; replaced between cycles, as the policy is."""
         self.declared: tuple[Declared, ...] | None = None
         """What others report on; replaced between cycles. None: not known here, so nothing is changed."""
+        self.groups: Mapping[str, frozenset[str]] = {}
+        """The objects of each group, for tokens that are for groups; replaced with what is declared."""
         self._runner = runner
         self._decide = decide
         self._still_holds = still_holds
@@ -155,6 +157,7 @@ class Engine:
             return Cycle(Observation(now, {}, {}, ()), Plan(now, ()), (), self.clock.monotonic() - started, leading=False)
         self.attend()
         self._declare()
+        correct(self.journal, self.owner, self.clock.now())
         step = self._clock_step()
         readings = self._asking.all(self.policy, self.discoveries, cheap=True)
         seen = self._merge(readings)

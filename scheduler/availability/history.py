@@ -148,6 +148,23 @@ class Exclusion:
     accepted_at: Instant | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Correction:
+    """A result that came when its time had been told of already; it counts once somebody else accepted it."""
+
+    id: str
+    object: str
+    at: Instant
+    status: Status
+    received: Instant
+    by: str
+    """Whose token reported it."""
+    text: str = ""
+    accepted_by: str = ""
+    """Empty: proposed, changes nothing."""
+    accepted_at: Instant | None = None
+
+
 class Operator(StrEnum):
     """How a group's status follows from its members'."""
 
@@ -261,6 +278,8 @@ class History:
     groups: tuple[Group, ...] = ()
     downtimes: tuple[Downtime, ...] = ()
     exclusions: tuple[Exclusion, ...] = ()
+    corrections: tuple[Correction, ...] = ()
+    """Accepted ones are among the results too: here they are told, not counted."""
     gaps: tuple[Span, ...] = ()
     """When the monitor itself was not there: objects are MISSING from its start until their next result."""
     objectives: tuple[Objective, ...] = ()

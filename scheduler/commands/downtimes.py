@@ -50,7 +50,7 @@ def add(
     if bool(end) == bool(length):
         raise fail("give either --end or --duration", Exit.WRONG)
     with opened(site) as (found, journal):
-        zone, author = found.site.timezone, asker(by)
+        zone, author = found.site.timezone, str(asker(by))
         check_names(objects, services.load(found).names)
         begins, declared = instant(start, "--start", zone), now()
         ends = instant(end, "--end", zone) if end else begins + duration(length, "--duration")
@@ -73,7 +73,7 @@ def extend(name: IdArgument, end: EndOption, by: ByOption = "", site: SiteOption
         if not one.revisions:
             raise fail(f"{name} recurs: it has no single end (`ambienti downtime end {name}` stops it)", Exit.PROBLEM)
         until = instant(end, "--end", found.site.timezone)
-        _revise(one, until, "extended" if until > one.revisions[-1].end else "shortened", asker(by), (found, journal))
+        _revise(one, until, "extended" if until > one.revisions[-1].end else "shortened", str(asker(by)), (found, journal))
 
 
 @downtimes.command("end", epilog=examples("ambienti downtime end d3"))
@@ -86,9 +86,9 @@ def finish(name: IdArgument, by: ByOption = "", site: SiteOption = None) -> None
         if one.revisions:
             if one.revisions[-1].end <= now():
                 raise fail(f"{name} has ended already", Exit.PROBLEM)
-            _revise(one, max(now(), one.revisions[-1].start), "ended", asker(by), (found, journal))
+            _revise(one, max(now(), one.revisions[-1].start), "ended", str(asker(by)), (found, journal))
         else:
-            stop_recurring(journal, name, now(), asker(by))
+            stop_recurring(journal, name, now(), str(asker(by)))
             say(f"{name} is called off: nothing of it holds any more.")
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from scheduler.commands.common import Exit, JsonOption, SiteOption, console, examples, fail, print_json, say
-from scheduler.commands.journaled import ByOption, asker, check_names, duration, instant, now, opened
+from scheduler.commands.journaled import AsTokenOption, ByOption, asker, check_names, duration, instant, now, opened
 from scheduler.show.terminal import Table
 
 exclusions = typer.Typer(no_args_is_help=True, help="Exclusions: bad time that does not count, once somebody accepted it.")
@@ -29,6 +29,7 @@ def add(
     end: Annotated[str, typer.Option("--end", metavar="INSTANT", show_default=False, help="When it ends.")] = "",
     length: Annotated[str, typer.Option("--duration", metavar="LENGTH", show_default=False, help="How long: 90m, 4h.")] = "",
     by: ByOption = "",
+    token: AsTokenOption = None,
     site: SiteOption = None,
 ) -> None:
     """Propose an exclusion. It excuses nothing until somebody else accepts it, and then only bad seconds."""
@@ -46,7 +47,8 @@ def add(
         ends = instant(end, "--end", found.site.timezone) if end else begins + duration(length, "--duration")
         if ends <= begins:
             raise fail("it would end before it begins", Exit.WRONG)
-        name = add_exclusion(journal, Exclusion("", tuple(objects), begins, ends, cause, asker(by), why), now())
+        who = asker(by, token, journal)
+        name = add_exclusion(journal, Exclusion("", tuple(objects), begins, ends, cause, who.name, why), now(), who.login)
     say(f"{name} is proposed for {', '.join(objects)}; it counts once somebody else says `ambienti exclusion accept {name}`.")
 
 
@@ -55,19 +57,22 @@ def accept(
     name: Annotated[str, typer.Argument(metavar="ID", help="As `ambienti exclusion list` shows it.")],
     by: ByOption = "",
     force: Annotated[bool, typer.Option("--force", help="Accept one's own, by name and with a line in the log.")] = False,
+    token: AsTokenOption = None,
     site: SiteOption = None,
 ) -> None:
-    """Accept an exclusion. Who proposed it may not accept it."""
-    from scheduler.journal.agreements import AgreementError, accept_exclusion
+    """Accept an exclusion. Who proposed it may not accept it, whatever he calls himself: logins and tokens are compared."""
+    from scheduler.journal.agreements import accept_exclusion
+    from scheduler.journal.records import AgreementError
 
     if force and not by:
         raise fail("--force goes with --by: who accepts his own exclusion is named in the report", Exit.WRONG)
     with opened(site) as (_, journal):
+        who = asker(by, token, journal)
         try:
-            one = accept_exclusion(journal, name, asker(by), now(), force=force)
+            one = accept_exclusion(journal, name, who, now(), force=force)
         except AgreementError as error:
             raise fail(str(error), Exit.PROBLEM) from error
-    say(f"{name} is accepted by {asker(by)}: bad seconds of {', '.join(one.objects)} in it no longer count.")
+    say(f"{name} is accepted by {who}: bad seconds of {', '.join(one.objects)} in it no longer count.")
 
 
 @exclusions.command("list", epilog=examples("ambienti exclusion list", "ambienti exclusion list --json"))

@@ -43,7 +43,7 @@ def drain(
     """Start nothing new on a host and retire its workers when their jobs have ended."""
     with opened(site) as (found, journal):
         _known(host, found)
-        journal.drain_host(host, why, WallClock().now())
+        journal.drain_host(host, why, WallClock().now(), str(asker()))
     say(f"{host} is drained from the next cycle on; `ambienti host undrain {host}` takes it back.")
 
 
@@ -51,7 +51,7 @@ def drain(
 def undrain(host: HostArgument, site: SiteOption = None) -> None:
     """Take a host back into service."""
     with opened(site) as (found, journal):
-        if not journal.undrain_host(host, WallClock().now()):
+        if not journal.undrain_host(host, WallClock().now(), str(asker())):
             _known(host, found)
             raise fail(f"{host} was not drained", Exit.PROBLEM)
     say(f"{host} is in service again from the next cycle on.")
@@ -85,12 +85,12 @@ def forget(
             _tell_what_is_given_up(host, theirs)
         if not confirmed:
             _ask_for_the_word(host)
-        say_off(journal, HostOff(host, WallClock().now(), asker(by), why))
+        say_off(journal, HostOff(host, WallClock().now(), str(asker(by)), why))
     if as_json:
         workers = [
             {"worker": one.name, "state": one.state.value, "vo": one.vo, "environment": one.environment} for one in theirs
         ]
-        print_json({"host": host, "by": asker(by), "why": why, "workers": workers})
+        print_json({"host": host, "by": str(asker(by)), "why": why, "workers": workers})
         return
     say(
         f"{host} is taken as off on the word of {asker(by)}: its workers are given up in the daemon's next cycle, "

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from environments.identity import Signature
     from scheduler.availability.history import Instant
     from scheduler.availability.incidents.incident import Decision, Incident
     from scheduler.availability.incidents.standing import Structure
@@ -172,7 +173,8 @@ def open_one(
         raise fail("say what is bad: the name of an object or group", Exit.WRONG)
     with _desk(site, file) as (journal, desk, found):
         watched = unwatched or _watched(name, site)
-        change = Change(journaled.now(), What.BAD, name, cause, by=_by(by, found), text=text)
+        who = _by(by, found)
+        change = Change(journaled.now(), What.BAD, name, cause, by=who.name, text=text, login=who.login)
         decisions = happened(journal, [change], desk, change.at)
         _tell(decisions)
         for person in sorted({line.person for line in decisions if line.page and not desk.addresses.get(line.person)}):
@@ -198,7 +200,7 @@ def _watched(name: str, site: Path | None) -> bool:
     return name in known
 
 
-def _by(given: str, found: OnCallFile) -> str:
+def _by(given: str, found: OnCallFile) -> Signature:
     """Return who answers; it need be nobody of the on-call file, unless it looks like a slip of the pen."""
     people = found.settings.people
     if given and given not in people and (near := nearest(given, people)):
@@ -270,7 +272,8 @@ def _answer(number: int, what: What, by: str, site: Path | None, file: Path | No
 
     with _desk(site, file) as (journal, desk, found):
         _known(journal, number)
-        change = Change(journaled.now(), what, incident=number, by=_by(by, found))
+        who = _by(by, found)
+        change = Change(journaled.now(), what, incident=number, by=who.name, login=who.login)
         _tell(happened(journal, [change], desk, change.at), of=number)
 
 

@@ -2,33 +2,41 @@
 
 from __future__ import annotations
 
-import getpass
-import os
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from pydantic_core import PydanticCustomError
 
+from environments.identity import TOKEN, Signature
 from environments.names import nearest
 from environments.problems import ConfigurationError, Problem
+from environments.text import unprintable
 from scheduler.availability.history import EVERYTHING
 from scheduler.availability.instants import read_duration, read_instant
 from scheduler.clock import WallClock
-from scheduler.commands import loaded
+from scheduler.commands import daemon, loaded
 from scheduler.commands.common import Exit, fail
+from scheduler.commands.login import login
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-    from pathlib import Path
 
     from scheduler.availability.history import Duration, Instant
     from scheduler.availability.incidents.incident import Incident
     from scheduler.availability.timelines.prepared import Prepared
     from scheduler.journal.journal import Journal
+    from scheduler.journal.reading import JournalReader
     from scheduler.site.definitions import Definitions
 
 ByOption = Annotated[str, typer.Option("--by", metavar="NAME", show_default=False, help="Who asks. [default: your login]")]
+AsTokenOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--token-file", show_default=False, help="Your own token: who you are, where several people share a login (root)."
+    ),
+]
 
 
 @contextmanager
@@ -49,9 +57,30 @@ def now() -> Instant:
     return round(WallClock().now() * 1_000_000)
 
 
-def asker(given: str) -> str:
-    """Return who asks: as named, else the login behind sudo, else the login."""
-    return given or os.environ.get("SUDO_USER") or getpass.getuser()
+def asker(given: str = "", token: Path | None = None, journal: JournalReader | None = None) -> Signature:
+    """Return who asks: the name that he gives, and the token that he shows, else the login that he typed it under."""
+    if found := unprintable(given):
+        raise fail(f"--by: {found}", Exit.WRONG)
+    if "(" in given or (given and not given.strip()):
+        raise fail("--by is a name, without brackets: what stands in these is added by Ambienti", Exit.WRONG)
+    name = given.strip()
+    if token is None or journal is None:
+        typed = login()
+        return Signature(name or typed, typed)
+    holder = _holder(token, journal)
+    return Signature(name or holder, f"{TOKEN}{holder}")
+
+
+def _holder(token: Path, journal: JournalReader) -> str:
+    from scheduler.journal import agreements
+
+    try:
+        held = agreements.holder(journal, daemon.read_token(token))
+    except daemon.TokenError as error:
+        raise fail(str(error), Exit.WRONG) from error
+    if held is None:
+        raise fail(f"token {token} is not in force (ambienti token list)", Exit.WRONG)
+    return held.name
 
 
 def instant(text: str, option: str, zone: str) -> Instant:

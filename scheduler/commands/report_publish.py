@@ -67,7 +67,7 @@ def publish(
         if versions is not None:
             raise fail("--versions belongs to --history: versions of the site are kept in its journal", Exit.WRONG)
         with opened(site) as (found, journal):
-            before, made, period = _live(found, journal, (window, start, end, zone), asker(by))
+            before, made, period = _live(found, journal, (window, start, end, zone), str(asker(by)))
     else:
         if versions is None:
             raise fail("say where versions are kept: --versions FILE", Exit.WRONG)

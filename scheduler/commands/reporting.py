@@ -11,10 +11,12 @@ from typing import Annotated, Any
 
 import typer
 
+from environments.text import unprintable
 from scheduler.commands import daemon, loaded
 from scheduler.commands.common import Exit, JsonOption, SiteOption, console, examples, fail, print_json, say
-from scheduler.commands.journaled import ByOption, asker, instant, now, opened
+from scheduler.commands.journaled import ByOption, asker, check_names, duration, instant, now, opened
 from scheduler.show.terminal import Table
+from scheduler.show.writing import duration as shown_length
 
 SECONDS = 10.0
 tokens = typer.Typer(no_args_is_help=True, help="Tokens of those who report statuses: add, list, revoke.")
@@ -60,11 +62,13 @@ def report(
     if at:
         told["at"] = instant(at, "--at", zone) / 1_000_000
     answer, problem = _sent(where, told, _token(token_file))
-    if problem:
+    if answer == http.HTTPStatus.ACCEPTED:
+        say(f"{name}: {problem}", error=True, style="yellow")
+    elif problem:
         raise fail(f"{name}: {problem}", _EXITS.get(answer, Exit.UNANSWERED))
 
 
-_EXITS = {400: Exit.WRONG, 401: Exit.WRONG, 413: Exit.WRONG, 421: Exit.WRONG, 404: Exit.PROBLEM}
+_EXITS = {400: Exit.WRONG, 401: Exit.WRONG, 403: Exit.WRONG, 413: Exit.WRONG, 421: Exit.WRONG, 404: Exit.PROBLEM}
 
 
 def _address(url: str) -> str:
@@ -105,31 +109,55 @@ def _sent(url: str, told: dict[str, Any], token: str) -> tuple[int, str]:
 # --- tokens -----------------------------------------------------------------------------------------------------------
 
 
-@tokens.command("add", epilog=examples("ambienti token add nagios --file /etc/ambienti/token"))
+@tokens.command(
+    "add",
+    epilog=examples(
+        "ambienti token add nagios --for 'ce*' --for storage --file /etc/ambienti/token", "ambienti token add anna --reads"
+    ),
+)
 def add(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Who will hold it: nagios, icinga, voms-check.")],
+    *,
     file: Annotated[
         Path | None, typer.Option("--file", show_default=False, help="Where it is written. [default: NAME.token, here]")
     ] = None,
+    objects: Annotated[
+        list[str] | None,
+        typer.Option("--for", metavar="PATTERN", show_default=False, help="Objects and groups that it is for; `*`: all."),
+    ] = None,
+    back: Annotated[
+        str, typer.Option("--back", metavar="LENGTH", help="How far back what it reports may lie: 15m, 2h, 30d.")
+    ] = "15m",
+    reads: Annotated[bool, typer.Option("--reads", help="It may read what the daemon shows, names of users too.")] = False,
     by: ByOption = "",
     site: SiteOption = None,
 ) -> None:
-    """Make a token and write it to a file that only you may read; the journal keeps its hash alone."""
-    from scheduler.journal.agreements import AgreementError, add_token
+    """Make a token and write it to a file that only you may read; the journal keeps its hash alone.
 
+    It also stands for a person, where several share a login: `exclusion accept x1 --token-file FILE`.
+    """
+    from scheduler.journal.agreements import Token, add_token
+    from scheduler.journal.records import AgreementError
+    from scheduler.site import services
+
+    if found := unprintable(name) or ("" if name.strip() and "(" not in name else "is no name"):
+        raise fail(f"{name!r}: {found}", Exit.WRONG)
+    wanted = Token(name.strip(), tuple(objects or ()), duration(back, "--back"), reads)
     path, token = file or Path(f"{name}.token"), secrets.token_urlsafe(32)
     try:
-        with opened(site) as (_, journal):
+        with opened(site) as (site_found, journal):
+            check_names([one for one in wanted.objects if not set("*?[") & set(one)], services.load(site_found).names)
             handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(handle, "w") as out:
                 out.write(f"{token}\n")
-            add_token(journal, name, token, asker(by), now())
+            add_token(journal, wanted, token, asker(by), now())
     except AgreementError as error:
         path.unlink()
         raise fail(str(error), Exit.PROBLEM) from error
     except OSError as error:
         raise fail(f"{path}: {error.strerror}", Exit.WRONG) from error
-    say(f"{path} holds the token of {name}: give it to whoever reports, and to nobody else.")
+    may = [*([f"report on {', '.join(wanted.objects)}"] if wanted.objects else []), *(["read"] if reads else [])]
+    say(f"{path} holds the token of {name}, who may {' and '.join(may) or 'sign with it'}: give it to nobody else.")
 
 
 @tokens.command("revoke", epilog=examples("ambienti token revoke nagios"))
@@ -139,7 +167,8 @@ def revoke(
     site: SiteOption = None,
 ) -> None:
     """Let a token be worth nothing from now on."""
-    from scheduler.journal.agreements import AgreementError, revoke_token
+    from scheduler.journal.agreements import revoke_token
+    from scheduler.journal.records import AgreementError
 
     with opened(site) as (_, journal):
         try:
@@ -165,8 +194,9 @@ def show(site: SiteOption = None, as_json: JsonOption = False) -> None:
     if as_json:
         print_json(rows)
         return
-    table = Table("name", "made by", "made", "revoked", box=None, pad_edge=False)
+    table = Table("name", "may report on", "back", "reads", "made by", "made", "revoked", box=None, pad_edge=False)
     for row in rows:
-        cells = (str(row["name"]), str(row["made_by"]), str(row["made_at"]), str(row["revoked_at"] or ""))
+        may = (", ".join(row["objects"]) or "nothing", shown_length(row["back_seconds"]), "yes" if row["reads"] else "no")
+        cells = (str(row["name"]), *may, str(row["made_by"]), str(row["made_at"]), str(row["revoked_at"] or ""))
         table.add_row(*cells, style="dim" if row["revoked_at"] else "")
     console().print(table)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import Annotated, Any
 
 import structlog
@@ -17,13 +18,14 @@ from environments.names import nearest
 from environments.text import OneLine, printable
 from scheduler.availability.files.written import Named, WrittenCause, WrittenStatus
 from scheduler.availability.history import SECOND, Status
-from scheduler.availability.instants import write_instant
+from scheduler.availability.instants import write_duration, write_instant
 from scheduler.daemon.limits import Allowance, counted_as
 from scheduler.engine import Engine
-from scheduler.journal.agreements import holder
+from scheduler.journal.agreements import Token, holder
+from scheduler.journal.corrections import TooManyError
 from scheduler.journal.opening import JournalError
 from scheduler.journal.records import Push
-from scheduler.journal.statuses import UnknownObjectError
+from scheduler.journal.statuses import HELD, UnknownObjectError
 
 MOST_BYTES = 16_384
 """Of one report."""
@@ -92,22 +94,25 @@ class Door:
         except JournalError as error:
             return self._journal_fails(error)
 
-    def reader(self, address: str, token: str) -> str | Refusal:
+    def reader(self, address: str, token: str) -> Token | Refusal:
         """Return whose token this is, if it may read what is shown."""
         try:
-            return self._holder(address, token)
+            found = self._holder(address, token)
         except JournalError as error:
             return Refusal(self._journal_fails(error))
+        if isinstance(found, Token) and not found.reads:
+            return Refusal(_refused(403, f"the token of {found.name} is not for reading (ambienti token add NAME --reads)"))
+        return found
 
-    def _holder(self, address: str, token: str) -> str | Refusal:
+    def _holder(self, address: str, token: str) -> Token | Refusal:
         now, address = self.engine.clock.monotonic(), counted_as(address)
         if not self._wrong.take(address, now, 0.0):
             return Refusal(_refused(429, "too many wrong tokens from this address: come again"))
-        by = holder(self.engine.journal, token) if token else ""
-        if not by:
+        by = holder(self.engine.journal, token) if token else None
+        if by is None:
             self._wrong.take(address, now)
             return Refusal(_refused(401, "no token, or one that is not in force (ambienti token list)"))
-        if not self._reports.take(by, now):
+        if not self._reports.take(by.name, now):
             return Refusal(_refused(429, "too many reports at a time: come again"))
         return by
 
@@ -118,33 +123,61 @@ class Door:
             structlog.get_logger("ambienti").error("door", problem=str(error), consequence="reports are asked to come again")
         return _refused(503, "the journal does not answer just now: come again")
 
-    def _take(self, content: bytes, by: str) -> Answer:
+    def _take(self, content: bytes, by: Token) -> Answer:
         try:
             reported = Reported.model_validate(json.loads(content))
         except ValidationError as error:
             return _refused(400, "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()))
         except (ValueError, RecursionError):
             return _refused(400, "a report is a JSON object")
-        if problem := self._impossible(reported, by):
-            return _refused(400, problem)
+        if refusal := self._impossible(reported, by) or self._forbidden(reported, by):
+            return refusal
         if not self.engine.leading:
             return _refused(503, "another daemon leads: report to that one")
-        push = Push(reported.object, reported.status, reported.text, reported.at, reported.id, reported.cause, by)
+        return self._told(
+            Push(reported.object, reported.status, reported.text, reported.at, reported.id, reported.cause, by.name)
+        )
+
+    def _told(self, push: Push) -> Answer:
         try:
-            return 200, {"object": reported.object, "status": reported.status.name, "told": self.engine.report(push)}
+            told = self.engine.report(push)
+        except TooManyError as error:
+            return _refused(429, str(error))
         except UnknownObjectError as error:
             near = nearest(error.name, error.known)
             hint = f"did you mean {near}?" if near else f"there are {', '.join(sorted(error.known)[:10]) or 'none'}"
-            problem = f"nobody may report on {error.name!r}: the services file does not name it; {hint}"
-            return _refused(404, problem)
+            return _refused(404, f"nobody may report on {error.name!r}: the services file does not name it; {hint}")
+        answer = {"object": push.object, "status": Status(push.status).name, "told": told}
+        if told.startswith(HELD):
+            return 202, answer | {"problem": f"of that time something was told already: {told}, until somebody else accepts it"}
+        return 200, answer
 
-    def _impossible(self, reported: Reported, by: str) -> str:
+    def _forbidden(self, reported: Reported, by: Token) -> Answer | None:
+        """Say what a token does not allow; its patterns name objects, and groups for all that is in them."""
+        name = reported.object
+        groups = [group for group, inner in self.engine.groups.items() if name in inner]
+        if not any(fnmatchcase(one, pattern) for pattern in by.objects for one in (name, *groups)):
+            allowed = ", ".join(by.objects) or "no object"
+            near = nearest(name, by.objects)
+            hint = f"; did you mean {near}?" if near else ""
+            return _refused(403, f"{by.name} may not report on {name!r}: the token is for {allowed}{hint}")
+        furthest = self.engine.clock.now() - by.back / SECOND
+        if reported.at is not None and reported.at < furthest:
+            bound = f"the {write_duration(by.back)} that {by.name} may report"
+            return _refused(403, f"at: {_written(reported.at)} lies further back than {bound}")
+        return None
+
+    def _impossible(self, reported: Reported, by: Token) -> Answer | None:
         if reported.status is Status.MISSING:
-            return "status: MISSING is what is said of an object when nobody reports"
+            return _refused(400, "status: MISSING is what is said of an object when nobody reports")
         if reported.at is not None and not 0 <= reported.at <= self.engine.clock.now() + AHEAD_SECONDS:
-            at = write_instant(round(reported.at * SECOND)) if 0 <= reported.at < WRITABLE_SECONDS else f"{reported.at:g}"
-            return f"at: {at} does not lie in the past: is the clock of {by} right?"
-        return ""
+            problem = f"at: {_written(reported.at)} does not lie in the past: is the clock of {by.name} right?"
+            return _refused(400, problem)
+        return None
+
+
+def _written(at: float) -> str:
+    return write_instant(round(at * SECOND)) if 0 <= at < WRITABLE_SECONDS else f"{at:g}"
 
 
 def _refused(status: int, problem: str) -> Answer:

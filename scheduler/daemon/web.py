@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from scheduler.daemon.metrics import Metrics
+    from scheduler.journal.agreements import Token
 
 INDEX = "Ambienti: /healthz /metrics /snapshot\n"
 PER_SECOND = 200.0
@@ -220,8 +221,8 @@ class Pages:
         answer = await self._in_turn(lambda: door.receive(address, token, content))
         return answer if isinstance(answer, Response) else _json(*answer)
 
-    async def _reader(self, request: Request) -> Response | str:
-        """Return whose token it is that may read; else the refusal."""
+    async def _reader(self, request: Request) -> Response | Token:
+        """Return the token that may read; else the refusal."""
         door, address, token = self._door, _address(request), _token(request)
         if door is None:
             return _json(401, {"problem": "this is told through the socket in the state directory only"})

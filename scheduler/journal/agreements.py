@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
+from environments.identity import Signature, objection, same
 from scheduler.availability.files.taking_over import Known
+from scheduler.availability.history import Duration
 from scheduler.journal import tables as t
 from scheduler.journal.histories import downtimes_in, exclusions_in
-from scheduler.journal.records import Note
+from scheduler.journal.records import AgreementError, Note
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,10 +29,8 @@ if TYPE_CHECKING:
     from scheduler.journal.writing import JournalWriter
 
 _MICRO = 1_000_000
-
-
-class AgreementError(Exception):
-    """What was asked for cannot be agreed on, in words."""
+BACK: Duration = 900 * _MICRO
+"""So far back may a token report if nothing else was said."""
 
 
 # --- downtimes --------------------------------------------------------------------------------------------------------
@@ -130,20 +130,21 @@ def _told(agreed: Any) -> dict[str, Any]:
 # --- exclusions -------------------------------------------------------------------------------------------------------
 
 
-def add_exclusion(journal: JournalWriter, wanted: Exclusion, now: Instant) -> str:
-    """Propose an exclusion; return its id. It excuses nothing until somebody accepts it."""
+def add_exclusion(journal: JournalWriter, wanted: Exclusion, now: Instant, login: str = "") -> str:
+    """Propose an exclusion, typed under a login; return its id. It excuses nothing until somebody else accepts it."""
     with journal.write("exclusion") as connection:
         name = _next(connection, t.exclusions, "x")
         row = asdict(wanted) | {"id": name, "objects": list(wanted.objects), "accepted_by": "", "accepted_at": None}
+        row |= {"author_login": login, "accepted_login": ""}
         connection.execute(t.exclusions.insert().values(**row, declared_at=now))
         told: dict[str, Any] = {key: row[key] for key in ("start", "end", "author", "reason")}
-        told["objects"] = ", ".join(wanted.objects)
+        told |= {"objects": ", ".join(wanted.objects), "login": login}
         journal.note(connection, now / _MICRO, [Note("exclusion", name, wanted.cause, detail=told)])
     return name
 
 
-def accept_exclusion(journal: JournalWriter, name: str, by: str, now: Instant, *, force: bool = False) -> Exclusion:
-    """Accept an exclusion. Its author may not accept it himself, unless he insists, which is logged."""
+def accept_exclusion(journal: JournalWriter, name: str, by: Signature, now: Instant, *, force: bool = False) -> Exclusion:
+    """Accept an exclusion. Its author may not accept it himself, by whatever name, unless he insists, which is logged."""
     with journal.write("exclusion") as connection:
         found = {one.id: one for one in exclusions_in(connection)}
         if name not in found:
@@ -151,13 +152,17 @@ def accept_exclusion(journal: JournalWriter, name: str, by: str, now: Instant, *
         one = found[name]
         if one.accepted_by:
             raise AgreementError(f"{name} was accepted by {one.accepted_by} already")
-        if one.author == by and not force:
+        row = connection.execute(sa.select(t.exclusions).where(t.exclusions.c.id == name)).one()
+        own = objection(Signature(row.author, row.author_login), by)
+        if own and not force:
             raise AgreementError(
-                f"{by} proposed {name}: somebody else must accept it (--force does it all the same, and logs it)"
+                f"{one.author} proposed {name}, and {own}: somebody else must accept it "
+                "(--force does it all the same, and logs it)"
             )
-        values = {"accepted_by": by, "accepted_at": now}
+        values = {"accepted_by": by.name, "accepted_login": by.login, "accepted_at": now}
         connection.execute(t.exclusions.update().where(t.exclusions.c.id == name).values(values))
-        told: dict[str, Any] = {"by": by, "objects": ", ".join(one.objects), "own_exclusion_by_force": one.author == by}
+        told: dict[str, Any] = {"by": str(by), "login": by.login, "objects": ", ".join(one.objects)}
+        told["own_exclusion_by_force"] = bool(own)
         journal.note(connection, now / _MICRO, [Note("exclusion", name, "accepted", detail=told)])
     return one
 
@@ -180,35 +185,70 @@ def hashed(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
 
 
-def add_token(journal: JournalWriter, name: str, token: str, by: str, now: Instant) -> None:
-    """Let whoever holds this token push statuses."""
+@dataclass(frozen=True, slots=True)
+class Token:
+    """What the holder of a token may."""
+
+    name: str
+    objects: tuple[str, ...] = ()
+    """Patterns of objects and groups that he may report on; none: on nothing."""
+    back: Duration = BACK
+    """How far back what he reports may lie."""
+    reads: bool = False
+    """Whether he may read what the daemon shows: it names users."""
+
+
+def add_token(journal: JournalWriter, wanted: Token, token: str, by: Signature, now: Instant) -> None:
+    """Let whoever holds this token push statuses, or read."""
+    name = wanted.name
     with journal.write("token") as connection:
-        if connection.execute(sa.select(t.tokens).where(t.tokens.c.name == name)).first():
-            raise AgreementError(f"there is a token called {name} already, and a name is used once")
-        connection.execute(t.tokens.insert().values(name=name, hash=hashed(token), made_at=now, made_by=by))
-        journal.note(connection, now / _MICRO, [Note("token", name, "added", detail={"by": by})])
+        known = connection.execute(sa.select(t.tokens.c.name)).scalars().all()
+        if taken := next((one for one in known if same(one, name)), None):
+            raise AgreementError(f"there is a token called {taken} already, and a name is used once")
+        row = {"name": name, "hash": hashed(token), "made_at": now, "made_by": by.name, "made_login": by.login}
+        row |= {"objects": list(wanted.objects), "back": wanted.back, "reads": wanted.reads}
+        connection.execute(t.tokens.insert().values(row))
+        told: dict[str, Any] = {
+            "by": str(by),
+            "objects": ", ".join(wanted.objects),
+            "back": wanted.back / _MICRO,
+            "reads": wanted.reads,
+        }
+        journal.note(connection, now / _MICRO, [Note("token", name, "added", detail=told)])
 
 
-def revoke_token(journal: JournalWriter, name: str, by: str, now: Instant) -> None:
+def revoke_token(journal: JournalWriter, name: str, by: Signature, now: Instant) -> None:
     """Let a token be worth nothing from now on."""
     with journal.write("token") as connection:
         ours = sa.and_(t.tokens.c.name == name, t.tokens.c.revoked_at.is_(None))
         if not connection.execute(t.tokens.update().where(ours).values(revoked_at=now)).rowcount:
             known = connection.execute(sa.select(t.tokens.c.name).where(t.tokens.c.revoked_at.is_(None))).scalars()
             raise AgreementError(f"no token in force is called {name}; there are {', '.join(known) or 'none'}")
-        journal.note(connection, now / _MICRO, [Note("token", name, "revoked", detail={"by": by})])
+        journal.note(connection, now / _MICRO, [Note("token", name, "revoked", detail={"by": str(by)})])
 
 
 def tokens(journal: JournalReader) -> list[dict[str, Any]]:
-    """List the tokens: name, who made it and when, when it was revoked."""
-    columns = [t.tokens.c[name] for name in ("name", "made_by", "made_at", "revoked_at")]
+    """List the tokens: name, what it is for, who made it and when, when it was revoked."""
     with journal.read("tokens") as connection:
-        return [dict(row._mapping) for row in connection.execute(sa.select(*columns).order_by(t.tokens.c.made_at))]  # noqa: SLF001
+        rows = connection.execute(sa.select(t.tokens).order_by(t.tokens.c.made_at)).all()
+    return [
+        {
+            "name": row.name,
+            "objects": list(row.objects),
+            "back_seconds": row.back / _MICRO,
+            "reads": row.reads,
+            "made_by": str(Signature(row.made_by, row.made_login)),
+            "made_at": row.made_at,
+            "revoked_at": row.revoked_at,
+        }
+        for row in rows
+    ]
 
 
-def holder(journal: JournalReader, token: str) -> str:
-    """Return the name of the token in force, or "": compared in constant time."""
+def holder(journal: JournalReader, token: str) -> Token | None:
+    """Return what a token in force is for: compared in constant time."""
     given = hashed(token)
     with journal.read("tokens") as connection:
         rows = connection.execute(sa.select(t.tokens).where(t.tokens.c.revoked_at.is_(None))).all()
-    return next((row.name for row in rows if hmac.compare_digest(row.hash, given)), "")
+    found = next((row for row in rows if hmac.compare_digest(row.hash, given)), None)
+    return None if found is None else Token(found.name, tuple(found.objects), found.back, found.reads)

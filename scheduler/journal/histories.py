@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import sqlalchemy as sa
 
+from environments.identity import Signature
 from scheduler.availability.history import (
     Downtime,
     Exclusion,
@@ -24,6 +25,7 @@ from scheduler.availability.timelines.axis import ABSENT
 from scheduler.availability.timelines.columns import Columns
 from scheduler.availability.timelines.timeline import CAUSE_CODES
 from scheduler.journal import tables as t
+from scheduler.journal.corrections import corrections_in
 from scheduler.journal.records import micro
 from scheduler.journal.segments import CAUSES, NONE, Kept, unpacked
 from scheduler.journal.usage import Step
@@ -71,6 +73,7 @@ def load_history(
             results=results,
             downtimes=downtimes_in(connection),
             exclusions=exclusions_in(connection),
+            corrections=corrections_in(connection),
             gaps=_gaps(watches, over=not lease.owner or lease.until < now),
         )
 
@@ -200,8 +203,10 @@ def exclusions_in(connection: Connection) -> tuple[Exclusion, ...]:
     """Read all exclusions, accepted or only proposed."""
     return tuple(
         Exclusion(
-            *(row.id, tuple(row.objects), row.start, row.end, row.cause, row.author, row.reason),
-            accepted_by=row.accepted_by,
+            *(row.id, tuple(row.objects), row.start, row.end, row.cause),
+            str(Signature(row.author, row.author_login)),
+            row.reason,
+            accepted_by=str(Signature(row.accepted_by, row.accepted_login)),
             accepted_at=row.accepted_at,
         )
         for row in connection.execute(sa.select(t.exclusions).order_by(t.exclusions.c.declared_at, t.exclusions.c.id))

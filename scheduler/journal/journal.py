@@ -211,24 +211,25 @@ class Journal(JournalWriter):
 
     # --- hosts that an administrator drains ---------------------------------------------------------------------------
 
-    def drain_host(self, host: str, why: str, now: float) -> None:
+    def drain_host(self, host: str, why: str, now: float, by: str = "") -> None:
         """Drain a host from now on, across restarts, until `undrain_host`."""
         with self.write("drain-host") as connection:
             self.upsert(connection, t.drained_hosts, ["host"], [{"host": host, "since": now, "why": why}])
-            self.note(connection, now, [Note("host-drain", host, "by-hand", detail={"why": why})])
+            self.note(connection, now, [Note("host-drain", host, "by-hand", detail={"why": why, "by": by})])
 
-    def undrain_host(self, host: str, now: float) -> bool:
+    def undrain_host(self, host: str, now: float, by: str = "") -> bool:
         """Take a drain back; False if the host was not drained."""
         with self.write("undrain-host") as connection:
             found = connection.execute(t.drained_hosts.delete().where(t.drained_hosts.c.host == host)).rowcount
             if found:
-                self.note(connection, now, [Note("host-undrain", host, "by-hand")])
+                self.note(connection, now, [Note("host-undrain", host, "by-hand", detail={"by": by})])
             return bool(found)
 
 
 _NAMES_PER_QUERY = 500
 KEPT_KINDS = (
-    *("status", "object", "watch", "clock", "downtime", "exclusion", "token", "incident", "notice", "report", "publication"),
+    *("status", "object", "watch", "clock", "downtime", "exclusion", "correction", "token"),
+    *("incident", "notice", "report", "publication"),
 )
 """Kinds of lines that are never forgotten."""
 _FORGETTABLE: list[tuple[sa.Column[Any], sa.ColumnElement[Any]]] = [

@@ -195,10 +195,16 @@ def evidence(journal: JournalReader, prepared: Prepared, period: Window, before:
         rows = [row for row in connection.execute(late) if row.subject in known]
     names = tuple(
         f"event {row.id} ({row.subject} {row.detail.get('status', '?')} at {write_instant(micro(row.at))}, "
-        f"received {write_instant(row.received)})"
+        f"received {write_instant(row.received)}{_corrects(row.detail)})"
         for row in rows
     )
     return Evidence(count, mark, names, (), any(micro(row.at) >= period.start for row in rows))
+
+
+def _corrects(detail: dict[str, Any]) -> str:
+    if "correction" not in detail:
+        return ""
+    return f", correction {detail['correction']} of {detail.get('by')}, accepted by {detail.get('accepted_by')}"
 
 
 def groups_mark(history: History, period: Window) -> str:

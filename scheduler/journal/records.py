@@ -14,6 +14,10 @@ from scheduler.model import BootOutcome, HeldJob, WorkerState
 Value = bool | int | float | str | None
 
 
+class AgreementError(Exception):
+    """What was asked for cannot be agreed on, in words."""
+
+
 class Outcome(StrEnum):
     """How an action ended."""
 

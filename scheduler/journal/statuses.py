@@ -9,13 +9,15 @@ Rules:
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
+from environments.identity import Signature
 from scheduler.availability.history import Status
 from scheduler.journal import tables as t
+from scheduler.journal.corrections import accepted_in, hold, mark_applied, named
 from scheduler.journal.records import Note, micro
 from scheduler.journal.segments import CAUSES, MOST, NONE, RECORD, Kept, Shelf, Watch, packed, spliced, unpacked
 
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
 FARM = "farm"
 PUSHED = "pushed"
+HELD = "held as "
 MOST_TEXT = 500
 """Characters of what a check said that are kept."""
 
@@ -137,7 +140,10 @@ def declare(journal: JournalWriter, owner: str, now: float, declared: Iterable[D
 
 
 def push(journal: JournalWriter, owner: str, now: float, monotonic: float, pushed: Push) -> str:
-    """Keep a pushed status: `kept`, `repeated` (it prolongs the one before) or `duplicate` (its id is known)."""
+    """Keep a pushed status: `kept`, `repeated` (it prolongs the one before) or `duplicate` (its id is known).
+
+    What lies before what is told of its object already is `held as c1`, a correction: it counts once somebody accepts it.
+    """
     with journal.write("push") as connection:
         journal.fence(connection, owner)
         shelves = shelves_of(journal, connection)
@@ -156,7 +162,10 @@ def _keep_push(journal: JournalWriter, connection: Connection, now: float, monot
     shelf = shelves_of(journal, connection)[pushed.object]
     if pushed.id and not _first_time(connection, shelf, pushed.id, micro(now)):
         return "duplicate"
-    at = micro(now if pushed.at is None else pushed.at)
+    at = micro(now if pushed.at is None else min(pushed.at, now))
+    if pushed.at is not None and _was_told(shelf, pushed, at):
+        text = pushed.text[:MOST_TEXT]
+        return f"{HELD}{hold(journal, connection, replace(pushed, text=text), at, micro(now))}"
     watch = journal.watch.id if journal.watch else None
     same, shelf.watch = watch is not None and shelf.watch == watch, watch
     if same and _repeats(shelf, pushed, at) and not (pushed.at is not None and _is_published(connection, at)):
@@ -171,6 +180,37 @@ def _keep_push(journal: JournalWriter, connection: Connection, now: float, monot
     record = Kept(at, at, micro(now), *order, pushed.status, _cause(pushed.cause))
     _place(connection, shelf, record)
     return "kept"
+
+
+def _was_told(shelf: Shelf, pushed: Push, at: int) -> bool:
+    """Whether something was told already of an object at an instant, or later: that is not changed without a second person."""
+    last = shelf.last
+    if last is None:
+        return False
+    told = max(last.at, last.confirmed, shelf.confirmed or 0)
+    return at < told or (at == told == last.at and (last.status, last.cause) != (pushed.status, _cause(pushed.cause)))
+
+
+def correct(journal: JournalWriter, owner: str, now: float) -> int:
+    """Put accepted corrections where they belong; return how many there were."""
+    with journal.read("corrections") as connection:
+        if not accepted_in(connection):
+            return 0
+    with journal.write("correct") as connection:
+        journal.fence(connection, owner)
+        rows, shelves = accepted_in(connection), shelves_of(journal, connection)
+        for row in rows:
+            shelf = shelves.get(row.object)
+            if shelf is None or shelf.feed != PUSHED:
+                continue
+            accepted = str(Signature(row.decided_by, row.decided_login))
+            detail = {"status": Status(row.status).name, "text": row.text, "by": row.by, "id": row.push}
+            detail |= {"correction": named(row.id), "accepted_by": accepted}
+            note = Note("status", row.object, row.cause, named(row.id), detail, at=row.at / 1_000_000)
+            journal.numbered(connection, now, [note])
+            _place(connection, shelf, Kept(row.at, row.at, micro(now), NONE, NONE, 0, row.status, _cause(row.cause)))
+        mark_applied(connection, [row.id for row in rows], micro(now))
+    return len(rows)
 
 
 def _first_time(connection: Connection, shelf: Shelf, push_id: str, received: int) -> bool:

@@ -207,7 +207,30 @@ tokens = Table(
     Column("made_at", BigInteger, nullable=False),
     Column("made_by", Line(200), nullable=False),
     Column("revoked_at", BigInteger),
-    comment="Who may push statuses; of the token itself only the hash.",
+    Column("made_login", Line(200), nullable=False),
+    Column("objects", Data, nullable=False),
+    Column("back", BigInteger, nullable=False),
+    Column("reads", Boolean, nullable=False),
+    comment="Who may push statuses, of which objects and how far back, and who may read; of the token itself only the hash.",
+)
+corrections = Table(
+    "corrections",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("object", Line(200), nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("status", Integer, nullable=False),
+    Column("cause", Line(80), nullable=False),
+    Column("text", Words, nullable=False),
+    Column("push", Line(200), nullable=False),
+    Column("by", Line(200), nullable=False),
+    Column("received", BigInteger, nullable=False),
+    Column("decided", Line(20), nullable=False),
+    Column("decided_by", Line(200), nullable=False),
+    Column("decided_login", Line(200), nullable=False),
+    Column("decided_at", BigInteger),
+    Column("applied_at", BigInteger),
+    comment="Results that came when their time had been told of already: they count once somebody else accepted them.",
 )
 downtimes = Table(
     "downtimes",
@@ -245,6 +268,8 @@ exclusions = Table(
     Column("declared_at", BigInteger, nullable=False),
     Column("accepted_by", Line(200), nullable=False),
     Column("accepted_at", BigInteger),
+    Column("author_login", Line(200), nullable=False),
+    Column("accepted_login", Line(200), nullable=False),
     comment="Bad time that does not count once somebody accepted it.",
 )
 incidents = Table(
@@ -310,6 +335,7 @@ Index("ix_events_at", events.c.at)
 Index("ix_events_subject", events.c.subject, events.c.at)
 Index("ix_events_kind", events.c.kind, events.c.at)
 Index("ix_existences_object", existences.c.object)
+Index("ix_corrections_waiting", corrections.c.decided, corrections.c.applied_at)
 Index("ix_statuses_object", statuses.c.object, statuses.c.id)
 Index("ix_statuses_last", statuses.c.last)
 Index("ix_revisions_downtime", revisions.c.downtime)

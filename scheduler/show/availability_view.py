@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from scheduler.availability.reports.report_data import ExclusionShown, Report, Row
+    from scheduler.availability.reports.report_shape import CorrectionShown
 
 STYLES = {"PASS": "green", "FAIL": "bold red", "UNDECIDED": "yellow", "not applicable": "dim"}
 _JUDGED = ("PASS", "FAIL", "UNDECIDED")
@@ -100,11 +101,13 @@ def _lines(report: Report) -> Iterator[tuple[str, str]]:
         )
     for exclusion in report.exclusions[:SHOWN]:
         yield _excluded(exclusion), "dim"
+    for correction in report.corrections[:SHOWN]:
+        yield _corrected(correction), "dim"
     for jump in report.clock_jumps[:SHOWN]:
         yield f"The monitor's clock was set from {jump.before} to {jump.after}.", "dim"
     for gap in report.gaps[:SHOWN]:
         yield f"The monitor was not there: {gap.start} to {gap.end or 'now'}.", "dim"
-    listed = (report.downtimes, report.exclusions, report.clock_jumps, report.gaps)
+    listed = (report.downtimes, report.exclusions, report.corrections, report.clock_jumps, report.gaps)
     hidden = sum(max(0, len(one) - SHOWN) for one in listed)
     if hidden:
         yield f"... and {hidden} more (--json lists all).", "dim"
@@ -119,6 +122,12 @@ def _excluded(one: ExclusionShown) -> str:
     accepted = f"accepted by {one.accepted_by}" if one.accepted_by else "not accepted: excuses nothing"
     what = f"{one.cause}: {one.reason}, by {one.author}"
     return f"{_called('Exclusion', one.id)} of {', '.join(one.objects)}: {one.start} to {one.end}; {what}; {accepted}."
+
+
+def _corrected(one: CorrectionShown) -> str:
+    accepted = f"accepted by {one.accepted_by}" if one.accepted_by else "not accepted: changes nothing"
+    said = f"{one.object} was {one.status} at {one.at}"
+    return f"{_called('Correction', one.id)}: {said}, reported by {one.by} at {one.received}; {accepted}."
 
 
 def _cell(row: Row) -> Text:

@@ -87,7 +87,8 @@ class Reload:
         self._services = stamp
         self._refused["services"] = ()
         try:
-            self._engine.declared = services.load(self.definitions).declared
+            found = services.load(self.definitions)
+            self._engine.declared, self._engine.groups = found.declared, found.members
         except ConfigurationError as error:
             self._refuse("services", error.problems)
 

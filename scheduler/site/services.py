@@ -26,7 +26,7 @@ from scheduler.observe.statuses import DAEMON, workers_of
 from scheduler.site import promises
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
     from environments.nodes import Node
@@ -56,9 +56,22 @@ class Services:
         return tuple(Declared(one.name, one.kind.value, one.freshness) for one in self.pushed)
 
     @property
+    def members(self) -> dict[str, frozenset[str]]:
+        """The objects of each group, those of groups in it included."""
+        inner = {group.name: {member.name for member in group.members} for group in self.groups}
+        return {name: frozenset(_leaves(name, inner)) for name in inner}
+
+    @property
     def names(self) -> list[str]:
         """All names that a downtime may be for."""
         return [*(one.name for one in self.pushed), *(one.name for one in self.groups), *self.own]
+
+
+def _leaves(name: str, inner: Mapping[str, set[str]]) -> Iterator[str]:
+    if name not in inner:
+        yield name
+    for one in inner.get(name, ()):
+        yield from _leaves(one, inner)
 
 
 def services_path(definitions: Definitions) -> Path:

@@ -5,16 +5,18 @@ from dataclasses import replace
 
 import pytest
 
+from environments.identity import Signature
 from scheduler.availability.history import Exclusion, Group, Member, Operator, Revision, Status
 from scheduler.availability.measuring.accounting import measure, tabulate, touched
 from scheduler.availability.timelines.prepared import prepare, timeline_of
 from scheduler.availability.timelines.windows import between
 from scheduler.journal.agreements import accept_exclusion, add_downtime, add_exclusion
+from scheduler.journal.corrections import decide
 from scheduler.journal.following import Followed
 from scheduler.journal.histories import load_columns, load_history
 from scheduler.journal.records import Declared, Look, Memo, Push, Said
 from scheduler.journal.segments import MOST
-from scheduler.journal.statuses import declare, push
+from scheduler.journal.statuses import HELD, correct, declare, push
 
 SECOND = 1_000_000
 
@@ -44,6 +46,13 @@ class Farm:
 
     def push(self, name, status, **more):
         return push(self.journal, "a", self.now, self.now - 50, Push(name, status, **more))
+
+    def late(self, name, status, at):
+        """Report what is late; where it needs somebody else's word, that is given."""
+        told = self.push(name, status, at=at, by="nagios")
+        if told.startswith(HELD):
+            decide(self.journal, told.removeprefix(HELD), Signature("board"), round(self.now * SECOND), accept=True)
+            assert correct(self.journal, "a", self.now) == 1
 
     def whole(self, now):
         history = replace(load_history(self.journal, now, with_results=False), groups=GROUPS)
@@ -86,7 +95,7 @@ def one_more(farm, chance):
     elif what < 12:
         farm.push(name, status, id=chance.choice(["one", "two", "three"]))
     elif what < 15:
-        farm.push(name, status, at=farm.now - chance.choice([0.5, 3, 30, 200]))
+        farm.late(name, status, farm.now - chance.choice([0.5, 3, 30, 200]))
     elif what < 18:
         farm.look([Said("pool", status)])
     elif what == 18:
@@ -144,11 +153,11 @@ def test_whatever_is_more_than_a_newer_status_makes_everything_be_read_anew(farm
     assert farm.read == 1
     farm.now += 5
     if kind == "late":
-        farm.push("a", Status.WARNING, at=farm.now - 12)
+        farm.late("a", Status.WARNING, farm.now - 12)
     elif kind == "downtime":
         add_downtime(farm.journal, ["a"], Revision(instant, instant, instant + SECOND), reason="", author="", now=instant)
     elif kind == "accepted":
-        accept_exclusion(farm.journal, "x1", "board", instant)
+        accept_exclusion(farm.journal, "x1", Signature("board"), instant)
     elif kind in {"declared", "retired"}:
         kept = [Declared("b"), Declared("c", freshness=900 * SECOND)]
         first = [Declared("a", freshness=3 * SECOND)] if kind == "declared" else []

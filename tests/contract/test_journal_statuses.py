@@ -3,17 +3,21 @@
 from dataclasses import replace
 
 import pytest
+import sqlalchemy as sa
 
+from environments.identity import Signature
 from scheduler.availability.history import Span, Status
 from scheduler.availability.measuring.accounting import measure
 from scheduler.availability.timelines.axis import ABSENT
 from scheduler.availability.timelines.prepared import prepare
 from scheduler.availability.timelines.timeline import CAUSE_CODES
 from scheduler.availability.timelines.windows import between
+from scheduler.journal import tables as t
+from scheduler.journal.corrections import MOST_WAITING, TooManyError, corrections, decide
 from scheduler.journal.histories import load_columns, load_history, worker_steps
 from scheduler.journal.records import Declared, Look, Memo, Note, Push, Said
 from scheduler.journal.segments import MOST
-from scheduler.journal.statuses import UnknownObjectError, declare, push
+from scheduler.journal.statuses import HELD, UnknownObjectError, correct, declare, push
 from scheduler.journal.used import outages
 
 OK, WARNING, CRITICAL, UNKNOWN = Status.OK, Status.WARNING, Status.CRITICAL, Status.UNKNOWN
@@ -178,6 +182,14 @@ def report(journal, now, status, name="voms", **more):
     return push(journal, "a", float(now), float(now), Push(name, status, **more))
 
 
+def accepted(journal, now, status, name="voms", **more):
+    """Report what lies before what is told already, and let somebody else accept it."""
+    held = report(journal, now, status, name, by="nagios", **more)
+    assert held.startswith(HELD)
+    decide(journal, held.removeprefix(HELD), Signature("the board"), now * SECOND, accept=True)
+    assert correct(journal, "a", float(now)) == 1
+
+
 def test_a_pushed_status_that_is_repeated_prolongs_its_interval(pushed, opened):
     assert report(pushed, 110, OK) == "kept"
     assert [report(pushed, at, OK) for at in (200, 400)] == ["repeated", "repeated"]
@@ -212,7 +224,7 @@ def test_a_late_status_is_put_in_its_place_and_says_when_it_came(pushed, opened)
     report(pushed, 110, OK)
     report(pushed, 200, OK)
     report(pushed, 300, CRITICAL)
-    assert report(pushed, 400, WARNING, at=150.0) == "kept"
+    accepted(pushed, 400, WARNING, at=150.0)
     history = load_history(opened(), 400)
     assert spans(history, "voms") == [(110, 150, "OK"), (150, 150, "WARNING"), (200, 200, "OK"), (300, 300, "CRITICAL")]
     late = next(r for r in history.results if r.status is WARNING)
@@ -222,10 +234,39 @@ def test_a_late_status_is_put_in_its_place_and_says_when_it_came(pushed, opened)
 def test_a_late_status_finds_its_place_in_an_older_row(pushed):
     for number in range(2 * MOST):
         report(pushed, 1000 + 10 * number, OK if number % 2 else CRITICAL)
-    report(pushed, 9000, UNKNOWN, at=1015.0)
+    accepted(pushed, 9000, UNKNOWN, at=1015.0)
     found = spans(load_history(pushed, 9000), "voms")
     assert [one[0] for one in found[:4]] == [1000, 1010, 1015, 1020]
     assert len(found) == 2 * MOST + 1
+
+
+@pytest.mark.parametrize(("at", "status"), [(0.0, OK), (150.0, WARNING), (299.9, CRITICAL), (300.0, OK)])
+def test_what_was_told_of_a_time_is_changed_by_nobody_alone(pushed, at, status):
+    report(pushed, 110, OK)
+    report(pushed, 300, CRITICAL, at=300.0)
+    before = load_history(pushed, 400)
+    assert report(pushed, 310, status, at=at, by="nagios", id="n-7") == "held as c1"
+    assert report(pushed, 311, status, at=at, by="nagios", id="n-7") == "duplicate"
+    assert load_history(pushed, 400) == replace(before, corrections=tuple(one for one, _ in corrections(pushed)))
+    assert report(pushed, 320, CRITICAL, at=300.0) == "repeated", "the same at the same instant contradicts nothing"
+
+
+def test_a_report_that_is_ahead_of_our_clock_is_of_now_and_holds_up_no_other(pushed):
+    assert report(pushed, 200, CRITICAL, at=259.0) == "kept"
+    assert report(pushed, 210, OK, at=205.0) == "kept"
+    assert spans(load_history(pushed, 300), "voms") == [(200, 200, "CRITICAL"), (205, 205, "OK")]
+
+
+def test_so_many_corrections_wait_and_no_more(pushed):
+    report(pushed, 5000, OK)
+    assert report(pushed, 6000, CRITICAL, at=1000.0, by="nagios") == "held as c1"
+    with pushed.write("many") as connection:
+        (one,) = connection.execute(sa.select(t.corrections)).mappings().all()
+        rows = [{key: value for key, value in one.items() if key != "id"}] * (MOST_WAITING - 1)
+        connection.execute(t.corrections.insert(), rows)
+    with pytest.raises(TooManyError):
+        report(pushed, 6000, CRITICAL, at=999.0, by="nagios")
+    assert report(pushed, 6000, CRITICAL, at=999.0, by="icinga").startswith(HELD)
 
 
 def test_a_status_of_an_object_that_is_not_declared_is_refused_and_leaves_nothing(pushed):
@@ -256,7 +297,7 @@ def test_columns_hold_what_results_hold(pushed):
     report(pushed, 110, OK)
     report(pushed, 200, OK)
     report(pushed, 300, CRITICAL, cause="boot")
-    report(pushed, 400, WARNING, at=150.0)
+    accepted(pushed, 400, WARNING, at=150.0)
     look(pushed, 410, ("xen1", OK))
     look(pushed, 420, ("pool", CRITICAL))
     for number in range(MOST):

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from environments.environment import VO, Environment
+from environments.identity import Signature
 from environments.matching import Catalogue
 from scheduler.clock import WallClock
 from scheduler.daemon import log
@@ -20,7 +21,7 @@ from scheduler.daemon.metrics import Metrics
 from scheduler.daemon.web import Shown
 from scheduler.decide.plan import decide
 from scheduler.engine import Cycle, Engine
-from scheduler.journal.agreements import add_token
+from scheduler.journal.agreements import Token, add_token
 from scheduler.journal.journal import Journal
 from scheduler.journal.records import Declared
 from scheduler.lanes import ThreadRunner
@@ -35,7 +36,7 @@ def main():
     directory, clock = Path(sys.argv[1]), WallClock()
     log.configure("json")
     journal = Journal(f"sqlite:///{directory}/ambienti.db", now=clock.now())
-    add_token(journal, "nagios", "sesame", "root", round(clock.now() * 1_000_000))
+    add_token(journal, Token("nagios", ("*",), reads=True), "sesame", Signature("root"), round(clock.now() * 1_000_000))
     catalogue = Catalogue({"el9": Environment(name="el9", vo="atlas", virtualization="lxc")}, {"atlas": VO(name="atlas")})
     policy = Policy("hill", catalogue, {})
     engine = Engine(policy, {}, {}, journal, clock, ThreadRunner(clock), owner="a")

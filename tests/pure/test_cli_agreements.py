@@ -12,9 +12,12 @@ from scheduler.availability.incidents.incident import Change, Level, Rules, What
 from scheduler.availability.incidents.rotation import Roster
 from scheduler.cli import main
 from scheduler.commands import journaled
-from scheduler.journal.agreements import hashed, holder
+from scheduler.commands.login import login
+from scheduler.journal.agreements import Token, hashed, holder
+from scheduler.journal.histories import load_history
 from scheduler.journal.journal import Journal
-from scheduler.journal.records import Look, Memo, Said
+from scheduler.journal.records import Declared, Look, Memo, Push, Said
+from scheduler.journal.statuses import correct, declare, push
 from scheduler.paging import Desk, happened
 
 SITE = """\
@@ -81,7 +84,11 @@ def test_a_downtime_says_what_of_it_is_scheduled(ambienti):
     assert "Unscheduled: it had no 24 h of notice." in out
     code, out, _ = ambienti("downtime", "list", "--json")
     listed = json.loads(out)
-    assert (code, [one["id"] for one in listed], listed[1]["revisions"][0]["by"]) == (0, ["d1", "d2", "d3"], "ann")
+    assert (code, [one["id"] for one in listed], listed[1]["revisions"][0]["by"]) == (
+        0,
+        ["d1", "d2", "d3"],
+        f"ann (login {ME})",
+    )
     assert [len(one["scheduled"]) for one in listed] == [1, 1, 0]
 
 
@@ -134,68 +141,140 @@ def test_what_cannot_be_agreed_on_is_said_in_a_sentence(ambienti, words, code, s
     assert (found, says in err) == (code, True), err
 
 
+EXCLUSION = (
+    "exclusion",
+    "add",
+    "pool",
+    "--start",
+    "2026-03-10 08:00",
+    "--duration",
+    "2h",
+    "--cause",
+    "building",
+    "--why",
+    "power",
+)
+ME = login()
+
+
 def test_an_exclusion_counts_once_somebody_else_accepted_it(ambienti):
-    words = (
-        "exclusion",
-        "add",
-        "pool",
-        "--start",
-        "2026-03-10 08:00",
-        "--duration",
-        "2h",
-        "--cause",
-        "building",
-        "--why",
-        "power",
-    )
-    assert ambienti(*words, "--by", "ann")[1].startswith("x1 is proposed for pool; it counts once somebody else says")
+    assert ambienti("token", "add", "bob")[0] == 0
+    assert ambienti(*EXCLUSION, "--by", "ann")[1].startswith("x1 is proposed for pool; it counts once somebody else says")
     code, _, err = ambienti("exclusion", "accept", "x1", "--by", "ann")
-    assert (code, "ann proposed x1: somebody else must accept it" in err) == (1, True)
+    assert (code, f"ann (login {ME}) proposed x1, and ann would agree with himself: somebody else must" in err) == (1, True), (
+        err
+    )
     assert json.loads(ambienti("exclusion", "list", "--json")[1])[0]["accepted_by"] == ""
-    assert ambienti("exclusion", "accept", "x1", "--by", "bob")[0] == 0
+    assert ambienti("exclusion", "accept", "x1", "--token-file", "bob.token", "--by", "the board")[0] == 0
     (one,) = json.loads(ambienti("exclusion", "list", "--json")[1])
-    assert (one["accepted_by"], one["start"]) == ("bob", "2026-03-10T08:00:00+01:00")
-    assert ambienti("exclusion", "accept", "x1", "--by", "eve")[2] == "x1 was accepted by bob already\n"
+    assert (one["author"], one["accepted_by"]) == (f"ann (login {ME})", "the board (token bob)")
+    assert one["start"] == "2026-03-10T08:00:00+01:00"
+    assert ambienti("exclusion", "accept", "x1", "--by", "eve")[2] == "x1 was accepted by the board (token bob) already\n"
+
+
+@pytest.mark.parametrize("name", ["ann", "Ann ", "a\u0430nn"[:1] + "nn", "the computing board", "\u0430nn"])
+def test_one_login_cannot_be_two_people_whatever_it_calls_itself(ambienti, name):
+    assert ambienti(*EXCLUSION, "--by", "ann")[0] == 0
+    code, _, err = ambienti("exclusion", "accept", "x1", "--by", name)
+    assert (code, "somebody else must accept it" in err) == (1, True), err
+
+
+def test_one_person_with_a_login_and_a_token_is_one(ambienti):
+    ambienti("token", "add", "ann")
+    ambienti("token", "add", "bob")
+    assert ambienti(*EXCLUSION, "--token-file", "ann.token", "--by", "the experts")[0] == 0
+    for words in (
+        ("--token-file", "ann.token", "--by", "the board"),
+        ("--by", "ann"),
+        ("--token-file", "bob.token", "--by", "\u0410nn"),
+    ):
+        assert ambienti("exclusion", "accept", "x1", *words)[0] == 1, words
+    assert ambienti("exclusion", "accept", "x1", "--token-file", "bob.token")[0] == 0
+
+
+@pytest.mark.parametrize("name", ["bob (login bob)", "an\u200bna", " ", "bob\n"])
+def test_a_name_cannot_sign_for_a_login(ambienti, name):
+    assert ambienti(*EXCLUSION, "--by", name)[0] == 2
 
 
 def test_who_accepts_his_own_exclusion_must_insist_by_name_and_stands_in_the_log(ambienti):
-    words = (
-        "exclusion",
-        "add",
-        "pool",
-        "--start",
-        "2026-03-10 08:00",
-        "--duration",
-        "2h",
-        "--cause",
-        "building",
-        "--why",
-        "power",
-    )
-    ambienti(*words, "--by", "ann")
+    ambienti(*EXCLUSION, "--by", "ann")
     assert ambienti("exclusion", "accept", "x1", "--force")[0] == 2
-    assert ambienti("exclusion", "accept", "x1", "--by", "ann", "--force")[0] == 0
+    assert ambienti("exclusion", "accept", "x1", "--by", "the board", "--force")[0] == 0
     line = json.loads(ambienti("events", "x1", "--json")[1].splitlines()[-1])
-    assert (line["cause"], line["detail"]["by"], line["detail"]["own_exclusion_by_force"]) == ("accepted", "ann", True)
+    told = line["detail"]
+    assert (line["cause"], told["by"], told["login"], told["own_exclusion_by_force"]) == (
+        "accepted",
+        f"the board (login {ME})",
+        ME,
+        True,
+    )
 
 
 def test_a_token_is_written_for_its_holder_alone_and_kept_as_a_hash(ambienti, site):
-    assert ambienti("token", "add", "nagios", "--by", "ann")[0] == 0
+    assert ambienti("token", "add", "nagios", "--for", "vo*", "--for", "core", "--back", "2h", "--by", "ann")[0] == 0
     file = site / "nagios.token"
     token = file.read_text().strip()
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     with_journal = journal(site)
-    assert (holder(with_journal, token), holder(with_journal, "sesame")) == ("nagios", "")
+    assert holder(with_journal, token) == Token("nagios", ("vo*", "core"), 7200 * SECOND)
+    assert holder(with_journal, "sesame") is None
     assert token not in (site / "ambienti.db").read_bytes().decode("latin-1")
     assert len(hashed(token)) == 64
-    code, _, err = ambienti("token", "add", "nagios", "--file", "other.token")
-    assert (code, "already" in err, (site / "other.token").exists()) == (1, True, False)
+    for name in ("nagios", "Nagi\u043es"):
+        code, _, err = ambienti("token", "add", name, "--for", "*", "--file", "other.token")
+        assert (code, "already" in err, (site / "other.token").exists()) == (1, True, False)
     assert ambienti("token", "add", "icinga", "--file", str(file))[0] == 2, "nothing is overwritten"
+    assert "did you mean voms?" in ambienti("token", "add", "icinga", "--for", "vosm")[2]
     assert ambienti("token", "revoke", "nagios")[0] == 0
-    assert holder(with_journal, token) == ""
+    assert holder(with_journal, token) is None
     (listed,) = json.loads(ambienti("token", "list", "--json")[1])
-    assert (listed["name"], listed["made_by"], bool(listed["revoked_at"])) == ("nagios", "ann", True)
+    assert (listed["name"], listed["made_by"], bool(listed["revoked_at"])) == ("nagios", f"ann (login {ME})", True)
+    assert (listed["objects"], listed["back_seconds"], listed["reads"]) == (["vo*", "core"], 7200, False)
     with_journal.close()
+
+
+def test_a_correction_counts_once_somebody_else_accepted_it(ambienti, site):
+    """voms is told OK at 110 and CRITICAL at 200; the report that it was WARNING at 150 waits."""
+    ambienti("token", "add", "nagios", "--for", "voms", "--by", "ann")
+    ambienti("token", "add", "bob")
+    book = journal(site)
+    book.hold_lease("a", 101.0, 1e12)
+    declare(book, "a", 101.0, [Declared("voms")])
+    for at, status in ((110, 0), (200, 2)):
+        push(book, "a", at, at, Push("voms", status, by="nagios"))
+    assert push(book, "a", 300, 300, Push("voms", 1, at=150, text="[/x] slow", by="nagios")) == "held as c1"
+    assert push(book, "a", 301, 301, Push("voms", 0, at=160, by="nagios")) == "held as c2"
+    before = load_history(book, 400.0).results
+    out = ambienti("correction", "list")[1]
+    assert "voms" in out
+    assert "[/x] slow" in out
+    for words in (("--by", "nagios"), ("--by", "the board"), ("--token-file", "nagios.token", "--by", "carl")):
+        code, _, err = ambienti("correction", "accept", "c1", *words)
+        assert (code, "somebody else must accept c1" in err) == (1, True), err
+    assert (correct(book, "a", 350.0), load_history(book, 400.0).results) == (0, before)
+    assert "is accepted by bob" in ambienti("correction", "accept", "c1", "--token-file", "bob.token")[1]
+    assert ambienti("correction", "refuse", "c2")[0] == 0
+    assert ambienti("correction", "accept", "c2", "--token-file", "bob.token")[0] == 1
+    assert "there is no correction c9" in ambienti("correction", "accept", "c9")[2]
+    assert (correct(book, "a", 360.0), correct(book, "a", 361.0)) == (1, 0)
+    found = load_history(book, 400.0)
+    assert [(one.at // SECOND, one.status.name) for one in found.results] == [(110, "OK"), (150, "WARNING"), (200, "CRITICAL")]
+    (told,) = found.corrections
+    assert (told.id, told.by, told.accepted_by) == ("c1", "nagios", "bob")
+    line = json.loads(ambienti("events", "voms", "--json")[1].splitlines()[-1])
+    assert (line["detail"]["correction"], line["detail"]["accepted_by"], line["correlation"]) == ("c1", "bob", "c1")
+    assert [json.loads(one)["cause"] for one in ambienti("events", "--kind", "correction", "--json")[1].splitlines()] == [
+        *("proposed", "proposed", "accepted", "refused"),
+    ]
+    assert "Correction c1: voms was WARNING at " in ambienti("report")[1]
+    assert json.loads(ambienti("report", "--json")[1])["corrections"][0]["accepted_by"] == "bob"
+    assert ambienti("report", "--html", site / "page.html")[0] == 0
+    assert "Corrections of the past" in (site / "page.html").read_text()
+    assert ambienti("report", "bundle", site / "b.tar")[0] == 0
+    code, out, _ = ambienti("report", "verify", site / "b.tar")
+    assert code == 0, out
+    book.close()
 
 
 def test_the_event_log_is_looked_up_by_object_kind_and_story(ambienti, site):

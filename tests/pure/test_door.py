@@ -1,10 +1,24 @@
-"""Who may ask the door for how much; how a client finds it, and to whom it shows a token."""
+"""Who may ask the door for how much and report on what; how a client finds it, to whom it shows a token, and who that is."""
+
+import json
 
 import pytest
 
-from scheduler.commands.daemon import TokenError, ask, url_of
+from environments.identity import Signature, objection
+from environments.matching import Catalogue
+from scheduler.availability.history import SECOND
+from scheduler.commands.daemon import TokenError, ask, read_token, url_of
+from scheduler.commands.login import UNSET, uid_of
+from scheduler.daemon.door import Door, Refusal
 from scheduler.daemon.limits import Allowance, counted_as
 from scheduler.daemon.web import is_called
+from scheduler.engine import Engine
+from scheduler.journal.agreements import Token, add_token
+from scheduler.journal.journal import Journal
+from scheduler.journal.records import Declared
+from scheduler.policy import Policy
+from simulations.clock import Agenda, SimulatedClock
+from simulations.lanes import AgendaRunner
 
 
 def test_an_allowance_is_used_up_at_once_and_comes_back_with_time():
@@ -63,3 +77,130 @@ def test_who_listens_everywhere_is_asked_on_this_machine(listen, url):
 def test_a_token_is_not_sent_over_the_network_in_the_clear(url):
     with pytest.raises(TokenError, match="in the clear: give an https address"):
         ask(url, "/status", seconds=1, token="sesame", method="POST", content=b"{}")
+
+
+def test_a_token_in_a_file_that_others_may_read_is_refused(tmp_path):
+    file = tmp_path / "token"
+    file.write_text("sesame\n")
+    file.chmod(0o640)
+    with pytest.raises(TokenError, match="may be read by others: chmod 600"):
+        read_token(file)
+    file.chmod(0o600)
+    assert read_token(file) == "sesame"
+    file.write_text("two words\r\nHost: evil")
+    with pytest.raises(TokenError, match="is no token"):
+        read_token(file)
+
+
+# --- what a token is for ----------------------------------------------------------------------------------------------
+
+NOW = 1_000_000.0
+
+
+@pytest.fixture
+def door():
+    clock = SimulatedClock(NOW)
+    journal = Journal("sqlite://", now=NOW, durable=False)
+    engine = Engine(Policy("hill", Catalogue({}, {}), {}), {}, {}, journal, clock, AgendaRunner(Agenda(clock)), owner="a")
+    engine.declared = tuple(Declared(name) for name in ("ce01", "ce02", "voms", "tape"))
+    engine.groups = {"storage": frozenset({"tape", "disk"})}
+    engine.cycle()
+    tokens = (Token("nagios", ("ce*", "storage")), Token("late", ("*",), 30 * 86400 * SECOND), Token("anna", reads=True))
+    for one in tokens:
+        add_token(journal, one, f"secret of {one.name}", Signature("root"), round(NOW * SECOND))
+    yield Door(engine)
+    journal.close()
+
+
+def reported(door, name, status="OK", by="nagios", **more):
+    content = json.dumps({"object": name, "status": status, **more}).encode()
+    code, told = door.receive("192.0.2.7", f"secret of {by}", content)
+    return code, told.get("problem", told.get("told"))
+
+
+@pytest.mark.parametrize(
+    ("name", "by", "code", "says"),
+    [
+        ("ce01", "nagios", 200, "kept"),
+        ("tape", "nagios", 200, "kept"),
+        ("voms", "nagios", 403, "nagios may not report on 'voms': the token is for ce*, storage"),
+        ("ce01 ", "nagios", 200, "kept"),
+        ("ce09", "nagios", 404, "did you mean ce0"),
+        ("voms", "late", 200, "kept"),
+        ("voms", "anna", 403, "the token is for no object"),
+    ],
+)
+def test_a_token_is_for_the_objects_that_it_names_and_for_those_of_its_groups(door, name, by, code, says):
+    found, said = reported(door, name, by=by)
+    assert (found, says in said) == (code, True), said
+
+
+def test_nobody_reports_further_back_than_his_token_allows(door):
+    assert reported(door, "ce01", at=NOW - 899) == (200, "kept")
+    code, said = reported(door, "ce02", at=NOW - 901)
+    assert (code, "lies further back than the 15 min that nagios may report" in said) == (403, True), said
+    assert reported(door, "ce02", at=0)[0] == 403
+    assert reported(door, "ce02", at=NOW - 86400, by="late") == (200, "kept")
+    assert reported(door, "ce02", at=NOW + 61)[0] == 400
+    assert reported(door, "ce02", at=float("nan"))[0] == 400
+
+
+def test_what_was_told_already_is_only_corrected(door):
+    assert reported(door, "ce01", "CRITICAL") == (200, "kept")
+    code, said = reported(door, "ce01", "OK", at=NOW - 60)
+    assert (code, said) == (202, "of that time something was told already: held as c1, until somebody else accepts it")
+
+
+def test_a_text_that_moves_a_cursor_costs_no_result(door):
+    assert reported(door, "ce01", "CRITICAL", text="no\x1b[2J route\r\n\x00to it") == (200, "kept")
+    line = door.engine.journal.events(subject="ce01", kind="status")[-1]
+    assert line.note.detail["text"] == "no\\x1b[2J route\n\\x00to it"
+    assert reported(door, "ce01", id="\x1b")[0] == 400
+
+
+def test_reports_are_no_key_for_reading(door):
+    assert isinstance(door.reader("", "secret of nagios"), Refusal)
+    assert door.reader("", "secret of anna") == Token("anna", reads=True)
+    assert door.reader("", "").answer[0] == 401
+
+
+def test_wrong_tokens_of_an_address_are_looked_at_ever_more_seldom(door):
+    codes = [door.receive("192.0.2.9", f"wrong {number}", b"{}")[0] for number in range(300)]
+    assert (codes[0], codes[-1], 190 < codes.count(401) < 210) == (401, 429, True)
+    assert reported(door, "ce01") == (200, "kept"), "from elsewhere it goes on"
+
+
+# --- who somebody is --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("real", "kept", "sudo", "uid"),
+    [
+        (1000, "1000\n", "", 1000),
+        (0, "1000", "1001", 1000),
+        (0, str(UNSET), "1001", 1001),
+        (1000, str(UNSET), "1001", 1000),
+        (0, "", "", 0),
+        (0, "0", "1001", 0),
+        (0, "nobody", "x", 0),
+    ],
+)
+def test_a_login_is_what_the_system_keeps_and_no_variable_of_a_user(real, kept, sudo, uid):
+    assert uid_of(real, kept, sudo) == uid
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "agrees"),
+    [
+        (Signature("ann", "ann"), Signature("bob", "bob"), True),
+        (Signature("ann", "root"), Signature("bob", "root"), False),
+        (Signature("ann", "root"), Signature("the board", "token ann"), False),
+        (Signature("ann", "root"), Signature("the board", "token bob"), True),
+        (Signature("the board", "ann"), Signature("ann", "bob"), False),
+        (Signature("ann"), Signature("bob", "root"), True),
+        (Signature("ann"), Signature("\u0430nn", "root"), False),
+    ],
+)
+def test_four_eyes_are_those_of_two_names_and_two_logins(one, other, agrees):
+    assert (objection(one, other) == "") is agrees
+    assert (objection(other, one) == "") is agrees

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from environments.identity import Signature
 from environments.matching import Catalogue
 from scheduler.availability.files.imported import Imported
 from scheduler.availability.files.taking_over import Asked, taken_over
@@ -233,7 +234,7 @@ def test_an_exclusion_that_is_accepted_afterwards_is_named(published):
     name = add_exclusion(journal, Exclusion("", ("voms",), *span, "building", "ann", "power"), now + SECOND)
     published.round_after(100)
     assert len(published.versions) == 2, "proposed, it excuses nothing"
-    accept_exclusion(journal, name, "the board", round(published.clock.now() * SECOND))
+    accept_exclusion(journal, name, Signature("the board"), round(published.clock.now() * SECOND))
     published.round_after(100)
     assert published.versions[-1][0] == 3
     assert published.versions[-1][1].startswith(f"added: exclusion {name}: ")

@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from environments.identity import Signature
 from scheduler.availability.history import SECOND, Status
 from scheduler.availability.measuring.accounting import measure
 from scheduler.availability.timelines.windows import between
-from scheduler.journal.agreements import add_token, revoke_token
+from scheduler.journal.agreements import Token, add_token, revoke_token
 from scheduler.journal.histories import load_history
 from scheduler.journal.journal import Journal
 from tests.lab.libvirtd import Libvirtd
@@ -128,7 +129,7 @@ def test_an_outside_check_reports_with_a_token_and_is_told_what_is_wrong(running
     code, said = report(running, token, "voms", "--status", "OK")
     assert (code, "not in force" in said) == (2, True)
     journal = Journal(running.farm.journal_url, now=time.time())
-    add_token(journal, "nagios", "sesame", "root", round(time.time() * SECOND))
+    add_token(journal, Token("nagios", ("core", "vo*")), "sesame", Signature("root"), round(time.time() * SECOND))
     assert report(running, token, "voms", "--nagios-exit-code", "2", "--text", "no answer on 8443") == (0, ""), (
         running.farm.log()
     )
@@ -145,7 +146,7 @@ def test_an_outside_check_reports_with_a_token_and_is_told_what_is_wrong(running
     token.chmod(0o644)
     assert report(running, token, "voms", "--status", "OK") == (2, f"token {token} may be read by others: chmod 600 {token}")
     token.chmod(stat.S_IRUSR)
-    revoke_token(journal, "nagios", "root", round(time.time() * SECOND))
+    revoke_token(journal, "nagios", Signature("root"), round(time.time() * SECOND))
     assert report(running, token, "voms", "--status", "OK")[0] == 2
     journal.close()
     assert [r.status for r in history(running).results if r.object == "voms"] == [Status.CRITICAL, Status.WARNING]

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from scheduler.availability.history import (
+        Correction,
         Downtime,
         Duration,
         Exclusion,
@@ -42,7 +43,8 @@ def history(whole: History) -> Data:
         "objectives": [_objective(one) for one in whole.objectives],
     }
     own = [algebra.plain(one) for one in whole.algebras]
-    return _present(data, monotonic_now=_length(whole.monotonic_now), boot=whole.boot, algebras=own)
+    corrections = [_correction(one) for one in whole.corrections]
+    return _present(data, corrections=corrections, monotonic_now=_length(whole.monotonic_now), boot=whole.boot, algebras=own)
 
 
 def definitions(whole: History) -> Iterator[tuple[str, Data]]:
@@ -127,6 +129,12 @@ def _exclusion(one: Exclusion) -> Data:
     data = {"id": one.id, "objects": list(one.objects), "start": write_instant(one.start), "end": write_instant(one.end)}
     data |= {"cause": one.cause, "author": one.author, "reason": one.reason}
     return _present(data, accepted_by=one.accepted_by, accepted_at=_instant(one.accepted_at))
+
+
+def _correction(one: Correction) -> Data:
+    data = {"id": one.id, "object": one.object, "at": write_instant(one.at), "status": one.status.name}
+    data |= {"received": write_instant(one.received), "by": one.by}
+    return _present(data, text=one.text, accepted_by=one.accepted_by, accepted_at=_instant(one.accepted_at))
 
 
 def _objective(one: Objective) -> Data:

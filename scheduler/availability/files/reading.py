@@ -20,9 +20,17 @@ from environments.problems import ConfigurationError, Problem
 from environments.reader import parse, read_content
 from scheduler.availability.files import crosscheck
 from scheduler.availability.files.strategies import Strategy, groups_of
-from scheduler.availability.files.written import WrittenDowntime, WrittenExclusion, WrittenGroup, WrittenHistory, WrittenObject
+from scheduler.availability.files.written import (
+    WrittenCorrection,
+    WrittenDowntime,
+    WrittenExclusion,
+    WrittenGroup,
+    WrittenHistory,
+    WrittenObject,
+)
 from scheduler.availability.history import (
     Algebra,
+    Correction,
     Downtime,
     Exclusion,
     Group,
@@ -268,6 +276,7 @@ def made(written: WrittenHistory, own: tuple[Algebra, ...] = ()) -> History:
             for group in _groups(one, written.algebra or "kleene")
         ),
         downtimes=tuple(_downtime(one, index, written.zone or "UTC") for index, one in enumerate(written.downtimes, 1)),
+        corrections=tuple(_correction(one, index) for index, one in enumerate(written.corrections, 1)),
         exclusions=tuple(_exclusion(one, index) for index, one in enumerate(written.exclusions, 1)),
         gaps=tuple(Span(gap.start, gap.end) for gap in written.gaps),
         objectives=tuple(
@@ -306,6 +315,12 @@ def _exclusion(one: WrittenExclusion, index: int) -> Exclusion:
     number = one.id or f"exclusion {index}"
     signed = (one.author, one.reason, one.accepted_by)
     return Exclusion(number, one.objects, one.start, one.end, one.cause, *signed, accepted_at=one.accepted_at)
+
+
+def _correction(one: WrittenCorrection, index: int) -> Correction:
+    number = one.id or f"correction {index}"
+    told = (one.object, one.at, one.status, one.received, one.by, one.text, one.accepted_by, one.accepted_at)
+    return Correction(number, *told)
 
 
 def _downtime(one: WrittenDowntime, index: int, zone: str) -> Downtime:

@@ -322,6 +322,29 @@ class WrittenExclusion(Frozen):
     """When it was accepted."""
 
 
+class WrittenCorrection(Frozen):
+    """A result that came when its time had been told of already. An accepted one stands among the events as well."""
+
+    id: Text = ""
+    """Left out: numbered."""
+    object: Named
+    """Of which object."""
+    at: When
+    """When it was observed."""
+    status: WrittenStatus
+    """As in an event."""
+    received: When
+    """When it was reported."""
+    by: Told
+    """Who reported it."""
+    text: Text = ""
+    """What the check said."""
+    accepted_by: Text = ""
+    """Who accepted it; left out: it is proposed and changes nothing."""
+    accepted_at: When | None = None
+    """When it was accepted."""
+
+
 class WrittenObjective(Frozen):
     """A promise on an object or a group."""
 
@@ -361,6 +384,8 @@ class WrittenHistory(Frozen):
     """Agreed downtimes."""
     exclusions: tuple[WrittenExclusion, ...] = ()
     """What is to be excused."""
+    corrections: tuple[WrittenCorrection, ...] = ()
+    """What was corrected of the past, or is to be; told in the report."""
     gaps: tuple[WrittenSpan, ...] = ()
     """When the monitor itself was not there."""
     objectives: tuple[WrittenObjective, ...] = ()

@@ -267,7 +267,7 @@ def _recovered(incident: Incident, change: Change) -> Told:
 
 def _acknowledged(incident: Incident, change: Change) -> Told:
     waited = _elapsed(change.at - clock_began(incident.calls))
-    sentence = f"{change.by} acknowledges {waited} after the call, {_judged(incident, change)}"
+    sentence = f"{change.signed} acknowledges {waited} after the call, {_judged(incident, change)}"
     answered = _ended(incident, change, State.ACKNOWLEDGED, CallEnd.ACKNOWLEDGED)
     return answered, [Decision(change.at, Kind.ACKNOWLEDGED, incident.number, sentence, change.by)]
 
@@ -276,10 +276,10 @@ def _resolved(incident: Incident, change: Change) -> Told:
     still = f" while {_names(incident.bad)} still bad" if incident.bad else ""
     if incident.state is State.ACKNOWLEDGED:
         over = replace(incident, state=State.RESOLVED)
-        sentence = f"{change.by} resolves it{still}"
+        sentence = f"{change.signed} resolves it{still}"
     else:
         over = _ended(incident, change, State.RESOLVED, CallEnd.RESOLVED)
-        sentence = f"{change.by} resolves it without acknowledging it first{still}, {_judged(incident, change)}"
+        sentence = f"{change.signed} resolves it without acknowledging it first{still}, {_judged(incident, change)}"
     return replace(over, closed_at=change.at), [Decision(change.at, Kind.RESOLVED, incident.number, sentence, change.by)]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from environments.identity import Signature
 from scheduler.availability.history import EVERYTHING, Duration, Instant
 from scheduler.availability.incidents.hours import Promise, ResponseClass
 from scheduler.availability.incidents.rotation import Roster
@@ -106,6 +107,13 @@ class Change:
     incident: int = 0
     by: str = ""
     text: str = ""
+    login: str = ""
+    """Under which login or token a person said so; told beside the name."""
+
+    @property
+    def signed(self) -> str:
+        """Who says so."""
+        return str(Signature(self.by, self.login))
 
 
 @dataclass(frozen=True, slots=True)

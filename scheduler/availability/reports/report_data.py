@@ -14,6 +14,7 @@ from scheduler.availability.history import EVERYTHING, History, ObjectKind, Verd
 from scheduler.availability.measuring import accounting
 from scheduler.availability.measuring.profiles import DURATIONS
 from scheduler.availability.reports.report_shape import (
+    CorrectionShown,
     DowntimeShown,
     ExclusionShown,
     GapShown,
@@ -31,7 +32,7 @@ from scheduler.availability.timelines.prepared import prepare
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from scheduler.availability.history import Downtime, Duration, Exclusion, Measure, Span
+    from scheduler.availability.history import Correction, Downtime, Duration, Exclusion, Measure, Span
     from scheduler.availability.timelines.prepared import Prepared
 
     Said = dict[str, tuple[Verdict, Duration]]
@@ -86,6 +87,7 @@ def make(
         windows=tuple(_window(one, zone) for one in asked),
         downtimes=tuple(_downtime(one, zone) for one in history.downtimes if _touches(one, objects)),
         exclusions=_exclusions([one for one in history.exclusions if _touches(one, objects)], zone),
+        corrections=tuple(_correction(one, zone) for one in history.corrections if not objects or one.object in objects),
         clock_jumps=tuple(
             JumpShown(before=instants.write_instant(one.before, zone), after=instants.write_instant(one.after, zone))
             for one in prepared.axis.jumps
@@ -246,6 +248,20 @@ def _gap(one: Span, zone: str) -> GapShown:
 
 def _touches(one: Downtime | Exclusion, objects: Sequence[str]) -> bool:
     return not objects or not {EVERYTHING, *objects}.isdisjoint(one.objects)
+
+
+def _correction(one: Correction, zone: str) -> CorrectionShown:
+    return CorrectionShown(
+        id=one.id,
+        object=one.object,
+        at=instants.write_instant(one.at, zone),
+        status=one.status.name,
+        received=instants.write_instant(one.received, zone),
+        by=one.by,
+        text=one.text,
+        accepted_by=one.accepted_by,
+        accepted_at=None if one.accepted_at is None else instants.write_instant(one.accepted_at, zone),
+    )
 
 
 def _exclusions(exclusions: Iterable[Exclusion], zone: str) -> tuple[ExclusionShown, ...]:

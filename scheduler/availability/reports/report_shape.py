@@ -156,6 +156,29 @@ class ExclusionShown(Frozen):
     """When; null: not accepted, or nobody said when."""
 
 
+class CorrectionShown(Frozen):
+    """A result that came when its time had been told of already, and who accepted it."""
+
+    id: str
+    """Its name."""
+    object: str
+    """Of which object."""
+    at: str
+    """When it was observed."""
+    status: str
+    """What it says."""
+    received: str
+    """When it was reported."""
+    by: str
+    """Who reported it."""
+    text: str
+    """What the check said."""
+    accepted_by: str
+    """Empty: proposed, changes nothing."""
+    accepted_at: str | None
+    """When; null: not accepted, or nobody said when."""
+
+
 class JumpShown(Frozen):
     """The clock of the monitor was set."""
 
@@ -192,6 +215,8 @@ class Report(Frozen):
     windows: tuple[WindowShown, ...]
     downtimes: tuple[DowntimeShown, ...]
     exclusions: tuple[ExclusionShown, ...]
+    corrections: tuple[CorrectionShown, ...] = ()
+    """What was reported of a time that had been told of already; what is not accepted changes nothing."""
     clock_jumps: tuple[JumpShown, ...]
     gaps: tuple[GapShown, ...]
     rows: tuple[Row, ...]
