@@ -1,11 +1,19 @@
 """The documentation builds without a warning, and what the README promises exists."""
 
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+import typer
+import yaml
+
+from scheduler.cli import build
+
 ROOT = Path(__file__).parents[2]
+AMBIENTI = Path(sys.executable).with_name("ambienti")
 
 
 def test_the_documentation_builds_without_a_warning(tmp_path):
@@ -27,3 +35,60 @@ def test_every_command_that_the_readme_names_exists():
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     for name in re.findall(r"^    make ([a-z-]+)", (ROOT / "README.md").read_text(), re.MULTILINE):
         assert name in targets, name
+
+
+# --- examples ---------------------------------------------------------------------------------------------------------
+
+
+def pages():
+    return [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "docs/howto").glob("*.md"))]
+
+
+def commands():
+    """Yield page, line and words of every `ambienti` command that can be pasted from a page."""
+    for page in pages():
+        for number, line in enumerate(page.read_text().splitlines(), start=1):
+            found = re.match(r"^(?:    |\$ |    \$ )?(?:sudo )?(ambienti [^|>&#`]+)", line)
+            if found and (line.startswith("    ") or in_block(page, number)):
+                yield f"{page.relative_to(ROOT)}:{number}", found[1].strip()
+
+
+def in_block(page, number):
+    """Whether a line stands between two fences."""
+    return sum(line.startswith("```") for line in page.read_text().splitlines()[: number - 1]) % 2 == 1
+
+
+def blocks(language):
+    """Yield page and text of every fenced block of a language."""
+    for page in pages():
+        for found in re.finditer(rf"^```{language}\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL):
+            yield page.relative_to(ROOT), found[1]
+
+
+@pytest.mark.parametrize(("place", "line"), list(commands()))
+def test_every_command_of_the_documents_can_be_pasted(place, line, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    words = shlex.split(line)[1:]
+    for word in words:
+        if re.fullmatch(r"[\w.-]+\.(gz|json)", word):
+            Path(word).touch()  # what the page has written, or told to fetch, before
+    context = typer.main.get_command(build()).make_context("ambienti", words, resilient_parsing=False)
+    while isinstance(context.command, typer.core.TyperGroup) and context._protected_args + context.args:
+        name, command, rest = context.command.resolve_command(context, [*context._protected_args, *context.args])
+        context = command.make_context(name, rest, parent=context)
+    assert context.command is not None, place
+
+
+def test_the_site_and_the_vo_of_the_documents_pass_the_check_together(tmp_path):
+    whole = {text.split(":")[0]: (page, text) for page, text in blocks("yaml") if text.startswith(("vo:", "site:"))}
+    (tmp_path / "vos").mkdir()
+    (tmp_path / "site.yaml").write_text(whole["site"][1])
+    page, described = whole["vo"]
+    for vo in yaml.safe_load(whole["site"][1])["vos"]:
+        (tmp_path / f"vos/{vo}.yaml").write_text(described if described.startswith(f"vo: {vo}\n") else f"vo: {vo}\n")
+    for name in yaml.safe_load(described)["include"]:
+        text = (ROOT / page).read_text()
+        found = re.search(rf"`{re.escape(name)}`.*?^```yaml\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+        (tmp_path / "vos" / name).write_text(found[1])
+    done = subprocess.run([AMBIENTI, "check"], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
