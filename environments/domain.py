@@ -17,6 +17,8 @@ NAMESPACE = "urn:ambienti:identity:1"
 PREFIX = "ambienti"
 XEN_PV_CMDLINE_BYTES = 1023
 """The hypervisor cuts longer command lines of PV guests without a word."""
+KERNEL_CMDLINE_BYTES = 2047
+"""The kernel itself cuts longer ones (COMMAND_LINE_SIZE of x86)."""
 ENROLMENT_DIRECTORY = "/ambienti"
 """Where a container finds its parameters and secrets; a virtual machine finds the same files as a tar on its last disk."""
 MEMORY_DIRECTORIES = ("/run", "/tmp", "/var")  # noqa: S108 - places inside the container
@@ -164,11 +166,21 @@ def kernel_command_line(pieces: DomainPieces) -> str:
     words = [f"console={console}", environment.image.cmdline, *(f"ambienti.{name}={value}" for name, value in plain.items())]
     line = " ".join(word for word in words if word)
     length = len(line.encode())
-    if environment.virtualization is Virtualization.XEN_PV and length > XEN_PV_CMDLINE_BYTES:
-        raise ValueError(
-            f"the kernel command line is {length} bytes long; Xen PV cuts it at {XEN_PV_CMDLINE_BYTES} without a word"
-        )
+    if problem := too_long(environment.virtualization, length):
+        raise ValueError(f"the kernel command line is {length} bytes long; {problem}")
     return line
+
+
+def too_long(virtualization: Virtualization, length: int) -> str:
+    """Say who cuts a kernel command line of so many bytes without a word; "" when nobody does."""
+    who, most = ("Xen PV", XEN_PV_CMDLINE_BYTES) if virtualization is Virtualization.XEN_PV else ("Linux", KERNEL_CMDLINE_BYTES)
+    return f"{who} cuts it at {most} without a word" if length > most else ""
+
+
+def own_words_bytes(environment: Environment) -> int:
+    """Return how much of the kernel command line every worker of an environment needs at least beside the image's words."""
+    told = {"worker": f"{environment.name}-1", "environment": environment.name, "network": environment.network.kind.value}
+    return len("console=hvc0") + sum(len(f" ambienti.{name}={value}") for name, value in told.items()) + 1
 
 
 def _tag(name: str) -> str:

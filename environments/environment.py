@@ -10,7 +10,7 @@ import re
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 NAME_PATTERN = r"^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$"
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
@@ -18,7 +18,36 @@ Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 ATTRIBUTE_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]*$"
 ONE_LINE_PATTERN = r"^[^\x00-\x1f\x7f]*$"
 Scalar = bool | int | float | Annotated[str, Field(pattern=ONE_LINE_PATTERN)]
-Attributes = dict[Annotated[str, Field(pattern=ATTRIBUTE_PATTERN)], Scalar]
+_RESERVED = frozenset(
+    {
+        "if",
+        "else",
+        "elif",
+        "endif",
+        "use",
+        "include",
+        "true",
+        "false",
+        "undefined",
+        "error",
+        "is",
+        "isnt",
+        "parent",
+        "my",
+        "target",
+    }
+)
+"""Words of the languages in which batch systems are told of attributes."""
+
+
+def _no_word_of_a_language(name: str) -> str:
+    if name.lower() in _RESERVED:
+        raise ValueError(f"{name!r} is a word of the language in which the batch system reads attributes")
+    return name
+
+
+AttributeName = Annotated[str, Field(pattern=ATTRIBUTE_PATTERN), AfterValidator(_no_word_of_a_language)]
+Attributes = dict[AttributeName, Scalar]
 
 MOST_SECONDS = 3_000_000_000
 MOST_MIB = 2**30

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from environments import addresses
-from environments.domain import XEN_PV_CMDLINE_BYTES
+from environments.domain import own_words_bytes, too_long
 from environments.environment import DiskMode, Environment, NetworkKind, Virtualization
 from environments.problems import KeyPath, Problem
 
@@ -104,10 +104,10 @@ def _disk_has_its_image(environment: Environment) -> Iterator[Fault]:
 
 
 def _command_line_fits(environment: Environment) -> Iterator[Fault]:
-    length = len(environment.image.cmdline.encode())
-    if environment.virtualization is Virtualization.XEN_PV and length > XEN_PV_CMDLINE_BYTES:
-        expected = f"at most {XEN_PV_CMDLINE_BYTES} bytes: Xen cuts the rest off silently"
-        yield ("image", "cmdline"), f"is {length} bytes long", expected
+    length, own = len(environment.image.cmdline.encode()), own_words_bytes(environment)
+    if environment.image.kernel and (problem := too_long(environment.virtualization, length + own)):
+        told = f"is {length} bytes long, and {own} more tell the worker who it is"
+        yield ("image", "cmdline"), told, f"a shorter one: {problem}"
 
 
 def _network_fits(environment: Environment) -> Iterator[Fault]:

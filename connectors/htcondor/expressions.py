@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
+
+from environments.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from connectors.htcondor.options import VORule
 
+_MACRO = re.compile(r"(?<=\$)(?=\$|\(|\[|[A-Za-z0-9_]+\()")
+"""Within what HTCondor's configuration would expand, after the dollar sign."""
 WANTED = "WantEnvironment"
 """What a job says to ask for an environment by name."""
 OFFERED = "AmbientiEnvironment"
@@ -18,15 +23,44 @@ RETIRES_AT = "AmbientiRetiresAt"
 
 
 def quoted(text: str) -> str:
-    """Return a ClassAd string literal."""
+    """Return a ClassAd string literal, in the new syntax."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
 
 
 def config_quoted(text: str) -> str:
-    """Return a string literal for HTCondor's configuration: the old syntax, in which a backslash stands for itself."""
+    """Return an expression for a text in HTCondor's configuration, in the old syntax: a backslash stands for itself.
+
+    It is a string literal as long as nothing in the text means something to the configuration.
+    """
+    return _joined([_old_quoted(part) for part in _apart(text)])
+
+
+def requirement_quoted(text: str) -> str:
+    """Return an expression for a text in a setting of HTCondor's configuration that is read in the new syntax."""
+    return _joined([quoted(part) for part in _apart(text)])
+
+
+def _apart(text: str) -> list[str]:
+    """Take apart what the configuration would expand (`$(X)`, `$ENV(X)`, `$$(X)`): no way to write it stays as it is."""
+    return _MACRO.split(_one_line(text))
+
+
+def _joined(parts: list[str]) -> str:
+    return parts[0] if len(parts) == 1 else f"strcat({', '.join(parts)})"
+
+
+def _old_quoted(text: str) -> str:
     escaped = text.replace('"', '\\"')
-    return f'"{escaped}"'
+    # Before the closing quote a backslash would be its escape.
+    return f'substr("{escaped}_", 0, -1)' if escaped.endswith("\\") else f'"{escaped}"'
+
+
+def _one_line(text: str) -> str:
+    """Refuse what no line of a configuration can hold; what comes from files has been checked before."""
+    if not text.isprintable():
+        raise ValueError(f"cannot stand in HTCondor's configuration: {printable(text)}")
+    return text
 
 
 def listed(names: Iterable[str]) -> str:

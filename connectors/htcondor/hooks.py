@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from connectors.htcondor.announcement import AD_NAME, AD_TYPE, PREFIX, allowed, attributes, known, nearest, shown
-from connectors.htcondor.expressions import OFFERED, WANTED, config_quoted, quoted, vo_expression
+from connectors.htcondor.expressions import OFFERED, WANTED, config_quoted, requirement_quoted, vo_expression
 from connectors.htcondor.options import HTCondorOptions
 from connectors.htcondor.worker import worker_config, worker_identity
 
@@ -95,7 +95,7 @@ def _transforms(options: HTCondorOptions, environments: Sequence[Environment], v
 
 def _requirements(options: HTCondorOptions, environments: Sequence[Environment], vos: Sequence[str]) -> str:
     """Return what is refused at submission, and in which words."""
-    vo, given = vo_expression(options.vo, quote=quoted), attributes(environments, vos)
+    vo, given = vo_expression(options.vo, quote=requirement_quoted), attributes(environments, vos)
     listed_for_it = f'" Environments for your jobs: ", {shown(given, vo)}'
     return f"""\
 # --- on the schedds: what is refused, with a sentence for the one who submits

@@ -1,12 +1,21 @@
 """The pure parts of the HTCondor connector: clauses, rules for VOs, workers' configuration, hooks, nodes, rows, options."""
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from connectors.htcondor import hooks
-from connectors.htcondor.expressions import clauses, config_quoted, quoted, vo_expression, walltime_expression
+from connectors.htcondor.expressions import (
+    clauses,
+    config_quoted,
+    quoted,
+    requirement_quoted,
+    vo_expression,
+    walltime_expression,
+)
 from connectors.htcondor.messages import Row, Run, Slot
 from connectors.htcondor.nodes import Idleness, nodes_of, quick_failures
 from connectors.htcondor.options import HTCondorOptions, VORule
@@ -148,6 +157,26 @@ def test_parameters_hold_what_is_known_and_nothing_else():
         "worker": "w", "environment": "atlas-el9", "pool": "cm.example.org:9618", "network": "libvirt",
     }  # fmt: skip
     assert parameters_of("w", ATLAS, OPTIONS, "10.0.2.16/24")["address"] == "10.0.2.16/24"
+
+
+@given(st.text(st.characters(categories=("L", "N", "P", "S", "Zs")) | st.sampled_from("$()[]\\\"'#"), max_size=60))
+def test_nothing_in_a_text_is_left_that_the_configuration_of_htcondor_would_expand(text):
+    if not text.isprintable():
+        with pytest.raises(ValueError, match="cannot stand in HTCondor's configuration"):
+            config_quoted(text)
+        return
+    for written in (config_quoted(text), requirement_quoted(text)):
+        assert not re.search(r"\$(\$|\(|\[|[A-Za-z0-9_]+\()", written)
+        assert "\n" not in written
+    if not re.search(r"\$.|\\$", text):
+        escaped = text.replace('"', '\\"')
+        assert config_quoted(text) == f'"{escaped}"', "what means nothing to it stays a literal"
+
+
+@pytest.mark.parametrize("name", ["if", "ENDIF", "use", "Error", "target"])
+def test_an_attribute_may_not_be_called_like_a_word_of_the_configuration(name):
+    with pytest.raises(ValidationError, match="is a word of the language"):
+        Environment(name="a", vo="atlas", virtualization="lxc", provides={name: 1})
 
 
 # --- hooks ------------------------------------------------------------------------------------------------------------

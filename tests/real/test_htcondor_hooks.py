@@ -125,6 +125,16 @@ def test_other_rules_for_vos_stand_in_the_hooks_too(pool):
         assert ad_of(pool, pool.sleep(**words))["WantEnvironment"] == environment
 
 
+def test_a_rule_that_holds_what_the_configuration_would_expand_is_taken_as_it_was_written(pool):
+    """`$(X)`, a group after an end of the text, and `$ENV(X)`: patterns to a regular expression, macros to HTCondor."""
+    rules = {**pool.options(), "vo": [{"attribute": "Community", "matches": r"(?:dune$(?:)|x$(X)|y$ENV(HOME))", "vo": "dune"}]}
+    environments = [Environment(name="dune-one", vo="dune", virtualization="lxc", default=True)]
+    install(pool, hooks(rules, environments, ("dune",)))
+    assert ad_of(pool, pool.sleep(**{"+Community": '"dune"'}))["WantEnvironment"] == "dune-one"
+    assert ad_of(pool, pool.sleep(environment="dune-one", **{"+Community": '"dune"'}))["WantEnvironment"] == "dune-one"
+    assert "is not for jobs of VO ''" in refusal(pool, environment="dune-one", **{"+Community": '"x"'})
+
+
 def test_a_transform_that_the_site_has_already_is_kept(pool):
     pool.configure("50-site.conf", "JOB_TRANSFORM_Site @=end\n   SET SiteWasHere true\n@end\nJOB_TRANSFORM_NAMES = Site\n")
     install(pool, hooks(pool.options(), ENVIRONMENTS, VOS))

@@ -8,6 +8,8 @@ import time
 
 import pytest
 
+from connectors.htcondor.bindings import classad2
+from connectors.htcondor.expressions import requirement_quoted
 from scheduler.ports import SourceError
 from tests.lab.bare_worker import BareWorker
 from tests.real.htcondor_pool import ATLAS, ATLAS_OLD, CMS, ENVIRONMENTS, connected, status, wait_until, worker_of
@@ -86,6 +88,27 @@ def test_a_worker_past_its_lifetime_takes_nothing(pool, system):
         late = pool.sleep(environment="atlas-el9")
         wait_until(lambda: pool.queue(str(late))[0].get("LastRejMatchTime"), "the negotiator looked", told=worker.console)
         assert status(pool, late) == IDLE
+
+
+HOSTILE = (
+    "$(X)", "$ENV(HOME)", "$RANDOM_INTEGER(1,9)", "$$(Name)", "$$([1+1])", "$", "$$", "$$$(", "$(DOLLAR)", "$F(X)", "a$b", "$(X:y)",
+    "\\", "a\\", "a\\b", "\\\\", '"', '\\"', 'a"b\\', "#x", " lead", "trail ", "@=end", "%x", "é$(x)", "$(X)\\", "'", "{[", "a;b", "",
+    '" || true || "', "strcat(", "x" * 300,
+)  # fmt: skip
+
+
+def test_what_a_worker_provides_arrives_as_it_was_written_whatever_its_configuration_makes_of_such_texts(pool, system):
+    """Read back by HTCondor itself: as the start daemon advertises it, and as a job's requirements see it."""
+    told = {f"Hostile{number}": text for number, text in enumerate(HOSTILE)}
+    environment = ATLAS_OLD.model_copy(update={"provides": {**told, "OpSysAndVer": "SL6"}})
+    with worker_of(system, environment) as worker:
+        text = pool.tool("condor_status", "-long:new", "-constraint", f'AmbientiWorker == "{worker.name}"')
+        seen = classad2.ClassAd(text.strip().removeprefix("{").removesuffix("}"))
+        assert {name: seen.eval(name) for name in told} == told
+        assert seen.eval("OpSysAndVer") == "SL6"
+        clauses = " && ".join(f"TARGET.{name} == {requirement_quoted(text)}" for name, text in list(told.items())[:4])
+        asks = pool.sleep(environment="atlas-slc6", requirements=clauses)
+        wait_until(gone(pool, asks), "a job that asks for such texts runs there", told=worker.console)
 
 
 # --- drains -----------------------------------------------------------------------------------------------------------
