@@ -68,7 +68,15 @@ def report(
         raise fail(f"{name}: {problem}", _EXITS.get(answer, Exit.UNANSWERED))
 
 
-_EXITS = {400: Exit.WRONG, 401: Exit.WRONG, 403: Exit.WRONG, 413: Exit.WRONG, 421: Exit.WRONG, 404: Exit.PROBLEM}
+_EXITS = {
+    400: Exit.WRONG,
+    401: Exit.WRONG,
+    403: Exit.WRONG,
+    413: Exit.WRONG,
+    421: Exit.WRONG,
+    404: Exit.PROBLEM,
+    409: Exit.PROBLEM,
+}
 
 
 def _address(url: str) -> str:

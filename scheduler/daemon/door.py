@@ -25,7 +25,7 @@ from scheduler.journal.agreements import Token, holder
 from scheduler.journal.corrections import TooManyError
 from scheduler.journal.opening import JournalError
 from scheduler.journal.records import Push
-from scheduler.journal.statuses import HELD, UnknownObjectError
+from scheduler.journal.statuses import CONTRADICTS, HELD, UnknownObjectError
 
 MOST_BYTES = 16_384
 """Of one report."""
@@ -150,6 +150,8 @@ class Door:
         answer = {"object": push.object, "status": Status(push.status).name, "told": told}
         if told.startswith(HELD):
             return 202, answer | {"problem": f"of that time something was told already: {told}, until somebody else accepts it"}
+        if told.startswith(CONTRADICTS):
+            return 409, answer | {"problem": f"{told}: the first stands"}
         return 200, answer
 
     def _forbidden(self, reported: Reported, by: Token) -> Answer | None:

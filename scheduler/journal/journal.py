@@ -228,7 +228,7 @@ class Journal(JournalWriter):
 
 _NAMES_PER_QUERY = 500
 KEPT_KINDS = (
-    *("status", "object", "watch", "clock", "downtime", "exclusion", "correction", "token"),
+    *("status", "object", "watch", "clock", "downtime", "exclusion", "correction", "contradiction", "token"),
     *("incident", "notice", "report", "publication"),
 )
 """Kinds of lines that are never forgotten."""

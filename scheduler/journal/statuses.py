@@ -16,6 +16,7 @@ import sqlalchemy as sa
 
 from environments.identity import Signature
 from scheduler.availability.history import Status
+from scheduler.availability.instants import write_instant
 from scheduler.journal import tables as t
 from scheduler.journal.corrections import accepted_in, hold, mark_applied, named
 from scheduler.journal.records import Note, micro
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 FARM = "farm"
 PUSHED = "pushed"
 HELD = "held as "
+DUPLICATE = "duplicate"
+CONTRADICTS = "contradicts "
 MOST_TEXT = 500
 """Characters of what a check said that are kept."""
 
@@ -142,6 +145,7 @@ def declare(journal: JournalWriter, owner: str, now: float, declared: Iterable[D
 def push(journal: JournalWriter, owner: str, now: float, monotonic: float, pushed: Push) -> str:
     """Keep a pushed status: `kept`, `repeated` (it prolongs the one before) or `duplicate` (its id is known).
 
+    Where its id said something else before, the first stands: `contradicts`, with what that was.
     What lies before what is told of its object already is `held as c1`, a correction: it counts once somebody accepts it.
     """
     with journal.write("push") as connection:
@@ -160,8 +164,11 @@ def _is_pushed(shelf: Shelf) -> bool:
 
 def _keep_push(journal: JournalWriter, connection: Connection, now: float, monotonic: float, pushed: Push) -> str:
     shelf = shelves_of(journal, connection)[pushed.object]
-    if pushed.id and not _first_time(connection, shelf, pushed.id, micro(now)):
-        return "duplicate"
+    if pushed.id and (before := _said_before(connection, shelf, pushed, micro(now))):
+        if before != DUPLICATE:
+            detail = {"status": Status(pushed.status).name, "text": pushed.text[:MOST_TEXT], "by": pushed.by, "id": pushed.id}
+            journal.note(connection, now, [Note("contradiction", pushed.object, "same-id", detail=detail | {"told": before})])
+        return before
     at = micro(now if pushed.at is None else min(pushed.at, now))
     if pushed.at is not None and _was_told(shelf, pushed, at):
         text = pushed.text[:MOST_TEXT]
@@ -213,12 +220,20 @@ def correct(journal: JournalWriter, owner: str, now: float) -> int:
     return len(rows)
 
 
-def _first_time(connection: Connection, shelf: Shelf, push_id: str, received: int) -> bool:
-    known = sa.select(t.pushes.c.id).where(t.pushes.c.object == shelf.id, t.pushes.c.push == push_id)
-    if connection.execute(known).first() is not None:
-        return False
-    connection.execute(t.pushes.insert().values(object=shelf.id, push=push_id, received=received))
-    return True
+def _said_before(connection: Connection, shelf: Shelf, pushed: Push, received: int) -> str:
+    """Say that an id was sent before, and what it said if that was something else; "" the first time."""
+    known = sa.select(t.pushes).where(t.pushes.c.object == shelf.id, t.pushes.c.push == pushed.id)
+    first = connection.execute(known).one_or_none()
+    at = None if pushed.at is None else micro(pushed.at)
+    if first is None:
+        row = {"object": shelf.id, "push": pushed.id, "received": received, "at": at, "status": int(pushed.status)}
+        connection.execute(t.pushes.insert().values(row))
+        return ""
+    elsewhen = None not in {first.at, at} and first.at != at
+    if first.status is None or (first.status == pushed.status and not elsewhen):
+        return DUPLICATE
+    said = Status(first.status).name + ("" if first.at is None else f" at {write_instant(first.at)}")
+    return f"{CONTRADICTS}what id {pushed.id} said first, {said}"
 
 
 def _repeats(shelf: Shelf, pushed: Push, at: int) -> bool:

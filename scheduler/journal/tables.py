@@ -196,8 +196,10 @@ pushes = Table(
     Column("object", Integer, nullable=False),
     Column("push", Line(200), nullable=False),
     Column("received", BigInteger, nullable=False),
+    Column("at", BigInteger),
+    Column("status", Integer),
     UniqueConstraint("object", "push", name="uq_pushes_push"),
-    comment="Ids of pushed results, by which one sent twice is known.",
+    comment="Ids of pushed results with what they said, by which one sent twice is known, and one that says otherwise.",
 )
 tokens = Table(
     "tokens",

@@ -217,7 +217,11 @@ def test_what_is_sent_twice_counts_once(pushed, opened):
     assert report(pushed, 110, CRITICAL, id="n-1") == "kept"
     assert report(pushed, 115, OK, id="n-2") == "kept"
     assert report(pushed, 120, CRITICAL, id="n-1") == "duplicate"
-    assert spans(load_history(pushed, 120), "voms") == [(110, 110, "CRITICAL"), (115, 115, "OK")]
+    assert report(pushed, 121, OK, id="n-1") == "contradicts what id n-1 said first, CRITICAL"
+    assert report(pushed, 122, CRITICAL, id="n-3", at=122.0) == "kept"
+    assert report(pushed, 123, CRITICAL, id="n-3", at=121.0).endswith("said first, CRITICAL at 1970-01-01T00:02:02Z")
+    assert [one.note.detail["id"] for one in pushed.events(kind="contradiction")] == ["n-1", "n-3"]
+    assert spans(load_history(pushed, 120), "voms") == [(110, 110, "CRITICAL"), (115, 115, "OK"), (122, 122, "CRITICAL")]
 
 
 def test_a_late_status_is_put_in_its_place_and_says_when_it_came(pushed, opened):

@@ -151,6 +151,12 @@ def test_what_was_told_already_is_only_corrected(door):
     assert (code, said) == (202, "of that time something was told already: held as c1, until somebody else accepts it")
 
 
+def test_an_id_that_says_otherwise_is_told_and_the_first_stands(door):
+    assert reported(door, "ce01", "CRITICAL", id="n-1") == (200, "kept")
+    assert reported(door, "ce01", "CRITICAL", id="n-1") == (200, "duplicate")
+    assert reported(door, "ce01", "OK", id="n-1") == (409, "contradicts what id n-1 said first, CRITICAL: the first stands")
+
+
 def test_a_text_that_moves_a_cursor_costs_no_result(door):
     assert reported(door, "ce01", "CRITICAL", text="no\x1b[2J route\r\n\x00to it") == (200, "kept")
     line = door.engine.journal.events(subject="ce01", kind="status")[-1]
