@@ -278,7 +278,7 @@ class Discovery(Protocol):
 
     name: str
     asks: str
-    """What is asked of whom, for people: `SRV _libvirt._tcp.farm.example.org`."""
+    """What is asked of whom, for people: `SRV _libvirt._tcp.farm.example`."""
 
     def read(self) -> Sequence[FoundHost]:
         """Return all hosts the source names now; whatever is less than a whole and good answer is a SourceError."""

@@ -96,7 +96,7 @@ def split_address(text: str) -> tuple[str, int] | None:
 
 def _hostname(name: str) -> str:
     if not re.fullmatch(r"(?!-)[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*\.?", name):
-        raise named_error(f"{name!r} is not the name of a machine", "a name without a port, e.g. farm.example.org")
+        raise named_error(f"{name!r} is not the name of a machine", "a name without a port, e.g. farm.example")
     return name
 
 
