@@ -313,6 +313,7 @@ CODES: dict[str, Code] = {
         _N, "It did not come up; why is shown with it and with its environment.", _SITE, "what the failure tells"
     ),
     "gone": Code(_N, "Its domain is gone: its disks and ads are removed.", _WAIT, "nothing"),
+    "left-behind": Code(_N, "No worker needs what lies on a host's storage by this name: it is removed.", _WAIT, "nothing"),
     # --- environments, hosts, VOs
     "boots-fail": Code(
         _E,

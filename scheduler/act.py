@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from scheduler.actions import Action, Adopt, Boot, CleanUp, PowerOff
+from scheduler.actions import Action, Adopt, Boot, CleanUp, PowerOff, Sweep
 from scheduler.errands import Reach, Result, Step, errand_of
 from scheduler.journal.journal import kind_of
-from scheduler.journal.records import Entry, Intent, Outcome, worker_uuid
-from scheduler.model import HostReading, WorkerState
+from scheduler.journal.records import Entry, Intent, Outcome
+from scheduler.model import HostReading, WorkerState, worker_uuid
 from scheduler.observe.derive import BOOT_SECONDS, entry_of
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def perform(actions: Sequence[Action], observation: Observation, policy: Policy,
     steps = []
     for intent, number in zip(prepared, begun, strict=True):
         if isinstance(intent, Intent) and isinstance(number, int):
-            steps.append(Step(number, intent.action, intent.entry or known[intent.action.worker], reach, policy))
+            steps.append(Step(number, intent.action, intent.entry or known.get(intent.action.worker), reach, policy))
     if steps:
         reach.runner.start([errand_of(step) for step in steps], seconds)
     ended = dict(reach.ended.popleft() for _ in range(len(reach.ended)))
@@ -72,9 +72,10 @@ def _possible(intent: Intent | str, reach: Reach, known: Mapping[str, Entry], bu
     action = intent.action
     if action.worker in busy:
         return f"a {kind_of(busy[action.worker])} of it is still under way"
-    if intent.entry is None and action.worker not in known:
-        return "the journal does not know this worker, or has closed it"
-    if isinstance(action, (Boot, PowerOff, CleanUp)) and action.host not in reach.hypervisors:
+    if intent.entry is None and (action.worker in known) == isinstance(action, Sweep):
+        swept = "its worker stands in the journal again"
+        return swept if isinstance(action, Sweep) else "the journal does not know this worker, or has closed it"
+    if isinstance(action, (Boot, PowerOff, CleanUp, Sweep)) and action.host not in reach.hypervisors:
         return f"host {action.host} is not configured"
     if isinstance(action, Boot) and action.batch_system not in reach.batch_systems:
         return f"batch system {action.batch_system} is not configured"

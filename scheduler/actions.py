@@ -64,6 +64,16 @@ class CleanUp:
 
 
 @dataclass(frozen=True, slots=True)
+class Sweep:
+    """Storage of ours that no worker needs any more, nor any journal entry tells of: remove it."""
+
+    worker: str
+    uuid: str
+    host: str
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
 class Adopt:
     """A domain with our identity that the journal does not know: take it into the journal as it is."""
 
@@ -72,7 +82,7 @@ class Adopt:
     reason: Reason
 
 
-Action = Boot | Drain | CancelDrain | PowerOff | CleanUp | Adopt
+Action = Boot | Drain | CancelDrain | PowerOff | CleanUp | Sweep | Adopt
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
+from zlib import crc32
 
 from scheduler.act import perform
 from scheduler.actions import Drain, Plan, PowerOff
@@ -13,7 +14,7 @@ from scheduler.announcing import Announcer
 from scheduler.asking import Asking
 from scheduler.decide.plan import decide as decide_all
 from scheduler.decide.plan import still_holds as all_still_holds
-from scheduler.errands import Reach, Result, batch_lane, host_lane
+from scheduler.errands import Reach, Result, batch_lane, host_lane, look_at_storage
 from scheduler.journal.records import Memo, Note
 from scheduler.journal.statuses import correct, declare, push
 from scheduler.model import Observation, QueueReading, WorkerState
@@ -117,6 +118,7 @@ class Engine:
         self._epoch = 0
         self._looked: tuple[float, float] | None = None
         self._forget_at = float("-inf")
+        self._sweep_at: dict[str, float] = {}
         self._last: Cycle | None = None
         self._decided_by: Policy | None = None
         self._events: deque[DomainEvent] = deque()
@@ -159,7 +161,7 @@ class Engine:
         self._declare()
         correct(self.journal, self.owner, self.clock.now())
         step = self._clock_step()
-        readings = self._asking.all(self.policy, self.discoveries, cheap=True)
+        readings = self._with_storage(self._asking.all(self.policy, self.discoveries, cheap=True))
         seen = self._merge(readings)
         read_at = self.clock.monotonic()
         quiet = self._nothing_new(seen.observation)
@@ -192,6 +194,7 @@ class Engine:
         )
         self._decided_by = self.policy
         self._forget_the_old(clock_was_set=bool(step))
+        self._look_at_storage()
         return self._last
 
     def look(self, *, cheap: bool = False) -> Observation:
@@ -315,6 +318,31 @@ class Engine:
             before = now - self.policy.limits.journal_days * DAY_SECONDS
             if not self.journal.forget(self.owner, now, before):
                 self._forget_at = monotonic + DAY_SECONDS
+
+    def _look_at_storage(self) -> None:
+        """Ask hosts now and then what of ours lies on their storage; nobody waits, a later cycle takes up the answers."""
+        monotonic, every = self.clock.monotonic(), self.policy.limits.sweep_seconds
+        hosts = self._reach.hypervisors
+        self._sweep_at = {
+            # Not all at once: they may share that storage.
+            name: self._sweep_at.get(name, monotonic + every * (crc32(name.encode()) / 2**32))
+            for name in hosts
+        }
+        due = [name for name, at in self._sweep_at.items() if at <= monotonic]
+        for name in due:
+            self._sweep_at[name] = monotonic + every
+        within = self.policy.limits.reading_deadline_seconds
+        if due:
+            self._runner.start([look_at_storage(hosts[name], self._reach, within) for name in due], 0)
+
+    def _with_storage(self, readings: Readings) -> Readings:
+        """Add what hosts have told of their storage since the last cycle."""
+        told = self._reach.stored
+        stored = dict(told.popleft() for _ in range(len(told)))
+        if not stored:
+            return readings
+        workers = {one.worker for found in stored.values() for one in found}
+        return replace(readings, stored=stored, closed=self.journal.entries_of(workers))
 
     def _attend_end(self, event: DomainEvent) -> bool:
         """Invalidate the ads of a worker whose domain really ended."""

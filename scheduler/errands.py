@@ -12,16 +12,17 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar, cast
 
-from scheduler.actions import WHILE_IDLE, Action, Adopt, Boot, CancelDrain, CleanUp, Drain, PowerOff
+from scheduler.actions import WHILE_IDLE, Action, Adopt, Boot, CancelDrain, CleanUp, Drain, PowerOff, Sweep
 from scheduler.clock import Clock
 from scheduler.decide.lingering import is_stuck
 from scheduler.journal.journal import Journal, kind_of
 from scheduler.journal.records import Entry, Note, Outcome, Value
-from scheduler.model import Identity, WorkerState
+from scheduler.model import Identity, Stored, WorkerState
 from scheduler.policy import Policy
 from scheduler.ports import BatchSystem, Enrolment, Hypervisor, SourceError, WorkerOrder
 from scheduler.runner import Call, NotBegunError, Runner, unexpected
@@ -63,6 +64,8 @@ class Reach:
     """Monotonic end of the lease, as it was last prolonged: past it no further step of an act is made."""
     explained: set[str] = field(default_factory=set)
     """Workers whose domain we know to have ended: powered off by us, or told by an event and read again."""
+    stored: deque[tuple[str, tuple[Stored, ...]]] = field(default_factory=deque)
+    """What hosts told of their storage and no observation has taken up yet."""
 
     def busy(self) -> dict[str, Action]:
         """Return the workers with an act under way, and which."""
@@ -75,9 +78,16 @@ class Step:
 
     number: int
     action: Action
-    entry: Entry
+    known: Entry | None
+    """The worker's row in the journal; only what is swept has none."""
     reach: Reach
     policy: Policy
+
+    @property
+    def entry(self) -> Entry:
+        """The worker's row in the journal."""
+        assert self.known is not None, f"{self.action} needs the worker's entry"
+        return self.known
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,6 +263,29 @@ def _clean_up(step: Step) -> Calls[Done]:
     return (yield from _leave_nothing(step, action.host))
 
 
+def _sweep(step: Step) -> Calls[Done]:
+    action = step.action
+    assert isinstance(action, Sweep)
+
+    def remove(hypervisor: Hypervisor) -> Domain | None:
+        """Remove what lies there, unless a domain of that name is there after all."""
+        domain = hypervisor.domain(action.worker)
+        if domain is None:
+            hypervisor.clean_up(action.worker, action.uuid)
+        return domain
+
+    found = yield from _ask_host(step, action.host, f"sweep what is left of {action.worker}", remove)
+    return Done() if found is None else Done(Outcome.REFUSED, f"its domain is {found.state.value} on {action.host}")
+
+
+def look_at_storage(host: Hypervisor, reach: Reach, within_seconds: float) -> Errand:
+    """Ask one host for whom something lies on its storage; one that errs is asked again when its turn comes."""
+    lane, asked = host_lane(host.name), "look at its storage"
+    with suppress(SourceError):
+        stored = yield Call(lane, asked, host.stored, begin_within_seconds=within_seconds)
+        reach.stored.append((host.name, tuple(stored)))
+
+
 def _leave_nothing(step: Step, host: str) -> Calls[Done]:
     """Invalidate the ads of a worker whose domain is gone, remove its volumes, close its entry."""
     entry = step.entry
@@ -286,5 +319,6 @@ _PERFORM: dict[type, Callable[[Step], Calls[Done]]] = {
     CancelDrain: _cancel_drain,
     PowerOff: _power_off,
     CleanUp: _clean_up,
+    Sweep: _sweep,
     Adopt: _adopt,
 }

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from uuid import NAMESPACE_URL, uuid5
 
 from environments.environment import Virtualization
 from environments.matching import Requirements
@@ -205,6 +206,19 @@ class Identity:
     address: str | None = None
 
 
+def worker_uuid(site: str, worker: str, serial: int) -> str:
+    """Return the UUID of a worker's domain: it derives from the journaled intent, so a repeated boot finds the first."""
+    return str(uuid5(uuid5(NAMESPACE_URL, f"ambienti:{site}"), f"{worker}:{serial}"))
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A worker for which something lies on a host's storage; that it is ours, its own name proves."""
+
+    worker: str
+    uuid: str
+
+
 @dataclass(frozen=True, slots=True)
 class Domain:
     """A domain on a host. `identity=None`: a stranger, never touched, but its memory counts."""
@@ -348,6 +362,21 @@ class BootOutcome:
 
 
 @dataclass(frozen=True, slots=True)
+class Left:
+    """Storage of a worker that nothing else tells of: no open entry in the journal, no domain, no node."""
+
+    worker: str
+    uuid: str
+    hosts: tuple[str, ...]
+    """On whose storage it lies, as they answered just now."""
+    ran_on: str
+    """The host that it was booted on; "" when the journal does not know it."""
+    environment: str
+    seconds: float
+    """For how long it has been left: since its entry was closed, or since it was first seen so."""
+
+
+@dataclass(frozen=True, slots=True)
 class Observation:
     """All that one decision may know."""
 
@@ -367,6 +396,8 @@ class Observation:
     """(host, domain name) of domains that are not ours."""
     unjournaled: frozenset[str] = frozenset()
     """Those of `workers` whose domain carries our identity but that the journal does not know: to be adopted."""
+    left: tuple[Left, ...] = ()
+    """What was found on storage just now and no worker needs; hosts are asked for it now and then only."""
     discoveries: Mapping[str, DiscoveryReading] = field(default_factory=dict)
     last_jobs: Mapping[str, Counted] = field(default_factory=dict)
     """By batch system that does not tell of all its jobs now: what it told last. Shown, with its age; never decided upon."""

@@ -57,6 +57,8 @@ class Limits(Frozen):
     """Jobs failing at once, one after the other, before their worker is drained."""
     confirm_empty_seconds: Seconds = 45
     """An empty answer right after a full one is believed only if it still stands this long after."""
+    sweep_seconds: Annotated[Seconds, Field(gt=0)] = 1800
+    """Each host is asked so often what of ours lies on its storage; what no worker needs any more is removed."""
     journal_days: Positive = 400
     """What has ended so long ago (events, boots, jobs seen, workers) is removed from the journal, little by little."""
     adoption_seconds: Seconds = 300

@@ -21,7 +21,7 @@ from scheduler.model import Identity
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from scheduler.model import Domain, HostReading, Node, QueueReading
+    from scheduler.model import Domain, HostReading, Node, QueueReading, Stored
 
 
 LONGEST_ANSWER = 2000
@@ -258,6 +258,13 @@ class Hypervisor(Protocol):
 
     def clean_up(self, worker: str, uuid: str) -> None:
         """Remove the volumes and directories made for a worker whose domain is gone."""
+        ...
+
+    def stored(self) -> Sequence[Stored]:
+        """Return the workers of this site for which anything lies on the host's storage, whether they live or not.
+
+        Ours is what its own name proves to be: that of a worker of this site, with the UUID that it alone has.
+        """
         ...
 
     def check(self, environment: Environment) -> Sequence[str]:

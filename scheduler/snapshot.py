@@ -10,13 +10,13 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from scheduler.actions import Action, Adopt, Boot, CancelDrain, CleanUp, Drain, Plan, PowerOff, Verdict
+from scheduler.actions import Action, Adopt, Boot, CancelDrain, CleanUp, Drain, Plan, PowerOff, Sweep, Verdict
 from scheduler.model import Observation
 from scheduler.policy import Policy
 
 FORMAT = "ambienti-snapshot"
 VERSION = 1
-ACTIONS: dict[str, type[Action]] = {one.__name__: one for one in (Boot, Drain, CancelDrain, PowerOff, CleanUp, Adopt)}
+ACTIONS: dict[str, type[Action]] = {one.__name__: one for one in (Boot, Drain, CancelDrain, PowerOff, CleanUp, Sweep, Adopt)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from scheduler.actions import Adopt, Boot, CancelDrain, CleanUp, Drain, PowerOff
+from scheduler.actions import Adopt, Boot, CancelDrain, CleanUp, Drain, PowerOff, Sweep
 from scheduler.availability.history import Status
 from scheduler.engine import Cycle, Engine
 from scheduler.journal.journal import Journal, LeaseLostError
@@ -165,16 +165,15 @@ def _told(result: Result) -> str:
 
 
 def _order(action: Action) -> str:
-    match action:
-        case Boot():
-            return f"boot {action.worker} on {action.host} for {action.vo}"
-        case Drain():
-            return f"drain {action.worker}"
-        case CancelDrain():
-            return f"cancel the drain of {action.worker}"
-        case PowerOff():
-            return f"power off {action.worker} on {action.host}"
-        case CleanUp():
-            return f"clean up {action.worker} on {action.host}"
-        case Adopt():
-            return f"adopt {action.worker} on {action.host}"
+    return _ORDERS[type(action)].format(one=action)
+
+
+_ORDERS: dict[type, str] = {
+    Boot: "boot {one.worker} on {one.host} for {one.vo}",
+    Drain: "drain {one.worker}",
+    CancelDrain: "cancel the drain of {one.worker}",
+    PowerOff: "power off {one.worker} on {one.host}",
+    CleanUp: "clean up {one.worker} on {one.host}",
+    Sweep: "sweep what is left of {one.worker} on {one.host}",
+    Adopt: "adopt {one.worker} on {one.host}",
+}

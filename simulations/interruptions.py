@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from environments.environment import Environment
-    from scheduler.model import Domain, HostReading, Identity, Node, QueueReading
+    from scheduler.model import Domain, HostReading, Identity, Node, QueueReading, Stored
     from scheduler.ports import BatchSystem, DomainEvent, Enrolment, Hypervisor, JobRecord, Submission, WorkerOrder
 
 
@@ -130,6 +130,10 @@ class MortalHost:
         self._knife.check()
         self._inner.clean_up(worker, uuid)
         self._knife.step(f"clean-up {worker}")
+
+    def stored(self) -> Sequence[Stored]:
+        """Say for whom something lies on its storage."""
+        return self._inner.stored()
 
     def check(self, environment: Environment) -> Sequence[str]:
         """Say what on this host stands against booting an environment."""

@@ -186,6 +186,15 @@ def nothing_starts_without_a_journaled_intent(calls: list[Call]) -> Iterator[str
             yield f"{call.worker} on {call.host}"
 
 
+def only_our_storage_is_removed_and_only_when_nothing_runs_on_it(calls: list[Call]) -> Iterator[str]:
+    """A volume goes when no domain of any host writes to it; one that is not ours never goes."""
+    for call in calls:
+        if call.removed_under:
+            yield f"{call.removed_under}, removed on {call.host} while its domain ran"
+        if call.removed_foreign:
+            yield f"{call.removed_foreign}, removed on {call.host}, was not ours"
+
+
 # --- in calm ----------------------------------------------------------------------------------------------------------
 
 
@@ -258,10 +267,10 @@ def zero_jobs_zero_workers(farm: SimulatedFarm) -> Iterator[str]:
 
 
 def nothing_is_left_behind(farm: SimulatedFarm) -> Iterator[str]:
-    """No volume, no node and no open entry of a worker that is gone; a lost journal may leave volumes nobody knows of."""
+    """No volume, no node and no open entry of a worker that is gone, also where the journal was lost."""
     running = {name for host in farm.plant.hosts.values() for name in host.domains}
-    for (pool, volume), owner in farm.plant.volumes.items():
-        if owner not in running and not farm.journals_lost:
+    for (pool, volume), made in farm.plant.volumes.items():
+        if made.site and made.worker not in running:
             yield f"volume {volume} in pool {pool}"
     for worker in farm.queue.nodes:
         if worker not in running:
@@ -297,6 +306,7 @@ OF_CALLS: list[Callable[[list[Call]], Iterator[str]]] = [
     no_worker_with_work_is_powered_off_by_choice,
     no_boot_is_asked_for_where_memory_is_short,
     nothing_starts_without_a_journaled_intent,
+    only_our_storage_is_removed_and_only_when_nothing_runs_on_it,
 ]
 IN_CALM: list[Invariant] = [no_more_workers_boot_than_jobs_can_use]
 AT_REST: list[Invariant] = [every_satisfiable_job_is_done, zero_jobs_zero_workers, nothing_is_left_behind, no_job_is_lost]

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from environments.environment import DiskMode, Environment, NetworkKind, Virtualization
-from scheduler.model import Domain, DomainState, HostReading, Identity, PoolSpace
+from scheduler.model import Domain, DomainState, HostReading, Identity, PoolSpace, Stored
 from scheduler.ports import DomainEvent, SourceError
 
 if TYPE_CHECKING:
@@ -77,6 +77,15 @@ class SimulatedDomain:
 
 
 @dataclass(frozen=True, slots=True)
+class SimulatedVolume:
+    """For whom a volume was made; all empty: it is not ours."""
+
+    site: str = ""
+    worker: str = ""
+    uuid: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Call:
     """Something the scheduler did to a host, with what was true at that instant: what the invariants judge."""
 
@@ -95,18 +104,24 @@ class Call:
     running_jobs: int = 0
     seen_by_batch_system: bool = False
     uuid: str = ""
+    removed_under: str = ""
+    """A volume that was removed while a domain wrote to it, on whichever host."""
+    removed_foreign: str = ""
+    """A volume that was removed and is not ours."""
 
 
 class Plant:
     """All hosts, what they share, and the batch systems that their workers join."""
 
-    def __init__(self, agenda: Agenda, chance: Random, queues: Mapping[str, SimulatedQueue]) -> None:
+    def __init__(self, agenda: Agenda, chance: Random, queues: Mapping[str, SimulatedQueue], site: str = "") -> None:
+        self.site = site
+        """Whose daemons ask."""
         self.agenda = agenda
         self.chance = chance
         self.queues = queues
         self.hosts: dict[str, SimulatedHost] = {}
-        self.volumes: dict[tuple[str, str], str] = {}
-        """(pool, volume) -> worker it was made for; storage is shared by all hosts."""
+        self.volumes: dict[tuple[str, str], SimulatedVolume] = {}
+        """By pool and name; storage is shared by all hosts."""
         self.broken_images: dict[tuple[str, str], str] = {}
         """(environment, version) -> `hangs` or `crashes`."""
         self.proven: set[tuple[str, str]] = set()
@@ -288,8 +303,8 @@ class SimulatedHost:
             raise SourceError(self.name, asked, "; ".join(obstacles))
         volume = None
         if environment.disk.mode is not DiskMode.NONE:
-            volume = (environment.disk.pool or "default", order.worker)
-            plant.volumes[volume] = order.worker
+            volume = (environment.disk.pool or "default", f"{order.worker}-{order.uuid[:8]}.disk")
+            plant.volumes[volume] = SimulatedVolume(order.identity.site, order.worker, order.uuid)
         domain = SimulatedDomain(
             name=order.worker,
             uuid=order.uuid,
@@ -318,13 +333,27 @@ class SimulatedHost:
 
     def clean_up(self, worker: str, uuid: str) -> None:
         """Remove the volume made for a worker whose domain is gone."""
-        self._plant.calls.append(self._call("clean-up", worker, uuid=uuid))
-        self._answer(f"clean up {worker}")
+        plant, made = self._plant, self._call("clean-up", worker, uuid=uuid)
         found = self.domains.get(worker)
-        if found is not None and found.uuid == uuid:
+        runs, answers = found is not None and found.uuid == uuid, not (self.faults.silent or self.faults.dead)
+        gone = [key for key, volume in plant.volumes.items() if (volume.worker, volume.uuid) == (worker, uuid)]
+        if gone and answers and not runs:
+            written = {domain.volume for host in plant.hosts.values() for domain in host.domains.values()}
+            under = next((name for pool, name in gone if (pool, name) in written), "")
+            foreign = next((name for pool, name in gone if plant.volumes[pool, name].site != plant.site), "")
+            made = replace(made, removed_under=under, removed_foreign=foreign)
+        plant.calls.append(made)
+        self._answer(f"clean up {worker}")
+        if runs:
             raise SourceError(self.name, f"clean up {worker}", "its domain still runs")
-        for volume in [volume for volume, owner in self._plant.volumes.items() if owner == worker]:
-            del self._plant.volumes[volume]
+        for key in gone:
+            del plant.volumes[key]
+
+    def stored(self) -> Sequence[Stored]:
+        """Say for whom volumes lie there; storage is shared by all hosts."""
+        self._answer("its storage")
+        ours = (volume for volume in self._plant.volumes.values() if volume.site and volume.site == self._plant.site)
+        return tuple(sorted({Stored(volume.worker, volume.uuid) for volume in ours}, key=lambda one: one.worker))
 
     def check(self, environment: Environment) -> Sequence[str]:
         """Say what on this host stands against booting an environment."""

@@ -64,7 +64,7 @@ def run_seed(seed: int, directory: Path) -> SeedResult:
     farm.tell("phase", "everything is mended")
     mend_everything(farm)
     _live_on(farm, watch)
-    farm.run(2 * LOOK_SECONDS)
+    farm.run(3 * LOOK_SECONDS)
     watch.rest(farm)
     served = farm.queue.book.served.values()
     result = SeedResult(
@@ -111,6 +111,7 @@ def random_scenario(chance: Random) -> Scenario:
         minimum_life_seconds=chance.choice((0, 60, 120)),
         breaker_seconds=60,
         breaker_maximum_seconds=600,
+        sweep_seconds=120,
         boots_per_pool=chance.choice((2, 40)),
         drain_percent=chance.choice((20, 100)),
     )

@@ -44,7 +44,7 @@ class World:
         habits = Habits(leave_seconds=5.0 if scenario.drained_workers_leave else None)
         deadline = float(scenario.limits.reading_deadline_seconds)
         self.queue = SimulatedQueue(POOL, self.agenda, deadline_seconds=deadline, habits=habits)
-        self.plant = Plant(self.agenda, chance or Random(scenario.seed), {POOL: self.queue})  # noqa: S311 - not for secrets
+        self.plant = Plant(self.agenda, chance or Random(scenario.seed), {POOL: self.queue}, SITE)  # noqa: S311 - not for secrets
         for machine in scenario.machines():
             self.plant.add(machine, deadline)
         self.policy = policy or _policy(scenario)

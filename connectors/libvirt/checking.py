@@ -13,8 +13,9 @@ import libvirt
 from connectors.libvirt.checksum import other_content
 from connectors.libvirt.iscsi import FIXED, hindrance
 from connectors.libvirt.line import no_such
+from connectors.libvirt.places import at_path, find_volume
 from connectors.libvirt.reading import read_capacity, read_networks, read_pools
-from connectors.libvirt.storage import active_pool, find_volume, pool_type, volume_at
+from connectors.libvirt.storage import active_pool, pool_type
 from environments.domain import Driver
 from environments.environment import DiskMode, NetworkKind
 from scheduler.ports import SourceError
@@ -67,10 +68,8 @@ def missing_images(talk: Talk, environment: Environment) -> Iterator[str]:
     if talk.driver is Driver.TEST:  # it has no file system to look into
         return
     for key, path in (("image.path", image.path), ("image.kernel", image.kernel), ("image.initrd", image.initrd)):
-        if path:
-            with volume_at(talk, path) as volume:
-                if volume is None:
-                    yield f"{key}: there is no {path} on the host"
+        if path and not at_path(talk, path, lambda volume: volume is not None):
+            yield f"{key}: there is no {path} on the host"
 
 
 def _there_are(pool: Any) -> str:
@@ -163,11 +162,14 @@ def _missing_pools(talk: Talk, environment: Environment, options: LibvirtOptions
             yield f"disk.size_gib: {environment.disk.size_gib} GiB, pool {pool.name!r} has {pool.available_gib:.1f} GiB left"
 
 
-def guest_lives(talk: Talk, site: str, kind: str = "kvm") -> bool:
-    """Start a guest of no use and see whether it lives: for KVM a device file is no proof."""
-    own = str(uuid.uuid5(uuid.NAMESPACE_URL, f"urn:ambienti:{kind}-trial:{site}"))
+def guest_lives(talk: Talk, kind: str = "kvm") -> bool:
+    """Start a guest of no use and see whether it lives: for KVM a device file is no proof.
+
+    Each trial is one of its own: others may try the same libvirtd just now. libvirt ends it with our connection at the latest.
+    """
+    own = str(uuid.uuid4())
     root = ET.Element("domain", type=kind)
-    ET.SubElement(root, "name").text = f"ambienti-{kind}-trial-{site}"
+    ET.SubElement(root, "name").text = f"ambienti-{kind}-trial-{own}"
     ET.SubElement(root, "uuid").text = own
     ET.SubElement(root, "memory", unit="MiB").text = "32"
     ET.SubElement(root, "vcpu").text = "1"
@@ -176,27 +178,19 @@ def guest_lives(talk: Talk, site: str, kind: str = "kvm") -> bool:
     for occasion in ("on_poweroff", "on_reboot", "on_crash"):
         ET.SubElement(root, occasion).text = "destroy"
     ET.SubElement(root, "devices")
-    _end_trial(talk, own)
-    try:
-        with talk.asking(f"try {kind}"):
-            try:
-                handle = talk.connection.createXML(ET.tostring(root, encoding="unicode"), 0)
-                until = time.monotonic() + _TRIAL_SECONDS
-                while time.monotonic() < until:
-                    if handle.state()[0] != libvirt.VIR_DOMAIN_RUNNING:
-                        return False
-                    time.sleep(_TRIAL_STEP_SECONDS)
-            except libvirt.libvirtError:
-                return False
-    finally:
-        _end_trial(talk, own)
-    return True
-
-
-def _end_trial(talk: Talk, own: str) -> None:
-    with talk.asking("end the trial guest"), contextlib.suppress(libvirt.libvirtError):
+    handle = None
+    with talk.asking(f"try {kind}"):
         try:
-            talk.connection.lookupByUUIDString(own).destroy()
-        except libvirt.libvirtError as error:
-            if not no_such(error):
-                raise
+            handle = talk.connection.createXML(ET.tostring(root, encoding="unicode"), libvirt.VIR_DOMAIN_START_AUTODESTROY)
+            until = time.monotonic() + _TRIAL_SECONDS
+            while time.monotonic() < until:
+                if handle.state()[0] != libvirt.VIR_DOMAIN_RUNNING:
+                    return False
+                time.sleep(_TRIAL_STEP_SECONDS)
+        except libvirt.libvirtError:
+            return False
+        finally:
+            if handle is not None:
+                with contextlib.suppress(libvirt.libvirtError):  # it has ended by itself
+                    handle.destroy()
+    return True

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import libvirt
 
-from connectors.libvirt.storage import base_volume
+from connectors.libvirt.storage import with_base
 from environments.domain import Driver
 
 if TYPE_CHECKING:
@@ -25,8 +25,7 @@ def other_content(talk: Talk, environment: Environment) -> Iterator[str]:
     image = environment.image
     if not image.sha256 or talk.driver in {Driver.TEST, Driver.LXC}:
         return
-    with base_volume(talk, environment) as volume:
-        found = sha256_of(talk, volume)
+    found = with_base(talk, environment, lambda volume: sha256_of(talk, volume))
     if found != image.sha256:
         yield f"image.sha256: the image on the host has {found}"
 

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import libvirt
 
 from connectors.libvirt.line import no_such
+from connectors.libvirt.places import directory_pool_xml
 from connectors.libvirt.reading import OUR_POOLS
 from connectors.libvirt.storage import (
     FILE_POOLS,
     active_pool,
     create_volume,
-    directory_pool_xml,
     pool_type,
     source_of,
     volume_names,
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 PARAMETERS = "parameters"
 """Name of the file that holds the parameters, one `NAME=VALUE` in a line."""
+ENROLMENT_POOLS = f"{OUR_POOLS}enrol-"
+"""Pools through which a container's directory is filled and emptied."""
 _TAR_BLOCK = 65536
 _UPLOAD_CHUNK = 262144
 
@@ -152,4 +154,4 @@ def enrolment_path(worker: str, uuid: str, options: LibvirtOptions) -> str:
 
 
 def _pool_name(worker: str, uuid: str) -> str:
-    return f"{OUR_POOLS}enrol-{worker}-{uuid[:8]}"
+    return f"{ENROLMENT_POOLS}{worker}-{uuid[:8]}"

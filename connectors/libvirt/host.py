@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from connectors.libvirt import leftovers
 from connectors.libvirt import worker as workers
 from connectors.libvirt.checking import guest_lives, obstacles
 from connectors.libvirt.line import Line, Talk
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from environments.environment import Environment
-    from scheduler.model import Domain, HostReading
+    from scheduler.model import Domain, HostReading, Stored
     from scheduler.ports import DomainEvent, WorkerOrder
 
 
@@ -85,6 +86,10 @@ class LibvirtHost:
         """Remove the volumes and directories made for a worker whose domain is gone."""
         self._line.run(f"clean up after {worker}", lambda talk: workers.clean_up(talk, worker, uuid, self._options))
 
+    def stored(self) -> Sequence[Stored]:
+        """Return the workers of this site for which anything lies on the host's storage."""
+        return self._line.run("look at its storage", lambda talk: leftovers.stored(talk, self._site, self._options))
+
     def check(self, environment: Environment) -> Sequence[str]:
         """Return what on this host stands against booting this environment."""
 
@@ -120,4 +125,4 @@ class LibvirtHost:
         """Whether KVM may be offered; libvirt's test driver runs nothing, so there is nothing to try."""
         if self._options.kvm != "try" or talk.driver is Driver.TEST:
             return self._options.kvm != "off"
-        return guest_lives(talk, self._site)
+        return guest_lives(talk)

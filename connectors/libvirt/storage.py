@@ -5,30 +5,28 @@ Volumes are `WORKER-0a1b2c3d.disk` and `.config`, with the first digits of its U
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import posixpath
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from xml.etree import ElementTree as ET
 
 import libvirt
 
 from connectors.libvirt.iscsi import hindrance, lun_of, overlay_capacity
 from connectors.libvirt.line import no_such, unsupported
-from connectors.libvirt.reading import OUR_POOLS
+from connectors.libvirt.places import at_path, find_volume
 from environments.domain import DiskSource, Driver
 from environments.environment import DiskMode
 from scheduler.ports import SourceError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable
 
     from connectors.libvirt.line import Talk
     from connectors.libvirt.options import LibvirtOptions
     from environments.environment import Environment
     from scheduler.ports import WorkerOrder
 
+T = TypeVar("T")
 _GIB = 1024**3
 FILE_POOLS = {"dir", "fs", "netfs", "gluster", "vstorage"}
 
@@ -54,11 +52,15 @@ def make_disk(talk: Talk, order: WorkerOrder, options: LibvirtOptions) -> DiskSo
         return source_of(talk, volume, "raw")
     raw = mode is DiskMode.LVM or talk.driver is Driver.XEN
     kind = "raw" if raw else environment.image.format
-    with base_volume(talk, environment) as base, talk.asking(f"copy {_image_name(environment)} to volume {name}"):
-        capacity = max(capacity, base.info()[1])
-        remove_volume(talk, pool, name)
-        volume = pool.createXMLFrom(volume_xml(name, capacity, kind), base, 0)
-    return source_of(talk, _enlarged(talk, volume, name, capacity), kind)
+
+    def copy(base: Any) -> Any:
+        with talk.asking(f"copy {_image_name(environment)} to volume {name}"):
+            size = max(capacity, base.info()[1])
+            remove_volume(talk, pool, name)
+            made = pool.createXMLFrom(volume_xml(name, size, kind), base, 0)
+        return _enlarged(talk, made, name, size)
+
+    return source_of(talk, with_base(talk, environment, copy), kind)
 
 
 def active_pool(talk: Talk, name: str) -> Any:
@@ -81,20 +83,6 @@ def pool_type(pool: Any) -> str:
     return ET.fromstring(pool.XMLDesc()).get("type", "")  # noqa: S314 - it comes from libvirt
 
 
-def find_volume(talk: Talk, pool: Any, name: str) -> Any | None:
-    """Return a volume; a second look after a refresh finds what another host has put on shared storage."""
-    with talk.asking(f"find volume {name} in pool {pool.name()}"):
-        for last in (False, True):
-            try:
-                return pool.storageVolLookupByName(name)
-            except libvirt.libvirtError as error:
-                if not no_such(error):
-                    raise
-                if not last:
-                    pool.refresh(0)
-    return None
-
-
 def remove_volume(talk: Talk, pool: Any, name: str) -> bool:
     """Remove a volume if it is there."""
     with talk.asking(f"remove volume {name}"):
@@ -103,7 +91,10 @@ def remove_volume(talk: Talk, pool: Any, name: str) -> bool:
         except libvirt.libvirtError as error:
             if no_such(error):
                 return False
-            raise
+            pool.refresh(0)
+            if name in pool.listVolumes():
+                raise
+            # another host has removed it from the storage they share
     return True
 
 
@@ -143,18 +134,21 @@ def _overlay(talk: Talk, pool: Any, name: str, environment: Environment, capacit
         xml = volume_xml(name, None if talk.driver is not Driver.TEST else capacity, "qcow2", (image.path, image.format))
         volume = create_volume(talk, pool, xml, name)
         return source_of(talk, _enlarged(talk, volume, name, capacity), "qcow2")
-    with base_volume(talk, environment) as base:
+
+    def overlay(base: Any) -> DiskSource:
         with talk.asking(f"measure {_image_name(environment)}"):
             kind, told, *_ = base.info()
             path = base.path()
         if kind == libvirt.VIR_STORAGE_VOL_NETWORK:
             over = lun_of(talk, active_pool(talk, image.pool or ""), base, image.format)
-            volume = create_volume(talk, pool, volume_xml(name, overlay_capacity(told, capacity), "qcow2"), name)
-            return replace(source_of(talk, volume, "qcow2"), over=over)
+            made = create_volume(talk, pool, volume_xml(name, overlay_capacity(told, capacity), "qcow2"), name)
+            return replace(source_of(talk, made, "qcow2"), over=over)
         backing = (path, image.format)
         return source_of(
             talk, create_volume(talk, pool, volume_xml(name, max(capacity, told), "qcow2", backing), name), "qcow2"
         )
+
+    return with_base(talk, environment, overlay)
 
 
 def _enlarged(talk: Talk, volume: Any, name: str, capacity: int) -> Any:
@@ -164,9 +158,8 @@ def _enlarged(talk: Talk, volume: Any, name: str, capacity: int) -> Any:
     return volume
 
 
-@contextlib.contextmanager
-def base_volume(talk: Talk, environment: Environment) -> Iterator[Any]:
-    """Hold the image as a volume, through a pool of the moment when its directory is in none."""
+def with_base(talk: Talk, environment: Environment, use: Callable[[Any], T]) -> T:
+    """Hand over the image as a volume, through a pool of the moment when its directory is in none; it may be used again."""
     image = environment.image
     asked = f"find {_image_name(environment)}"
     if image.volume and image.pool:
@@ -176,67 +169,14 @@ def base_volume(talk: Talk, environment: Environment) -> Iterator[Any]:
         volume = find_volume(talk, pool, image.volume)
         if volume is None:
             raise SourceError(talk.host, asked, "there is no such volume")
-        yield volume
-        return
-    with volume_at(talk, image.path or "") as volume:
+        return use(volume)
+
+    def use_file(volume: Any | None) -> T:
         if volume is None:
             raise SourceError(talk.host, asked, "there is no such file")
-        yield volume
+        return use(volume)
 
-
-@contextlib.contextmanager
-def volume_at(talk: Talk, path: str) -> Iterator[Any | None]:
-    """Hold the volume at a path of the host; None when nothing is there. Directories are volumes too."""
-    with talk.asking(f"look for {path}"):
-        try:
-            volume = talk.connection.storageVolLookupByPath(path)
-        except libvirt.libvirtError as error:
-            if not no_such(error):
-                raise
-            volume = None
-    if volume is not None:
-        yield volume
-        return
-    with _pool_of_the_moment(talk, posixpath.dirname(path)) as pool:
-        yield None if pool is None else find_volume(talk, pool, posixpath.basename(path))
-
-
-@contextlib.contextmanager
-def _pool_of_the_moment(talk: Talk, directory: str) -> Iterator[Any | None]:
-    """Hold a directory of the host as a storage pool; None when it cannot be read."""
-    name = f"{OUR_POOLS}look-{hashlib.sha256(directory.encode()).hexdigest()[:12]}"
-    connection = talk.connection
-    with talk.asking(f"look into {directory}"):
-        pools = connection.listAllStoragePools(libvirt.VIR_CONNECT_LIST_STORAGE_POOLS_ACTIVE)
-        there = next((pool for pool in pools if _target(pool) == directory), None)
-        if there is not None:
-            yield there
-            return
-        try:
-            pool = connection.storagePoolCreateXML(directory_pool_xml(name, directory), 0)
-        except libvirt.libvirtError:
-            yield None
-            return
-    try:
-        yield pool
-    finally:
-        with talk.asking(f"leave {directory}"):
-            pool.destroy()
-
-
-def _target(pool: Any) -> str:
-    return ET.fromstring(pool.XMLDesc()).findtext("target/path", "")  # noqa: S314 - it comes from libvirt
-
-
-def directory_pool_xml(name: str, directory: str, mode: str | None = None) -> str:
-    """Return the XML of a directory pool."""
-    root = ET.Element("pool", type="dir")
-    ET.SubElement(root, "name").text = name
-    target = ET.SubElement(root, "target")
-    ET.SubElement(target, "path").text = directory
-    if mode:
-        ET.SubElement(ET.SubElement(target, "permissions"), "mode").text = mode
-    return ET.tostring(root, encoding="unicode")
+    return at_path(talk, image.path or "", use_file)
 
 
 def volume_xml(

@@ -21,6 +21,7 @@ from scheduler.decide.returning import take_drains_back
 from scheduler.decide.shares import open_ledger
 from scheduler.decide.standing import standing_wants
 from scheduler.decide.supply import build_shelves, take_room
+from scheduler.decide.sweeping import sweep
 from scheduler.decide.verdicts import (
     cluster_verdicts,
     environment_verdicts,
@@ -70,6 +71,7 @@ def deliberate(observation: Observation, policy: Policy) -> Decision:
     drain_idle(facts, demand, shelves, orders)
     take_room_back(demand.wants, yard, orders)
     end_workers(facts, orders)
+    sweep(facts, orders)
     return Decision(demand, yard, orders, standing, {**untold, **troubled})
 
 
@@ -119,6 +121,7 @@ def still_holds(plan: Plan, before: Observation, after: Observation) -> bool:
         and before.adopting_until == after.adopting_until
         and before.proven == after.proven
         and before.boots == after.boots
+        and before.left == after.left
         and _same_readings(before.queues, after.queues, _ASKED_FOR)
         and _same_readings(before.hosts, after.hosts, _OFFERED)
         and _same_workers(before.workers, after.workers)

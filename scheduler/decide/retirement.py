@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from environments.reason import Reason
-from scheduler.actions import CancelDrain, CleanUp, Drain, PowerOff
+from scheduler.actions import CancelDrain, CleanUp, Drain, PowerOff, Sweep
 from scheduler.decide.lingering import overdue, why_lingering
 from scheduler.decide.trust import drained_host
 from scheduler.model import Worker
@@ -31,7 +31,7 @@ class Orders:
     """What retirement has ordered so far in this decision."""
 
     drains: list[Drain] = field(default_factory=list)
-    ends: list[PowerOff | CleanUp] = field(default_factory=list)
+    ends: list[PowerOff | CleanUp | Sweep] = field(default_factory=list)
     cancelled: dict[str, CancelDrain] = field(default_factory=dict)
     """By worker."""
     leaving: dict[str, Worker] = field(default_factory=dict)

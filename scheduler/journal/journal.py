@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from scheduler.actions import Adopt, Boot, CancelDrain, CleanUp, Drain, PowerOff
+from scheduler.actions import Adopt, Boot, CancelDrain, CleanUp, Drain, PowerOff, Sweep
 from scheduler.journal import hosts
 from scheduler.journal import tables as t
 from scheduler.journal.holds import keep_holds
 from scheduler.journal.opening import JournalError, RefusedError
+from scheduler.journal.reading import NAMES_PER_QUERY
 from scheduler.journal.records import Entry, Note, Outcome, Sighting
 from scheduler.journal.statuses import keep_look
 from scheduler.journal.writing import JournalWriter, LeaseLostError
@@ -101,8 +102,8 @@ class Journal(JournalWriter):
     def _known(self, connection: Connection, names: Sequence[str]) -> dict[str, float | None]:
         """Return the workers among `names` that the journal knows, with when they were closed."""
         found: dict[str, float | None] = {}
-        for start in range(0, len(names), _NAMES_PER_QUERY):
-            some = t.workers.c.name.in_(names[start : start + _NAMES_PER_QUERY])
+        for start in range(0, len(names), NAMES_PER_QUERY):
+            some = t.workers.c.name.in_(names[start : start + NAMES_PER_QUERY])
             found |= {
                 row.name: row.closed_at
                 for row in connection.execute(sa.select(t.workers.c.name, t.workers.c.closed_at).where(some))
@@ -226,7 +227,6 @@ class Journal(JournalWriter):
             return bool(found)
 
 
-_NAMES_PER_QUERY = 500
 KEPT_KINDS = (
     *("status", "object", "watch", "clock", "downtime", "exclusion", "correction", "contradiction", "token"),
     *("incident", "notice", "report", "publication"),
@@ -256,7 +256,7 @@ def _old_rows(
 
 
 def kind_of(action: Action) -> str:
-    """Return the journal's word for an action: boot, drain, cancel-drain, power-off, clean-up, adopt."""
+    """Return the journal's word for an action: boot, drain, cancel-drain, power-off, clean-up, sweep, adopt."""
     return _KINDS[type(action)]
 
 
@@ -266,6 +266,7 @@ _KINDS: dict[type, str] = {
     CancelDrain: "cancel-drain",
     PowerOff: "power-off",
     CleanUp: "clean-up",
+    Sweep: "sweep",
     Adopt: "adopt",
 }
 

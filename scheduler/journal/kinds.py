@@ -29,12 +29,13 @@ KINDS: dict[str, Kind] = {
             ("cancel-drain", "The end of a worker's drain"),
             ("power-off", "The power-off of a worker"),
             ("clean-up", "The removal of what a worker left"),
+            ("sweep", "The removal of storage that no worker needs any more"),
             ("adopt", "The adoption of a worker"),
         )
     },
     **{
         f"{act}-ended": Kind("It is over; `cut-off`: a crash of the daemon cut it off.", free=_OUTCOME)
-        for act in ("boot", "drain", "cancel-drain", "power-off", "clean-up", "adopt")
+        for act in ("boot", "drain", "cancel-drain", "power-off", "clean-up", "sweep", "adopt")
     },
     "state": Kind("A worker entered another state.", free="the state ([the life of a worker](lifecycle.md))"),
     "illegal-step": Kind("A worker took a step that its life does not have.", free="the state"),

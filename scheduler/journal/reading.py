@@ -16,9 +16,12 @@ from scheduler.journal.records import Entry, Event, HostOff, Ledger, Note, OpenI
 from scheduler.model import BootOutcome, WorkerState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from sqlalchemy.engine import Connection
+
+
+NAMES_PER_QUERY = 500
 
 
 class JournalReader:
@@ -101,6 +104,17 @@ class JournalReader:
         with self.read("worker") as connection:
             row = connection.execute(sa.select(*ENTRY).where(t.workers.c.name == worker)).one_or_none()
         return None if row is None else _entry(row)
+
+    def entries_of(self, workers: Collection[str]) -> dict[str, Entry]:
+        """Return those of these workers that the journal knows, closed ones included."""
+        names = sorted(workers)
+        found: dict[str, Entry] = {}
+        with self.read("workers") as connection:
+            for start in range(0, len(names), NAMES_PER_QUERY):
+                some = t.workers.c.name.in_(names[start : start + NAMES_PER_QUERY])
+                rows = connection.execute(sa.select(*ENTRY).where(some))
+                found |= {entry.name: entry for entry in map(_entry, rows)}
+        return found
 
     def sightings(self, *, worker: str = "", job: str = "", opened: bool = False, limit: int | None = None) -> list[Sighting]:
         """Return which job ran in which worker, the oldest first; `opened`: only those still seen."""

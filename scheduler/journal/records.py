@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from uuid import NAMESPACE_URL, uuid5
 
 from environments.reason import Number
 from scheduler.actions import Action
 from scheduler.model import BootOutcome, HeldJob, WorkerState
+from scheduler.model import worker_uuid as worker_uuid  # noqa: PLC0414 - also found here
 
 Value = bool | int | float | str | None
 
@@ -245,8 +245,3 @@ class Memo:
 def micro(seconds: float) -> int:
     """Return seconds as whole microseconds."""
     return round(seconds * 1_000_000)
-
-
-def worker_uuid(site: str, worker: str, serial: int) -> str:
-    """Return the UUID of a worker's domain: it derives from the journaled intent, so a repeated boot finds the first."""
-    return str(uuid5(uuid5(NAMESPACE_URL, f"ambienti:{site}"), f"{worker}:{serial}"))

@@ -11,8 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from scheduler.journal.records import Entry, worker_uuid
-from scheduler.model import Domain, Node, Worker, WorkerState
+from scheduler.journal.records import Entry
+from scheduler.model import Domain, Node, Worker, WorkerState, worker_uuid
 
 if TYPE_CHECKING:
     from scheduler.model import Identity, RunningJob

@@ -34,6 +34,8 @@ class Memory:
     twins: frozenset[str] = frozenset()
     silent: frozenset[str] = frozenset()
     """Sources that did not answer at the last look."""
+    left_since: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    """By host and worker: monotonic time since which storage lies there that no worker needs."""
 
 
 def moved(memory: Memory, seconds: float) -> Memory:

@@ -21,6 +21,7 @@ from scheduler.model import (
     HostReading,
     Observation,
     QueueReading,
+    Stored,
     Unanswered,
     Worker,
     WorkerState,
@@ -30,6 +31,7 @@ from scheduler.observe.counting import counted, tells_all
 from scheduler.observe.derive import BOOT_SECONDS, Facts, entry_of, state_of, worker_of
 from scheduler.observe.forgotten import give_up
 from scheduler.observe.joined import Farm, Hosts, Queues, join
+from scheduler.observe.left import Shelves, left_behind
 from scheduler.observe.memory import Memory, Settled
 from scheduler.observe.remember import News
 from scheduler.policy import Policy
@@ -60,6 +62,10 @@ class Readings:
     """Workers with an act under way when the sources were asked: what was read of them is from before or after it."""
     being_booted: frozenset[str] = frozenset()
     """Those of them whose act was a boot."""
+    stored: Mapping[str, tuple[Stored, ...]] = field(default_factory=dict)
+    """What hosts told of their storage since the last look; asked for now and then only."""
+    closed: Mapping[str, Entry] = field(default_factory=dict)
+    """Entries of workers in `stored`, closed ones included."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +130,7 @@ def merge(readings: Readings, ledger: Ledger, memory: Memory, policy: Policy) ->
     news.settle(ledger.intents, readings.performing, workers)
     news.tell_twins(farm.twins, memory.twins)
     never_heard = _never_heard(hosts, readings.discoveries)
+    left, left_since = left_behind(_shelves(readings, entries), farm, hosts, memory.left_since)
     observation = Observation(
         now=readings.now,
         queues=queues,
@@ -135,11 +142,12 @@ def merge(readings: Readings, ledger: Ledger, memory: Memory, policy: Policy) ->
         next_serial=_next_serial(ledger, entries, unjournaled, never_heard=never_heard),
         strangers=tuple(farm.strangers),
         unjournaled=unjournaled,
+        left=left,
         discoveries=readings.discoveries,
         last_jobs={name: memory.jobs[name] for name in queues.keys() & memory.jobs.keys() if not tells_all(queues[name])},
         adopting_until=_adopting_until(readings, ledger, policy) if never_heard else None,
     )
-    left = Memory(
+    kept = Memory(
         workers=workers,
         queues_at=_answered_at(queues, memory.queues_at, readings.now),
         hosts_at=_answered_at(hosts, memory.hosts_at, readings.now),
@@ -150,8 +158,14 @@ def merge(readings: Readings, ledger: Ledger, memory: Memory, policy: Policy) ->
         settled=settled,
         twins=frozenset(farm.twins),
         silent=silent,
+        left_since=left_since,
     )
-    return Seen(observation, left, news.memo(), tuple(news.illegal), farm.twins)
+    return Seen(observation, kept, news.memo(), tuple(news.illegal), farm.twins)
+
+
+def _shelves(readings: Readings, entries: Mapping[str, Entry]) -> Shelves:
+    needed = entries.keys() | readings.acted_on
+    return Shelves(readings.now, readings.monotonic, readings.stored, readings.closed, needed)
 
 
 def _with_news(boots: tuple[BootOutcome, ...], ended: list[BootOutcome]) -> tuple[BootOutcome, ...]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from rich.console import Group
 from rich.text import Text
 
-from scheduler.actions import Action, Adopt, Boot, CancelDrain, CleanUp, Drain, PowerOff
+from scheduler.actions import Action, Adopt, Boot, CancelDrain, CleanUp, Drain, PowerOff, Sweep
 from scheduler.show import rows
 from scheduler.show.fitting import fitted
 from scheduler.show.job_numbers import UNMAPPED
@@ -36,6 +36,7 @@ _VERBS: dict[type, tuple[str, str]] = {
     CancelDrain: ("cancel drain", "cyan"),
     PowerOff: ("power off", "red"),
     CleanUp: ("clean up", "dim"),
+    Sweep: ("sweep", "dim"),
     Adopt: ("adopt", "magenta"),
 }
 

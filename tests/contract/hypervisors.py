@@ -10,7 +10,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from environments.environment import Environment, Image, Virtualization
-from scheduler.model import Identity, PoolSpace
+from scheduler.model import Identity, PoolSpace, worker_uuid
 from scheduler.ports import DomainEvent, Enrolment, WorkerOrder
 
 SITE = "contract"
@@ -61,9 +61,7 @@ def order(environment, serial=1, *, site=SITE, address=None):
         address=address,
     )
     enrolment = Enrolment(parameters={"pool": "127.0.0.2:9618"}, files={"token": SECRET})
-    return WorkerOrder(
-        name, str(uuid.uuid5(uuid.NAMESPACE_URL, f"urn:ambienti:{site}:{name}")), environment, identity, enrolment
-    )
+    return WorkerOrder(name, worker_uuid(site, name, serial), environment, identity, enrolment)
 
 
 class Simulated:
@@ -75,7 +73,7 @@ class Simulated:
         from simulations.clock import Agenda, SimulatedClock
         from simulations.plant import Machine, Plant
 
-        self.plant = Plant(Agenda(SimulatedClock()), random.Random(1), {})
+        self.plant = Plant(Agenda(SimulatedClock()), random.Random(1), {}, SITE)
         self.host = self.plant.add(Machine("sim1", pools=(PoolSpace("default", 100.0, 100.0),)))
         self.environment = Environment(
             name="sim-env", vo="atlas", virtualization=Virtualization.XEN_PV, memory_mib=512, disk={"mode": "overlay", "pool": "default"},
@@ -102,7 +100,12 @@ class Simulated:
         self.host.answer_again()
 
     def storage(self):
-        return {"/".join(volume) for volume in self.plant.volumes}
+        return {volume for _pool, volume in self.plant.volumes}
+
+    def put(self, name):
+        from simulations.plant import SimulatedVolume
+
+        self.plant.volumes["default", name] = SimulatedVolume()
 
     def close(self):
         self.host.close()
@@ -146,6 +149,10 @@ class TestDriver:
 
     def storage(self):
         return {volume.name() for pool in self._hand.listAllStoragePools() for volume in pool.listAllVolumes()} - {"base.qcow2"}
+
+    def put(self, name):
+        xml = f"<volume><name>{name}</name><capacity unit='MiB'>1</capacity></volume>"
+        self._hand.storagePoolLookupByName("default-pool").createXML(xml)
 
     def close(self):
         self.host.close()
@@ -205,6 +212,14 @@ class _Libvirtd:
     def storage(self):
         directories = (self.daemon.volumes, self.daemon.directory / "enrolment")
         return {path.name for directory in directories if directory.exists() for path in directory.iterdir()}
+
+    def put(self, name):
+        """Let something lie where the connector puts what is ours."""
+        if self.driver == "lxc":
+            (self.daemon.directory / "enrolment" / name).mkdir()
+            return
+        (self.daemon.volumes / name).touch()
+        self.hand().storagePoolLookupByName("workers").refresh()
 
     def close(self):
         self.host.close()

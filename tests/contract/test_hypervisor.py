@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from scheduler.model import DomainState
+from scheduler.model import DomainState, Stored
 from scheduler.ports import SourceError
 from tests.contract.hypervisors import SITE, Listener, Lxc, Qemu, Simulated, TestDriver, order
 from tests.contract.xen import Xen
@@ -15,6 +15,7 @@ REAL = [Lxc, Qemu]
 IMPLEMENTATIONS = [Simulated, TestDriver, *REAL, Xen]
 WITH_A_DAEMON = [one for one in IMPLEMENTATIONS if hasattr(one, "silence")]
 OF_LIBVIRT = [one for one in IMPLEMENTATIONS if one is not Simulated]
+WITH_STORAGE = [one for one in IMPLEMENTATIONS if hasattr(one, "put")]
 ENDS = {"stopped", "crashed", "failed"}
 
 
@@ -151,6 +152,28 @@ def test_what_a_running_worker_uses_is_not_cleaned_up(lane):
     assert lane.storage() == before
 
 
+@among(WITH_STORAGE)
+def test_what_is_ours_on_storage_is_known_by_its_name_and_what_is_not_is_never_told(lane):
+    mine, foreign = order(lane.environment, 1), order(lane.environment, 2, site="elsewhere")
+    lane.host.boot(mine)
+    lane.host.boot(foreign)
+    strange = {"base-1.disk", "notes", f"{mine.worker}-00000000.disk", f"{mine.worker}-{mine.uuid[:8]}.bak"}
+    for name in strange:
+        lane.put(name)
+    assert lane.host.stored() == (Stored(mine.worker, mine.uuid),)
+    before = lane.storage()
+    listener = Listener()
+    lane.host.watch(listener.tell)
+    lane.host.read()
+    lane.kill(mine.worker)  # its host was without power, say: nobody has cleaned up
+    listener.wait_for(ENDS, mine.worker)
+    assert lane.host.stored() == (Stored(mine.worker, mine.uuid),)
+    lane.host.clean_up(mine.worker, mine.uuid)
+    assert lane.host.stored() == ()
+    assert strange < lane.storage() < before
+    assert foreign.uuid in lane.uuids().values()
+
+
 def test_a_missing_image_is_named_and_leaves_nothing_behind(lane):
     asked = order(lane.broken)
     with pytest.raises(SourceError) as caught:
@@ -209,6 +232,7 @@ def test_a_host_that_does_not_answer_is_an_error_and_never_an_empty_answer(lane)
         lambda: lane.host.power_off(asked.worker, asked.uuid),
         lambda: lane.host.clean_up(asked.worker, asked.uuid),
         lambda: lane.host.check(lane.environment),
+        lane.host.stored,
     ):
         with pytest.raises(SourceError) as caught:
             call()

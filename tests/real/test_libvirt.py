@@ -9,6 +9,7 @@ import stat
 import subprocess
 import tarfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,7 +20,9 @@ from pydantic import ValidationError
 from connectors.libvirt import connect
 from connectors.libvirt.checking import guest_lives
 from connectors.libvirt.line import Line
+from connectors.libvirt.places import directory_pool_xml
 from environments.environment import Environment, Virtualization
+from scheduler.model import Stored
 from scheduler.ports import SourceError
 from tests.contract.hypervisors import SECRET, SITE, Listener, order
 from tests.lab.libvirtd import Libvirtd
@@ -273,10 +276,71 @@ def test_a_pool_that_is_not_there_is_named_with_those_that_are(host, daemon, ima
 
 def test_kvm_is_offered_only_after_a_guest_has_lived(daemon):
     line = Line("qemu1", daemon.uri("qemu"), deadline_seconds=15, keepalive_seconds=5)
-    assert line.run("try emulation", lambda talk: guest_lives(talk, SITE, "qemu"))
-    assert not line.run("try KVM", lambda talk: guest_lives(talk, SITE, "kvm"))
+    assert line.run("try emulation", lambda talk: guest_lives(talk, "qemu"))
+    assert not line.run("try KVM", lambda talk: guest_lives(talk, "kvm"))
     assert line.run("count", lambda talk: talk.connection.numOfDomains()) == 0
     line.close()
+
+
+def test_hosts_that_share_a_libvirtd_look_into_one_directory_at_once_and_find_what_is_there(daemon, images):
+    box, disk = container(), machine("disk", image={"path": str(images / "base.qcow2")}, disk={"mode": "overlay"})
+    lost = machine("lost", image={"initrd": f"{images}/gone"})
+    hosts = [connect(f"h{n}", daemon.uri(driver), daemon.options(), site=SITE, deadline_seconds=60.0)
+             for n, driver in enumerate(("lxc", "qemu") * 3)]  # fmt: skip
+    asked = [(host, one) for host in hosts for one in (box, disk, lost) for _ in range(10)]
+    with ThreadPoolExecutor(18) as pool:
+        told = list(pool.map(lambda pair: [line for line in pair[0].check(pair[1]) if "offers" not in line], asked))
+    for host in hosts:
+        host.close()
+    assert {line for (_, one), lines in zip(asked, told, strict=True) if one is not lost for line in lines} == set()
+    assert all("gone" in lines[0] for (_, one), lines in zip(asked, told, strict=True) if one is lost)
+    names = [pool.name() for pool in libvirt.open(daemon.uri("qemu")).listAllStoragePools()]
+    assert not [name for name in names if name.startswith("ambienti-")]
+
+
+def test_disks_are_copied_while_others_look_at_the_same_image(host, daemon, images):
+    disk = machine("copied", image={"path": str(images / "base.raw"), "format": "raw"}, disk={"mode": "copy", "size_gib": 1})
+    other = connect("other", daemon.uri("qemu"), daemon.options(), site=SITE, deadline_seconds=60.0)
+    with ThreadPoolExecutor(8) as pool:
+        looks = [pool.submit(other.check, disk) for _ in range(60)]
+        boots = [pool.submit(host.boot, order(disk, n)) for n in range(1, 4)]
+        assert [list(look.result()) for look in looks] == [[]] * 60
+        assert [boot.result() for boot in boots] == [None] * 3
+    other.close()
+    assert len(list(daemon.volumes.glob("copied-*.disk"))) == 3
+
+
+def test_a_directory_that_was_being_filled_when_the_daemon_died_is_found_and_removed(containers, daemon):
+    cut = order(container())
+    hand, name = libvirt.open(daemon.uri("lxc")), f"{cut.worker}-{cut.uuid[:8]}"
+    pool = hand.storagePoolDefineXML(directory_pool_xml(f"ambienti-enrol-{name}", str(daemon.directory / "enrolment" / name)))
+    assert containers.stored() == (Stored(cut.worker, cut.uuid),)
+    pool.build()
+    pool.create()
+    assert containers.stored() == (Stored(cut.worker, cut.uuid),)
+    containers.clean_up(cut.worker, cut.uuid)
+    assert containers.stored() == ()
+    assert not list((daemon.directory / "enrolment").iterdir())
+
+
+def test_a_volume_that_another_host_has_removed_meanwhile_is_gone_all_the_same(host, daemon, images):
+    asked = order(machine("shared", image={"path": str(images / "base.qcow2")}, disk={"mode": "overlay", "size_gib": 1}))
+    host.boot(asked)
+    host.power_off(asked.worker, asked.uuid)
+    for path in daemon.volumes.glob("shared-*"):
+        path.unlink()
+    host.clean_up(asked.worker, asked.uuid)
+    assert host.stored() == ()
+
+
+def test_an_image_in_a_storage_pool_that_is_switched_off_is_not_called_missing(host, daemon, images):
+    hand = libvirt.open(daemon.uri("qemu"))
+    pool = hand.storagePoolDefineXML(directory_pool_xml("asleep", str(images)))
+    try:
+        with pytest.raises(SourceError, match="'asleep', which is not active"):
+            host.check(machine("asleep", image={"path": str(images / "base.qcow2")}, disk={"mode": "overlay"}))
+    finally:
+        pool.undefine()
 
 
 def test_a_host_is_used_only_for_what_it_is_allowed_to(daemon):

@@ -7,7 +7,7 @@ import pytest
 from environments.environment import Environment
 from simulations.farm import SimulatedFarm
 from simulations.invariants import ALWAYS, AT_REST, IN_CALM, OF_CALLS, Watch
-from simulations.plant import Call
+from simulations.plant import Call, SimulatedVolume
 from simulations.scenario import Scenario
 from simulations.seeds import run_seed
 
@@ -128,7 +128,7 @@ def test_a_boot_that_no_job_can_use_is_found(farm):
 def test_what_is_left_at_rest_is_found(farm):
     broken = {invariant.__name__ for invariant in AT_REST if list(invariant(farm))}
     assert broken == {"every_satisfiable_job_is_done", "zero_jobs_zero_workers"}
-    farm.plant.volumes["default", "atlas-el9-77"] = "atlas-el9-77"
+    farm.plant.volumes["default", "atlas-el9-77"] = SimulatedVolume("hill", "atlas-el9-77", "u77")
     farm.queue.book.served["atlas"].submitted += 1
     broken = {invariant.__name__ for invariant in AT_REST if list(invariant(farm))}
     assert broken >= {"nothing_is_left_behind", "no_job_is_lost"}
@@ -139,10 +139,12 @@ def test_forbidden_acts_are_found():
     killed = Call(kind="power-off", stopped=True, running_jobs=1, seen_by_batch_system=True, **call)
     unwritten = Call(kind="boot", started=True, journaled=False, **call)
     squeezed = Call(kind="boot", short_of_memory_mib=512, **call)
-    assert {invariant.__name__ for invariant in OF_CALLS if list(invariant([killed, unwritten, squeezed]))} == {
+    swept = Call(kind="clean-up", removed_under="atlas-el9-1.disk", removed_foreign="theirs.disk", **call)
+    assert {invariant.__name__ for invariant in OF_CALLS if list(invariant([killed, unwritten, squeezed, swept]))} == {
         "no_boot_is_asked_for_where_memory_is_short",
         "no_worker_with_work_is_powered_off_by_choice",
         "nothing_starts_without_a_journaled_intent",
+        "only_our_storage_is_removed_and_only_when_nothing_runs_on_it",
     }
 
 
