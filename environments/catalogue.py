@@ -15,6 +15,7 @@ from environments.nodes import Node, merged, without
 from environments.problems import ConfigurationError, KeyPath, Problem, problem_at
 from environments.reader import read
 from environments.soundness import faults
+from environments.text import OneLine
 
 NOT_INHERITED = ("extends", "abstract", "default", "name", "vo")
 
@@ -39,7 +40,7 @@ class VOFile(Frozen):
 
     vo: Name | None = None
     """The VO that owns these environments; an included file of templates has none."""
-    include: tuple[str, ...] = ()
+    include: tuple[OneLine, ...] = ()
     """Files with more definitions, relative to this file. Those of a file that names another VO can be extended only."""
     environments: dict[Name, Definition] = {}
     """The definitions by name."""

@@ -12,12 +12,14 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
+from environments.text import OneLine, in_one_line
+
 NAME_PATTERN = r"^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$"
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 """Lower-case letters, digits and hyphens, at most 40."""
 ATTRIBUTE_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]*$"
 ONE_LINE_PATTERN = r"^[^\x00-\x1f\x7f]*$"
-Scalar = bool | int | float | Annotated[str, Field(pattern=ONE_LINE_PATTERN)]
+Scalar = bool | int | float | Annotated[str, Field(pattern=ONE_LINE_PATTERN), in_one_line]
 _RESERVED = frozenset(
     {
         "if",
@@ -123,21 +125,21 @@ class DiskMode(StrEnum):
 class Image(Frozen):
     """What a worker boots from. Paths are on the hypervisor host (shared storage); volumes are names in a storage pool."""
 
-    path: str | None = None
+    path: OneLine | None = None
     """Base disk image (a path on shared storage); for `lxc` the directory tree that becomes the container's root."""
     pool: Name | None = None
     """Storage pool that holds `volume`."""
-    volume: str | None = None
+    volume: OneLine | None = None
     """Base disk image as a volume of `pool`; instead of `path`."""
     format: Literal["raw", "qcow2"] = "qcow2"
     """Format of the base disk image."""
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
     """Checksum of the disk image: `check --live` reads all of it on the first host that can boot it, and compares."""
-    kernel: str | None = None
+    kernel: OneLine | None = None
     """Kernel on the host, for direct boot (always for xen-pv and xen-pvh, and for diskless workers)."""
-    initrd: str | None = None
+    initrd: OneLine | None = None
     """Initial ramdisk on the host; a diskless worker lives in it."""
-    cmdline: str = ""
+    cmdline: Annotated[str, in_one_line, Field(max_length=4000)] = ""
     """Extra words of the kernel command line. A Xen PV guest is cut at 1023 bytes: longer ones are refused."""
 
 
@@ -166,13 +168,13 @@ class Network(Frozen):
 
     kind: NetworkKind = NetworkKind.LIBVIRT
     """`bridge` on the host, `libvirt` network, `user` (QEMU's own, unprivileged), `host` (an LXC worker shares the host's)."""
-    source: str = "default"
+    source: OneLine = "default"
     """Name of the bridge or of the libvirt network."""
     vlan: Annotated[int, Field(ge=1, le=4094)] | None = None
     """VLAN tag of the worker's port: the bridge, or that of the libvirt network, must be one of Open vSwitch."""
-    addresses: str | None = None
+    addresses: OneLine | None = None
     """Range of static addresses given to workers one by one, where no DHCP serves: `10.0.2.16-10.0.2.40/24`."""
-    gateway: str | None = None
+    gateway: OneLine | None = None
     """Default gateway of workers with a static address."""
 
 
@@ -183,9 +185,9 @@ class Environment(Frozen):
     """Unique in the farm. Jobs ask for it: `+WantEnvironment = "atlas-el9"`."""
     vo: Name
     """The VO that owns the definition (filled in from the file it stands in)."""
-    description: str = ""
+    description: OneLine = ""
     """One line for people."""
-    version: str = "1"
+    version: OneLine = "1"
     """Change it when the image changes: new workers boot it (one canary first), old ones are replaced when idle."""
     shared_with: tuple[Name, ...] = ()
     """Other VOs whose jobs may run here too."""
@@ -217,7 +219,7 @@ class Environment(Frozen):
     """A worker older than this, from its order on, is drained and replaced (or `2 d`). Jobs that need longer go elsewhere."""
     boot_seconds: Seconds = 600
     """A worker that has not registered with the batch system this long after its boot has failed."""
-    labels: dict[str, str] = {}
+    labels: dict[OneLine, OneLine] = {}
     """Host labels that this environment needs: `{rack: a}` places it only on hosts that carry `rack: a`."""
     default: bool = False
     """The environment for jobs of this VO that ask for nothing; at most one per VO."""

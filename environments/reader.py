@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 import re
+import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -21,6 +24,15 @@ if TYPE_CHECKING:
 
 MAXIMUM_DEPTH = 40
 MAXIMUM_NODES = 200_000
+MOST_BYTES = 16 * 2**20
+"""Of a file of definitions. One of 20,000 hosts has some five."""
+MOST_GIVEN_BYTES = 4 * 2**30
+"""Of a file that somebody names in a command: a history of years."""
+MOST_VALUES = 500_000
+"""In a file of definitions: each takes a kilobyte while it is checked."""
+MOST_GIVEN_VALUES = 20_000_000
+LONGEST_NUMBER = 100
+"""Characters; what is longer is a text, not a number."""
 
 
 def read(path: Path) -> Node:
@@ -28,50 +40,83 @@ def read(path: Path) -> Node:
     return parse(read_content(path), str(path))
 
 
-def read_content(path: Path) -> bytes:
-    """Return what a file holds; a ConfigurationError says why it cannot be read, and which file was perhaps meant."""
+def read_content(path: Path, *, given: bool = False) -> bytes:
+    """Return what a file holds; a ConfigurationError says why it cannot be read, and which file was perhaps meant.
+
+    `given`: somebody named it in a command, so it may be large, and a pipe. Whatever the daemon reads is neither: a pipe may be
+    waited for without end, a device may never end.
+    """
     try:
-        return path.read_bytes()
+        with _opened(path, pipes=given) as file:
+            most = MOST_GIVEN_BYTES if given else MOST_BYTES
+            content = file.read(most + 1)
     except OSError as error:
         near = nearest_file(path) if isinstance(error, FileNotFoundError) else ""
         message = "there is no such file" if isinstance(error, FileNotFoundError) else f"cannot be read: {error.strerror}"
         raise ConfigurationError([Problem(str(path), 0, 0, "", message, nearest=near)]) from error
+    if len(content) > most:
+        raise ConfigurationError([Problem(str(path), 0, 0, "", "is too large", f"at most {most // 2**20} MiB")])
+    return content
+
+
+@contextmanager
+def _opened(path: Path, *, pipes: bool) -> Iterator[BinaryIO]:
+    """Open a plain file; what is none is not even opened, unless it is a pipe that may be."""
+    mode = path.stat().st_mode
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    wanted = stat.S_ISREG(mode) or (pipes and (stat.S_ISFIFO(mode) or (stat.S_ISCHR(mode) and path.samefile("/dev/stdin"))))
+    if not wanted:
+        raise OSError(errno.EINVAL, f"it is {_KINDS.get(stat.S_IFMT(mode), 'no file')}, not a plain file")
+    # It may have been replaced since: then opening it must not wait either.
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | (0 if pipes else os.O_NONBLOCK))
+    with os.fdopen(descriptor, "rb") as file:
+        if not pipes and not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "it is not a plain file")
+        yield file
+
+
+_KINDS = {stat.S_IFIFO: "a pipe", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device", stat.S_IFSOCK: "a socket"}
 
 
 @contextmanager
 def opened_content(path: Path) -> Iterator[BinaryIO]:
-    """Open a file to read it piece by piece; it may be larger than one wants to hold."""
+    """Open a file that somebody named in a command, to read it piece by piece: it may be larger than one wants to hold."""
     if not path.is_file():
-        read_content(path)
+        read_content(path, given=True)
     with path.open("rb") as file:
         yield file
 
 
-def parse(content: bytes | str, file: str) -> Node:
-    """Turn the text of a YAML file, one mapping, into nodes."""
-    (node,) = _built(content, file, several=False)
+def parse(content: bytes | str, file: str, *, given: bool = False) -> Node:
+    """Turn the text of a YAML file, one mapping, into nodes; `given` as in `read_content`."""
+    (node,) = _built(content, file, several=False, most=MOST_GIVEN_VALUES if given else MOST_VALUES)
     if not isinstance(node.value, Mapping):
         kind = "a list" if isinstance(node.value, tuple) else "a single value"
         raise ConfigurationError([problem_at(node.mark, "", f"is {kind}", "a mapping (`key: value` lines)")])
     return node
 
 
-def documents(content: bytes | str, file: str, *, repeated: list[Problem] | None = None) -> tuple[Node, ...]:
+def documents(
+    content: bytes | str, file: str, *, given: bool = False, repeated: list[Problem] | None = None
+) -> tuple[Node, ...]:
     """Turn the text of a YAML file into nodes, whatever stands in it: one for each document (`---` parts them).
 
     With `repeated` a key that stands in a mapping twice is put there and no error: the last one holds, as for most readers.
     """
-    return _built(content, file, several=True, repeated=repeated)
+    return _built(content, file, several=True, most=MOST_GIVEN_VALUES if given else MOST_VALUES, repeated=repeated)
 
 
 @uncollected()
-def _built(content: bytes | str, file: str, *, several: bool, repeated: list[Problem] | None = None) -> tuple[Node, ...]:
+def _built(
+    content: bytes | str, file: str, *, several: bool, most: int, repeated: list[Problem] | None = None
+) -> tuple[Node, ...]:
     text = content if isinstance(content, str) else _decoded(content, file)
     lines = _LINE_BREAK.split(text)
     if not text.strip().strip("\ufeff"):
         raise ConfigurationError([Problem(file, 1, 1, "", "the file is empty", "a mapping (`key: value` lines)")])
     try:
-        composed = _composed(text, several=several)
+        composed = _composed(text, several=several, most=most)
     except yaml.MarkedYAMLError as error:
         raise ConfigurationError([_syntax(error, file, lines)]) from error
     except yaml.reader.ReaderError as error:
@@ -80,6 +125,8 @@ def _built(content: bytes | str, file: str, *, several: bool, repeated: list[Pro
         code = error.character if isinstance(error.character, int) else ord(error.character[:1])
         message = f"the character U+{code:04X} is not allowed in YAML"
         raise ConfigurationError([problem_at(mark, "", message, "printable text in UTF-8")]) from error
+    except _TooManyError as error:
+        raise ConfigurationError([Problem(file, 1, 1, "", "holds too many values", f"at most {most}")]) from error
     except RecursionError as error:
         raise ConfigurationError(
             [Problem(file, 1, 1, "", "is nested too deeply", f"at most {MAXIMUM_DEPTH} levels")]
@@ -122,19 +169,26 @@ _Loader.yaml_implicit_resolvers = _FastLoader.yaml_implicit_resolvers = {
 _LARGE = 50_000
 
 
-def _composed(text: str, *, several: bool) -> list[yaml.Node | None]:
+class _TooManyError(Exception):
+    """A text holds more values than one wants to hold."""
+
+
+def _composed(text: str, *, several: bool, most: int) -> list[yaml.Node | None]:
     """Compose the nodes of a text; libyaml does the large ones, and what it refuses is read again for a better sentence."""
     if len(text) > _LARGE and yaml.__with_libyaml__:
-        with contextlib.suppress(yaml.YAMLError, RecursionError):
-            _refuse_depth(text)
+        with contextlib.suppress(yaml.YAMLError):
+            _refuse_size(text, most)
             return _all(text, _FastLoader) if several else [yaml.compose(text, Loader=_FastLoader)]
     return _all(text, _Loader) if several else [yaml.compose(text, Loader=_Loader)]
 
 
-def _refuse_depth(text: str) -> None:
-    """Raise a RecursionError where libyaml, which nests without a limit, would overrun its stack."""
-    depth = 0
+def _refuse_size(text: str, most: int) -> None:
+    """Raise a RecursionError where libyaml, which nests without a limit, would overrun its stack; count the values."""
+    depth = count = 0
     for event in yaml.parse(text, Loader=_FastLoader):
+        count += isinstance(event, yaml.NodeEvent)
+        if count > most:
+            raise _TooManyError
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > MAXIMUM_DEPTH:
             raise RecursionError
@@ -259,6 +313,8 @@ class _Builder:
             self.problems.append(problem_at(self.mark(node), dotted(path), message, "a plain value"))
             return None
         if kind in {"str", "merge", "value"}:
+            return str(node.value)
+        if kind in {"int", "float"} and len(node.value) > LONGEST_NUMBER:
             return str(node.value)
         try:
             value: Plain = yaml.constructor.SafeConstructor().construct_object(node)

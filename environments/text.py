@@ -8,6 +8,8 @@ words of an error, an ad, an old journal) goes through `printable` before it is 
 
 from __future__ import annotations
 
+import json
+import re
 import unicodedata
 from typing import Annotated
 
@@ -32,11 +34,22 @@ def printable(text: str, most: int = MOST_CHARACTERS) -> str:
 
 def unprintable(text: str, *, lines: bool = False) -> str:
     """Say which character of a text cannot be printed, and where; "" when all can. `lines`: line breaks and tabs may be."""
+    if text.isprintable():
+        return ""
     for place, character in enumerate(text, start=1):
         if not (character.isprintable() or (lines and character in "\n\t")):
             named = unicodedata.name(character, "a control character")
             return f"character {place} cannot be printed: {_escaped(character)} ({named.lower()})"
     return ""
+
+
+def printable_json(text: str) -> str:
+    r"""Return the text of a JSON document in which what cannot be printed is written as JSON writes it: `\u001b`."""
+    return "\n".join(line if line.isprintable() else _escaped_json(line) for line in text.split("\n"))
+
+
+def _escaped_json(line: str) -> str:
+    return "".join(one if one.isprintable() else json.dumps(one)[1:-1] if ord(one) != 0x7F else "\\u007f" for one in line)
 
 
 def _escaped(character: str) -> str:
@@ -56,7 +69,24 @@ def _lines(text: str) -> str:
     return text
 
 
-OneLine = Annotated[str, AfterValidator(_one_line), Field(max_length=MOST_CHARACTERS)]
+in_one_line = AfterValidator(_one_line)
+"""For texts with a length or form of their own: printable from the first character to the last."""
+in_lines = AfterValidator(_lines)
+"""For texts with a length of their own: printable but for line breaks and tabs."""
+OneLine = Annotated[str, in_one_line, Field(max_length=MOST_CHARACTERS)]
 """A text of one line, printable from its first character to its last."""
-Lines = Annotated[str, AfterValidator(_lines), Field(max_length=MOST_LINES_CHARACTERS)]
+Lines = Annotated[str, in_lines, Field(max_length=MOST_LINES_CHARACTERS)]
 """A text of several lines, printable but for line breaks and tabs."""
+
+
+_BEGINS_A_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_NUMBER = re.compile(r"[+-]?\d+(\.\d+)?([eE][+-]?\d+)?%?")
+
+
+def csv_cell(value: object) -> object:
+    """Return a value as a cell of a table that somebody opens with a spreadsheet: text stays text, numbers stay numbers."""
+    if not isinstance(value, str):
+        return value
+    shown = printable(value, MOST_LINES_CHARACTERS)
+    begins_one = value.startswith(_BEGINS_A_FORMULA) or shown.startswith(_BEGINS_A_FORMULA)
+    return f"'{shown}" if begins_one and not _NUMBER.fullmatch(shown) else shown

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from environments.problems import ConfigurationError
+from environments.text import printable, unprintable
 from scheduler.commands import (
     completion,
     configuration,
@@ -129,10 +130,19 @@ def _add_further(app: typer.Typer, entry: metadata.EntryPoint) -> None:
         app.command(entry.name)(loaded)
 
 
+def _refuse_unprintable(words: Sequence[str]) -> None:
+    """Refuse control characters and their kind wherever they stand: what is typed here is kept and shown to others."""
+    for number, word in enumerate(words, start=1):
+        if found := unprintable(word, lines=True):
+            say(f"word {number} of the command, {printable(word, 60)!r}: {found}", error=True, style="red")
+            sys.exit(Exit.WRONG)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and leave with its exit code."""
     completion.prepare()
     given = sys.argv[1:] if arguments is None else list(arguments)
+    _refuse_unprintable(given)
     wanted = next((word for word in given if not word.startswith("-")), None)
     try:
         build(wanted)(args=given, prog_name="ambienti")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field
 
 from environments.environment import Environment, Frozen, Mebibytes, Scalar, Seconds
+from environments.text import OneLine
 from scheduler.clock import WallClock
 from simulations.clock import Agenda
 from simulations.jobs import Request
@@ -29,19 +30,19 @@ class LiveJobs(Frozen):
 
     at: Seconds = 0
     """Seconds after the start."""
-    vo: str
+    vo: OneLine
     """Whose."""
     count: tuple[Amount, Amount] = (1, 1)
     """At least and at most so many."""
     runs: tuple[Amount, Amount] = (5, 10)
     """Each runs at least and at most so many seconds."""
-    wants: str = ""
+    wants: OneLine = ""
     """The environment they name."""
     cpus: Annotated[int, Field(gt=0)] = 1
     """Cores of each."""
     memory_mib: Mebibytes = 512
     """Memory of each."""
-    requires: dict[str, Scalar] = {}
+    requires: dict[OneLine, Scalar] = {}
     """Attributes that their environment must provide."""
     every: Annotated[int, Field(gt=0)] | None = None
     """They come again after so many seconds..."""
@@ -58,7 +59,7 @@ class LiveFault(Frozen):
     """For so long."""
     do: Literal["silent", "hangs"]
     """`silent`: the batch system answers nothing; `hangs`: workers of `environment` boot and never register."""
-    environment: str = ""
+    environment: OneLine = ""
     """Of `hangs`."""
 
 

@@ -18,6 +18,7 @@ from environments.checking import checked
 from environments.environment import VO, Environment, Frozen, Image, Mebibytes, Name, Scalar, Seconds, Share, Virtualization
 from environments.problems import ConfigurationError, Problem
 from environments.reader import read
+from environments.text import OneLine
 from scheduler.policy import Limits
 from simulations.plant import Machine
 
@@ -81,9 +82,9 @@ class HostLines(Frozen):
     """Memory that domains may have."""
     virtualizations: tuple[Virtualization, ...] = tuple(Virtualization)
     """What it can run; everything by default."""
-    labels: dict[str, str] = {}
+    labels: dict[OneLine, OneLine] = {}
     """What environments can ask for."""
-    networks: tuple[str, ...] = ("default",)
+    networks: tuple[OneLine, ...] = ("default",)
     """Networks and bridges that it has."""
     max_boots: Positive = 4
     """Simultaneous boots."""
@@ -109,11 +110,11 @@ class JobLines(Frozen):
 
     at: Seconds = 0
     """When."""
-    vo: str
+    vo: OneLine
     """Whose."""
     count: Positive = 1
     """How many."""
-    wants: str = ""
+    wants: OneLine = ""
     """The environment they name."""
     cpus: Positive = 1
     """Cores of each."""
@@ -121,11 +122,11 @@ class JobLines(Frozen):
     """Memory of each."""
     walltime_seconds: Seconds | None = None
     """The walltime they ask for."""
-    requires: dict[str, Scalar] = {}
+    requires: dict[OneLine, Scalar] = {}
     """Attributes that their environment must provide."""
     runs: Seconds = 300
     """How long each runs."""
-    malformed: str = ""
+    malformed: OneLine = ""
     """What is wrong with their description, for jobs nobody can understand."""
 
 
@@ -138,21 +139,21 @@ class FaultLines(Frozen):
     """What."""
     lasts: Seconds | None = None
     """For how long; for good by default."""
-    host: str = ""
+    host: OneLine = ""
     """Which host."""
-    worker: str = ""
+    worker: OneLine = ""
     """Which worker."""
-    environment: str = ""
+    environment: OneLine = ""
     """Which environment."""
-    vo: str = ""
+    vo: OneLine = ""
     """Whose."""
-    version: str = ""
+    version: OneLine = ""
     """Which version of the environment; the one in force by default."""
     seconds: int | None = None
     """How far the clock jumps; may be negative."""
     memory_mib: Mebibytes = 1024
     """Memory of a stranger."""
-    to: dict[str, Any] = {}
+    to: dict[OneLine, Any] = {}
     """What changes in the definition of the environment."""
     after_steps: Positive | None = None
     """`daemon-crashes`: not at once, but after so many further writes to the journal and calls to the outside."""
@@ -172,7 +173,7 @@ class Scenario(Frozen):
     """How long it is watched."""
     seed: int = 1
     """Of the small differences between boots."""
-    hosts: Annotated[dict[str, HostLines], Field(min_length=1)]
+    hosts: Annotated[dict[OneLine, HostLines], Field(min_length=1)]
     """By name."""
     vos: dict[Name, Share]
     """Shares by VO."""

@@ -13,6 +13,7 @@ from pydantic import AfterValidator
 
 from environments.checking import named_error
 from environments.environment import Frozen
+from environments.text import OneLine
 from scheduler.ports import FoundHost, SourceError
 
 if TYPE_CHECKING:
@@ -54,9 +55,9 @@ def _split(text: str) -> tuple[str, int]:
 class DNSOptions(Frozen):
     """Service records of the DNS."""
 
-    record: Annotated[str, AfterValidator(_record)]
+    record: Annotated[OneLine, AfterValidator(_record)]
     """Name of the SRV records, one for each host: `_libvirt._tcp.farm.example.org`. Priority and weight mean nothing here."""
-    servers: tuple[Annotated[str, AfterValidator(_server)], ...] = ()
+    servers: tuple[Annotated[OneLine, AfterValidator(_server)], ...] = ()
     """Addresses of name servers, `192.0.2.1` or `192.0.2.1:5353`; by default those of /etc/resolv.conf."""
 
 

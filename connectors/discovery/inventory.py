@@ -9,9 +9,9 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from environments.checking import checked
 from environments.environment import Frozen
 from environments.hostnames import checked_hosts, expand_hosts
-from environments.names import nearest_file
 from environments.problems import ConfigurationError, Mark, Problem, problem_at
-from environments.reader import parse
+from environments.reader import parse, read_content
+from environments.text import OneLine
 from scheduler.ports import FoundHost, SourceError
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ Port = Annotated[int, Field(gt=0, le=65535)]
 class FileOptions(Frozen):
     """An inventory file."""
 
-    path: str
+    path: OneLine
     """Relative to the site file. `*.yaml`: a mapping with `hosts`; anything else: one host a line, `xen01 rack=a`."""
 
 
@@ -35,7 +35,7 @@ class InventoryHost(Frozen):
 
     name: Hosts
     """`xen1`, or a range `node[001-300]`."""
-    labels: dict[str, str] = {}
+    labels: dict[OneLine, OneLine] = {}
     """What environments can ask for."""
     port: Port | None = None
     """What `{port}` stands for in the URI."""
@@ -64,11 +64,11 @@ class Inventory:
     def read(self) -> tuple[FoundHost, ...]:
         """Return the hosts; a file with anything wrong in it (it may be half written) is no answer, and says where."""
         try:
-            content = self._path.read_bytes()
-        except OSError as error:
-            near = nearest_file(self._path) if isinstance(error, FileNotFoundError) else ""
-            said = f"{error.strerror}; did you mean {near}?" if near else str(error.strerror)
-            raise SourceError(self.name, self.asks, said) from error
+            content = read_content(self._path)
+        except ConfigurationError as error:
+            (problem,) = error.problems
+            hint = f"; did you mean {problem.nearest}?" if problem.nearest else ""
+            raise SourceError(self.name, self.asks, f"{problem.message}{hint}") from error
         problems: list[Problem] = []
         try:
             in_yaml = self._path.suffix in YAML

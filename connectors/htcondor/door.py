@@ -13,7 +13,8 @@ import sys
 import time
 from typing import TYPE_CHECKING, TypeVar
 
-from connectors.command import questions
+from connectors.command import Line
+from connectors.htcondor import wire
 from connectors.htcondor.bindings import classad2, htcondor2
 from connectors.htcondor.job import job_record, runs_of
 from connectors.htcondor.matching import Judge, is_number
@@ -175,11 +176,15 @@ def answer(door: Door, question: Question) -> object:
 
 def main(descriptor: int) -> None:
     """Answer until the other side hangs up."""
-    line = questions(descriptor)
+    line = Line(descriptor)
     try:
-        door = Door(line.recv())
+        door = Door(wire.read_setting(line.receive()))
         while True:
-            line.send(answer(door, line.recv()))
+            question = wire.read_question(line.receive())
+            try:
+                line.send(wire.write_answer(answer(door, question)))
+            except ValueError as error:  # too large
+                line.send(wire.write_answer(Refused(question.function, str(error))))
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return
 

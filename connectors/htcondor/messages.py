@@ -1,4 +1,4 @@
-"""What passes between the connector and its companions: plain frozen values, so that they can be pickled."""
+"""What passes between the connector and its companions: plain frozen values, written as JSON (`wire`)."""
 
 from __future__ import annotations
 

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from environments.environment import Frozen, Scalar, Seconds
+from environments.text import Lines, OneLine
 
 
 def _regular_expression(text: str) -> str:
@@ -18,7 +19,7 @@ def _regular_expression(text: str) -> str:
     return text
 
 
-Pattern = Annotated[str, AfterValidator(_regular_expression)]
+Pattern = Annotated[OneLine, AfterValidator(_regular_expression)]
 Attribute = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", description="the name of a ClassAd attribute")]
 
 
@@ -33,7 +34,7 @@ class VORule(Frozen):
     """Another attribute of the job that holds a text, e.g. `x509UserProxyVOName`."""
     matches: Pattern = "(.+)"
     """Regular expression for the whole value of `attribute`."""
-    vo: str = r"\1"
+    vo: OneLine = r"\1"
     r"""The VO; `\1` is what the first parentheses hold. Alone, without a pattern, it stands for all jobs."""
 
     @model_validator(mode="after")
@@ -49,11 +50,11 @@ class VORule(Frozen):
 class HTCondorOptions(Frozen):
     """An HTCondor pool."""
 
-    collector: str
+    collector: OneLine
     """Address of the collector: `cm.example.org:9618` (several, separated by commas)."""
-    schedds: tuple[str, ...] = ()
+    schedds: tuple[OneLine, ...] = ()
     """Names of the schedds to read; by default all that the collector knows. Those missing make a reading incomplete."""
-    config: str | None = None
+    config: OneLine | None = None
     """HTCondor configuration of our own (CONDOR_CONFIG): where the tokens and signing keys are. By default the host's."""
     vo: Annotated[tuple[VORule, ...], Field(min_length=1)] = (VORule(group=r"group_([A-Za-z0-9-]+)(\..*)?"),)
     """How the VO of a job is told, in order."""
@@ -61,17 +62,17 @@ class HTCondorOptions(Frozen):
     """Attributes that may hold the walltime a job asks for, and the seconds of their unit; the first that is set counts."""
     slot_attributes: dict[Attribute, Scalar] = {}
     """Further attributes that every worker's slots have, for judging requirements: e.g. `HasCVMFS: true`."""
-    worker_domain: str = ""
+    worker_domain: OneLine = ""
     """Domain of the workers' names in the pool; by default the pool's trust domain."""
-    trust_domain: str = ""
+    trust_domain: OneLine = ""
     """By default TRUST_DOMAIN of the configuration."""
-    signing_key: str = "POOL"
+    signing_key: OneLine = "POOL"
     """Name of the key (a file in SEC_PASSWORD_DIRECTORY) that signs the workers' tokens; the collector must have it too."""
     token_grace_seconds: Seconds = 86400
     """A worker's token is good for its lifetime and this long after."""
-    token_create: str = "condor_token_create"  # noqa: S105  the program's name, no secret
+    token_create: OneLine = "condor_token_create"  # noqa: S105  the program's name, no secret
     """The program that makes tokens."""
-    drain: str = "condor_drain"
+    drain: OneLine = "condor_drain"
     """The program that drains workers: it obtains from the collector the right to command them."""
     retirement_seconds: Seconds = 604800
     """How long a drained worker lets its jobs run (MAXJOBRETIREMENTTIME)."""
@@ -85,7 +86,7 @@ class HTCondorOptions(Frozen):
     """A schedd looks so often for environments that have come or gone since the hooks were written."""
     callback: Literal["auto", "always", "never"] = "auto"
     """Whether workers are reached through the collector (CCB); `auto`: where their network is private (user, libvirt)."""
-    worker_config: str = ""
+    worker_config: Lines = ""
     """Further lines of the workers' configuration."""
     exact_seconds: Seconds = 300
     """Counts are read exactly at least this often, even when the cheap summary says that nothing changed."""

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from connectors.command import Companion, run
+from connectors.htcondor import wire
 from connectors.htcondor.announcement import announcement
 from connectors.htcondor.expressions import vo_attributes, vo_expression, walltime_expression
 from connectors.htcondor.messages import Question, QueueAnswer, Refused, Run, Setting
@@ -361,8 +362,12 @@ class HTCondorPool:
         companion = self._companions.get(whom)
         if companion is None:
             self._check_installation(asked)
-            companion = self._companions[whom] = Companion(self.name, _DOOR, self._environment(), self._setting())
-        answer = companion.ask(question, asked=asked, deadline_seconds=deadline_seconds)
+            companion = self._companions[whom] = Companion(self.name, _DOOR, self._environment(), wire.write(self._setting()))
+        content = companion.ask(wire.write(question), asked=asked, deadline_seconds=deadline_seconds)
+        try:
+            answer = wire.read_answer(question.function, content)
+        except wire.WireError as error:
+            raise SourceError(self.name, asked, f"the companion's answer cannot be read: {error}") from error
         if isinstance(answer, Refused):
             raise SourceError(self.name, asked, with_hint(answer.answer, self.options.collector))
         return answer

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field
 
 from environments.environment import Frozen, Virtualization
+from environments.text import OneLine
 
 
 class LibvirtOptions(Frozen):
@@ -18,13 +19,13 @@ class LibvirtOptions(Frozen):
     """What the host may be used for; by default what libvirt says it can (KVM only after it has run a guest)."""
     kvm: Annotated[Literal["try", "off", "trust"], BeforeValidator(lambda v: "off" if v is False else v)] = "try"
     """`try`: offer KVM once a trial guest has run; `off`: never; `trust`: whenever libvirt offers it."""
-    disk_pool: str = "default"
+    disk_pool: OneLine = "default"
     """Storage pool for the disks of environments that name none."""
-    config_pool: str | None = None
+    config_pool: OneLine | None = None
     """Storage pool for the small disks with a worker's enrolment; by default the first active directory pool."""
-    enrolment_directory: Annotated[str, Field(pattern=r"^/[^\s]*$")] = "/run/ambienti"
+    enrolment_directory: Annotated[OneLine, Field(pattern=r"^/[^\s]*$")] = "/run/ambienti"
     """Directory on the host below which each container finds its enrolment; better in memory: it is secret."""
-    console_directory: Annotated[str, Field(pattern=r"^/[^\s]*$")] | None = None
+    console_directory: Annotated[OneLine, Field(pattern=r"^/[^\s]*$")] | None = None
     """Directory on the host for what QEMU guests say on their consoles, one file each; none by default."""
     graceful_seconds: Annotated[float, Field(ge=0)] = 0
     """Ask a guest to shut down and wait so long before its domain is destroyed; 0: destroy at once (it is drained already)."""

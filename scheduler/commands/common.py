@@ -14,7 +14,8 @@ from rich.text import Text
 
 from environments.names import can_be_read
 from environments.problems import ConfigurationError, Problem, screen
-from scheduler.show.terminal import Console
+from environments.text import printable, printable_json
+from scheduler.show.terminal import MOST_IN_A_LINE, Console
 
 PLACES = (Path("site.yaml"), Path("/etc/ambienti/site.yaml"))
 WIDTH_OF_A_FILE = 160
@@ -78,7 +79,12 @@ def say(text: str, *, error: bool = False, style: str = "") -> None:
 
 def print_json(data: Any) -> None:
     """Print data as JSON."""
-    sys.stdout.write(json.dumps(data, indent=2, sort_keys=False, default=str, ensure_ascii=False) + "\n")
+    write(printable_json(json.dumps(data, indent=2, sort_keys=False, default=str, ensure_ascii=False)) + "\n")
+
+
+def write(text: str) -> None:
+    """Write a text that a program will read (JSON, YAML, a configuration): its lines stay, no control character passes."""
+    sys.stdout.write("\n".join(printable(line, MOST_IN_A_LINE) for line in text.split("\n")))
 
 
 def show_problems(problems: tuple[Problem, ...], *, error: bool = True) -> None:

@@ -24,6 +24,7 @@ from scheduler.commands.common import (
     problem_data,
     say,
     show_problems,
+    write,
 )
 from scheduler.show.terminal import Table
 
@@ -135,7 +136,7 @@ def hooks(
     compose.connect(found).close()  # so that wrong options are refused in the site file's words
     make = compose.load_entry("ambienti.hooks", chosen[0].kind)
     catalogue = found.policy.catalogue
-    typer.echo(make(chosen[0].options, tuple(catalogue.environments.values()), tuple(catalogue.vos)), nl=False)
+    write(make(chosen[0].options, tuple(catalogue.environments.values()), tuple(catalogue.vos)))
 
 
 @environments.command("list", epilog=examples("ambienti env list", "ambienti env list --vo atlas --json"))

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from environments.names import nearest
+from environments.text import printable_json
 from scheduler.clock import WallClock
-from scheduler.commands.common import JsonOption, SiteOption, console, say
+from scheduler.commands.common import JsonOption, SiteOption, console, say, write
 from scheduler.commands.journaled import opened
 from scheduler.commands.journaled import since as read_since
 from scheduler.show.terminal import Table
@@ -75,7 +76,7 @@ def _unknown(journal: JournalReader, asked: Mapping[Literal["subject", "kind", "
 def _show(lines: Sequence[Event], zone: str, *, as_json: bool) -> None:
     if as_json:
         for line in lines:
-            typer.echo(json.dumps(_data(line, zone), ensure_ascii=False))
+            write(printable_json(json.dumps(_data(line, zone), ensure_ascii=False)) + "\n")
         return
     if not lines:
         return

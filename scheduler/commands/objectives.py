@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,7 +10,7 @@ import typer
 from rich.text import Text
 
 from scheduler.clock import WallClock
-from scheduler.commands.common import Exit, JsonOption, SiteOption, console, examples, fail, plural, print_json, say
+from scheduler.commands.common import Exit, JsonOption, SiteOption, console, examples, fail, plural, print_json, say, write
 from scheduler.show.terminal import Table
 
 if TYPE_CHECKING:
@@ -62,7 +61,7 @@ def export(
 
     known = read_history(history)
     made = Promises(tuple(_own(known.objectives)))
-    sys.stdout.write(_written(made, known.zone, openslo_export.NotExpressibleError))
+    write(_written(made, known.zone, openslo_export.NotExpressibleError))
 
 
 @objectives.command(

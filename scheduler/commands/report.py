@@ -12,6 +12,7 @@ import typer
 from pydantic_core import PydanticCustomError
 
 from environments.names import nearest
+from environments.text import csv_cell
 from scheduler.availability.history import EVERYTHING
 from scheduler.commands.common import Exit, JsonOption, SiteOption, console, examples, fail, find_site, print_json, say
 from scheduler.commands.journaled import live
@@ -257,7 +258,8 @@ def _csv(made: Report) -> None:
     writer.writerow([*keys, *rests, "downtimes", "exclusions"])
     for row in made.rows:
         values = [f"{value:f}" if isinstance(value := getattr(row, key), Decimal) else value for key in keys]
-        writer.writerow([*values, *rests.values(), _downtimes(made, row.object), _exclusions(made, row.object)])
+        cells = [*values, *rests.values(), _downtimes(made, row.object), _exclusions(made, row.object)]
+        writer.writerow([csv_cell(cell) for cell in cells])
 
 
 def _downtimes(made: Report, name: str) -> str:

@@ -77,7 +77,7 @@ def _compare(file: Path, *, as_json: bool) -> None:
     from environments.reader import read_content
     from scheduler.availability.timelines import algebra
 
-    given = algebra.read(read_content(file).decode(errors="replace"), str(file))
+    given = algebra.read(read_content(file, given=True).decode(errors="replace"), str(file))
     found = {name: algebra.differences(given, algebra.load(name)) for name in algebra.shipped()}
     same = next((name for name, differing in found.items() if not differing), "")
     nearest = min(found, key=lambda name: len(found[name]))

@@ -4,6 +4,7 @@ Rules:
 1. One cycle at a time. A host's event starts one at once, many events start one together.
 2. SIGTERM begins nothing more, lets what runs end within a deadline, and gives the lease back. SIGHUP reads the files again.
 3. Whatever one cycle fails of, the next one is tried; /healthz and the log tell.
+4. The lease is renewed only while cycles end: a daemon whose loop stands says where, and lets another one act.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from scheduler.daemon.metrics import Metrics
 from scheduler.daemon.notify import notify
 from scheduler.daemon.promised import Promised
 from scheduler.daemon.signals import signals_to_read
+from scheduler.daemon.stuck import Stuck, longest_cycle_seconds, where
 from scheduler.daemon.telling import Teller, in_a_line
 from scheduler.daemon.web import Shown
 from scheduler.journal.journal import JournalError, LeaseLostError
@@ -63,6 +65,10 @@ class _Turn:
     lock: threading.Lock = field(default_factory=threading.Lock)
     running: bool = False
     wanted: bool = False
+    thread: int | None = None
+    """Who runs it."""
+    told: bool = False
+    """That it does not end."""
     begun_at: float = float("-inf")
     ended_at: float = float("-inf")
 
@@ -139,6 +145,7 @@ class Daemon:
         while True:
             ready, _, _ = select.select([signals], [], [], 1.0)
             self._keep_ticking()
+            self._watch()
             for number in os.read(signals, 64) if ready else b"":
                 if number != signal.SIGHUP:
                     return
@@ -236,8 +243,29 @@ class Daemon:
 
     # --- cycles -------------------------------------------------------------------------------------------------------
 
+    def _stands(self) -> Stuck | None:
+        """Look whether the cycle that runs has not ended in its time, and where it stands then."""
+        turn = self._turn
+        with turn.lock:
+            seconds, thread, running = self.engine.clock.monotonic() - turn.begun_at, turn.thread, turn.running
+        if not running or seconds <= longest_cycle_seconds(self.engine.policy.limits):
+            return None
+        return Stuck(seconds, where(thread))
+
+    def _watch(self) -> None:
+        """Tell once of a cycle that does not end, and keep shown where it stands."""
+        stuck = self._shown.stuck = self._stands()
+        if stuck is None:
+            self._turn.told = False
+        elif not self._turn.told:
+            self._turn.told = True
+            self._log.error("the loop stands", problem=stuck.sentence(), lease="no longer renewed: a standby takes over")
+            notify(f"STATUS={stuck.sentence()}")
+
     def _renew(self) -> None:
-        """Keep the lease while a cycle takes long."""
+        """Keep the lease while a cycle takes long; not for one that does not end: another daemon may do better."""
+        if self._stands() is not None:
+            return
         try:
             if self.engine.leading and not self.engine.renew_lease():
                 self._log.warning("lease lost", owner=self.engine.owner)
@@ -265,6 +293,7 @@ class Daemon:
             if self._stop.is_set():
                 return
             turn.running, turn.wanted, turn.begun_at = True, False, self.engine.clock.monotonic()
+            turn.thread = threading.get_ident()
         try:
             self._round()
         finally:

@@ -29,6 +29,7 @@ from starlette.routing import Route
 from environments.problems import Problem
 from scheduler.daemon.door import Door, Refusal
 from scheduler.daemon.limits import Allowance, counted_as
+from scheduler.daemon.stuck import Stuck
 from scheduler.engine import Cycle
 from scheduler.model import Unanswered
 from scheduler.policy import Policy
@@ -96,8 +97,15 @@ class Shown:
     """Wall time of the first cycle that failed since one ended well."""
     refused: Callable[[], Sequence[Problem]] = tuple
     """What is wrong in the files as they stand now."""
+    stuck: Stuck | None = None
+    """A cycle that does not end."""
     _snapshot: Written | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def trouble(self) -> str:
+        """What the last cycle failed of, or where one stands that does not end; "" when all is well."""
+        return self.stuck.sentence() if self.stuck is not None else self.problem
 
     def health(self, *, whole: bool = True) -> tuple[bool, dict[str, Any]]:
         """Say whether the loop goes round in time, and what it saw. A silent source does not make the daemon ill.
@@ -105,11 +113,12 @@ class Shown:
         `whole`: with reasons, which name addresses and whatever else an error told.
         """
         age = None if self.ended_at is None else round(self.now() - self.ended_at, 1)
-        well = not self.problem and age is not None and age <= 3 * self.poll_seconds + 60
+        well = not self.problem and age is not None and age <= 3 * self.poll_seconds + 60 and self.stuck is None
+        problem = self.trouble
         cycle = self.cycle
         told: dict[str, Any] = {
-            "status": "ok" if well else "starting" if age is None and not self.problem else "failing",
-            "problem": self.problem if whole else self.problem.partition(":")[0],
+            "status": "ok" if well else "starting" if age is None and not problem else "failing",
+            "problem": problem if whole else problem.partition(":")[0],
             "failing_since": self.failing_since,
             "problems_in_files": len(self.refused()),
             **({"files_refused": [str(problem) for problem in self.refused()]} if whole else {}),
@@ -143,7 +152,7 @@ class Shown:
 
     def standing(self) -> Standing:
         """Say how the daemon fares, for whoever reads what it saw last."""
-        return Standing(tuple(map(str, self.refused())), self.problem, self.failing_since)
+        return Standing(tuple(map(str, self.refused())), self.trouble, self.failing_since)
 
 
 def _source(reason: str, *, answers: bool) -> dict[str, Any]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from environments.names import nearest_file
+from environments.problems import ConfigurationError
+from environments.reader import read_content
 from scheduler.availability.history import SECOND, Instant
 from scheduler.availability.incidents.standing import Structure
 from scheduler.availability.incidents.watch import Watching
@@ -78,11 +79,13 @@ def address_at(found: OnCallFile, place: str) -> str:
         return address
     path = found.path.parent / name
     try:
-        lines = path.read_text().split("\n", 1)
-    except (OSError, UnicodeDecodeError) as error:
-        near = nearest_file(path) if isinstance(error, FileNotFoundError) else ""
-        hint = f"; did you mean {near}?" if near else ""
-        raise ValueError(f"the file {path} cannot be read: {getattr(error, 'strerror', 'is no text')}{hint}") from None
+        lines = read_content(path).decode().split("\n", 1)
+    except ConfigurationError as error:
+        problem = error.problems[0]
+        hint = f"; did you mean {problem.nearest}?" if problem.nearest else ""
+        raise ValueError(f"the file {path}: {problem.message}{hint}") from None
+    except UnicodeDecodeError:
+        raise ValueError(f"the file {path} is no text") from None
     if not lines[0].strip():
         raise ValueError(f"the first line of {path} is empty")
     return lines[0].strip()

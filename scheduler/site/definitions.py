@@ -13,6 +13,7 @@ from environments.catalogue import VODefinitions, join, load_vo
 from environments.environment import VO, Environment
 from environments.names import can_be_read, nearest, nearest_file
 from environments.problems import ConfigurationError, Problem, ordered, problem_at
+from environments.reader import read_content
 from scheduler.model import Host
 from scheduler.policy import Policy
 from scheduler.site.discovered import FarmList, list_path, remembered
@@ -240,6 +241,6 @@ def stamp_of(path: Path, known: Stamp | None = None) -> Stamp:
         found = path.stat()
         if known is not None and known[:2] == (found.st_mtime_ns, found.st_size):
             return known
-        return found.st_mtime_ns, found.st_size, hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError:
+        return found.st_mtime_ns, found.st_size, hashlib.sha256(read_content(path)).hexdigest()
+    except (OSError, ConfigurationError):
         return 0, 0, ""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from environments.checking import checked
 from environments.names import nearest, nearest_file
 from environments.problems import ConfigurationError, KeyPath, Problem
-from environments.reader import read
+from environments.reader import read, read_content
 from scheduler.availability import instants
 from scheduler.availability.history import SECOND, Instant, Span
 from scheduler.availability.incidents.hours import Promise
@@ -45,7 +45,7 @@ def _closures(found: OnCallFile, name: str, until: Instant) -> tuple[Span, ...]:
     from scheduler.availability.files import calendars
 
     path = found.path.parent / name
-    return calendars.periods(calendars.read(path.read_bytes(), str(path), until, found.settings.zone))
+    return calendars.periods(calendars.read(read_content(path), str(path), until, found.settings.zone))
 
 
 def load(path: Path) -> OnCallFile:

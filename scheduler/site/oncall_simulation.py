@@ -13,7 +13,8 @@ from environments.names import nearest, nearest_file
 from environments.nodes import Node, without
 from environments.problems import ConfigurationError, KeyPath, Problem, problem_at
 from environments.reader import read
-from scheduler.availability.files.written import Names, Text
+from environments.text import OneLine
+from scheduler.availability.files.written import Names, Said, Text
 from scheduler.availability.history import Instant
 from scheduler.availability.incidents.incident import Change, Quiet, Rules, What
 from scheduler.site import oncall
@@ -35,7 +36,7 @@ class WrittenDowntime(Frozen):
     """The first instant after it."""
     declared: Moment | None = None
     """When it was declared: it keeps nobody quiet before. Left out: in time."""
-    id: Text = ""
+    id: Said = ""
     """For people."""
 
 
@@ -46,13 +47,13 @@ class WrittenHappening(Frozen):
     """When."""
     event: Happening
     """bad, recovered, acknowledged, resolved."""
-    object: Text = ""
+    object: Said = ""
     """Of which object; `bad` needs it. An answer may name an object of the incident."""
-    cause: Text = ""
+    cause: Said = ""
     """The cause: one cause is one incident, whatever objects it takes. Left out: the object itself is the cause."""
     incident: Annotated[int, Field(ge=0)] = 0
     """Of an answer: the incident's number."""
-    by: Text = ""
+    by: Said = ""
     """Of an answer: which person."""
     text: Text = ""
     """What the check or the person said."""
@@ -72,7 +73,7 @@ class Happenings(Frozen):
 class Simulation(Happenings):
     """The file of `ambienti oncall simulate`."""
 
-    oncall: OnCall | str
+    oncall: OnCall | OneLine
     """The on-call rules, as in `oncall.yaml`; or the path of such a file, relative to this one."""
 
 

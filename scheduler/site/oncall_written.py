@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from environments.checking import named_error
 from environments.environment import Frozen, Name, Seconds
+from environments.text import OneLine
 from scheduler.availability.files.written import When, Zone
 from scheduler.availability.incidents.hours import Weekly
 
@@ -100,14 +101,14 @@ class Holiday(Frozen):
     """The day, or the first of them: 2026-12-25."""
     last: dt.date | None = None
     """The last of them."""
-    name: str = ""
+    name: OneLine = ""
     """What is celebrated."""
 
 
 class Address(Frozen):
     """Where a person is reached: an Apprise URL, which holds secrets and therefore stands in a file or the environment."""
 
-    file: str | None = None
+    file: OneLine | None = None
     """File whose first line is the URL, relative to this one."""
     environment: Annotated[str, AfterValidator(_variable)] | None = None
     """Environment variable that holds the URL."""
@@ -116,7 +117,7 @@ class Address(Frozen):
 class Person(Frozen):
     """Somebody who can be on call."""
 
-    name: str = ""
+    name: OneLine = ""
     """Full name, for reports."""
     addresses: tuple[Address, ...] = ()
     """All are used for each page."""
@@ -159,7 +160,7 @@ class OverrideSettings(Frozen):
     """2026-03-10 09:00 in the file's zone, or with an offset."""
     end: Moment
     """The first instant after it."""
-    reason: str = ""
+    reason: OneLine = ""
     """Why."""
 
 
@@ -205,7 +206,7 @@ class OnCall(Frozen):
     """15 minutes in business hours, else 60."""
     holidays: tuple[Annotated[Holiday, BeforeValidator(_holiday)], ...] = ()
     """Dates without business hours: 2026-12-25, or a mapping with `date`, `last` and `name`."""
-    holiday_calendars: tuple[str, ...] = ()
+    holiday_calendars: tuple[OneLine, ...] = ()
     """iCalendar files with further holidays, relative to this file; an event of some hours takes those hours only."""
     people: Annotated[dict[Name, Person], Field(min_length=1)]
     """Everybody who can be on call, by a short name."""
@@ -217,7 +218,7 @@ class OnCall(Frozen):
     """In the order given."""
     escalation: EscalationSettings
     """Levels, waits and repetitions."""
-    objects: tuple[str, ...] = ("*",)
+    objects: tuple[OneLine, ...] = ("*",)
     """Which objects and groups open incidents when they are CRITICAL: names or patterns (`se-*`, `workers/*`)."""
     confirm_seconds: Seconds = 0
     """An object opens an incident once it has been CRITICAL for so long."""

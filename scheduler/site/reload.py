@@ -1,26 +1,33 @@
-"""Changed files, taken up while the daemon runs: what is right comes into force, what is wrong is told once and left out."""
+"""Changed files, taken up while the daemon runs: what is right comes into force, what is wrong is told once and left out.
+
+They are read beside the cycle. Whatever a file does - hang, fail in a way that nobody foresaw -, the last good state stays in
+force and the loop goes round.
+"""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from environments.problems import ConfigurationError, ordered
+from environments.problems import ConfigurationError, Problem, ordered
+from scheduler.runner import unexpected
 from scheduler.site import compose, services
-from scheduler.site.definitions import assemble, refresh, rehosted, stamp_of
+from scheduler.site.beside import Beside, Late
+from scheduler.site.definitions import Definitions, assemble, refresh, rehosted, stamp_of
 from scheduler.site.discovering import begin
+from scheduler.site.services import Services
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from environments.problems import Problem
     from scheduler.engine import Engine
     from scheduler.policy import Policy
     from scheduler.site.compose import Farm
-    from scheduler.site.definitions import Definitions
     from scheduler.site.discovered import FarmList
     from scheduler.site.discovering import Discovering
 
+FILES_SECONDS = 5.0
+"""So long a cycle waits for the files to be read; a file system that takes longer keeps nobody waiting."""
 FIXED = ("journal", "directory", "listen", "names", "log", "lease_seconds")
 """Settings of the daemon that need a restart."""
 
@@ -49,6 +56,7 @@ class Reload:
         self._looked = definitions
         self._discovering = discovering or begin(definitions, keeps=False)
         self._services: object = None
+        self._reading: Beside[_Found] = Beside(engine.clock.monotonic)
         self._keep = keep
         self._refused: dict[str, tuple[Problem, ...]] = {}
 
@@ -62,15 +70,17 @@ class Reload:
         before, sources = self.definitions.policy, self.definitions.site.discover
         discovered = self._discover()
         self._follow(discovered)
-        last, self._looked = self._looked, refresh(self._looked, discovered)
-        if self._looked.stamps != last.stamps:
-            self._take_up(self._looked)
-        elif forced and self._looked.problems:
-            self._tell(self._looked.problems)
+        found = self._read(discovered)
+        if found is not None:
+            last, self._looked = self._looked, rehosted(found.looked, discovered)
+            if self._looked.stamps != last.stamps:
+                self._take_up(self._looked)
+            elif forced and self._looked.problems:
+                self._tell(self._looked.problems)
+            self._take_up_services(found)
         if self.definitions.site.discover != sources:  # a source that is new is asked at once
             self._follow(self._discover())
         self._engine.discoveries = compose.readings(self.definitions, self.farm)
-        self._take_up_services()
         self._keep(self.definitions)
         return self.definitions.policy if self.definitions.policy != before else None
 
@@ -79,18 +89,33 @@ class Reload:
         self._discovering.close()
         self.farm.close()
 
-    def _take_up_services(self) -> None:
-        """Take up a changed file of services; a wrong one is told once, and what was declared stays in force."""
-        stamp = (stamp_of(services.services_path(self.definitions)), services.own_objects(self.definitions))
-        if stamp == self._services:
-            return
-        self._services = stamp
-        self._refused["services"] = ()
+    def _read(self, discovered: Mapping[str, FarmList]) -> _Found | None:
+        """Look at all files; None, and why is told once, while that does not end or when it fails in an unforeseen way."""
+        looked, known = self._looked, self._services
+        where = str(self.definitions.file.path)
         try:
-            found = services.load(self.definitions)
-            self._engine.declared, self._engine.groups = found.declared, found.members
-        except ConfigurationError as error:
-            self._refuse("services", error.problems)
+            found = self._reading.ask(lambda: _look(looked, discovered, known), FILES_SECONDS)
+        except Exception as error:  # noqa: BLE001 - a fault of ours in reading must not stop the loop
+            unexpected(where, "read the files", error)
+            self._refuse("reading", (Problem(where, 0, 0, "", f"the files cannot be read: {type(error).__name__}: {error}"),))
+            return None
+        if isinstance(found, Late):
+            if not self._refused.get("reading"):
+                message = f"the files have not been read within {FILES_SECONDS:g} s: does their file system hang?"
+                self._refuse("reading", (Problem(where, 0, 0, "", message, "what is in force goes on"),))
+            return None
+        self._refused["reading"] = ()
+        return found
+
+    def _take_up_services(self, found: _Found) -> None:
+        """Take up a changed file of services; a wrong one is told once, and what was declared stays in force."""
+        if found.services == self._services:
+            return
+        self._services, self._refused["services"] = found.services, ()
+        if found.problems:
+            self._refuse("services", found.problems)
+        elif found.named is not None:
+            self._engine.declared, self._engine.groups = found.named.declared, found.named.members
 
     def _discover(self) -> Mapping[str, FarmList]:
         """Ask the discoveries whose time has come; forget who left and is empty by the last look at the farm."""
@@ -123,6 +148,11 @@ class Reload:
         except ConfigurationError as error:
             problems += error.problems
             accepted = self._with_known_site(looked)
+        except Exception as error:  # noqa: BLE001 - whatever a connector raises: the site stays as it is
+            unexpected(str(looked.file.path), "connect what is new", error)
+            message = f"what is new cannot be connected: {type(error).__name__}: {error}"
+            problems.append(Problem(str(looked.file.path), 0, 0, "", message))
+            accepted = self._with_known_site(looked)
         self._refused["files"] = ()
         if problems:
             self._refuse("files", tuple(problems))
@@ -145,6 +175,31 @@ class Reload:
         vos = {vo: looked.vos.get(vo, one) for vo, one in known.vos.items()}
         policy, between = assemble(known.file, vos)
         return known if between else replace(known, policy=policy, vos=vos)
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What one look at all files found."""
+
+    looked: Definitions
+    services: object
+    """Tells one state of the services file, and of the names it may use, from another."""
+    named: Services | None = None
+    """Of a services file that changed and is right."""
+    problems: tuple[Problem, ...] = ()
+    """Of one that changed and is wrong."""
+
+
+def _look(last: Definitions, discovered: Mapping[str, FarmList], known: object) -> _Found:
+    """Look at the site file, the files of the VOs and the services; what has not changed since is not read."""
+    looked = refresh(last, discovered)
+    stamp = (stamp_of(services.services_path(looked)), services.own_objects(looked))
+    if stamp == known:
+        return _Found(looked, stamp)
+    try:
+        return _Found(looked, stamp, services.load(looked))
+    except ConfigurationError as error:
+        return _Found(looked, stamp, problems=error.problems)
 
 
 def _unchangeable(before: Definitions, after: Definitions) -> list[Problem]:

@@ -83,7 +83,7 @@ def load(definitions: Definitions) -> Services:
     """Read the services file; a ConfigurationError holds all that is wrong with it. There need not be one."""
     own = own_objects(definitions)
     path = services_path(definitions)
-    if not path.is_file() and "services" not in definitions.file.node.items:
+    if not path.exists() and "services" not in definitions.file.node.items:
         return Services(own=own)
     problems: list[Problem] = []
     whole = _understood(shaped(read(path)), own, definitions.site.timezone, problems)

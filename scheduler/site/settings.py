@@ -15,6 +15,7 @@ from environments.checking import named_error
 from environments.environment import Frozen, Name, Seconds, Share, Virtualization
 from environments.hostnames import checked_hosts
 from environments.names import nearest
+from environments.text import OneLine
 from scheduler.policy import Limits
 from scheduler.site.report_written import ReportSettings
 
@@ -127,7 +128,7 @@ class BatchSystemSettings(Frozen):
     """Yours to choose; part of what `status` and the metrics show."""
     kind: Annotated[str, _known_kind(BATCH_SYSTEMS, "batch systems")] = "htcondor"
     """The connector: an entry point of `ambienti.batch_systems` (htcondor, simulated...)."""
-    options: dict[str, Any] = {}
+    options: dict[OneLine, Any] = {}
     """Checked by the connector itself, with the same messages as this file."""
 
 
@@ -136,7 +137,7 @@ class _Hosts(Frozen):
 
     kind: Annotated[str, _known_kind(HYPERVISORS, "hypervisors")] = "libvirt"
     """The connector: an entry point of `ambienti.hypervisors`."""
-    labels: dict[str, str] = {}
+    labels: dict[OneLine, OneLine] = {}
     """What environments can ask for."""
     reserve_mib: Annotated[int, Field(ge=0)] = 0
     """Memory kept for the host itself, in MiB."""
@@ -146,14 +147,14 @@ class _Hosts(Frozen):
     """Virtual per physical cores; memory is never over-committed."""
     virtualizations: tuple[Virtualization, ...] = ()
     """What the host may be used for; by default what libvirt says it can."""
-    options: dict[str, Any] = {}
+    options: dict[OneLine, Any] = {}
     """Further options of the connector."""
 
 
 class _NamedHosts(Frozen):
     name: Annotated[str, AfterValidator(checked_hosts)]
     """`xen1`, or a range `node[001-300]`: one host each."""
-    uri: Annotated[str, AfterValidator(_uri)]
+    uri: Annotated[OneLine, AfterValidator(_uri)]
     """libvirt URI: xen+ssh://root@{host}/system, qemu:///system, lxc:///system, test:///default."""
 
 
@@ -162,7 +163,7 @@ class HostSettings(_Hosts, _NamedHosts):
 
 
 class _LocatedHosts(Frozen):
-    uri: Annotated[str, AfterValidator(_uri_of_found)]
+    uri: Annotated[OneLine, AfterValidator(_uri_of_found)]
     """libvirt URI with `{host}`, and `{port}` where the source tells ports: xen+ssh://root@{host}/system."""
 
 
@@ -177,7 +178,7 @@ class DiscoverySettings(Frozen):
     """Yours to choose; part of what `status` and the metrics show."""
     kind: Annotated[str, _known_kind(DISCOVERIES, "discoveries")]
     """The connector: an entry point of `ambienti.discoveries` (dns, file...)."""
-    options: dict[str, Any] = {}
+    options: dict[OneLine, Any] = {}
     """Checked by the connector itself, with the same messages as this file."""
     hosts: FoundHostSettings
     """What is the same for all hosts it finds."""
@@ -192,7 +193,7 @@ class DiscoverySettings(Frozen):
 class VOSettings(Frozen):
     """One VO in the site file."""
 
-    file: str | None = None
+    file: OneLine | None = None
     """Its environments, relative to the site file; by default `vos/NAME.yaml`."""
     share: Share = Share()
     """Weight, guarantee and ceiling."""
@@ -201,9 +202,9 @@ class VOSettings(Frozen):
 class DaemonSettings(Frozen):
     """Where the daemon keeps and shows things."""
 
-    journal: Annotated[str, AfterValidator(_journal)] = "sqlite:///ambienti.db"
+    journal: Annotated[OneLine, AfterValidator(_journal)] = "sqlite:///ambienti.db"
     """SQLAlchemy URL; a relative SQLite path is relative to the site file."""
-    directory: str = "state"
+    directory: OneLine = "state"
     """What connectors keep (tokens, caches), relative to the site file."""
     listen: Annotated[str, AfterValidator(_listen)] = "127.0.0.1:9620"
     """Address of /healthz, /metrics, /snapshot and /status; "" for none. Commands on the machine need none."""
@@ -230,9 +231,9 @@ class Site(Frozen):
     """Sources that name further hosts."""
     vos: Annotated[dict[Name, Annotated[VOSettings, BeforeValidator(_nothing_is_default)]], Field(min_length=1)]
     """The VOs served."""
-    services: str = "services.yaml"
+    services: OneLine = "services.yaml"
     """Further objects, groups and objectives for the availability report, relative to the site file; it may be missing."""
-    oncall: str = "oncall.yaml"
+    oncall: OneLine = "oncall.yaml"
     """Who is paged, relative to the site file; without that file nobody is."""
     reports: tuple[ReportSettings, ...] = ()
     """Reports that are made and mailed again and again."""

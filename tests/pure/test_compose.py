@@ -1,12 +1,15 @@
 """From checked files to connections: connectors refuse their options in the words of the site file; changes are taken up."""
 
 import os
+import threading
+import time
 from contextlib import contextmanager
 
 import pytest
 
 from environments.problems import ConfigurationError
 from scheduler.site import compose, in_force
+from scheduler.site import reload as reloading
 from scheduler.site.definitions import load
 from scheduler.site.reload import Reload
 
@@ -322,3 +325,47 @@ def test_a_state_directory_that_cannot_be_written_is_told_once_and_stops_nothing
 def test_where_the_daemon_keeps_its_things_is_read_also_of_a_wrong_site_file(tmp_path, text, directory):
     (tmp_path / "site.yaml").write_text(text)
     assert in_force.directory_of(tmp_path / "site.yaml") == tmp_path / directory
+
+
+# --- files that hang or are none -----
+
+
+@pytest.mark.parametrize("name", ["vos/atlas.yaml", "site.yaml", "services.yaml"])
+def test_a_file_that_becomes_a_pipe_hangs_nothing_and_what_is_in_force_stays(files, name):
+    with running(files) as (reload, told):
+        path = files.directory / name
+        path.unlink(missing_ok=True)
+        os.mkfifo(path)
+        begun = time.monotonic()
+        assert reload(False) is None
+        assert time.monotonic() - begun < 4
+        assert told
+        path.unlink()
+        files.write("vos/atlas.yaml", ATLAS.replace("el9:", "el10:"))
+        files.write("site.yaml", SITE)
+        assert set(reload(False).catalogue.environments) == {"el10"}
+
+
+def test_while_the_files_cannot_be_read_to_their_end_the_loop_goes_on_and_takes_them_up_later(files, monkeypatch):
+    hangs = threading.Event()
+    real = reloading.refresh
+    monkeypatch.setattr(reloading, "FILES_SECONDS", 0.1)
+    with running(files) as (reload, told):
+        monkeypatch.setattr(reloading, "refresh", lambda *given: hangs.wait(10) and real(*given))
+        files.write("vos/atlas.yaml", ATLAS.replace("el9:", "el10:"))
+        assert reload(False) is None
+        assert reload(False) is None
+        assert ["does their file system hang?" in problem.message for (problem,) in told] == [True], "told once"
+        hangs.set()
+        time.sleep(1)
+        assert set(reload(False).catalogue.environments) == {"el10"}
+
+
+def test_a_fault_in_reading_the_files_is_told_and_the_loop_goes_on(files, monkeypatch):
+    def broken(*_given):
+        raise ValueError("embedded null byte")
+
+    with running(files) as (reload, told):
+        monkeypatch.setattr(reloading, "refresh", broken)
+        assert reload(False) is None
+        assert "ValueError: embedded null byte" in told[0][0].message

@@ -1,6 +1,7 @@
 """The daemon's own loop, in this process: storms of events, errors, the ticker, files taken up."""
 
 import datetime as dt
+import threading
 import time
 from dataclasses import replace
 
@@ -8,6 +9,7 @@ import pytest
 
 from scheduler.clock import WallClock
 from scheduler.daemon.daemon import Daemon
+from scheduler.daemon.stuck import longest_cycle_seconds
 from scheduler.lanes import ThreadRunner
 from scheduler.model import Unanswered
 from scheduler.policy import Limits
@@ -115,3 +117,37 @@ def test_a_daemon_that_stops_lets_the_act_that_runs_end_and_gives_the_lease_back
     daemon.stop()
     assert farm.journal.lease()[0] == ""
     assert not isinstance(farm.engine.last.observation.hosts["h1"], Unanswered)
+
+
+def test_a_loop_that_stands_says_where_and_its_lease_is_not_renewed(farm, caplog):
+    hangs = threading.Event()
+
+    def look_at_files(_forced):
+        hangs.wait(30)
+
+    daemon = Daemon(farm.engine, refresh=look_at_files)
+    farm.engine.hold_lease()
+    until_before = farm.journal.lease()[1]
+    daemon.start()
+    try:
+        until(lambda: daemon._turn.running)
+        daemon._renew()
+        renewed = farm.journal.lease()[1]
+        assert renewed > until_before, "a cycle that takes long keeps its lease"
+        daemon._turn.begun_at -= longest_cycle_seconds(farm.policy.limits) + 1
+        daemon._watch()
+        daemon._watch()
+        daemon._renew()
+        assert farm.journal.lease()[1] == renewed
+        well, told = daemon._shown.health()
+        assert not well
+        assert "the loop stands: a cycle began 2" in told["problem"]
+        assert "test_daemon_loop.py" in told["problem"]
+        assert "look_at_files" in told["problem"]
+        hangs.set()
+        until(lambda: farm.orders.asked >= 1 and not daemon._turn.running)
+        daemon._watch()
+        assert daemon._shown.health()[0]
+    finally:
+        hangs.set()
+        daemon.stop()

@@ -87,7 +87,7 @@ def test_an_inventory_with_anything_wrong_in_it_is_no_answer_and_says_where(tmp_
 
 def test_an_inventory_that_is_missing_is_no_answer_and_the_nearest_file_is_named(tmp_path):
     (tmp_path / "hosts.txt").touch()
-    with pytest.raises(SourceError, match=r"No such file or directory; did you mean hosts\.txt\?"):
+    with pytest.raises(SourceError, match=r"there is no such file; did you mean hosts\.txt\?"):
         inventory.connect("racks", {"path": "host.txt"}, base=tmp_path, deadline_seconds=1).read()
 
 
@@ -300,7 +300,7 @@ def test_check_live_tries_the_discovery_and_the_labels_it_brings(site):
     answer = invoke(site, "check", "--live")
     assert answer.exit_code == 3
     assert "racks: file" in answer.output
-    assert "No such file or directory" in answer.output
+    assert "there is no such file" in answer.output
     (site / "hosts.txt").write_text("a rack=7\n")
     (site / "vos/atlas.yaml").write_text(ATLAS.replace("lxc,", "lxc, labels: {rack: '8'},"))
     assert invoke(site, "check").exit_code == 0

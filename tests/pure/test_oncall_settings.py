@@ -294,7 +294,7 @@ def test_an_address_is_looked_up_when_it_is_needed_and_its_absence_told_without_
     file = tmp_path / "oncall.yaml"
     file.write_text(GOOD.replace("bruno: {}", "bruno: {addresses: [{file: bruno.url}, {environment: BRUNO_URL}]}"))
     found = oncall.load(file)
-    with pytest.raises(ValueError, match=r"the file .*bruno\.url cannot be read: No such file"):
+    with pytest.raises(ValueError, match=r"the file .*bruno\.url: there is no such file"):
         addresses.address_at(found, "file:bruno.url")
     (tmp_path / "bruno.url").write_text("\n")
     with pytest.raises(ValueError, match=r"the first line of .* is empty"):

@@ -1,12 +1,17 @@
 """The YAML door: every value knows its place, and nothing but a ConfigurationError ever comes out of it."""
 
+import os
+import socket
+import threading
+import time
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from environments.nodes import merged
 from environments.problems import ConfigurationError, dotted, screen
-from environments.reader import documents, parse, read
+from environments.reader import documents, parse, read, read_content
 
 SAMPLE = """\
 site: perugia
@@ -184,3 +189,64 @@ def test_a_large_file_is_read_like_a_small_one_and_may_hold_many_values():
     assert all(large.items[key] == node for key, node in small.items.items())
     with pytest.raises(ConfigurationError, match="f:3001:1: is not YAML: a tab"):
         parse(text + "\tx: 1\n", "f")
+
+
+# --- what a file may be ------------------------------------------------------------------------------------------------
+
+
+def refused(path, **options):
+    with pytest.raises(ConfigurationError) as raised:
+        read_content(path, **options)
+    return raised.value.problems[0].message
+
+
+def test_a_pipe_a_device_and_a_socket_are_refused_at_once(tmp_path):
+    os.mkfifo(tmp_path / "pipe.yaml")
+    (tmp_path / "zero.yaml").symlink_to("/dev/zero")
+    with socket.socket(socket.AF_UNIX) as made:
+        made.bind(str(tmp_path / "s.yaml"))
+    assert refused(tmp_path / "pipe.yaml") == "cannot be read: it is a pipe, not a plain file"
+    assert refused(tmp_path / "zero.yaml") == "cannot be read: it is a device, not a plain file"
+    assert refused(tmp_path / "zero.yaml", given=True) == "cannot be read: it is a device, not a plain file"
+    assert refused(tmp_path / "s.yaml") == "cannot be read: it is a socket, not a plain file"
+    assert refused(tmp_path) == "cannot be read: Is a directory"
+
+
+def test_a_pipe_that_somebody_names_in_a_command_is_read_to_its_end(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    writer = threading.Thread(target=lambda: (tmp_path / "pipe").write_bytes(b"zone: UTC\n"))
+    writer.start()
+    assert read_content(tmp_path / "pipe", given=True) == b"zone: UTC\n"
+    writer.join()
+
+
+def test_a_file_that_is_too_large_is_not_read_into_memory(tmp_path):
+    with (tmp_path / "large.yaml").open("wb") as file:
+        file.truncate(2**40)
+    assert refused(tmp_path / "large.yaml") == "is too large"
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (f"a: [{'1,' * 600_000}1]\n", "holds too many values"),
+        ("a: " + "[" * 100_000 + "]" * 100_000, "is nested too deeply"),
+        ("a: " + "{a: " * 30_000 + "1" + "}" * 30_000, "is nested too deeply"),
+        (
+            "\n".join([f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9) if n else '1'}]" for n in range(30)]),
+            "grows beyond all measure",
+        ),
+        ("a: &a [*a]\n", "contains itself"),
+    ],
+)
+def test_what_would_take_all_memory_is_refused_soon(text, says):
+    begun = time.process_time()
+    with pytest.raises(ConfigurationError) as raised:
+        parse(text, "f.yaml")
+    assert says in raised.value.problems[0].message
+    assert time.process_time() - begun < 10
+
+
+@pytest.mark.parametrize("number", ["9" * 4000, "9" * 10_000, "0x" + "f" * 10_000, "1" + ":59" * 50_000, "1" * 200 + ".0"])
+def test_a_number_without_measure_is_a_text(number):
+    assert parse(f"a: {number}\n", "f.yaml").plain() == {"a": number}

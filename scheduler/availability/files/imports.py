@@ -136,7 +136,7 @@ def osg(content: bytes, file: str, naming: Naming) -> Imported:
     """
     found = Found(file, naming, "osg")
     repeated: list[Problem] = []
-    for document in documents(content, file, repeated=repeated):
+    for document in documents(content, file, given=True, repeated=repeated):
         if not isinstance(document.value, tuple):
             found.wrong("", document.problem((), "is not a list", "a list of downtimes (`- Class: SCHEDULED` ...)"))
         for entry in document.elements:

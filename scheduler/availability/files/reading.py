@@ -73,7 +73,7 @@ _INNER_LISTS = {
 
 def read_history(path: Path) -> History:
     """Read a history file; a ConfigurationError holds all that is wrong with it."""
-    return history_of_text(read_content(path), str(path))
+    return history_of_text(read_content(path, given=True), str(path))
 
 
 @uncollected()
@@ -85,7 +85,7 @@ def history_of_text(content: bytes | str, file: str) -> History:
         history = _history(Node(None, parse("{}", file).mark), data, problems)
         if history is not None and not problems:
             return history
-    return history_of_node(parse(content, file))
+    return history_of_node(parse(content, file, given=True))
 
 
 def history_of_node(node: Node) -> History:

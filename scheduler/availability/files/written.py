@@ -13,6 +13,7 @@ from pydantic import BeforeValidator, Field, ValidationInfo, WithJsonSchema
 from environments.checking import named_error
 from environments.environment import Frozen
 from environments.names import nearest
+from environments.text import in_lines, in_one_line
 from scheduler.availability import instants
 from scheduler.availability.files.strategies import Strategy
 from scheduler.availability.history import Cause, ObjectKind, Operator, Status
@@ -144,10 +145,12 @@ WrittenCause = Annotated[
 Profile = Annotated[str, _one_of(PROFILES, "a profile"), WithJsonSchema({"enum": list(PROFILES)})]
 NamedAlgebra = Annotated[str, BeforeValidator(_algebra)]
 OwnAlgebra = Annotated[Any, WithJsonSchema({"type": ["string", "object"], "examples": ["tables/board-1.yaml"]})]
-Text = Annotated[str, Field(max_length=10_000)]
-Told = Annotated[str, Field(min_length=1, max_length=10_000)]
+Text = Annotated[str, in_lines, Field(max_length=10_000)]
+Told = Annotated[str, in_lines, Field(min_length=1, max_length=10_000)]
 """Something that must be said."""
-Named = Annotated[str, Field(min_length=1, max_length=200)]
+Named = Annotated[str, in_one_line, Field(min_length=1, max_length=200)]
+Said = Annotated[str, in_one_line, Field(max_length=10_000)]
+"""A text of one line."""
 Names = Annotated[tuple[Named, ...], Field(min_length=1)]
 
 
@@ -195,9 +198,9 @@ class WrittenEvent(Frozen):
     """Its number in the monitor's order; with it the order is kept through a jump of the clock."""
     monotonic: Length | None = None
     """The monitor's monotonic clock at `at`, in seconds: durations follow it where both ends have one of the same boot."""
-    boot: Text = ""
+    boot: Said = ""
     """Which boot of the monitor `monotonic` belongs to."""
-    id: Text = ""
+    id: Said = ""
     """Events of one id are one event."""
     received: When | None = None
     """When it reached the log, where that was later."""
@@ -239,7 +242,7 @@ class WrittenGroup(Frozen):
     strategy: Annotated[str, _one_of(("", *Strategy), "a strategy")] = ""
     """The high-availability strategy it stands for: independent, native, active/standby, active/active, replicated database,
     segmented pools."""
-    address: Text = ""
+    address: Said = ""
     """With a strategy: the object that is watched at the service's address. The service is measured there; its members are
     the group `<name> instances`."""
     algebra: NamedAlgebra = ""
@@ -255,7 +258,7 @@ class WrittenRevision(Frozen):
     """As it was said then."""
     end: When
     """As it was said then."""
-    by: Text = ""
+    by: Said = ""
     """Who said it."""
 
 
@@ -279,7 +282,7 @@ class WrittenRecurrence(Frozen):
 class WrittenDowntime(Frozen):
     """An agreed downtime: start, end and declared; or all its revisions; or a recurring window."""
 
-    id: Text = ""
+    id: Said = ""
     """Left out: numbered."""
     objects: Names
     """Objects and groups; `*` is all of them. Also `object` for one."""
@@ -289,7 +292,7 @@ class WrittenDowntime(Frozen):
     """The first instant after it."""
     declared: When | None = None
     """When it was declared: scheduled is only what had 24 hours of notice."""
-    by: Text = ""
+    by: Said = ""
     """Who declared it."""
     revisions: tuple[WrittenRevision, ...] = ()
     """Instead of start, end and declared: everything that was said, in order (extended, shortened)."""
@@ -302,7 +305,7 @@ class WrittenDowntime(Frozen):
 class WrittenExclusion(Frozen):
     """Bad time that does not count, once somebody accepted it."""
 
-    id: Text = ""
+    id: Said = ""
     """Left out: numbered."""
     objects: Names
     """Objects and groups; `*` is all of them. An exclusion of a member excuses nothing of its group."""
@@ -310,13 +313,13 @@ class WrittenExclusion(Frozen):
     """When it begins."""
     end: When
     """The first instant after it."""
-    cause: Told
+    cause: Named
     """building, network, power, excused downtime..."""
-    author: Told
+    author: Named
     """Who asks for it."""
     reason: Told
     """Why."""
-    accepted_by: Text = ""
+    accepted_by: Said = ""
     """Who accepted it; left out: it is proposed and excuses nothing."""
     accepted_at: When | None = None
     """When it was accepted."""
@@ -396,5 +399,5 @@ class WrittenHistory(Frozen):
     """The truth table of groups that name none."""
     monotonic_now: Length | None = None
     """The monitor's monotonic clock at `now`, in seconds."""
-    boot: Text = ""
+    boot: Said = ""
     """Which boot of the monitor `monotonic_now` belongs to."""

@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field
 
 from environments.checking import named_error
 from environments.environment import Frozen
+from environments.text import OneLine, in_lines
 
 VERSION = "openslo/v1"
 KINDS = ("SLO", "Service", "SLI", "AlertPolicy", "AlertCondition", "AlertNotificationTarget", "DataSource")
@@ -41,7 +42,7 @@ _NAME = _written_like(r"[a-z0-9][a-z0-9.|/\\-]*", "lower-case letters, digits, d
 _NUMBER = _written_like(r"[0-9]{1,30}(\.[0-9]{1,30})?", "a number like 0.999")
 _DURATION = _written_like(r"[1-9][0-9]{0,5}[mhdwMQY]", "a length like 30d: a whole number of m, h, d, w, M, Q or Y")
 Name = Annotated[str, _NAME, Field(max_length=255)]
-Text = Annotated[str, Field(max_length=1050)]
+Text = Annotated[str, in_lines, Field(max_length=1050)]
 Number = Annotated[str, _NUMBER]
 """A number as it was written: it is never a floating-point one here."""
 Duration = Annotated[str, _DURATION]
@@ -52,22 +53,22 @@ class Metadata(Frozen):
 
     name: Name
     """Lower-case letters, digits, dots, slashes and hyphens."""
-    displayName: str = ""
+    displayName: OneLine = ""
     """How people call it."""
-    labels: dict[str, str | tuple[str, ...]] = {}
+    labels: dict[OneLine, OneLine | tuple[OneLine, ...]] = {}
     """For whoever sorts by them."""
-    annotations: dict[str, str] = {}
+    annotations: dict[OneLine, OneLine] = {}
     """Ours begin with `ambienti.io/`; all others are left alone."""
 
 
 class MetricSource(Frozen):
     """Where an indicator comes from."""
 
-    type: str = ""
+    type: OneLine = ""
     """`ambienti`: measured by Ambienti itself."""
-    metricSourceRef: str = ""
+    metricSourceRef: OneLine = ""
     """Name of a DataSource."""
-    spec: dict[str, Any]
+    spec: dict[OneLine, Any]
     """For `ambienti`: the object, and which of its seconds."""
 
 
@@ -109,7 +110,7 @@ class Calendar(Frozen):
 
     startTime: Annotated[str, _written_like(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", "a date and time like 2026-01-05 00:00:00")]
     """Local date and time: 2026-01-05 00:00:00."""
-    timeZone: str
+    timeZone: OneLine
     """An IANA zone."""
 
 
@@ -127,7 +128,7 @@ class TimeWindow(Frozen):
 class Target(Frozen):
     """The promise itself."""
 
-    displayName: str = ""
+    displayName: OneLine = ""
     op: Literal["lte", "gte", "lt", "gt"] | None = None
     """For thresholds only."""
     value: Number | None = None
@@ -188,7 +189,7 @@ class ConditionSpec(Frozen):
     """An alert condition."""
 
     description: Text = ""
-    severity: str
+    severity: OneLine
     """page, ticket..."""
     condition: Condition
 
@@ -210,7 +211,7 @@ class PolicySpec(Frozen):
     alertWhenResolved: bool = False
     alertWhenBreaching: bool = False
     conditions: Annotated[tuple[InlineCondition, ...], Field(min_length=1)]
-    notificationTargets: tuple[dict[str, Any], ...] = ()
+    notificationTargets: tuple[dict[OneLine, Any], ...] = ()
 
 
 class Slo(Frozen):
