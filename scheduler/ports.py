@@ -213,8 +213,11 @@ class BatchSystem(Protocol):
         """
         ...
 
-    def job(self, job: str) -> JobRecord | None:
-        """Return one job, from the queue or its history; None if the batch system does not know it."""
+    def job(self, job: str, environments: Sequence[Environment]) -> JobRecord | None:
+        """Return one job, from the queue or its history; None if the batch system does not know it.
+
+        `environments` are those that the queue is read with: the key of its row depends on them.
+        """
         ...
 
     def submission(self, name: str) -> Submission | None:

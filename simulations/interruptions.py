@@ -85,9 +85,9 @@ class MortalBatchSystem:
         self._knife.step(f"forget {worker}")
         return came_back
 
-    def job(self, job: str) -> JobRecord | None:
+    def job(self, job: str, environments: Sequence[Environment]) -> JobRecord | None:
         """Return one job."""
-        return self._inner.job(job)
+        return self._inner.job(job, environments)
 
     def submission(self, name: str) -> Submission | None:
         """Return how the jobs submitted together stand."""

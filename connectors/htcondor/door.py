@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, TypeVar
 
 from connectors.command import Line
 from connectors.htcondor import wire
+from connectors.htcondor.asking import is_number
 from connectors.htcondor.bindings import classad2, htcondor2
 from connectors.htcondor.job import job_record, runs_of
-from connectors.htcondor.matching import Judge, is_number
+from connectors.htcondor.matching import Judge
 from connectors.htcondor.messages import Left, Located, PoolAnswer, Question, QueueAnswer, Refused, Run, Setting
 from connectors.htcondor.queue import Queue
 from connectors.htcondor.slots import ATTRIBUTES, OURS, slot_of
@@ -128,8 +129,9 @@ class Door:
         """Return the runs that ended on these machines since then."""
         return self._with_schedd(schedd, lambda ad: runs_of(htcondor2.Schedd(ad), machines, since))
 
-    def job(self, schedd: Located, cluster: int, process: int) -> JobRecord | None:
+    def job(self, schedd: Located, cluster: int, process: int, prototypes: Sequence[Prototype]) -> JobRecord | None:
         """Return one job of a schedd, from its queue or its history."""
+        self.judge.know(prototypes)
         return self._with_schedd(schedd, lambda ad: job_record(htcondor2.Schedd(ad), self.judge, schedd.name, cluster, process))
 
     def submission(self, schedd: Located, cluster: int) -> Submission | None:

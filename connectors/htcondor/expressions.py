@@ -20,6 +20,9 @@ OFFERED = "AmbientiEnvironment"
 """What a worker says to tell its environment."""
 WORKER = "AmbientiWorker"
 RETIRES_AT = "AmbientiRetiresAt"
+DEFAULTED = "AmbientiDefault"
+"""What the submit hook says of the default that it has named: true while the job fits in it, false when it has outgrown it."""
+GROUP, GROUP_AND_USER = "AcctGroup", "AccountingGroup"
 
 
 def quoted(text: str) -> str:
@@ -76,16 +79,35 @@ def vo_expression(rules: Iterable[VORule], scope: str = "", quote: Callable[[str
         if not attribute:
             expression = quote(rule.vo.lower())
             continue
-        value, regex = f"{scope}{attribute}", quote(f"^(?:{pattern})$")
-        told = f"toLower(regexps({regex}, {value}, {quote(rule.vo)}))"
-        expression = f"ifThenElse(isString({value}) && regexp({regex}, {value}), {told}, {expression})"
+        if rule.group is not None:
+            value, regex, options = _group(scope, quote), quote(_group_pattern(pattern)), f", {quote('i')}"
+        else:
+            value, regex, options = f"{scope}{attribute}", quote(f"^(?:{pattern})$"), ""
+        told = f"toLower(regexps({regex}, {value}, {quote(rule.vo)}{options}))"
+        expression = f"ifThenElse(isString({value}) && regexp({regex}, {value}{options}), {told}, {expression})"
     return expression
+
+
+def _group(scope: str, quote: Callable[[str], str]) -> str:
+    """Return the expression for a job's accounting group, with a dot and its user behind it, or only the dot.
+
+    The negotiator goes by AccountingGroup, in which the user stands behind the group; AcctGroup says where that begins, if it
+    was set with it.
+    """
+    group, whole, dot = f"{scope}{GROUP}", f"{scope}{GROUP_AND_USER}", quote(".")
+    begins = f"substr(strcat({whole}, {dot}), 0, size({group}) + 1) == strcat({group}, {dot})"
+    return f"ifThenElse(isString({group}) && (!isString({whole}) || {begins}), strcat({group}, {dot}), {whole})"
+
+
+def _group_pattern(pattern: str) -> str:
+    """Return a pattern for a group with its user behind it; else, as a whole, for one without a user."""
+    return rf"(?|^(?:{pattern})\.[^.@]*(?:@.*)?$|^(?:{pattern})(?:@.*)?$)"
 
 
 def vo_source(rule: VORule) -> tuple[str, str]:
     """Return the attribute that a rule looks at ("" if none) and its pattern."""
     if rule.group is not None:
-        return "AcctGroup", rule.group
+        return GROUP, rule.group
     if rule.owner is not None:
         return "Owner", rule.owner
     return rule.attribute or "", rule.matches
@@ -93,7 +115,8 @@ def vo_source(rule: VORule) -> tuple[str, str]:
 
 def vo_attributes(rules: Iterable[VORule]) -> tuple[str, ...]:
     """Return the attributes that the rules look at, each once."""
-    return tuple(dict.fromkeys(name for rule in rules if (name := vo_source(rule)[0])))
+    names = [name for rule in rules if (name := vo_source(rule)[0])]
+    return tuple(dict.fromkeys(one for name in names for one in ((GROUP_AND_USER, GROUP) if name == GROUP else (name,))))
 
 
 def walltime_expression(attributes: Mapping[str, int], scope: str = "", otherwise: str = "undefined") -> str:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from connectors.htcondor.asking import text_of
 from connectors.htcondor.bindings import classad2
-from connectors.htcondor.matching import BASE, MalformedError, text_of
 from connectors.htcondor.messages import Run
 from scheduler.ports import JobRecord
 
@@ -17,10 +17,6 @@ if TYPE_CHECKING:
 
 MAXIMUM_RUNS = 1000
 _STATUS = {1: "idle", 2: "running", 3: "removed", 4: "completed", 5: "held", 6: "running", 7: "held"}
-_JOB = (
-    "ClusterId", "ProcId", "JobStatus", "Owner", "AcctGroup", "AcctGroupUser", "QDate", "HoldReason", "RemoteHost",
-    "LastRemoteHost", "Requirements", "AmbientiWorker",
-)  # fmt: skip
 _ENDED = ("LastRemoteHost", "ExitCode", "ExitBySignal", "CompletionDate", "JobCurrentStartDate", "EnteredCurrentStatus")
 
 
@@ -30,34 +26,27 @@ def job_record(schedd: htcondor2.Schedd, judge: Judge, name: str, cluster: int, 
     queued = schedd.query(constraint, limit=1)
     if queued:
         return _record(queued[0], judge, name, queued=True)
-    setting = judge.setting
-    projection = [*_JOB, *BASE, *setting.vo_attributes, *setting.walltime_attributes]
-    past = schedd.history(constraint, projection, 1)
+    past = schedd.history(constraint, [], 1)
     return _record(past[0], judge, name, queued=False) if past else None
 
 
 def _record(ad: classad2.ClassAd, judge: Judge, name: str, *, queued: bool) -> JobRecord:
-    key, wanted, cpus, memory_mib = "", "", 1, 1
-    problem = ""
-    try:
-        ask = judge.ask(ad)
-        key, wanted, cpus, memory_mib = ask.key, ask.wanted, ask.cpus, ask.memory_mib
-    except MalformedError as error:
-        problem = str(error)
+    judged = judge.judge(judge.ask(ad))
+    asked = judged.requirements
     host = text_of(ad, "RemoteHost") or text_of(ad, "LastRemoteHost")
     queued_at = ad.get("QDate")
     return JobRecord(
         job=f"{ad['ClusterId']}.{ad['ProcId']}",
         batch_system=name,
-        vo=judge.vo(ad),
+        vo=judged.vo,
         user=text_of(ad, "AcctGroupUser") or text_of(ad, "Owner"),
         status=_STATUS.get(ad.get("JobStatus"), "unknown"),
-        cluster_key=key if queued else "",
-        wanted=wanted,
-        cpus=cpus,
-        memory_mib=memory_mib,
+        cluster_key=judged.key if queued else "",
+        wanted=asked.wanted,
+        cpus=asked.cpus,
+        memory_mib=asked.memory_mib,
         queued_at=float(queued_at) if isinstance(queued_at, int) else None,
-        hold_reason=text_of(ad, "HoldReason") or problem,
+        hold_reason=text_of(ad, "HoldReason") or judged.problem,
         worker=host.partition("@")[2] or host,
     )
 

@@ -1,59 +1,69 @@
-"""Requirements judged as real ClassAds against the slot that each environment's worker would have. Used by companions."""
+"""Jobs judged as real ClassAds against the slot that each environment's worker would have. Used by companions.
+
+Jobs are one row when all that the decision uses is equal: the VO, the environment that was named and by whom, the amounts and
+the verdict in each environment. Their texts do not matter, and nothing that the decision uses is left out.
+"""
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeGuard
+from typing import TYPE_CHECKING
 
+from connectors.htcondor.asking import (
+    AMOUNTS,
+    Ask,
+    MalformedError,
+    amounts_of,
+    ask_of,
+    depends_on_slot,
+    is_number,
+    named,
+    seconds_of,
+    text,
+)
 from connectors.htcondor.bindings import classad2
-from connectors.htcondor.expressions import OFFERED, clauses
+from connectors.htcondor.expressions import OFFERED, WANTED, clauses
 from connectors.htcondor.messages import Prototype, Setting
+from environments.requirements import Amounts, Chooser, Requirements, Unmapped
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
-BASE = ("RequestCpus", "RequestMemory", "RequestDisk", "WantEnvironment")
-VOLATILE = frozenset(
-    {
-        "diskusage", "imagesize", "memoryusage", "residentsetsize", "proportionalsetsizekb", "executablesize", "jobstatus",
-        "procid", "clusterid", "globaljobid", "qdate", "jobstartdate", "remotehost", "lastremotehost", "numjobstarts",
-        "enteredcurrentstatus", "jobruncount", "numshadowstarts", "servertime", "currenttime", "requirements",
-    }
-)  # fmt: skip
-"""Attributes that differ from job to job: they would make a row of every job."""
-STAND_INS = {"DiskUsage": 1, "ImageSize": 1, "ExecutableSize": 1}
-"""What `RequestDisk = DiskUsage` and the like are judged with."""
+
 _LONGEST_CLAUSE = 300
-_MAXIMUM_VERDICTS = 200_000
-
-
-class MalformedError(Exception):
-    """An ad that does not say what it must."""
+_MOST_REMEMBERED = 200_000
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
-    """What one job asks for."""
+class Judged:
+    """What a job asks for, as the decision uses it."""
 
     key: str
+    """The same for jobs for which all of this is the same."""
     vo: str
-    wanted: str
-    cpus: int
-    memory_mib: int
-    walltime_seconds: int | None
-    requirements: str
-    ad: classad2.ClassAd
+    requirements: Requirements
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What one job gets of one environment's worker: amounts, unless they have no value there; "" when it is accepted."""
+
+    amounts: Amounts | None
+    refusal: str
 
 
 @dataclass(slots=True)
 class Judge:
-    """Judges requests; verdicts are kept as long as neither side changes."""
+    """Judges jobs; what was judged is kept as long as neither side changes."""
 
     setting: Setting
     _prototypes: tuple[Prototype, ...] = ()
     _slots: dict[str, tuple[Prototype, classad2.ClassAd]] = field(default_factory=dict)
-    _verdicts: dict[tuple[str, Prototype], str | None] = field(default_factory=dict)
+    _vos: frozenset[str] = frozenset()
+    _verdicts: dict[tuple[str, Prototype], Verdict] = field(default_factory=dict)
+    _judged: dict[str, Judged] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._vo = classad2.ExprTree(self.setting.vo_expression)
@@ -67,8 +77,15 @@ class Judge:
         if tuple(prototypes) != self._prototypes:
             self._prototypes = tuple(prototypes)
             self._slots = {one.name: (one, _slot(one)) for one in prototypes}
+            self._vos = frozenset(vo for one in prototypes for vo in one.vos)
+            self._judged = {}
             kept = set(prototypes)
             self._verdicts = {key: verdict for key, verdict in self._verdicts.items() if key[1] in kept}
+
+    @property
+    def prototypes(self) -> tuple[Prototype, ...]:
+        """The environments by which is judged now."""
+        return self._prototypes
 
     def vo(self, ad: classad2.ClassAd) -> str:
         """Return the VO of a job or of a slot that holds one; "" where no rule fits."""
@@ -77,87 +94,130 @@ class Judge:
 
     def walltime(self, ad: classad2.ClassAd) -> int | None:
         """Return the walltime asked for in seconds."""
-        value = self._walltime.eval(scope=ad)
-        return int(value) if is_number(value) and value > 0 else None
+        return seconds_of(ad, self._walltime)
 
     def ask(self, ad: classad2.ClassAd) -> Ask:
-        """Say what a job asks for; MalformedError when its ad is wrong."""
-        wanted = _evaluated(ad, "WantEnvironment", "")
-        if not isinstance(wanted, str):
-            raise MalformedError(f"WantEnvironment is {_text(ad, 'WantEnvironment')}, not the name of an environment")
-        cpus = _amount(ad, "RequestCpus", 1)
-        memory_mib = _amount(ad, "RequestMemory", 1)
-        requirements = _text(ad, "Requirements") or "true"
-        vo, walltime = self.vo(ad), self.walltime(ad)
-        told = [vo, *(f"{name}={_text(ad, name)}" for name in (*BASE, *self.setting.walltime_attributes))]
-        told += [f"{name}={_text(ad, name)}" for name in referenced(ad)]
-        key = hashlib.sha256("\n".join([*told, requirements]).encode()).hexdigest()[:10]
-        return Ask(key, vo, wanted, cpus, memory_mib, walltime, requirements, ad)
+        """Read what a job asks for."""
+        vo = self.vo(ad)
+        looked_at = None if vo in self._vos else {name: text(ad, name) for name in self.setting.vo_attributes}
+        return ask_of(ad, vo, looked_at, self.setting.walltime_attributes)
 
-    def verdicts(self, ask: Ask) -> tuple[frozenset[str], dict[str, str]]:
-        """Return the environments whose slots the requirements accept, and for others of the VO the clause that refuses."""
-        accepted, refused = [], {}
-        job: classad2.ClassAd | None = None
-        for prototype, slot in self._slots.values():
-            if ask.wanted not in {"", prototype.name} or (not ask.wanted and ask.vo not in prototype.vos):
-                continue
-            key = (ask.key, prototype)
-            if key not in self._verdicts:
-                if len(self._verdicts) >= _MAXIMUM_VERDICTS:
-                    self._verdicts.clear()
-                job = job or _with_stand_ins(ask.ad)
-                self._verdicts[key] = refusal(job, ask.requirements, slot)
-            verdict = self._verdicts[key]
-            if verdict is None:
-                accepted.append(prototype.name)
-            else:
-                refused[prototype.name] = verdict
-        return frozenset(accepted), refused
+    def judge(self, ask: Ask) -> Judged:
+        """Say what a job asks for and what it would get in each environment of its VO."""
+        if ask.moving:
+            return self._judge(ask)
+        judged = self._judged.get(ask.identity)
+        if judged is None:
+            if len(self._judged) >= _MOST_REMEMBERED:
+                self._judged.clear()
+            judged = self._judged[ask.identity] = self._judge(ask)
+        return judged
+
+    def _judge(self, ask: Ask) -> Judged:
+        try:
+            requirements = self._requirements(ask)
+        except MalformedError as error:
+            key = "bad-" + _digest(ask.vo, str(error), sorted((ask.looked_at or {}).items()))[:8]
+            return Judged(key, ask.vo, Requirements(unmapped=self._unmapped(ask)), str(error))
+        return Judged(_key(ask.vo, requirements), ask.vo, requirements)
+
+    def _requirements(self, ask: Ask) -> Requirements:
+        wanted, by_hook = named(ask.ad)
+        varying = depends_on_slot(ask.ad, (*AMOUNTS, *self.setting.walltime_attributes))
+        # An amount that has no value without a slot is none: then it is one of the slots that gives it.
+        alone = None if varying else amounts_of(ask.ad, self._walltime)
+        verdicts = {
+            name: self._verdict(ask, prototype, slot, wanted, alone)
+            for name, (prototype, slot) in self._slots.items()
+            if ask.vo in prototype.vos or name == wanted
+        }
+        amounts = alone or self._shown(ask, verdicts)
+        refusals = {name: verdict.refusal for name, verdict in verdicts.items() if verdict.refusal}
+        return Requirements(
+            wanted=wanted,
+            cpus=amounts.cpus,
+            memory_mib=amounts.memory_mib,
+            walltime_seconds=amounts.walltime_seconds,
+            accepts=frozenset(verdicts.keys() - refusals.keys()),
+            refusals=refusals,
+            disk_mib=amounts.disk_mib,
+            gpus=amounts.gpus,
+            by_environment={
+                name: verdict.amounts
+                for name, verdict in verdicts.items()
+                if verdict.amounts is not None and verdict.amounts != amounts
+            },
+            chosen_by=(Chooser.HOOK if by_hook else Chooser.JOB) if wanted else None,
+            unmapped=self._unmapped(ask),
+        )
+
+    def _shown(self, ask: Ask, verdicts: Mapping[str, Verdict]) -> Amounts:
+        """Return the amounts of one worker for a job that asks something else of each: one that accepts it, if any does."""
+        told = [(bool(verdict.refusal), name) for name, verdict in verdicts.items() if verdict.amounts is not None]
+        if told and (found := verdicts[min(told)[1]].amounts):
+            return found
+        slots = () if verdicts else (slot for _, slot in self._slots.values())
+        return _first_amounts(ask.ad, self._walltime, slots)
+
+    def _verdict(self, ask: Ask, prototype: Prototype, slot: classad2.ClassAd, wanted: str, amounts: Amounts | None) -> Verdict:
+        key = (ask.identity, prototype)
+        if ask.moving or key not in self._verdicts:
+            if len(self._verdicts) >= _MOST_REMEMBERED:
+                self._verdicts.clear()
+            self._verdicts[key] = self._look(ask.ad, slot, prototype.name, wanted, amounts)
+        return self._verdicts[key]
+
+    def _look(self, ad: classad2.ClassAd, slot: classad2.ClassAd, name: str, wanted: str, amounts: Amounts | None) -> Verdict:
+        job = _naming(ad, name) if wanted not in {"", name} else ad
+        if amounts is None:
+            try:
+                amounts = amounts_of(job, self._walltime, slot)
+            except MalformedError as error:
+                return Verdict(None, f"{error} in a worker of {name}")
+        return Verdict(amounts, refusal(job, slot))
+
+    def _unmapped(self, ask: Ask) -> Unmapped | None:
+        if ask.looked_at is None:
+            return None
+        return Unmapped(ask.looked_at, self.setting.vo_rules, self.setting.vo_line, dict(self.setting.vo_lines))
 
 
-def referenced(ad: classad2.ClassAd) -> tuple[str, ...]:
-    """Return the job's own attributes that its requirements look at, volatile ones left out."""
-    if "Requirements" not in ad:
-        return ()
-    tree = ad.lookup("Requirements")
-    names = {*ad.internalRefs(tree), *ad.externalRefs(tree)}
-    own = (name.removeprefix("MY.") for name in names if not name.lower().startswith("target"))
-    return tuple(sorted({name for name in own if "." not in name and name.lower() not in VOLATILE}))
-
-
-def refusal(job: classad2.ClassAd, requirements: str, slot: classad2.ClassAd) -> str | None:
-    """Return the first clause of the requirements that this slot does not satisfy; None when it satisfies all."""
-    if "Requirements" not in job or _holds(job.lookup("Requirements"), job, slot):
-        return None
+def refusal(job: classad2.ClassAd, slot: classad2.ClassAd) -> str:
+    """Return the first clause of a job's requirements that this slot does not satisfy; "" when it satisfies all."""
+    requirements = text(job, "Requirements")
+    if not requirements or _holds(job.lookup("Requirements"), job, slot):
+        return ""
     for clause in clauses(requirements):
         if not _holds(classad2.ExprTree(clause), job, slot):
             return clause[:_LONGEST_CLAUSE]
     return requirements[:_LONGEST_CLAUSE]
 
 
-def _with_stand_ins(ad: classad2.ClassAd) -> classad2.ClassAd:
+def _first_amounts(ad: classad2.ClassAd, walltime: classad2.ExprTree, slots: Iterable[classad2.ClassAd]) -> Amounts:
+    """Return the amounts that a job asks for of no slot, else of the first that gives them a value; MalformedError if none."""
+    try:
+        return amounts_of(ad, walltime)
+    except MalformedError as error:
+        first = error
+    for slot in slots:
+        try:
+            return amounts_of(ad, walltime, slot)
+        except MalformedError:
+            continue
+    raise first
+
+
+def _naming(ad: classad2.ClassAd, environment: str) -> classad2.ClassAd:
+    """Return the job as if it had named this environment."""
     job = classad2.ClassAd(str(ad))
-    for name, value in STAND_INS.items():
-        if name not in job:
-            job[name] = value
+    job[WANTED] = environment
     return job
 
 
 def _holds(tree: classad2.ExprTree, job: classad2.ClassAd, slot: classad2.ClassAd) -> bool:
     """Whether an expression is true the way HTCondor sees it: a number other than zero is, undefined and errors are not."""
-    value = tree.eval(scope=job, target=slot)
+    value = tree.eval(scope=job, target=slot) if isinstance(tree, classad2.ExprTree) else tree
     return value is True or (is_number(value) and value != 0)
-
-
-def is_number(value: object) -> TypeGuard[int | float]:
-    """Whether a value is a number: booleans are not, and the bindings' own Undefined and Error are integers to Python."""
-    return isinstance(value, int | float) and not isinstance(value, bool | classad2.Value)
-
-
-def text_of(ad: classad2.ClassAd, name: str) -> str:
-    """Return an attribute that is text; "" when it is missing or anything else."""
-    value = ad.get(name)
-    return value if isinstance(value, str) else ""
 
 
 def _slot(prototype: Prototype) -> classad2.ClassAd:
@@ -168,19 +228,19 @@ def _slot(prototype: Prototype) -> classad2.ClassAd:
     return slot
 
 
-def _evaluated(ad: classad2.ClassAd, name: str, default: object) -> object:
-    if name not in ad:
-        return default
-    value = ad.eval(name)
-    return default if value == classad2.Value.Undefined else value
+def _key(vo: str, asked: Requirements) -> str:
+    looked_at = sorted(asked.unmapped.looked_at.items()) if asked.unmapped else None
+    return _digest(
+        vo,
+        asked.wanted,
+        asked.chosen_by and asked.chosen_by.value,
+        asked.amounts,
+        sorted(asked.by_environment.items()),
+        sorted(asked.accepts or ()),
+        sorted(asked.refusals.items()),
+        looked_at,
+    )[:10]
 
 
-def _amount(ad: classad2.ClassAd, name: str, default: int) -> int:
-    value = _evaluated(ad, name, default)
-    if not is_number(value) or value < 0:
-        raise MalformedError(f"{name} is {_text(ad, name)}, not an amount")
-    return max(1, round(value))
-
-
-def _text(ad: classad2.ClassAd, name: str) -> str:
-    return str(ad.lookup(name)) if name in ad else ""
+def _digest(*told: object) -> str:
+    return hashlib.sha256(repr(told).encode(errors="backslashreplace")).hexdigest()

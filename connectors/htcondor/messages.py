@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from environments.environment import Scalar
+from environments.requirements import Requirements
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,12 @@ class Setting:
     walltime_attributes: tuple[str, ...]
     history_seconds: float
     """A schedd's history is read at most this often."""
+    vo_rules: tuple[str, ...] = ()
+    """In words."""
+    vo_line: str = ""
+    """The line of a submit file that says a VO, with `{vo}` in its place."""
+    vo_lines: tuple[tuple[str, str], ...] = ()
+    """The line of a submit file for VOs that have a rule of their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +67,7 @@ class Row:
 
     key: str
     vo: str
-    wanted: str
-    cpus: int
-    memory_mib: int
-    walltime_seconds: int | None
-    accepts: frozenset[str] | None
-    refusals: Mapping[str, str]
+    requirements: Requirements
     idle: int
     running: int
     held: int

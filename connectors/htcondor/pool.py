@@ -19,6 +19,7 @@ from connectors.htcondor.messages import Question, QueueAnswer, Refused, Run, Se
 from connectors.htcondor.nodes import Idleness, nodes_of, quick_failures
 from connectors.htcondor.options import HTCondorOptions
 from connectors.htcondor.rows import cluster_key, merged
+from connectors.htcondor.rules import in_words, line_for_any, lines_for_one
 from connectors.htcondor.schedds import KnownSchedds
 from connectors.htcondor.worker import machine_name, parameters_of, prototype_of, worker_config, worker_identity
 from environments.reason import counted
@@ -128,7 +129,7 @@ class HTCondorPool:
         nodes, _ = nodes_of(pool.slots, self._remembered.idleness, self._remembered.failures, time.time())
         return nodes[0] if nodes else None
 
-    def job(self, job: str) -> JobRecord | None:
+    def job(self, job: str, environments: Sequence[Environment]) -> JobRecord | None:
         """Return one job: `12.0`, or `12.0@schedd` where several schedds have one of that number."""
         asked = f"look for job {job}"
         found = re.fullmatch(r"(\d+)\.(\d+)(?:@(.+))?", job.strip())
@@ -136,10 +137,14 @@ class HTCondorPool:
             raise SourceError(self.name, asked, "jobs of HTCondor are called like 12.0 or 12.0@schedd, a whole cluster 12")
         pool: PoolAnswer = self._ask_collector("read schedds", Question("pool"))
         schedds, missing = self._schedds.sort(pool.schedds, time.time())
+        prototypes = self._prototypes(environments, schedds)
         records: list[JobRecord] = []
         for schedd in schedds:
             if found[3] in {None, schedd.name}:
-                question = Question("job", {"schedd": schedd, "cluster": int(found[1]), "process": int(found[2])})
+                question = Question(
+                    "job",
+                    {"schedd": schedd, "cluster": int(found[1]), "process": int(found[2]), "prototypes": prototypes},
+                )
                 record: JobRecord | None = self._ask(schedd.name, asked, question, self._deadline_seconds)
                 records += [record] if record is not None else []
         if len(records) > 1:
@@ -386,6 +391,9 @@ class HTCondorPool:
             vo_attributes=vo_attributes(self.options.vo),
             walltime_expression=walltime_expression(self.options.walltime),
             walltime_attributes=tuple(self.options.walltime),
+            vo_rules=in_words(self.options.vo),
+            vo_line=line_for_any(self.options.vo),
+            vo_lines=tuple(lines_for_one(self.options.vo).items()),
             history_seconds=float(self.options.history_seconds),
         )
 

@@ -1,32 +1,34 @@
 """The queue of one schedd, read in groups: never one job at a time. Used by companions.
 
 - A *quiet* reading asks only for the schedd's live counters; nothing changed: the rows of the last exact reading stand.
-- An *exact* reading groups the jobs by what they ask for. Requirements are long, so where the schedd's own autocluster ids tell
-  requests apart, jobs are grouped by these; ids are given late, so jobs without one are read with their requirements.
+- An *exact* reading lets the schedd group the jobs by what they ask for: it looks through what their expressions look at, and
+  keeps apart whatever differs there. Such groups are one row only when all that the decision uses is equal. Requirements are
+  long, so where the schedd's own autocluster ids tell requests apart, jobs are grouped by these; ids are given late, so jobs
+  without one are read one by one, as long as they are few.
 """
 
 from __future__ import annotations
 
-import hashlib
+import sys
 import time
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from connectors.htcondor.asking import BASE, Ask, text_of
 from connectors.htcondor.bindings import htcondor2
 from connectors.htcondor.history import Ends
 from connectors.htcondor.holds import Holds
-from connectors.htcondor.matching import BASE, Ask, Judge, MalformedError, referenced
-from connectors.htcondor.messages import QueueAnswer, Row
+from connectors.htcondor.matching import Judge
+from connectors.htcondor.messages import Prototype, QueueAnswer, Row
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from connectors.htcondor.bindings import classad2
-    from connectors.htcondor.messages import Prototype
+    from connectors.htcondor.matching import Judged
 
 FEW_WITHOUT_ID = 1000
-MAXIMUM_REFERENCED = 40
 LOOKUP_SECONDS = 0.03
 """What one reading may spend on looking up since when the oldest jobs wait."""
 _IDLE, _RUNNING, _HELD = (1,), (2, 6, 7), (5,)
@@ -36,20 +38,20 @@ _SLOW_SECONDS = 1.0
 _COUNTERS = ("JobsSubmitted", "JobsStarted", "JobsExited", "DaemonStartTime")
 _USER_COUNTERS = ("User", "NumIdle", "NumRunning", "NumHeld", "NumJobs", "NumRemoved", "NumCompleted", "NumSuspended")
 
+_LAST = (True, (sys.maxsize, 0))
+
 Pulse = tuple[object, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Malformed:
-    """Jobs whose ads cannot be understood."""
+@dataclass(slots=True)
+class Alike:
+    """Jobs whose ads say the same."""
 
-    vo: str
-    problem: str
-
-    @property
-    def key(self) -> str:
-        """Return the key of their row: the same for the same problem."""
-        return "bad-" + hashlib.sha256(f"{self.vo}\n{self.problem}".encode()).hexdigest()[:8]
+    ask: Ask
+    counts: Counter[int] = field(default_factory=Counter)
+    """By status."""
+    first: tuple[bool, tuple[int, int]] = _LAST
+    """Of the first of them: whether it is not idle, cluster and process."""
 
 
 @dataclass(slots=True)
@@ -58,8 +60,9 @@ class Last:
 
     at: float
     pulse: Pulse | None
-    asks: dict[str, Ask]
+    alike: tuple[Alike, ...]
     rows: tuple[Row, ...]
+    judged_by: tuple[Prototype, ...]
 
 
 @dataclass(slots=True)
@@ -67,8 +70,6 @@ class Queue:
     """What is remembered of one schedd between two readings."""
 
     judge: Judge
-    referenced: set[str] = field(default_factory=set)
-    """The jobs' own attributes that some requirements look at."""
     has_ids: bool = False
     """Whether nearly all jobs had an autocluster id at the last exact reading."""
     queued_at: dict[int, float] = field(default_factory=dict)
@@ -93,26 +94,21 @@ class Queue:
             return QueueAnswer(self._judged(last), exact=False, how="summary", ended=ended, warning=warning)
         begun = time.monotonic()
         groups, how = self._groups(schedd)
-        rows, asks = self._rows(groups)
-        told = self._with_queue_times(schedd, rows)
+        alike = self._alike(groups)
+        told = self._with_queue_times(schedd, self._rows(alike))
         moved = before is None or last is None or before != last.pulse
-        held = self.holds.since(schedd) if moved and any(row.held for row in rows) else ()
+        held = self.holds.since(schedd) if moved and any(row.held for row in told) else ()
         # Only now, when nothing can fail any more: what is remembered here is not asked, or told, a second time.
-        self.last = Last(begun, before, asks, told)
+        self.last = Last(begun, before, alike, told, self.judge.prototypes)
         ended, warning = self.ends.since(schedd, exits(before))
-        return QueueAnswer(self._judged(self.last), exact=True, how=how, ended=ended, warning=warning, held=held)
+        return QueueAnswer(told, exact=True, how=how, ended=ended, warning=warning, held=held)
 
     def _judged(self, last: Last) -> tuple[Row, ...]:
-        """Judge the rows by the environments of now, which may be others than those of the last exact reading."""
-        judged = []
-        for row in last.rows:
-            ask = last.asks.get(row.key)
-            if ask is None:
-                judged.append(row)
-            else:
-                accepts, refusals = self.judge.verdicts(ask)
-                judged.append(replace(row, accepts=accepts, refusals=refusals))
-        return tuple(judged)
+        """Return the rows by the environments and the time of now, which may be others than those of the last exact reading."""
+        if last.judged_by != self.judge.prototypes or any(one.ask.moving for one in last.alike):
+            last.rows = tuple(self._with_known_times(self._rows(last.alike)))
+            last.judged_by = self.judge.prototypes
+        return last.rows
 
     def _groups(self, schedd: htcondor2.Schedd) -> tuple[list[classad2.ClassAd], str]:
         """Return ads of equal jobs, with JobCount, JobStatus and Requirements, and how they were obtained."""
@@ -122,10 +118,6 @@ class Queue:
                 return groups, "by-autocluster"
         projection = [*self._projection(), "Requirements", "AutoClusterId"]
         groups = _for_workers(schedd.query("true", projection, opts=htcondor2.QueryOpt.GroupBy))
-        new = {name for ad in groups for name in referenced(ad)} - self.referenced - {*BASE}
-        if new and len(self.referenced) < MAXIMUM_REFERENCED:
-            self.referenced |= set(sorted(new)[: MAXIMUM_REFERENCED - len(self.referenced)])
-            return self._groups(schedd)
         self.has_ids = sum(ad["JobCount"] for ad in groups if "AutoClusterId" not in ad) <= FEW_WITHOUT_ID
         return groups, "by-requirements"
 
@@ -150,8 +142,6 @@ class Queue:
                 if name not in ad:
                     ad[name] = cluster.lookup(name)
         late = self._without_id(schedd) if without else []
-        if any(set(referenced(ad)) - self.referenced - {*BASE} for ad in late):
-            return None
         counted = Counter(ad["JobStatus"] for ad in late)
         due: Counter[int] = Counter()
         for ad in without:
@@ -159,8 +149,7 @@ class Queue:
         return [*groups, *late] if counted == due else None
 
     def _without_id(self, schedd: htcondor2.Schedd) -> list[classad2.ClassAd]:
-        projection = [*self._projection(), "Requirements", "ClusterId", "ProcId"]
-        jobs = schedd.query("AutoClusterId =?= undefined", projection, limit=FEW_WITHOUT_ID + 1)
+        jobs = schedd.query("AutoClusterId =?= undefined", [], limit=FEW_WITHOUT_ID + 1)
         for ad in jobs:
             ad["JobCount"], ad["JobIds"] = 1, f"{ad['ClusterId']}.{ad['ProcId']}"
         return _for_workers(jobs)
@@ -173,45 +162,47 @@ class Queue:
             *BASE,
             *setting.vo_attributes,
             *setting.walltime_attributes,
-            *sorted(self.referenced),
         ]
         return list(dict.fromkeys(wanted))
 
-    def _rows(self, groups: Iterable[classad2.ClassAd]) -> tuple[list[Row], dict[str, Ask]]:
-        """Merge groups that ask for the same into rows."""
-        asks: dict[str, Ask] = {}
-        malformed: dict[str, Malformed] = {}
-        counts: defaultdict[str, Counter[int]] = defaultdict(Counter)
-        jobs: defaultdict[str, list[tuple[bool, tuple[int, int]]]] = defaultdict(list)
+    def _alike(self, groups: Iterable[classad2.ClassAd]) -> tuple[Alike, ...]:
+        """Put groups together whose ads say the same in all that is looked at."""
+        found: dict[str, Alike] = {}
         for ad in groups:
-            status = ad.get("JobStatus")
-            try:
-                ask = self.judge.ask(ad)
-                key = ask.key
-                asks.setdefault(key, ask)
-            except MalformedError as error:
-                wrong = Malformed(self.judge.vo(ad), str(error))
-                key = wrong.key
-                malformed[key] = wrong
-            counts[key][status if isinstance(status, int) else 0] += ad["JobCount"]
-            jobs[key].append((status not in _IDLE, first_job(str(ad.get("JobIds", "")))))
-        rows = [_row(key, asks.get(key) or malformed[key], counts[key], min(jobs[key])[1]) for key in counts]
-        return [row for row in rows if row.idle or row.running or row.held], asks
+            ask, status = self.judge.ask(ad), ad.get("JobStatus")
+            one = found.setdefault(ask.identity, Alike(ask))
+            one.counts[status if isinstance(status, int) else 0] += ad["JobCount"]
+            one.first = min(one.first, (status not in _IDLE, first_job(str(ad.get("JobIds", "")))))
+        return tuple(found.values())
+
+    def _rows(self, alike: Iterable[Alike]) -> list[Row]:
+        """Make one row of all jobs for which the decision is the same."""
+        judged: dict[str, Judged] = {}
+        counts: defaultdict[str, Counter[int]] = defaultdict(Counter)
+        first: defaultdict[str, tuple[bool, tuple[int, int]]] = defaultdict(lambda: _LAST)
+        for one in alike:
+            found = self.judge.judge(one.ask)
+            judged.setdefault(found.key, found)
+            counts[found.key].update(one.counts)
+            first[found.key] = min(first[found.key], one.first)
+        rows = [_row(one, counts[key], first[key][1]) for key, one in judged.items()]
+        return [row for row in rows if row.idle or row.running or row.held]
 
     def _with_queue_times(self, schedd: htcondor2.Schedd, rows: list[Row]) -> tuple[Row, ...]:
         """Add when the longest waiting job of a row was queued, as far as known: a few are looked up at each reading."""
         until = time.monotonic() + LOOKUP_SECONDS
-        told = []
         for row in rows:
-            cluster = int(row.first_job.partition(".")[0] or 0)
+            cluster = _cluster_of(row)
             if row.idle and cluster and cluster not in self.queued_at and time.monotonic() < until:
                 found = schedd.query(f"ClusterId == {cluster}", ["QDate"], limit=1)
                 if found and isinstance(found[0].get("QDate"), int):
                     self.queued_at[cluster] = float(found[0]["QDate"])
-            told.append(replace(row, oldest_idle_at=self.queued_at.get(cluster) if row.idle else None))
-        shown = {int(row.first_job.partition(".")[0] or 0) for row in rows}
+        shown = {_cluster_of(row) for row in rows}
         self.queued_at = {cluster: at for cluster, at in self.queued_at.items() if cluster in shown}
-        return tuple(told)
+        return tuple(self._with_known_times(rows))
+
+    def _with_known_times(self, rows: Iterable[Row]) -> list[Row]:
+        return [replace(row, oldest_idle_at=self.queued_at.get(_cluster_of(row)) if row.idle else None) for row in rows]
 
 
 def pulse(schedd: htcondor2.Schedd, ad: classad2.ClassAd) -> Pulse | None:
@@ -241,10 +232,14 @@ def exits(counters: Pulse | None) -> tuple[object, object] | None:
 
 
 def _told_by_id(schedd: htcondor2.Schedd) -> frozenset[str]:
-    """Return the attributes, in lower case, in which jobs of one autocluster are equal; none before a negotiation."""
-    jobs = schedd.query("AutoClusterAttrs =!= undefined", ["AutoClusterAttrs"], limit=1)
-    attributes = str(jobs[0]["AutoClusterAttrs"]) if jobs else ""
-    return frozenset(name.strip().lower() for name in attributes.split(",") if name.strip())
+    """Return the attributes, in lower case, in which jobs of one autocluster are equal; none before a negotiation.
+
+    Each job tells those of its own autocluster, with what its expressions look at: only what all tell holds for all.
+    """
+    groups = schedd.query("true", ["AutoClusterAttrs"], opts=htcondor2.QueryOpt.GroupBy)
+    told = [text_of(ad, "AutoClusterAttrs") for ad in groups if "AutoClusterAttrs" in ad]
+    each = [frozenset(name.strip().lower() for name in one.split(",") if name.strip()) for one in told]
+    return frozenset.intersection(*each) if each else frozenset()
 
 
 def _for_workers(groups: Iterable[classad2.ClassAd]) -> list[classad2.ClassAd]:
@@ -257,19 +252,18 @@ def first_job(ids: str) -> tuple[int, int]:
     return (int(cluster), int(process)) if cluster.isdigit() and process.isdigit() else (0, 0)
 
 
-def _row(key: str, ask: Ask | Malformed, counts: Counter[int], first: tuple[int, int]) -> Row:
-    if isinstance(ask, Malformed):
-        requested: dict[str, Any] = {"wanted": "", "cpus": 1, "memory_mib": 1, "walltime_seconds": None, "problem": ask.problem}
-    else:
-        requested = {name: getattr(ask, name) for name in ("wanted", "cpus", "memory_mib", "walltime_seconds")}
+def _cluster_of(row: Row) -> int:
+    return int(row.first_job.partition(".")[0] or 0)
+
+
+def _row(judged: Judged, counts: Counter[int], first: tuple[int, int]) -> Row:
     return Row(
-        key=key,
-        vo=ask.vo,
-        accepts=None,
-        refusals={},
+        key=judged.key,
+        vo=judged.vo,
+        requirements=judged.requirements,
         idle=sum(counts[status] for status in _IDLE),
         running=sum(counts[status] for status in _RUNNING),
         held=sum(counts[status] for status in _HELD),
         first_job=f"{first[0]}.{first[1]}",
-        **requested,
+        problem=judged.problem,
     )

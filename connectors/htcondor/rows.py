@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from environments.matching import Requirements
 from scheduler.model import RequestCluster
 
 if TYPE_CHECKING:
@@ -35,14 +34,7 @@ def _cluster(source: str, key: str, its: list[tuple[str, Row]], *, several: bool
         key=cluster_key(source, key),
         batch_system=source,
         vo=row.vo,
-        requirements=Requirements(
-            wanted=row.wanted,
-            cpus=row.cpus,
-            memory_mib=row.memory_mib,
-            walltime_seconds=row.walltime_seconds,
-            accepts=row.accepts,
-            refusals=row.refusals,
-        ),
+        requirements=row.requirements,
         idle=sum(one.idle for _, one in its),
         running=sum(one.running for _, one in its),
         held=sum(one.held for _, one in its),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from connectors.htcondor.asking import is_number, text_of
 from connectors.htcondor.expressions import WORKER
-from connectors.htcondor.matching import is_number, text_of
 from connectors.htcondor.messages import Slot
 
 if TYPE_CHECKING:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     import typer
 
+    from environments.environment import Environment
     from scheduler.commands.source import Looked
     from scheduler.model import RequestCluster
     from scheduler.ports import BatchSystem
@@ -26,10 +27,11 @@ def asked_for(name: str, found: Looked) -> tuple[JobRecord, Submission | None]:
     """
     if not found.batch_systems:
         return _of_snapshot(name, found), None
+    environments = tuple(found.policy.catalogue.environments.values())
     silent: list[SourceError] = []
     for system, batch_system in found.batch_systems.items():
         try:
-            told = _ask(name, batch_system)
+            told = _ask(name, batch_system, environments)
         except SourceError as error:
             silent.append(SourceError(system, error.asked, error.answer))
             continue
@@ -40,11 +42,13 @@ def asked_for(name: str, found: Looked) -> tuple[JobRecord, Submission | None]:
     raise fail(f"no batch system knows a job {name} (asked: {', '.join(found.batch_systems)})", Exit.PROBLEM)
 
 
-def _ask(name: str, batch_system: BatchSystem) -> tuple[JobRecord, Submission | None] | None:
+def _ask(
+    name: str, batch_system: BatchSystem, environments: tuple[Environment, ...]
+) -> tuple[JobRecord, Submission | None] | None:
     submission = batch_system.submission(name)
     if submission is not None and not submission.first:
         return _over(submission), submission
-    record = batch_system.job(submission.first if submission is not None else name)
+    record = batch_system.job(submission.first if submission is not None else name, environments)
     return None if record is None else (record, submission)
 
 

@@ -54,8 +54,8 @@ def test_equal_jobs_are_one_row_with_their_count_and_different_ones_are_two(site
     assert (atlas.requirements.cpus, atlas.requirements.memory_mib, atlas.problem) == (1, 32, "")
     assert atlas.batch_system == site.system.name
     assert atlas.oldest_idle_at is not None
-    assert site.system.job(atlas.example_job).cluster_key == atlas.key
-    assert site.system.job(job).cluster_key == atlas.key
+    assert site.system.job(atlas.example_job, site.environments).cluster_key == atlas.key
+    assert site.system.job(job, site.environments).cluster_key == atlas.key
 
 
 def test_the_key_of_a_row_stays_the_same_while_its_count_changes(site):
@@ -85,7 +85,7 @@ def test_a_cheap_reading_after_no_change_counts_the_same_and_an_exact_one_is_exa
 
 
 def test_a_job_or_a_worker_that_nobody_knows_is_none(site):
-    assert site.system.job("987654.0") is None
+    assert site.system.job("987654.0", site.environments) is None
     assert site.system.node("atlas-el9-77") is None
 
 
@@ -135,7 +135,7 @@ def test_the_life_of_a_worker_joins_works_drains_and_serves_again(site):
         assert (busy.claimed, busy.idle_since, busy.free_cpus) == (True, None, site.atlas.vcpus - 1)
         (seen_job,) = busy.jobs
         assert (seen_job.job, seen_job.vo, seen_job.cpus) == (job, "atlas", 1)
-        record = site.system.job(job)
+        record = site.system.job(job, site.environments)
         assert (record.status, record.worker, record.vo) == ("running", worker, "atlas")
         assert [(row.idle, row.running) for row in rows(site).values()] == [(0, 1)]
 
@@ -159,14 +159,14 @@ def test_a_worker_takes_no_job_of_a_vo_or_for_an_environment_that_is_not_its_own
         ours = site.submit(600, environment="atlas-el9")
         site.wait_until(lambda: running(site, worker), "the job that is for it runs")
         assert running(site, worker) == {ours}
-        assert {site.system.job(job).status for job in (foreign, elsewhere)} == {"idle"}
+        assert {site.system.job(job, site.environments).status for job in (foreign, elsewhere)} == {"idle"}
 
 
 def test_a_job_that_begins_and_ends_between_two_readings_is_told_once(site):
     with site.worker(site.atlas) as worker:
         site.system.read(site.environments, cheap=False)
         job = site.submit(0, environment="atlas-el9")
-        site.wait_until(lambda: site.system.job(job).status == "completed", "the job has run")
+        site.wait_until(lambda: site.system.job(job, site.environments).status == "completed", "the job has run")
         told = []
 
         def seen():
@@ -191,7 +191,7 @@ def test_a_dead_worker_is_believed_until_it_is_forgotten_and_forgetting_may_be_r
         site.system.forget(worker)
         assert node(site, worker) is None
         assert worker not in {one.worker for one in site.system.read(site.environments, cheap=False).nodes}
-        assert site.system.job(job) is not None, "the job is not lost"
+        assert site.system.job(job, site.environments) is not None, "the job is not lost"
 
 
 def test_orders_for_a_worker_that_nobody_knows_are_errors_in_words(site):
@@ -212,11 +212,11 @@ def test_a_silent_batch_system_is_an_error_and_never_an_empty_answer(site):
         lambda: site.system.enrol(identity("atlas-el9-1", site.atlas, 1), site.atlas),
         lambda: site.system.drain("atlas-el9-1", "idle"),
         lambda: site.system.forget("atlas-el9-1"),
-        lambda: site.system.job(job),
+        lambda: site.system.job(job, site.environments),
         lambda: site.system.submission(job.partition(".")[0]),
     ):
         with pytest.raises(SourceError) as caught:
             call()
         assert caught.value.source == site.system.name
     site.answer_again()
-    assert site.system.job(job).status == "idle"
+    assert site.system.job(job, site.environments).status == "idle"

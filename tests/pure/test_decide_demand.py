@@ -2,8 +2,9 @@
 
 import pytest
 
+from environments.requirements import Amounts
 from scheduler.decide.plan import decide
-from scheduler.model import WorkerState
+from scheduler.model import PoolSpace, WorkerState
 from tests.pure.builders import (
     NOW,
     a_cluster,
@@ -37,6 +38,31 @@ def test_a_burst_of_jobs_is_answered_at_once_with_as_many_workers_as_it_needs():
 def test_jobs_are_packed_by_the_scarcer_of_cores_and_memory(cpus, memory_mib, per_worker):
     plan = plan_for(a_cluster(idle=8, cpus=cpus, memory_mib=memory_mib))
     assert len(boots(plan)) == 8 // per_worker
+
+
+def test_jobs_that_take_whatever_a_worker_has_take_whole_workers():
+    whole = {"el9": Amounts(cpus=2, memory_mib=100), "big": Amounts(cpus=16, memory_mib=100)}
+    plan = plan_for(a_cluster(idle=8, cpus=16, by_environment=whole))
+    assert len(boots(plan)) == 8
+
+
+@pytest.mark.parametrize(("disk_mib", "gpus", "per_worker"), [(0, 0, 4), (2048, 0, 4), (4000, 0, 2), (10240, 0, 1), (0, 1, 2)])
+def test_disk_and_gpus_count_when_jobs_are_packed(disk_mib, gpus, per_worker):
+    environment = an_environment(vcpus=4, disk={"mode": "overlay", "pool": "p", "size_gib": 10}, provides={"GPUs": 2})
+    asked = a_cluster(idle=8, memory_mib=100, disk_mib=disk_mib, gpus=gpus)
+    pool = (PoolSpace("p", 1000, 1000),)
+    plan = decide(an_observation(queues=[a_queue(asked)], hosts=[a_host(pools=pool)]), a_policy(environment))
+    assert len(boots(plan)) == 8 // per_worker
+
+
+def test_a_worker_without_free_disk_or_gpus_is_no_room():
+    environment = an_environment(disk={"mode": "overlay", "pool": "p", "size_gib": 10}, provides={"GPUs": 1})
+    for asked, used in (({"disk_mib": 5000}, {"used_disk_mib": 8000}), ({"gpus": 1}, {"used_gpus": 1})):
+        for taken, booted in ((used, 1), ({}, 0)):
+            worker = a_worker(state=WorkerState.BUSY, free_cpus=1, free_memory_mib=3000, **taken)
+            host = a_host(pools=(PoolSpace("p", 1000, 1000),))
+            observation = an_observation(queues=[a_queue(a_cluster(idle=1, **asked))], hosts=[host], workers=[worker])
+            assert len(boots(decide(observation, a_policy(environment)))) == booted
 
 
 def test_no_jobs_no_workers():

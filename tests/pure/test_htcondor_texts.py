@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from connectors.htcondor import hooks
+from connectors.htcondor.bindings import classad2
 from connectors.htcondor.expressions import (
     clauses,
     config_quoted,
@@ -20,8 +21,10 @@ from connectors.htcondor.messages import Row, Run, Slot
 from connectors.htcondor.nodes import Idleness, nodes_of, quick_failures
 from connectors.htcondor.options import HTCondorOptions, VORule
 from connectors.htcondor.rows import merged
+from connectors.htcondor.rules import in_words, line_for_any, lines_for_one
 from connectors.htcondor.worker import parameters_of, prototype_of, start_expression, worker_config
 from environments.environment import Environment, Network
+from environments.requirements import Requirements
 
 OPTIONS = HTCondorOptions(collector="cm.example.org:9618")
 ATLAS = Environment(
@@ -72,14 +75,58 @@ def test_the_configuration_keeps_backslashes_as_they_are():
     assert (quoted(r"\d+"), config_quoted(r"\d+")) == (r'"\\d+"', r'"\d+"')
 
 
-def test_rules_become_one_expression_in_their_order():
-    rules = (VORule(group="g_(.+)"), VORule(owner="x", vo="Cms"), VORule(vo="theory"))
-    assert vo_expression(rules, "TARGET.") == (
-        'ifThenElse(isString(TARGET.AcctGroup) && regexp("^(?:g_(.+))$", TARGET.AcctGroup), '
-        'toLower(regexps("^(?:g_(.+))$", TARGET.AcctGroup, "\\\\1")), '
-        'ifThenElse(isString(TARGET.Owner) && regexp("^(?:x)$", TARGET.Owner), '
-        'toLower(regexps("^(?:x)$", TARGET.Owner, "Cms")), "theory"))'
+RULES = (
+    VORule(group=r"group_([a-z-]+)(\..*)?"),
+    VORule(group="babar", vo="BaBar"),
+    VORule(group=r"dune\.prod", vo="dune"),
+    VORule(owner="(virgo)[0-9]+"),
+    VORule(attribute="Community"),
+)
+
+
+@pytest.mark.parametrize(
+    ("ad", "vo"),
+    [
+        ({"AcctGroup": "group_atlas", "AccountingGroup": "group_atlas.alice"}, "atlas"),
+        ({"AcctGroup": "group_atlas"}, "atlas"),
+        ({"AcctGroup": "group_atlas", "AccountingGroup": "group_atlas.alice.b"}, "atlas"),
+        ({"AcctGroup": "Group_Atlas.prod", "AccountingGroup": "group_atlas.PROD.alice"}, "atlas"),
+        ({"AcctGroup": "group_atlas", "AccountingGroup": "group_cms.alice"}, "cms"),
+        ({"AccountingGroup": "group_cmshi.alice"}, "cmshi"),
+        ({"AccountingGroup": "group_cmshi.alice@example.org"}, "cmshi"),
+        ({"AccountingGroup": "GROUP_CMSHI"}, "cmshi"),
+        ({"AccountingGroup": "babar.alice"}, "babar"),
+        ({"AccountingGroup": "Babar"}, "babar"),
+        ({"AcctGroup": "babar", "AccountingGroup": "babar.b.c"}, "babar"),
+        ({"AccountingGroup": "babarian.alice"}, ""),
+        ({"AccountingGroup": "dune.prod.alice"}, "dune"),
+        ({"AccountingGroup": "dune.alice"}, ""),
+        ({"AcctGroup": 5, "Owner": "virgo12"}, "virgo"),
+        ({"Owner": "VIRGO12"}, ""),
+        ({"AccountingGroup": "other.alice", "Community": "Ligo"}, "ligo"),
+        ({}, ""),
+    ],
+)
+@pytest.mark.parametrize("scope", ["", "TARGET."])
+def test_the_first_rule_that_fits_tells_the_vo_of_the_group_the_negotiator_goes_by(ad, vo, scope):
+    job, other = classad2.ClassAd(), classad2.ClassAd()
+    for name, value in ad.items():
+        job[name] = value
+    tree = classad2.ExprTree(vo_expression(RULES, scope))
+    assert (tree.eval(scope=other, target=job) if scope else tree.eval(scope=job)) == vo
+
+
+def test_the_rules_are_told_in_words_with_the_line_of_a_submit_file():
+    assert in_words((*RULES[:2], RULES[3], VORule(vo="theory"))) == (
+        r"an accounting group like group_([a-z-]+)(\..*)? is the VO that stands in its first parentheses",
+        "an accounting group like babar is VO babar",
+        "an Owner like (virgo)[0-9]+ is the VO that stands in its first parentheses",
+        "all others are of VO theory",
     )
+    assert line_for_any(RULES) == "accounting_group = group_{vo}"
+    assert line_for_any((VORule(attribute="Community"),)) == '+Community = "{vo}"'
+    assert line_for_any((VORule(owner="(a)"), VORule(group="(?:x)(y)"), VORule(group="(a).+"))) == ""
+    assert lines_for_one(RULES) == {"babar": "accounting_group = babar", "dune": "accounting_group = dune.prod"}
 
 
 def test_the_first_walltime_attribute_that_is_set_counts():
@@ -281,8 +328,7 @@ def test_only_an_unbroken_series_of_quick_failures_counts():
 
 def row(key="k", **more):
     values = {
-        "key": key, "vo": "atlas", "wanted": "", "cpus": 1, "memory_mib": 1, "walltime_seconds": None, "accepts": None, "refusals": {},
-        "idle": 1, "running": 0, "held": 0, "first_job": "1.0", **more,
+        "key": key, "vo": "atlas", "requirements": Requirements(), "idle": 1, "running": 0, "held": 0, "first_job": "1.0", **more,
     }  # fmt: skip
     return Row(**values)
 

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from environments.environment import VO, Environment, Image, Virtualization
 from environments.matching import Catalogue, Requirements, match, misfit
 from environments.names import nearest
+from environments.requirements import Amounts, Chooser, Unmapped
 
 
 def environment(name, vo="atlas", **fields):
@@ -32,6 +33,87 @@ def test_the_default_comes_first_then_small_workers_before_large_ones():
 
 def test_what_the_job_names_is_taken_alone():
     assert match(Requirements(wanted="large"), "atlas", FARM).environments == ("large",)
+
+
+def test_where_one_is_named_every_environment_of_the_vo_has_its_verdict_and_who_chose_is_known():
+    asked = Requirements(wanted="large", memory_mib=3000, accepts=frozenset({"large", "usual", "small"}))
+    found = match(asked, "atlas", FARM)
+    assert (found.environments, found.chosen_by) == (("large",), Chooser.JOB)
+    assert {name: reason.sentence for name, reason in found.refused.items()} == {
+        "small": "the job names large; besides, asks for 3000 MiB, a worker of small has 1844 MiB for jobs",
+        "usual": "the job names large; usual would fit as well",
+        "cms-el8": "the job names large; besides, its requirements do not accept cms-el8",
+    }
+    assert match(asked, "atlas", FARM, others=False).refused == {}
+
+
+def test_a_named_environment_that_does_not_fit_points_to_one_that_does():
+    problem = match(Requirements(wanted="small", cpus=4), "atlas", FARM).problem
+    assert problem.sentence == "asks for 4 cores, a worker of small has 1"
+    assert problem.remedy.endswith("; or name usual, which fits")
+
+
+def test_a_default_that_the_submit_hook_gave_is_told_as_its_choice():
+    asked = Requirements(wanted="usual", chosen_by=Chooser.HOOK)
+    found = match(asked, "atlas", FARM)
+    assert (found.environments, found.chosen_by) == (("usual",), Chooser.HOOK)
+    assert found.refused["large"].sentence.startswith("the submit hook gave the job usual, the default of its VO")
+    gone = match(Requirements(wanted="old", chosen_by=Chooser.HOOK), "atlas", FARM).problem
+    assert (gone.code, "submit hooks" in gone.remedy) == ("unknown-environment", True)
+
+
+def test_who_chooses_where_nothing_was_named():
+    assert match(Requirements(), "atlas", FARM).chosen_by is Chooser.DEFAULT
+    assert match(Requirements(), "cms", FARM).chosen_by is Chooser.SIZE
+    assert match(Requirements(cpus=6), "atlas", FARM).chosen_by is Chooser.REQUIREMENTS
+
+
+def test_amounts_that_depend_on_the_worker_are_those_of_each_environment():
+    asked = Requirements(cpus=8, by_environment={"small": Amounts(cpus=1), "usual": Amounts(cpus=4, memory_mib=9000)})
+    assert match(asked, "atlas", FARM).environments == ("small", "large")
+
+
+def test_a_gpu_that_no_worker_has_is_told_in_one_sentence():
+    problem = match(Requirements(gpus=1), "atlas", FARM).problem
+    assert problem.sentence == "asks for 1 GPU, no worker of VO atlas has one"
+    assert "request_gpus" in problem.remedy
+    gpu = environment("gpu", provides={"GPUs": 2})
+    assert match(Requirements(gpus=2), "atlas", catalogue(gpu)).environments == ("gpu",)
+
+
+def test_more_disk_than_a_worker_has_is_told_with_both_numbers():
+    large = FARM.environments["large"]
+    reason = misfit(Requirements(disk_mib=9000), large)
+    assert (reason.code, reason.numbers) == ("larger-than-worker", {"asked_disk_mib": 9000, "worker_disk_mib": 8192})
+    assert (
+        misfit(Requirements(disk_mib=9000), environment("disk", disk={"mode": "overlay", "pool": "p", "size_gib": 10})) is None
+    )
+
+
+def test_jobs_of_no_vo_are_told_what_was_looked_at_the_rules_the_nearest_vo_and_what_to_write():
+    asked = Requirements(
+        unmapped=Unmapped({"AcctGroup": '"grp_atls.prod"'}, ("an accounting group like x",), "accounting_group = group_{vo}")
+    )
+    problem = match(asked, "", FARM).problem
+    assert problem.sentence == (
+        'No rule of the site maps these jobs to a VO: AcctGroup is "grp_atls.prod". The rules are: an accounting group like x. '
+        "Did you mean 'atlas'?"
+    )
+    assert problem.remedy == "write `accounting_group = group_atlas` in the submit file"
+    nothing = Requirements(unmapped=Unmapped({"AcctGroup": ""}, (), "accounting_group = group_{vo}"))
+    problem = match(nothing, "", FARM).problem
+    assert "AcctGroup is not set" in problem.sentence
+    assert (
+        problem.remedy
+        == "write `accounting_group = group_atlas` in the submit file, or another VO of this farm: atlas, cms, theory"
+    )
+
+
+def test_a_vo_that_the_farm_does_not_serve_is_told_from_what():
+    asked = Requirements(unmapped=Unmapped({"AcctGroup": '"group_atls"'}, (), "", {"atlas": "accounting_group = atlas"}))
+    problem = match(asked, "atls", FARM).problem
+    assert problem.sentence == """The farm serves no VO called 'atls' (AcctGroup is "group_atls"). Did you mean 'atlas'?"""
+    assert problem.remedy.startswith("write `accounting_group = atlas` in the submit file; or ask")
 
 
 def test_a_shared_environment_is_open_to_the_other_vo():

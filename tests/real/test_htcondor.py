@@ -9,6 +9,7 @@ import pytest
 from connectors.htcondor.history import Ends
 from connectors.htcondor.matching import Judge
 from connectors.htcondor.messages import Question, Setting
+from environments.requirements import Chooser
 from scheduler.ports import SourceError
 from tests.real.htcondor_pool import ATLAS, ATLAS_OLD, CMS, ENVIRONMENTS, connected, only, rows, wait_until, worker_of
 
@@ -32,7 +33,8 @@ def test_jobs_that_ask_for_the_same_are_one_row_whoever_submitted_them(pool, sys
     assert (found.idle, found.running, found.held, found.vo, found.batch_system) == (45, 0, 0, "atlas", "pool")
     assert found.requirements.wanted == "atlas-el9"
     assert (found.requirements.cpus, found.requirements.memory_mib) == (1, 32)
-    assert found.requirements.accepts == {"atlas-el9"}
+    assert found.requirements.accepts == {"atlas-el9", "atlas-slc6"}
+    assert found.requirements.chosen_by is Chooser.JOB
     assert reading.complete
     assert reading.exact
     assert not reading.warnings
@@ -140,10 +142,10 @@ def test_requirements_are_judged_against_the_slot_of_each_environment_of_the_vo(
     assert all(refusal == clause for refusal in found.refusals.values())
 
 
-def test_a_named_environment_is_judged_alone(pool, system):
+def test_where_one_is_named_the_others_are_judged_as_if_they_were(pool, system):
     pool.sleep(environment="atlas-slc6", requirements='TARGET.OpSysAndVer == "AlmaLinux9"')
     found = only(system.read(ENVIRONMENTS, cheap=False)).requirements
-    assert (found.wanted, found.accepts) == ("atlas-slc6", frozenset())
+    assert (found.wanted, found.accepts) == ("atlas-slc6", {"atlas-el9"})
     assert list(found.refusals) == ["atlas-slc6"]
 
 
@@ -262,7 +264,7 @@ def test_jobs_without_an_autocluster_id_are_counted_all_the_same(pool, system):
             pool.sleep(environment="nothing", count=3, requirements="TARGET.NeverEver")
             reading = system.read(ENVIRONMENTS, cheap=False)
             assert sorted(cluster.idle for cluster in reading.clusters) == sorted([5 * seen, 3 * (seen - 1)])
-            assert {tuple(cluster.requirements.refusals) for cluster in reading.clusters} == {()}
+            assert {cluster.requirements.accepts for cluster in reading.clusters} == {frozenset()}
         pool.tool("condor_qedit", f"{first}.0", "Requirements", "TARGET.NeverEver", user="alice")
         counts = sorted(cluster.idle for cluster in system.read(ENVIRONMENTS, cheap=False).clusters)
         assert sum(counts) == 25 + 12
@@ -276,7 +278,7 @@ def test_a_waiting_job_is_found_with_the_key_of_its_row(pool, system):
         environment="atlas-el9", requirements="TARGET.OpSysAndVer == MY.Likes", **{"+Likes": '"SL6"'}, user="carol"
     )
     row = only(system.read(ENVIRONMENTS, cheap=False))
-    found = system.job(f"{cluster}.0")
+    found = system.job(f"{cluster}.0", ENVIRONMENTS)
     assert (found.status, found.vo, found.user, found.wanted) == ("idle", "atlas", "carol", "atlas-el9")
     assert found.cluster_key == row.key
     assert found.batch_system == "pool"
@@ -285,14 +287,16 @@ def test_a_waiting_job_is_found_with_the_key_of_its_row(pool, system):
 def test_a_held_job_tells_why(pool, system):
     cluster = pool.sleep()
     pool.tool("condor_hold", "-reason", "wait for the data", str(cluster), user="alice")
-    found = system.job(f"{cluster}.0")
+    found = system.job(f"{cluster}.0", ENVIRONMENTS)
     assert (found.status, found.hold_reason) == ("held", "wait for the data (by user alice)")
 
 
 def test_a_removed_job_is_found_in_the_history(pool, system):
     cluster = pool.sleep(environment="atlas-el9")
     pool.tool("condor_rm", str(cluster), user="alice")
-    found = wait_until(lambda: (job := system.job(f"{cluster}.0")) and job.cluster_key == "" and job, "it is in the history")
+    found = wait_until(
+        lambda: (job := system.job(f"{cluster}.0", ENVIRONMENTS)) and job.cluster_key == "" and job, "it is in the history"
+    )
     assert (found.status, found.wanted) == ("removed", "atlas-el9")
 
 
@@ -312,12 +316,12 @@ def test_the_history_is_not_read_more_often_than_allowed_however_many_jobs_end()
 
 
 def test_a_job_that_never_was_is_none(pool, system):
-    assert system.job("99999.0") is None
+    assert system.job("99999.0", ENVIRONMENTS) is None
 
 
 def test_a_job_that_is_no_job_is_refused_in_words(pool, system):
     with pytest.raises(SourceError, match=r"called like 12\.0"):
-        system.job("twelve")
+        system.job("twelve", ENVIRONMENTS)
 
 
 def test_a_companion_that_dies_is_started_anew(pool, system):

@@ -90,7 +90,7 @@ def readable(system):
         ("look at worker atlas-el9-1", lambda system: system.node("atlas-el9-1")),
         ("invalidate the ads of atlas-el9-1", lambda system: system.forget("atlas-el9-1")),
         ("drain atlas-el9-1", lambda system: system.drain("atlas-el9-1", "idle")),
-        ("read schedds", lambda system: system.job("1.0")),
+        ("read schedds", lambda system: system.job("1.0", ENVIRONMENTS)),
     ],
     ids=["read", "node", "forget", "drain", "job"],
 )
@@ -186,8 +186,8 @@ def test_equal_jobs_of_several_schedds_are_one_row(two):
         assert sorted(one.idle for one in reading.clusters) == [2, 4]
         assert reading.complete
         with pytest.raises(SourceError, match=r"1\.0@schedd@, 1\.0@second@"):
-            system.job("1.0")
-        assert system.job("1.0@second@").status == "idle"
+            system.job("1.0", ENVIRONMENTS)
+        assert system.job("1.0@second@", ENVIRONMENTS).status == "idle"
         assert not system.read(ENVIRONMENTS, cheap=True).exact
 
 

@@ -57,7 +57,7 @@ def test_a_job_runs_in_a_worker_of_its_environment_and_is_seen_there(pool, syste
         assert job.ends_by == job.since + 3600
         assert (node.claimed, node.free_cpus, node.idle_since) == (True, 1, None)
         assert 0 < node.free_memory_mib < node.memory_mib
-        assert system.job(f"{cluster}.0").worker == worker.name
+        assert system.job(f"{cluster}.0", ENVIRONMENTS).worker == worker.name
         pool.tool("condor_rm", str(cluster), user="alice")
         node = wait_until(lambda: not (node := system.node(worker.name)).claimed and node, "the slot is free again")
         before = time.time()

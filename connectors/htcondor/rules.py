@@ -1,0 +1,91 @@
+"""The rules by which a job belongs to a VO, in words for the one whose job belongs to none. Pure."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from connectors.htcondor.expressions import GROUP, vo_source
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from connectors.htcondor.options import VORule
+
+_PLAIN = re.compile(r"(?:[A-Za-z0-9_@%/ -]|\\.)*")
+"""A piece of a pattern that stands for itself."""
+
+
+def in_words(rules: Iterable[VORule]) -> tuple[str, ...]:
+    """Return each rule as one says it."""
+    return tuple(_in_words(rule) for rule in rules)
+
+
+def _in_words(rule: VORule) -> str:
+    attribute, pattern = vo_source(rule)
+    if not attribute:
+        return f"all others are of VO {rule.vo.lower()}"
+    what = "an accounting group" if attribute == GROUP else f"an {attribute}" if attribute == "Owner" else f"a {attribute}"
+    whose = "the VO that stands in its first parentheses" if rule.vo == r"\1" else f"VO {rule.vo.lower()}"
+    return f"{what} like {pattern} is {whose}"
+
+
+def line_for_any(rules: Iterable[VORule]) -> str:
+    """Return the line of a submit file that says a VO, with `{vo}` in its place; "" when no rule tells one."""
+    for rule in rules:
+        attribute, pattern = vo_source(rule)
+        if rule.vo == r"\1" and attribute not in {"", "Owner"} and (value := _with_vo(pattern)):
+            return _line(attribute, value)
+    return ""
+
+
+def lines_for_one(rules: Iterable[VORule]) -> dict[str, str]:
+    """Return the line of a submit file for each VO that has rules of its own."""
+    lines: dict[str, str] = {}
+    for rule in rules:
+        attribute, pattern = vo_source(rule)
+        value = _without_options(pattern)
+        if "\\" not in rule.vo and attribute not in {"", "Owner"} and value:
+            lines.setdefault(rule.vo.lower(), _line(attribute, value))
+    return lines
+
+
+def _line(attribute: str, value: str) -> str:
+    return f"accounting_group = {value}" if attribute == GROUP else f'+{attribute} = "{value}"'
+
+
+def _with_vo(pattern: str) -> str:
+    """Return a text that a pattern matches, with `{vo}` in its first parentheses; "" when that cannot be told."""
+    before, found, after = pattern.partition("(")
+    place = _PLAIN.fullmatch(before) and found and _close(after)
+    if not place or after.startswith("?") or not re.fullmatch(after[place:], ""):
+        return ""
+    return _unescaped(before).replace("{", "{{").replace("}", "}}") + "{vo}"
+
+
+def _without_options(pattern: str) -> str:
+    """Return the shortest text that a pattern without a choice matches; "" when that cannot be told."""
+    plain = _PLAIN.match(pattern)
+    before = plain[0] if plain else ""
+    rest = pattern[len(before) :]
+    if before and re.fullmatch(rest, "") and not rest.startswith(("?", "*", "{")):
+        return _unescaped(before)
+    return ""
+
+
+def _close(text: str) -> int:
+    """Return the place behind the parenthesis that closes the one before `text`; 0 if there is none."""
+    depth, i = 1, 0
+    while i < len(text):
+        if text[i] == "\\":
+            i += 1
+        elif text[i] in "()":
+            depth += 1 if text[i] == "(" else -1
+            if depth == 0:
+                return i + 1
+        i += 1
+    return 0
+
+
+def _unescaped(text: str) -> str:
+    return re.sub(r"\\(.)", r"\1", text)

@@ -1,0 +1,271 @@
+"""Request clusters: whatever is put into one row, each of its jobs alone would be told the same."""
+
+import re
+from collections import Counter
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from connectors.htcondor.bindings import classad2
+from connectors.htcondor.expressions import vo_attributes, vo_expression, walltime_expression
+from connectors.htcondor.matching import Judge
+from connectors.htcondor.messages import Setting
+from connectors.htcondor.options import HTCondorOptions
+from connectors.htcondor.queue import Queue
+from connectors.htcondor.worker import prototype_of
+from environments.environment import Disk, Environment
+from environments.requirements import Amounts, Chooser
+
+OPTIONS = HTCondorOptions(collector="x")
+SMALL = Environment(
+    name="small", vo="atlas", virtualization="lxc", vcpus=2, memory_mib=2300, provides={"Lane": "lxc"}, default=True
+)
+BIG = Environment(
+    name="big",
+    vo="atlas",
+    virtualization="qemu",
+    vcpus=8,
+    memory_mib=20000,
+    disk=Disk(mode="overlay", size_gib=50),
+    provides={"Lane": "qemu", "GPUs": 1},
+)
+CMS = Environment(name="cms", vo="cms", virtualization="lxc", vcpus=4, memory_mib=4000)
+ENVIRONMENTS = (SMALL, BIG, CMS)
+SETTING = Setting(
+    collector="x",
+    timeout_seconds=1,
+    vo_expression=vo_expression(OPTIONS.vo),
+    vo_attributes=vo_attributes(OPTIONS.vo),
+    walltime_expression=walltime_expression(OPTIONS.walltime),
+    walltime_attributes=tuple(OPTIONS.walltime),
+    history_seconds=60,
+)
+FRESH = {
+    "AcctGroup": '"group_atlas"',
+    "AccountingGroup": '"group_atlas.alice"',
+    "RequestCpus": "1",
+    "RequestMemory": "ifthenelse(MemoryUsage isnt undefined,MemoryUsage,(ImageSize + 1023) / 1024)",
+    "RequestDisk": "DiskUsage",
+    "DiskUsage": "45",
+    "ImageSize": "45",
+    "JobStatus": "1",
+    "Requirements": '(TARGET.Arch == "X86_64") && (TARGET.Disk >= RequestDisk) && (TARGET.Memory >= RequestMemory)',
+}
+
+
+def judge():
+    one = Judge(SETTING)
+    one.know(tuple(prototype_of(environment, OPTIONS, "$CondorVersion: 23.9.6 $") for environment in ENVIRONMENTS))
+    return one
+
+
+def an_ad(**texts):
+    ad = classad2.ClassAd()
+    for name, text in {**FRESH, **texts}.items():
+        if text is not None:
+            ad[name] = classad2.ExprTree(text)
+    return ad
+
+
+def rows(*ads):
+    """Return the rows that a queue makes of these jobs, each a group of its own, as its schedd might tell them."""
+    queue = Queue(judge())
+    for number, ad in enumerate(ads):
+        ad["JobCount"], ad["JobIds"] = 1, f"{number}.0"
+    return queue._rows(queue._alike(ads))
+
+
+def asked(**texts):
+    (row,) = rows(an_ad(**texts))
+    assert not row.problem, row.problem
+    return row.requirements
+
+
+# --- the cases of the field ---------------------------------------------------------------------------------------------
+
+
+def test_a_job_that_once_used_much_is_not_one_row_with_fresh_ones():
+    retried = {"ResidentSetSize": "22500000", "MemoryUsage": "((ResidentSetSize + 1023) / 1024)"}
+    found = rows(an_ad(**retried), *(an_ad() for _ in range(20)))
+    assert {(row.requirements.memory_mib, row.idle) for row in found} == {(21973, 1), (1, 20)}
+    assert {row.requirements.accepts for row in found} == {frozenset(), frozenset({"small", "big"})}
+
+
+@pytest.mark.parametrize("expression", ["TARGET.TotalCpus ?: JobCpus", "ifThenElse(isUndefined(TotalCpus), 1, TotalCpus)"])
+def test_an_amount_that_depends_on_the_worker_is_told_of_each(expression):
+    found = asked(RequestCpus=expression)
+    assert {name: found.of(name).cpus for name in ("small", "big")} == {"small": 2, "big": 8}
+
+
+def test_an_amount_without_a_value_anywhere_is_a_malformed_job_and_not_one_core():
+    for name, text in {"RequestCpus": "TARGET.NoSuch", "RequestMemory": "undefined", "RequestDisk": None}.items():
+        (row,) = rows(an_ad(**{name: text}))
+        assert row.problem.startswith(name)
+
+
+def test_an_amount_that_has_a_value_in_some_environments_only_is_a_refusal_of_the_others():
+    found = asked(RequestCpus='ifThenElse(TARGET.Lane == "qemu", 4, undefined)')
+    assert found.accepts == {"big"}
+    assert found.of("big").cpus == 4
+    assert found.refusals["small"].startswith("RequestCpus is ifThenElse")
+
+
+def test_what_submission_writes_by_itself_is_understood():
+    found = asked()
+    assert found.amounts == Amounts(cpus=1, memory_mib=1, disk_mib=1, gpus=0, walltime_seconds=None)
+
+
+def test_jobs_that_say_the_same_in_other_words_are_one_row():
+    words = ({"RequestCpus": "2"}, {"RequestCpus": "1 + 1"}, {"RequestCpus": "JobCpus", "JobCpus": "2"})
+    (row,) = rows(*(an_ad(**one) for one in words))
+    assert (row.idle, row.requirements.cpus) == (3, 2)
+
+
+def test_disk_and_gpus_are_amounts():
+    found = asked(RequestGPUs="2", RequestDisk="5 * 1024 * 1024 + 1")
+    assert (found.gpus, found.disk_mib) == (2, 5121)
+
+
+def test_a_job_that_avoids_its_last_machine_is_judged_with_it():
+    found = rows(
+        *(an_ad(Requirements="TARGET.Machine =!= LastRemoteHost", LastRemoteHost=host) for host in (None, '"a"', '"b"')),
+        an_ad(Requirements="LastRemoteHost =?= undefined", LastRemoteHost='"a"'),
+    )
+    assert sorted((row.idle, len(row.requirements.accepts)) for row in found) == [(1, 0), (3, 2)]
+
+
+def test_what_changes_with_the_clock_is_judged_at_every_look():
+    one = judge()
+    ask = one.ask(an_ad(Requirements="time() > 100 && TARGET.Cpus > 2"))
+    assert ask.moving
+    assert one.judge(ask).requirements.accepts == {"big"}
+
+
+# --- who chose ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_others_are_judged_as_if_they_had_been_named():
+    found = asked(
+        WantEnvironment='"small"', Requirements="TARGET.AmbientiEnvironment =?= MY.WantEnvironment && TARGET.Cpus > 4"
+    )
+    assert (found.wanted, found.chosen_by, found.accepts) == ("small", Chooser.JOB, {"big"})
+
+
+def test_a_default_of_the_hook_is_known_as_one_and_one_that_was_outgrown_is_none():
+    mark = "RequestMemory <= 2070"
+    given = asked(WantEnvironment='"small"', AmbientiDefault=mark)
+    outgrown = asked(WantEnvironment='"small"', AmbientiDefault=mark, RequestMemory="4000")
+    assert (given.wanted, given.chosen_by) == ("small", Chooser.HOOK)
+    assert (outgrown.wanted, outgrown.chosen_by, outgrown.accepts) == ("", None, {"big"})
+
+
+# --- each row against each of its jobs alone --------------------------------------------------------------------------------
+
+
+def either(*texts):
+    return st.sampled_from(texts)
+
+
+ADS = st.fixed_dictionaries(
+    {},
+    optional={
+        "RequestCpus": either(
+            "1", "4", "2.5", "JobCpus", "TARGET.TotalCpus ?: JobCpus", "ifThenElse(isUndefined(TARGET.TotalCpus), 1, TotalCpus)",
+            "undefined", "NumJobStarts + 1", '"two"', "-1",
+        ),
+        "RequestMemory": either(
+            "500", "4000", "2000 * RequestCpus", "TARGET.TotalMemory / 2", "ifThenElse(isUndefined(MemoryUsage), 100, MemoryUsage * 3 / 2)",
+            "undefined", None,
+        ),
+        "RequestDisk": either("1000", "20000000", "DiskUsage * 2", "TARGET.NoSuch ?: DiskUsage"),
+        "RequestGPUs": either("0", "1", "undefined", "TARGET.GPUs"),
+        "MemoryUsage": either("((ResidentSetSize + 1023) / 1024)"),
+        "ResidentSetSize": either("1000", "1250000", "22500000"),
+        "DiskUsage": either("10", "12500000"),
+        "ImageSize": either("100", "3000000", None),
+        "JobCpus": either("2", "8"),
+        "NumJobStarts": either("0", "3"),
+        "LastRemoteHost": either('"slot1@a"', '"slot1@b"'),
+        "ProcId": either("0", "1", "2"),
+        "Likes": either('"lxc"', '"qemu"'),
+        "MaxRuntime": either("3600", "600 * NumJobStarts", '"long"'),
+        "WantEnvironment": either('"small"', '"big"', '"none"', "undefined", "5"),
+        "AmbientiDefault": either("RequestMemory <= 2070", "false"),
+        "AcctGroup": either('"group_cms"', '"group_nobody"', None),
+        "AccountingGroup": either('"group_cms.alice"', '"group_atlas.bob"', None),
+        "Owner": either('"alice"', '"bob"'),
+        "JobStatus": either("1", "2", "5"),
+        "Requirements": either(
+            "true", "TARGET.Lane == MY.Likes", "Lane == Likes", "ProcId % 2 == 0", "TARGET.Machine =!= LastRemoteHost && TARGET.Cpus >= RequestCpus",
+            "isUndefined(LastRemoteHost) || NumJobStarts < 2", "TARGET.AmbientiEnvironment =?= MY.WantEnvironment && TARGET.Memory > 1000",
+            "TARGET.Disk >= RequestDisk && MemoryUsage =?= undefined", None,
+        ),
+    },
+)  # fmt: skip
+
+
+def alone(texts):
+    """Judge one job by evaluating its whole ad: VO, problem or not, named environment, amounts and verdict in each environment."""
+    ad, slots = an_ad(**texts), {}
+    for environment in ENVIRONMENTS:
+        slots[environment.name] = classad2.ClassAd()
+        for name, value in (
+            *prototype_of(environment, OPTIONS, "$CondorVersion: 23.9.6 $").attributes,
+            ("AmbientiEnvironment", environment.name),
+        ):
+            slots[environment.name][name] = value
+    named = ad.get("WantEnvironment")
+    let_go = "AmbientiDefault" in ad and ad.eval("AmbientiDefault") is False
+    named = 5 if named == 5 else named if isinstance(named, str) and not let_go else ""
+    vo = str(re.sub(r"^group_([a-z]+).*", r"\1", str(ad.get("AccountingGroup") or ad.get("AcctGroup") or "")))
+    if named == 5:
+        return vo, "bad"
+    told = {}
+    for environment in ENVIRONMENTS:
+        if vo not in environment.vos and environment.name != named:
+            continue
+        job, slot = classad2.ClassAd(str(ad)), slots[environment.name]
+        if named:
+            job["WantEnvironment"] = environment.name
+        amounts = [
+            classad2.ExprTree(name).eval(scope=job, target=slot) for name in ("RequestCpus", "RequestMemory", "RequestDisk", "RequestGPUs")
+        ]  # fmt: skip
+        numbers = [value if type(value) in (int, float) and value >= 0 else None for value in amounts]
+        accepted = "Requirements" not in job or slot.matches(job)
+        told[environment.name] = None if None in numbers[:3] else (tuple(numbers), accepted)
+    return vo, named, told
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(ADS, min_size=1, max_size=8))
+def test_every_job_of_a_row_would_be_told_the_same_alone(jobs):
+    found = rows(*(an_ad(**texts) for texts in jobs))
+    one = judge()
+    members = Counter()
+    for texts in jobs:
+        judged = one.judge(one.ask(an_ad(**texts)))
+        (row,) = (row for row in found if row.key == judged.key)
+        members[row.key] += 1
+        assert (row.vo, row.requirements, row.problem) == (judged.vo, judged.requirements, judged.problem)
+        truth = alone(texts)
+        assert row.vo == truth[0]
+        if truth[1] == "bad":
+            assert row.problem
+            continue
+        if row.problem:
+            assert not any(truth[2].values())
+            continue
+        assert row.requirements.wanted == truth[1]
+        for name, expected in truth[2].items():
+            if expected is None:
+                assert name not in row.requirements.accepts
+                continue
+            (cpus, memory, disk, gpus), accepted = expected
+            assert (name in row.requirements.accepts) == accepted
+            told = row.requirements.of(name)
+            assert told.cpus - 1 < max(1, cpus) <= told.cpus
+            assert told.memory_mib - 1 < max(1, memory) <= told.memory_mib
+            assert told.disk_mib - 1 < disk / 1024 <= told.disk_mib
+            assert told.gpus == (gpus or 0)
+    assert members == {row.key: row.idle + row.running + row.held for row in found}
