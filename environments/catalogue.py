@@ -8,7 +8,7 @@ from pathlib import Path
 
 from environments import addresses
 from environments.checking import checked
-from environments.environment import VO, Environment, Frozen, Name, Virtualization
+from environments.environment import VO, Environment, Frozen, Name, Virtualization, VOName
 from environments.matching import Catalogue
 from environments.names import can_be_read, nearest, nearest_file
 from environments.nodes import Node, merged, without
@@ -25,7 +25,7 @@ class Definition(Environment):
 
     name: Name = "name"
     """Only in a list of environments; in a mapping the key is the name."""
-    vo: Name = "vo"
+    vo: VOName = "vo"
     """The VO of the file; need not be repeated."""
     virtualization: Virtualization = Virtualization.XEN_PV
     """xen-pv, xen-pvh, xen-hvm, qemu, kvm or lxc; required, here or in what this extends."""
@@ -38,7 +38,7 @@ class Definition(Environment):
 class VOFile(Frozen):
     """The environments of one VO."""
 
-    vo: Name | None = None
+    vo: VOName | None = None
     """The VO that owns these environments; an included file of templates has none."""
     include: tuple[OneLine, ...] = ()
     """Files with more definitions, relative to this file. Those of a file that names another VO can be extended only."""
@@ -186,10 +186,10 @@ class _Scope:
         written = node.items.get("vo")
         if not trail and written is None:
             self.problems.append(node.problem(("vo",), "is missing", f"vo: {self.vo}"))
-        elif not trail and written is not None and written.value != self.vo:
+        elif not trail and written is not None and str(written.value).lower() != self.vo:
             message = f"this is the file of VO {self.vo!r} in the site file"
             self.problems.append(problem_at(written.mark, "vo", message, f"vo: {self.vo}"))
-        self._add(node, str(written.value) if trail and written is not None else self.vo)
+        self._add(node, str(written.value).lower() if trail and written is not None else self.vo)
         include = node.items.get("include")
         for index, name in enumerate(include.elements if include else ()):
             if isinstance(name.value, str):
@@ -225,7 +225,9 @@ class _Scope:
         """Refuse a definition that repeats its name or its VO and contradicts."""
         for key, right in (("name", name), ("vo", vo)):
             written = definition.items.get(key)
-            if written is not None and isinstance(written.value, str) and written.value != right:
+            if written is None or not isinstance(written.value, str):
+                continue
+            if (written.value.lower() if key == "vo" else written.value) != right:
                 message = f"{written.value!r} contradicts {'its key' if key == 'name' else 'its file'}"
                 path = f"environments.{name}.{key}"
                 self.problems.append(problem_at(written.mark, path, message, f"{key}: {right}, or nothing"))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, Union, get_a
 from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticCustomError
 
-from environments.environment import ATTRIBUTE_PATTERN, NAME_PATTERN, ONE_LINE_PATTERN
+from environments.environment import ATTRIBUTE_PATTERN, NAME_PATTERN, ONE_LINE_PATTERN, POOL_PATTERN, VO_PATTERN
 from environments.names import nearest
 from environments.problems import KeyPath, Problem, Step, dotted, problem_at
 
@@ -53,6 +53,8 @@ _BOUNDS = {
     "string_too_long": "at most {max_length} characters",
 }
 _PATTERNS = {
+    VO_PATTERN: "the name of a VO: letters, digits, dots, hyphens and underscores, at most 64, a letter or digit at either end",
+    POOL_PATTERN: "the name of a storage pool as libvirt tells it (`virsh pool-list`), without a slash",
     NAME_PATTERN: "a name: lower-case letters, digits and hyphens, at most 40, no hyphen at either end",
     r"^[0-9a-f]{64}$": "a SHA-256 checksum: 64 digits 0-9 a-f",
     ATTRIBUTE_PATTERN: "the name of an attribute: letters, digits and underscores, no digit at its begin",

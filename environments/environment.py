@@ -17,6 +17,12 @@ from environments.text import OneLine, in_one_line
 NAME_PATTERN = r"^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$"
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 """Lower-case letters, digits and hyphens, at most 40."""
+VO_PATTERN = r"^[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?$"
+VOName = Annotated[str, BeforeValidator(lambda v: v.lower() if isinstance(v, str) else v), Field(pattern=VO_PATTERN)]
+"""A VO as it calls itself (`atlas`, `vo.cta.in2p3.fr`); capitals do not count."""
+POOL_PATTERN = r"^[^/\x00-\x1f\x7f]+$"
+PoolName = Annotated[str, Field(pattern=POOL_PATTERN, max_length=255)]
+"""A storage pool as libvirt calls it."""
 ATTRIBUTE_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]*$"
 ONE_LINE_PATTERN = r"^[^\x00-\x1f\x7f]*$"
 Scalar = bool | int | float | Annotated[str, Field(pattern=ONE_LINE_PATTERN), in_one_line]
@@ -127,7 +133,7 @@ class Image(Frozen):
 
     path: OneLine | None = None
     """Base disk image (a path on shared storage); for `lxc` the directory tree that becomes the container's root."""
-    pool: Name | None = None
+    pool: PoolName | None = None
     """Storage pool that holds `volume`."""
     volume: OneLine | None = None
     """Base disk image as a volume of `pool`; instead of `path`."""
@@ -148,7 +154,7 @@ class Disk(Frozen):
 
     mode: DiskMode = DiskMode.NONE
     """`overlay` on the shared base image, full `copy`, an `lvm` volume, or `none` (diskless: everything in memory)."""
-    pool: Name | None = None
+    pool: PoolName | None = None
     """Storage pool in which the worker's volume is made."""
     size_gib: Annotated[int, Field(gt=0, le=2**20)] = 10
     """Capacity of the worker's volume in GiB."""
@@ -183,13 +189,13 @@ class Environment(Frozen):
 
     name: Name
     """Unique in the farm. Jobs ask for it: `+WantEnvironment = "atlas-el9"`."""
-    vo: Name
+    vo: VOName
     """The VO that owns the definition (filled in from the file it stands in)."""
     description: OneLine = ""
     """One line for people."""
     version: OneLine = "1"
     """Change it when the image changes: new workers boot it (one canary first), old ones are replaced when idle."""
-    shared_with: tuple[Name, ...] = ()
+    shared_with: tuple[VOName, ...] = ()
     """Other VOs whose jobs may run here too."""
     virtualization: Virtualization
     """xen-pv, xen-pvh, xen-hvm, qemu, kvm or lxc."""
@@ -260,7 +266,7 @@ class Share(Frozen):
 class VO(Frozen):
     """A virtual organisation: a share of the farm."""
 
-    name: Name
-    """atlas, cms, theory..."""
+    name: VOName
+    """atlas, cms, vo.cta.in2p3.fr..."""
     share: Share = Share()
     """Weight, guarantee and ceiling."""

@@ -202,22 +202,30 @@ def _unknown_vo(vo: str, unmapped: Unmapped | None, catalogue: Catalogue) -> Rea
     """Say that the VO is not known: what was looked at, by which rules, which is the nearest, and what to write."""
     seen = unmapped.seen() if unmapped else ""
     numbers = {"vo": vo, **(unmapped.looked_at if unmapped else {})} if vo or unmapped else {}
-    near = nearest(vo, catalogue.vos) if vo else _nearest_seen(unmapped, catalogue)
+    near = (nearest(vo, catalogue.vos) if vo else "") or _nearest_seen(unmapped, catalogue)
     hint = f" Did you mean {near!r}?" if near else ""
     if vo:
         sentence = f"The farm serves no VO called {vo!r}" + (f" ({seen})" if seen else "") + f".{hint}"
     else:
         rules = f" The rules are: {'; '.join(unmapped.rules)}." if unmapped and unmapped.rules else ""
         sentence = "No rule of the site maps these jobs to a VO" + (f": {seen}" if seen else "") + f".{rules}{hint}"
-    served = sorted(catalogue.vos)
-    line = unmapped.line(near or next(iter(served), "")) if unmapped else ""
-    if line:
-        remedy = f"write `{line}` in the submit file"
-        remedy += "" if near else f", or another VO of this farm: {', '.join(served[:_NAMES_SHOWN])}"
-        remedy += "; or ask the farm's administrators to add the VO" if vo else ""
-    else:
-        remedy = "ask the farm's administrators to add the VO" if vo else "submit with an accounting group of your VO"
-    return Reason("unknown-vo" if vo else "no-vo", sentence, numbers, remedy)
+    return Reason("unknown-vo" if vo else "no-vo", sentence, numbers, _how_to_say(vo, near, unmapped))
+
+
+def _how_to_say(vo: str, near: str, unmapped: Unmapped | None) -> str:
+    """Return what a user, or else the administrators, can do about jobs of no VO."""
+    lines = unmapped.lines if unmapped else {}
+    if near in lines:
+        return f"write `{lines[near]}` in the submit file"
+    if near and unmapped:
+        return (
+            f"ask the farm's administrators for a rule (`vo` of the batch system's options) by which such jobs are of VO {near}"
+        )
+    if lines:
+        first, *others = (f"`{line}`" for line in list(lines.values())[:_NAMES_SHOWN])
+        remedy = f"write {first} in the submit file" + (f", or for another VO {', '.join(others)}" if others else "")
+        return f"{remedy}; or ask the farm's administrators to add VO {vo}" if vo else remedy
+    return "ask the farm's administrators to add the VO" if vo else "submit with an accounting group of your VO"
 
 
 def _nearest_seen(unmapped: Unmapped | None, catalogue: Catalogue) -> str:

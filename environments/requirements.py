@@ -41,14 +41,8 @@ class Unmapped:
     """By attribute: its value in the batch system's words; "" where the job has none."""
     rules: tuple[str, ...] = ()
     """The site's rules in words, in their order."""
-    write: str = ""
-    """The line of a submit file that says a VO, with `{vo}` in its place; "" when no such line is known."""
     lines: Mapping[str, str] = field(default_factory=dict)
-    """The line of a submit file for VOs that have a rule of their own."""
-
-    def line(self, vo: str) -> str:
-        """Return the line of a submit file that says this VO; "" when it is not known."""
-        return self.lines.get(vo) or (self.write.format(vo=vo) if self.write else "")
+    """By VO: the line of a submit file that says it; VOs that no rule tells by such a line are missing."""
 
     def seen(self) -> str:
         """Return what was looked at as a sentence: `AcctGroup is "group_atls", Owner is "alice"`."""

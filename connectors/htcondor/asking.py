@@ -103,10 +103,9 @@ def named(ad: classad2.ClassAd) -> tuple[str, bool]:
         return "", False
     if not isinstance(value, str):
         raise MalformedError(f"{WANTED} is {text(ad, WANTED)}, not the name of an environment")
-    given = evaluated(ad, DEFAULTED)
-    if given is False:
+    if evaluated(ad, DEFAULTED) is False:
         return "", False
-    return value, bool(value) and not is_undefined(given)
+    return value, bool(value) and DEFAULTED in ad
 
 
 def amounts_of(ad: classad2.ClassAd, walltime: classad2.ExprTree, slot: classad2.ClassAd | None = None) -> Amounts:

@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from connectors.htcondor.announcement import AD_NAME, AD_TYPE, PREFIX, allowed, attributes, known, nearest, shown
-from connectors.htcondor.expressions import OFFERED, WANTED, config_quoted, requirement_quoted, vo_expression
+from connectors.htcondor.defaulting import transforms
+from connectors.htcondor.expressions import WANTED, requirement_quoted, vo_expression
 from connectors.htcondor.options import HTCondorOptions
 from connectors.htcondor.worker import worker_config, worker_identity
 
@@ -59,25 +60,7 @@ COLLECTOR.ALLOW_DAEMON = $(ALLOW_DAEMON), $(AMBIENTI)
 
 def _transforms(options: HTCondorOptions, environments: Sequence[Environment], vos: Sequence[str]) -> str:
     """Return what is done to jobs at submission: the default of their VO, and the requirement that goes with it."""
-    vo = vo_expression(options.vo, quote=config_quoted)
-    text = ["# --- on the schedds: a job that names no environment is given its VO's default"]
-    names = []
-    for environment in environments:
-        if environment.default and environment.vo in vos:
-            name = f"AmbientiDefault{_word(environment.vo)}"
-            names.append(name)
-            text.append(f"JOB_TRANSFORM_{name} @=end")
-            text.append(f"   REQUIREMENTS {WANTED} =?= undefined && ({vo}) == {config_quoted(environment.vo)}")
-            text.append(f"   SET {WANTED} {config_quoted(environment.name)}")
-            text.append("@end")
-    names.append("AmbientiRequire")
-    text += [
-        "# ... and a job that has one runs nowhere else.",
-        "JOB_TRANSFORM_AmbientiRequire @=end",
-        f"   REQUIREMENTS isString({WANTED})",
-        f"   SET Requirements (TARGET.{OFFERED} =?= MY.{WANTED}) && ($(MY.Requirements:true))",
-        "@end",
-    ]
+    names, text = transforms(options, environments, vos)
     if options.lease_seconds:
         names.append("AmbientiLease")
         text += [
@@ -139,8 +122,3 @@ def _workers(options: HTCondorOptions, environments: Sequence[Environment]) -> s
     text = worker_config("WORKER", first, options, requested_at=0, trust_domain=options.trust_domain or "TRUST.DOMAIN")
     lines = "".join(f"#   {line}\n" for line in text.splitlines())
     return f"# --- on the workers: nothing to do; each is told this at its boot (here for {first.name}).\n{lines}"
-
-
-def _word(name: str) -> str:
-    """Return a name as part of a configuration variable's name."""
-    return "".join(part.capitalize() for part in name.split("-"))

@@ -25,6 +25,7 @@ from connectors.htcondor.asking import (
 from connectors.htcondor.bindings import classad2
 from connectors.htcondor.expressions import OFFERED, WANTED, clauses
 from connectors.htcondor.messages import Prototype, Setting
+from connectors.htcondor.rules import examples, in_words, line
 from environments.requirements import Amounts, Chooser, Requirements, Unmapped
 
 if TYPE_CHECKING:
@@ -62,6 +63,8 @@ class Judge:
     _prototypes: tuple[Prototype, ...] = ()
     _slots: dict[str, tuple[Prototype, classad2.ClassAd]] = field(default_factory=dict)
     _vos: frozenset[str] = frozenset()
+    _lines: dict[str, str] | None = None
+    """By VO: what says it in a submit file; None until somebody needs it."""
     _verdicts: dict[tuple[str, Prototype], Verdict] = field(default_factory=dict)
     _judged: dict[str, Judged] = field(default_factory=dict)
 
@@ -78,7 +81,7 @@ class Judge:
             self._prototypes = tuple(prototypes)
             self._slots = {one.name: (one, _slot(one)) for one in prototypes}
             self._vos = frozenset(vo for one in prototypes for vo in one.vos)
-            self._judged = {}
+            self._judged, self._lines = {}, None
             kept = set(prototypes)
             self._verdicts = {key: verdict for key, verdict in self._verdicts.items() if key[1] in kept}
 
@@ -179,7 +182,19 @@ class Judge:
     def _unmapped(self, ask: Ask) -> Unmapped | None:
         if ask.looked_at is None:
             return None
-        return Unmapped(ask.looked_at, self.setting.vo_rules, self.setting.vo_line, dict(self.setting.vo_lines))
+        if self._lines is None:
+            told = ((vo, self._line(vo)) for vo in sorted(self._vos))
+            self._lines = {vo: words for vo, words in told if words}
+        return Unmapped(ask.looked_at, in_words(self.setting.vo_rules), self._lines)
+
+    def _line(self, vo: str) -> str:
+        """Return the line of a submit file that says a VO, tried by the rules themselves; "" when there is none."""
+        for attribute, value in examples(self.setting.vo_rules, vo):
+            ad = classad2.ClassAd()
+            ad[attribute] = value
+            if self.vo(ad) == vo:
+                return line(attribute, value)
+        return ""
 
 
 def refusal(job: classad2.ClassAd, slot: classad2.ClassAd) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from connectors.htcondor.options import VORule
 from environments.environment import Scalar
 from environments.requirements import Requirements
 
@@ -22,12 +23,8 @@ class Setting:
     walltime_attributes: tuple[str, ...]
     history_seconds: float
     """A schedd's history is read at most this often."""
-    vo_rules: tuple[str, ...] = ()
-    """In words."""
-    vo_line: str = ""
-    """The line of a submit file that says a VO, with `{vo}` in its place."""
-    vo_lines: tuple[tuple[str, str], ...] = ()
-    """The line of a submit file for VOs that have a rule of their own."""
+    vo_rules: tuple[VORule, ...] = ()
+    """What `vo_expression` was made of: for the words in which it is told."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,9 +19,15 @@ from connectors.htcondor.messages import Question, QueueAnswer, Refused, Run, Se
 from connectors.htcondor.nodes import Idleness, nodes_of, quick_failures
 from connectors.htcondor.options import HTCondorOptions
 from connectors.htcondor.rows import cluster_key, merged
-from connectors.htcondor.rules import in_words, line_for_any, lines_for_one
 from connectors.htcondor.schedds import KnownSchedds
-from connectors.htcondor.worker import machine_name, parameters_of, prototype_of, worker_config, worker_identity
+from connectors.htcondor.worker import (
+    DEFAULT_VERSION,
+    machine_name,
+    parameters_of,
+    prototype_of,
+    worker_config,
+    worker_identity,
+)
 from environments.reason import counted
 from scheduler.model import EndedJob, HeldJob, QueueReading
 from scheduler.ports import Enrolment, SourceError
@@ -36,7 +42,6 @@ if TYPE_CHECKING:
 
 _DOOR = (sys.executable, "-m", "connectors.htcondor.door")
 _COLLECTOR = "collector"
-_DEFAULT_VERSION = "$CondorVersion: 23.0.0 2023-09-29 $"
 _SUSPICIOUS_STARTS = 3
 """Jobs started lately on a worker before their ends are looked at: a black hole swallows many."""
 _RUNS_SECONDS = 1200
@@ -72,7 +77,7 @@ class Remembered:
     """By worker, at the last look for failures."""
     next_look: float = 0.0
     """Monotonic time from which on failures may be looked for again."""
-    version: str = _DEFAULT_VERSION
+    version: str = DEFAULT_VERSION
 
 
 class HTCondorPool:
@@ -391,9 +396,7 @@ class HTCondorPool:
             vo_attributes=vo_attributes(self.options.vo),
             walltime_expression=walltime_expression(self.options.walltime),
             walltime_attributes=tuple(self.options.walltime),
-            vo_rules=in_words(self.options.vo),
-            vo_line=line_for_any(self.options.vo),
-            vo_lines=tuple(lines_for_one(self.options.vo).items()),
+            vo_rules=self.options.vo,
             history_seconds=float(self.options.history_seconds),
         )
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from connectors.htcondor.expressions import GROUP, vo_source
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from connectors.htcondor.options import VORule
 
@@ -30,37 +30,32 @@ def _in_words(rule: VORule) -> str:
     return f"{what} like {pattern} is {whose}"
 
 
-def line_for_any(rules: Iterable[VORule]) -> str:
-    """Return the line of a submit file that says a VO, with `{vo}` in its place; "" when no rule tells one."""
+def examples(rules: Iterable[VORule], vo: str) -> Iterator[tuple[str, str]]:
+    """Yield attributes and values that may tell a VO by some rule: whether they do is to be tried."""
     for rule in rules:
         attribute, pattern = vo_source(rule)
-        if rule.vo == r"\1" and attribute not in {"", "Owner"} and (value := _with_vo(pattern)):
-            return _line(attribute, value)
-    return ""
+        if attribute in {"", "Owner"}:
+            continue
+        if rule.vo == r"\1":
+            value = _with_vo(pattern, vo)
+        else:
+            value = _without_options(pattern) if rule.vo.lower() == vo else ""
+        if value:
+            yield attribute, value
 
 
-def lines_for_one(rules: Iterable[VORule]) -> dict[str, str]:
-    """Return the line of a submit file for each VO that has rules of its own."""
-    lines: dict[str, str] = {}
-    for rule in rules:
-        attribute, pattern = vo_source(rule)
-        value = _without_options(pattern)
-        if "\\" not in rule.vo and attribute not in {"", "Owner"} and value:
-            lines.setdefault(rule.vo.lower(), _line(attribute, value))
-    return lines
-
-
-def _line(attribute: str, value: str) -> str:
+def line(attribute: str, value: str) -> str:
+    """Return the line of a submit file that gives a job this value."""
     return f"accounting_group = {value}" if attribute == GROUP else f'+{attribute} = "{value}"'
 
 
-def _with_vo(pattern: str) -> str:
-    """Return a text that a pattern matches, with `{vo}` in its first parentheses; "" when that cannot be told."""
+def _with_vo(pattern: str, vo: str) -> str:
+    """Return a text that a pattern may match, with a VO in its first parentheses; "" when that cannot be told."""
     before, found, after = pattern.partition("(")
     place = _PLAIN.fullmatch(before) and found and _close(after)
     if not place or after.startswith("?") or not re.fullmatch(after[place:], ""):
         return ""
-    return _unescaped(before).replace("{", "{{").replace("}", "}}") + "{vo}"
+    return _unescaped(before) + vo
 
 
 def _without_options(pattern: str) -> str:

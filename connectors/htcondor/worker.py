@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from connectors.htcondor.expressions import (
+    DEFAULTED,
     OFFERED,
     RETIRES_AT,
     WANTED,
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from connectors.htcondor.options import HTCondorOptions
     from environments.environment import Environment, Scalar
 
+DEFAULT_VERSION = "$CondorVersion: 23.0.0 2023-09-29 $"
+"""What a worker is taken to run as long as no daemon of its pool has told its own."""
 _PRIVATE = frozenset({NetworkKind.USER, NetworkKind.LIBVIRT})
 _KIB_PER_GIB = 1024 * 1024
 
@@ -55,7 +58,8 @@ def start_expression(environment: Environment, options: HTCondorOptions) -> str:
     walltime = walltime_expression(options.walltime, "TARGET.", "0")
     return " && ".join(
         (
-            f"(TARGET.{WANTED} =?= undefined || TARGET.{WANTED} == MY.{OFFERED})",
+            # A job that has outgrown the default that it was given goes wherever its requirements let it.
+            f"(TARGET.{WANTED} =?= undefined || TARGET.{DEFAULTED} =?= false || TARGET.{WANTED} == MY.{OFFERED})",
             f"stringListMember({vo}, {listed(environment.vos)})",
             f"(time() + {walltime} < MY.{RETIRES_AT})",
         )
@@ -108,6 +112,10 @@ def worker_config(
         "PREEMPT": "False",
         "KILL": "False",
         "RANK": 0,
+        # A job takes what it asks for: rounded up, fewer fit than are counted on.
+        "MODIFY_REQUEST_EXPR_REQUESTCPUS": "RequestCpus",
+        "MODIFY_REQUEST_EXPR_REQUESTMEMORY": "RequestMemory",
+        "MODIFY_REQUEST_EXPR_REQUESTDISK": "RequestDisk",
         # Without it a graceful drain preempts at once.
         "MAXJOBRETIREMENTTIME": options.retirement_seconds,
         "MACHINEMAXVACATETIME": options.vacate_seconds,

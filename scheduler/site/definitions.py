@@ -173,10 +173,21 @@ def unlabelled(owned: Owned, hosts: Sequence[Mapping[str, str]]) -> Iterator[Pro
 def _vo_files(site_path: Path, node: Node | None) -> Iterator[tuple[str, Path, VODefinitions | None]]:
     """Return the file of each VO, also when other parts of the site file are wrong; for one that is missing: the problem."""
     vos = node.items.get("vos") if node else None
-    for vo, entry in vos.items.items() if vos else ():
+    seen: dict[str, str] = {}
+    for written, entry in vos.items.items() if vos else ():
+        vo = written.lower()
         file = entry.items.get("file")
         given = file if file is not None and isinstance(file.value, str) else None
-        path = site_path.parent / (str(given.value) if given else f"vos/{vo}.yaml")
+        path = site_path.parent / (str(given.value) if given else f"vos/{written}.yaml")
+        if vo in seen:
+            twice = f"VO {written} stands here as {seen[vo]} already: capitals do not count"
+            yield (
+                vo,
+                path,
+                VODefinitions(vo, {}, (path,), (problem_at(entry.key_place, f"vos.{written}", twice, "each VO once"),)),
+            )
+            continue
+        seen[vo] = written
         if can_be_read(path):
             yield vo, path, None
             continue

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from environments.checking import named_error
-from environments.environment import Frozen, Name, Seconds, Share, Virtualization
+from environments.environment import Frozen, Name, Seconds, Share, Virtualization, VOName
 from environments.hostnames import checked_hosts
 from environments.names import nearest
 from environments.text import OneLine
@@ -229,7 +229,7 @@ class Site(Frozen):
     """At least one, unless they are discovered."""
     discover: tuple[DiscoverySettings, ...] = ()
     """Sources that name further hosts."""
-    vos: Annotated[dict[Name, Annotated[VOSettings, BeforeValidator(_nothing_is_default)]], Field(min_length=1)]
+    vos: Annotated[dict[VOName, Annotated[VOSettings, BeforeValidator(_nothing_is_default)]], Field(min_length=1)]
     """The VOs served."""
     services: OneLine = "services.yaml"
     """Further objects, groups and objectives for the availability report, relative to the site file; it may be missing."""

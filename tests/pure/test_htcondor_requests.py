@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -11,7 +12,7 @@ from connectors.htcondor.bindings import classad2
 from connectors.htcondor.expressions import vo_attributes, vo_expression, walltime_expression
 from connectors.htcondor.matching import Judge
 from connectors.htcondor.messages import Setting
-from connectors.htcondor.options import HTCondorOptions
+from connectors.htcondor.options import HTCondorOptions, VORule
 from connectors.htcondor.queue import Queue
 from connectors.htcondor.worker import prototype_of
 from environments.environment import Disk, Environment
@@ -269,3 +270,21 @@ def test_every_job_of_a_row_would_be_told_the_same_alone(jobs):
             assert told.disk_mib - 1 < disk / 1024 <= told.disk_mib
             assert told.gpus == (gpus or 0)
     assert members == {row.key: row.idle + row.running + row.held for row in found}
+
+
+# --- jobs of no VO ------------------------------------------------------------------------------------------------------
+
+
+def test_the_line_that_says_a_vo_is_tried_by_the_rules_themselves():
+    rules = (VORule(group=r"group_([a-z-]+)(\..*)?"), VORule(group=r"dotted", vo="vo.cta.in2p3.fr"))
+    one = Judge(replace(SETTING, vo_expression=vo_expression(rules), vo_rules=rules))
+    vos = ("atlas", "vo.cta.in2p3.fr", "vo.other.fr")
+    one.know(tuple(prototype_of(an_environment(f"e{n}", vo), OPTIONS, "") for n, vo in enumerate(vos)))
+    told = one.judge(one.ask(an_ad(AcctGroup='"grp_atlas"', AccountingGroup='"grp_atlas.alice"'))).requirements.unmapped
+    assert told.lines == {"atlas": "accounting_group = group_atlas", "vo.cta.in2p3.fr": "accounting_group = dotted"}
+    assert told.looked_at == {"AccountingGroup": '"grp_atlas.alice"', "AcctGroup": '"grp_atlas"'}
+    assert told.rules[1] == "an accounting group like dotted is VO vo.cta.in2p3.fr"
+
+
+def an_environment(name, vo):
+    return Environment(name=name, vo=vo, virtualization="lxc")

@@ -21,7 +21,7 @@ from connectors.htcondor.messages import Row, Run, Slot
 from connectors.htcondor.nodes import Idleness, nodes_of, quick_failures
 from connectors.htcondor.options import HTCondorOptions, VORule
 from connectors.htcondor.rows import merged
-from connectors.htcondor.rules import in_words, line_for_any, lines_for_one
+from connectors.htcondor.rules import examples, in_words, line
 from connectors.htcondor.worker import parameters_of, prototype_of, start_expression, worker_config
 from environments.environment import Environment, Network
 from environments.requirements import Requirements
@@ -123,10 +123,10 @@ def test_the_rules_are_told_in_words_with_the_line_of_a_submit_file():
         "an Owner like (virgo)[0-9]+ is the VO that stands in its first parentheses",
         "all others are of VO theory",
     )
-    assert line_for_any(RULES) == "accounting_group = group_{vo}"
-    assert line_for_any((VORule(attribute="Community"),)) == '+Community = "{vo}"'
-    assert line_for_any((VORule(owner="(a)"), VORule(group="(?:x)(y)"), VORule(group="(a).+"))) == ""
-    assert lines_for_one(RULES) == {"babar": "accounting_group = babar", "dune": "accounting_group = dune.prod"}
+    assert [line(*one) for one in examples(RULES, "dune")] == [
+        "accounting_group = group_dune", "accounting_group = dune.prod", '+Community = "dune"',
+    ]  # fmt: skip
+    assert list(examples((VORule(owner="(a)"), VORule(group="(?:x)(y)"), VORule(group="(a).+")), "atlas")) == []
 
 
 def test_the_first_walltime_attribute_that_is_set_counts():

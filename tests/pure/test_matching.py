@@ -1,5 +1,7 @@
 """Which environments a request may run in, and why not in the others."""
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -91,29 +93,31 @@ def test_more_disk_than_a_worker_has_is_told_with_both_numbers():
 
 
 def test_jobs_of_no_vo_are_told_what_was_looked_at_the_rules_the_nearest_vo_and_what_to_write():
-    asked = Requirements(
-        unmapped=Unmapped({"AcctGroup": '"grp_atls.prod"'}, ("an accounting group like x",), "accounting_group = group_{vo}")
-    )
+    lines = {vo: f"accounting_group = group_{vo}" for vo in ("atlas", "cms")}
+    asked = Requirements(unmapped=Unmapped({"AcctGroup": '"grp_atls.prod"'}, ("an accounting group like x",), lines))
     problem = match(asked, "", FARM).problem
     assert problem.sentence == (
         'No rule of the site maps these jobs to a VO: AcctGroup is "grp_atls.prod". The rules are: an accounting group like x. '
         "Did you mean 'atlas'?"
     )
     assert problem.remedy == "write `accounting_group = group_atlas` in the submit file"
-    nothing = Requirements(unmapped=Unmapped({"AcctGroup": ""}, (), "accounting_group = group_{vo}"))
+    nothing = Requirements(unmapped=Unmapped({"AcctGroup": ""}, (), lines))
     problem = match(nothing, "", FARM).problem
     assert "AcctGroup is not set" in problem.sentence
-    assert (
-        problem.remedy
-        == "write `accounting_group = group_atlas` in the submit file, or another VO of this farm: atlas, cms, theory"
+    assert problem.remedy == (
+        "write `accounting_group = group_atlas` in the submit file, or for another VO `accounting_group = group_cms`"
     )
+    near = Requirements(unmapped=Unmapped({"AcctGroup": '"theory"'}, (), lines))
+    assert match(near, "", FARM).problem.remedy.startswith("ask the farm's administrators for a rule")
 
 
 def test_a_vo_that_the_farm_does_not_serve_is_told_from_what():
-    asked = Requirements(unmapped=Unmapped({"AcctGroup": '"group_atls"'}, (), "", {"atlas": "accounting_group = atlas"}))
+    asked = Requirements(unmapped=Unmapped({"AcctGroup": '"group_atls"'}, (), {"atlas": "accounting_group = atlas"}))
     problem = match(asked, "atls", FARM).problem
     assert problem.sentence == """The farm serves no VO called 'atls' (AcctGroup is "group_atls"). Did you mean 'atlas'?"""
-    assert problem.remedy.startswith("write `accounting_group = atlas` in the submit file; or ask")
+    assert problem.remedy == "write `accounting_group = atlas` in the submit file"
+    far = match(replace(asked, unmapped=replace(asked.unmapped, looked_at={})), "xyz", FARM).problem
+    assert far.remedy == "write `accounting_group = atlas` in the submit file; or ask the farm's administrators to add VO xyz"
 
 
 def test_a_shared_environment_is_open_to_the_other_vo():

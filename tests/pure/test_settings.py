@@ -222,3 +222,52 @@ def test_every_field_of_the_site_file_is_described():
     for model in models(Site):
         for name, field in model.model_fields.items():
             assert field.description, f"{model.__name__}.{name}"
+
+
+# --- names that belong to others ------------------------------------------------------------------------------------------
+
+OTHERS = """\
+site: perugia
+batch_systems: [{name: pool, options: {collector: cm.example.org}}]
+hosts: [{name: Xen1.Example.ORG, uri: test:///default}]
+vos: {vo.cta.in2p3.fr: {file: cta.yaml}, Atlas: {file: atlas.yaml}}
+"""
+CTA = """\
+vo: VO.CTA.in2p3.fr
+environments:
+  cta-el9:
+    virtualization: kvm
+    image: {pool: VMs, volume: el9.qcow2}
+    disk: {mode: overlay, pool: g_1}
+    network: {kind: libvirt, source: Farm_Net.2}
+    shared_with: [ATLAS]
+"""
+
+
+def test_names_that_belong_to_others_follow_their_owners_rules(files):
+    files.write("site.yaml", OTHERS)
+    files.write("cta.yaml", CTA)
+    files.write("atlas.yaml", "vo: ATLAS\nenvironments: {}\n")
+    catalogue = load(files.site).policy.catalogue
+    assert set(catalogue.vos) == {"vo.cta.in2p3.fr", "atlas"}
+    environment = catalogue.environments["cta-el9"]
+    assert (environment.vos, environment.image.pool, environment.disk.pool, environment.network.source) == (
+        ("vo.cta.in2p3.fr", "atlas"), "VMs", "g_1", "Farm_Net.2",
+    )  # fmt: skip
+
+
+def test_a_vo_that_stands_twice_in_other_capitals_is_told(files):
+    files.write("site.yaml", OTHERS.replace("vo.cta.in2p3.fr: {file: cta.yaml}", "atlas: {file: atlas.yaml}"))
+    files.write("atlas.yaml", "vo: atlas\nenvironments: {}\n")
+    with pytest.raises(ConfigurationError) as caught:
+        load(files.site)
+    assert "VO Atlas stands here as atlas already: capitals do not count" in str(caught.value)
+
+
+def test_a_pool_with_a_slash_is_no_pool(files):
+    files.write("site.yaml", OTHERS)
+    files.write("cta.yaml", CTA.replace("g_1", "a/b"))
+    files.write("atlas.yaml", "vo: atlas\nenvironments: {}\n")
+    with pytest.raises(ConfigurationError) as caught:
+        load(files.site)
+    assert "the name of a storage pool" in str(caught.value)

@@ -5,8 +5,10 @@ import time
 import pytest
 
 from connectors.htcondor import hooks
-from environments.environment import Environment
-from tests.real.htcondor_pool import ATLAS, ATLAS_OLD, CMS, ENVIRONMENTS, connected, only, wait_until
+from environments.environment import VO, Environment
+from environments.matching import Catalogue, match
+from environments.requirements import Chooser
+from tests.real.htcondor_pool import ATLAS, ATLAS_OLD, CMS, ENVIRONMENTS, connected, only, status, wait_until, worker_of
 
 pytestmark = pytest.mark.real
 VOS = ("atlas", "cms", "theory")
@@ -61,11 +63,94 @@ def test_a_job_that_has_an_environment_requires_it(hooked):
     assert "AmbientiEnvironment" not in ad_of(hooked, hooked.sleep(vo="theory"))["Requirements"]
 
 
-def test_what_the_hooks_make_of_a_job_is_read_as_a_request_for_that_environment(hooked):
+def test_what_the_hooks_make_of_a_job_is_read_as_a_default_that_the_hook_gave(hooked):
     with connected(hooked) as system:
         hooked.sleep(vo="cms", count=3)
         found = only(system.read(ENVIRONMENTS, cheap=False)).requirements
-    assert (found.wanted, found.accepts) == ("cms-el8", {"cms-el8"})
+    assert (found.wanted, found.chosen_by, found.accepts) == ("cms-el8", Chooser.HOOK, {"cms-el8"})
+
+
+CATALOGUE = Catalogue({one.name: one for one in ENVIRONMENTS}, {name: VO(name=name) for name in VOS})
+
+
+@pytest.mark.parametrize(
+    ("words", "environments", "chosen_by"),
+    [
+        ({}, ("atlas-el9",), Chooser.HOOK),
+        ({"requirements": '(TARGET.OpSysAndVer == "AlmaLinux9")'}, ("atlas-el9",), Chooser.HOOK),
+        ({"requirements": '(TARGET.OpSysAndVer == "SL6")'}, ("atlas-slc6",), Chooser.REQUIREMENTS),
+        ({"requirements": '(OpSysAndVer == "SL6")'}, ("atlas-slc6",), Chooser.REQUIREMENTS),
+        ({"requirements": 'regexp("^SL", TARGET.OpSysAndVer) && target.Memory > 77'}, ("atlas-slc6",), Chooser.REQUIREMENTS),
+        ({"requirements": "TARGET.HasCVMFS =!= true"}, ("atlas-slc6",), Chooser.REQUIREMENTS),
+        ({"environment": "atlas-slc6"}, ("atlas-slc6",), Chooser.JOB),
+    ],
+)
+def test_a_job_finds_the_environment_that_fits_and_who_chose_is_known(hooked, words, environments, chosen_by):
+    with connected(hooked) as system:
+        hooked.sleep(**words)
+        row = only(system.read(ENVIRONMENTS, cheap=False))
+    found = match(row.requirements, row.vo, CATALOGUE)
+    assert (found.environments, found.chosen_by) == (environments, chosen_by)
+    assert set(found.environments) | set(found.refused) == {"atlas-el9", "atlas-slc6"}
+
+
+LARGER = Environment(
+    name="atlas-larger", vo="atlas", virtualization="lxc", vcpus=4, memory_mib=4000, provides={"GPUs": 1, "Lane": 'a$(X) "b'},
+    network={"kind": "host"}, lifetime_seconds=400000,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "words",
+    [{"request_memory": 1000}, {"request_cpus": 3}, {"request_gpus": 1}, {"request_disk": "1400 MB"}, {"+MaxRuntime": 300000}],
+)
+def test_a_job_that_is_larger_than_the_default_finds_a_larger_environment(pool, words):
+    environments = (*ENVIRONMENTS, LARGER)
+    install(pool, hooks(pool.options(), environments, VOS))
+    with connected(pool) as system:
+        pool.sleep(**words)
+        row = only(system.read(environments, cheap=False))
+    found = match(row.requirements, row.vo, Catalogue({one.name: one for one in environments}, CATALOGUE.vos))
+    assert (found.environments, found.chosen_by) == (("atlas-larger",), Chooser.REQUIREMENTS)
+
+
+def test_a_job_that_has_outgrown_the_default_is_let_go_and_runs_elsewhere(pool):
+    environments = (*ENVIRONMENTS, LARGER)
+    install(pool, hooks(pool.options(), environments, VOS))
+    with connected(pool) as system:
+        cluster = pool.sleep(request_memory="ifThenElse(isUndefined(MemoryUsage), 100, MemoryUsage)")
+        assert only(system.read(environments, cheap=False)).requirements.wanted == "atlas-el9"
+        pool.tool("condor_qedit", str(cluster), "MemoryUsage", "1000", user="alice")
+        found = only(system.read(environments, cheap=False)).requirements
+        assert (found.wanted, found.accepts) == ("", {"atlas-larger"})
+        with worker_of(system, LARGER):
+            wait_until(lambda: status(pool, cluster) == 4, "the job has run in the larger worker", 60)
+
+
+def test_a_job_runs_in_the_environment_that_its_requirements_ask_for(hooked):
+    with connected(hooked) as system, worker_of(system, ATLAS_OLD):
+        cluster = hooked.sleep(requirements='(TARGET.OpSysAndVer == "SL6")')
+        wait_until(lambda: status(hooked, cluster) == 4, "the job has run", 60)
+
+
+def test_a_default_binds_a_job_that_it_suits(hooked):
+    with connected(hooked) as system, worker_of(system, ATLAS_OLD):
+        cluster = hooked.sleep()
+        other = hooked.sleep(environment="atlas-slc6")
+        wait_until(lambda: status(hooked, other) == 4, "the other job has run", 60)
+        assert status(hooked, cluster) == 1
+
+
+def test_vos_whose_names_are_alike_have_transforms_of_their_own(pool):
+    alike = ("a-b", "ab", "vo.cta.in2p3.fr")
+    rules = {**pool.options(), "vo": [{"group": "group_([a-z0-9.-]+)"}]}
+    environments = [
+        Environment(name=f"e{number}", vo=vo, virtualization="lxc", memory_mib=600, default=True)
+        for number, vo in enumerate(alike)
+    ]
+    install(pool, hooks(rules, environments, alike))
+    for number, vo in enumerate(alike):
+        assert ad_of(pool, pool.sleep(vo=vo))["WantEnvironment"] == f"e{number}"
 
 
 @pytest.mark.parametrize(

@@ -157,5 +157,5 @@ def test_a_job_of_no_vo_is_told_what_was_looked_at_by_which_rules_and_what_to_wr
     found = {row.requirements.unmapped.looked_at["AcctGroup"]: row for row in rows(system.read(ENVIRONMENTS, cheap=False), "")}
     told = found['"grp_atlas.prod"'].requirements.unmapped
     assert told.looked_at == {"AccountingGroup": '"grp_atlas.prod.bob"', "AcctGroup": '"grp_atlas.prod"'}
-    assert told.line("atlas") == "accounting_group = group_atlas"
+    assert told.lines == {"atlas": "accounting_group = group_atlas"}
     assert set(found) == {'"grp_atlas.prod"', '"other"'}
