@@ -15,6 +15,7 @@ from connectors.command import Companion, run
 from connectors.htcondor import wire
 from connectors.htcondor.announcement import announcement
 from connectors.htcondor.expressions import vo_attributes, vo_expression, walltime_expression
+from connectors.htcondor.hints import with_hint
 from connectors.htcondor.messages import Question, QueueAnswer, Refused, Run, Setting
 from connectors.htcondor.nodes import Idleness, nodes_of, quick_failures
 from connectors.htcondor.options import HTCondorOptions
@@ -50,13 +51,6 @@ _ALREADY_DRAINING = "Draining already in progress"
 _IS_IDLE = 'State =!= "Claimed" && State =!= "Matched" && State =!= "Preempting"'
 """Asked of each slot by the worker's own start daemon, in the step in which it begins to drain."""
 _HAS_WORK = re.compile(r"check expression is false on ([^\s@]+)")
-_HINTS = {
-    "Failed communication with collector": "is {collector} up, and does it accept our token?",
-    "Failed to advertise": "does the collector at {collector} allow us ADVERTISE_STARTD and ADVERTISE_MASTER?",
-    "DRAIN_JOBS": "does the collector at {collector} allow us ADMINISTRATOR?",
-    "Can't find address for startd": "the collector does not know this worker",
-    "(null)": "is the collector {collector} up?",
-}
 _ADVERTISE = ("ADVERTISE_STARTD", "ADVERTISE_MASTER", "READ")
 """What a worker's token allows: to be a worker, nothing else."""
 
@@ -399,11 +393,6 @@ class HTCondorPool:
             vo_rules=self.options.vo,
             history_seconds=float(self.options.history_seconds),
         )
-
-
-def with_hint(answer: str, collector: str) -> str:
-    """Return what HTCondor answered with what to look at; its own words often are few."""
-    return next((f"{answer} ({hint.format(collector=collector)})" for words, hint in _HINTS.items() if words in answer), answer)
 
 
 def _not_learned(schedd: Located, environments: Sequence[Environment], options: HTCondorOptions) -> str:

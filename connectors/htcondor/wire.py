@@ -11,11 +11,11 @@ from dataclasses import fields, is_dataclass
 from functools import cache
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from connectors.htcondor.messages import Left, Located, PoolAnswer, Prototype, Question, QueueAnswer, Refused, Run, Setting
 from environments.text import printable
-from scheduler.ports import JobRecord
+from scheduler.ports import JobRecord, Submission
 
 MOST_CHARACTERS = 1_000_000
 """Of one line of a text."""
@@ -23,12 +23,15 @@ _ANSWERS: dict[str, TypeAdapter[Any]] = {
     "pool": TypeAdapter(PoolAnswer),
     "slots": TypeAdapter(PoolAnswer),
     "forget": TypeAdapter(Left),
+    "announce": TypeAdapter(None),
     "configuration": TypeAdapter(dict[str, str]),
     "queue": TypeAdapter(QueueAnswer),
     "runs": TypeAdapter(tuple[Run, ...]),
     "job": TypeAdapter(JobRecord | None),
+    "submission": TypeAdapter(Submission | None),
 }
 _ARGUMENTS: dict[str, TypeAdapter[Any]] = {
+    "ad": TypeAdapter(str),
     "cheap": TypeAdapter(bool),
     "cluster": TypeAdapter(int),
     "exact_seconds": TypeAdapter(float),
@@ -101,6 +104,8 @@ def _plain(value: Any) -> Any:
         return value
     if is_dataclass(value) and not isinstance(value, type):
         return {name: _plain(getattr(value, name)) for name in _names(type(value))}
+    if isinstance(value, BaseModel):
+        return _plain(dict(value))
     if isinstance(value, Mapping):
         return {_plain(str(key)): _plain(one) for key, one in value.items()}
     return [_plain(one) for one in value]

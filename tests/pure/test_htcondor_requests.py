@@ -1,5 +1,6 @@
 """Request clusters: whatever is put into one row, each of its jobs alone would be told the same."""
 
+import inspect
 import re
 from collections import Counter
 from dataclasses import replace
@@ -8,10 +9,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from connectors.htcondor import wire
 from connectors.htcondor.bindings import classad2
+from connectors.htcondor.door import Door
 from connectors.htcondor.expressions import vo_attributes, vo_expression, walltime_expression
 from connectors.htcondor.matching import Judge
-from connectors.htcondor.messages import Setting
+from connectors.htcondor.messages import QueueAnswer, Setting
 from connectors.htcondor.options import HTCondorOptions, VORule
 from connectors.htcondor.queue import Queue
 from connectors.htcondor.worker import prototype_of
@@ -288,3 +291,21 @@ def test_the_line_that_says_a_vo_is_tried_by_the_rules_themselves():
 
 def an_environment(name, vo):
     return Environment(name=name, vo=vo, virtualization="lxc")
+
+
+def test_what_a_companion_is_told_and_what_it_answers_pass_the_line_unchanged():
+    setting = replace(SETTING, vo_rules=OPTIONS.vo)
+    assert wire.read_setting(wire.write(setting)) == setting
+    found = rows(
+        an_ad(WantEnvironment='"small"', RequestCpus="TARGET.TotalCpus ?: 1"),
+        an_ad(AcctGroup='"x"', AccountingGroup='"x.alice"'),
+    )
+    answer = QueueAnswer(tuple(found), exact=True, how="by-autocluster")
+    assert wire.read_answer("queue", wire.write_answer(answer)) == answer
+
+
+def test_everything_that_a_companion_can_be_asked_can_pass_the_line():
+    functions = {name: one for name, one in vars(Door).items() if not name.startswith("_")}
+    assert set(functions) == set(wire._ANSWERS)
+    asked = {name for one in functions.values() for name in inspect.signature(one).parameters} - {"self"}
+    assert asked == set(wire._ARGUMENTS)
