@@ -11,9 +11,13 @@ from functools import cache
 from zoneinfo import ZoneInfo
 
 from availability_oracle import DAY, SECOND, Timelines, count, undecided
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
+from environments.problems import ConfigurationError
+from scheduler.availability.files import plain
+from scheduler.availability.files.reading import history_of_text
+from scheduler.availability.files.streamed import canonical_text
 from scheduler.availability.history import (
     Cause,
     Downtime,
@@ -208,6 +212,22 @@ def test_the_program_and_the_second_computation_agree(drawn):
                 name,
                 {k: (v, flat(wanted)[k]) for k, v in flat(found).items() if v != flat(wanted)[k]},
             )
+
+
+@settings(max_examples=MANY // 5, deadline=None, suppress_health_check=list(HealthCheck))
+@given(histories(), st.randoms(use_true_random=False))
+def test_the_order_of_the_lines_of_a_file_that_is_taken_decides_no_figure(drawn, chance):
+    history, window, _ = drawn
+    try:
+        read = history_of_text(canonical_text(plain.history(history)), "h.json")
+    except ConfigurationError:
+        assume(False)
+    mixed = list(read.results)
+    chance.shuffle(mixed)
+    window = Window("", min(window.start, history.now), min(window.end, history.now))
+    one, other = (prepare(replace(read, results=tuple(results))) for results in (read.results, mixed))
+    for profile in PROFILES:
+        assert accounting.measure(one, window, profile) == accounting.measure(other, window, profile)
 
 
 def flat(measure):

@@ -171,3 +171,41 @@ def test_an_instant_that_is_written_is_read_again_exactly(instant, zone):
 )
 def test_durations_for_people(length, text):
     assert write_duration(int(length * SECOND)) == text
+
+
+LINES = """\
+now: 2026-03-02T12:00:00Z
+objects: [a, b]
+events:
+  - {at: 2026-03-02T10:00:00Z, object: a, status: OK, id: e1}
+  - {at: 2026-03-02T10:30:00Z, object: a, status: CRITICAL}
+  - {at: 2026-03-02T11:00:00Z, object: b, status: OK}
+"""
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("at: 2026-03-02T10:00:00Z, object: a, status: CRITICAL, id: e1", "7:5 events[3]: two events are called 'e1' and are not the same: first in line 4 status OK, here status CRITICAL"),
+        ("at: 2026-03-02T10:01:00Z, object: a, status: OK, id: e1", "first in line 4 at 2026-03-02T10:00:00Z, here at 2026-03-02T10:01:00Z"),
+        ("at: 2026-03-02T10:00:00Z, object: b, status: OK, id: e1", "first in line 4 object a, here object b"),
+        ("at: 2026-03-02T10:30:00Z, object: a, status: WARNING", "7:5 events[3]: two results of a at 2026-03-02T10:30:00Z contradict each other: first in line 5 status CRITICAL, here status WARNING; expected one of them; or sequence numbers, where both came"),
+        ("at: 2026-03-02T11:30:00+01:00, object: a, status: 0", "two results of a at 2026-03-02T10:30:00Z contradict each other: first in line 5"),
+        ("at: 2026-03-02T10:30:00Z, object: a, status: CRITICAL, cause: fencing", "first in line 5 cause none, here cause fencing"),
+    ],
+)  # fmt: skip
+def test_lines_that_contradict_each_other_are_refused_and_both_are_named(line, said):
+    assert any(said in problem for problem in problems(f"{LINES}  - {{{line}}}\n")), problems(f"{LINES}  - {{{line}}}\n")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "at: 2026-03-02T10:00:00Z, object: a, status: OK, id: e1, received: 2026-03-05, text: again",
+        "at: 2026-03-02T10:30:00Z, object: a, status: CRITICAL",
+        "at: 2026-03-02T10:30:00Z, object: b, status: WARNING",
+        "at: 2026-03-02T10:30:00Z, object: a, status: OK, sequence: 7",
+    ],
+)
+def test_what_says_the_same_twice_or_has_a_number_is_no_contradiction(line):
+    assert len(history_of_text(f"{LINES}  - {{{line}}}\n", "h.yaml").results) == 4

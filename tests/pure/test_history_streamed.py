@@ -88,11 +88,30 @@ def test_a_history_that_others_wrote_is_read_all_the_same():
 
 
 def test_what_is_there_twice_counts_once():
-    twice = (Result(0, "a", Status.OK), Result(5, "a", Status.CRITICAL, id="one"), Result(9, "a", Status.OK, id="one"))
+    once_more = Result(5, "a", Status.CRITICAL, id="one", received=77, text="again")
+    twice = (Result(0, "a", Status.OK), Result(5, "a", Status.CRITICAL, id="one"), once_more)
     history = History(now=100, objects=(Monitored("a"),), results=(*twice, *twice))
     found = streamed.read(io.BytesIO(written(history)), "history.json")
     assert lines(found) == lines(prepare(history))
     assert len(found.results.at) == 2
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (Result(5, "a", Status.CRITICAL, id="one"), Result(9, "a", Status.CRITICAL, id="one")),
+        (Result(5, "a", Status.CRITICAL, id="one"), Result(5, "a", Status.OK, id="one")),
+        (Result(5, "a", Status.CRITICAL, id="one"), Result(5, "a", Status.OK, id="other")),
+        (Result(5, "a", Status.CRITICAL), Result(5, "a", Status.OK)),
+        (Result(5, "a", Status.CRITICAL, cause="boot"), Result(5, "a", Status.CRITICAL, cause="fencing")),
+        (Result(5, "a", Status.OK, confirmed=6), Result(5, "a", Status.OK, confirmed=8)),
+    ],
+)
+def test_lines_that_contradict_each_other_are_refused_however_they_are_read(one, other):
+    history = History(now=100, objects=(Monitored("a"),), results=(Result(0, "a", Status.OK), one, other))
+    for order in (history, replace(history, results=history.results[::-1])):
+        with pytest.raises(ConfigurationError, match=r"contradict each other|are not the same"):
+            streamed.read(io.BytesIO(written(order)), "history.json")
 
 
 def test_where_every_stamped_event_is_later_than_now_the_others_stand_as_without_stamps():

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from pydantic_core import PydanticCustomError
 
 from environments.names import nearest
+from scheduler.availability.files.contradictions import contradictions
 from scheduler.availability.files.strategies import instances_of
 from scheduler.availability.history import EVERYTHING, Operator
 from scheduler.availability.timelines import windows
@@ -40,6 +41,7 @@ def problems(written: WrittenHistory, node: Node) -> Iterator[Problem]:
     names = objects | {one.name for one in written.groups}
     names |= {instances_of(one.name) for one in written.groups if one.address}
     yield from _twice(written, node)
+    yield from contradictions(written, node)
     yield from _unknown_events(written, node, objects, names)
     yield from _existence(written, node)
     yield from _groups(written, node, names)

@@ -173,7 +173,7 @@ class _Columns:
         self.names: dict[str, int] = {}
         self.boots: dict[str, int] = {}
         self.blocks: dict[str, list[Any]] = {}
-        self.ids: set[str] = set()
+        self.ids: dict[str, int] = {}
         self.alike: set[int] = set()
 
     def add(self, content: bytes) -> None:
@@ -198,7 +198,10 @@ class _Columns:
             self.blocks.setdefault(name, []).append(column)
 
     def _once(self, events: list[dict[str, Any]], keys: set[str]) -> list[dict[str, Any]]:
-        """Drop what is there twice by its id; what is alike in all else is left to the reader that compares all."""
+        """Drop what is there twice by its id; what is alike in all else is left to the reader that compares all.
+
+        So is what contradicts itself: that one says in which lines.
+        """
         if "id" in keys:
             kept = []
             for one in events:
@@ -206,7 +209,9 @@ class _Columns:
                 if number is None or number not in self.ids:
                     kept.append(one)
                 if number is not None:
-                    self.ids.add(_text(number))
+                    code = hash(tuple((key, value) for key, value in one.items() if key not in {"received", "text"}))
+                    if self.ids.setdefault(_text(number), code) != code:
+                        raise _OtherwiseError
             events = kept
         for one in events if keys.isdisjoint({"sequence"}) or None in [one.get("sequence") for one in events] else ():
             if "sequence" not in one and "id" not in one:
@@ -224,12 +229,28 @@ class _Columns:
         numbers = whole["sequence"][whole["sequence"] != ABSENT]
         if (np.diff(np.sort(numbers)) == 0).any():
             raise _OtherwiseError
+        if _contradict(whole):
+            raise _OtherwiseError
         of_places = np.array([places[name] for name in self.names], np.int32)
         whole["object"] = of_places[whole["object"]]
         values: dict[str, Any] = {
             name: None if name in _OPTIONAL and (column == ABSENT).all() else column for name, column in whole.items()
         }
         return Columns(**values, boots=tuple(self.boots))
+
+
+def _contradict(whole: dict[str, Any]) -> bool:
+    """Whether two results of one object at one instant, both without a number, say different things."""
+    loose = np.flatnonzero(whole["sequence"] == ABSENT)
+    order = loose[np.lexsort((whole["at"][loose], whole["object"][loose]))]
+    one, other = order[:-1], order[1:]
+    together = (whole["object"][one] == whole["object"][other]) & (whole["at"][one] == whole["at"][other])
+    one, other = one[together], other[together]
+    return any((whole[name][one] != whole[name][other]).any() for name in _DECIDING)
+
+
+_DECIDING = ("status", "cause", "confirmed", "monotonic", "boot")
+"""What decides figures, of results of one object at one instant."""
 
 
 def _text(value: object) -> str:

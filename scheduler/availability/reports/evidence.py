@@ -14,7 +14,7 @@ from scheduler.availability.instants import write_instant
 from scheduler.availability.timelines.columns import columns, joined
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from scheduler.availability.history import Instant, Result, Window
     from scheduler.availability.timelines.prepared import Prepared
@@ -33,20 +33,44 @@ class Evidence:
     """Named: those that came again after it."""
     touches: bool = False
     """One of these lies in the period itself, not before it."""
+    known: tuple[str, ...] = ()
+    """Marks of all results, by which the next version knows what is new; empty: they are too many, or kept elsewhere."""
+    missing: int = 0
+    """So many that the version before knew are not there any more."""
 
 
-def evidence_of(whole: Iterable[Result], period: Window, published_at: Instant | None) -> Evidence:
-    """Return the evidence that a history's results are; `published_at`: of the version before, if there is one."""
+MOST_MARKS = 50_000
+"""Of more results no marks are kept with a version: a late one is named by when it was received, or not at all."""
+
+
+def evidence_of(whole: Iterable[Result], period: Window, published_at: Instant | None, known: Collection[str] = ()) -> Evidence:
+    """Return the evidence that a history's results are; `published_at` and `known`: of the version before, if there is one.
+
+    Late is what was received after that version, and what it did not know whenever that was received.
+    """
     results = [one for one in whole if one.at < period.end]
-    late = [one for one in results if _is_late(one, published_at)]
-    known = {_identity(one) for one in results if not _is_late(one, published_at)}
+    marks = [_mark(one, period.end) for one in results]
+    before = frozenset(known)
+    late, identities = [], set()
+    for one, mark in zip(results, marks, strict=True):
+        if _is_late(one, published_at) or (before and mark not in before):
+            late.append(one)
+        else:
+            identities.add(_identity(one))
     return Evidence(
         len(results),
         fingerprint(sorted(json.dumps(event(_until(one, period.end)), sort_keys=True) for one in results)),
-        tuple(_named(one) for one in late if _identity(one) not in known),
-        tuple(_named(one) for one in late if _identity(one) in known),
+        tuple(_named(one) for one in late if _identity(one) not in identities),
+        tuple(_named(one) for one in late if _identity(one) in identities),
         any(one.at >= period.start for one in late),
+        tuple(sorted(set(marks))) if len(results) <= MOST_MARKS else (),
+        len(before.difference(marks)),
     )
+
+
+def _mark(one: Result, end: Instant) -> str:
+    """Return by what a result is known again; when it was received is not of it."""
+    return fingerprint(event(replace(_until(one, end), received=None)))[:12]
 
 
 def marked(prepared: Prepared, period: Window) -> tuple[int, str]:
@@ -90,4 +114,5 @@ def _identity(one: Result) -> object:
 
 def _named(one: Result) -> str:
     name = f"event {one.id}" if one.id else "an event"
-    return f"{name} ({one.object} {one.status.name} at {write_instant(one.at)}, received {write_instant(one.received or 0)})"
+    received = "not said when it was received" if one.received is None else f"received {write_instant(one.received)}"
+    return f"{name} ({one.object} {one.status.name} at {write_instant(one.at)}, {received})"

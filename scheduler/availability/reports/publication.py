@@ -54,6 +54,8 @@ class Version:
     """Of these results."""
     definitions: tuple[tuple[str, str], ...]
     """`downtime 17` -> fingerprint, of what touches the period: objects, groups, downtimes, exclusions, gaps, objectives."""
+    known: tuple[str, ...] = ()
+    """Marks of the results that it was computed from, where they stand in a file; by them what is new is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,20 +116,21 @@ def publish(
         raise NotOverError(f"{period.name} ends at {write_instant(period.end)} and cannot be published before")
     figures, seen = (
         published(measures),
-        evidence or evidence_of(history.results, period, before.published_at if before else None),
+        evidence
+        or evidence_of(history.results, period, before.published_at if before else None, before.known if before else ()),
     )
     defined = tuple(sorted((name, fingerprint(value)) for name, value in definitions(_touching(history, period))))
     if before is None:
         note = "first publication" if observed(measures) else "first publication; nothing was observed in the period"
-        return Version(1, period, at, note, figures, seen.events, seen.fingerprint, defined)
+        return Version(1, period, at, note, figures, seen.events, seen.fingerprint, defined, seen.known)
     moved = list(changes(before.figures, figures))
-    if not moved and not seen.touches:
+    if not moved and not seen.touches and not seen.missing:
         return None
     causes = [*_new_events(seen, before), *(_new_definitions(before.definitions, defined) if moved else ())]
     told = "; ".join(causes) or "computed anew by another version of Ambienti"
     ended = f"{len(moved)} numbers changed" if moved else "no number changed"
     note = f"{told}: {ended}"
-    return Version(before.number + 1, period, at, note, figures, seen.events, seen.fingerprint, defined)
+    return Version(before.number + 1, period, at, note, figures, seen.events, seen.fingerprint, defined, seen.known)
 
 
 def _touching(history: History, period: Window) -> History:
@@ -189,7 +192,9 @@ def _new_events(seen: Evidence, before: Version) -> Iterator[str]:
     for kind, chosen in (("repeated", seen.repeated), ("late", seen.late)):
         if chosen:
             yield f"{kind}: {_some(chosen)}"
-    if not seen.late and not seen.repeated and seen.fingerprint != before.fingerprint:
+    if seen.missing:
+        yield f"not there any more: {seen.missing} of the events that version {before.number} knew"
+    if not seen.late and not seen.repeated and not seen.missing and seen.fingerprint != before.fingerprint:
         yield f"the log holds other events of the period: {before.events} before, {seen.events} now"
 
 
@@ -217,7 +222,13 @@ def version_data(version: Version) -> dict[str, Any]:
     data = {one.name: getattr(version, one.name) for one in fields(version)}
     data["period"] = {"name": version.period.name, "start": version.period.start, "end": version.period.end}
     data["definitions"] = dict(version.definitions)
-    data["figures"] = [
+    if not data.pop("known"):
+        return data | {"figures": _figures(version)}
+    return data | {"figures": _figures(version), "known": list(version.known)}
+
+
+def _figures(version: Version) -> list[dict[str, Any]]:
+    return [
         {
             "object": one.object,
             "profile": one.profile,
@@ -226,7 +237,6 @@ def version_data(version: Version) -> dict[str, Any]:
         }
         for one in version.figures
     ]
-    return data
 
 
 def version_of(data: Mapping[str, Any]) -> Version:
@@ -242,5 +252,9 @@ def version_of(data: Mapping[str, Any]) -> Version:
     )
     rest = {key: data[key] for key in ("number", "published_at", "note", "events", "fingerprint")}
     return Version(
-        period=Window(**data["period"]), figures=figures, definitions=tuple(sorted(data["definitions"].items())), **rest
+        period=Window(**data["period"]),
+        figures=figures,
+        definitions=tuple(sorted(data["definitions"].items())),
+        known=tuple(data.get("known", ())),
+        **rest,
     )

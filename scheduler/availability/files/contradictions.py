@@ -1,0 +1,71 @@
+"""Lines of a history that contradict each other: two that mean one event and say different things of it.
+
+Which of them holds would be decided by their order in the file, and so would the figures: such a file is refused. What says the
+same twice is a repetition and counts once; when it was received, and the words that came with it, decide no figure.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from scheduler.availability.instants import write_instant
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterator
+
+    from environments.nodes import Node
+    from environments.problems import Problem
+    from scheduler.availability.files.written import WrittenEvent, WrittenHistory
+
+
+def contradictions(written: WrittenHistory, node: Node) -> Iterator[Problem]:
+    """Yield the events that contradict an earlier line of the file."""
+    ids: dict[str, int] = {}
+    instants: dict[Hashable, int] = {}
+    for index, event in enumerate(written.events):
+        if event.id:
+            first = ids.setdefault(event.id, index)
+            if first != index:
+                if _whole(written.events[first]) != _whole(event):
+                    yield _problem(written, node, (first, index), f"two events are called {event.id!r} and are not the same")
+                continue
+        # With numbers the order is theirs; without, nothing but the file would say which of two at one instant came last.
+        place = (event.object, event.at, event.sequence)
+        first = instants.setdefault(place, index)
+        if first != index and _said(written.events[first]) != _said(event):
+            number = "" if event.sequence is None else f" with the number {event.sequence}"
+            message = f"two results of {event.object} at {write_instant(event.at)}{number} contradict each other"
+            yield _problem(written, node, (first, index), message)
+
+
+def _said(event: WrittenEvent) -> Hashable:
+    """Return what decides figures, of events of one object and instant."""
+    return (event.status, event.cause, event.confirmed, event.monotonic, event.boot)
+
+
+def _whole(event: WrittenEvent) -> Hashable:
+    return (event.object, event.at, event.sequence, _said(event))
+
+
+def _problem(written: WrittenHistory, node: Node, pair: tuple[int, int], message: str) -> Problem:
+    first, second = (written.events[index] for index in pair)
+    place, _, left = node.walk(("events", pair[0]))
+    line = f" in line {place.mark.line}" if not left and place.mark.line else ""
+    told = f"{message}: first{line} {_told(first, second)}, here {_told(second, first)}"
+    expected = "one of them; or sequence numbers, where both came" if not second.id or first.id != second.id else "one of them"
+    return node.problem(("events", pair[1]), told, expected)
+
+
+def _told(event: WrittenEvent, other: WrittenEvent) -> str:
+    """Say of an event what is not the same of the other one."""
+    names = ("object", "at", "status", "cause", "sequence", "confirmed", "monotonic", "boot")
+    values = {name: getattr(event, name) for name in names if getattr(event, name) != getattr(other, name)}
+    written = {
+        name: value.name
+        if name == "status"
+        else write_instant(value)
+        if name in {"at", "confirmed"} and value is not None
+        else value
+        for name, value in values.items()
+    }
+    return " ".join(f"{name} {'none' if value in {None, ''} else value}" for name, value in written.items())
