@@ -193,7 +193,7 @@ def _new_events(seen: Evidence, before: Version) -> Iterator[str]:
         if chosen:
             yield f"{kind}: {_some(chosen)}"
     if seen.missing:
-        yield f"not there any more: {seen.missing} of the events that version {before.number} knew"
+        yield f"not there any more: {seen.missing} of the events that version {before.number} knew ({before.events} before, {seen.events} now)"
     if not seen.late and not seen.repeated and not seen.missing and seen.fingerprint != before.fingerprint:
         yield f"the log holds other events of the period: {before.events} before, {seen.events} now"
 
