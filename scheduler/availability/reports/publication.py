@@ -193,7 +193,8 @@ def _new_events(seen: Evidence, before: Version) -> Iterator[str]:
         if chosen:
             yield f"{kind}: {_some(chosen)}"
     if seen.missing:
-        yield f"not there any more: {seen.missing} of the events that version {before.number} knew ({before.events} before, {seen.events} now)"
+        counts = f"{before.events} before, {seen.events} now"
+        yield f"not there any more: {seen.missing} of the events that version {before.number} knew ({counts})"
     if not seen.late and not seen.repeated and not seen.missing and seen.fingerprint != before.fingerprint:
         yield f"the log holds other events of the period: {before.events} before, {seen.events} now"
 
