@@ -51,12 +51,13 @@ def run(
     from scheduler.site import alarms, compose, definitions, discovering, in_force, promises, reports, services
     from scheduler.site.reload import Reload
 
+    os.umask(0o077)  # whatever the daemon writes names users and tells of the inside: it is for nobody else
     found = definitions.load(find_site(site))
     # What is wrong in these files is told before anything starts.
     promises.load(found, services.load(found).names, journaled.now())
     reports.check(found)
     with ExitStack() as stack:
-        stream = stack.enter_context((found.file.path.parent / "ambienti.log").open("a")) if view else sys.stderr
+        stream = stack.enter_context(_private(found.file.path.parent / "ambienti.log", "a")) if view else sys.stderr
         log.configure(found.site.daemon.log, verbose=verbose, stream=stream)
         with ExitStack() as until_held:
             farm = compose.connect(found)
@@ -96,6 +97,11 @@ def run(
     raise typer.Exit(code)
 
 
+def _private(path: Path, mode: str) -> Any:
+    """Open a file for writing that, if it is new, only its owner may read: it names users."""
+    return open(path, mode, opener=lambda name, flags: os.open(name, flags, 0o600))
+
+
 def plan(
     site: SiteOption = None, snapshot: SnapshotOption = None, live: LiveOption = False, as_json: JsonOption = False
 ) -> None:
@@ -128,7 +134,8 @@ def snapshot(file: FileArgument, site: SiteOption = None, live: LiveOption = Fal
             sys.stdout.buffer.write(content + b"\n")
         else:
             try:
-                Path(file).write_bytes(content)
+                with _private(Path(file), "wb") as out:
+                    out.write(content)
             except OSError as error:
                 raise fail(f"{file}: {error.strerror}", Exit.WRONG) from error
             say(f"{file}: {len(content)} bytes, seen by {found.origin}.")

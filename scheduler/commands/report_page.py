@@ -42,6 +42,7 @@ def write(
     """Write the report as a page, as a PDF, or as both: the table of windows, and one window in detail."""
     try:
         from scheduler.publish import page, sheet
+        from scheduler.publish.apart import UndrawnError
     except ImportError as error:
         raise fail(f"pages and PDFs need the extra `report` of ambienti ({error})", Exit.WRONG) from error
     if len(profiles) > 1:
@@ -64,7 +65,11 @@ def write(
     if html is not None:
         save(html, page.page(made).encode())
     if pdf is not None:
-        save(pdf, page.pdf(made))
+        try:
+            content = page.pdf(made)
+        except UndrawnError as error:
+            raise fail(str(error), Exit.PROBLEM) from error
+        save(pdf, content)
 
 
 def _used(site: Path | None, prepared: Prepared, window: Window, vo: str) -> Used:

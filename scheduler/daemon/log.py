@@ -5,34 +5,68 @@ from __future__ import annotations
 import logging
 import re
 import sys
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 import structlog
+
+from environments.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import MutableMapping
     from typing import TextIO
 
 HIDDEN = "***"
+MOST_CHARACTERS = 20_000
+"""Of one text of a line."""
 _SECRET_KEY = re.compile(r"(?i)(token|secret|passw|credential|private_key|authorization)")
-_PASSWORD_IN_URL = re.compile(r"(?P<before>[a-z][a-z0-9+.-]*://[^\s:/@]*):[^\s@/]+@")
+_PASSWORD_IN_URL = re.compile(r"(?P<before>[a-z][a-z0-9+.-]*://[^\s:/@]*):[^\s'\"]*@")
+_IN_QUERY = re.compile(
+    r"(?i)(?P<before>[?&;](?:[a-z_-]*(?:passw|token|secret|credential|key|auth)[a-z_-]*|pwd|sig)=)[^&\s'\"#;]+"
+)
+_BEARER = re.compile(r"(?i)(?P<before>\b(?:bearer|basic)\s+)[a-z0-9._~+/=-]{8,}")
 _TOKEN_TEXT = re.compile(r"eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 
 
 def clean(text: str) -> str:
     """Hide what looks like a password in a URL, or like a JSON web token."""
-    return _TOKEN_TEXT.sub(HIDDEN, _PASSWORD_IN_URL.sub(rf"\g<before>:{HIDDEN}@", text))
+    text = _PASSWORD_IN_URL.sub(rf"\g<before>:{HIDDEN}@", text)
+    for pattern in (_IN_QUERY, _BEARER):
+        text = pattern.sub(rf"\g<before>{HIDDEN}", text)
+    return _TOKEN_TEXT.sub(HIDDEN, text)
 
 
 def hide_secrets(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Replace the values of telling names, byte strings, and what looks like a secret in any text."""
+    """Replace the values of telling names, byte strings, and what looks like a secret in any text, however deep it stands."""
     for key, value in event.items():
-        if key.startswith("_"):
-            continue
-        if isinstance(value, bytes) or _SECRET_KEY.search(key):
-            event[key] = HIDDEN
+        if not key.startswith("_"):
+            event[key] = _hidden(key, value)
+    return event
+
+
+def _hidden(key: str, value: Any) -> Any:
+    if isinstance(value, (bytes, bytearray)) or _SECRET_KEY.search(key):
+        return HIDDEN
+    if isinstance(value, str):
+        return clean(value)
+    if value is None or isinstance(value, (bool, int, float)):
+        return value
+    if isinstance(value, Mapping):
+        return {one: _hidden(str(one), inner) for one, inner in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [_hidden("", inner) for inner in value]
+    return clean(str(value))
+
+
+def make_printable(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Let nothing in a line for people move their cursor or begin another line; a traceback keeps its lines."""
+    for key, value in event.items():
+        if isinstance(value, str) and key == "exception":
+            event[key] = "\n".join(printable(line, MOST_CHARACTERS) for line in value.split("\n"))
         elif isinstance(value, str):
-            event[key] = clean(value)
+            event[key] = printable(value, MOST_CHARACTERS)
+        elif isinstance(value, (Mapping, list)):
+            event[key] = printable(repr(value), MOST_CHARACTERS)
     return event
 
 
@@ -52,7 +86,7 @@ def configure(form: Literal["human", "json"] = "human", *, verbose: bool = False
         ]
     else:
         plain = structlog.dev.ConsoleRenderer(colors=out.isatty(), exception_formatter=structlog.dev.plain_traceback)
-        ending = [hide_secrets, plain]
+        ending = [structlog.processors.format_exc_info, hide_secrets, make_printable, plain]
     structlog.configure(
         processors=[structlog.stdlib.filter_by_level, *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
@@ -61,7 +95,11 @@ def configure(form: Literal["human", "json"] = "human", *, verbose: bool = False
     )
     remove_meta = structlog.stdlib.ProcessorFormatter.remove_processors_meta
     handler = logging.StreamHandler(out)
-    handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=[remove_meta, *ending]))
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[*shared, structlog.stdlib.ExtraAdder()], processors=[remove_meta, *ending]
+        )
+    )
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(logging.DEBUG if verbose else logging.INFO)

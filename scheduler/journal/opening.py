@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
+import stat
 from importlib import resources
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -69,6 +73,8 @@ def _connect_sqlite(url: URL, durable: bool, busy_seconds: float) -> tuple[Engin
     options: dict[str, Any] = {"connect_args": {"check_same_thread": False, "timeout": busy_seconds}}
     if path is None:
         options["poolclass"] = StaticPool
+    else:
+        _keep_private(path)
     engine = sa.create_engine(url, **options)
 
     @sa.event.listens_for(engine, "connect")
@@ -87,6 +93,15 @@ def _connect_sqlite(url: URL, durable: bool, busy_seconds: float) -> tuple[Engin
         connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
 
     return engine, f"{path}.lease" if path else None
+
+
+def _keep_private(path: str) -> None:
+    """Make a new journal for its owner alone, and let no others read an old one: it names users. SQLite's side files follow."""
+    with contextlib.suppress(OSError):  # a place that cannot be written is told when it is opened
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    with contextlib.suppress(OSError):
+        if (mode := stat.S_IMODE(Path(path).stat().st_mode)) & 0o007:
+            Path(path).chmod(mode & ~0o007)
 
 
 def explain(error: Exception) -> str:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import html
 import json
 import logging
+from collections.abc import Mapping
 from fractions import Fraction
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from environments.text import printable
 from scheduler.availability.instants import seconds, write_instant, write_seconds
 from scheduler.availability.reports.report_data import COLUMNS
-from scheduler.publish import charts, writing
+from scheduler.publish import apart, charts, writing
+from scheduler.publish.apart import UndrawnError
 from scheduler.show.availability_view import partly_observed
 
 if TYPE_CHECKING:
@@ -26,40 +30,66 @@ CHARTS = (
     ("Error budgets", "what each objective has left", charts.budgets),
 )
 
+MOST_SHOWN = 10_000
+"""Characters of one text."""
+_log = logging.getLogger("ambienti")
 MOST_DETAILS = 40
 """Services that a PDF shows in detail, those that lost most: a thousand of them would be laid out for minutes."""
 
 
 def page(sheet: Sheet) -> str:
     """Return the page: HTML with its style, its charts and the library that draws them."""
-    drawn = _drawn(sheet)
+    try:
+        drawn, library, undrawn = _drawn(sheet), _library(), ""
+    except UndrawnError as error:
+        _log.error("a page has no charts", extra={"problem": str(error)})
+        drawn, library, undrawn = [], "", str(error)
     live = {
         "specs": [_script_safe(spec | charts.AS_WIDE_AS_THE_PAGE) for _, _, spec in drawn],
         "themes": _script_safe({"light": charts.theme(dark=False), "dark": charts.theme(dark=True)}),
-        "library": _library().replace("</script", "<\\/script"),
+        "library": library.replace("</script", "<\\/script"),
     }
-    return _render(sheet, drawn, live=live, pictures=[])
+    return _render(sheet, drawn, live=live, pictures=[], undrawn=undrawn)
 
 
 def pdf(sheet: Sheet) -> bytes:
-    """Return the report as a PDF, its charts as vector pictures."""
-    import vl_convert
-    import weasyprint
-
-    # It warns of every rule of the page that is for screens alone.
-    logging.getLogger("weasyprint").setLevel(logging.ERROR)
+    """Return the report as a PDF, its charts as vector pictures. Raises UndrawnError."""
     drawn, theme = _drawn(sheet), charts.theme(dark=False)
-    pictures = [vl_convert.vegalite_to_svg(spec | {"config": theme}) for _, _, spec in drawn]
-    written: bytes = weasyprint.HTML(string=_render(sheet, drawn, live=None, pictures=pictures)).write_pdf()
-    return written
+    pictures = [_picture(spec | {"config": theme}) for _, _, spec in drawn]
+    return apart.made("pdf", _render(sheet, drawn, live=None, pictures=pictures))
+
+
+def _picture(spec: Spec) -> str:
+    """Draw a chart; one that cannot be drawn is told in its place."""
+    try:
+        return apart.made("svg", spec).decode()
+    except UndrawnError as error:
+        _log.error("a report lacks a chart", extra={"problem": str(error)})
+        return f"<p>{html.escape(str(error))}</p>"
 
 
 def _drawn(sheet: Sheet) -> list[tuple[str, str, Spec]]:
     """Return the charts that there is something to draw in: title, what it says, specification."""
-    return [(title, text, spec) for title, text, draw in CHARTS if (spec := draw(sheet)) is not None]
+    return [(title, text, _harmless(spec)) for title, text, draw in CHARTS if (spec := draw(sheet)) is not None]
 
 
-def _render(sheet: Sheet, drawn: list[tuple[str, str, Spec]], *, live: dict[str, Any] | None, pictures: list[str]) -> str:
+def _harmless(value: Any) -> Any:
+    """Return a specification whose texts a native library can bear."""
+    if isinstance(value, str):
+        return printable(value)
+    if isinstance(value, Mapping):
+        return {key: _harmless(one) for key, one in value.items()}
+    return [_harmless(one) for one in value] if isinstance(value, (list, tuple)) else value
+
+
+def _shown(value: object) -> object:
+    """Return a value of the page without characters that cannot be printed; what is markup already is ours."""
+    return printable(value, MOST_SHOWN) if type(value) is str and not value.isprintable() else value
+
+
+def _render(
+    sheet: Sheet, drawn: list[tuple[str, str, Spec]], *, live: dict[str, Any] | None, pictures: list[str], undrawn: str = ""
+) -> str:
     targets: dict[str, list[Fraction]] = {}
     for one in sheet.report.objectives:
         targets.setdefault(one.object, []).append(Fraction(one.target))
@@ -69,6 +99,7 @@ def _render(sheet: Sheet, drawn: list[tuple[str, str, Spec]], *, live: dict[str,
         charts=[(title, text) for title, text, _ in drawn],
         live=live,
         pictures=pictures,
+        undrawn=undrawn,
         columns=[_title(window) for window in sheet.report.windows],
         window=sheet.report.windows[sheet.detail],
         detailed=sheet.names if live else sheet.names[:MOST_DETAILS],
@@ -98,15 +129,15 @@ def _template() -> Template:
 
     loader = jinja2.PackageLoader("scheduler.publish", "templates")
     strict = jinja2.StrictUndefined
-    made = jinja2.Environment(loader=loader, autoescape=True, undefined=strict, trim_blocks=True, lstrip_blocks=True)
+    made = jinja2.Environment(
+        loader=loader, autoescape=True, undefined=strict, finalize=_shown, trim_blocks=True, lstrip_blocks=True
+    )
     return made.get_template("page.html")
 
 
 @cache
 def _library() -> str:
-    import vl_convert
-
-    return vl_convert.javascript_bundle()  # type: ignore[call-arg]  # the stub does not know the snippet's default
+    return apart.made("library", None).decode()
 
 
 def _script_safe(data: object) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ from scheduler.journal.publications import listed
 from scheduler.journal.used import used
 from scheduler.mailing import Publication, corrections
 from scheduler.publish import mail, page, sheet, versions
+from scheduler.publish.apart import UndrawnError
 from scheduler.site import addresses, oncall, promises, publications, services
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from scheduler.site.definitions import Definitions
     from scheduler.site.report_written import ReportSettings
 
+_log = logging.getLogger("ambienti")
 DIRECTORY = "reports"
 DAY = 24 * 3600 * SECOND
 _NEEDS = {"html": ("jinja2", "vl_convert"), "pdf": ("jinja2", "vl_convert", "weasyprint")}
@@ -104,7 +107,7 @@ def publish(definitions: Definitions, journal: JournalReader, report: ReportSett
         published=told,
         alerts=promises.alerts(definitions, services.load(definitions).names, now),
     )
-    paths = _files(definitions, report, made, f"{as_time(window.end, zone):%Y-%m-%d}")
+    paths, lacking = _files(definitions, report, made, f"{as_time(window.end, zone):%Y-%m-%d}")
     return Publication(
         name=report.name,
         site=definitions.site.site,
@@ -113,7 +116,7 @@ def publish(definitions: Definitions, journal: JournalReader, report: ReportSett
         skipped=due.skipped,
         window=report.covers,
         subject=mail.subject(made),
-        text=mail.text(made, attached=[path.name for path in paths]),
+        text="\n\n".join([mail.text(made, attached=[path.name for path in paths]), *lacking]),
         attachments=tuple(str(path.resolve()) for path in paths),
         version=stands.version,
         groups=stands.groups,
@@ -121,14 +124,20 @@ def publish(definitions: Definitions, journal: JournalReader, report: ReportSett
     )
 
 
-def _files(definitions: Definitions, report: ReportSettings, made: Sheet, day: str) -> list[Path]:
-    """Write the files of a report."""
+def _files(definitions: Definitions, report: ReportSettings, made: Sheet, day: str) -> tuple[list[Path], list[str]]:
+    """Write the files of a report; return them, and why some could not be made."""
     directory = definitions.file.directory / DIRECTORY
     paths = [directory / f"{report.name}-{day}.{form}" for form in dict.fromkeys(report.formats)]
     directory.mkdir(parents=True, exist_ok=True)
+    lacking = []
     for path in paths:
-        _save(path, _content(made, path.suffix))
-    return paths
+        try:
+            _save(path, _content(made, path.suffix))
+        except UndrawnError as error:  # the mail goes without it, and says so
+            _log.error("a report lacks a file", extra={"file": path.name, "problem": str(error)})
+            path.unlink(missing_ok=True)
+            lacking.append(str(error))
+    return [path for path in paths if path.exists()], lacking
 
 
 def _content(made: Sheet, suffix: str) -> bytes:

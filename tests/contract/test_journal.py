@@ -1,5 +1,6 @@
 """The journal keeps its promises on SQLite and on a real PostgreSQL alike."""
 
+import os
 import random
 import signal
 import sqlite3
@@ -663,3 +664,17 @@ def test_no_secret_of_the_url_of_a_journal_is_told(url):
     with pytest.raises(JournalError) as told:
         Journal(url, now=100.0, busy_seconds=1)
     assert "ses" not in str(told.value)
+
+
+def test_a_journal_is_for_its_owner_alone_with_all_its_side_files(tmp_path):
+    before = os.umask(0o022)
+    try:
+        journal = Journal(f"sqlite:///{tmp_path}/new.db", now=100)
+        journal.hold_lease("a", 100, 60)
+        assert {file.stat().st_mode & 0o077 for file in tmp_path.iterdir()} == {0}
+        journal.close()
+        (tmp_path / "new.db").chmod(0o644)
+        Journal(f"sqlite:///{tmp_path}/new.db", now=100).close()
+        assert (tmp_path / "new.db").stat().st_mode & 0o007 == 0
+    finally:
+        os.umask(before)

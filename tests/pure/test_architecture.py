@@ -25,7 +25,7 @@ DOORS = {
     "alembic": "scheduler/journal",
     "yaml": ("environments/reader", "environments/writer"),
     "apscheduler": "scheduler/daemon",
-    "subprocess": "connectors/command",
+    "subprocess": ("connectors/command", "scheduler/publish/apart"),
     "typer": ("scheduler/cli", "scheduler/commands", "simulations/cli", "simulations/demo", "scheduler/reference"),
     "prometheus_client": "scheduler/daemon",
     "confusable_homoglyphs": "environments/identity",
@@ -39,8 +39,8 @@ DOORS = {
     "recurring_ical_events": "scheduler/availability/files/calendars",
     "defusedxml": "scheduler/availability/files/imports",
     "jinja2": "scheduler/publish",
-    "vl_convert": "scheduler/publish",
-    "weasyprint": "scheduler/publish",
+    "vl_convert": "scheduler/publish/native",
+    "weasyprint": "scheduler/publish/native",
 }
 FORBIDDEN_CALLS = {"datetime.now", "datetime.utcnow", "date.today", "uuid.uuid4", "uuid.uuid1", "time.time", "time.sleep"}
 READS_THE_CLOCK = ("scheduler/clock.py", "connectors/")

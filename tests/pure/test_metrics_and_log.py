@@ -366,3 +366,42 @@ def test_the_human_form_is_one_plain_line_where_there_is_no_terminal(logged):
     assert "worker=el9-1" in line
     structlog.get_logger("ambienti").debug("cycle")
     assert len(out.getvalue().splitlines()) == 1
+
+
+SECRETS = {
+    "postgresql://me:ses/ame@p1@db/x": "ses/ame",
+    "https://h/hook?password=sesame&x=1": "sesame",
+    "https://h/hook?x=1;access_token=sesame": "sesame",
+    "Authorization: Bearer c2VzYW1lCg-_=": "c2VzYW1l",
+}
+
+
+@pytest.mark.parametrize("form", ["human", "json"])
+@pytest.mark.parametrize(("text", "secret"), SECRETS.items())
+def test_a_secret_is_hidden_wherever_it_stands_in_a_line_its_nested_values_and_its_traceback(logged, form, text, secret):
+    out = io.StringIO()
+    log.configure(form, stream=out)
+    logger = structlog.get_logger("ambienti")
+    logger.info("one", deep={"a": [{"b": text}], "token": {"x": "abcdefgh"}}, error=ValueError(text), why=text)
+    try:
+        raise ValueError(text)
+    except ValueError:
+        logger.exception("two")
+        logging.getLogger("foreign").exception("three %s", text, extra={"told": text})
+    written = out.getvalue()
+    assert secret not in written
+    assert "abcdefgh" not in written
+    assert written.count("Traceback") == 2
+    assert "told" in written
+
+
+def test_a_line_for_people_moves_no_cursor_and_begins_no_other_line(logged):
+    out = io.StringIO()
+    log.configure("human", stream=out)
+    logger = structlog.get_logger("ambienti")
+    hostile = "x\x1b[2J\n2026-01-01 [error] forged \u202e\x9b"
+    logger.warning(hostile, why=hostile, deep={"a": hostile})
+    logging.getLogger("foreign").warning(hostile)
+    lines = out.getvalue().splitlines()
+    assert len(lines) == 2
+    assert all(line.isprintable() for line in lines)

@@ -15,8 +15,9 @@ from scheduler.availability.promises.burn_rate import Alert
 from scheduler.availability.reports.report_data import COLUMNS, table_windows
 from scheduler.availability.timelines import windows
 from scheduler.availability.timelines.prepared import prepare
-from scheduler.publish import charts, sheet, writing
-from scheduler.publish.page import page
+from scheduler.publish import apart, charts, sheet, writing
+from scheduler.publish import page as pages
+from scheduler.publish.page import page, pdf
 from scheduler.publish.versions import Line, Told
 from tests.pure.report_sample import EVIL, HOUR, NAMES, NOW, history, sample
 
@@ -242,3 +243,57 @@ def test_without_incidents_in_the_window_there_is_no_section():
     week = windows.named("past-week", NOW, "Europe/Rome")
     assert '<section id="responses">' not in responses_in(incidents((week.end, 60)), window=week)
     assert '<section id="responses">' not in responses_in([], window=week)
+
+
+# --- what native libraries cannot bear --------------------------------------------------------------------------------
+
+HOSTILE = "x\x1b[2J\0 \u202e\U000e0041 \x9b"
+
+
+def renamed(found, old, new):
+    """The sample with a service of another name."""
+    return replace(
+        found,
+        objects=tuple(replace(one, name=new if one.name == old else one.name) for one in found.objects),
+        results=tuple(replace(one, object=new if one.object == old else one.object) for one in found.results),
+        groups=(),
+        objectives=tuple(replace(one, object=new) for one in found.objectives if one.object == old),
+        downtimes=tuple(replace(one, objects=(new,), reason=new) for one in found.downtimes),
+        exclusions=tuple(replace(one, reason=new, author=new) for one in found.exclusions),
+    )
+
+
+def test_a_name_that_a_native_library_cannot_bear_stands_on_the_page_and_in_the_pdf():
+    made = sample(renamed(history(), "gratia", HOSTILE))
+    shown = r"x\x1b[2J\x00 \u202e"
+    assert shown in page(made)
+    assert "\x1b" not in page(made)
+    assert pdf(made).startswith(b"%PDF")
+
+
+def test_a_library_that_crashes_takes_only_its_own_process_with_it():
+    spec = {
+        "$schema": charts.SCHEMA,
+        "data": {"values": [{"a": HOSTILE, "b": 1}]},
+        "mark": "bar",
+        "encoding": {"y": {"field": "a", "type": "nominal"}, "x": {"field": "b", "type": "quantitative"}},
+    }
+    with pytest.raises(apart.UndrawnError, match=r"the chart could not be drawn: the library (died of SIG|failed)"):
+        apart.made("svg", spec)
+
+
+def test_what_takes_too_long_is_stopped_and_told():
+    with pytest.raises(apart.UndrawnError, match=r"the PDF took longer than 0\.01 s"):
+        apart.made("pdf", "<p>x</p>", 0.01)
+
+
+def test_a_report_without_its_charts_is_a_report_all_the_same(monkeypatch):
+    def failing(task, *_given):
+        raise apart.UndrawnError(f"{task} could not be drawn")
+
+    monkeypatch.setattr(apart, "made", failing)
+    pages._library.cache_clear()
+    written = page(sample())
+    assert "library could not be drawn" in written
+    assert 'id="chart-' not in written
+    pages._library.cache_clear()
