@@ -286,6 +286,7 @@ CODES: dict[str, Code] = {
         _WAIT,
         "its batch system's time for it is `vacate_seconds` (HTCondor)",
     ),
+    "tried": Code(_N, "It was booted by `ambienti env try`, and has been tried.", _WAIT, "nothing"),
     "stuck": Code(
         _N,
         "A slot in which nothing runs by right was not let go in time: other jobs finish, then the worker is powered off.",

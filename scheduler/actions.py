@@ -23,7 +23,7 @@ class Boot:
     address: str | None = None
 
 
-WHILE_IDLE = frozenset({"idle", "surplus", "drift"})
+WHILE_IDLE = frozenset({"idle", "surplus", "drift", "tried"})
 """Causes of a drain that hold only as long as the worker has no work."""
 
 

@@ -25,6 +25,7 @@ from scheduler.commands import (
     questions,
     report_algebra,
     reporting,
+    trying,
     usage,
 )
 from scheduler.commands.common import Exit, examples, fail, say, show_problems
@@ -69,6 +70,7 @@ GROUPS: dict[str, typer.Typer] = {
     "report": report_algebra.report,
 }
 STATUS = ("ambienti status", "ambienti status --all", "ambienti status --json | jq .vos")
+TRYING = ("ambienti env try atlas-el9", "ambienti env try atlas-el9 --keep --json")
 REPORTING = (
     "ambienti status report voms --status CRITICAL --text 'no answer on port 8443'",
     'ambienti status report voms --nagios-exit-code $SERVICESTATEID$ --text "$SERVICEOUTPUT$"',
@@ -102,6 +104,7 @@ def build(wanted: str | None = None) -> typer.Typer:
         app.command(epilog=examples(*lines))(command)
     for name, group in GROUPS.items():
         app.add_typer(group, name=name)
+    configuration.environments.command("try", epilog=examples(*TRYING))(trying.try_environment)
     status = typer.Typer(invoke_without_command=True)
     status.callback(epilog=examples(*STATUS))(questions.status)
     status.command("report", epilog=examples(*REPORTING))(reporting.report)

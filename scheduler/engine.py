@@ -23,6 +23,7 @@ from scheduler.observe.merge import Readings, Seen, merge
 from scheduler.observe.statuses import Looked, look, looked
 from scheduler.ports import SourceError
 from scheduler.runner import unexpected
+from scheduler.trial import Round, Trials
 
 if TYPE_CHECKING:
     from scheduler.clock import Clock
@@ -111,6 +112,7 @@ class Engine:
         self._reach = Reach(batch_systems, hypervisors, journal, clock, runner, owner)
         self._asking = Asking(self._reach)
         self._announcer = Announcer()
+        self.trials = Trials()
         self._memory = Memory()
         self._last_look: Looked | None = None
         self._told_declared: object = None
@@ -165,13 +167,13 @@ class Engine:
         seen = self._merge(readings)
         read_at = self.clock.monotonic()
         quiet = self._nothing_new(seen.observation)
-        plan = replace(self._last.plan, actions=()) if quiet and self._last else self._decide(seen.observation, self.policy)
+        plan = replace(self._last.plan, actions=()) if quiet and self._last else self._plan_for(seen.observation)
         asked: set[str] = set()
         while inexact := _ending_on_carried(plan, seen.observation, readings) - asked:
             asked |= inexact
             readings = self._asking.exactly(readings, self.policy, inexact)
             seen = self._merge(readings)
-            plan = self._decide(seen.observation, self.policy)
+            plan = self._plan_for(seen.observation)
         decided_at = self.clock.monotonic()
         here = self._look_at(seen.observation, plan)
         self.journal.remember(self.owner, self.clock.now(), self._with_look(seen.memo, here))
@@ -193,6 +195,8 @@ class Engine:
             unannounced=dict(self._announcer.problems),
         )
         self._decided_by = self.policy
+        seen_here = Round(seen.observation, plan, results)
+        self.trials.follow(seen_here, self.policy, self.clock.now(), self.clock.monotonic())
         self._forget_the_old(clock_was_set=bool(step))
         self._look_at_storage()
         return self._last
@@ -276,9 +280,13 @@ class Engine:
         stale, watched = self.policy.limits.stale_seconds, self.journal.watch is not None
         return replace(memo, look=look(self._last_look, now, stale_seconds=stale, watched=watched))
 
+    def _plan_for(self, observation: Observation) -> Plan:
+        """Decide, for the trials that are under way as well."""
+        return self.trials.ordered(self._decide(observation, self.trials.policy(self.policy, observation)), observation)
+
     def _nothing_new(self, observation: Observation) -> bool:
         last = self._last
-        if last is None or last.plan.actions or self._decided_by is not self.policy:
+        if last is None or last.plan.actions or self.trials.active or self._decided_by is not self.policy:
             return False
         return self._still_holds(last.plan, last.observation, observation)
 

@@ -124,7 +124,8 @@ class Daemon:
         """Go round until SIGTERM or SIGINT; to be called in the main thread. Returns the exit code."""
         with signals_to_read() as signals:
             try:
-                web = Web(*(self._listen, self._shown, self.metrics, Door(self.engine)), local=self._local, names=self._called)
+                door = Door(self.engine, wake=self._want_cycle)
+                web = Web(*(self._listen, self._shown, self.metrics, door), local=self._local, names=self._called)
             except OSError as error:
                 where = self._listen or str(self._local)
                 self._log.error("cannot listen", address=where, problem=error.strerror or str(error))

@@ -6,6 +6,7 @@ What comes in is data of the outside: it is checked whole before anything of it 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Annotated, Any
@@ -26,6 +27,7 @@ from scheduler.journal.corrections import TooManyError
 from scheduler.journal.opening import JournalError
 from scheduler.journal.records import Push
 from scheduler.journal.statuses import CONTRADICTS, HELD, UnknownObjectError
+from scheduler.trial import AnotherTrialError
 
 MOST_BYTES = 16_384
 """Of one report."""
@@ -67,6 +69,17 @@ class Reported(Frozen):
     """Why seconds are lost while it lasts."""
 
 
+class Tried(Frozen):
+    """A trial that is asked for, or asked about, as it comes in."""
+
+    key: Annotated[OneLine, Field(min_length=8, max_length=64)]
+    """Of the one who asks: the same whenever he asks again."""
+    environment: Annotated[OneLine, Field(max_length=64)]
+    keep: bool = False
+    give_up: bool = False
+    """Its worker is to be taken down now."""
+
+
 @dataclass(frozen=True, slots=True)
 class Refusal:
     """Why somebody is not let in."""
@@ -80,6 +93,8 @@ class Door:
 
     engine: Engine
     most_bytes: int = MOST_BYTES
+    wake: Callable[[], None] = lambda: None
+    """Has the next cycle come soon."""
     _reports: Allowance = field(default_factory=lambda: Allowance(PER_SECOND, BURST))
     """Of each token."""
     _wrong: Allowance = field(default_factory=lambda: Allowance(WRONG_PER_SECOND, WRONG_BURST))
@@ -93,6 +108,30 @@ class Door:
             return by.answer if isinstance(by, Refusal) else self._take(content, by)
         except JournalError as error:
             return self._journal_fails(error)
+
+    def try_out(self, content: bytes) -> Answer:
+        """Begin a trial of an environment, or say how it stands; for whoever may use the socket."""
+        try:
+            asked = Tried.model_validate(json.loads(content))
+        except (ValueError, RecursionError):
+            return _refused(400, "a trial is a JSON object with key and environment")
+        engine = self.engine
+        if not engine.leading:
+            last = engine.last
+            return _refused(503, "another daemon leads: ask that one" if last else "it has not gone round yet: ask again")
+        known = engine.policy.catalogue.environments
+        if asked.environment not in known:
+            near = nearest(asked.environment, known)
+            hint = f"; did you mean {near}?" if near else ""
+            return _refused(404, f"the daemon knows no environment {asked.environment!r}{hint}")
+        try:
+            words = asked.key, asked.environment, engine.clock.now(), engine.clock.monotonic()
+            told = engine.trials.ask(*words, keep=asked.keep, give_up=asked.give_up)
+        except AnotherTrialError as error:
+            return _refused(409, str(error))
+        if not told["ended"]:
+            self.wake()
+        return 200, told
 
     def reader(self, address: str, token: str) -> Token | Refusal:
         """Return whose token this is, if it may read what is shown."""

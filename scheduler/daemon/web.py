@@ -180,6 +180,7 @@ class Pages:
             Route("/metrics", self.metrics),
             Route("/snapshot", self.snapshot),
             *([Route("/status", self.status, methods=["POST"])] if self._door else []),
+            *([Route("/try", self.try_out, methods=["POST"])] if self._door else []),
         ]
 
     async def index(self, _request: Request) -> Response:
@@ -228,6 +229,18 @@ class Pages:
             return _json(413, {"problem": f"a report has at most {door.most_bytes} bytes"}, close=True)
         address, token = _address(request), _token(request)
         answer = await self._in_turn(lambda: door.receive(address, token, content))
+        return answer if isinstance(answer, Response) else _json(*answer)
+
+    async def try_out(self, request: Request) -> Response:
+        """Boot a worker for a trial, or say how it stands; through the socket only: whoever may use it may do that anyway."""
+        door = self._door
+        assert door is not None
+        if not request.state.local:
+            return _json(403, {"problem": "trials are asked for through the socket in the state directory only"}, close=True)
+        content = await _content(request, door.most_bytes)
+        if content is None:
+            return _json(413, {"problem": f"a question has at most {door.most_bytes} bytes"}, close=True)
+        answer = await self._in_turn(lambda: door.try_out(content))
         return answer if isinstance(answer, Response) else _json(*answer)
 
     async def _reader(self, request: Request) -> Response | Token:

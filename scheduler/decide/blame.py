@@ -24,7 +24,10 @@ _CAPACITY_WORDS = (
 """A cause with one of these words says something of the host at that moment, nothing of the image."""
 _SILENT_HOST = ("no answer within", "not asked", "connect to ", "did not come to its turn")
 _NETWORK = re.compile(r"\b(network|bridge|vlan|interface|tap device|mac address|mtu|vif)s?\b")
-_MISSING = ("no such file", "no such volume", "not exist", "cannot access storage", "not found", "is missing")
+_MISSING = (
+    "no such file", "no such volume", "not exist", "cannot access storage", "not found", "is missing",
+    "image.path: there is no",
+)  # fmt: skip
 _UNREGISTERED = "did not register with"
 SHOWN = 300
 """So much of a source's own words stands in a sentence."""
