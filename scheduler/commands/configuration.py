@@ -60,15 +60,11 @@ def check(
 
     With --live: does every batch system answer, and can at least one host boot each environment (image, network, pool, memory)?
     """
-    from scheduler.commands import journaled
-    from scheduler.site import compose, definitions, discovering, live_check, oncall_check, promises, reports, services
+    from scheduler.site import compose, definitions, discovering, live_check
 
     try:
         found = definitions.load(find_site(site))
-        names = services.load(found).names
-        promises.load(found, names, journaled.now())
-        reports.check(found)
-        findings = oncall_check.check(found, names)
+        findings = _beside(found)
         if live:
             with discovering.connected(found) as (found, farm, _):
                 findings = (*findings, *live_check.check(found, farm))
@@ -88,6 +84,20 @@ def check(
         raise typer.Exit(int(Exit.UNANSWERED))
     if any(finding.fatal for finding in findings):
         raise typer.Exit(int(Exit.PROBLEM))
+
+
+def _beside(found: Definitions) -> tuple[Finding, ...]:
+    """Check the files beside the site file; where there are none, nothing of what reads them is even loaded."""
+    beside = [found.file.path.parent / found.site.services, found.file.path.parent / "objectives", found.file.oncall]
+    if not any(path.exists() for path in beside) and not {"services", "oncall", "reports"} & found.file.node.items.keys():
+        return ()
+    from scheduler.commands import journaled
+    from scheduler.site import oncall_check, promises, reports, services
+
+    names = services.load(found).names
+    promises.load(found, names, journaled.now())
+    reports.check(found)
+    return oncall_check.check(found, names)
 
 
 def _show_findings(found: Definitions, findings: tuple[Finding, ...]) -> None:

@@ -133,6 +133,12 @@ class Door:
             self.wake()
         return 200, told
 
+    def stuck(self) -> Answer | None:
+        """Refuse at once while the journal is locked: nobody is kept waiting for what he can tell again."""
+        return (
+            self._journal_fails(JournalError("the journal is locked by another process")) if self.engine.journal.stuck else None
+        )
+
     def reader(self, address: str, token: str) -> Token | Refusal:
         """Return whose token this is, if it may read what is shown."""
         try:

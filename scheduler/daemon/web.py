@@ -227,6 +227,8 @@ class Pages:
             return Response(status_code=400)  # to nobody: the connection has ended
         if content is None:
             return _json(413, {"problem": f"a report has at most {door.most_bytes} bytes"}, close=True)
+        if (stuck := door.stuck()) is not None:
+            return _json(*stuck)
         address, token = _address(request), _token(request)
         answer = await self._in_turn(lambda: door.receive(address, token, content))
         return answer if isinstance(answer, Response) else _json(*answer)

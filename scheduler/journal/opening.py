@@ -5,17 +5,13 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import sqlite3
 import stat
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from alembic.util import CommandError
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DataError, IntegrityError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.pool import StaticPool
@@ -23,10 +19,17 @@ from sqlalchemy.pool import StaticPool
 from environments.text import printable
 
 if TYPE_CHECKING:
+    from alembic.script import ScriptDirectory
     from sqlalchemy.engine import URL, Connection, Engine
 
 _UPGRADE_LOCK = 0x616D62
 """Number of PostgreSQL's advisory lock under which one daemon at a time migrates."""
+
+
+DAMAGED = (
+    "the journal is damaged. Stop the daemon, move the file and its -wal and -shm away (keep them), and put the last back-up "
+    "in its place; without one start with an empty journal: the farm is adopted, what was reported is lost (docs: Operations)"
+)
 
 
 class JournalError(Exception):
@@ -108,6 +111,8 @@ def explain(error: Exception) -> str:
     """Say what the database answered, in one line and in words an administrator can act on."""
     original = getattr(error, "orig", None) or error
     text = " ".join(str(original).split())
+    if "malformed" in text or "not a database" in text:
+        return f"{text}: {DAMAGED}"
     if "database is locked" in text:
         return f"{text}: another process keeps it locked"
     if "disk is full" in text or "disk I/O error" in text:
@@ -117,29 +122,53 @@ def explain(error: Exception) -> str:
 
 def upgrade(engine: Engine, where: str, now: float) -> None:
     """Bring the tables to the newest form; refuse a journal written by a newer Ambienti."""
+    try:
+        if _form(engine) == newest_form():
+            return
+        _migrate(engine, where, now)
+    except (SQLAlchemyError, sqlite3.Error) as error:
+        raise JournalError(f"journal {where}: cannot open: {explain(error)}") from error
+
+
+def newest_form() -> str:
+    """Return the number of the newest migration: their files are named by it."""
+    versions = resources.files("scheduler.journal.migrations.versions")
+    return max(file.name[:4] for file in versions.iterdir() if file.name[:4].isdigit())
+
+
+def _form(engine: Engine) -> str | None:
+    """Return the number of the last migration that a journal has seen; None for a new one."""
+    with engine.connect().execution_options(reading=True) as connection:
+        if not sa.inspect(connection).has_table("alembic_version"):
+            return None
+        return connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
+
+
+def _migrate(engine: Engine, where: str, now: float) -> None:
+    # Late: it takes a third of a second to load, and most journals are as new as this program.
+    from alembic import command
+    from alembic.config import Config
+    from alembic.runtime.migration import MigrationContext
+    from alembic.script import ScriptDirectory
+
     config = Config()
     config.set_main_option("script_location", str(resources.files("scheduler.journal.migrations")))
     config.attributes["now"] = now
     script = ScriptDirectory.from_config(config)
     alembic_log = logging.getLogger("alembic")
     alembic_log.setLevel(logging.WARNING)
-    try:
-        with engine.connect().execution_options(reading=True) as connection:
-            found = MigrationContext.configure(connection).get_current_revision()
-        if found == script.get_current_head():
-            return
-        with engine.begin() as connection:
-            if engine.dialect.name == "postgresql":
-                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_UPGRADE_LOCK)))
-            found = MigrationContext.configure(connection).get_current_revision()
-            _refuse_newer(script, found, where)
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
-    except SQLAlchemyError as error:
-        raise JournalError(f"journal {where}: cannot open: {explain(error)}") from error
+    with engine.begin() as connection:
+        if engine.dialect.name == "postgresql":
+            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_UPGRADE_LOCK)))
+        found = MigrationContext.configure(connection).get_current_revision()
+        _refuse_newer(script, found, where)
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
 
 
 def _refuse_newer(script: ScriptDirectory, found: str | None, where: str) -> None:
+    from alembic.util import CommandError
+
     if found is None:
         return
     try:

@@ -36,6 +36,12 @@ class LeaseLostError(JournalError):
     """Another daemon acts now: this one must not."""
 
 
+WAITS_SECONDS = 0.5
+"""A write that waits longer for its turn in the database is stuck."""
+LOCKED_SECONDS = 5.0
+"""After a write that could not begin the journal counts as stuck so long, or until one can."""
+
+
 class JournalWriter(JournalReader):
     """An open journal as far as lease and event log go; calls may come from several threads, writes take turns."""
 
@@ -60,6 +66,10 @@ class JournalWriter(JournalReader):
         """The present stretch of looking; None: this daemon has not looked yet."""
         self.looked: Look | None = None
         """The last look: that all was as before is written with the lease, not by a commit of its own."""
+        self._waits_since: float | None = None
+        """Monotonic time since which a write waits to begin."""
+        self._locked_at: float | None = None
+        """Monotonic time at which the last write could not begin."""
         self.tells: dict[str, bool] = {}
         """Batch system -> whether it tells of jobs on hold, as it was written last."""
 
@@ -73,16 +83,31 @@ class JournalWriter(JournalReader):
         """One transaction; whatever the database answers becomes a JournalError, and nothing is half-written."""
         with self._turn:
             try:
+                self._waits_since = self._time()
                 with self._engine.begin() as connection:
+                    self._waits_since = self._locked_at = None
                     yield connection
             except (SQLAlchemyError, *REFUSALS) as error:
                 self._trust_nothing()
+                self._locked_at = self._time() if self._waits_since is not None else None
+                self._waits_since = None
                 kind = RefusedError if isinstance(error, REFUSALS) else JournalError
                 raise kind(f"journal {self._where}: cannot write ({what}): {explain(error)}") from error
             except BaseException:
                 self._trust_nothing()
                 raise
             self._on_commit(what)
+
+    @property
+    def stuck(self) -> bool:
+        """Whether a write waits to begin, or could not a moment ago: whoever can come again is told so, not kept waiting."""
+        now, waits, locked = self._time(), self._waits_since, self._locked_at
+        if now is None:
+            return False
+        return (waits is not None and now - waits > WAITS_SECONDS) or (locked is not None and now - locked < LOCKED_SECONDS)
+
+    def _time(self) -> float | None:
+        return self.monotonic() if self.monotonic else None
 
     def _trust_nothing(self) -> None:
         self._cache = self.shelves = self.watch = None

@@ -6,7 +6,6 @@ import sys
 from collections.abc import Callable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +15,7 @@ from environments.checking import explained
 from environments.problems import ConfigurationError, KeyPath, Problem
 from scheduler.ports import BatchSystem, Discovery, Hypervisor
 from scheduler.site.discovered import FarmList, reading
-from scheduler.site.settings import BATCH_SYSTEMS, DISCOVERIES, HYPERVISORS
+from scheduler.site.settings import BATCH_SYSTEMS, DISCOVERIES, HYPERVISORS, entry_points
 from scheduler.site.site_file import HostEntry
 
 if TYPE_CHECKING:
@@ -59,12 +58,14 @@ class _Connecting:
     def __init__(self, definitions: Definitions) -> None:
         self.definitions = definitions
         self.problems: list[Problem] = []
+        self._connectors: dict[tuple[str, str], Callable[..., Any]] = {}
 
     def call(self, group: str, kind: str, path: KeyPath, arguments: tuple[Any, ...], keywords: Mapping[str, Any]) -> Any:
         """Call one connector; None when it refused its options or cannot be loaded here."""
         node = self.definitions.file.node
         try:
-            connector = load_entry(group, kind)
+            connector = self._connectors.get((group, kind)) or load_entry(group, kind)
+            self._connectors[group, kind] = connector
         except (ImportError, AttributeError) as error:
             message = f"the connector {kind!r} cannot be loaded: {error}"
             expected = f"its Python packages: pip install 'ambienti[{kind}]'"
@@ -80,8 +81,7 @@ class _Connecting:
 
 def load_entry(group: str, name: str) -> Callable[..., Any]:
     """Load what an entry point of `group` names; ImportError when its packages are not installed."""
-    (entry,) = metadata.entry_points(group=group, name=name)
-    loaded: Callable[..., Any] = entry.load()
+    loaded: Callable[..., Any] = entry_points(group)[name].load()
     return loaded
 
 

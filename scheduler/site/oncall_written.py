@@ -7,13 +7,14 @@ import re
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from environments.checking import named_error
 from environments.environment import Frozen, Name, Seconds
 from environments.text import OneLine
 from scheduler.availability.files.written import When, Zone
 from scheduler.availability.incidents.hours import Weekly
+from scheduler.site.time_of_day import TimeOfDay
 
 
 class Weekday(StrEnum):
@@ -32,19 +33,6 @@ _DAYS = tuple(Weekday)
 _OFFICE = _DAYS[:5]
 
 
-def _of_day(value: object) -> object:
-    """Read `17:00` as seconds of the day; YAML reads it, unquoted, as 1020 minutes."""
-    if isinstance(value, int) and not isinstance(value, bool) and 60 <= value <= 24 * 60:
-        return value * 60
-    found = re.fullmatch(r"(\d\d?):(\d\d)(?::(\d\d))?", value.strip()) if isinstance(value, str) else None
-    if not found or int(found[2]) > 59 or int(found[3] or 0) > 59:
-        raise named_error(f"{value!r} is not a time of day", 'hours and minutes in quotes: "17:00"')
-    seconds = int(found[1]) * 3600 + int(found[2]) * 60 + int(found[3] or 0)
-    if seconds > 24 * 3600:
-        raise named_error(f"{value!r} is not a time of day", 'at most "24:00"')
-    return seconds
-
-
 def _day_name(value: object) -> object:
     return value.strip().lower()[:3] if isinstance(value, str) and value.strip().lower() in _LONG else value
 
@@ -54,9 +42,6 @@ def _holiday(value: object) -> object:
 
 
 _LONG = {"monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"}
-_CLOCK = WithJsonSchema({"type": "string", "pattern": r"^\d\d?:\d\d(:\d\d)?$", "examples": ["09:00"]})
-TimeOfDay = Annotated[int, BeforeValidator(_of_day), _CLOCK]
-"""Seconds of the day, written `09:00`."""
 HandOver = Annotated[TimeOfDay, Field(lt=24 * 3600)]
 Day = Annotated[Weekday, BeforeValidator(_day_name)]
 Moment = Annotated[When, BeforeValidator(lambda v: str(v) if isinstance(v, (int, float)) and not isinstance(v, bool) else v)]

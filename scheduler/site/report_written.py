@@ -9,10 +9,9 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from environments.checking import named_error
 from environments.environment import Frozen, Name
 from environments.names import nearest
-from scheduler.availability.measuring.profiles import PROFILES
 from scheduler.availability.timelines import windows
 from scheduler.publish.schedule import Every, Schedule
-from scheduler.site.oncall_written import TimeOfDay
+from scheduler.site.time_of_day import TimeOfDay
 
 _LONG = {"monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"}
 _PERIODS = {Every.DAY: "yesterday", Every.MONTH: "past-month"}
@@ -33,6 +32,8 @@ def _window(name: str) -> str:
 
 
 def _profile(name: str) -> str:
+    from scheduler.availability.measuring.profiles import PROFILES  # late: most sites publish nothing, and this loads numpy
+
     if name not in PROFILES:
         raise named_error(f"no profile is called {name!r}", f"one of: {', '.join(PROFILES)}", nearest(name, PROFILES))
     return name

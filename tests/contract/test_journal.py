@@ -678,3 +678,35 @@ def test_a_journal_is_for_its_owner_alone_with_all_its_side_files(tmp_path):
         assert (tmp_path / "new.db").stat().st_mode & 0o007 == 0
     finally:
         os.umask(before)
+
+
+def test_a_damaged_journal_is_told_as_that_with_the_remedy_whoever_finds_it(tmp_path):
+    path = tmp_path / "journal.db"
+    path.write_bytes(b"this is no database, " * 500)
+    with pytest.raises(JournalError, match=r"the journal is damaged\. Stop the daemon, move the file .* the last back-up"):
+        Journal(f"sqlite:///{path}", now=1000.0)
+    path.unlink()
+    journal = Journal(f"sqlite:///{path}", now=1000.0)
+    journal.close()
+    content = bytearray(path.read_bytes())
+    content[100:] = b"\xff" * (len(content) - 100)
+    path.write_bytes(bytes(content))
+    with pytest.raises(JournalError, match="the journal is damaged"):
+        Journal(f"sqlite:///{path}", now=1000.0).ledger()
+
+
+def test_a_journal_that_another_process_keeps_locked_is_stuck_until_a_write_goes_through(tmp_path):
+    now = [100.0]
+    journal = Journal(f"sqlite:///{tmp_path / 'journal.db'}", now=1000.0, busy_seconds=0.05)
+    journal.monotonic = lambda: now[0]
+    locker = sqlite3.connect(tmp_path / "journal.db", isolation_level=None)
+    locker.execute("BEGIN IMMEDIATE")
+    assert not journal.stuck
+    with pytest.raises(JournalError, match="locked"):
+        journal.hold_lease("a", 1000.0, 60)
+    assert journal.stuck
+    locker.execute("ROLLBACK")
+    assert journal.hold_lease("a", 1000.0, 60)
+    assert not journal.stuck
+    locker.close()
+    journal.close()

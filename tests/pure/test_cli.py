@@ -14,7 +14,7 @@ from builders import a_cluster, a_host, a_policy, a_vo, a_worker, an_environment
 from environments.problems import Problem
 from environments.reason import Reason
 from scheduler.actions import Boot
-from scheduler.cli import COMMANDS, main
+from scheduler.cli import COMMANDS, main, name_of
 from scheduler.daemon.listening import Web
 from scheduler.daemon.metrics import Metrics
 from scheduler.daemon.web import Shown
@@ -491,6 +491,7 @@ def test_a_journal_that_cannot_be_opened_is_no_traceback(ambienti, site):
     code, _, err = ambienti("host", "list")
     assert code == 3
     assert "journal" in err
+    assert "the journal is damaged. Stop the daemon" in err
 
 
 # --- all commands -----------------------------------------------------------------------------------------------------
@@ -498,7 +499,7 @@ def test_a_journal_that_cannot_be_opened_is_no_traceback(ambienti, site):
 
 def test_help_of_every_command_has_an_example(ambienti):
     for command in COMMANDS:
-        code, out, _ = ambienti(command.__name__.replace("_", "-"), "--help")
+        code, out, _ = ambienti(name_of(command), "--help")
         assert code == 0
         assert "Examples:" in out
     for words in (

@@ -5,7 +5,7 @@ from scheduler.availability.files.reading import history_of_text
 from scheduler.availability.files.written import WrittenHistory
 from scheduler.availability.incidents import states
 from scheduler.availability.reports.report_data import Row
-from scheduler.cli import COMMANDS, GROUPS
+from scheduler.cli import COMMANDS, GROUPS, name_of
 from scheduler.daemon.metrics import METRICS
 from scheduler.lifecycle import TRANSITIONS
 from scheduler.model import WorkerState
@@ -24,7 +24,7 @@ def test_the_configuration_page_holds_every_key():
 
 def test_the_command_page_holds_every_command():
     page = reference.command_line()
-    for name in (*(command.__name__ for command in COMMANDS), *GROUPS):
+    for name in (*map(name_of, COMMANDS), *GROUPS):
         assert f"## `ambienti {name.replace('_', '-')}`" in page
     assert "### `ambienti host drain`" in page
 
