@@ -6,6 +6,7 @@ append columns of their own.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -35,15 +36,15 @@ class SwfJob:
     """One line of a workload log; None where the log does not know."""
 
     number: int
-    submitted: int
-    """Seconds since the log began (or an epoch: `normalised` shifts it)."""
-    waited: int | None
-    run: int | None
+    submitted: float
+    """Seconds since the log began (or an epoch: `normalised` shifts it), fractions kept."""
+    waited: float | None
+    run: float | None
     processors: int | None
     """Allocated, else requested."""
     memory_kib: int | None
     """Requested per processor, else used."""
-    requested_seconds: int | None
+    requested_seconds: float | None
     completed: bool | None
     user: int | None
     group: int | None
@@ -59,7 +60,10 @@ class WorkloadError(Exception):
 
 
 def read_swf(lines: Iterable[str], file: str = "log") -> Iterator[SwfJob]:
-    """Read a log line by line; comments begin with a semicolon."""
+    """Read a log line by line; comments begin with a semicolon.
+
+    A job that was swapped out has a line of its own and one for each burst in which it ran (status 2, 3, 4): these are no jobs.
+    """
     for number, line in enumerate(lines, 1):
         text = line.strip()
         if not text or text.startswith(";"):
@@ -68,20 +72,35 @@ def read_swf(lines: Iterable[str], file: str = "log") -> Iterator[SwfJob]:
         if len(columns) < 18:
             raise WorkloadError(f"{file}:{number}: {len(columns)} columns, a line of this format has at least 18")
         try:
-            values = [int(float(column)) for column in columns[:18]]
+            values = [_number(column) for column in columns[:18]]
         except ValueError as error:
             raise WorkloadError(f"{file}:{number}: expected 18 numbers: {error}") from error
-        yield _swf_job(values, tuple(columns[18:]))
+        if values[10] not in _BURSTS:
+            yield _swf_job(values, tuple(columns[18:]))
 
 
-def _swf_job(values: Sequence[int], extra: tuple[str, ...]) -> SwfJob:
-    known = [value if value >= 0 else None for value in values]
-    number, submitted, _waited, _run, allocated, _cpu, used_kib, asked, seconds, memory, status, user, group = values[:13]
+_BURSTS = (2, 3, 4)
+"""Status of a part of a job: to be continued, its last part, its last part that failed."""
+
+
+def _number(written: str) -> float:
+    value = float(written)
+    if not math.isfinite(value):
+        raise ValueError(f"{written} is no number of anything")
+    return value
+
+
+def _swf_job(values: Sequence[float], extra: tuple[str, ...]) -> SwfJob:
+    whole = [int(value) for value in values]
+    known = [value if value >= 0 else None for value in whole]
+    number, _submitted, _waited, _run, allocated, _cpu, used_kib, asked, _seconds, memory, status, user, group = whole[:13]
+    waited, run = (value if value >= 0 else None for value in values[2:4])
+    seconds = values[8]
     return SwfJob(
         number=number,
-        submitted=submitted,
-        waited=known[2],
-        run=known[3],
+        submitted=values[1],
+        waited=waited,
+        run=run,
         processors=asked if asked > 0 else allocated if allocated > 0 else None,
         memory_kib=memory if memory > 0 else used_kib if used_kib > 0 else None,
         requested_seconds=seconds if seconds > 0 else None,
@@ -109,8 +128,8 @@ def arrivals(
     `speed` shortens time between arrivals (not the jobs); a job larger than `largest_cpus` is cut to it; jobs that never ran
     are left out. Where the log knows no memory, each processor gets `memory_mib`.
     """
-    first: int | None = None
-    batch: Counter[tuple[Request, int, str]] = Counter()
+    first: float | None = None
+    batch: Counter[tuple[Request, float, str]] = Counter()
     at = 0.0
     for job in jobs:
         if not job.run or job.run <= 0:
@@ -124,7 +143,7 @@ def arrivals(
     yield from _together(at, batch)
 
 
-def _together(at: float, batch: Counter[tuple[Request, int, str]]) -> Iterator[Arrival]:
+def _together(at: float, batch: Counter[tuple[Request, float, str]]) -> Iterator[Arrival]:
     for (request, run, user), count in batch.items():
         yield Arrival(at, request, count, run, user)
 
@@ -136,7 +155,7 @@ def _request(job: SwfJob, column: str, memory_mib: int, largest_cpus: int) -> Re
         vo=vo_of(job, column),
         cpus=cpus,
         memory_mib=min(asked, memory_mib) * cpus,
-        walltime_seconds=max(job.requested_seconds, job.run or 0) if job.requested_seconds else None,
+        walltime_seconds=math.ceil(max(job.requested_seconds, job.run or 0)) if job.requested_seconds else None,
     )
 
 

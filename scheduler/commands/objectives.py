@@ -10,7 +10,20 @@ import typer
 from rich.text import Text
 
 from scheduler.clock import WallClock
-from scheduler.commands.common import Exit, JsonOption, SiteOption, console, examples, fail, plural, print_json, say, write
+from scheduler.commands.common import (
+    PLACES,
+    Exit,
+    JsonOption,
+    SiteOption,
+    console,
+    examples,
+    fail,
+    find_site,
+    plural,
+    print_json,
+    say,
+    write,
+)
 from scheduler.show.terminal import Table
 
 if TYPE_CHECKING:
@@ -35,11 +48,24 @@ def now_micro() -> int:
 
 
 @objectives.command("check", epilog=examples("ambienti objective check slo.yaml", "ambienti objective check slo/*.yaml --json"))
-def check(files: FilesArgument, zone: ZoneOption = "UTC", as_json: JsonOption = False) -> None:
-    """Check OpenSLO files and say what they promise: object, target, window, when it applies, what pages."""
+def check(
+    files: FilesArgument,
+    *,
+    zone: ZoneOption = "UTC",
+    history: Annotated[
+        Path | None,
+        typer.Option("--history", metavar="FILE", show_default=False, help="Objects and groups are those of this history."),
+    ] = None,
+    site: SiteOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Check OpenSLO files and say what they promise: object, target, window, when it applies, what pages.
+
+    Whether the objects exist is asked of the history file or of the site, where there is one.
+    """
     from scheduler.availability.promises import openslo
 
-    found = openslo.read_files(files, now_micro(), zone)
+    found = openslo.read_files(files, now_micro(), zone, _known_names(history, site))
     if as_json:
         print_json([_data(promise, zone) for promise in found.promises])
         return
@@ -126,6 +152,18 @@ def page(
     for line in decisions:
         say(f"incident {line.incident}: {line.sentence}")
     say(f"{plural(len(told), 'change')} of burn-rate alerts.")
+
+
+def _known_names(history: Path | None, site: Path | None) -> list[str] | None:
+    """Return all objects and groups; None: there is neither a history nor a site to ask."""
+    from scheduler.availability.files.reading import read_history
+    from scheduler.site import definitions, services
+
+    if history is not None:
+        return _names(read_history(history))
+    if site is None and not any(place.is_file() for place in PLACES):
+        return None
+    return list(services.load(definitions.load(find_site(site))).names)
 
 
 def _offline(files: Iterable[Path], history: Path) -> tuple[Prepared, list[Promise]]:

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 
 from environments.problems import ConfigurationError
 from environments.reader import read_content
-from scheduler.availability.history import SECOND, Instant
 from scheduler.availability.incidents.standing import Structure
-from scheduler.availability.incidents.watch import Watching
 from scheduler.paging import Desk
 from scheduler.site import compose
+from scheduler.site.oncall import watching_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from scheduler.availability.history import Instant
     from scheduler.ports import Notifier
     from scheduler.site.oncall import OnCallFile
     from scheduler.site.oncall_written import Address
@@ -32,12 +32,7 @@ def desk(found: OnCallFile, site: str, until: Instant, structure: Structure | No
         zone=settings.zone,
         rules=found.rules_until(until),
         addresses=places(found),
-        watching=Watching(
-            objects=settings.objects,
-            confirm=settings.confirm_seconds * SECOND,
-            together=settings.common_cause_objects,
-            gather=settings.common_cause_seconds * SECOND,
-        ),
+        watching=watching_of(settings),
         structure=structure or Structure(),
     )
 

@@ -17,6 +17,7 @@ from scheduler.availability.history import SECOND, Instant, Span
 from scheduler.availability.incidents.hours import Promise
 from scheduler.availability.incidents.incident import Level, Quiet, Rules
 from scheduler.availability.incidents.rotation import Layer, Override, Roster, Swap
+from scheduler.availability.incidents.watch import Watching
 from scheduler.site.oncall_written import Holiday, LayerSettings, OnCall
 
 if TYPE_CHECKING:
@@ -94,6 +95,16 @@ def rules_of(settings: OnCall, quiet: Iterable[Quiet] = ()) -> Rules:
         repeat=settings.escalation.repeat,
         reopen=settings.reopen_seconds * SECOND,
         quiet=tuple(quiet),
+    )
+
+
+def watching_of(settings: OnCall) -> Watching:
+    """Return which statuses open incidents, and how."""
+    return Watching(
+        objects=settings.objects,
+        confirm=settings.confirm_seconds * SECOND,
+        together=settings.common_cause_objects,
+        gather=settings.common_cause_seconds * SECOND,
     )
 
 

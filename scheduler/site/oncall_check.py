@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING
 from environments.names import nearest, nearest_file
 from environments.problems import ConfigurationError
 from environments.reader import read
+from scheduler.availability.incidents.rotation import Roster
+from scheduler.availability.incidents.schedule import schedule
+from scheduler.availability.timelines.windows import days_later
 from scheduler.site import oncall
 from scheduler.site.addresses import address_at, place_of
 from scheduler.site.live_check import Finding
@@ -21,6 +24,8 @@ if TYPE_CHECKING:
     from scheduler.site.oncall_written import OnCall
 
 _WILD = frozenset("*?[")
+LOOKED_AHEAD_DAYS = 3660
+"""Whose turn comes later than that, never has one."""
 
 
 def check(definitions: Definitions, names: Sequence[str]) -> tuple[Finding, ...]:
@@ -38,7 +43,7 @@ def check(definitions: Definitions, names: Sequence[str]) -> tuple[Finding, ...]
     found = oncall.load(path)
     if problems := tuple(_unknown(found, names)):
         raise ConfigurationError(problems)
-    return (*_idle(found, names), *_unreached(found))
+    return (*_idle(found, names), *_never(found), *_unreached(found))
 
 
 def _unknown(found: OnCallFile, names: Sequence[str]) -> Iterator[Problem]:
@@ -54,6 +59,21 @@ def _idle(found: OnCallFile, names: Sequence[str]) -> Iterator[Finding]:
     for pattern in found.settings.objects:
         if not any(fnmatchcase(name, pattern) for name in names):
             yield Finding(found.path.name, f"`objects`: {pattern!r} fits no object and no group", fatal=False)
+
+
+def _never(found: OnCallFile) -> Iterator[Finding]:
+    """Find people of a rotation whose turn never comes: the layers above take it over each time."""
+    for name, layers in found.rules.roster.rotations.items():
+        begun = max(layer.handover(0) for layer in layers)
+        first = min(layer.handover(0) for layer in layers)
+        days = min(LOOKED_AHEAD_DAYS, 366 + max(len(layer.people) * layer.shift_days for layer in layers))
+        turns = schedule(Roster({name: layers}), name, first, days_later(begun, days, found.settings.zone))
+        having = {turn.person for turn in turns}
+        never = [person for layer in layers for person in dict.fromkeys(layer.people) if person not in having]
+        if never:
+            said = f"rotation {name!r}: {', '.join(dict.fromkeys(never))} never {'gets' if len(never) == 1 else 'get'} a turn"
+            why = f"in {days} days; somebody else's hours cover each of them (`during` beside `shift_days`)"
+            yield Finding(found.path.name, f"{said} {why}", fatal=False)
 
 
 def _unreached(found: OnCallFile) -> Iterator[Finding]:

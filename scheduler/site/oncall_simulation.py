@@ -17,6 +17,7 @@ from environments.text import OneLine
 from scheduler.availability.files.written import Names, Said, Text
 from scheduler.availability.history import Instant
 from scheduler.availability.incidents.incident import Change, Quiet, Rules, What
+from scheduler.availability.incidents.story import watched
 from scheduler.site import oncall
 from scheduler.site.oncall_written import Happening, Moment, OnCall
 
@@ -103,9 +104,8 @@ def understood(node: Node, path: Path) -> SimulationFile:
     if told is None or people is None or problems:
         raise ConfigurationError(problems)
     quiet = tuple(Quiet(frozenset(one.objects), one.start, one.end, one.declared, one.id) for one in told.downtimes)
-    return SimulationFile(
-        told.now, tuple(map(_change, told.events)), replace(people.rules_until(told.now + 1), quiet=quiet), zone
-    )
+    changes = watched(map(_change, told.events), oncall.watching_of(people.settings))
+    return SimulationFile(told.now, changes, replace(people.rules_until(told.now + 1), quiet=quiet), zone)
 
 
 def _on_call(node: Node, path: Path, problems: list[Problem]) -> oncall.OnCallFile | None:

@@ -65,6 +65,35 @@ def complaints(document):
     return [error.message for kind in kinds for error in validators()[kind].iter_errors(document)]
 
 
+INLINE = """\
+apiVersion: openslo/v1
+kind: SLO
+metadata: {name: ce-month}
+spec:
+  service: ce
+  indicator:
+    metadata: {name: availability}
+    spec:
+      ratioMetric:
+        counter: true
+        good: {metricSource: {type: ambienti, spec: {seconds: up}}}
+        total: {metricSource: {type: ambienti, spec: {seconds: counted}}}
+  timeWindow: [{duration: 28d, isRolling: true}]
+  budgetingMethod: Occurrences
+  objectives: [{target: 0.999}]
+  alertPolicies:
+    - kind: AlertPolicy
+      metadata: {name: quick}
+      spec:
+        alertWhenBreaching: true
+        conditions:
+          - kind: AlertCondition
+            metadata: {name: fast}
+            spec: {severity: page, condition: {kind: burnrate, op: gte, threshold: 14.4, lookbackWindow: 1h, alertAfter: 5m}}
+        notificationTargets: [{targetRef: devs}]
+"""
+
+
 # --- reading ----------------------------------------------------------------------------------------------------------
 
 
@@ -174,6 +203,39 @@ def test_what_is_wrong_is_told_with_its_line_and_what_would_be_right(written, in
     assert told, [str(problem) for problem in caught.value.problems]
     assert all(part in str(told[0]) for part in said.split("; "))
     assert told[0].line > 1
+
+
+def test_a_policy_may_stand_in_its_objective():
+    (promise,) = read(INLINE).promises
+    assert promise.alerts == (burn_rate.Alert("fast", Fraction(72, 5), HOUR, HOUR // 12, "page"),)
+
+
+@pytest.mark.parametrize(
+    ("written", "instead", "key", "said"),
+    [
+        ("threshold: 14.4", "threshold: 0.9", "alertPolicies[0].spec.conditions[0].spec.condition.threshold", "fires while"),
+        ("      spec:\n        alertWhen", "      spek:\n        alertWhen", "alertPolicies[0]", "spec"),
+        ("{seconds: up}", "{seconds: upp}", "good.metricSource.spec.seconds", "'upp' are no seconds of this side"),
+        ("{seconds: counted}", "{seconds: up}", "total.metricSource.spec.seconds", "expected seconds: counted"),
+        ("{seconds: up}", "{secons: up}", "good.metricSource.spec.secons", "did you mean seconds?"),
+        ("{seconds: up}", "{seconds: up, profile: argos}", "good.metricSource.spec.profile", "did you mean argo?"),
+    ],
+)
+def test_what_is_wrong_in_a_policy_that_stands_there_or_in_a_side_of_the_ratio_is_told(written, instead, key, said):
+    assert written in INLINE
+    with pytest.raises(ConfigurationError) as refused:
+        read(INLINE.replace(written, instead))
+    found = [str(one) for one in refused.value.problems]
+    assert any(key in one and said in one for one in found), found
+
+
+def test_what_was_read_and_refused_is_not_missing_as_well():
+    wrong = PAIR.replace("lookbackWindow: 1h", "lookbackWindow: an hour")
+    assert wrong != PAIR
+    with pytest.raises(ConfigurationError) as refused:
+        read(wrong)
+    assert "there is no Alert" not in str(refused.value)
+    assert len(refused.value.problems) == 1
 
 
 def test_a_promise_on_what_nobody_knows_names_the_nearest_at_its_line():

@@ -70,6 +70,15 @@ def test_check_of_a_wrong_file_names_line_and_key(ambienti, tmp_path):
     assert "slo.yaml:75:57 spec.conditions[0].spec.condition.threshold: a factor of 0.9 fires while the promise" in err
 
 
+def test_check_finds_objects_that_a_history_or_the_site_does_not_have(ambienti, tmp_path):
+    (tmp_path / "farm.yaml").write_text("now: 2026-03-02T12:00:00Z\nobjects: [FermiGird]\n")
+    code, _, err = ambienti("objective", "check", PAIR, "--history", tmp_path / "farm.yaml")
+    assert (code, "no object or group is called 'FermiGrid'; expected a known name; did you mean FermiGird?" in err) == (
+        2,
+        True,
+    )
+
+
 def test_export_writes_the_objectives_of_a_history_as_openslo(ambienti, tmp_path):
     (tmp_path / "farm.yaml").write_text(HISTORY)
     code, out, _ = ambienti("objective", "export", "--history", tmp_path / "farm.yaml")

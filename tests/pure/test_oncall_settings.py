@@ -9,7 +9,7 @@ import pytest
 
 from environments.problems import ConfigurationError
 from scheduler.cli import main
-from scheduler.site import addresses, oncall, oncall_simulation
+from scheduler.site import addresses, oncall, oncall_check, oncall_simulation
 
 HOW_TO = Path(__file__).parents[2] / "docs/howto/on-call.md"
 GOOD = """\
@@ -373,3 +373,54 @@ events:
         deadlines.append([one["calls"][0]["deadline"] for one in json.loads(out)["incidents"]])
     assert deadlines[0] == ["2026-07-15T11:30:00+02:00", "2026-07-15T14:45:00+02:00", "2026-07-15T17:14:00+02:00"]
     assert deadlines[1:] == deadlines[:1] * 2
+
+
+def told(ambienti, tmp_path, rules, *events):
+    lines = "".join(f"  - {{at: 2026-03-03 {at}, event: {event}, object: {name}}}\n" for at, event, name in events)
+    base = "{zone: Europe/Rome, people: {anna: {}}, escalation: {levels: [{notify: anna}]}, " + rules + "}"
+    (tmp_path / "story.yaml").write_text(f"now: 2026-03-03 20:00\noncall: {base}\nevents:\n{lines}")
+    code, out, err = ambienti("oncall", "simulate", "story.yaml", "--json")
+    assert code == 0, err
+    return [(one["cause"], one["objects"], one["opened"][11:19]) for one in json.loads(out)["incidents"]]
+
+
+def test_a_story_obeys_which_objects_open_incidents(ambienti, tmp_path):
+    events = (("10:00", "bad", "se-1"), ("11:00", "bad", "ce-1"))
+    assert told(ambienti, tmp_path, "objects: [ce-*]", *events) == [("object:ce-1", ["ce-1"], "11:00:00")]
+
+
+def test_a_story_obeys_how_long_something_is_bad_before_it_counts(ambienti, tmp_path):
+    events = (("10:00", "bad", "a"), ("10:05", "recovered", "a"), ("11:00", "bad", "a"), ("11:06", "recovered", "a"))
+    assert told(ambienti, tmp_path, "confirm_seconds: 5m", *events) == [("object:a", ["a"], "11:05:00")]
+
+
+def test_a_story_obeys_how_many_objects_have_one_cause(ambienti, tmp_path):
+    events = (("10:00:00", "bad", "a"), ("10:00:00", "bad", "b"), ("10:00:30", "bad", "c"), ("10:02:00", "bad", "d"))
+    assert told(ambienti, tmp_path, "common_cause_objects: 2", *events) == [
+        ("common:2026-03-03T09:00:00Z", ["a", "b", "c"], "10:00:00"),
+        ("object:d", ["d"], "10:02:00"),
+    ]
+    assert len(told(ambienti, tmp_path, "common_cause_objects: 0", *events)) == 4
+    assert len(told(ambienti, tmp_path, "common_cause_objects: 3", *events)) == 4
+
+
+def test_who_never_gets_a_turn_is_a_finding(tmp_path):
+    """Fourteen people by the day are two weeks: the same four always have the weekends, which the layer below covers."""
+    people = [f"p{number:02}" for number in range(1, 15)]
+    (tmp_path / "oncall.yaml").write_text(f"""\
+zone: Europe/Rome
+people: {{boss: {{}}, {", ".join(f"{one}: {{}}" for one in people)}}}
+rotations:
+  daily:
+    layers:
+      - {{people: [boss], start: 2026-01-05}}
+      - people: [{", ".join(people)}]
+        start: 2026-01-05
+        handover: "00:00"
+        shift_days: 1
+        during: {{days: [mon, tue, wed, thu, fri], start: "00:00", end: "24:00"}}
+  fair: {{layers: [{{people: [{", ".join(people)}], start: 2026-01-05, shift_days: 30}}]}}
+escalation: {{levels: [{{notify: daily}}]}}
+""")
+    (finding,) = oncall_check._never(oncall.load(tmp_path / "oncall.yaml"))
+    assert "rotation 'daily': p06, p07, p13, p14 never get a turn" in finding.message

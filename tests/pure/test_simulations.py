@@ -81,6 +81,32 @@ def test_a_log_is_read_line_by_line_with_minus_one_as_not_known():
     assert [vo_of(job, "group") for job in jobs] == ["group-3", "group-3", "group-4", "group-4", "group-none"]
 
 
+BURSTS = """; job 1 was swapped out once: a summary, then its two bursts; job 3 failed in its last one
+1  0.25 10 600.5 4 -1 -1 4 900.5 -1 1 1 1 -1 1 -1 -1 -1
+1  0 10 300 4 -1 -1 4 900 -1 2 1 1 -1 1 -1 -1 -1
+1 -1 50 300 4 -1 -1 4 900 -1 3 1 1 -1 1 -1 -1 -1
+2 60.75  5.5 600 2 -1 -1 2 900 -1 1 2 1 -1 1 -1 -1 -1
+3 70  5 60 2 -1 -1 2 900 -1 0 2 1 -1 1 -1 -1 -1
+3 -1  5 60 2 -1 -1 2 900 -1 4 2 1 -1 1 -1 -1 -1
+"""
+
+
+def test_the_bursts_of_a_job_that_was_swapped_out_are_no_jobs_and_fractions_of_seconds_are_kept():
+    jobs = list(read_swf(BURSTS.splitlines()))
+    assert [(job.number, job.submitted, job.waited, job.run) for job in jobs] == [
+        (1, 0.25, 10, 600.5),
+        (2, 60.75, 5.5, 600),
+        (3, 70, 5, 60),
+    ]
+    coming = list(arrivals(jobs, column="user"))
+    assert [(one.at_seconds, one.run_seconds, one.request.vo) for one in coming] == [
+        (0, 600.5, "user-1"),
+        (60.5, 600, "user-2"),
+        (69.75, 60, "user-2"),
+    ]
+    assert coming[0].request.walltime_seconds == 901, "as asked for, in whole seconds and not less"
+
+
 def test_equal_jobs_of_one_second_arrive_together_and_what_never_ran_is_left_out():
     coming = list(arrivals(read_swf(SWF.splitlines()), memory_mib=1000, largest_cpus=8))
     assert [(one.at_seconds, one.count, one.run_seconds, one.request.vo) for one in coming] == [
@@ -98,7 +124,10 @@ def test_a_faster_replay_shortens_the_gaps_and_not_the_jobs():
     assert [(one.at_seconds, one.run_seconds) for one in coming] == [(0, 60), (12, 30), (30, 30)]
 
 
-@pytest.mark.parametrize(("line", "said"), [("1 2 3", "3 columns"), ("a" + " 1" * 17, "expected 18 numbers")])
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [("1 2 3", "3 columns"), ("a" + " 1" * 17, "expected 18 numbers"), ("inf" + " 1" * 17, "expected 18 numbers")],
+)
 def test_a_line_that_is_no_job_is_named_with_its_number(line, said):
     with pytest.raises(WorkloadError, match=said) as caught:
         list(read_swf(["; head", line], "log.swf"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import zoneinfo
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING
@@ -102,7 +102,7 @@ def _sort(node: Node, found: Found) -> None:
         close = nearest(str(kind.value), model.KINDS) if kind else ""
         found.problems.append(node.problem(("kind",), said, f"one of: {', '.join(model.KINDS)}", close))
         return
-    data, problems = exact(node), found.problems
+    data, problems, before = exact(node), found.problems, len(found.problems)
     if kind.value == "SLO" and (slo := checked(model.Slo, node, problems, data=data)):
         found.slos.append((slo, node))
     elif kind.value == "Service" and (service := checked(model.Service, node, problems, data=data)):
@@ -113,6 +113,9 @@ def _sort(node: Node, found: Found) -> None:
         found.policies[policy.metadata.name] = policy, node
     elif kind.value == "AlertCondition" and (condition := checked(model.AlertCondition, node, problems, data=data)):
         found.conditions[condition.metadata.name] = condition, node
+    named = node.walk(("metadata", "name"))
+    if len(problems) > before and not named[2]:
+        found.refused.add((str(kind.value), str(named[0].value)))
 
 
 # --- one SLO ----------------------------------------------------------------------------------------------------------
@@ -193,6 +196,8 @@ def _measured_object(slo: model.Slo, node: Node, found: Found, problems: list[Pr
         problems.append(node.problem(("spec",), "needs one of indicator and indicatorRef"))
         return ""
     if spec.indicatorRef is not None:
+        if ("SLI", spec.indicatorRef) in found.refused:
+            return ""
         if spec.indicatorRef not in found.indicators:
             close = nearest(spec.indicatorRef, found.indicators)
             problems.append(node.problem(("spec", "indicatorRef"), f"there is no SLI {spec.indicatorRef}", "", close))
@@ -206,6 +211,8 @@ def _measured_object(slo: model.Slo, node: Node, found: Found, problems: list[Pr
     if ratio is None or ratio.good is None:
         problems.append(node.problem(path, "is not a ratio of good to total", "ratioMetric with good and total"))
         return ""
+    for side, seconds in (("good", "up"), ("total", "counted")):
+        problems += _wrong_side(getattr(ratio, side), seconds, node, (*path, "ratioMetric", side, "metricSource", "spec"))
     source = ratio.good.metricSource
     if source.type != model.SOURCE:
         place = (*path, "ratioMetric", "good", "metricSource", "type")
@@ -213,6 +220,27 @@ def _measured_object(slo: model.Slo, node: Node, found: Found, problems: list[Pr
         problems.append(node.problem(place, message, f"type: {model.SOURCE}", model.SOURCE))
         return ""
     return str(source.spec.get("object", ""))
+
+
+def _wrong_side(metric: model.Metric, seconds: str, node: Node, path: KeyPath) -> Iterator[Problem]:
+    """Find what one side of a ratio says of Ambienti's seconds that it does not know."""
+    if metric.metricSource.type != model.SOURCE:
+        return
+    for key, value in metric.metricSource.spec.items():
+        if key not in _SIDE:
+            close = nearest(key, _SIDE)
+            yield node.problem((*path, key), "is not a known key", f"one of: {', '.join(_SIDE)}", close, key=True)
+        elif not isinstance(value, str):
+            yield node.problem((*path, key), "is no text", "a name")
+        elif key == "seconds" and value != seconds:
+            yield node.problem((*path, key), f"{value!r} are no seconds of this side", f"seconds: {seconds}", seconds)
+        elif key == "profile" and value not in PROFILES:
+            yield node.problem(
+                (*path, key), f"{value!r} is not a profile", f"one of: {', '.join(PROFILES)}", nearest(value, PROFILES)
+            )
+
+
+_SIDE = ("object", "seconds", "profile")
 
 
 def _applies(notes: Mapping[str, str], node: Node, finding: Periods, problems: list[Problem]) -> tuple[Span, ...] | None:

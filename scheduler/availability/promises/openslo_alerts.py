@@ -28,6 +28,8 @@ class Found:
     indicators: dict[str, tuple[model.Sli, Node]] = field(default_factory=dict)
     policies: dict[str, tuple[model.AlertPolicy, Node]] = field(default_factory=dict)
     conditions: dict[str, tuple[model.AlertCondition, Node]] = field(default_factory=dict)
+    refused: set[tuple[str, str]] = field(default_factory=set)
+    """Kind and name of documents that were read and are wrong: they are there, and not missing as well."""
     problems: list[Problem] = field(default_factory=list)
 
 
@@ -37,14 +39,13 @@ def alerts_of(
     """Return the alerts of an objective; what cannot be is added to `problems`, at its line."""
     alerts: list[burn_rate.Alert] = []
     for index, written in enumerate(slo.spec.alertPolicies):
-        name = written if isinstance(written, str) else written.alertPolicyRef
-        if name not in found.policies:
-            close = nearest(name, found.policies)
-            problems.append(node.problem(("spec", "alertPolicies", index), f"there is no AlertPolicy {name}", "", close))
+        place: KeyPath = ("spec", "alertPolicies", index)
+        policy = _policy(written, (node, place), found, problems)
+        if policy is None:
             continue
-        policy, below = found.policies[name]
-        for number, condition in enumerate(policy.spec.conditions):
-            path = ("spec", "conditions", number)
+        spec, below, start = policy
+        for number, condition in enumerate(spec.conditions):
+            path = (*start, "conditions", number)
             alert = _alert(condition, below, path, found, problems)
             if alert is None:
                 continue
@@ -52,6 +53,27 @@ def alerts_of(
             wrong = {fault for target in targets for fault in burn_rate.faults(alert[0], target)}
             problems += [alert[1].problem((*alert[2], "threshold"), message, right) for message, right in sorted(wrong)]
     return tuple(alerts)
+
+
+def _policy(
+    written: str | model.InlinePolicy, where: tuple[Node, KeyPath], found: Found, problems: list[Problem]
+) -> tuple[model.PolicySpec, Node, KeyPath] | None:
+    """Return a policy, and where its specification stands."""
+    node, place = where
+    name = written if isinstance(written, str) else written.alertPolicyRef
+    if not isinstance(written, str):
+        if (name is None) != (written.spec is not None and written.metadata is not None):
+            message = "is neither the name of an AlertPolicy nor one that stands here"
+            problems.append(node.problem(place, message, "a name; or alertPolicyRef; or kind, metadata and spec"))
+            return None
+        if written.spec is not None:
+            return written.spec, node, (*place, "spec")
+    if name in found.policies:
+        policy, below = found.policies[name]
+        return policy.spec, below, ("spec",)
+    if name is not None and ("AlertPolicy", name) not in found.refused:
+        problems.append(node.problem(place, f"there is no AlertPolicy {name}", "", nearest(name, found.policies)))
+    return None
 
 
 def _alert(
@@ -63,6 +85,8 @@ def _alert(
         return None
     if condition.conditionRef is not None:
         if condition.conditionRef not in found.conditions:
+            if ("AlertCondition", condition.conditionRef) in found.refused:
+                return None
             close = nearest(condition.conditionRef, found.conditions)
             message = f"there is no AlertCondition {condition.conditionRef}"
             problems.append(node.problem((*path, "conditionRef"), message, "", close))

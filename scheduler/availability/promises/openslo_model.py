@@ -69,7 +69,7 @@ class MetricSource(Frozen):
     metricSourceRef: OneLine = ""
     """Name of a DataSource."""
     spec: dict[OneLine, Any]
-    """For `ambienti`: the object, and which of its seconds."""
+    """For `ambienti`: object, seconds (`up` of what is good, `counted` of the total) and profile."""
 
 
 class Metric(Frozen):
@@ -141,30 +141,6 @@ class Target(Frozen):
     timeSliceWindow: Duration | Number | None = None
 
 
-class AlertPolicyRef(Frozen):
-    """A policy by name."""
-
-    alertPolicyRef: Name
-
-
-class SloSpec(Frozen):
-    """A promise."""
-
-    description: Text = ""
-    service: Name
-    """The service, and the object that is measured where no other is named."""
-    indicator: Indicator | None = None
-    indicatorRef: Name | None = None
-    """Name of an SLI."""
-    timeWindow: Annotated[tuple[TimeWindow, ...], Field(min_length=1, max_length=1)]
-    """One window."""
-    budgetingMethod: Literal["Occurrences", "Timeslices", "RatioTimeslices"]
-    """Occurrences: seconds are counted."""
-    objectives: Annotated[tuple[Target, ...], Field(min_length=1)]
-    alertPolicies: tuple[Name | AlertPolicyRef, ...] = ()
-    """Names of AlertPolicies."""
-
-
 class ServiceSpec(Frozen):
     """A service."""
 
@@ -212,6 +188,34 @@ class PolicySpec(Frozen):
     alertWhenBreaching: bool = False
     conditions: Annotated[tuple[InlineCondition, ...], Field(min_length=1)]
     notificationTargets: tuple[dict[OneLine, Any], ...] = ()
+
+
+class InlinePolicy(Frozen):
+    """A policy by name, or one that stands within its SLO."""
+
+    alertPolicyRef: Name | None = None
+    apiVersion: Literal["openslo/v1"] | None = None
+    kind: Literal["AlertPolicy"] | None = None
+    metadata: Metadata | None = None
+    spec: PolicySpec | None = None
+
+
+class SloSpec(Frozen):
+    """A promise."""
+
+    description: Text = ""
+    service: Name
+    """The service, and the object that is measured where no other is named."""
+    indicator: Indicator | None = None
+    indicatorRef: Name | None = None
+    """Name of an SLI."""
+    timeWindow: Annotated[tuple[TimeWindow, ...], Field(min_length=1, max_length=1)]
+    """One window."""
+    budgetingMethod: Literal["Occurrences", "Timeslices", "RatioTimeslices"]
+    """Occurrences: seconds are counted."""
+    objectives: Annotated[tuple[Target, ...], Field(min_length=1)]
+    alertPolicies: tuple[Name | InlinePolicy, ...] = ()
+    """Names of AlertPolicies, or policies that stand here."""
 
 
 class Slo(Frozen):
