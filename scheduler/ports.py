@@ -39,6 +39,10 @@ class SourceError(Exception):
         self.answer = answer
 
 
+class WrongNameError(SourceError):
+    """It was asked for something by a name that says nothing, or too little, to it: whoever asked erred, and it answers."""
+
+
 @dataclass(frozen=True, slots=True)
 class WorkerOrder:
     """All that is needed to make one worker."""
@@ -81,6 +85,8 @@ class JobRecord:
     hold_reason: str = ""
     worker: str = ""
     """Where it runs or ran."""
+    starts: int | None = None
+    """How often it has begun to run; None where the batch system does not tell."""
 
 
 @dataclass(frozen=True, slots=True)

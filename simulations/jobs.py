@@ -276,6 +276,7 @@ class JobBook:
             queued_at=job.queued_monotonic + wall,
             hold_reason="held by its user" if job.state is JobState.HELD else "",
             worker=job.worker,
+            starts=job.starts,
         )
 
 

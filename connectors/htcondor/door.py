@@ -56,7 +56,6 @@ class Door:
     def pool(self) -> PoolAnswer:
         """Return schedds and workers' slots."""
         collector = self._collector()
-        schedds = collector.query(htcondor2.AdType.Schedd, None, list(_OF_A_SCHEDD))
         own = collector.query(htcondor2.AdType.Collector, None, list(_START))
         slots, warnings = [], []
         for ad in collector.query(htcondor2.AdType.Startd, OURS, self._projection()):
@@ -66,13 +65,19 @@ class Door:
             else:
                 slots.append(slot)
         return PoolAnswer(
-            schedds=tuple(
-                sorted((_located(ad) for ad in schedds if "Name" in ad and "MyAddress" in ad), key=lambda one: one.name)
-            ),
+            schedds=self._schedds(collector),
             slots=tuple(slots),
             collector_started_at=max((at for ad in own if (at := _started_at(ad)) is not None), default=None),
             warnings=tuple(warnings),
         )
+
+    def schedds(self) -> PoolAnswer:
+        """Return the schedds alone: whoever asks for a job need not wait for all slots of the pool."""
+        return PoolAnswer(self._schedds(self._collector()), (), None)
+
+    def _schedds(self, collector: htcondor2.Collector) -> tuple[Located, ...]:
+        ads = collector.query(htcondor2.AdType.Schedd, None, list(_OF_A_SCHEDD))
+        return tuple(sorted((_located(ad) for ad in ads if "Name" in ad and "MyAddress" in ad), key=lambda one: one.name))
 
     def slots(self, worker: str) -> PoolAnswer:
         """Return the slots of one worker."""

@@ -48,6 +48,7 @@ def _record(ad: classad2.ClassAd, judge: Judge, name: str, *, queued: bool) -> J
         queued_at=float(queued_at) if isinstance(queued_at, int) else None,
         hold_reason=text_of(ad, "HoldReason") or judged.problem,
         worker=host.partition("@")[2] or host,
+        starts=starts if isinstance(starts := ad.get("NumJobStarts"), int) else 0 if queued else None,
     )
 
 

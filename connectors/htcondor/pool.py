@@ -31,7 +31,7 @@ from connectors.htcondor.worker import (
 )
 from environments.reason import counted
 from scheduler.model import EndedJob, HeldJob, QueueReading
-from scheduler.ports import Enrolment, SourceError
+from scheduler.ports import Enrolment, SourceError, WrongNameError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 
 _DOOR = (sys.executable, "-m", "connectors.htcondor.door")
 _COLLECTOR = "collector"
+_LOOK_UP = _COLLECTOR
+"""Single jobs are looked up by the companion that is there already: a second one would take longer to start than to answer."""
 _SUSPICIOUS_STARTS = 3
 """Jobs started lately on a worker before their ends are looked at: a black hole swallows many."""
 _RUNS_SECONDS = 1200
@@ -133,8 +135,8 @@ class HTCondorPool:
         asked = f"look for job {job}"
         found = re.fullmatch(r"(\d+)\.(\d+)(?:@(.+))?", job.strip())
         if not found:
-            raise SourceError(self.name, asked, "jobs of HTCondor are called like 12.0 or 12.0@schedd, a whole cluster 12")
-        pool: PoolAnswer = self._ask_collector("read schedds", Question("pool"))
+            raise WrongNameError(self.name, asked, "jobs of HTCondor are called like 12.0 or 12.0@schedd, a whole cluster 12")
+        pool: PoolAnswer = self._ask_collector("read schedds", Question("schedds"))
         schedds, missing = self._schedds.sort(pool.schedds, time.time())
         prototypes = self._prototypes(environments, schedds)
         records: list[JobRecord] = []
@@ -144,11 +146,11 @@ class HTCondorPool:
                     "job",
                     {"schedd": schedd, "cluster": int(found[1]), "process": int(found[2]), "prototypes": prototypes},
                 )
-                record: JobRecord | None = self._ask(schedd.name, asked, question, self._deadline_seconds)
+                record: JobRecord | None = self._ask(_LOOK_UP, asked, question, self._deadline_seconds)
                 records += [record] if record is not None else []
         if len(records) > 1:
             names = ", ".join(f"{record.job}@{record.batch_system}" for record in records)
-            raise SourceError(self.name, asked, f"several schedds have one; say which: {names}")
+            raise WrongNameError(self.name, asked, f"several schedds have one; say which: {names}")
         if not records and missing:
             raise SourceError(self.name, asked, f"not seen, but schedd {', '.join(missing)} is not in the collector")
         return self._record(records[0]) if records else None
@@ -159,17 +161,17 @@ class HTCondorPool:
         found = re.fullmatch(r"(\d+)(?:@(.+))?", name.strip())
         if not found:
             return None
-        pool: PoolAnswer = self._ask_collector("read schedds", Question("pool"))
+        pool: PoolAnswer = self._ask_collector("read schedds", Question("schedds"))
         schedds, missing = self._schedds.sort(pool.schedds, time.time())
         told: list[Submission] = []
         for schedd in schedds:
             if found[2] in {None, schedd.name}:
                 question = Question("submission", {"schedd": schedd, "cluster": int(found[1])})
-                answer: Submission | None = self._ask(schedd.name, asked, question, self._deadline_seconds)
+                answer: Submission | None = self._ask(_LOOK_UP, asked, question, self._deadline_seconds)
                 told += [answer] if answer is not None else []
         if len(told) > 1:
             names = ", ".join(f"{one.name}@{one.batch_system}" for one in told)
-            raise SourceError(self.name, asked, f"several schedds have one; say which: {names}")
+            raise WrongNameError(self.name, asked, f"several schedds have one; say which: {names}")
         if not told:
             if missing:
                 raise SourceError(self.name, asked, f"not seen, but schedd {', '.join(missing)} is not in the collector")

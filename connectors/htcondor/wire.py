@@ -21,6 +21,7 @@ MOST_CHARACTERS = 1_000_000
 """Of one line of a text."""
 _ANSWERS: dict[str, TypeAdapter[Any]] = {
     "pool": TypeAdapter(PoolAnswer),
+    "schedds": TypeAdapter(PoolAnswer),
     "slots": TypeAdapter(PoolAnswer),
     "forget": TypeAdapter(Left),
     "announce": TypeAdapter(None),

@@ -2,54 +2,73 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from scheduler.clock import WallClock, clock_time
 from scheduler.commands.common import Exit, fail
 from scheduler.model import QueueReading, Unanswered
-from scheduler.ports import JobRecord, SourceError, Submission
+from scheduler.ports import JobRecord, SourceError, Submission, WrongNameError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     import typer
 
-    from environments.environment import Environment
     from scheduler.commands.source import Looked
     from scheduler.model import RequestCluster
     from scheduler.ports import BatchSystem
+    from scheduler.site.definitions import Definitions
 
 
-def asked_for(name: str, found: Looked) -> tuple[JobRecord, Submission | None]:
-    """Ask the batch systems for a job or a submission; of a snapshot, look among what it holds.
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What the batch systems tell of a job or a submission."""
 
-    Of a submission the job is its first that waits, else that is held, else that runs.
-    """
-    if not found.batch_systems:
-        return _of_snapshot(name, found), None
+    job: JobRecord | None = None
+    submission: Submission | None = None
+    silent: tuple[SourceError, ...] = ()
+    """Those that did not answer; they might know it."""
+    wrong: str = ""
+    """Why one that answers can do nothing with its name."""
+    asked: tuple[str, ...] = ()
+
+
+def ask(name: str, found: Definitions, batch_systems: Mapping[str, BatchSystem]) -> Told:
+    """Ask the batch systems, one after the other, for a job or a submission."""
     environments = tuple(found.policy.catalogue.environments.values())
     silent: list[SourceError] = []
-    for system, batch_system in found.batch_systems.items():
+    wrong = ""
+    for system, batch_system in batch_systems.items():
         try:
-            told = _ask(name, batch_system, environments)
+            submission = batch_system.submission(name)
+            first = name if submission is None else submission.first
+            job = batch_system.job(first, environments) if first or submission is None else _over(submission)
+        except WrongNameError as error:
+            wrong = error.answer
+            continue
         except SourceError as error:
             silent.append(SourceError(system, error.asked, error.answer))
             continue
-        if told is not None:
-            return told
-    if silent:
-        raise _silence(name, silent[0], found)
-    raise fail(f"no batch system knows a job {name} (asked: {', '.join(found.batch_systems)})", Exit.PROBLEM)
+        if job is not None:
+            return Told(job, submission)
+    return Told(silent=tuple(silent), wrong=wrong, asked=tuple(batch_systems))
 
 
-def _ask(
-    name: str, batch_system: BatchSystem, environments: tuple[Environment, ...]
-) -> tuple[JobRecord, Submission | None] | None:
-    submission = batch_system.submission(name)
-    if submission is not None and not submission.first:
-        return _over(submission), submission
-    record = batch_system.job(submission.first if submission is not None else name, environments)
-    return None if record is None else (record, submission)
+def asked_for(name: str, found: Looked) -> tuple[JobRecord, Submission | None]:
+    """Return the job that is meant, or of a submission its first that waits, else is held, else runs.
+
+    Of a snapshot it is looked for among what that holds.
+    """
+    told = found.beside
+    if not isinstance(told, Told):
+        return _of_snapshot(name, found), None
+    if told.job is not None:
+        return told.job, told.submission
+    if told.silent:
+        raise _silence(name, told.silent[0], found)
+    hint = f": {told.wrong}" if told.wrong else ""
+    raise fail(f"no batch system knows a job {name} (asked: {', '.join(told.asked)}){hint}", Exit.PROBLEM)
 
 
 def _over(submission: Submission) -> JobRecord:

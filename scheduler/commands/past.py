@@ -54,6 +54,11 @@ def worker(journal: Journal | str, name: str, known: set[str]) -> PastWorker:
     raise fail(f"no worker is, or was lately, called {name!r}{hint}", Exit.PROBLEM)
 
 
+def may_have_run_before(job: JobRecord) -> bool:
+    """Whether it is worth while to look for earlier runs of a job: the journal takes its time to open."""
+    return job.starts is None or job.starts > (1 if job.status == "running" else 0)
+
+
 def run_before(journal: Journal | str, job: JobRecord) -> tuple[PastRun, PastWorker | None] | None:
     """Return the last run of a job in another worker than that of now, and what became of that worker."""
     if isinstance(journal, str):

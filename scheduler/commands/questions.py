@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from scheduler.commands import past
 from scheduler.commands.common import JsonOption, SiteOption, SnapshotOption, console, leave, print_json, say
-from scheduler.commands.jobs import asked_for, clusters
+from scheduler.commands.jobs import ask, asked_for, clusters
 from scheduler.commands.source import Looked, looked, tell_standing
 
 if TYPE_CHECKING:
@@ -69,13 +70,15 @@ def why(
     """
     from scheduler.decide.explain import explain_job
 
-    with looked(site, snapshot, jobs=job is not None) as found:
+    with looked(site, snapshot, beside=None if job is None else partial(ask, job)) as found:
         if job is None:
             _all_that_waits(found, as_json=as_json)
             return
         record, submission = asked_for(job, found)
-        with past.journal_of(found) as journal:
-            before = past.run_before(journal, record)
+        before = None
+        if past.may_have_run_before(record):
+            with past.journal_of(found) as journal:
+                before = past.run_before(journal, record)
         told = explain_job(record, found.observation, found.policy, found.plan, submission=submission, before=before)
         _tell(told, found, details=details, as_json=as_json)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import http
 import sys
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,10 +27,12 @@ from scheduler.snapshot import Standing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from concurrent.futures import Future
 
     from scheduler.site.compose import Farm
     from scheduler.site.site_file import SiteFile
 
+Asking = Callable[[Definitions, Mapping[str, BatchSystem]], object]
 DAEMON_SECONDS = 5.0
 REFUSED_SHOWN = 3
 
@@ -45,7 +49,8 @@ class Looked:
     """None for a snapshot: there is no site to ask further."""
     ordered: bool = False
     """The daemon has decided the plan and ordered its actions already."""
-    batch_systems: dict[str, BatchSystem] = field(default_factory=dict)
+    beside: object = None
+    """What the batch systems answered meanwhile, if they were asked something."""
     standing: Standing = field(default_factory=Standing)
     """How the daemon fares that was asked."""
 
@@ -61,31 +66,54 @@ def silent_sources(observation: Observation) -> tuple[str, ...]:
     return tuple(name for name, reading in sources.items() if isinstance(reading, Unanswered) and not reading.pending)
 
 
+class Beside:
+    """Asks the batch systems something while the farm is looked at: they take their time to answer."""
+
+    def __init__(self, ask: Asking, stack: ExitStack) -> None:
+        self._ask = ask
+        self._stack = stack
+        self._answer: Future[object] | None = None
+
+    def begin(self, found: Definitions) -> None:
+        """Connect the batch systems and ask them, in a thread of its own; a second time nothing happens."""
+        if self._answer is None:
+            from scheduler.site import compose
+
+            farm = self._stack.enter_context(compose.connected(found, hosts=False))
+            thread = self._stack.enter_context(ThreadPoolExecutor(1))
+            self._answer = thread.submit(self._ask, found, farm.batch_systems)
+
+    def answer(self) -> object:
+        """Return what they answered, when they have."""
+        return None if self._answer is None else self._answer.result()
+
+
 @contextmanager
-def looked(site: Path | None, snapshot: str | None, *, jobs: bool = False, live: bool = False) -> Iterator[Looked]:
+def looked(site: Path | None, snapshot: str | None, *, beside: Asking | None = None, live: bool = False) -> Iterator[Looked]:
     """Look at a snapshot, else ask the running daemon, else look at the farm ourselves.
 
-    With `jobs` the batch systems stay connected, to be asked for single jobs; with `live` no daemon is asked.
+    `beside` is asked of the batch systems meanwhile, unless it is a snapshot; with `live` no daemon is asked.
     """
     if snapshot is not None:
         yield _from_snapshot(_content(snapshot), f"snapshot {snapshot}")
         return
-    from scheduler.site import compose, discovering
-
-    found, answer = _asked(find_site(site), live=live)
     with ExitStack() as stack:
+        asking = Beside(beside, stack) if beside is not None else None
+        found, answer = _asked(find_site(site), live=live, asking=asking)
+        if asking is not None:
+            asking.begin(found)
         if isinstance(answer, Looked):
             answer.definitions = found
-            if jobs:
-                answer.batch_systems = dict(stack.enter_context(compose.connected(found, hosts=False)).batch_systems)
         else:
+            from scheduler.site import discovering
+
             found, farm, _ = stack.enter_context(discovering.connected(found))
             answer = _look(found, farm, f"a look of our own{answer}")
-            answer.batch_systems = dict(farm.batch_systems)
+        answer.beside = asking.answer() if asking is not None else None
         yield answer
 
 
-def _asked(where: Path, *, live: bool) -> tuple[Definitions, Looked | str]:
+def _asked(where: Path, *, live: bool, asking: Beside | None = None) -> tuple[Definitions, Looked | str]:
     """Read the files and ask the daemon; files of VOs that it refuses do not hide what it goes by meanwhile."""
     from scheduler.site import definitions, in_force
     from scheduler.site.site_file import read_site
@@ -102,6 +130,8 @@ def _asked(where: Path, *, live: bool) -> tuple[Definitions, Looked | str]:
             raise
         tell_problems(error)
         return known, answer
+    if asking is not None:
+        asking.begin(found)
     return found, "" if live else _told_by_daemon(found.file)
 
 

@@ -79,6 +79,13 @@ KINDS: dict[str, Kind] = {
         "A downtime.", {"declared": "it was declared", "ended": "it was ended early"}, free="what was changed of it"
     ),
     "exclusion": Kind("An exclusion.", {"accepted": "somebody else accepted it"}, free="the cause that was asked for"),
+    "correction": Kind(
+        "A correction of what was told of an object.",
+        {"proposed": "somebody asks for it", "accepted": "somebody else accepted it", "refused": "it counts not"},
+    ),
+    "contradiction": Kind(
+        "What was pushed contradicts what stands.", {"same-id": "an id that says otherwise the second time; the first stands"}
+    ),
     "token": Kind("A token of a reporter.", {"added": "it is good from now on", "revoked": "it is good no longer"}),
     "incident": Kind("A decision about an incident.", free="what was decided ([incidents](incidents.md))"),
     "notice": Kind("A notice to a person.", {"no-address": "nobody could be reached"}, free="sent, failed, expired"),

@@ -513,6 +513,14 @@ def test_help_of_every_command_has_an_example(ambienti):
         assert "Examples:" in ambienti(*words, "--help")[1]
 
 
+def test_why_loads_neither_the_journal_s_database_nor_the_report_s_arithmetic():
+    code = (
+        "import sys; from scheduler.cli import build; build('why'); print(sorted({'numpy', 'sqlalchemy'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.strip() == "[]"
+
+
 def test_a_mistyped_command_or_option_is_wrong_use(ambienti):
     assert ambienti("statsu")[0] == 2
     assert ambienti("status", "--jsno")[0] == 2

@@ -37,6 +37,7 @@ COMPUTED_CAUSES = {
     "incident",
     "notice",
     "exclusion",
+    "correction",
     "downtime",
     "watch",
     "domain",

@@ -59,7 +59,7 @@ def test_a_worker_that_never_came_up_says_why(tmp_path):
 def test_a_restarted_job_names_the_worker_that_died(tmp_path):
     with after("worker-dies", 190, tmp_path) as (farm, journal):
         job = next(one for one in farm.queue.book.jobs.values() if one.ran_in == "atlas-el9-1")
-        record = farm.queue.job(job.id)
+        record = farm.queue.job(job.id, ())
         observation = farm.daemons[0].engine.last.observation
         answer = explain_job(
             record, observation, farm.policy, decide(observation, farm.policy), before=run_before(journal, record)
@@ -73,5 +73,5 @@ def test_a_restarted_job_names_the_worker_that_died(tmp_path):
 
 def test_a_job_that_runs_where_it_always_ran_has_no_past(tmp_path):
     with after("worker-dies", 170, tmp_path) as (farm, journal):
-        assert all(run_before(journal, farm.queue.job(job)) is None for job in farm.queue.book.jobs)
+        assert all(run_before(journal, farm.queue.job(job, ())) is None for job in farm.queue.book.jobs)
         assert past_worker(journal, "atlas-el9-99") is None
