@@ -331,6 +331,12 @@ CODES: dict[str, Code] = {
     "host-breaker-probing": Code(
         _E, "Boots on this host failed one after the other; one is tried now.", _SITE, "wait for the probe, or look at the host"
     ),
+    "same-machine": Code(
+        _E,
+        "Another host of the site is the same machine, and its cores and memory count already.",
+        _SITE,
+        "one entry for each machine, or `machine_percent` for two drivers of one",
+    ),
     "host-draining": Code(_E, "Nothing new starts on this host: it is drained.", _SITE, "`ambienti host undrain`"),
     "virtualization": Code(
         _E, "The host does not offer the environment's virtualization.", _SITE, "another host, or another kind"

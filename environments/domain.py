@@ -6,6 +6,7 @@ The identity stands in `<metadata>` under a namespace of our own, so that a farm
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
@@ -130,11 +131,14 @@ def domain_xml(pieces: DomainPieces, driver: Driver) -> str:
     return ET.tostring(root, encoding="unicode") + "\n"
 
 
+MOST_SERIAL = 10**9
+
+
 def parse_identity(xml: str) -> DomainIdentity | None:
     """Return the identity in a domain's XML or in its metadata element alone; None: it is not one of ours."""
     try:
         root = ET.fromstring(xml)  # noqa: S314 - it comes from libvirt, which has parsed and written it anew
-    except ET.ParseError:
+    except (ET.ParseError, ValueError):  # the latter for characters that no text of ours has
         return None
     element = root if root.tag in {_tag("worker"), "worker"} else root.find(f"metadata/{_tag('worker')}")
     if element is None:
@@ -147,6 +151,8 @@ def parse_identity(xml: str) -> DomainIdentity | None:
     try:
         numbers = int(found["serial"]), float(found["requested_at"])
     except ValueError:
+        return None
+    if not (0 <= numbers[0] <= MOST_SERIAL and math.isfinite(numbers[1])):
         return None
     words = {name: found[name] for name in needed - {"serial", "requested_at"}}
     return DomainIdentity(**words, serial=numbers[0], requested_at=numbers[1], address=found.get("address") or None)

@@ -6,11 +6,12 @@ description is the reference documentation: the pages and the JSON Schema are ge
 
 from __future__ import annotations
 
+import posixpath
 import re
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, field_validator
 
 from environments.text import OneLine, in_one_line
 
@@ -147,6 +148,12 @@ class Image(Frozen):
     """Initial ramdisk on the host; a diskless worker lives in it."""
     cmdline: Annotated[str, in_one_line, Field(max_length=4000)] = ""
     """Extra words of the kernel command line. A Xen PV guest is cut at 1023 bytes: longer ones are refused."""
+
+    @field_validator("path", "kernel", "initrd")
+    @classmethod
+    def _plain(cls, path: str | None) -> str | None:
+        """Write a path without `..` and doubled slashes: what was checked is what a host is asked for."""
+        return "/" + posixpath.normpath(path).lstrip("/") if path is not None and path.startswith("/") else path
 
 
 class Disk(Frozen):

@@ -255,6 +255,12 @@ class HostReading:
     networks: frozenset[str] = frozenset()
     pools: tuple[PoolSpace, ...] = ()
     complete: bool = True
+    machine: str = ""
+    """The machine that it is, whatever the way to it (libvirt's UUID of the host); "" where that is not known."""
+    driver: str = ""
+    """What of that machine it is: libvirt's QEMU, LXC, Xen."""
+    same_as: str = ""
+    """Another host of the site that counts this machine already; then nothing of this one does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,6 +272,8 @@ class Host:
     max_boots: int = 4
     """Simultaneous boots on this host."""
     cpu_overcommit: float = 1.0
+    machine_percent: int = 100
+    """So much of its machine's cores and memory is its own; other hosts may be the same machine."""
     draining: bool = False
     """The administrator drains it: nothing new starts here, its workers are retired."""
     left: str = ""

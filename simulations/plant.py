@@ -31,6 +31,9 @@ class Machine:
     virtualizations: frozenset[Virtualization] = frozenset(Virtualization)
     networks: frozenset[str] = frozenset({"default"})
     pools: tuple[PoolSpace, ...] = ()
+    machine: str = ""
+    driver: str = ""
+    """What of which machine it is, where several hosts are one."""
     boot_seconds: float = 30.0
     """From the call to the registered worker, give or take a tenth."""
 
@@ -105,17 +108,15 @@ class Call:
     seen_by_batch_system: bool = False
     uuid: str = ""
     removed_under: str = ""
-    """A volume that was removed while a domain wrote to it, on whichever host."""
+    """Volumes that were removed while a domain of any host wrote to them."""
     removed_foreign: str = ""
-    """A volume that was removed and is not ours."""
+    """Volumes that were removed and are not ours."""
 
 
 class Plant:
     """All hosts, what they share, and the batch systems that their workers join."""
 
     def __init__(self, agenda: Agenda, chance: Random, queues: Mapping[str, SimulatedQueue], site: str = "") -> None:
-        self.site = site
-        """Whose daemons ask."""
         self.agenda = agenda
         self.chance = chance
         self.queues = queues
@@ -130,7 +131,7 @@ class Plant:
         """Paths, kernels and volumes that are not there."""
         self.checksums: dict[str, str] = {}
         """Of images that are others than their definitions say: path or volume -> SHA-256."""
-        self._answers_after = 0.0
+        self.site, self._answers_after = site, 0.0
         self.calls: list[Call] = []
         self.is_journaled: Callable[[str], bool] = lambda _worker: True
         self.tell: Callable[[str, str], None] = lambda _kind, _text: None
@@ -262,6 +263,8 @@ class SimulatedHost:
             networks=self.machine.networks,
             pools=self.machine.pools,
             complete=not self.faults.partial,
+            machine=self.machine.machine,
+            driver=self.machine.driver,
         )
 
     def domain(self, worker: str) -> Domain | None:
@@ -334,13 +337,13 @@ class SimulatedHost:
     def clean_up(self, worker: str, uuid: str) -> None:
         """Remove the volume made for a worker whose domain is gone."""
         plant, made = self._plant, self._call("clean-up", worker, uuid=uuid)
-        found = self.domains.get(worker)
-        runs, answers = found is not None and found.uuid == uuid, not (self.faults.silent or self.faults.dead)
+        runs = worker in self.domains and self.domains[worker].uuid == uuid
+        answers = not (self.faults.silent or self.faults.dead)
         gone = [key for key, volume in plant.volumes.items() if (volume.worker, volume.uuid) == (worker, uuid)]
         if gone and answers and not runs:
             written = {domain.volume for host in plant.hosts.values() for domain in host.domains.values()}
-            under = next((name for pool, name in gone if (pool, name) in written), "")
-            foreign = next((name for pool, name in gone if plant.volumes[pool, name].site != plant.site), "")
+            under = ", ".join(key[1] for key in gone if key in written)
+            foreign = ", ".join(key[1] for key in gone if plant.volumes[key].site != plant.site)
             made = replace(made, removed_under=under, removed_foreign=foreign)
         plant.calls.append(made)
         self._answer(f"clean up {worker}")

@@ -11,6 +11,7 @@ from xml.etree import ElementTree as ET
 import libvirt
 
 from connectors.libvirt.checksum import other_content
+from connectors.libvirt.enrolment import any_file_pool
 from connectors.libvirt.iscsi import FIXED, hindrance
 from connectors.libvirt.line import no_such
 from connectors.libvirt.places import at_path, find_volume
@@ -51,6 +52,7 @@ def obstacles(
     missing = tuple(missing_images(talk, environment))
     yield from missing or other_content(talk, environment)
     yield from _missing_pools(talk, environment, options)
+    yield from _missing_places(talk, options)
 
 
 def missing_images(talk: Talk, environment: Environment) -> Iterator[str]:
@@ -70,6 +72,20 @@ def missing_images(talk: Talk, environment: Environment) -> Iterator[str]:
     for key, path in (("image.path", image.path), ("image.kernel", image.kernel), ("image.initrd", image.initrd)):
         if path and not at_path(talk, path, lambda volume: volume is not None):
             yield f"{key}: there is no {path} on the host"
+
+
+def _missing_places(talk: Talk, options: LibvirtOptions) -> Iterator[str]:
+    """Say what a virtual machine of any environment would need on the host and would not find."""
+    if talk.driver in {Driver.LXC, Driver.TEST}:
+        return
+    if options.config_pool is None:
+        try:
+            any_file_pool(talk)
+        except SourceError as error:
+            yield f"config_pool: {error.answer}"
+    directory = options.console_directory
+    if directory and not at_path(talk, directory.rstrip("/"), lambda volume: volume is not None):
+        yield f"console_directory: there is no {directory} on the host"
 
 
 def _there_are(pool: Any) -> str:

@@ -43,7 +43,7 @@ def make_config(talk: Talk, order: WorkerOrder, options: LibvirtOptions, paramet
     """Make the small disk with the worker's parameters and secrets: a plain tar, readable without any file system."""
     content = config_tar(enrolment_files(order, parameters))
     _, name = volume_names(order.worker, order.uuid)
-    pool = active_pool(talk, options.config_pool) if options.config_pool else _any_file_pool(talk)
+    pool = active_pool(talk, options.config_pool) if options.config_pool else any_file_pool(talk)
     if pool is None:
         return None
     volume = create_volume(talk, pool, volume_xml(name, len(content), "raw", mode="0600"), name)
@@ -90,7 +90,7 @@ def upload(talk: Talk, volume: Any, content: bytes, name: str) -> None:
             raise
 
 
-def _any_file_pool(talk: Talk) -> Any | None:
+def any_file_pool(talk: Talk) -> Any | None:
     """Return a pool for config disks; None on a host of the test driver that has none: its guests read nothing."""
     asked = "find a storage pool for config disks"
     with talk.asking(asked):

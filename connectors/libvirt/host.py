@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from os.path import normpath, realpath
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from connectors.libvirt import leftovers
 from connectors.libvirt import worker as workers
 from connectors.libvirt.checking import guest_lives, obstacles
 from connectors.libvirt.line import Line, Talk
 from connectors.libvirt.options import LibvirtOptions
-from connectors.libvirt.reading import Identities, offered_virtualizations, read_domain, read_host
+from connectors.libvirt.reading import Identities, machine_of, offered_virtualizations, read_domain, read_host
 from connectors.libvirt.watching import Watcher
 from environments.domain import Driver
 from environments.environment import DiskMode, Virtualization
+from environments.roots import outside
 from scheduler.ports import SourceError
 
 if TYPE_CHECKING:
@@ -28,24 +31,32 @@ def connect(name: str, uri: str, options: Mapping[str, object], *, site: str, de
     return LibvirtHost(name, uri, LibvirtOptions.model_validate(options), site=site, deadline_seconds=deadline_seconds)
 
 
+def is_here(uri: str) -> bool:
+    """Whether a URI names no other machine."""
+    return urlsplit(uri).hostname in {None, "localhost", "127.0.0.1", "::1"}
+
+
 class LibvirtHost:
     """Holds the line to one host; implements `scheduler.ports.Hypervisor`."""
 
     def __init__(self, name: str, uri: str, options: LibvirtOptions, *, site: str, deadline_seconds: float) -> None:
         self.name = name
         self._site = site
+        self._resolve = realpath if is_here(uri) else normpath
         self._options = options
         self._deadline_seconds = deadline_seconds
         self._line = Line(name, uri, deadline_seconds=deadline_seconds, keepalive_seconds=options.keepalive_seconds)
         self._identities: Identities = {}
         self._offered: tuple[object, frozenset[Virtualization]] = (None, frozenset())
+        self._machine = ""
         self._watcher: Watcher | None = None
 
     def read(self) -> HostReading:
         """Read capacity and all domains, strangers included."""
 
         def operation(talk: Talk) -> HostReading:
-            return read_host(talk, self._identities, self._options.reserve_mib, self._offers(talk))
+            offered = self._offers(talk)
+            return read_host(talk, self._identities, self._options.reserve_mib, offered, self._machine)
 
         return self._line.run("read the host", operation)
 
@@ -62,6 +73,8 @@ class LibvirtHost:
         """Make the worker's disks and start its domain."""
 
         def operation(talk: Talk) -> None:
+            if refused := self._outside(order.environment):
+                raise SourceError(self.name, f"boot {order.worker}", "; ".join(refused))
             offered = self._offers(talk)
             if order.environment.virtualization not in offered:
                 kinds = ", ".join(sorted(offered)) or "nothing"
@@ -94,7 +107,7 @@ class LibvirtHost:
         """Return what on this host stands against booting this environment."""
 
         def operation(talk: Talk) -> Sequence[str]:
-            return tuple(obstacles(talk, environment, self._options, self._offers(talk)))
+            return self._outside(environment) or tuple(obstacles(talk, environment, self._options, self._offers(talk)))
 
         seconds = self._options.storage_seconds if environment.image.sha256 else 0.0  # the whole image is read then
         return self._line.run(f"check environment {environment.name}", operation, max(self._deadline_seconds, seconds))
@@ -109,11 +122,18 @@ class LibvirtHost:
             self._watcher.close()
         self._line.close()
 
+    def _outside(self, environment: Environment) -> tuple[str, ...]:
+        """Say which of its paths lead where no images may lie; links can be followed only on the machine that this runs on."""
+        found = outside(environment, self._options.image_roots, self._resolve)
+        return tuple(f"image.{key}: {message}" for key, message, _ in found)
+
     def _offers(self, talk: Talk) -> frozenset[Virtualization]:
         """Return what the host may be used for; asked, and KVM tried, once until the host is lost."""
         if self._offered[0] is not talk.life:
             with talk.asking("read its capabilities"):
-                offered = offered_virtualizations(talk.connection.getCapabilities(), talk.driver)
+                capabilities = talk.connection.getCapabilities()
+            offered = offered_virtualizations(capabilities, talk.driver)
+            self._machine = machine_of(capabilities, talk.driver)
             if self._options.virtualizations:
                 offered &= frozenset(self._options.virtualizations)
             if Virtualization.KVM in offered and not self._kvm(talk):

@@ -70,6 +70,16 @@ def unsupported(error: libvirt.libvirtError) -> bool:
     return error.get_error_code() in {libvirt.VIR_ERR_NO_SUPPORT, libvirt.VIR_ERR_CONFIG_UNSUPPORTED}
 
 
+def as_source_error(error: Exception, host: str, asked: str) -> SourceError:
+    """Return an error as one of the source: a null character or a lone surrogate in a text, XML that is none, a full disk."""
+    if isinstance(error, SourceError):
+        return error
+    words = error.get_error_message() if isinstance(error, libvirt.libvirtError) else ""
+    made = SourceError(host, asked, words or f"{type(error).__name__}: {error}")
+    made.__cause__ = error
+    return made
+
+
 @dataclass(slots=True, eq=False)
 class Talk:
     """One operation's hold of a connection; its steps say what is asked, for the error's sake."""
@@ -100,7 +110,7 @@ class _Task:
     cancelled: threading.Event = field(default_factory=threading.Event)
     done: threading.Event = field(default_factory=threading.Event)
     value: Any = None
-    error: BaseException | None = None
+    error: SourceError | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -186,8 +196,8 @@ class Line:
         used: list[_Wire] = []
         try:
             task.value = self._attempt(task, operation, used)
-        except BaseException as error:  # noqa: BLE001 - raised again in the caller's thread
-            task.error = error
+        except Exception as error:  # noqa: BLE001 - raised again in the caller's thread
+            task.error = as_source_error(error, self.host, task.asked)
         ended = [wire for wire in used if self._given_back(wire)]  # before the caller goes on: its next call wants them
         task.done.set()
         for wire in ended:
@@ -197,7 +207,7 @@ class Line:
         wire, is_new = self._taken(task, used)
         task.life = wire.life
         try:
-            value = operation(Talk(self.host, wire.connection, wire.driver, task.cancelled, wire.life))
+            value = _done(operation, Talk(self.host, wire.connection, wire.driver, task.cancelled, wire.life), task.asked)
         except SourceError as error:
             if self._is_alive(wire):
                 self._answered = time.monotonic()
@@ -325,6 +335,14 @@ class Line:
             wire.connection.unregisterCloseCallback()
         with contextlib.suppress(libvirt.libvirtError):
             wire.connection.close()
+
+
+def _done(operation: Callable[[Talk], T], talk: Talk, asked: str) -> T:
+    """Carry an operation out; whatever it raises is an error of the source."""
+    try:
+        return operation(talk)
+    except Exception as error:
+        raise as_source_error(error, talk.host, asked) from error
 
 
 def _start_keepalive(wire: _Wire, seconds: int) -> None:

@@ -19,6 +19,8 @@ class LibvirtOptions(Frozen):
     """What the host may be used for; by default what libvirt says it can (KVM only after it has run a guest)."""
     kvm: Annotated[Literal["try", "off", "trust"], BeforeValidator(lambda v: "off" if v is False else v)] = "try"
     """`try`: offer KVM once a trial guest has run; `off`: never; `trust`: whenever libvirt offers it."""
+    image_roots: tuple[OneLine, ...] | None = None
+    """Where images given by path may lie; the site's own, given at its top."""
     disk_pool: OneLine = "default"
     """Storage pool for the disks of environments that name none."""
     config_pool: OneLine | None = None

@@ -37,7 +37,9 @@ Identities = dict[tuple[str, int], Identity | None]
 """Identities already read, by UUID and libvirt's number of the running domain: they do not change while it lives."""
 
 
-def read_host(talk: Talk, identities: Identities, reserve_mib: int, offered: frozenset[Virtualization]) -> HostReading:
+def read_host(
+    talk: Talk, identities: Identities, reserve_mib: int, offered: frozenset[Virtualization], machine: str
+) -> HostReading:
     """Read everything that decisions need of a host."""
     cpus, memory_mib = read_capacity(talk)
     domains = read_domains(talk, identities)
@@ -50,6 +52,8 @@ def read_host(talk: Talk, identities: Identities, reserve_mib: int, offered: fro
         domains=domains,
         networks=read_networks(talk),
         pools=read_pools(talk),
+        machine=machine,
+        driver=talk.driver.value,
     )
 
 
@@ -176,6 +180,13 @@ def _listed(talk: Talk, asked: str, listing: Callable[[], list[Any]]) -> list[An
             if unsupported(error):
                 return []
             raise
+
+
+def machine_of(capabilities: str, driver: Driver) -> str:
+    """Return the UUID by which libvirt knows the machine itself; "" for the test driver, whose hosts are none."""
+    if driver is Driver.TEST:
+        return ""
+    return ET.fromstring(capabilities).findtext("host/uuid", "")  # noqa: S314 - it comes from libvirt
 
 
 def offered_virtualizations(capabilities: str, driver: Driver) -> frozenset[Virtualization]:

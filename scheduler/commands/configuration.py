@@ -77,7 +77,13 @@ def check(
             show_problems(error.problems, error=False)
         raise typer.Exit(int(Exit.WRONG)) from error
     if as_json:
-        print_json({"ok": not findings, "problems": [], "findings": [live_check.as_data(one) for one in findings]})
+        print_json(
+            {
+                "ok": not any(one.fatal or one.unanswered for one in findings),
+                "problems": [],
+                "findings": [live_check.as_data(one) for one in findings],
+            }
+        )
     else:
         _show_findings(found, findings)
     if any(finding.unanswered for finding in findings):

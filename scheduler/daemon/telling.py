@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from scheduler.journal.journal import kind_of
 from scheduler.journal.records import Outcome
-from scheduler.model import Unanswered
+from scheduler.model import HostReading, Unanswered
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,6 +29,7 @@ class Teller:
         self._silent: dict[str, str] = {}
         self._hosts: tuple[frozenset[str], set[str]] | None = None
         self._doubts: dict[str, str] = {}
+        self._same: frozenset[str] = frozenset()
         self._unannounced: Mapping[str, str] = {}
 
     def tell(self, cycle: Cycle) -> None:
@@ -88,6 +89,12 @@ class Teller:
             if names:
                 self._log.info(what, count=len(names), hosts=", ".join(sorted(names)[:HOSTS_NAMED]))
         self._hosts = hosts, leaving
+        verdicts = cycle.plan.hosts
+        same = frozenset(name for name, one in cycle.observation.hosts.items() if isinstance(one, HostReading) and one.same_as)
+        for name in sorted(same - self._same):
+            if name in verdicts:
+                self._log.warning("not used", host=name, why=verdicts[name].reasons[0].sentence)
+        self._same = same
         doubts = {name: found.doubt for name, found in cycle.observation.discoveries.items() if found.doubt}
         for name in doubts.keys() - self._doubts.keys():
             self._log.warning("not followed", source=name, reason=doubts[name])

@@ -14,7 +14,7 @@ from environments.environment import DiskMode, NetworkKind
 from environments.reason import Reason
 from scheduler.decide.health import host_gate
 from scheduler.decide.suitability import pools_of, unsuitable
-from scheduler.decide.trust import drained_host
+from scheduler.decide.trust import drained_host, same_machine
 from scheduler.model import DomainState, Host, HostReading, WorkerState
 
 if TYPE_CHECKING:
@@ -79,6 +79,9 @@ def survey(facts: Facts, *, hold: bool) -> Grounds:
         distrust = facts.trust.of_host(name)
         if distrust is not None or not isinstance(reading, HostReading):
             grounds.closed[name] = distrust or Reason("host-unread", f"host {name} has not been read yet")
+            continue
+        if reading.same_as:
+            grounds.closed[name] = same_machine(name, reading)
             continue
         if name in facts.drained:
             grounds.closed[name] = drained_host(name, hosts[name], "host-draining")

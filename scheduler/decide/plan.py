@@ -130,7 +130,7 @@ def still_holds(plan: Plan, before: Observation, after: Observation) -> bool:
 
 _ASKED_FOR = attrgetter("complete", "suspect", "clusters")
 """What a decision takes from a queue's reading: its nodes stand in the workers."""
-_OFFERED = attrgetter("domains", "cpus", "memory_mib", "complete", "virtualizations", "networks", "pools")
+_OFFERED = attrgetter("domains", "cpus", "memory_mib", "complete", "virtualizations", "networks", "pools", "same_as")
 Reading = TypeVar("Reading", QueueReading, HostReading)
 
 

@@ -156,6 +156,18 @@ def distrust_host(name: str, reading: HostReading | Unanswered | None, now: floa
     return None
 
 
+def same_machine(name: str, reading: HostReading) -> Reason:
+    """Say why a host counts for nothing: another host of the site is the same machine."""
+    numbers = {"host": name, "same_as": reading.same_as, "machine": reading.machine}
+    return Reason(
+        "same-machine",
+        f"host {name} is the same machine as {reading.same_as}, whose cores and memory count already: nothing starts there",
+        numbers,
+        "take one of them out of the site file, or, for two drivers of one machine, give each a `machine_percent`; "
+        f"if they are two machines that both say they are {reading.machine}, set `host_uuid` in their libvirtd.conf",
+    )
+
+
 def draining_hosts(observation: Observation, policy: Policy) -> frozenset[str]:
     """Return the hosts that the administrator drains, by command or by configuration, and those a discovery names no longer."""
     configured = {name for name, host in policy.hosts.items() if host.draining or host.left}

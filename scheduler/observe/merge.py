@@ -8,7 +8,7 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -32,6 +32,7 @@ from scheduler.observe.derive import BOOT_SECONDS, Facts, entry_of, state_of, wo
 from scheduler.observe.forgotten import give_up
 from scheduler.observe.joined import Farm, Hosts, Queues, join
 from scheduler.observe.left import Shelves, left_behind
+from scheduler.observe.machines import WHOLE, count_machines_once
 from scheduler.observe.memory import Memory, Settled
 from scheduler.observe.remember import News
 from scheduler.policy import Policy
@@ -103,7 +104,7 @@ def merge(readings: Readings, ledger: Ledger, memory: Memory, policy: Policy) ->
     queues, shapes = _believe(readings, ledger, memory, policy)
     hosts: dict[str, HostReading | Unanswered] = {
         name: with_last_answer(reading, memory.hosts_at) if isinstance(reading, Unanswered) else reading
-        for name, reading in readings.hosts.items()
+        for name, reading in count_machines_once(readings.hosts, _share(policy)).items()
     }
     farm = join(queues, hosts, policy.site)
     explained = readings.explained | readings.acted_on
@@ -166,6 +167,11 @@ def merge(readings: Readings, ledger: Ledger, memory: Memory, policy: Policy) ->
 def _shelves(readings: Readings, entries: Mapping[str, Entry]) -> Shelves:
     needed = entries.keys() | readings.acted_on
     return Shelves(readings.now, readings.monotonic, readings.stored, readings.closed, needed)
+
+
+def _share(policy: Policy) -> Callable[[str], int]:
+    """Return which share of its machine a host has."""
+    return lambda name: policy.hosts[name].machine_percent if name in policy.hosts else WHOLE
 
 
 def _with_news(boots: tuple[BootOutcome, ...], ended: list[BootOutcome]) -> tuple[BootOutcome, ...]:

@@ -15,8 +15,8 @@ from environments.checking import explained
 from environments.problems import ConfigurationError, KeyPath, Problem
 from scheduler.ports import BatchSystem, Discovery, Hypervisor
 from scheduler.site.discovered import FarmList, reading
+from scheduler.site.machines import HostEntry
 from scheduler.site.settings import BATCH_SYSTEMS, DISCOVERIES, HYPERVISORS, entry_points
-from scheduler.site.site_file import HostEntry
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -105,8 +105,7 @@ def connect(
     """
     connecting = _Connecting(definitions)
     site, file = definitions.site, definitions.file
-    same_deadline = before is not None and before.site.limits.reading_deadline_seconds == site.limits.reading_deadline_seconds
-    kept = known if same_deadline else None
+    kept = known if before is not None and _common(before) == _common(definitions) else None
     batch_systems: dict[str, Any] = {}
     for index, settings in enumerate(site.batch_systems):
         keep = kept is not None and before is not None and settings in before.site.batch_systems
@@ -135,6 +134,11 @@ def connect(
         farm.close_others(known)
         raise ConfigurationError(connecting.problems)
     return farm
+
+
+def _common(definitions: Definitions) -> tuple[object, ...]:
+    """Return what every connection is made of."""
+    return definitions.site.limits.reading_deadline_seconds, definitions.site.image_roots
 
 
 def _connects_alike(one: HostEntry, other: HostEntry | None) -> bool:
@@ -180,7 +184,13 @@ def _batch_system(connecting: _Connecting, settings: BatchSystemSettings, index:
 
 def _hypervisor(connecting: _Connecting, entry: HostEntry) -> Any:
     site, settings = connecting.definitions.site, entry.settings
-    options = {"reserve_mib": settings.reserve_mib, "virtualizations": settings.virtualizations, **settings.options}
+    options: dict[str, object] = {
+        "reserve_mib": settings.reserve_mib,
+        "virtualizations": settings.virtualizations,
+        **settings.options,
+    }
+    if site.image_roots is not None:
+        options["image_roots"] = site.image_roots
     keywords = {"site": site.site, "deadline_seconds": float(site.limits.reading_deadline_seconds)}
     return connecting.call(HYPERVISORS, settings.kind, entry.place, (entry.name, entry.uri, options), keywords)
 

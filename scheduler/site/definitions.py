@@ -14,10 +14,12 @@ from environments.environment import VO, Environment
 from environments.names import can_be_read, nearest, nearest_file
 from environments.problems import ConfigurationError, Problem, ordered, problem_at
 from environments.reader import read_content
+from environments.roots import outside
 from scheduler.model import Host
 from scheduler.policy import Policy
 from scheduler.site.discovered import FarmList, list_path, remembered
-from scheduler.site.site_file import HostEntry, SiteFile, read_site
+from scheduler.site.machines import HostEntry
+from scheduler.site.site_file import SiteFile, read_site
 
 if TYPE_CHECKING:
     from environments.catalogue import Owned
@@ -126,9 +128,10 @@ def assemble(file: SiteFile, definitions: Mapping[str, VODefinitions]) -> tuple[
     for one in definitions.values():
         for owned in one.environments.values():
             problems += _placeable(owned, file)
+            problems += _rooted(owned, file)
     hosts = {
         name: Host(
-            *(name, entry.labels, entry.settings.max_boots, entry.settings.cpu_overcommit),
+            *(name, entry.labels, entry.settings.max_boots, entry.settings.cpu_overcommit, entry.settings.machine_percent),
             left=entry.discovery if entry.left else "",
         )
         for name, entry in file.hosts.items()
@@ -156,6 +159,13 @@ def _placeable(owned: Owned, file: SiteFile) -> Iterator[Problem]:
     if environment.virtualization not in allowed and all(host.virtualizations for host in hosts):
         place = owned.node.problem(("virtualization",), f"no host of the site may run {environment.virtualization}")
         yield replace(place, key=f"{key}.{place.key}", expected=f"one of: {', '.join(sorted(allowed))}")
+
+
+def _rooted(owned: Owned, file: SiteFile) -> Iterator[Problem]:
+    """Say which paths of an image lie where the site keeps none."""
+    for key, message, expected in outside(owned.environment, file.site.image_roots):
+        place = owned.node.problem(("image", key), message, expected)
+        yield replace(place, key=f"environments.{owned.environment.name}.{place.key}")
 
 
 def unlabelled(owned: Owned, hosts: Sequence[Mapping[str, str]]) -> Iterator[Problem]:

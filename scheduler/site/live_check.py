@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 from environments.environment import Environment
 from environments.names import nearest
 from environments.problems import Problem
+from scheduler.decide.trust import same_machine
 from scheduler.model import HostReading
+from scheduler.observe.machines import count_machines_once
 from scheduler.ports import SourceError
 from scheduler.site import compose
 from scheduler.site.definitions import unlabelled
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
 PARALLEL = 32
 HOSTS_NAMED = 3
+_KEY = re.compile(r"[a-z_0-9]+(\.[a-z_0-9]+)*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +61,7 @@ def as_data(finding: Finding) -> dict[str, Any]:
 
 
 def check(definitions: Definitions, farm: Farm) -> tuple[Finding, ...]:
-    """Ask everybody; what is fine is not mentioned."""
+    """Ask everybody; what is fine is not mentioned, and what stops something comes before what only hinders."""
     environments = tuple(definitions.policy.catalogue.environments.values())
     with ThreadPoolExecutor(PARALLEL) as pool:
         queues = pool.map(lambda one: _ask_queue(one, environments), farm.batch_systems.values())
@@ -70,11 +73,62 @@ def check(definitions: Definitions, farm: Farm) -> tuple[Finding, ...]:
         if answer.reading is None:
             place = definitions.file.node.problem((*definitions.file.hosts[name].place, "uri"), f"{name}: {answer.error}")
             findings.append(Finding(f"host {name}", answer.error, unanswered=True, problem=place))
+    findings += _one_machine(definitions, by_host)
+    findings += _unready(definitions, by_host)
     for definitions_of_vo in definitions.vos.values():
         for owned in definitions_of_vo.environments.values():
-            findings += _bootable(owned, by_host)
-            findings += _authentic(owned, by_host, farm)
-    return tuple(findings)
+            candidates = _candidates(owned.environment, definitions, by_host)
+            findings += _bootable(owned, candidates)
+            findings += _authentic(owned, candidates, farm)
+    return tuple(sorted(findings, key=lambda one: (not one.fatal, one.unanswered)))
+
+
+def _one_machine(definitions: Definitions, hosts: Mapping[str, _HostAnswer]) -> Iterator[Finding]:
+    """Say which hosts are one machine and count for nothing, whatever the ways to them."""
+    entries = definitions.file.hosts
+    readings = {name: answer.reading for name, answer in hosts.items() if answer.reading is not None}
+    for name, reading in count_machines_once(readings, lambda name: entries[name].settings.machine_percent).items():
+        if isinstance(reading, HostReading) and reading.same_as:
+            reason = same_machine(name, reading)
+            problem = definitions.file.node.problem((*entries[name].place, "uri"), reason.sentence, reason.remedy)
+            yield Finding(f"host {name}", reason.sentence, problem=problem)
+
+
+def _unready(definitions: Definitions, hosts: Mapping[str, _HostAnswer]) -> Iterator[Finding]:
+    """Say what a host lacks that all its workers would need, once for the host."""
+    for name, answer in hosts.items():
+        lacking = dict.fromkeys(one for refusals in answer.refusals.values() for one in refusals if _of_host(one))
+        for one in lacking:
+            key, _, message = one.partition(": ")
+            place = definitions.file.hosts[name].place
+            problem = definitions.file.node.problem((*place, "options", key), f"{name}: {message}")
+            yield Finding(f"host {name}", one, problem=problem)
+
+
+def _candidates(environment: Environment, definitions: Definitions, hosts: Mapping[str, _HostAnswer]) -> dict[str, _HostAnswer]:
+    """Return the hosts that an environment is for: with its labels, and, where there are any, of its kind and large enough."""
+    entries, labels = definitions.file.hosts, environment.labels.items()
+    chosen = {
+        name: answer for name, answer in hosts.items() if answer.reading is not None and labels <= entries[name].labels.items()
+    }
+    for fits in (_of_its_kind, _large_enough):
+        chosen = {name: answer for name, answer in chosen.items() if fits(environment, answer)} or chosen
+    return chosen
+
+
+def _of_its_kind(environment: Environment, answer: _HostAnswer) -> bool:
+    return answer.reading is not None and environment.virtualization in answer.reading.virtualizations
+
+
+def _large_enough(environment: Environment, answer: _HostAnswer) -> bool:
+    reading = answer.reading
+    return reading is not None and reading.memory_mib >= environment.memory_mib and reading.cpus >= environment.vcpus
+
+
+def _of_host(refusal: str) -> bool:
+    """Whether a refusal is about the host itself, whatever the environment."""
+    key = refusal.partition(": ")[0]
+    return bool(_KEY.fullmatch(key)) and not _is_key(key)
 
 
 def _discovered(definitions: Definitions, farm: Farm) -> Iterator[Finding]:
@@ -128,6 +182,7 @@ def _bootable(owned: Owned, hosts: Mapping[str, _HostAnswer]) -> Iterator[Findin
         if answer.reading is not None:
             against = _against(environment, answer.reading, answer.refusals[environment.name])
             able += not against
+            against = [one for one in against if not _of_host(one)]
             for one in against:
                 key = one.partition(": ")[0]
                 hindered.setdefault(key if _is_key(key) else one, []).append((name, one))
@@ -177,7 +232,7 @@ def _against(environment: Environment, reading: HostReading, refusals: tuple[str
 
 
 def _is_key(text: str) -> bool:
-    return bool(re.fullmatch(r"[a-z_0-9]+(\.[a-z_0-9]+)*", text)) and text.partition(".")[0] in Environment.model_fields
+    return bool(_KEY.fullmatch(text)) and text.partition(".")[0] in Environment.model_fields
 
 
 def _placed(owned: Owned, refusal: str, where: str, largest_mib: int) -> Problem | None:

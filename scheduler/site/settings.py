@@ -87,6 +87,12 @@ def _uri_of_found(uri: str) -> str:
     return uri
 
 
+def _root(path: str) -> str:
+    if not path.startswith("/") or ".." in path.split("/"):
+        raise named_error(f"{path!r} is not a directory of the hosts", "a path from / on, without `..`: /srv/images", "")
+    return path
+
+
 def _zone(name: str) -> str:
     zones = zoneinfo.available_timezones()
     if name not in zones:
@@ -160,6 +166,8 @@ class _Hosts(Frozen):
     """Simultaneous boots on this host."""
     cpu_overcommit: Annotated[float, Field(gt=0)] = 1.0
     """Virtual per physical cores; memory is never over-committed."""
+    machine_percent: Annotated[int, Field(gt=0, le=100)] = 100
+    """Its share of its machine's cores, and of the memory beyond `reserve_mib`; 100 but for two drivers of one machine."""
     virtualizations: tuple[Virtualization, ...] = ()
     """What the host may be used for; by default what libvirt says it can."""
     options: dict[OneLine, Any] = {}
@@ -244,6 +252,9 @@ class Site(Frozen):
     """At least one, unless they are discovered."""
     discover: tuple[DiscoverySettings, ...] = ()
     """Sources that name further hosts."""
+    image_roots: tuple[Annotated[OneLine, AfterValidator(_root)], ...] | None = None
+    """Directories of the hosts below which images, kernels and ramdisks given by path must lie; by default anywhere but in what
+    belongs to a host itself (`/etc`, `/root`, `/home`, `/dev`, `/proc`, `/run`, `/sys`, `/var/log` and the like)."""
     vos: Annotated[dict[VOName, Annotated[VOSettings, BeforeValidator(_nothing_is_default)]], Field(min_length=1)]
     """The VOs served."""
     services: OneLine = "services.yaml"

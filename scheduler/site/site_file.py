@@ -3,36 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from environments.checking import checked
 from environments.hostnames import expand_hosts
 from environments.nodes import Node
-from environments.problems import ConfigurationError, KeyPath, Problem
+from environments.problems import ConfigurationError, Problem
 from environments.reader import read
-from scheduler.site.settings import FoundHostSettings, HostSettings, Site
-
-
-@dataclass(frozen=True, slots=True)
-class HostEntry:
-    """One host, after ranges are expanded."""
-
-    name: str
-    uri: str
-    settings: HostSettings | FoundHostSettings
-    index: int
-    """Which entry of the site file's `hosts`, or of its `discover`, it comes from."""
-    labels: Mapping[str, str] = field(default_factory=dict)
-    discovery: str = ""
-    """Which discovery names it; "" for one of the site file itself."""
-    left: bool = False
-    """The discovery names it no longer: it is being emptied."""
-
-    @property
-    def place(self) -> KeyPath:
-        """Where the site file describes it."""
-        return ("discover", self.index, "hosts") if self.discovery else ("hosts", self.index)
+from scheduler.site.machines import HostEntry, one_machine_twice
+from scheduler.site.settings import Site
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +55,7 @@ def read_site(path: Path, problems: list[Problem]) -> tuple[SiteFile | None, Nod
     if not (site.hosts or site.discover):
         problems.append(node.problem(("hosts",), "there are no hosts", "at least one, or `discover`"))
     problems += _twice_named(site, hosts, node)
+    problems += one_machine_twice(hosts, node)
     problems += _reports_twice(site, node)
     problems += _limits(site, node)
     return (SiteFile(path, site, node, hosts) if len(problems) == before else None), node

@@ -52,6 +52,7 @@ class Farm:
             "site": "lab",
             "batch_systems": [{"name": "pool", "kind": "htcondor", "options": {**pool.options(), **(batch_options or {})}}],
             "hosts": hosts,
+            "image_roots": ["/"],  # the lab's images lie in the checkout, wherever that is
             "vos": {vo: {} for vo in environments},
             "limits": {**LIMITS, **(limits or {})},
             "daemon": {"listen": listen, "lease_seconds": 10},

@@ -85,6 +85,7 @@ def host_entry(daemon: Libvirtd, driver: str, **more: object) -> dict[str, objec
         "name": f"{driver}-{daemon.name}",
         "uri": daemon.uri(driver),
         "reserve_mib": memory_mib() // RESERVE_SHARE,
+        "machine_percent": 50,  # LXC and QEMU of one libvirtd are one machine
         "cpu_overcommit": 8,
         "options": daemon.options(),
         **more,

@@ -5,6 +5,7 @@ import random
 import pytest
 
 from environments.environment import Virtualization
+from scheduler.model import PoolSpace
 from scheduler.site import compose, live_check
 from scheduler.site.compose import Farm
 from scheduler.site.definitions import load
@@ -71,10 +72,69 @@ def test_memory_larger_than_any_host_is_fatal_and_tells_the_largest(check):
     assert finding.problem.column == ENVIRONMENT.index("2048") + len("  el9: ") + 1
 
 
-def test_memory_larger_than_some_hosts_only_hinders(check):
-    (finding,) = check(environment=ENVIRONMENT.replace("2048", "12 GiB"))
-    assert not finding.fatal
-    assert "not on h1:" in str(finding)
+def test_that_some_hosts_are_too_small_is_no_finding_where_another_is_large_enough(check):
+    assert check(environment=ENVIRONMENT.replace("2048", "12 GiB")) == ()
+
+
+def simulated(tmp_path, environment, hosts, entries):
+    """Check environments against hosts of a plant; `entries`: their lines in the site file."""
+    (tmp_path / "vos").mkdir()
+    lines = "".join(f"  - {{name: {name}, uri: 'qemu+ssh://{{host}}/system'{more}}}\n" for name, more in entries.items())
+    site = 'site: perugia\nbatch_systems: [{name: pool, options: {collector: "127.0.0.1:1"}}]\nhosts:\n' + lines
+    (tmp_path / "site.yaml").write_text(site + 'vos: {atlas: }\ndaemon: {listen: ""}\n')
+    (tmp_path / "vos/atlas.yaml").write_text(f"vo: atlas\nenvironments:\n{environment}")
+    agenda = Agenda(SimulatedClock())
+    plant = Plant(agenda, random.Random(1), {})
+    made = {machine.name: plant.add(machine) for machine in hosts}
+    return load(tmp_path / "site.yaml"), Farm({"pool": SimulatedQueue("pool", agenda)}, made), plant
+
+
+def machine(name, *kinds, **fields):
+    return Machine(name, virtualizations=frozenset(kinds or (Virtualization.QEMU,)), networks=frozenset({"default"}), **fields)
+
+
+BOX = "  box: {virtualization: lxc, image: {path: /tree}, network: {kind: host}}\n"
+DISK = "  disk: {virtualization: qemu, image: {path: /el9.qcow2}, disk: {mode: overlay}}\n"
+
+
+def test_a_host_of_another_kind_or_without_the_label_is_not_asked_for_what_others_are_there_for(tmp_path):
+    environment = BOX + DISK.replace("disk: {v", "disk: {labels: {rack: a}, v")
+    hosts = [machine("lxc1", Virtualization.LXC), machine("q1"), machine("xen1", Virtualization.XEN_PV)]
+    found, farm, plant = simulated(tmp_path, environment, hosts, {"lxc1": "", "q1": ", labels: {rack: a}", "xen1": ""})
+    assert [live_check.check(found, farm) for _ in range(10)] == [()] * 10
+    plant.missing_images |= {"/tree", "/el9.qcow2"}
+    told = live_check.check(found, farm)
+    assert [(one.fatal, one.message) for one in told] == [
+        (True, "not on lxc1: there is no /tree"),
+        (True, "not on q1: there is no /el9.qcow2"),
+    ]
+
+
+def test_what_stops_an_environment_is_told_before_what_only_hinders_another(tmp_path):
+    hosts = [machine("q1"), machine("q2", pools=(PoolSpace("fast", 1.0, 1.0),))]
+    slow = DISK.replace("overlay}", "overlay, pool: fast}").replace("disk:", "adisk:", 1)
+    found, farm, plant = simulated(tmp_path, slow + DISK.replace("el9", "gone"), hosts, {"q1": "", "q2": ""})
+    plant.missing_images.add("/gone.qcow2")
+    assert [(one.fatal, one.subject) for one in live_check.check(found, farm)] == [
+        (True, "environment disk"),
+        (False, "environment adisk"),
+    ]
+
+
+def test_two_ways_to_one_machine_are_told_in_one_sentence_at_the_second_one(tmp_path):
+    twins = [machine(name, machine="4c4c4544", driver="QEMU") for name in ("q1", "alias")]
+    found, farm, _ = simulated(tmp_path, DISK, twins, {"q1": "", "alias": ""})
+    (told,) = live_check.check(found, farm)
+    assert told.fatal
+    assert (told.problem.line, told.problem.key) == (5, "hosts[1].uri")
+    assert "alias is the same machine as q1" in str(told)
+
+
+def test_a_silent_host_hides_no_mistake_of_the_files(tmp_path):
+    found, farm, plant = simulated(tmp_path, DISK, [machine("q1"), machine("q2")], {"q1": "", "q2": ""})
+    plant.hosts["q1"].fall_silent()
+    plant.missing_images.add("/el9.qcow2")
+    assert [one.subject for one in live_check.check(found, farm)] == ["environment disk", "host q1"]
 
 
 def test_a_host_that_cannot_be_reached_is_named_at_its_uri(check, tmp_path):
