@@ -278,8 +278,6 @@ class History:
     groups: tuple[Group, ...] = ()
     downtimes: tuple[Downtime, ...] = ()
     exclusions: tuple[Exclusion, ...] = ()
-    corrections: tuple[Correction, ...] = ()
-    """Accepted ones are among the results too: here they are told, not counted."""
     gaps: tuple[Span, ...] = ()
     """When the monitor itself was not there: objects are MISSING from its start until their next result."""
     objectives: tuple[Objective, ...] = ()
@@ -288,6 +286,8 @@ class History:
     boot: str = ""
     algebras: tuple[Algebra, ...] = ()
     """Truth tables of its own; those that we ship need not stand here."""
+    corrections: tuple[Correction, ...] = ()
+    """Accepted ones are among the results too: here they are told, not counted."""
 
 
 @dataclass(frozen=True, slots=True)

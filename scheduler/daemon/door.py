@@ -24,7 +24,8 @@ from scheduler.daemon.limits import Allowance, counted_as
 from scheduler.engine import Engine
 from scheduler.journal.agreements import Token, holder
 from scheduler.journal.corrections import TooManyError
-from scheduler.journal.opening import JournalError
+from scheduler.journal.journal import LeaseLostError
+from scheduler.journal.opening import JournalError, RefusedError
 from scheduler.journal.records import Push
 from scheduler.journal.statuses import CONTRADICTS, HELD, UnknownObjectError
 from scheduler.trial import AnotherTrialError
@@ -37,6 +38,9 @@ BURST = 2000.0
 WRONG_PER_SECOND = 5.0
 """Wrong tokens of one address that are looked at in the long run."""
 WRONG_BURST = 200.0
+NO_JOURNAL = "the journal does not answer just now: come again"
+REST_SECONDS = 5.0
+"""After the journal did not answer, nobody waits for it again for so long."""
 TOLD_SECONDS = 60.0
 """That the journal does not answer is told in the log so often."""
 AHEAD_SECONDS = 60.0
@@ -100,6 +104,8 @@ class Door:
     _wrong: Allowance = field(default_factory=lambda: Allowance(WRONG_PER_SECOND, WRONG_BURST))
     """Of each address."""
     _told_at: float = float("-inf")
+    _failed_at: float = float("-inf")
+    """When the journal did not answer last: who comes soon after is not kept waiting for it."""
 
     def receive(self, address: str, token: str, content: bytes) -> Answer:
         """Take one report from an address; the answer is a code and what is told."""
@@ -135,9 +141,7 @@ class Door:
 
     def stuck(self) -> Answer | None:
         """Refuse at once while the journal is locked: nobody is kept waiting for what he can tell again."""
-        return (
-            self._journal_fails(JournalError("the journal is locked by another process")) if self.engine.journal.stuck else None
-        )
+        return self._come_again(JournalError("the journal is locked by another process")) if self.engine.journal.stuck else None
 
     def reader(self, address: str, token: str) -> Token | Refusal:
         """Return whose token this is, if it may read what is shown."""
@@ -151,6 +155,8 @@ class Door:
 
     def _holder(self, address: str, token: str) -> Token | Refusal:
         now, address = self.engine.clock.monotonic(), counted_as(address)
+        if now - self._failed_at < REST_SECONDS:
+            return Refusal(_refused(503, NO_JOURNAL))
         if not self._wrong.take(address, now, 0.0):
             return Refusal(_refused(429, "too many wrong tokens from this address: come again"))
         by = holder(self.engine.journal, token) if token else None
@@ -162,11 +168,18 @@ class Door:
         return by
 
     def _journal_fails(self, error: JournalError) -> Answer:
+        if isinstance(error, LeaseLostError):
+            return _refused(503, "another daemon leads: report to that one")
+        if not isinstance(error, RefusedError):
+            self._failed_at = self.engine.clock.monotonic()
+        return self._come_again(error)
+
+    def _come_again(self, error: JournalError) -> Answer:
         now = self.engine.clock.monotonic()
         if now - self._told_at >= TOLD_SECONDS:
             self._told_at = now
             structlog.get_logger("ambienti").error("door", problem=str(error), consequence="reports are asked to come again")
-        return _refused(503, "the journal does not answer just now: come again")
+        return _refused(503, NO_JOURNAL)
 
     def _take(self, content: bytes, by: Token) -> Answer:
         try:

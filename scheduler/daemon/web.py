@@ -46,9 +46,9 @@ PER_SECOND = 200.0
 """Requests of one address, in the long run; the rest is asked to come again."""
 BURST = 2000.0
 AT_A_TIME = 4
-"""Requests that are worked on at a time: they are short, and share the processor with the cycle."""
+"""Requests of a kind that are worked on at a time: they are short, and share the processor with the cycle."""
 MOST_WAITING = 64
-"""Requests that wait for their turn; the rest is asked to come again."""
+"""Requests of a kind that wait for their turn; the rest is asked to come again."""
 MOST_HEADER_BYTES = 16_384
 """Of one request; a line that is longer is not even read to its end."""
 MOST_HEADERS = 100
@@ -169,7 +169,8 @@ class Pages:
         self._door = door
         self._written: dict[str, Written] = {}
         self._lock = threading.Lock()
-        self._turns: anyio.CapacityLimiter | None = None
+        self._turns: dict[str, anyio.CapacityLimiter] = {}
+        """Of each kind of work: a journal that is slow to answer keeps nobody from a snapshot."""
 
     @property
     def routes(self) -> list[Route]:
@@ -204,7 +205,7 @@ class Pages:
                     self._written[media_type] = kept = Written(now, media_type, encode(self._metrics.registry))
                 return kept
 
-        written = await self._in_turn(write)
+        written = await self._in_turn("metrics", write)
         return written if isinstance(written, Response) else await self._served(request, written)
 
     async def snapshot(self, request: Request) -> Response:
@@ -212,7 +213,7 @@ class Pages:
         allowed = None if request.state.local else await self._reader(request)
         if isinstance(allowed, Response):
             return allowed
-        written = await self._in_turn(self._shown.snapshot)
+        written = await self._in_turn("snapshot", self._shown.snapshot)
         if isinstance(written, str):
             return _json(503, {"problem": written})
         return written if isinstance(written, Response) else await self._served(request, written)
@@ -230,7 +231,7 @@ class Pages:
         if (stuck := door.stuck()) is not None:
             return _json(*stuck)
         address, token = _address(request), _token(request)
-        answer = await self._in_turn(lambda: door.receive(address, token, content))
+        answer = await self._in_turn("journal", lambda: door.receive(address, token, content))
         return answer if isinstance(answer, Response) else _json(*answer)
 
     async def try_out(self, request: Request) -> Response:
@@ -242,7 +243,7 @@ class Pages:
         content = await _content(request, door.most_bytes)
         if content is None:
             return _json(413, {"problem": f"a question has at most {door.most_bytes} bytes"}, close=True)
-        answer = await self._in_turn(lambda: door.try_out(content))
+        answer = await self._in_turn("trial", lambda: door.try_out(content))
         return answer if isinstance(answer, Response) else _json(*answer)
 
     async def _reader(self, request: Request) -> Response | Token:
@@ -250,12 +251,12 @@ class Pages:
         door, address, token = self._door, _address(request), _token(request)
         if door is None:
             return _json(401, {"problem": "this is told through the socket in the state directory only"})
-        found = await self._in_turn(lambda: door.reader(address, token))
+        found = await self._in_turn("journal", lambda: door.reader(address, token))
         return _json(*found.answer) if isinstance(found, Refusal) else found
 
     async def _served(self, request: Request, written: Written) -> Response:
         packs = "gzip" in request.headers.get("accept-encoding", "")
-        content = await self._in_turn(written.packed) if packs else written.content
+        content = await self._in_turn("snapshot", written.packed) if packs else written.content
         if isinstance(content, Response):
             return content
         headers = {"Cache-Control": "no-store", "Vary": "Accept-Encoding", "Content-Length": str(len(content))}
@@ -263,13 +264,14 @@ class Pages:
             headers["Content-Encoding"] = "gzip"
         return StreamingResponse(_pieces(content), media_type=written.media_type, headers=headers)
 
-    async def _in_turn(self, work: Callable[[], T]) -> T | Response:
-        """Do something that takes time or waits, beside the event loop, a few at a time."""
-        if self._turns is None:
-            self._turns = anyio.CapacityLimiter(AT_A_TIME)
-        if self._turns.statistics().tasks_waiting >= MOST_WAITING:
+    async def _in_turn(self, kind: str, work: Callable[[], T]) -> T | Response:
+        """Do something that takes time or waits, beside the event loop, a few of a kind at a time."""
+        if kind not in self._turns:
+            self._turns[kind] = anyio.CapacityLimiter(AT_A_TIME)
+        turns = self._turns[kind]
+        if turns.statistics().tasks_waiting >= MOST_WAITING:
             return _json(503, {"problem": "too much is asked at a time: come again"}, close=True)
-        return await anyio.to_thread.run_sync(work, limiter=self._turns)
+        return await anyio.to_thread.run_sync(work, limiter=turns)
 
 
 class Entrance:

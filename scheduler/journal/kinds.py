@@ -80,12 +80,11 @@ KINDS: dict[str, Kind] = {
     ),
     "exclusion": Kind("An exclusion.", {"accepted": "somebody else accepted it"}, free="the cause that was asked for"),
     "correction": Kind(
-        "A correction of what was told of an object.",
-        {"proposed": "somebody asks for it", "accepted": "somebody else accepted it", "refused": "it counts not"},
+        "A report on a time of which something was told already.",
+        {"proposed": "it waits until somebody else accepts it"},
+        free="how it was decided: accepted, refused",
     ),
-    "contradiction": Kind(
-        "What was pushed contradicts what stands.", {"same-id": "an id that says otherwise the second time; the first stands"}
-    ),
+    "contradiction": Kind("A report that was refused.", {"same-id": "its id said something else before; the first stands"}),
     "token": Kind("A token of a reporter.", {"added": "it is good from now on", "revoked": "it is good no longer"}),
     "incident": Kind("A decision about an incident.", free="what was decided ([incidents](incidents.md))"),
     "notice": Kind("A notice to a person.", {"no-address": "nobody could be reached"}, free="sent, failed, expired"),

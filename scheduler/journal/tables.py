@@ -199,7 +199,7 @@ pushes = Table(
     Column("at", BigInteger),
     Column("status", Integer),
     UniqueConstraint("object", "push", name="uq_pushes_push"),
-    comment="Ids of pushed results with what they said, by which one sent twice is known, and one that says otherwise.",
+    comment="Ids of pushed results, by which one sent twice is known.",
 )
 tokens = Table(
     "tokens",
@@ -213,7 +213,7 @@ tokens = Table(
     Column("objects", Data, nullable=False),
     Column("back", BigInteger, nullable=False),
     Column("reads", Boolean, nullable=False),
-    comment="Who may push statuses, of which objects and how far back, and who may read; of the token itself only the hash.",
+    comment="Who may push statuses; of the token itself only the hash.",
 )
 corrections = Table(
     "corrections",
@@ -244,7 +244,7 @@ downtimes = Table(
     Column("declared_at", BigInteger, nullable=False),
     Column("recurrence", Data),
     Column("list", Line(400), nullable=False, server_default=""),
-    comment="Agreed downtimes; a recurring one has no revisions. `list`: of what it was taken over from; empty: declared here.",
+    comment="Agreed downtimes; a recurring one has no revisions.",
 )
 revisions = Table(
     "revisions",

@@ -15,6 +15,7 @@ from environments.problems import Problem
 from environments.reason import Reason
 from scheduler.actions import Boot
 from scheduler.cli import COMMANDS, main, name_of
+from scheduler.commands.login import login
 from scheduler.daemon.listening import Web
 from scheduler.daemon.metrics import Metrics
 from scheduler.daemon.web import Shown
@@ -441,12 +442,12 @@ def test_a_host_is_forgotten_only_on_somebody_s_word(ambienti, site):
     assert code == 0
     assert json.loads(out) == {
         "host": "xen9",
-        "by": "anna",
+        "by": f"anna (login {login()})",
         "why": "scrapped",
         "workers": [{"worker": "atlas-el9-1", "state": "requested", "vo": "atlas", "environment": "atlas-el9"}],
     }
     (word,) = journal.ledger().hosts_off.values()
-    assert (word.host, word.by, word.why) == ("xen9", "anna", "scrapped")
+    assert (word.host, word.by, word.why) == ("xen9", f"anna (login {login()})", "scrapped")
     assert "is taken as off on the word of anna" in ambienti("host", "forget", "xen9", *words[:-1])[1]
     journal.close()
 

@@ -14,7 +14,7 @@ from scheduler.daemon.limits import Allowance, counted_as
 from scheduler.daemon.web import is_called
 from scheduler.engine import Engine
 from scheduler.journal.agreements import Token, add_token
-from scheduler.journal.journal import Journal
+from scheduler.journal.journal import Journal, JournalError
 from scheduler.journal.records import Declared
 from scheduler.policy import Policy
 from simulations.clock import Agenda, SimulatedClock
@@ -162,6 +162,23 @@ def test_a_text_that_moves_a_cursor_costs_no_result(door):
     line = door.engine.journal.events(subject="ce01", kind="status")[-1]
     assert line.note.detail["text"] == "no\\x1b[2J route\n\\x00to it"
     assert reported(door, "ce01", id="\x1b")[0] == 400
+
+
+def test_nobody_waits_again_for_a_journal_that_did_not_answer(door):
+    class Silent:
+        asked = 0
+
+        def read(self, what):
+            self.asked += 1
+            raise JournalError("journal sqlite:////secret/place: cannot read: it is locked")
+
+    kept, door.engine.journal = door.engine.journal, Silent()
+    answers = [reported(door, "ce01") for _ in range(5)]
+    assert set(answers) == {(503, "the journal does not answer just now: come again")}
+    assert door.engine.journal.asked == 1
+    door.engine.journal = kept
+    door.engine.clock.sleep(6)
+    assert reported(door, "ce01") == (200, "kept")
 
 
 def test_reports_are_no_key_for_reading(door):

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from scheduler.commands.login import login
 from tests.pure.test_cli_agreements import ambienti, site  # noqa: F401 - fixtures
 
 ON_CALL = """\
@@ -28,7 +29,7 @@ def test_an_incident_is_opened_answered_and_resolved_by_hand(ambienti):  # noqa:
     assert "nobody is told." in out
     assert "0 notices sent." in out
     code, out, _ = ambienti("incident", "ack", "1", "--by", "anna")
-    assert (code, "incident 1: anna acknowledges" in out) == (0, True)
+    assert (code, f"incident 1: anna (login {login()}) acknowledges" in out) == (0, True)
     code, out, _ = ambienti("incident", "ack", "1", "--by", "bruno")
     assert (code, "incident 1: anna has acknowledged it already, at " in out) == (1, True)
     [listed] = json.loads(ambienti("incident", "list", "--json")[1])
@@ -61,7 +62,7 @@ def test_a_wrong_services_file_keeps_nobody_from_answering(ambienti, site):  # n
     ambienti("incident", "open", "pool")
     (site / "services.yaml").write_text("groups:\n  core: {operator: andd, members: [pool]}\n")
     code, out, err = ambienti("incident", "ack", "1", "--by", "anna")
-    assert (code, "anna acknowledges" in out) == (0, True)
+    assert (code, f"anna (login {login()}) acknowledges" in out) == (0, True)
     assert "did you mean and?" in err
     assert "Going on without the groups" in err
 
