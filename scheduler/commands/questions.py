@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from scheduler.clock import clock_time
 from scheduler.commands import past
 from scheduler.commands.common import JsonOption, SiteOption, SnapshotOption, console, leave, print_json, say
 from scheduler.commands.jobs import ask, asked_for, clusters
@@ -105,7 +106,8 @@ def _tell(explanation: Explanation, found: Looked, *, details: bool, as_json: bo
         print_json({"source": found.origin, **asdict(explanation)})
         return
     tell_standing(found)
-    console().print(view.explanation(explanation, details=details), soft_wrap=True)
+    clock = partial(clock_time, now=found.observation.now, zone=found.policy.zone)
+    console().print(view.explanation(explanation, details=details, clock=clock), soft_wrap=True)
     more = "" if details else " --details shows all that it was decided by."
     say(f"Seen by {found.origin}.{more}", style="dim")
 

@@ -15,10 +15,11 @@ from scheduler.show.sources_view import host_table, source_table, unheard
 from scheduler.show.writing import cores, duration, jobs, memory, number, plain_table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from rich.console import RenderableType
 
+    from environments.reason import Number
     from scheduler.actions import Plan
     from scheduler.decide.explanation import Explanation
     from scheduler.model import Observation, RequestCluster
@@ -154,8 +155,11 @@ def _failures(plan: Plan) -> list[Text]:
 # --- why ---------------------------------------------------------------------------------------------------------------
 
 
-def explanation(told: Explanation, *, details: bool = True) -> RenderableType:
-    """Draw one answer: plain words first, then the code with its sentence; with `details` all that it was decided by."""
+def explanation(told: Explanation, *, details: bool = True, clock: Callable[[float], str] = str) -> RenderableType:
+    """Draw one answer: plain words first, then the code with its sentence; with `details` all that it was decided by.
+
+    `clock` writes instants as times.
+    """
     lines = [Text(told.plain or told.headline, style="bold")]
     lines += [Text(told.submit, style="green")] if told.submit else []
     lines += [Text(one) for one in (told.submission, *told.notes) if one]
@@ -166,11 +170,16 @@ def explanation(told: Explanation, *, details: bool = True) -> RenderableType:
     if told.matched:
         lines += _block("matched", list(told.matched), "green")
     lines += _block("did not match", [f"{name}: {reason.sentence}" for name, reason in told.refused.items()], "yellow")
-    lines += _block("missing", [f"{name.replace('_', ' ')}: {number}" for name, number in told.missing.items()], "")
+    lines += _block("missing", [_number(*one, clock) for one in told.missing.items()], "")
     lines += _block("waits for", list(told.waits_for), "cyan")
     lines += _block("because", list(told.details), "")
     lines += _block("would change it", list(told.would_change), "green")
     return Group(*lines)
+
+
+def _number(name: str, number: Number, clock: Callable[[float], str]) -> str:
+    is_instant = isinstance(number, float) and (name == "until" or name.endswith("_at"))
+    return f"{name.replace('_', ' ')}: {clock(float(number)) if is_instant else number}"
 
 
 def _block(title: str, entries: list[str], style: str, most: int = 6) -> list[Text]:

@@ -23,6 +23,7 @@ from rich.console import Console
 
 from environments.reason import Reason
 from scheduler.actions import Boot, Drain, Plan, Verdict
+from scheduler.decide.explanation import Explanation
 from scheduler.decide.plan import decide
 from scheduler.model import Counted, JobCount, WorkerState
 from scheduler.show import rows, sources_view, view, writing
@@ -313,3 +314,10 @@ def test_why_boots_fail_stands_in_plan_and_status_and_so_does_the_breaker():
             assert cause in text
             assert said in text
     assert "(breaker open since 13:45:02 UTC)" in text
+
+
+def test_instants_among_the_numbers_of_an_answer_are_clock_times():
+    told = Explanation("job 1.0", "breaker-open", "it waits", missing={"until": NOW + 200.5, "failures": 3})
+    text = printed(console(terminal=False), view.explanation(told, clock=lambda at: f"clock {at:.0f}"))
+    assert f"until: clock {NOW + 200.5:.0f}" in text
+    assert "failures: 3" in text
