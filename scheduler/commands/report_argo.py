@@ -46,6 +46,7 @@ def argo(
     Without a window: the month so far.
     """
     from scheduler.availability.measuring.accounting import measure
+    from scheduler.availability.measuring.capacity import capacity
     from scheduler.availability.reports import argo_export
     from scheduler.availability.timelines.prepared import prepare
 
@@ -61,7 +62,19 @@ def argo(
         for name, one in measure(prepared, piece, "argo").items():
             measures.setdefault(name, []).append(one)
     kinds = argo_export.Kinds(supergroup, group, service)
-    document = argo_export.document(found.groups, measures, zone, granularity, kinds, rests_on=_rests_on(prepared, zone))
+    weighted = argo_export.weighted(
+        [
+            (name, piece, found_there)
+            for piece in pieces(asked, PERIODS[granularity], zone)
+            for name in (group.name for group in found.groups)
+            if (found_there := capacity(prepared, name, piece, "argo")) is not None
+        ],
+        zone,
+        granularity,
+    )
+    document = argo_export.document(
+        found.groups, measures, zone, granularity, kinds, rests_on=_rests_on(prepared, zone) | weighted
+    )
     print_json(document)
 
 

@@ -70,7 +70,20 @@ def detail(report: Report, profiles: tuple[str, ...]) -> RenderableType:
 
 def footing(report: Report) -> RenderableType:
     """Return what the report rests on: objectives, profile, tables, zone, downtimes, exclusions."""
-    return Group(*(Text(line, style=style) for line, style in (*_objectives(report), *_lines(report))))
+    return Group(*(Text(line, style=style) for line, style in (*_weighted(report), *_objectives(report), *_lines(report))))
+
+
+def _weighted(report: Report) -> Iterator[tuple[str, str]]:
+    """Say which part of their capacity groups had whose members have weights."""
+    by_group: dict[str, list[str]] = {}
+    for row in report.rows:
+        if row.capacity_decimal is not None:
+            profile = f" ({row.profile})" if len(report.profiles) > 1 else ""
+            by_group.setdefault(row.object, []).append(
+                f"{row.window or 'the window'}{profile} {_percent(row.capacity_decimal)}"
+            )
+    for name, said in by_group.items():
+        yield f"Capacity of {name}, weight x time: {', '.join(said)}.", ""
 
 
 def _objectives(report: Report) -> Iterator[tuple[str, str]]:

@@ -16,7 +16,8 @@ from scheduler.availability.instants import as_time
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from scheduler.availability.history import Group, Measure
+    from scheduler.availability.history import Group, Measure, Window
+    from scheduler.availability.measuring.capacity import Capacity
 
 UNDEFINED = "-1"
 PLACES = Decimal(1).scaleb(-14)
@@ -45,6 +46,16 @@ class Line:
     unknown: Fraction | None = None
     uptime: Fraction | None = None
     downtime: Fraction | None = None
+
+
+def weighted(found: Iterable[tuple[str, Window, Capacity]], zone: str, granularity: str) -> dict[str, Any]:
+    """Return the weighted figures of groups that count capacity; ARGO's shape has no place for them, they stand beside it."""
+    made: dict[str, list[dict[str, str]]] = {}
+    for name, window, one in found:
+        date = as_time(window.start, zone).strftime(DATES[granularity])
+        figures = {"availability": _percent(one.availability), "reliability": _percent(one.reliability)}
+        made.setdefault(name, []).append({"date": date, **figures})
+    return {"capacity": made} if made else {}
 
 
 def document(

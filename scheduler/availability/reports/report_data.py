@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from scheduler.availability import figures, instants
 from scheduler.availability.history import EVERYTHING, History, ObjectKind, Verdict, Window
 from scheduler.availability.measuring import accounting
+from scheduler.availability.measuring.capacity import Capacity, capacity
 from scheduler.availability.measuring.profiles import DURATIONS
 from scheduler.availability.reports.report_shape import (
     CorrectionShown,
@@ -139,7 +140,9 @@ def _rows(
     said = {window: _verdicts(prepared, window) for window in asked}
     for name in names:
         for (window, _), table in tables.items():
-            yield _row(table.of(name), kinds[name], window, zone, said[window].get(name, {}))
+            row = _row(table.of(name), kinds[name], window, zone, said[window].get(name, {}))
+            weighted = capacity(prepared, name, window, table.profile)
+            yield row if weighted is None else row.model_copy(update=_capacity(weighted))
 
 
 def _verdicts(prepared: Prepared, window: Window) -> dict[str, Said]:
@@ -178,6 +181,15 @@ def _row(measure: Measure, kind: Kind, window: Window, zone: str, said: Said) ->
         verdicts={name: str(verdict) for name, (verdict, _) in said.items()},
         undecided=instants.seconds(max((long for verdict, long in said.values() if verdict is Verdict.UNDECIDED), default=0)),
     )
+
+
+def _capacity(weighted: Capacity) -> dict[str, str | None]:
+    return {
+        "capacity": figures.fraction(weighted.figure),
+        "capacity_decimal": figures.decimal(weighted.figure),
+        "capacity_availability": figures.fraction(weighted.availability),
+        "capacity_reliability": figures.fraction(weighted.reliability),
+    }
 
 
 def _share(length: Duration, window: Window) -> Fraction | None:

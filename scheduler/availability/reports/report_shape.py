@@ -81,6 +81,15 @@ class Row(Frozen):
     """R of `argo`, beside the figure of every profile."""
     reliability_decimal: str | None
     """The same as a decimal."""
+    capacity: Ratio | None = None
+    """Of a group whose operator is `capacity`: the weighted figure by the profile, exactly: weight x time that was up, of all
+    that counts; null: it is no such group, or nothing counts."""
+    capacity_decimal: str | None = None
+    """The same as a decimal."""
+    capacity_availability: Ratio | None = None
+    """A of `argo`, weighted."""
+    capacity_reliability: Ratio | None = None
+    """R of `argo`, weighted."""
     lost: dict[str, Seconds]
     """Bad time by cause."""
     verdict: str | None
