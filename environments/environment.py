@@ -99,6 +99,13 @@ Mebibytes = Annotated[
     Field(gt=0, le=MOST_MIB),
     _amount(_UNITS_OF_MEMORY, "4 GiB"),
 ]
+Reserve = Annotated[
+    int,
+    BeforeValidator(lambda v: _measure(v, _UNITS_OF_MEMORY, "4 GiB")),
+    Field(ge=0, le=MOST_MIB),
+    _amount(_UNITS_OF_MEMORY, "4 GiB"),
+]
+"""Mebibytes that may be none."""
 
 
 class Frozen(BaseModel):

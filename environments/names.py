@@ -20,6 +20,15 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return found[0] if found else ""
 
 
+def as_known(name: str, known: Iterable[str]) -> str:
+    """Return a name as it is known: names of hosts have no case. What is not known stays as it is, and so does what is."""
+    names = list(known)
+    if name in names:
+        return name
+    alike = {one for one in names if one.lower() == name.lower()}
+    return alike.pop() if len(alike) == 1 else name
+
+
 def can_be_read(path: Path) -> bool:
     """Whether reading a path says what is wrong with it, if anything: pipes and devices would be waited for."""
     try:

@@ -6,15 +6,15 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
-from environments.environment import Frozen, Virtualization
+from environments.environment import Frozen, Reserve, Virtualization
 from environments.text import OneLine
 
 
 class LibvirtOptions(Frozen):
     """`options` of a host of kind `libvirt`."""
 
-    reserve_mib: Annotated[int, Field(ge=0)] = 0
-    """Memory kept for the host itself, in MiB."""
+    reserve_mib: Reserve = 0
+    """Memory kept for the host itself, in MiB (or `4 GiB`)."""
     virtualizations: tuple[Virtualization, ...] = ()
     """What the host may be used for; by default what libvirt says it can (KVM only after it has run a guest)."""
     kvm: Annotated[Literal["try", "off", "trust"], BeforeValidator(lambda v: "off" if v is False else v)] = "try"

@@ -42,8 +42,8 @@ def add(
     site: SiteOption = None,
 ) -> None:
     """Declare a downtime. Only what is declared 24 hours before it begins is scheduled; the answer says what is."""
-    from scheduler.availability.history import Recurrence, Revision
-    from scheduler.availability.instants import as_time
+    from scheduler.availability.history import SECOND, Recurrence, Revision
+    from scheduler.availability.instants import as_time, write_duration, write_instant
     from scheduler.journal.agreements import add_downtime
     from scheduler.site import services
 
@@ -51,7 +51,7 @@ def add(
         raise fail("give either --end or --duration", Exit.WRONG)
     with opened(site) as (found, journal):
         zone, author = found.site.timezone, str(asker(by))
-        check_names(objects, services.load(found).names)
+        objects = check_names(objects, services.load(found).names)
         begins, declared = instant(start, "--start", zone), now()
         ends = instant(end, "--end", zone) if end else begins + duration(length, "--duration")
         _ordered(begins, ends)
@@ -60,9 +60,9 @@ def add(
             local = as_time(begins, zone).replace(tzinfo=None, microsecond=0).isoformat()
             agreed = Recurrence(_rule(every, local), zone, local, ends - begins)
         name = add_downtime(journal, objects, agreed, reason=why, author=author, now=declared)
-    say(
-        f"{name} is declared for {', '.join(objects)}." + (f" {notice([agreed], zone)}" if isinstance(agreed, Revision) else "")
-    )
+    span = " until ".join(write_instant(at // SECOND * SECOND, zone) for at in (begins, ends))
+    told = notice([agreed], zone) if isinstance(agreed, Revision) else f"It comes back: {every}."
+    say(f"{name} is declared for {', '.join(objects)} from {span} ({write_duration(ends - begins)}). {told}")
 
 
 @downtimes.command("extend", epilog=examples("ambienti downtime extend d3 --end '2026-03-10 18:00'"))

@@ -42,7 +42,7 @@ def add(
     if not (cause.strip() and why.strip()):
         raise fail("an exclusion has a cause and a reason: --cause and --why say something", Exit.WRONG)
     with opened(site) as (found, journal):
-        check_names(objects, services.load(found).names)
+        objects = check_names(objects, services.load(found).names)
         begins = instant(start, "--start", found.site.timezone)
         ends = instant(end, "--end", found.site.timezone) if end else begins + duration(length, "--duration")
         if ends <= begins:

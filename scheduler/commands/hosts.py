@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from environments.names import nearest
+from environments.names import as_known, nearest
 from scheduler.clock import WallClock
 from scheduler.commands.common import Exit, JsonOption, SiteOption, console, examples, fail, print_json, say
 from scheduler.commands.journaled import ByOption, asker, opened
@@ -42,6 +42,7 @@ def drain(
 ) -> None:
     """Start nothing new on a host and retire its workers when their jobs have ended."""
     with opened(site) as (found, journal):
+        host = as_known(host, found.policy.hosts)
         _known(host, found)
         journal.drain_host(host, why, WallClock().now(), str(asker()))
     say(f"{host} is drained from the next cycle on; `ambienti host undrain {host}` takes it back.")
@@ -51,6 +52,7 @@ def drain(
 def undrain(host: HostArgument, site: SiteOption = None) -> None:
     """Take a host back into service."""
     with opened(site) as (found, journal):
+        host = as_known(host, [*found.policy.hosts, *journal.drained_hosts()])
         if not journal.undrain_host(host, WallClock().now(), str(asker())):
             _known(host, found)
             raise fail(f"{host} was not drained", Exit.PROBLEM)
@@ -79,6 +81,7 @@ def forget(
     within maxima and ceilings, addresses, names on its disks) is free. If the host answers after all, nothing is given up.
     """
     with opened(site) as (found, journal):
+        host = as_known(host, dict.fromkeys([*found.policy.hosts, *(e.host for e in journal.ledger().entries.values())]))
         theirs = sorted((e for e in journal.ledger().entries.values() if e.host == host), key=lambda entry: entry.serial)
         _may_be_forgotten(host, found, traces=bool(theirs) or host in journal.drained_hosts())
         if not as_json:

@@ -10,7 +10,7 @@ import typer
 from pydantic_core import PydanticCustomError
 
 from environments.identity import TOKEN, Signature
-from environments.names import nearest
+from environments.names import as_known, nearest
 from environments.problems import ConfigurationError, Problem
 from environments.text import unprintable
 from scheduler.availability.history import EVERYTHING
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from scheduler.journal.reading import JournalReader
     from scheduler.site.definitions import Definitions
 
+SHORTEST_INSTANT = 8
+"""Digits alone are seconds since 1970, or a day without hyphens, only from so many on."""
 ByOption = Annotated[str, typer.Option("--by", metavar="NAME", show_default=False, help="Who asks. [default: your login]")]
 AsTokenOption = Annotated[
     Path | None,
@@ -85,6 +87,9 @@ def _holder(token: Path, journal: JournalReader) -> str:
 
 def instant(text: str, option: str, zone: str) -> Instant:
     """Read an instant as an option gives it: ISO 8601, local time of the site's zone, `now`, or `+2h` from now."""
+    if text.strip().isdigit() and len(text.strip()) < SHORTEST_INSTANT:
+        problem = Problem("", 0, 0, option, f"{text!r} is no instant", "a date and time like '2026-03-10 18:00', or +6h")
+        raise ConfigurationError([problem])
     if text == "now":
         return now()
     if text.startswith("+"):
@@ -93,7 +98,10 @@ def instant(text: str, option: str, zone: str) -> Instant:
 
 
 def duration(text: str, option: str) -> Duration:
-    """Read a duration as an option gives it."""
+    """Read a duration as an option gives it: with a unit, for a bare number of seconds is meant by nobody who types one."""
+    if text.strip().replace(".", "", 1).isdigit():
+        problem = Problem("", 0, 0, option, f"{text!r} has no unit", "a length like 90m, 6h or 2d")
+        raise ConfigurationError([problem])
     return _understood(lambda: read_duration(text), option)
 
 
@@ -111,14 +119,16 @@ def _understood(read: Callable[[], int], option: str) -> int:
         raise ConfigurationError([problem]) from error
 
 
-def check_names(names: Iterable[str], known: Iterable[str]) -> None:
-    """Refuse names that are neither an object nor a group."""
+def check_names(names: Iterable[str], known: Iterable[str]) -> list[str]:
+    """Return the names as the site writes them, whose hosts have no case; refuse what is neither an object nor a group."""
     whole = [*known, EVERYTHING]
-    for name in names:
+    meant = [as_known(name, whole) for name in names]
+    for name in meant:
         if name not in whole:
             near = nearest(name, whole)
             hint = f"did you mean {near}?" if near else f"there are {', '.join(sorted(set(whole))[:10])}"
             raise fail(f"no object and no group is called {name!r}; {hint}", Exit.PROBLEM)
+    return meant
 
 
 def incidents(site: Path | None) -> list[Incident]:

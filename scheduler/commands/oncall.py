@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -30,14 +31,25 @@ FileOption = Annotated[
         "-f",
         envvar="AMBIENTI_ONCALL",
         show_default=False,
-        help="The on-call file. [default: ./oncall.yaml, /etc/ambienti/oncall.yaml]",
+        help="The on-call file. [default: that of the site file, ./oncall.yaml, /etc/ambienti/oncall.yaml]",
     ),
 ]
 
 
+def _of_site() -> Path | None:
+    """Return the on-call file of the site, if there is one; a wrong site file is another command's to tell."""
+    from scheduler.commands import common
+    from scheduler.site.site_file import read_site
+
+    given = os.environ.get("AMBIENTI_SITE")
+    site = Path(given) if given else next((place for place in common.PLACES if place.is_file()), None)
+    file = read_site(site, [])[0] if site else None
+    return file.oncall if file is not None and file.oncall.is_file() else None
+
+
 def find_file(given: Path | None) -> Path:
-    """Return the on-call file that is meant."""
-    found = given or next((place for place in PLACES if place.is_file()), None)
+    """Return the on-call file that is meant: the one named, else that of the site file that other commands find."""
+    found = given or _of_site() or next((place for place in PLACES if place.is_file()), None)
     if found is not None:
         return found
     message = f"there is no on-call file: neither {' nor '.join(map(str, PLACES))}"

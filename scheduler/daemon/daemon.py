@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 from apscheduler.schedulers.background import BackgroundScheduler
 
+from scheduler.daemon.changes import Changes
 from scheduler.daemon.door import Door
 from scheduler.daemon.listening import Web
 from scheduler.daemon.metrics import Metrics
@@ -50,6 +51,8 @@ PAGER_SECONDS = 5
 """Between two looks at incidents and the outbox."""
 REPORTER_SECONDS = 15
 """Between two looks at what is to be published."""
+_FAILURES = ("lease lost", "journal", "cycle")
+"""What a round fails of."""
 _WAKING = frozenset({"stopped", "crashed", "failed", "host-lost", "host-back"})
 
 
@@ -110,6 +113,7 @@ class Daemon:
         self._pager = pager
         self._reporter = reporter
         self._log = structlog.get_logger("ambienti")
+        self._changes = Changes(self._log)
         self._teller = Teller(self._log, engine.owner)
         self._shown = Shown(engine.policy.limits.poll_seconds, engine.clock.monotonic, refused=refused)
         self._ticker = BackgroundScheduler(timezone=dt.UTC)
@@ -205,15 +209,25 @@ class Daemon:
             try:
                 ended = self.engine.attend()
             except JournalError as error:
-                self._log.error("event", problem=str(error))
+                self._changes.wrong("event", str(error))
                 continue
             except Exception as error:  # noqa: BLE001 - the next event is attended to whatever went wrong with this one
                 self._log.error("event", problem=f"{type(error).__name__}: {error}", exc_info=True)
                 continue
+            self._changes.right("event")
+            leaving = self._leaving() if ended else frozenset()
             for worker in ended:
-                self._log.warning("domain ended by itself", worker=worker)
+                if worker in leaving:
+                    self._log.info("domain ended, after its drain", worker=worker)
+                else:
+                    self._log.warning("domain ended by itself", worker=worker)
             self.metrics.count_ended(len(ended))
             self._want_cycle()
+
+    def _leaving(self) -> frozenset[str]:
+        """Return the workers whose end was to come: they were drained."""
+        last = self.engine.last
+        return frozenset(worker.name for worker in (last.observation.workers if last else ()) if worker.drain_cause)
 
     def _want_cycle(self) -> None:
         """Start a cycle soon, or directly after the one that runs."""
@@ -271,7 +285,9 @@ class Daemon:
             if self.engine.leading and not self.engine.renew_lease():
                 self._log.warning("lease lost", owner=self.engine.owner)
         except JournalError as error:
-            self._log.error("lease", problem=str(error))
+            self._changes.wrong("lease", str(error))
+        else:
+            self._changes.right("lease")
 
     def _beside(self, name: str, work: Callable[[], object], seconds: float, options: dict[str, Any]) -> None:
         """Do something again and again, whatever the cycles do; what goes wrong is told, and tried again."""
@@ -282,9 +298,11 @@ class Daemon:
             try:
                 work()
             except JournalError as error:
-                self._log.error(name, problem=str(error))
+                self._changes.wrong(name, str(error))
             except Exception as error:  # noqa: BLE001 - the loop outlives its own bugs, loudly
-                self._log.error(name, problem=f"{type(error).__name__}: {error}", exc_info=True)
+                self._changes.wrong(name, f"{type(error).__name__}: {error}", exc_info=True)
+            else:
+                self._changes.right(name)
 
         self._ticker.add_job(once, "interval", seconds=seconds, id=name, **options)
 
@@ -318,6 +336,8 @@ class Daemon:
         else:
             self._shown.cycle, self._shown.policy = cycle, self.engine.policy
             self._shown.problem, self._shown.failing_since = "", None
+            for what in _FAILURES:
+                self._changes.right(what)
             self._shown.ended_at = self.engine.clock.monotonic()
             self.metrics.count(cycle)
             self._teller.tell(cycle)
@@ -328,7 +348,7 @@ class Daemon:
         if self._shown.failing_since is None:
             self._shown.failing_since = self.engine.clock.now()
         self.metrics.count_failed()
-        self._log.error(what, problem=problem, **further)
+        self._changes.wrong(what, problem, **further)
 
     def _take_up_files(self) -> None:
         forced = self._reload.is_set()

@@ -30,6 +30,7 @@ class Teller:
         self._hosts: tuple[frozenset[str], set[str]] | None = None
         self._doubts: dict[str, str] = {}
         self._same: frozenset[str] = frozenset()
+        self._twins: dict[str, tuple[str, ...]] = {}
         self._unannounced: Mapping[str, str] = {}
 
     def tell(self, cycle: Cycle) -> None:
@@ -42,8 +43,11 @@ class Teller:
         self._tell_sources(cycle)
         for worker, before, after in cycle.illegal:
             self._log.error("illegal step", worker=worker, before=before.value, after=after.value)
-        for worker, hosts in cycle.twins.items():
+        for worker, hosts in cycle.twins.items() - self._twins.items():
             self._log.error("one worker runs twice; neither is touched", worker=worker, hosts=", ".join(hosts))
+        for worker in self._twins.keys() - cycle.twins.keys():
+            self._log.info("one worker runs once again", worker=worker)
+        self._twins = dict(cycle.twins)
         if cycle.clock_step_seconds:
             self._log.warning("the clock was set", by_seconds=round(cycle.clock_step_seconds, 1))
         for result in cycle.results:
@@ -62,10 +66,20 @@ class Teller:
         silent = {name: one.reason for name, one in sources.items() if isinstance(one, Unanswered) and not one.pending}
         discoveries = cycle.observation.discoveries
         silent |= {name: found.problem for name, found in discoveries.items() if found.problem}
-        for name in silent.keys() - self._silent.keys():
-            self._log.warning("no answer", source=name, reason=silent[name])
-        for name in (self._silent.keys() - silent.keys()) & (sources.keys() | discoveries.keys()):
-            self._log.info("answers again", source=name)
+        new = sorted(silent.keys() - self._silent.keys())
+        if len(new) > HOSTS_NAMED:
+            reasons = len({silent[name] for name in new})
+            some = ", ".join(new[:HOSTS_NAMED])
+            self._log.warning("no answer", count=len(new), sources=f"{some}, ...", reason=silent[new[0]], reasons=reasons)
+        else:
+            for name in new:
+                self._log.warning("no answer", source=name, reason=silent[name])
+        back = sorted((self._silent.keys() - silent.keys()) & (sources.keys() | discoveries.keys()))
+        if len(back) > HOSTS_NAMED:
+            self._log.info("answer again", count=len(back), sources=", ".join(back[:HOSTS_NAMED]) + ", ...")
+        else:
+            for name in back:
+                self._log.info("answers again", source=name)
         self._silent = silent
         for name in cycle.unannounced.keys() - self._unannounced.keys():
             self._log.warning("its submit hooks cannot be told of environments", source=name, reason=cycle.unannounced[name])

@@ -139,7 +139,23 @@ def vo_rows(observation: Observation, policy: Policy, plan: Plan | None = None) 
     vos = policy.catalogue.vos
     names = [*vos, *sorted((jobs.vos | set(workers)) - set(vos))]
     rows = (_vo_row(name, vos.get(name), jobs, workers[name], observation.now) for name in names)
-    return tuple(replace(row, says=_says(plan.vos.get(row.vo) if plan else None)) for row in rows)
+    over = _over_promised(observation, policy)
+    said = ((row, _says(plan.vos.get(row.vo) if plan else None)) for row in rows)
+    return tuple(replace(row, says="; ".join(filter(None, (over.get(row.vo, ""), says)))) for row, says in said)
+
+
+def _over_promised(observation: Observation, policy: Policy) -> dict[str, str]:
+    """Say of the VOs whose guarantees the farm cannot keep why not; nothing while some host has not told its cores."""
+    heard = [one for one in observation.hosts.values() if isinstance(one, HostReading)]
+    if len(heard) < len(policy.hosts):
+        return {}
+    there = sum(one.cpus for one in heard)
+    guaranteed = {name: vo.share.guarantee_cpus for name, vo in policy.catalogue.vos.items() if vo.share.guarantee_cpus}
+    if sum(guaranteed.values()) <= there:
+        return {}
+    all_of = f"all guarantees together are {sum(guaranteed.values())} cores, the farm has {there}"
+    alone = {name: f"guarantees {cpus} cores, the farm has {there}" for name, cpus in guaranteed.items() if cpus > there}
+    return dict.fromkeys(guaranteed, all_of) | alone
 
 
 def _vo_row(name: str, vo: VO | None, jobs: Jobs, workers: list[Worker], now: float) -> VORow:

@@ -87,10 +87,13 @@ def with_discovered(file: SiteFile, discovered: Mapping[str, FarmList]) -> SiteF
     """
     hosts = {name: entry for name, entry in file.hosts.items() if not entry.discovery}
     taken = {one.name for one in file.site.batch_systems}
+    named = {name.lower() for name in hosts}  # names of hosts have no case
     for left in (False, True):
         for index, settings in enumerate(file.site.discover):
             known = discovered.get(settings.name, FarmList()).hosts
             for name in sorted(known.keys() - hosts.keys() - taken):
+                if name.lower() in named:
+                    continue
                 host = known[name]
                 if (host.leaving_since is not None) is left:
                     uri = settings.hosts.uri.replace("{host}", name).replace("{port}", str(host.found.port))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from environments.checking import named_error
-from environments.environment import Frozen, Name, Seconds, Share, Virtualization, VOName
+from environments.environment import Frozen, Name, Reserve, Seconds, Share, Virtualization, VOName
 from environments.hostnames import checked_hosts
 from environments.names import nearest
 from environments.text import OneLine
@@ -160,8 +160,8 @@ class _Hosts(Frozen):
     """The connector: an entry point of `ambienti.hypervisors`."""
     labels: dict[OneLine, OneLine] = {}
     """What environments can ask for."""
-    reserve_mib: Annotated[int, Field(ge=0)] = 0
-    """Memory kept for the host itself, in MiB."""
+    reserve_mib: Reserve = 0
+    """Memory kept for the host itself, in MiB (or `4 GiB`)."""
     max_boots: Annotated[int, Field(gt=0)] = 4
     """Simultaneous boots on this host."""
     cpu_overcommit: Annotated[float, Field(gt=0)] = 1.0

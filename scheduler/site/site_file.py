@@ -64,15 +64,18 @@ def read_site(path: Path, problems: list[Problem]) -> tuple[SiteFile | None, Nod
 def expanded(site: Site, node: Node, problems: list[Problem]) -> dict[str, HostEntry]:
     """Return the hosts of a site file one by one, its ranges expanded."""
     hosts: dict[str, HostEntry] = {}
+    lower: dict[str, str] = {}
     for index, settings in enumerate(site.hosts):
         names = expand_hosts(settings.name)
         if len(names) > 1 and "{host}" not in settings.uri:
             message = f"{len(names)} hosts would share one connection"
             problems.append(node.problem(("hosts", index, "uri"), message, "{host} where the host's name goes"))
         for name in names:
-            if name in hosts:
-                line = node.walk(("hosts", hosts[name].index))[0].mark.line
-                message = f"host {name} is named twice: first in line {line}"
+            first = lower.setdefault(name.lower(), name)
+            if first in hosts:
+                line = node.walk(("hosts", hosts[first].index))[0].mark.line
+                also = "" if first == name else f" as {first} (names of hosts have no case)"
+                message = f"host {name} is named twice: first in line {line}{also}"
                 problems.append(node.problem(("hosts", index, "name"), message, "each host once"))
                 break
             hosts[name] = HostEntry(name, settings.uri.replace("{host}", name), settings, index, settings.labels)

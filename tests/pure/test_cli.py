@@ -416,6 +416,40 @@ def test_a_host_is_drained_listed_and_taken_back(ambienti, site):
     assert (code, "xen2 was not drained" in err) == (1, True)
 
 
+def test_names_of_hosts_have_no_case(ambienti, site):
+    code, out, _ = ambienti("host", "drain", "XEN2")
+    assert (code, out.startswith("xen2 is drained")) == (0, True)
+    assert ambienti("host", "undrain", "Xen2")[0] == 0
+    code, out, _ = ambienti("downtime", "add", "XEN1", "--why", "x", "--duration", "2h")
+    assert (code, "declared for xen1" in out) == (0, True)
+    twice = SITE.replace("hosts: [", 'hosts: [{name: XEN1, uri: "test:///b.xml"}, ')
+    site.write_text(twice)
+    assert "as XEN1 (names of hosts have no case)" in ambienti("check")[1]
+
+
+def test_a_downtime_repeats_its_span_and_a_bare_number_is_no_length_and_no_instant(ambienti, site):
+    begin = ("downtime", "add", "xen1", "--why", "x", "--start", "2030-03-10 08:00")
+    _, out, _ = ambienti(*begin, "--duration", "6h")
+    assert "from 2030-03-10T08:00:00Z until 2030-03-10T14:00:00Z (6 h)" in out.replace("+00:00", "Z")
+    for wrong, says in ((("--duration", "6"), "'6' has no unit"), (("--end", "6"), "'6' is no instant")):
+        code, _, err = ambienti(*begin, *wrong)
+        assert (code, says in err) == (2, True)
+
+
+@pytest.mark.parametrize(("written", "mib"), [("4 GiB", 4096), ("512", 512), ("0", 0)])
+def test_the_reserve_of_a_host_has_a_unit(site, written, mib):
+    site.write_text(SITE.replace("labels:", f"reserve_mib: {written}, labels:"))
+    assert definitions.load(site).file.hosts["xen1"].settings.reserve_mib == mib
+
+
+def test_who_is_on_call_is_found_beside_the_site_file(ambienti, site, monkeypatch, tmp_path_factory):
+    (site.parent / "oncall.yaml").write_text("people: {}\n")
+    monkeypatch.setenv("AMBIENTI_SITE", str(site))
+    monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
+    _, _, err = ambienti("oncall", "who")
+    assert str(site.parent / "oncall.yaml") in err
+
+
 def a_worker_on(site, host):
     """Let the journal know a worker on a host, as a daemon would."""
     journal = Journal(f"sqlite:///{site.parent / 'ambienti.db'}", now=1000.0)

@@ -24,10 +24,12 @@ from scheduler.availability.incidents.rotation import Roster
 from scheduler.availability.timelines.prepared import prepare
 from scheduler.commands import daemon
 from scheduler.daemon import log
+from scheduler.daemon.changes import Changes
 from scheduler.daemon.listening import Web
 from scheduler.daemon.metrics import METRICS, Metrics
 from scheduler.daemon.paged import Paged
 from scheduler.daemon.promised import Promised
+from scheduler.daemon.telling import Teller
 from scheduler.daemon.web import Shown
 from scheduler.decide.plan import decide
 from scheduler.engine import Cycle
@@ -405,3 +407,32 @@ def test_a_line_for_people_moves_no_cursor_and_begins_no_other_line(logged):
     lines = out.getvalue().splitlines()
     assert len(lines) == 2
     assert all(line.isprintable() for line in lines)
+
+
+def test_what_goes_wrong_again_and_again_is_one_line_and_its_end_another(logged):
+    out = io.StringIO()
+    log.configure("json", stream=out)
+    changes = Changes(structlog.get_logger("ambienti"))
+    for _ in range(5):
+        changes.wrong("journal", "disk full")
+    changes.wrong("journal", "locked")
+    changes.right("journal")
+    changes.right("journal")
+    lines = [json.loads(line) for line in out.getvalue().splitlines()]
+    assert [(line["event"], line["level"]) for line in lines] == [
+        ("journal", "error"),
+        ("journal", "error"),
+        ("journal: all is well again", "info"),
+    ]
+
+
+def test_forty_hosts_that_fall_silent_together_are_one_line_and_so_is_their_return(logged):
+    out = io.StringIO()
+    log.configure("json", stream=out)
+    teller = Teller(structlog.get_logger("ambienti"), "me")
+    names = [f"h{n:02d}" for n in range(40)]
+    teller.tell(cycle(observation=Observation(NOW, {}, {name: Unanswered(name, "no route", NOW) for name in names}, ())))
+    teller.tell(cycle(observation=Observation(NOW, {}, {name: a_host(name) for name in names}, ())))
+    told = [json.loads(line) for line in out.getvalue().splitlines()]
+    assert [one["count"] for one in told if one["event"] == "no answer"] == [40]
+    assert [one["count"] for one in told if one["event"] == "answer again"] == [40]

@@ -195,6 +195,16 @@ def test_a_plan_made_while_a_source_is_silent_says_what_it_does_not_know():
     assert "pool has not answered for 60 s (connection refused): its jobs are not known" in text
 
 
+def test_guarantees_larger_than_the_farm_are_told_once_all_hosts_have_told_their_cores():
+    policy = a_policy(vos=(a_vo("atlas", guarantee_cpus=500), a_vo("cms", guarantee_cpus=2)))
+    says = {row.vo: row.says for row in rows.vo_rows(an_observation(hosts=[a_host(cpus=32)]), policy)}
+    assert says == {
+        "atlas": "guarantees 500 cores, the farm has 32",
+        "cms": "all guarantees together are 502 cores, the farm has 32",
+    }
+    assert [row.says for row in rows.vo_rows(an_observation(hosts=[silent("h1")]), policy)] == ["", ""]
+
+
 def test_the_last_decisions_are_shown_newest_first_with_their_reasons():
     live = LiveView(console(), decisions=2)
     for serial in (1, 2, 3):
