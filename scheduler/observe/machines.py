@@ -47,8 +47,8 @@ def count_machines_once(hosts: Hosts, percent_of: Callable[[str], int]) -> dict[
         machine.drivers[reading.driver] = name
         machine.percent += percent
         if percent != WHOLE:
-            cpus, memory_mib = (whole * percent // WHOLE for whole in (reading.cpus, reading.memory_mib))
-            counted[name] = replace(reading, cpus=cpus, memory_mib=memory_mib)
+            cpus = max(1, reading.cpus * percent // WHOLE)
+            counted[name] = replace(reading, cpus=cpus, memory_mib=reading.memory_mib * percent // WHOLE)
     return counted
 
 

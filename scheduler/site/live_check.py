@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 PARALLEL = 32
 HOSTS_NAMED = 3
+_SIZES = {"memory_mib", "vcpus"}
 _KEY = re.compile(r"[a-z_0-9]+(\.[a-z_0-9]+)*")
 
 
@@ -73,6 +74,7 @@ def check(definitions: Definitions, farm: Farm) -> tuple[Finding, ...]:
         if answer.reading is None:
             place = definitions.file.node.problem((*definitions.file.hosts[name].place, "uri"), f"{name}: {answer.error}")
             findings.append(Finding(f"host {name}", answer.error, unanswered=True, problem=place))
+    by_host = _counted(definitions, by_host)
     findings += _one_machine(definitions, by_host)
     findings += _unready(definitions, by_host)
     for definitions_of_vo in definitions.vos.values():
@@ -83,14 +85,24 @@ def check(definitions: Definitions, farm: Farm) -> tuple[Finding, ...]:
     return tuple(sorted(findings, key=lambda one: (not one.fatal, one.unanswered)))
 
 
-def _one_machine(definitions: Definitions, hosts: Mapping[str, _HostAnswer]) -> Iterator[Finding]:
-    """Say which hosts are one machine and count for nothing, whatever the ways to them."""
+def _counted(definitions: Definitions, hosts: Mapping[str, _HostAnswer]) -> dict[str, _HostAnswer]:
+    """Return the answers with each machine in them once, as decisions count it."""
     entries = definitions.file.hosts
     readings = {name: answer.reading for name, answer in hosts.items() if answer.reading is not None}
-    for name, reading in count_machines_once(readings, lambda name: entries[name].settings.machine_percent).items():
-        if isinstance(reading, HostReading) and reading.same_as:
-            reason = same_machine(name, reading)
-            problem = definitions.file.node.problem((*entries[name].place, "uri"), reason.sentence, reason.remedy)
+    counted = count_machines_once(readings, lambda name: entries[name].settings.machine_percent)
+    return {
+        name: replace(answer, reading=found) if isinstance(found := counted.get(name), HostReading) else answer
+        for name, answer in hosts.items()
+    }
+
+
+def _one_machine(definitions: Definitions, hosts: Mapping[str, _HostAnswer]) -> Iterator[Finding]:
+    """Say which hosts are one machine and count for nothing, whatever the ways to them."""
+    for name, answer in hosts.items():
+        if answer.reading is not None and answer.reading.same_as:
+            reason = same_machine(name, answer.reading)
+            place = (*definitions.file.hosts[name].place, "uri")
+            problem = definitions.file.node.problem(place, reason.sentence, reason.remedy)
             yield Finding(f"host {name}", reason.sentence, problem=problem)
 
 
@@ -109,20 +121,13 @@ def _candidates(environment: Environment, definitions: Definitions, hosts: Mappi
     """Return the hosts that an environment is for: with its labels, and, where there are any, of its kind and large enough."""
     entries, labels = definitions.file.hosts, environment.labels.items()
     chosen = {
-        name: answer for name, answer in hosts.items() if answer.reading is not None and labels <= entries[name].labels.items()
+        name: answer
+        for name, answer in hosts.items()
+        if answer.reading is not None and not answer.reading.same_as and labels <= entries[name].labels.items()
     }
-    for fits in (_of_its_kind, _large_enough):
-        chosen = {name: answer for name, answer in chosen.items() if fits(environment, answer)} or chosen
-    return chosen
-
-
-def _of_its_kind(environment: Environment, answer: _HostAnswer) -> bool:
-    return answer.reading is not None and environment.virtualization in answer.reading.virtualizations
-
-
-def _large_enough(environment: Environment, answer: _HostAnswer) -> bool:
-    reading = answer.reading
-    return reading is not None and reading.memory_mib >= environment.memory_mib and reading.cpus >= environment.vcpus
+    kind, memory_mib = environment.virtualization, environment.memory_mib
+    alike = {name: one for name, one in chosen.items() if one.reading and kind in one.reading.virtualizations} or chosen
+    return {name: one for name, one in alike.items() if one.reading and one.reading.memory_mib >= memory_mib} or alike
 
 
 def _of_host(refusal: str) -> bool:
@@ -187,7 +192,9 @@ def _bootable(owned: Owned, hosts: Mapping[str, _HostAnswer]) -> Iterator[Findin
                 key = one.partition(": ")[0]
                 hindered.setdefault(key if _is_key(key) else one, []).append((name, one))
     largest = max((a.reading.memory_mib for a in hosts.values() if a.reading is not None), default=0)
-    for told in hindered.values():
+    for key, told in hindered.items():
+        if able and key in _SIZES:  # hosts may differ in size
+            continue
         names = [name for name, _ in told]
         named = ", ".join(names[:HOSTS_NAMED]) + (f" and {len(names) - HOSTS_NAMED} more" if len(names) > HOSTS_NAMED else "")
         problem = _placed(owned, told[0][1], f"not on {named}", largest)

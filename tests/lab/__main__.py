@@ -102,6 +102,7 @@ def _start(chosen: list[str]) -> None:
         environments = _environments(chosen, xen)
         farm = Farm(_directory(), pool, hosts, environments, {"poll_seconds": 2}, listen=LISTEN, batch_options=through)
         pool.configure("60-ambienti.conf", farm.ambienti("hooks", "htcondor"))
+        pool.restart_schedd()
         pid = farm.start(stays=True)
         if process := known(pid):
             process.keep(_directory() / "daemon.pid")

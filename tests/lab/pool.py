@@ -142,6 +142,19 @@ class Pool:
         """End a schedd with SIGKILL; the master starts it again."""
         os.kill(self.daemon(name), signal.SIGKILL)
 
+    def restart_schedd(self, name: str = "schedd") -> None:
+        """Have the master start a schedd anew, as an administrator does after hooks were installed; returns when the new one runs."""
+        before = self.daemon(name)
+        self.tool("condor_restart", "-daemon", "schedd")
+
+        def runs_anew() -> bool:
+            with contextlib.suppress(LookupError):
+                return self.daemon(name) != before
+            return False
+
+        if not _wait(runs_anew, 60):
+            raise RuntimeError(f"the schedd of {self.directory} was not started anew")
+
     @contextlib.contextmanager
     def without_schedd(self, name: str = "schedd") -> Iterator[None]:
         """Kill a schedd and keep it away for a while: the master, which would start it again, holds still."""

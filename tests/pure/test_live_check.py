@@ -74,6 +74,7 @@ def test_memory_larger_than_any_host_is_fatal_and_tells_the_largest(check):
 
 def test_that_some_hosts_are_too_small_is_no_finding_where_another_is_large_enough(check):
     assert check(environment=ENVIRONMENT.replace("2048", "12 GiB")) == ()
+    assert [finding.fatal for finding in check(", vcpus: 64")] == [True]
 
 
 def simulated(tmp_path, environment, hosts, entries):
@@ -128,6 +129,14 @@ def test_two_ways_to_one_machine_are_told_in_one_sentence_at_the_second_one(tmp_
     assert told.fatal
     assert (told.problem.line, told.problem.key) == (5, "hosts[1].uri")
     assert "alias is the same machine as q1" in str(told)
+
+
+def test_an_environment_larger_than_a_host_s_share_of_its_machine_is_told(tmp_path):
+    half = ", machine_percent: 50"
+    hosts = [machine("q1", memory_mib=8192)]
+    found, farm, _ = simulated(tmp_path, DISK.replace("disk: {v", "disk: {memory_mib: 6000, v"), hosts, {"q1": half})
+    (told,) = live_check.check(found, farm)
+    assert "6000 MiB are more than the host has for domains (4096 MiB)" in told.message
 
 
 def test_a_silent_host_hides_no_mistake_of_the_files(tmp_path):

@@ -3,7 +3,7 @@
 import pytest
 
 from environments.problems import ConfigurationError
-from scheduler.model import Unanswered, WorkerState
+from scheduler.model import Unanswered
 from scheduler.observe.machines import count_machines_once
 from scheduler.site.definitions import load
 from tests.pure.builders import NOW, a_cluster, a_domain, a_host, a_policy, boots, plan_for
@@ -91,6 +91,7 @@ def test_another_driver_counts_within_its_share_or_not_at_all():
     qemu = a_host("h1", machine="m", driver="QEMU", cpus=8, memory_mib=1000)
     lxc = a_host("h2", a_domain(memory_mib=300), machine="m", driver="LXC", cpus=8, memory_mib=1000)
     assert count(qemu, lxc, h1=75, h2=25) == {"h1": ("", 6, 750, 0), "h2": ("", 2, 250, 1)}
+    assert count(qemu, lxc, h1=99, h2=1)["h2"] == ("", 1, 10, 1)
     assert count(qemu, lxc) == {"h1": ("", 8, 700, 0), "h2": ("h1", 0, 0, 1)}
 
 
@@ -106,4 +107,3 @@ def test_nothing_is_placed_on_a_machine_that_counts_already_and_why_is_said_once
     assert {one.host for one in boots(plan)} == {"h1"}
     assert plan.hosts["h2"].reasons[0].code == "same-machine"
     assert "h2 is the same machine as h1" in plan.hosts["h2"].reasons[0].sentence
-    assert WorkerState.IDLE
