@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from environments.text import printable
 from scheduler.availability.history import SECOND, Instant
 from scheduler.availability.incidents.follow import Outcome, follow
 from scheduler.availability.incidents.incident import Change, Decision, Incident, Rules, What
@@ -23,6 +24,7 @@ from scheduler.journal import outbox
 from scheduler.journal.outbox import Letter
 from scheduler.journal.records import Note
 from scheduler.ports import Notice, SourceError
+from scheduler.runner import unexpected
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -132,6 +134,9 @@ def deliver(journal: JournalWriter, notifier: Callable[[str, str], Notifier], cl
         except (SourceError, ValueError) as error:
             outbox.failed(journal, letter, clock(), error.answer if isinstance(error, SourceError) else str(error))
             return False
+        except Exception as error:  # noqa: BLE001 - that notice's failure: it is tried again, and the others are sent
+            outbox.failed(journal, letter, clock(), unexpected(letter.person, f"notice {letter.key}", error).answer)
+            return False
         outbox.taken(journal, letter, clock())
         return True
 
@@ -144,4 +149,5 @@ def _notice(letter: Letter) -> Notice:
     files = [Path(name) for name in letter.attachments]
     gone = [path.name for path in files if not path.is_file()]
     body = f"{letter.body}\n\nNot attached, the file is gone: {', '.join(gone)}" if gone else letter.body
-    return Notice(letter.key, letter.subject, body, tuple(path for path in files if path.name not in gone))
+    lines = "\n".join(printable(line) for line in body.split("\n"))
+    return Notice(letter.key, printable(letter.subject), lines, tuple(path for path in files if path.name not in gone))

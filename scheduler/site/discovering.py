@@ -74,10 +74,11 @@ class Discovering:
         calls = [self._call(discoveries[one.name], patient=all_now) for one in asked]
         for one, end in zip(asked, self._runner.run(calls, seconds) if calls else (), strict=True):
             known = self.lists[one.name]
-            if isinstance(end, Answered):
+            if isinstance(end, Answered) and isinstance(end.value, (tuple, list)):
                 self.lists[one.name] = discovered.follow(known, end.value, self._clock.now(), one)
             else:
-                self.lists[one.name] = discovered.unanswered(known, f"{end.error.asked}: {end.error.answer}")
+                said = "answered with no hosts" if isinstance(end, Answered) else f"{end.error.asked}: {end.error.answer}"
+                self.lists[one.name] = discovered.unanswered(known, said)
             self._due[one.name] = at + EARLY * one.every_seconds
             self._keep(one.name)
         return self.lists

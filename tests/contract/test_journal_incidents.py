@@ -233,3 +233,35 @@ def test_a_status_that_others_report_opens_and_ends_an_incident(journal):
     assert "no answer on port 53" in outbox.letters(journal)[0].body
     assert report(1, second + 5) == [Kind.SELF_HEALED]
     assert report(2, second + 6) == [Kind.REOPENED, Kind.PAGED]
+
+
+class Takes:
+    """Takes every notice, but fails in an unforeseen way at the first one."""
+
+    def __init__(self):
+        self.notices = []
+
+    def send(self, notice):
+        self.notices.append(notice)
+        if len(self.notices) == 1:
+            raise KeyError("a fault of the library")
+
+
+def test_a_notifier_that_fails_in_an_unforeseen_way_fails_that_notice_alone(journal):
+    happened(journal, [bad(NOW)], DESK, NOW)
+    server = Takes()
+    assert deliver(journal, lambda *_: server, lambda: NOW) == 1
+    errors = sorted(letter.error for letter in outbox.letters(journal))
+    assert errors[0] == ""
+    assert "KeyError" in errors[1]
+
+
+def test_no_control_character_reaches_a_notice_and_a_subject_is_one_line(journal):
+    hostile = "x\x1b[2J\r\nBcc: evil@example.org \u202e"
+    happened(journal, [bad(NOW, "ce1", hostile)], DESK, NOW)
+    server = Takes()
+    deliver(journal, lambda *_: server, lambda: NOW)
+    assert server.notices
+    for notice in server.notices:
+        assert notice.subject.isprintable()
+        assert notice.body.replace("\n", "").isprintable()
