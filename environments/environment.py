@@ -22,7 +22,7 @@ VO_PATTERN = r"^[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?$"
 VOName = Annotated[str, BeforeValidator(lambda v: v.lower() if isinstance(v, str) else v), Field(pattern=VO_PATTERN)]
 """A VO as it calls itself (`atlas`, `vo.cta.in2p3.fr`); capitals do not count."""
 POOL_PATTERN = r"^[^/\x00-\x1f\x7f]+$"
-PoolName = Annotated[str, Field(pattern=POOL_PATTERN, max_length=255)]
+PoolName = Annotated[str, in_one_line, Field(pattern=POOL_PATTERN, max_length=255)]
 """A storage pool as libvirt calls it."""
 ATTRIBUTE_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]*$"
 ONE_LINE_PATTERN = r"^[^\x00-\x1f\x7f]*$"

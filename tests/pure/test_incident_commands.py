@@ -82,7 +82,7 @@ def test_check_reads_the_on_call_file_and_tells_who_cannot_be_reached(ambienti, 
     (site / "oncall.yaml").write_text(well.replace("{environment: NOBODY_SET_THIS}", "{file: secrets/anna.url}"))
     out = " ".join(ambienti("check")[1].split())
     assert "anna may be paged, and the file" in out
-    assert "anna.url cannot be read: No such file or directory" in out
+    assert "anna.url: there is no such file" in out
     (site / "oncall.yaml").write_text(well + 'objects: [core, "zen*"]\n')
     assert "`objects`: 'zen*' fits no object and no group" in ambienti("check")[1]
     (site / "oncall.yaml").write_text(well + "objects: [pool, cor]\n")
