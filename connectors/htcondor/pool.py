@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from connectors.command import Companion, run
 from connectors.htcondor import wire
+from connectors.htcondor.advice import advice
 from connectors.htcondor.announcement import announcement
 from connectors.htcondor.expressions import vo_attributes, vo_expression, walltime_expression
 from connectors.htcondor.hints import with_hint
@@ -106,7 +107,6 @@ class HTCondorPool:
         warnings += [f"schedd {name} is not in the collector: its jobs are not seen" for name in missing]
         settled = self._settled(pool, at, warnings)
         warnings += pool.warnings
-        advice = tuple(text for one in schedds if (text := _not_learned(one, environments, self.options)))
         warnings += [f"schedd {name}: {answer.warning}" for name, answer in answers.items() if answer.warning]
         self._look_for_failures(pool, [schedd for schedd in schedds if schedd.name in answers], until, warnings)
         remembered = self._remembered
@@ -121,7 +121,7 @@ class HTCondorPool:
             holds=self._holds(answers.values()),
             exact=all(answer.exact for answer in answers.values()),
             warnings=tuple(warnings),
-            advice=advice,
+            advice=advice(self.options, schedds, environments),
         )
 
     def node(self, worker: str) -> Node | None:
@@ -395,25 +395,6 @@ class HTCondorPool:
             vo_rules=self.options.vo,
             history_seconds=float(self.options.history_seconds),
         )
-
-
-def _not_learned(schedd: Located, environments: Sequence[Environment], options: HTCondorOptions) -> str:
-    """Say which environments a schedd with our hooks still refuses, and what to do; "" if none."""
-    if not schedd.learns:
-        return ""
-    if schedd.learned is None:
-        return (
-            f"schedd {schedd.name} learns no environments yet and knows those its hooks were written with: start it anew once "
-            f"after their installation (condor_restart -daemon schedd), and see that the daemon may announce them"
-        )
-    missing = sorted({one.name for one in environments} - schedd.learned)
-    if not missing:
-        return ""
-    named = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
-    return (
-        f"schedd {schedd.name} refuses jobs for {named}: it learns new environments within {options.learn_seconds} s of their "
-        f"announcement by the daemon; else write the hooks anew: ambienti hooks, then condor_reconfig there"
-    )
 
 
 def _left(until: float) -> float:

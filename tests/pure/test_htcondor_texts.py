@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from connectors.htcondor import hooks
+from connectors.htcondor.advice import missing_programs
 from connectors.htcondor.bindings import classad2
 from connectors.htcondor.expressions import (
     clauses,
@@ -238,6 +239,15 @@ def test_hooks_are_the_same_for_the_same_site_whatever_the_order():
 def test_hooks_of_a_site_without_environments_refuse_every_name():
     text = hooks({"collector": "x"}, (), ("atlas",))
     assert 'MY.AmbientiEnvironments, ""))' in text
+
+
+def test_programs_that_will_be_needed_are_looked_for(tmp_path):
+    program = tmp_path / "condor_drain"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    options = HTCondorOptions(collector="x", token_create="/no/such/condor_token_create", drain=str(program))
+    (said,) = missing_programs(options)
+    assert said.startswith("there is no program /no/such/condor_token_create here (token_create in the options")
 
 
 # --- nodes ------------------------------------------------------------------------------------------------------------
