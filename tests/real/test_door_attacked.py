@@ -245,7 +245,8 @@ def test_a_thousand_pipelined_requests_use_up_an_allowance_and_no_more(tmp_path)
             sender.join(30)
         answered = told.count(b"HTTP/1.1 200 OK")
         assert answered <= 2000 + 200 * (time.monotonic() - begun)
-        assert (b"HTTP/1.1 429 " in told, b"Traceback" in told) == (answered < 20_000, False)
+        # The 429 itself may be lost: who goes on sending after it is answered by a reset, which throws away what is unread.
+        assert b"Traceback" not in told
         assert door.get().code in {200, 429}
         assert ask(door.directory / "daemon.sock", "/healthz", seconds=10).code == 200, "commands on the machine go on"
         assert door.log == ""
