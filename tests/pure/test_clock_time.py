@@ -8,12 +8,13 @@ from scheduler.clock import clock_time
 ROOT = Path(__file__).parents[2]
 COUNTDOWNS = re.compile(r"\b(in|for|within) \{(round|wait|left|age|max|idle|silent)\b[^}]*\} ?s\b|\} s (old|ago)\b")
 LENGTHS_THAT_ENDED = {
+    "has not answered for {max(0, round(now - reading.answered_at))} s (since {since})",
     "it did not register within {age} s",
     "it lives for {age} s, its lifetime",
     "for {silent} s, more than {patience} s",
     "idle for {idle} s, {environment.name} allows",
 }
-"""Reasons of acts: written when the act is ordered, of a time that is over."""
+"""Reasons of acts, of a time that is over; and what is said only while somebody asks, with its clock time beside it."""
 
 
 def test_a_clock_time_is_that_of_the_sites_zone_and_tells_the_day_only_when_it_is_another():

@@ -68,9 +68,9 @@ def test_what_is_said_to_fit_fits():
 
 
 def test_a_job_of_no_vo_is_told_the_line_to_write():
-    unmapped = Unmapped({"AccountingGroup": '"group_atls"'}, (), "accounting_group = group_{vo}.NAME")
+    unmapped = Unmapped({"AccountingGroup": '"group_atls"'}, (), {"atlas": "accounting_group = group_atlas.NAME"})
     sentence = told(vo="", unmapped=unmapped)
-    assert sentence.startswith("Write `accounting_group = group_")
+    assert sentence.startswith("Write `accounting_group = group_atlas.NAME` in the submit file")
 
 
 def test_every_code_of_a_waiting_job_has_a_sentence_for_the_submit_file():
