@@ -42,6 +42,19 @@ class Match:
     """Who chose the first of `environments`, or the one that does not fit; None where nobody could."""
 
 
+def who_chose(found: Match, requirements: Requirements) -> str:
+    """Say in one sentence who chose the environment; "" where nobody could."""
+    named = requirements.wanted or (found.environments[0] if found.environments else "")
+    return {
+        None: "",
+        Chooser.JOB: f"the job itself names environment {named}",
+        Chooser.HOOK: f"the submit hook gave the job {named}, the default of its VO, which suited it as it was submitted",
+        Chooser.REQUIREMENTS: "its requirements and amounts choose among the environments of its VO",
+        Chooser.DEFAULT: f"it asks for nothing that excludes an environment of its VO: {named}, the default, comes first",
+        Chooser.SIZE: f"it asks for nothing that excludes an environment of its VO: {named}, the smallest, comes first",
+    }[found.chosen_by]
+
+
 def match(requirements: Requirements, vo: str, catalogue: Catalogue, *, others: bool = True) -> Match:
     """Match one request cluster of `vo`.
 

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from environments.environment import Scalar
-from environments.matching import Requirements
+from environments.requirements import Amounts, Chooser, Requirements
 from scheduler.model import EndedJob, HeldJob, RequestCluster
 from scheduler.ports import JobRecord, Submission
 
@@ -55,6 +55,15 @@ class Request:
     """Attributes that its environment must provide: the simulated requirements language."""
     problem: str = ""
     """Set for malformed jobs: what the batch system cannot understand of them."""
+    disk_mib: int = 0
+    gpus: int = 0
+    whole: bool = False
+    """Takes all cores of whichever worker it runs in."""
+
+    def of(self, environment: Environment) -> Amounts:
+        """Return what it takes of a worker of this environment."""
+        cpus = environment.vcpus if self.whole else self.cpus
+        return Amounts(cpus, self.memory_mib, self.disk_mib, self.gpus, self.walltime_seconds)
 
     def accepts(self, environment: Environment) -> str:
         """Return "" when a worker of `environment` would do, else the clause that refuses."""
@@ -206,7 +215,9 @@ class JobBook:
 
     def key(self, request: Request) -> str:
         """Return the key of a request's cluster, readable: `pool:atlas/atlas-el9/1c/512m`."""
-        further = (request.walltime_seconds, request.requires, request.problem)
+        further: tuple[object, ...] = (request.walltime_seconds, request.requires, request.problem)
+        if request.disk_mib or request.gpus or request.whole:
+            further += (request.disk_mib, request.gpus, request.whole)
         mark = "" if further == (None, (), "") else "/" + hashlib.sha256(repr(further).encode()).hexdigest()[:4]
         wanted = request.wanted or "any"
         return f"{self.batch_system}:{request.vo}/{wanted}/{request.cpus}c/{request.memory_mib}m{mark}"
@@ -290,4 +301,8 @@ def requirements(request: Request, environments: Sequence[Environment]) -> Requi
         walltime_seconds=request.walltime_seconds,
         accepts=frozenset(e.name for e in environments if e.name not in refusals) if request.requires else None,
         refusals=refusals,
+        disk_mib=request.disk_mib,
+        gpus=request.gpus,
+        by_environment={e.name: request.of(e) for e in environments} if request.whole else {},
+        chosen_by=Chooser.JOB if request.wanted else None,
     )

@@ -11,14 +11,15 @@ from dataclasses import dataclass, field, replace
 from itertools import repeat
 from typing import TYPE_CHECKING
 
-from environments.environment import Environment
-from scheduler.model import Node, QueueReading, RunningJob
+from scheduler.model import Node, QueueReading
 from scheduler.ports import Enrolment, SourceError
 from simulations.jobs import Job, JobBook, JobState, Request
+from simulations.node import SimulatedNode, seen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from environments.environment import Environment
     from scheduler.model import Identity, RequestCluster
     from scheduler.ports import JobRecord, Submission
     from simulations.clock import Agenda
@@ -64,39 +65,6 @@ class Habits:
     """A dead worker is believed alive for this long, unless somebody says that it is gone."""
     leave_seconds: float | None = None
     """A drained worker leaves by itself after this; None: it stays until it is powered off."""
-
-
-@dataclass(slots=True)
-class SimulatedNode:
-    """A worker as it really is; `Node` is what a reading tells of it."""
-
-    worker: str
-    host: str
-    environment: Environment
-    registered_monotonic: float
-    free_cpus: int
-    free_memory_mib: int
-    idle_monotonic: float | None
-    jobs: dict[str, Job] = field(default_factory=dict)
-    draining: bool = False
-    connected: bool = True
-    alive: bool = True
-    quick_failures: int = 0
-
-    def takes(self, request: Request, now: float) -> bool:
-        """Say whether one job of this kind can start here."""
-        environment = self.environment
-        if self.draining or not self.connected or not self.alive or request.vo not in environment.vos:
-            return False
-        if request.cpus > self.free_cpus or request.memory_mib > self.free_memory_mib:
-            return False
-        if request.wanted and request.wanted != environment.name:
-            return False
-        # A worker that has just registered still takes jobs that ask for its whole lifetime.
-        ends = self.registered_monotonic + environment.lifetime_seconds + environment.boot_seconds
-        if request.walltime_seconds is not None and now + request.walltime_seconds > ends:
-            return False
-        return not request.accepts(environment)
 
 
 class SimulatedQueue:
@@ -157,6 +125,8 @@ class SimulatedQueue:
             registered_monotonic=self._agenda.monotonic(),
             free_cpus=environment.vcpus,
             free_memory_mib=environment.slot_memory_mib,
+            free_disk_mib=environment.slot_disk_mib,
+            free_gpus=environment.slot_gpus,
             idle_monotonic=self._agenda.monotonic(),
         )
         self.tell("registered", worker)
@@ -226,8 +196,7 @@ class SimulatedQueue:
         self.book.claim(job, node.worker)
         self._count_idle(node)  # once: the claim ends the idle time below
         node.jobs[job.id] = job
-        node.free_cpus -= job.request.cpus
-        node.free_memory_mib -= job.request.memory_mib
+        node.take(job.request, 1)
         node.idle_monotonic = None
         self._agenda.after(self.habits.start_seconds, lambda: self._start(node, job))
 
@@ -256,8 +225,7 @@ class SimulatedQueue:
 
     def _release(self, node: SimulatedNode, job: Job) -> None:
         del node.jobs[job.id]
-        node.free_cpus += job.request.cpus
-        node.free_memory_mib += job.request.memory_mib
+        node.take(job.request, -1)
         if not node.jobs:
             node.idle_monotonic = self._agenda.monotonic()
             self._leave_soon(node)
@@ -292,7 +260,7 @@ class SimulatedQueue:
         if exact:
             self._carried = (self.book.changes, clusters)
         if not self.faults.stale:
-            self._told = {node.worker: _seen(node, self._wall) for node in self.nodes.values() if node.connected}
+            self._told = {node.worker: seen(node, self._wall) for node in self.nodes.values() if node.connected}
         nodes = tuple(self._told.values())
         ended, holds = self.book.take_ended(self._wall), self.book.holds(self._wall)
         if self.faults.partial:
@@ -306,7 +274,7 @@ class SimulatedQueue:
         if self.faults.stale:
             return self._told.get(worker)
         node = self.nodes.get(worker)
-        return _seen(node, self._wall) if node is not None and node.connected and not self.faults.empty else None
+        return seen(node, self._wall) if node is not None and node.connected and not self.faults.empty else None
 
     def enrol(self, order: Identity, environment: Environment) -> Enrolment:
         """Make the parameters and the token of a new worker."""
@@ -382,29 +350,6 @@ class SimulatedQueue:
             raise SourceError(self.name, asked, "connection refused")
         if self.faults.slow_seconds > self._deadline_seconds:
             raise SourceError(self.name, asked, f"no answer within {self._deadline_seconds:g} s")
-
-
-def _seen(node: SimulatedNode, wall: float) -> Node:
-    running = tuple(_running(job, wall) for job in node.jobs.values() if job.state is JobState.RUNNING)
-    return Node(
-        worker=node.worker,
-        cpus=node.environment.vcpus,
-        memory_mib=node.environment.slot_memory_mib,
-        free_cpus=node.free_cpus,
-        free_memory_mib=node.free_memory_mib,
-        jobs=running,
-        claimed=bool(node.jobs),
-        draining=node.draining,
-        idle_since=None if node.idle_monotonic is None else node.idle_monotonic + wall,
-        registered_at=node.registered_monotonic + wall,
-        quick_failures=node.quick_failures,
-    )
-
-
-def _running(job: Job, wall: float) -> RunningJob:
-    request, since = job.request, None if job.started_monotonic is None else job.started_monotonic + wall
-    ends_by = since + request.walltime_seconds if since is not None and request.walltime_seconds is not None else None
-    return RunningJob(job.id, request.vo, job.user, since, request.cpus, request.memory_mib, ends_by)
 
 
 def _jobs(count: int) -> str:

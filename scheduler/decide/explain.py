@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from environments.matching import match
+from environments.matching import match, who_chose
 from environments.reason import Reason, counted
 from scheduler.actions import Boot
 from scheduler.clock import clock_time
@@ -134,8 +134,14 @@ def _for_one_reason(
         submit=in_submit_file(reason, cluster, policy.catalogue),
         refused=refused,
         missing=reason.numbers,
+        details=_chosen(found, cluster),
         would_change=unlike(remedies),
     )
+
+
+def _chosen(found: Match | None, cluster: RequestCluster | None) -> tuple[str, ...]:
+    said = who_chose(found, cluster.requirements) if found is not None and cluster is not None else ""
+    return (said,) if said else ()
 
 
 def _not_waiting(job: JobRecord, observation: Observation, policy: Policy) -> Explanation:
@@ -216,6 +222,7 @@ def _waiting(
     share = plan.vos.get(cluster.vo)
     if share is not None:
         details.append(share.reasons[-1].sentence)
+    details += _chosen(found, cluster)
     return Explanation(
         subject,
         first.code,

@@ -37,10 +37,10 @@ class Simulated:
     def environments(self):
         return (self.atlas, self.old, self.cms)
 
-    def submit(self, seconds=600.0, *, vo="atlas", environment="", count=1, requires=None):
+    def submit(self, seconds=600.0, *, vo="atlas", environment="", count=1, requires=None, whole=False, **amounts):
         from simulations.jobs import Request
 
-        request = Request(vo, environment, 1, 32, None, tuple((requires or {}).items()))
+        request = Request(vo, environment, 1, 32, None, tuple((requires or {}).items()), whole=whole, **amounts)
         return self.system.submit(request, count, seconds)[0].id
 
     @contextlib.contextmanager
@@ -115,8 +115,11 @@ class HTCondor:
         self.system = self._stack.enter_context(connected(pool))
         self._workers = {}
 
-    def submit(self, seconds=600.0, *, vo="atlas", environment=None, count=1, requires=None):
+    def submit(self, seconds=600.0, *, vo="atlas", environment=None, count=1, requires=None, whole=False, disk_mib=0, gpus=0):
         words = {"environment": environment} if environment else {}
+        words |= {"request_cpus": "TARGET.TotalCpus ?: 1"} if whole else {}
+        words |= {"request_disk": f"{disk_mib} MB"} if disk_mib else {}
+        words |= {"request_gpus": gpus} if gpus else {}
         if requires:
             words["requirements"] = " && ".join(f'TARGET.{name} == "{value}"' for name, value in requires.items())
         user = "dora" if vo == "theory" else "alice"

@@ -4,6 +4,9 @@ import os
 
 import pytest
 
+from environments.environment import VO
+from environments.matching import Catalogue, match
+from environments.requirements import Chooser
 from scheduler.ports import SourceError
 from tests.contract.batch_systems import HTCondor, Live, Simulated, identity
 
@@ -24,6 +27,10 @@ def site(request):
 
 def rows(site, *, cheap=False):
     return {(row.vo, row.requirements.wanted): row for row in site.system.read(site.environments, cheap=cheap).clusters}
+
+
+def catalogue(site):
+    return Catalogue({one.name: one for one in site.environments}, {name: VO(name=name) for name in ("atlas", "cms", "theory")})
 
 
 def node(site, worker):
@@ -72,6 +79,41 @@ def test_requirements_are_evaluated_against_every_prototype(site):
     assert "atlas-el9" in row.requirements.accepts
     assert "atlas-slc6" not in row.requirements.accepts
     assert "OpSysAndVer" in row.requirements.refusals["atlas-slc6"]
+
+
+def test_amounts_that_depend_on_the_worker_are_told_of_each_environment(site):
+    job = site.submit(whole=True, count=3)
+    (row,) = rows(site).values()
+    assert row.idle == 3
+    assert {one.name: row.requirements.of(one.name).cpus for one in (site.atlas, site.old)} == {"atlas-el9": 2, "atlas-slc6": 1}
+    assert site.system.job(job, site.environments).cluster_key == row.key
+    assert match(row.requirements, "atlas", catalogue(site)).environments == ("atlas-el9", "atlas-slc6")
+
+
+def test_disk_and_gpus_are_amounts_and_jobs_that_differ_in_them_are_other_rows(site):
+    for amounts in ({"disk_mib": 200}, {"disk_mib": 900}, {"disk_mib": 200, "gpus": 1}):
+        site.submit(**amounts)
+    found = [row.requirements for row in site.system.read(site.environments, cheap=False).clusters]
+    assert sorted((one.disk_mib, one.gpus) for one in found) == [(200, 0), (200, 1), (900, 0)]
+    fitting = {(one.disk_mib, one.gpus): match(one, "atlas", catalogue(site)) for one in found}
+    assert fitting[200, 0].environments == ("atlas-el9", "atlas-slc6")
+    assert "900 MiB of disk" in fitting[900, 0].problem.sentence
+    assert fitting[200, 1].problem.sentence == "asks for 1 GPU, no worker of VO atlas has one"
+
+
+def test_where_one_is_named_every_environment_of_the_vo_has_its_verdict(site):
+    site.submit(environment="atlas-slc6")
+    (row,) = rows(site).values()
+    found = match(row.requirements, "atlas", catalogue(site))
+    assert (found.environments, found.chosen_by) == (("atlas-slc6",), Chooser.JOB)
+    assert "atlas-el9 would fit as well" in found.refused["atlas-el9"].sentence
+
+
+def test_a_worker_tells_what_its_jobs_use_of_its_disk(site):
+    with site.worker(site.atlas) as worker:
+        site.submit(disk_mib=200, environment="atlas-el9")
+        told = site.wait_until(lambda: (one := node(site, worker)) and one.jobs and one, "the job runs")
+        assert (told.used_disk_mib, told.used_gpus) == (200, 0)
 
 
 def test_a_cheap_reading_after_no_change_counts_the_same_and_an_exact_one_is_exact(site):

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from environments.environment import Virtualization
+from environments.requirements import Chooser
 from scheduler.decide.explain import explain_job
 from scheduler.decide.plan import decide
 from scheduler.decide.worker_story import explain_worker
@@ -348,3 +349,19 @@ def test_one_job_is_told_as_one():
     answer = why(a_cluster(idle=1), workers=[a_worker(state=WorkerState.BOOTING)])
     assert answer.headline == "job 12.0 waits: 1 job fits in workers that are booting"
     assert "one of 2 idle jobs" in why(a_cluster(idle=2)).headline
+
+
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [
+        ({"wanted": "el9"}, "the job itself names environment el9"),
+        ({"wanted": "el9", "chosen_by": Chooser.HOOK}, "the submit hook gave the job el9, the default of its VO"),
+        ({"wanted": "el9", "cpus": 9}, "the job itself names environment el9"),
+        ({"accepts": frozenset({"other"})}, "its requirements and amounts choose among the environments of its VO"),
+        ({}, "it asks for nothing that excludes an environment of its VO: other, the smallest, comes first"),
+    ],
+)
+def test_why_says_who_chose_and_shows_every_environment_of_the_vo_with_its_verdict(asked, says):
+    told = why(a_cluster(**asked), policy=a_policy(an_environment(), an_environment("other", vcpus=1)))
+    assert told.details[-1].startswith(says)
+    assert set(told.matched) | set(told.refused) == {"el9", "other"}
