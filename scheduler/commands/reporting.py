@@ -81,7 +81,7 @@ _EXITS = {
 
 def _address(url: str) -> str:
     if not url.startswith(("http://", "https://")):
-        raise fail(f"--url {url}: is not the address of a daemon; expected one like https://farm.example", Exit.WRONG)
+        raise fail(f"--url {url}: is not the address of a daemon; expected one like https://farm.example.org", Exit.WRONG)
     return url.rstrip("/")
 
 
