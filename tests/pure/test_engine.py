@@ -594,7 +594,7 @@ def quickly(farm, *actions):
     """Go round; it must not wait for whoever hangs."""
     begun = time.monotonic()
     cycle = farm.order(*actions)
-    assert time.monotonic() - begun < 1.5
+    assert time.monotonic() - begun < 10, "whoever hangs does so for 30 s"
     return cycle
 
 
