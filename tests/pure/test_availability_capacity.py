@@ -14,6 +14,8 @@ from scheduler.availability.measuring.capacity import capacity
 from scheduler.availability.measuring.profiles import PROFILES
 from scheduler.availability.reports import report_data
 from scheduler.availability.timelines.prepared import prepare
+from scheduler.publish import sheet
+from scheduler.publish.page import page
 
 POOLS = """\
 now: 2026-03-05T00:00:00Z
@@ -82,6 +84,11 @@ def test_the_report_tells_it_exactly():
     assert (rows["pools"]["figure"], rows["pools"]["capacity"]) == ("1/1", "35/36")
     assert rows["pools"]["capacity_decimal"].startswith("0.97222222222")
     assert rows["b"]["capacity"] is None
+
+
+def test_the_page_shows_it_below_the_figure():
+    made = sheet.make(prepare(history_of_text(POOLS + GROUP, "farm.yaml")), [DAY], "excuse", site="hill")
+    assert page(made).count("97.22 % of the capacity") == 1
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
