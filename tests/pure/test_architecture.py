@@ -141,3 +141,9 @@ def test_every_package_is_shipped():
 def test_no_file_outgrows_a_head():
     long = {str(path): count for path in files() if (count := len((ROOT / path).read_text().splitlines())) > 420}
     assert not long, long
+
+
+def test_no_two_files_of_tests_have_one_name():
+    """pytest imports them by their bare names."""
+    names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
+    assert [name for name in set(names) if names.count(name) > 1] == []
