@@ -24,6 +24,7 @@ from apprise.plugins.custom_xml import NotifyXML
 from apprise.plugins.email.base import NotifyEmail
 from apprise.plugins.email.smtp import AppriseSMTPController
 
+from environments.hostnames import MOST_PORT
 from scheduler.ports import SourceError
 
 if TYPE_CHECKING:
@@ -85,6 +86,9 @@ class AppriseNotifier:
             scheme = self._address.partition("://")[0] if "://" in self._address else ""
             known = f"; it begins with {scheme}://" if scheme.isalnum() else ""
             raise ValueError(f"the address of {self.name} is no Apprise URL{known}")
+        port = service.port if isinstance(service, (NotifyEmail, *_WEBHOOKS)) else None
+        if port is not None and not 0 < port <= MOST_PORT:
+            raise ValueError(f"the address of {self.name} has a port that is not from 1 to {MOST_PORT}")
         service.socket_connect_timeout = service.socket_read_timeout = self._deadline_seconds
         return service
 

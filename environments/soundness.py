@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,8 @@ _SAID_BY_THE_WORKER = frozenset(
 """Attributes of a worker that jobs match and that follow from its size or state; small letters."""
 _EMULATED = {Virtualization.QEMU, Virtualization.KVM}
 
+_INTERFACE = re.compile(r"(?!\.{1,2}$)[^/:\s]{1,15}")
+_INTERFACE_IS = "the name of an interface: at most 15 characters, no `/`, `:` or space in it"
 _NETWORKS = {NetworkKind.BRIDGE: "bridge on the host", NetworkKind.LIBVIRT: "libvirt network"}
 
 Fault = tuple[KeyPath, str, str]
@@ -116,6 +119,8 @@ def _network_fits(environment: Environment) -> Iterator[Fault]:
         yield ("network", "kind"), f"a {kind} worker cannot share the host's network", "host with lxc only"
     if not network.source and network.kind in {NetworkKind.BRIDGE, NetworkKind.LIBVIRT}:
         yield ("network", "source"), "has no name", f"the name of the {_NETWORKS[network.kind]}"
+    if network.kind is NetworkKind.BRIDGE and not _INTERFACE.fullmatch(network.source or "br0"):
+        yield ("network", "source"), f"{network.source!r} cannot be a bridge", _INTERFACE_IS
     if network.kind is NetworkKind.USER and kind not in _EMULATED:
         yield ("network", "kind"), f"{kind} has no user network", "user with qemu or kvm only"
     if network.vlan and network.kind not in {NetworkKind.BRIDGE, NetworkKind.LIBVIRT}:

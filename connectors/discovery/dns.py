@@ -13,6 +13,7 @@ from pydantic import AfterValidator
 
 from environments.checking import named_error
 from environments.environment import Frozen
+from environments.hostnames import each_once
 from environments.text import OneLine
 from scheduler.ports import FoundHost, SourceError
 
@@ -57,7 +58,7 @@ class DNSOptions(Frozen):
 
     record: Annotated[OneLine, AfterValidator(_record)]
     """Name of the SRV records, one for each host: `_libvirt._tcp.farm.example.org`. Priority and weight mean nothing here."""
-    servers: tuple[Annotated[OneLine, AfterValidator(_server)], ...] = ()
+    servers: Annotated[tuple[Annotated[OneLine, AfterValidator(_server)], ...], AfterValidator(each_once)] = ()
     """Addresses of name servers, `192.0.2.1` or `192.0.2.1:5353`; by default those of /etc/resolv.conf."""
 
 

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from environments.environment import Frozen, Scalar, Seconds
+from environments.hostnames import checked_address, checked_machine, each_once
 from environments.text import Lines, OneLine
 
 
@@ -17,6 +18,18 @@ def _regular_expression(text: str) -> str:
     except re.error as error:
         raise ValueError(f"{text!r} is not a regular expression: {error}") from error
     return text
+
+
+def _collectors(text: str) -> str:
+    """Check each address; `<192.0.2.1:9618?sock=collector>` is how HTCondor itself writes one."""
+    for one in each_once(tuple(part.strip() for part in text.split(","))):
+        bare = one.removeprefix("<").removesuffix(">").partition("?")[0]
+        checked_address(bare, "host:port, e.g. cm.example.org:9618; several with commas between them")
+    return text
+
+
+def _domain(text: str) -> str:
+    return checked_machine(text, "a domain, e.g. workers.example.org") if text else text
 
 
 Pattern = Annotated[OneLine, AfterValidator(_regular_expression)]
@@ -50,9 +63,9 @@ class VORule(Frozen):
 class HTCondorOptions(Frozen):
     """An HTCondor pool."""
 
-    collector: OneLine
+    collector: Annotated[OneLine, AfterValidator(_collectors)]
     """Address of the collector: `cm.example.org:9618` (several, separated by commas)."""
-    schedds: tuple[OneLine, ...] = ()
+    schedds: Annotated[tuple[OneLine, ...], AfterValidator(each_once)] = ()
     """Names of the schedds to read; by default all that the collector knows. Those missing make a reading incomplete."""
     config: OneLine | None = None
     """HTCondor configuration of our own (CONDOR_CONFIG): where the tokens and signing keys are. By default the host's."""
@@ -62,7 +75,7 @@ class HTCondorOptions(Frozen):
     """Attributes that may hold the walltime a job asks for, and the seconds of their unit; the first that is set counts."""
     slot_attributes: dict[Attribute, Scalar] = {}
     """Further attributes that every worker's slots have, for judging requirements: e.g. `HasCVMFS: true`."""
-    worker_domain: OneLine = ""
+    worker_domain: Annotated[OneLine, AfterValidator(_domain)] = ""
     """Domain of the workers' names in the pool; by default the pool's trust domain."""
     trust_domain: OneLine = ""
     """By default TRUST_DOMAIN of the configuration."""

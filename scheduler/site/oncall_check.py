@@ -12,7 +12,7 @@ from scheduler.availability.incidents.rotation import Roster
 from scheduler.availability.incidents.schedule import schedule
 from scheduler.availability.timelines.windows import days_later
 from scheduler.site import oncall
-from scheduler.site.addresses import address_at, place_of
+from scheduler.site.addresses import opener, place_of
 from scheduler.site.live_check import Finding
 
 if TYPE_CHECKING:
@@ -77,14 +77,14 @@ def _never(found: OnCallFile) -> Iterator[Finding]:
 
 
 def _unreached(found: OnCallFile) -> Iterator[Finding]:
-    people = found.settings.people
+    people, open_one = found.settings.people, opener(found)
     for name in dict.fromkeys(_pageable(found.settings)):
         if not people[name].addresses:
             yield Finding(found.path.name, f"{name} may be paged and has no address: such a page reaches nobody", fatal=False)
         # What stands in environment variables is the daemon's to know; files are read here as whoever asks may read them.
         for place in (place_of(address) for address in people[name].addresses if address.file):
             try:
-                address_at(found, place)
+                open_one(name, place)
             except ValueError as error:
                 yield Finding(found.path.name, f"{name} may be paged, and {error}", fatal=False)
 

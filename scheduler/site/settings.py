@@ -15,7 +15,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from environments.checking import named_error
 from environments.environment import Frozen, Name, Reserve, Seconds, Share, Virtualization, VOName
-from environments.hostnames import checked_hosts
+from environments.hostnames import checked_address, checked_hosts, checked_machine, checked_port, each_once
 from environments.names import nearest
 from environments.text import OneLine
 from scheduler.policy import Limits
@@ -30,6 +30,8 @@ DISCOVERIES = "ambienti.discoveries"
 
 
 _DRIVERS = ("xen", "qemu", "lxc", "test")
+_BY_SSH = ("ssh", "libssh", "libssh2", "ext")
+"""Transports for which a host may be an alias of one's own."""
 _TRANSPORTS = ("ssh", "tls", "tcp", "unix", "libssh", "libssh2", "ext")
 
 
@@ -78,6 +80,9 @@ def _checked_uri(uri: str, known: tuple[str, ...]) -> str:
     for word, what, words in ((driver, "driver", _DRIVERS), (transport, "transport", _TRANSPORTS)):
         if word and word not in words and (near := nearest(word, words)):
             raise named_error(f"{word!r} is no {what} of libvirt", f"one of: {', '.join(words)}", near)
+    whom = uri.partition("://")[2].replace("{host}", "host").replace("{port}", "1")
+    if machine := re.split(r"[/?#]", whom, maxsplit=1)[0].rpartition("@")[2]:
+        checked_address(machine, "for example xen+ssh://root@{host}:22/system", alias=transport in _BY_SSH)
     return uri
 
 
@@ -105,28 +110,31 @@ def split_address(text: str) -> tuple[str, int] | None:
     if not text:
         return None
     host, colon, port = text.rpartition(":")
-    if not colon or not port.isdigit() or not 0 <= int(port) <= 65535 or not host:
-        raise named_error(f"{text!r} is not an address", "host:port, e.g. 127.0.0.1:9620")
+    example = "host:port, e.g. 127.0.0.1:9620"
+    if not colon or not port or not host:
+        raise named_error(f"{text!r} is not an address", example)
     bare = host.strip("[]")
     if ":" in bare:
         try:
             ipaddress.IPv6Address(bare)
         except ValueError:
             raise named_error(f"{host!r} is not an IPv6 address", "[::1]:9620") from None
-    return bare, int(port)
+    return checked_machine(bare, example), checked_port(port, least=0)
 
 
 def _hostname(name: str) -> str:
-    if not re.fullmatch(r"(?!-)[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*\.?", name):
-        raise named_error(f"{name!r} is not the name of a machine", "a name without a port, e.g. farm.example")
-    return name
+    if ":" in name:
+        raise named_error(f"{name!r} is not the name of a machine", _BARE_NAME)
+    return checked_machine(name, _BARE_NAME)
 
 
+_BARE_NAME = "a name without a port, e.g. farm.example"
 Hostname = Annotated[str, AfterValidator(_hostname)]
 
 
 def _listen(text: str) -> str:
-    split_address(text)
+    if (found := split_address(text)) is not None:
+        checked_port(found[1])  # at port 0 any free one would be taken: nobody would know where to ask
     return text
 
 
@@ -135,6 +143,14 @@ def _journal(url: str) -> str:
         scheme = url.partition(":")[0]
         near = nearest(scheme, ["sqlite", "postgresql"])
         raise named_error(f"{scheme!r} holds no journal", "sqlite:///ambienti.db or postgresql+psycopg://user@host/name", near)
+    rest = url.partition("://")[2]
+    machine = re.split(r"[/?]", rest.partition("@")[2] if "@" in rest else rest, maxsplit=1)[0]
+    if url.startswith("postgresql") and machine:
+        try:
+            checked_address(machine, "")
+        except ValueError:  # its words would quote what may be part of a password
+            expected = "postgresql+psycopg://user@host:5432/name; in a password %40 for @, %2F for /"
+            raise named_error("the host or the port of the URL cannot be one", expected) from None
     return url
 
 
@@ -231,7 +247,7 @@ class DaemonSettings(Frozen):
     """What connectors keep (tokens, caches), relative to the site file."""
     listen: Annotated[str, AfterValidator(_listen)] = "127.0.0.1:9620"
     """Address of /healthz, /metrics, /snapshot and /status; "" for none. Commands on the machine need none."""
-    names: tuple[Hostname, ...] = ()
+    names: Annotated[tuple[Hostname, ...], AfterValidator(each_once)] = ()
     """By which further names this address is asked (of a proxy, an alias): a request for another name is refused."""
     log: Literal["human", "json"] = "human"
     """Form of the log."""

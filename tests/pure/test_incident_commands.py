@@ -83,6 +83,10 @@ def test_check_reads_the_on_call_file_and_tells_who_cannot_be_reached(ambienti, 
     out = " ".join(ambienti("check")[1].split())
     assert "anna may be paged, and the file" in out
     assert "anna.url: there is no such file" in out
+    (site / "secrets").mkdir()
+    (site / "secrets/anna.url").write_text("jsons://hooks.example.org:99999/secret\n")
+    out = " ".join(ambienti("check")[1].split())
+    assert "anna may be paged, and the address of anna (file:secrets/anna.url) has a port that is not from 1 to 65535" in out
     (site / "oncall.yaml").write_text(well + 'objects: [core, "zen*"]\n')
     assert "`objects`: 'zen*' fits no object and no group" in ambienti("check")[1]
     (site / "oncall.yaml").write_text(well + "objects: [pool, cor]\n")
