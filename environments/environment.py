@@ -9,9 +9,19 @@ from __future__ import annotations
 import posixpath
 import re
 from enum import StrEnum
-from typing import Annotated, Literal
+from functools import cache
+from typing import Annotated, Literal, get_args
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 
 from environments.text import OneLine, in_one_line
 
@@ -114,6 +124,33 @@ class Frozen(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", allow_inf_nan=False, str_strip_whitespace=True, use_attribute_docstrings=True
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _true_is_no_number(cls, given: object) -> object:
+        """Have `true` refused by name where a number belongs: for Python it is 1."""
+        if not isinstance(given, dict):
+            return given
+        return {key: _spelt(value) if key in cls._numbers() else value for key, value in given.items()}
+
+    @classmethod
+    @cache
+    def _numbers(cls) -> frozenset[str]:
+        """Return the keys under which numbers belong and no `true`."""
+        fields = [(field.alias or name, _kinds(field.annotation)) for name, field in cls.model_fields.items()]
+        return frozenset(name for name, kinds in fields if bool not in kinds and any(issubclass(k, int | float) for k in kinds))
+
+
+def _kinds(annotation: object) -> set[type]:
+    """Return the types that an annotation is made of."""
+    inner = get_args(annotation)
+    return set().union(*map(_kinds, inner)) if inner else {annotation} if isinstance(annotation, type) else set()
+
+
+def _spelt(value: object) -> object:
+    if isinstance(value, list | tuple):
+        return [_spelt(one) for one in value]
+    return str(value).lower() if isinstance(value, bool) else value
 
 
 class Virtualization(StrEnum):

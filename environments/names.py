@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import stat
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -30,14 +29,12 @@ def as_known(name: str, known: Iterable[str]) -> str:
 
 
 def can_be_read(path: Path) -> bool:
-    """Whether reading a path says what is wrong with it, if anything: pipes and devices would be waited for."""
+    """Whether there is something of which reading says what is wrong with it: a file, a directory, a pipe..."""
     try:
-        mode = path.stat().st_mode
-    except FileNotFoundError:
-        return path.is_symlink()
-    except OSError:
-        return True
-    return stat.S_ISREG(mode) or stat.S_ISDIR(mode)
+        path.stat()
+    except OSError as error:
+        return not isinstance(error, FileNotFoundError) or path.is_symlink()
+    return True
 
 
 def nearest_file(path: Path) -> str:

@@ -19,6 +19,7 @@ EXAMPLE_INSTANT = "2026-03-10T12:00:00Z"
 EXAMPLE_DURATION = "10m"
 _EXPECTED_INSTANT = f"ISO 8601 ({EXAMPLE_INSTANT}, 2026-03-10 13:00 in the zone) or seconds since 1970"
 _EXPECTED_DURATION = "seconds, or an amount like 10m, 1h30m, PT10M"
+_LONGEST = 10_000 * 366 * 86400 * MICROSECONDS
 _FIRST, _LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NUMBER = re.compile(r"[+-]?\d+(\.\d*)?([eE][+-]?\d{1,2})?")
@@ -48,7 +49,7 @@ def read_instant(text: str, zone: str) -> Instant:
     """Read an instant; a local time without offset is taken in `zone`, and refused where a DST change makes it unclear."""
     written = text.strip()
     if _NUMBER.fullmatch(written):
-        return _within(_whole(Decimal(written) * MICROSECONDS, text), text)
+        return within(_whole(Decimal(written) * MICROSECONDS, text), text)
     found = _WRITTEN.fullmatch(written)
     if not found:
         raise named_error(f"{text!r} is not an instant", _EXPECTED_INSTANT)
@@ -60,7 +61,7 @@ def read_instant(text: str, zone: str) -> Instant:
         raise named_error(f"{text!r} is not an instant: {error}", _EXPECTED_INSTANT) from error
     offset = found["offset"]
     aware = local.replace(tzinfo=_offset(offset, text)) if offset else in_zone(local, zone, text)
-    return _within((aware - _EPOCH) // timedelta(microseconds=1) + micro, text)
+    return within((aware - _EPOCH) // timedelta(microseconds=1) + micro, text)
 
 
 def in_zone(local: datetime, zone: str, text: str) -> datetime:
@@ -84,12 +85,12 @@ def read_duration(text: str) -> Duration:
         micro = _whole(Decimal(written) * MICROSECONDS, text)
         if micro < 0:
             raise named_error(f"{text!r} is negative", _EXPECTED_DURATION)
-        return micro
+        return _bounded(micro, text)
     iso = _ISO.fullmatch(written)
     if iso:
         scales = (604800, 86400, 3600, 60, 1)
         counted = sum((Decimal(n or 0) * scale for n, scale in zip(iso.groups(), scales, strict=True)), Decimal(0))
-        return _whole(counted * MICROSECONDS, text)
+        return _bounded(_whole(counted * MICROSECONDS, text), text)
     total, at = Decimal(0), 0
     while at < len(written):
         part = _PART.match(written.lower(), at)
@@ -99,7 +100,13 @@ def read_duration(text: str) -> Duration:
         at = part.end()
     if not written:
         raise named_error("the duration is empty", _EXPECTED_DURATION)
-    return _whole(total, text)
+    return _bounded(_whole(total, text), text)
+
+
+def _bounded(micro: int, text: str) -> Duration:
+    if micro > _LONGEST:
+        raise named_error(f"{text!r} is longer than ten thousand years", _EXPECTED_DURATION)
+    return micro
 
 
 def read_ratio(text: str) -> Fraction:
@@ -116,7 +123,8 @@ def _whole(micro: Decimal, text: str) -> int:
     return int(micro)
 
 
-def _within(instant: Instant, text: str) -> Instant:
+def within(instant: Instant, text: str) -> Instant:
+    """Return an instant that was written somehow; refuse one that no calendar has."""
     if not as_micro(_FIRST) <= instant <= as_micro(_LAST):
         raise named_error(f"{text!r} is not within the years 1 to 9999", _EXPECTED_INSTANT)
     return instant
@@ -146,8 +154,13 @@ def as_micro(moment: datetime) -> Instant:
 
 
 def as_time(instant: Instant, zone: str = "UTC") -> datetime:
-    """Return an instant as local time of a zone."""
+    """Return an instant as local time of a zone; what lies beyond the years 1 to 9999 as their last day, or first."""
+    instant = max(_EARLIEST_WRITTEN, min(instant, _LATEST_WRITTEN))
     return (_EPOCH + timedelta(microseconds=instant)).astimezone(zoneinfo.ZoneInfo(zone))
+
+
+_EARLIEST_WRITTEN, _LATEST_WRITTEN = as_micro(_FIRST + timedelta(days=1)), as_micro(_LAST - timedelta(days=1))
+"""No zone is further from UTC."""
 
 
 def write_instant(instant: Instant, zone: str = "UTC") -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from scheduler.commands.common import Exit, JsonOption, SiteOption, console, examples, fail, print_json, say
-from scheduler.commands.journaled import ByOption, asker, check_names, duration, instant, now, opened
+from scheduler.commands.journaled import ByOption, asker, check_names, end_of, instant, now, opened
 from scheduler.show.terminal import Table
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def add(
         zone, author = found.site.timezone, str(asker(by))
         objects = check_names(objects, services.load(found).names)
         begins, declared = instant(start, "--start", zone), now()
-        ends = instant(end, "--end", zone) if end else begins + duration(length, "--duration")
+        ends = end_of(begins, end, length, zone)
         _ordered(begins, ends)
         agreed: Revision | Recurrence = Revision(declared, begins, ends, author)
         if every:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from scheduler.commands.common import Exit, JsonOption, SiteOption, console, examples, fail, print_json, say
-from scheduler.commands.journaled import AsTokenOption, ByOption, asker, check_names, duration, instant, now, opened
+from scheduler.commands.journaled import AsTokenOption, ByOption, asker, check_names, end_of, instant, now, opened
 from scheduler.show.terminal import Table
 
 exclusions = typer.Typer(no_args_is_help=True, help="Exclusions: bad time that does not count, once somebody accepted it.")
@@ -44,7 +44,7 @@ def add(
     with opened(site) as (found, journal):
         objects = check_names(objects, services.load(found).names)
         begins = instant(start, "--start", found.site.timezone)
-        ends = instant(end, "--end", found.site.timezone) if end else begins + duration(length, "--duration")
+        ends = end_of(begins, end, length, found.site.timezone)
         if ends <= begins:
             raise fail("it would end before it begins", Exit.WRONG)
         who = asker(by, token, journal)

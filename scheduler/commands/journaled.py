@@ -14,7 +14,7 @@ from environments.names import as_known, nearest
 from environments.problems import ConfigurationError, Problem
 from environments.text import unprintable
 from scheduler.availability.history import EVERYTHING
-from scheduler.availability.instants import read_duration, read_instant
+from scheduler.availability.instants import read_duration, read_instant, within
 from scheduler.clock import WallClock
 from scheduler.commands import daemon, loaded
 from scheduler.commands.common import Exit, fail
@@ -93,7 +93,7 @@ def instant(text: str, option: str, zone: str) -> Instant:
     if text == "now":
         return now()
     if text.startswith("+"):
-        return now() + duration(text[1:], option)
+        return _later(now(), text[1:], option)
     return _understood(lambda: read_instant(text, zone), option)
 
 
@@ -103,6 +103,16 @@ def duration(text: str, option: str) -> Duration:
         problem = Problem("", 0, 0, option, f"{text!r} has no unit", "a length like 90m, 6h or 2d")
         raise ConfigurationError([problem])
     return _understood(lambda: read_duration(text), option)
+
+
+def end_of(begins: Instant, end: str, length: str, zone: str) -> Instant:
+    """Return when a span ends of which `--end` or `--duration` was given."""
+    return instant(end, "--end", zone) if end else _later(begins, length, "--duration")
+
+
+def _later(begins: Instant, length: str, option: str) -> Instant:
+    ends = begins + duration(length, option)
+    return _understood(lambda: within(ends, length), option)
 
 
 def since(text: str, option: str, zone: str) -> Instant:

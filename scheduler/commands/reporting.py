@@ -6,8 +6,9 @@ import http
 import json
 import os
 import secrets
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -17,6 +18,9 @@ from scheduler.commands.common import Exit, JsonOption, SiteOption, console, exa
 from scheduler.commands.journaled import ByOption, asker, check_names, duration, instant, now, opened
 from scheduler.show.terminal import Table
 from scheduler.show.writing import duration as shown_length
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 SECONDS = 10.0
 tokens = typer.Typer(no_args_is_help=True, help="Tokens of those who report statuses: add, list, revoke.")
@@ -156,16 +160,25 @@ def add(
         with opened(site) as (site_found, journal):
             check_names([one for one in wanted.objects if not set("*?[") & set(one)], services.load(site_found).names)
             handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(handle, "w") as out:
-                out.write(f"{token}\n")
-            add_token(journal, wanted, token, asker(by), now())
+            with _removed_if_it_fails(path):
+                with os.fdopen(handle, "w") as out:
+                    out.write(f"{token}\n")
+                add_token(journal, wanted, token, asker(by), now())
     except AgreementError as error:
-        path.unlink()
         raise fail(str(error), Exit.PROBLEM) from error
     except OSError as error:
         raise fail(f"{path}: {error.strerror}", Exit.WRONG) from error
     may = [*([f"report on {', '.join(wanted.objects)}"] if wanted.objects else []), *(["read"] if reads else [])]
     say(f"{path} holds the token of {name}, who may {' and '.join(may) or 'sign with it'}: give it to nobody else.")
+
+
+@contextmanager
+def _removed_if_it_fails(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
 
 
 @tokens.command("revoke", epilog=examples("ambienti token revoke nagios"))

@@ -54,6 +54,7 @@ MOST_HEADER_BYTES = 16_384
 MOST_HEADERS = 100
 PIECE = 65_536
 """Bytes that are handed to a slow reader at a time."""
+OPEN_METRICS = "application/openmetrics-text"
 METRICS_SECONDS = 1.0
 """So long metrics that were written down are served again."""
 TOLD_SECONDS = 60.0
@@ -196,7 +197,7 @@ class Pages:
 
     async def metrics(self, request: Request) -> Response:
         """Show the metrics in the form that is asked for."""
-        encode, media_type = choose_encoder(request.headers.get("accept", ""))
+        encode, media_type = choose_encoder(_form_of_metrics(request.headers.get("accept", "")))
 
         def write() -> Written:
             with self._lock:
@@ -346,6 +347,11 @@ def is_called(host: str, names: frozenset[str]) -> bool:
 def own_names(listen: str, further: tuple[str, ...] = ()) -> frozenset[str]:
     """Return by which names this machine may be asked."""
     return frozenset(name.rstrip(".").lower() for name in (listen, socket.gethostname(), *further) if name)
+
+
+def _form_of_metrics(accept: str) -> str:
+    """Return which of the two forms is asked for. Versions are no matter: each would be kept as a form of its own."""
+    return OPEN_METRICS if OPEN_METRICS in accept.lower() else ""
 
 
 async def _pieces(content: bytes) -> AsyncIterator[bytes]:

@@ -166,6 +166,12 @@ def test_an_instant_that_is_written_is_read_again_exactly(instant, zone):
     assert read_instant(f"{seconds(instant):f}" if instant % SECOND else str(instant // SECOND), "UTC") == instant
 
 
+def test_an_instant_beyond_the_calendar_is_written_as_the_end_of_it():
+    assert write_instant(2**63 - 1, "Asia/Tokyo").startswith("9999-12-3")
+    assert write_instant(-(2**63), "America/Chicago").startswith("0001-01-0")
+    assert write_instant(read_instant("9999-12-31T23:59:59Z", "UTC"), "Asia/Tokyo").startswith("9999-12-3")
+
+
 @pytest.mark.parametrize(
     ("length", "text"), [(0, "0 s"), (90, "1 min 30 s"), (3600, "1 h"), (90061, "1 d 1 h"), (0.25, "0.25 s")]
 )

@@ -121,6 +121,18 @@ def test_a_recurring_downtime_has_a_rule_and_is_stopped(ambienti):
         (("downtime", "add", "xen1", "--why", "x"), 2, "give either --end or --duration"),
         (("downtime", "add", "xen1", "--start", "+2h", "--end", "+1h", "--why", "x"), 2, "would end before it begins"),
         (("downtime", "add", "xen1", "--duration", "2 parsec", "--why", "x"), 2, "is not a duration"),
+        (("downtime", "add", "xen1", "--duration", "9999999999d", "--why", "x"), 2, "longer than ten thousand years"),
+        (
+            ("downtime", "add", "xen1", "--start", "9999-12-31", "--duration", "10d", "--why", "x"),
+            2,
+            "within the years 1 to 9999",
+        ),
+        (
+            ("downtime", "add", "xen1", "--start", "+3000000d", "--duration", "1h", "--why", "x"),
+            2,
+            "within the years 1 to 9999",
+        ),
+        (("token", "add", "nagios", "--for", "voms", "--back", "9999999999d"), 2, "longer than ten thousand years"),
         (("downtime", "add", "xen1", "--start", "2026-03-29 02:30", "--duration", "1h", "--why", "x"), 2, "does not exist in"),
         (("exclusion", "add", "xen1", "--start", "now", "--duration", "2h", "--cause", "power", "--why", " "), 2, "a reason"),
         (("exclusion", "accept", "x9"), 1, "there is no exclusion x9; there are none"),

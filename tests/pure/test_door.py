@@ -145,6 +145,12 @@ def test_nobody_reports_further_back_than_his_token_allows(door):
     assert reported(door, "ce02", at=float("nan"))[0] == 400
 
 
+def test_true_is_neither_a_status_nor_an_instant(door):
+    for words in ({"status": True}, {"at": True}):
+        code, said = reported(door, "ce01", **words)
+        assert (code, "true" in said or "number" in said) == (400, True), said
+
+
 def test_what_was_told_already_is_only_corrected(door):
     assert reported(door, "ce01", "CRITICAL") == (200, "kept")
     code, said = reported(door, "ce01", "OK", at=NOW - 60)

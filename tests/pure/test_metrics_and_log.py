@@ -8,10 +8,12 @@ from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
+import anyio
 import pytest
 import structlog
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
+from starlette.requests import Request
 
 from environments.environment import VO, Environment
 from environments.matching import Catalogue, Requirements
@@ -30,7 +32,7 @@ from scheduler.daemon.metrics import METRICS, Metrics
 from scheduler.daemon.paged import Paged
 from scheduler.daemon.promised import Promised
 from scheduler.daemon.telling import Teller
-from scheduler.daemon.web import Shown
+from scheduler.daemon.web import Pages, Shown
 from scheduler.decide.plan import decide
 from scheduler.engine import Cycle
 from scheduler.errands import Result
@@ -316,6 +318,27 @@ def test_the_pages_answer_and_nothing_can_be_changed():
     assert ask(shown, "/snapshot", local=False)[0] == 401, "it names users"
     shown.cycle = cycle(leading=False)
     assert b"another daemon acts" in ask(shown, "/snapshot")[1]
+
+
+def test_there_are_two_forms_of_metrics_whatever_version_is_asked_for():
+    shown = Shown(30, lambda: 1000.0, cycle(), POLICY, ended_at=990.0)
+    pages = Pages(shown, Metrics(), None)
+    asked = [
+        "",
+        "*/*",
+        "text/plain;version=x",
+        *(f"Application/OpenMetrics-text; version={v}" for v in ("x", "1.0.0", "1.0.7")),
+    ]
+
+    async def ask_all():
+        for accept in asked:
+            scope = {"type": "http", "headers": [(b"accept", accept.encode())]}
+            yield (await pages.metrics(Request(scope))).media_type
+
+    async def collected():
+        return {one async for one in ask_all()}
+
+    assert len(anyio.run(collected)) == 2
 
 
 # --- the log ----------------------------------------------------------------------------------------------------------
