@@ -70,10 +70,12 @@ Attributes = dict[AttributeName, Scalar]
 
 MOST_SECONDS = 3_000_000_000
 MOST_MIB = 2**30
+MOST_GIB = 2**20
 _BEYOND_ALL = 1e18
 """An amount that every bound refuses."""
 _UNITS_OF_TIME = {"s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600, "d": 86400, "w": 604800}
 _UNITS_OF_MEMORY = {"mib": 1, "mb": 1, "m": 1, "gib": 1024, "gb": 1024, "g": 1024, "tib": 1024 * 1024}
+_UNITS_OF_DISK = {"gib": 1, "gb": 1, "g": 1, "tib": 1024, "tb": 1024, "t": 1024}
 
 
 def _measure(text: object, units: dict[str, int], example: str) -> object:
@@ -103,6 +105,13 @@ Seconds = Annotated[
     Field(ge=0, le=MOST_SECONDS),
     _amount(_UNITS_OF_TIME, "20 min"),
 ]
+FineSeconds = Annotated[
+    float,
+    BeforeValidator(lambda v: _measure(v, _UNITS_OF_TIME, "20 min")),
+    Field(ge=0, le=MOST_SECONDS),
+    WithJsonSchema({"anyOf": [{"type": "number", "minimum": 0}, {"type": "string"}], "examples": ["20 min"]}),
+]
+"""Seconds that may have a fraction."""
 Mebibytes = Annotated[
     int,
     BeforeValidator(lambda v: _measure(v, _UNITS_OF_MEMORY, "4 GiB")),
@@ -116,6 +125,12 @@ Reserve = Annotated[
     _amount(_UNITS_OF_MEMORY, "4 GiB"),
 ]
 """Mebibytes that may be none."""
+Gibibytes = Annotated[
+    int,
+    BeforeValidator(lambda v: _measure(v, _UNITS_OF_DISK, "20 GiB")),
+    Field(gt=0, le=MOST_GIB),
+    _amount(_UNITS_OF_DISK, "20 GiB"),
+]
 
 
 class Frozen(BaseModel):
@@ -207,8 +222,8 @@ class Disk(Frozen):
     """`overlay` on the shared base image, full `copy`, an `lvm` volume, or `none` (diskless: everything in memory)."""
     pool: PoolName | None = None
     """Storage pool in which the worker's volume is made."""
-    size_gib: Annotated[int, Field(gt=0, le=2**20)] = 10
-    """Capacity of the worker's volume in GiB."""
+    size_gib: Gibibytes = 10
+    """Capacity of the worker's volume in GiB (or `1 TiB`)."""
 
 
 class NetworkKind(StrEnum):

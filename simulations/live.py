@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from environments.environment import Environment, Frozen, Mebibytes, Scalar, Seconds
+from environments.environment import Environment, FineSeconds, Frozen, Mebibytes, Scalar, Seconds
 from environments.text import OneLine
 from scheduler.clock import WallClock
 from simulations.clock import Agenda
@@ -34,7 +34,7 @@ class LiveJobs(Frozen):
     """Whose."""
     count: tuple[Amount, Amount] = (1, 1)
     """At least and at most so many."""
-    runs: tuple[Amount, Amount] = (5, 10)
+    runs: tuple[Seconds, Seconds] = (5, 10)
     """Each runs at least and at most so many seconds."""
     wants: OneLine = ""
     """The environment they name."""
@@ -44,7 +44,7 @@ class LiveJobs(Frozen):
     """Memory of each."""
     requires: dict[OneLine, Scalar] = {}
     """Attributes that their environment must provide."""
-    every: Annotated[int, Field(gt=0)] | None = None
+    every: Annotated[Seconds, Field(gt=0)] | None = None
     """They come again after so many seconds..."""
     times: Annotated[int, Field(gt=0)] = 1
     """... so many times in all."""
@@ -68,7 +68,7 @@ class LiveOptions(Frozen):
 
     seed: int = 1
     """The same seed makes the same jobs."""
-    boot_seconds: Annotated[float, Field(ge=0)] = 3.0
+    boot_seconds: FineSeconds = 3.0
     """From the enrolment of a worker to its registration, give or take a third."""
     jobs: tuple[LiveJobs, ...] = ()
     """Who submits what and when."""

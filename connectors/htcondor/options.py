@@ -71,7 +71,7 @@ class HTCondorOptions(Frozen):
     """HTCondor configuration of our own (CONDOR_CONFIG): where the tokens and signing keys are. By default the host's."""
     vo: Annotated[tuple[VORule, ...], Field(min_length=1)] = (VORule(group=r"group_([A-Za-z0-9-]+)(\..*)?"),)
     """How the VO of a job is told, in order."""
-    walltime: dict[Attribute, Annotated[int, Field(gt=0)]] = {"AllowedJobDuration": 1, "MaxRuntime": 1}
+    walltime: dict[Attribute, Annotated[Seconds, Field(gt=0)]] = {"AllowedJobDuration": 1, "MaxRuntime": 1}
     """Attributes that may hold the walltime a job asks for, and the seconds of their unit; the first that is set counts."""
     slot_attributes: dict[Attribute, Scalar] = {}
     """Further attributes that every worker's slots have, for judging requirements: e.g. `HasCVMFS: true`."""

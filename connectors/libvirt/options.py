@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
-from environments.environment import Frozen, Reserve, Virtualization
+from environments.environment import Frozen, Reserve, Seconds, Virtualization
 from environments.text import OneLine
 
 
@@ -29,11 +29,11 @@ class LibvirtOptions(Frozen):
     """Directory on the host below which each container finds its enrolment; better in memory: it is secret."""
     console_directory: Annotated[OneLine, Field(pattern=r"^/[^\s]*$")] | None = None
     """Directory on the host for what QEMU guests say on their consoles, one file each; none by default."""
-    graceful_seconds: Annotated[float, Field(ge=0)] = 0
+    graceful_seconds: Seconds = 0
     """Ask a guest to shut down and wait so long before its domain is destroyed; 0: destroy at once (it is drained already)."""
-    storage_seconds: Annotated[float, Field(gt=0)] = 600
+    storage_seconds: Annotated[Seconds, Field(gt=0)] = 600
     """Deadline of a boot that copies a whole disk."""
-    keepalive_seconds: Annotated[int, Field(gt=0)] = 5
+    keepalive_seconds: Annotated[Seconds, Field(gt=0)] = 5
     """A host that answers nothing for three times as long is lost."""
-    retry_seconds: Annotated[float, Field(gt=0)] = 60
+    retry_seconds: Annotated[Seconds, Field(gt=0)] = 60
     """Longest pause between two attempts to reach a lost host."""

@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from scheduler.decide.promising import over_promised
 from scheduler.lifecycle import ALIVE, IN_FLIGHT, SERVING
 from scheduler.model import DomainState, HostReading, QueueReading, Unanswered, WorkerState
 from scheduler.observe import counting
@@ -149,13 +150,8 @@ def _over_promised(observation: Observation, policy: Policy) -> dict[str, str]:
     heard = [one for one in observation.hosts.values() if isinstance(one, HostReading)]
     if len(heard) < len(policy.hosts):
         return {}
-    there = sum(one.cpus for one in heard)
-    guaranteed = {name: vo.share.guarantee_cpus for name, vo in policy.catalogue.vos.items() if vo.share.guarantee_cpus}
-    if sum(guaranteed.values()) <= there:
-        return {}
-    all_of = f"all guarantees together are {sum(guaranteed.values())} cores, the farm has {there}"
-    alone = {name: f"guarantees {cpus} cores, the farm has {there}" for name, cpus in guaranteed.items() if cpus > there}
-    return dict.fromkeys(guaranteed, all_of) | alone
+    shares = {name: vo.share for name, vo in policy.catalogue.vos.items()}
+    return {name: said for name, (_, said) in over_promised(shares, sum(one.cpus for one in heard)).items()}
 
 
 def _vo_row(name: str, vo: VO | None, jobs: Jobs, workers: list[Worker], now: float) -> VORow:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from environments.environment import Environment
 from environments.names import nearest
 from environments.problems import Problem
+from scheduler.decide.promising import over_promised
 from scheduler.decide.trust import same_machine
 from scheduler.model import HostReading
 from scheduler.observe.machines import count_machines_once
@@ -77,6 +78,7 @@ def check(definitions: Definitions, farm: Farm) -> tuple[Finding, ...]:
     by_host = _counted(definitions, by_host)
     findings += _one_machine(definitions, by_host)
     findings += _unready(definitions, by_host)
+    findings += _promised(definitions, by_host)
     for definitions_of_vo in definitions.vos.values():
         for owned in definitions_of_vo.environments.values():
             candidates = _candidates(owned.environment, definitions, by_host)
@@ -115,6 +117,17 @@ def _unready(definitions: Definitions, hosts: Mapping[str, _HostAnswer]) -> Iter
             place = definitions.file.hosts[name].place
             problem = definitions.file.node.problem((*place, "options", key), f"{name}: {message}")
             yield Finding(f"host {name}", one, problem=problem)
+
+
+def _promised(definitions: Definitions, hosts: Mapping[str, _HostAnswer]) -> Iterator[Finding]:
+    """Say which shares are larger than the farm, once all hosts have told their cores; jobs are served all the same."""
+    readings = [answer.reading for answer in hosts.values() if answer.reading is not None]
+    if len(readings) < len(definitions.file.hosts):
+        return
+    shares = {name: settings.share for name, settings in definitions.site.vos.items()}
+    for vo, (key, said) in over_promised(shares, sum(one.cpus for one in readings)).items():
+        problem = definitions.file.node.problem(("vos", vo, "share", key), f"{vo}: {said}")
+        yield Finding(f"VO {vo}", said, fatal=False, problem=problem)
 
 
 def _candidates(environment: Environment, definitions: Definitions, hosts: Mapping[str, _HostAnswer]) -> dict[str, _HostAnswer]:

@@ -77,6 +77,21 @@ def test_that_some_hosts_are_too_small_is_no_finding_where_another_is_large_enou
     assert [finding.fatal for finding in check(", vcpus: 64")] == [True]
 
 
+@pytest.mark.parametrize(
+    ("share", "key", "says"),
+    [
+        ("guarantee_cpus: 17", "guarantee_cpus", "atlas: guarantees 17 cores, the farm has 16"),
+        ("guarantee_cpus: 16", "", ""),
+        ("ceiling_cpus: 500", "ceiling_cpus", "atlas: may have 500 cores, the farm has 16"),
+    ],
+)
+def test_a_share_larger_than_the_farm_is_a_warning_at_its_line(check, monkeypatch, share, key, says):
+    monkeypatch.setattr("test_live_check.SITE", SITE.replace("atlas: }", f"atlas: {{share: {{{share}}}}}}}"))
+    found = check()
+    expected = [(f"vos.atlas.share.{key}", 4, says, False)] if key else []
+    assert [(one.problem.key, one.problem.line, one.problem.message, one.fatal) for one in found] == expected
+
+
 def simulated(tmp_path, environment, hosts, entries):
     """Check environments against hosts of a plant; `entries`: their lines in the site file."""
     (tmp_path / "vos").mkdir()

@@ -205,6 +205,12 @@ def test_guarantees_larger_than_the_farm_are_told_once_all_hosts_have_told_their
     assert [row.says for row in rows.vo_rows(an_observation(hosts=[silent("h1")]), policy)] == ["", ""]
 
 
+def test_a_ceiling_larger_than_the_farm_is_told_as_a_guarantee_is():
+    policy = a_policy(vos=(a_vo("atlas", ceiling_cpus=33), a_vo("cms", ceiling_cpus=32), a_vo("lhcb")))
+    says = {row.vo: row.says for row in rows.vo_rows(an_observation(hosts=[a_host(cpus=32)]), policy)}
+    assert says == {"atlas": "may have 33 cores, the farm has 32", "cms": "", "lhcb": ""}
+
+
 def test_the_last_decisions_are_shown_newest_first_with_their_reasons():
     live = LiveView(console(), decisions=2)
     for serial in (1, 2, 3):
