@@ -35,7 +35,11 @@ DOORS = {
     "h11": "scheduler/daemon/connections",
     "numpy": ("scheduler/availability", "scheduler/journal/histories"),
     "dateutil": "scheduler/availability/timelines/downtimes",
-    "icalendar": ("scheduler/availability/files/calendars", "scheduler/availability/files/calendar_times"),
+    "icalendar": (
+        "scheduler/availability/files/calendars",
+        "scheduler/availability/files/calendar_times",
+        "scheduler/availability/files/calendar_settled",
+    ),
     "recurring_ical_events": "scheduler/availability/files/calendars",
     "defusedxml": "scheduler/availability/files/imports",
     "jinja2": "scheduler/publish",

@@ -241,3 +241,104 @@ def test_events_that_cannot_be_understood_stop_no_other():
     assert [one.uid for one in found.occurrences] == ["1"]
     assert [(uid, "RRULE cannot be understood" in str(problem)) for uid, problem in found.wrong] == [("2", True)]
     assert found.uids == {"1", "2"}
+
+
+ROME = ("UID:1", "DTSTART;TZID=Europe/Rome:20261024T120000", "RRULE:FREQ=DAILY;COUNT=3")
+
+
+@pytest.mark.parametrize("start", ["DTSTART:20261024T120000", "DTSTART;TZID=Europe/Rome:20261024T120000"])
+@pytest.mark.parametrize(
+    "excepted",
+    [
+        "EXDATE:20261025T110000Z",
+        "EXDATE:20261025T120000",
+        "EXDATE;TZID=America/Chicago:20261025T060000",
+        "EXDATE;VALUE=DATE:20261025",
+    ],
+)
+def test_an_exception_in_another_zone_or_type_excepts_and_moves_nothing_else(start, excepted):
+    """Noon in Rome is 10:00 UTC on 24 October and 11:00 UTC on the 26th."""
+    found = spans("UID:1", start, "DURATION:PT1H", "RRULE:FREQ=DAILY;COUNT=3", excepted, zone="Europe/Rome")
+    assert found == [(at(2026, 10, 24, 10), at(2026, 10, 24, 11)), (at(2026, 10, 26, 11), at(2026, 10, 26, 12))]
+
+
+def test_an_excepted_instant_is_a_day_of_a_series_of_days():
+    """22:00 UTC on 24 October is where the 25th begins in Rome."""
+    found = spans(
+        "UID:1", "DTSTART;VALUE=DATE:20261024", "RRULE:FREQ=DAILY;COUNT=2", "EXDATE:20261024T220000Z", zone="Europe/Rome"
+    )
+    assert found == [(at(2026, 10, 23, 22), at(2026, 10, 24, 22))]
+
+
+def test_a_further_coming_in_another_zone_moves_no_time_without_one():
+    found = spans("UID:1", "DTSTART:20261020T120000", "DURATION:PT1H", "RDATE:20261029T110000Z", zone="Europe/Rome")
+    assert found == [(at(2026, 10, 20, 10), at(2026, 10, 20, 11)), (at(2026, 10, 29, 11), at(2026, 10, 29, 12))]
+
+
+def test_days_of_a_further_period_are_days_of_the_calendar():
+    """From noon of 24 October to noon of the 25th are 25 hours in Rome."""
+    further = "RDATE;TZID=Europe/Rome;VALUE=PERIOD:20261024T120000/P1D,20261101T120000/PT24H"
+    found = spans("UID:1", "DTSTART;TZID=Europe/Rome:20261020T120000", "DURATION:PT1H", further)
+    assert [(end - start) / HOUR for start, end in found] == [1, 25, 24]
+
+
+def test_what_is_changed_for_all_that_follow_has_its_length_and_one_moved_onto_another_leaves_it_its_own():
+    series = (*ROME, "DURATION:P1D", "END:VEVENT", "BEGIN:VEVENT", "UID:1", "DTSTAMP:20260101T000000Z")
+    following = (
+        "RECURRENCE-ID;RANGE=THISANDFUTURE;TZID=Europe/Rome:20261025T120000",
+        "DTSTART;TZID=Europe/Rome:20261025T140000",
+    )
+    found = spans(*series, *following, "DURATION:PT2H")
+    starts = [at(2026, 10, 24, 10), at(2026, 10, 25, 13), at(2026, 10, 26, 13)]
+    assert found == [(start, start + hours * HOUR) for start, hours in zip(starts, (25, 2, 2), strict=True)]
+    onto = ("RECURRENCE-ID;TZID=Europe/Rome:20261025T120000", "DTSTART;TZID=Europe/Rome:20261026T120000")
+    assert [(end - start) / HOUR for start, end in spans(*series, *onto, "DURATION:PT2H")] == [25, 2, 24]
+
+
+def twice(first, second):
+    """Return a series of one UID that stands there twice, each with a length and what is said of its age."""
+    return (*ROME, *first, "END:VEVENT", "BEGIN:VEVENT", *ROME, *second)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (
+            ("DURATION:PT1H", "SEQUENCE:1", "DTSTAMP:20260101T000000Z"),
+            ("DURATION:PT2H", "SEQUENCE:2", "DTSTAMP:20260101T000000Z"),
+        ),
+        (("DURATION:PT1H", "DTSTAMP:20260101T000000Z"), ("DURATION:PT2H", "DTSTAMP:20260102T000000Z")),
+    ],
+)
+def test_of_two_versions_of_an_event_the_newer_holds_in_any_order(first, second):
+    for parts in ((first, second), (second, first)):
+        text = calendar(*twice(*parts)).replace("BEGIN:VEVENT\r\nDTSTAMP:20260101T000000Z\r\n", "BEGIN:VEVENT\r\n")
+        found = calendars.read(text, "run.ics", UNTIL)
+        assert [(one.end - one.start) / HOUR for one in found] == [2, 2, 2]
+
+
+def test_an_event_that_its_newer_version_cancels_does_not_come():
+    stamp = "DTSTAMP:20260101T000000Z"
+    assert spans(*twice(("DURATION:PT1H",), ("DURATION:PT1H", "SEQUENCE:2", "STATUS:CANCELLED", stamp))) == []
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("EXDATE;TZID=Mars/Base:20261025T120000", "its EXDATE is in a time zone that nobody knows: Mars/Base"),
+        ("RDATE;TZID=Mars/Base:20261025T120000", "its RDATE is in a time zone that nobody knows: Mars/Base"),
+        ("RDATE;VALUE=DATE:20261025", "comes again on a date"),
+        ("EXDATE:once", "its EXDATE cannot be understood"),
+        ("EXRULE:FREQ=DAILY;INTERVAL=2", "EXRULE"),
+        ("DTEND;TZID=Europe/Rome:20261024T150000", "one of them is expected"),
+        ("RRULE:FREQ=DAILY;INTERVAL=0", "at least 1"),
+        ("SEQUENCE:first", "its SEQUENCE is no number"),
+        (
+            "END:VEVENT\r\nBEGIN:VEVENT\r\nDTSTAMP:20260101T000000Z\r\n" + "\r\n".join(ROME),
+            "stands there twice, and differently",
+        ),
+    ],
+)
+def test_what_would_be_read_otherwise_than_it_is_meant_is_refused(line, said):
+    with pytest.raises(ConfigurationError, match=said):
+        spans(*ROME, "DURATION:PT1H", line)

@@ -18,9 +18,8 @@ if TYPE_CHECKING:
 
 _TOO_FAST = {"SECONDLY", "MINUTELY", "HOURLY"}
 _WRITTEN = "X-AS-WRITTEN"
-"""A parameter that we put to each DURATION: the library makes elapsed time of it and forgets which of it were days."""
+"""A parameter that we put to each duration: the library makes elapsed time of it and forgets which of it were days."""
 _DURATION = re.compile(r"([+-]?)P(?:(\d+)W)?(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?)?", re.IGNORECASE)
-_SECOND = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +40,7 @@ class Lengths:
 
     usual: Length
     own: dict[datetime, Length]
-    """By start, in UTC."""
+    """By the instant of RECURRENCE-ID, else by start."""
 
     @classmethod
     def of(cls, parts: Iterable[Any], zone: zoneinfo.ZoneInfo) -> Lengths:
@@ -49,7 +48,7 @@ class Lengths:
         usual, own = Length(), dict[datetime, Length]()
         for part in parts:
             if "RECURRENCE-ID" in part:
-                own[moment(part["DTSTART"].dt, zone).astimezone(UTC)] = _length(part, zone)
+                own[moment(part["RECURRENCE-ID"].dt, zone).astimezone(UTC)] = _length(part, zone)
                 continue
             usual = _length(part, zone)
             own |= dict(_periods(part, zone))
@@ -60,7 +59,8 @@ class Lengths:
         days = _days(event)
         if days is not None:
             return moment(event["DTSTART"].dt + timedelta(days=days), zone)
-        return self.own.get(start.astimezone(UTC), self.usual).after(start)
+        coming = moment(event["RECURRENCE-ID"].dt, zone) if "RECURRENCE-ID" in event else start
+        return self.own.get(coming.astimezone(UTC), self.usual).after(start)
 
 
 def refused(file: str, message: str) -> ConfigurationError:
@@ -86,21 +86,27 @@ def moment(value: date | datetime, zone: zoneinfo.ZoneInfo) -> datetime:
 
 
 def with_written_durations(content: bytes | str) -> str:
-    """Return the text of a calendar in which each DURATION says how it was written: P1D is a day, PT24H is not."""
+    """Return the text of a calendar in which each duration says how it was written: P1D is a day, PT24H is not."""
     text = content.decode("utf-8-sig", "replace") if isinstance(content, bytes) else content
     lines: list[str] = Contentlines.from_ical(text)  # type: ignore[no-untyped-call]
     return "\r\n".join(_with_written(str(line)) for line in lines)
 
 
 def _with_written(line: str) -> str:
-    if not re.match(r"DURATION[:;]", line, re.IGNORECASE):
+    found = re.match(r"(DURATION|RDATE)[:;]", line, re.IGNORECASE)
+    if not found:
         return line
     try:
-        _, _, value = Contentline(line).parts()  # type: ignore[no-untyped-call]
+        _, parameters, value = Contentline(line).parts()  # type: ignore[no-untyped-call]
     except ValueError:  # it is told when the calendar is read
         return line
-    written = re.sub(r"[^A-Za-z0-9+-]", "", str(value))
-    return f"{line[:8]};{_WRITTEN}={written}{line[8:]}" if written else line
+    name, values = found[1], [str(value)]
+    if name.upper() == "RDATE":
+        if str(parameters.get("VALUE", "")).upper() != "PERIOD":
+            return line
+        values = [one.partition("/")[2] for one in str(value).split(",")]
+    written = "|".join(re.sub(r"[^A-Za-z0-9+-]", "", one) for one in values)
+    return f"{name};{_WRITTEN}={written}{line[len(name) :]}" if written else line
 
 
 def check(event: Any, file: str) -> None:
@@ -130,33 +136,6 @@ def check(event: Any, file: str) -> None:
             raise refused(file, f"{name} is in a time zone that nobody knows: {written}")
 
 
-def settle_until(event: Any, zone: zoneinfo.ZoneInfo, *, floating: bool) -> None:
-    """Bring the last instant of a series (UNTIL, which belongs to it) into the zone and type of its start.
-
-    A date is the whole of that day where the series begins at a time. `floating`: times without a zone stay without one.
-    """
-    start = event["DTSTART"].dt
-    for rule in listed(event.get("RRULE")):
-        rule.update({"UNTIL": [_settled(until, start, zone, floating=floating) for until in listed(rule.get("UNTIL"))]})
-        if not rule["UNTIL"]:
-            del rule["UNTIL"]
-
-
-def _settled(until: date | datetime, start: date | datetime, zone: zoneinfo.ZoneInfo, *, floating: bool) -> date | datetime:
-    if not isinstance(start, datetime):
-        if not isinstance(until, datetime):
-            return until
-        return until.date() if until.tzinfo is None else until.astimezone(zone).date()
-    # A calendar that is shown in a zone is meant in it, the times in UTC too.
-    own = start.tzinfo if start.tzinfo is not None and (floating or start.tzinfo is not UTC) else zone
-    if not isinstance(until, datetime):
-        until = datetime.combine(until + timedelta(days=1), time()) - _SECOND
-    whole = until if until.tzinfo is not None else until.replace(tzinfo=own)
-    if start.tzinfo is None and floating:
-        return whole.astimezone(zone).replace(tzinfo=None)
-    return whole.astimezone(UTC)
-
-
 def _days(event: Any) -> int | None:
     """Return the length in whole days of an event that is given by dates; None: it is given by times."""
     start = event["DTSTART"].dt
@@ -181,9 +160,13 @@ def _length(event: Any, zone: zoneinfo.ZoneInfo) -> Length:
 def _duration(event: Any) -> Length:
     """Read a DURATION: weeks and days are days of the calendar, hours, minutes and seconds are elapsed time (3.3.6)."""
     given = event["DURATION"]
-    found = _DURATION.fullmatch(str(given.params.get(_WRITTEN, "")))
+    return _written(str(given.params.get(_WRITTEN, ""))) or Length(exact=given.dt)
+
+
+def _written(text: str) -> Length | None:
+    found = _DURATION.fullmatch(text)
     if found is None:
-        return Length(exact=given.dt)
+        return None
     weeks, days, hours, minutes, seconds = (int(part or 0) for part in found.groups()[1:])
     sign = -1 if found[1] == "-" else 1
     return Length(sign * (7 * weeks + days), sign * timedelta(hours=hours, minutes=minutes, seconds=seconds))
@@ -192,7 +175,12 @@ def _duration(event: Any) -> Length:
 def _periods(event: Any, zone: zoneinfo.ZoneInfo) -> Iterable[tuple[datetime, Length]]:
     """Yield the further comings that are given as periods (RDATE;VALUE=PERIOD), each with its length."""
     for one in listed(event.get("RDATE")):
-        for period in (each.dt for each in getattr(one, "dts", ()) if isinstance(each.dt, tuple)):
+        written = str(one.params.get(_WRITTEN, "")).split("|")
+        for place, period in enumerate(each.dt for each in one.dts):
+            if not isinstance(period, tuple):
+                continue
             start = moment(period[0], zone).astimezone(UTC)
-            length = period[1] if isinstance(period[1], timedelta) else moment(period[1], zone).astimezone(UTC) - start
-            yield start, Length(exact=length)
+            if isinstance(period[1], timedelta):
+                yield start, (_written(written[place]) if place < len(written) else None) or Length(exact=period[1])
+            else:
+                yield start, Length(exact=moment(period[1], zone).astimezone(UTC) - start)

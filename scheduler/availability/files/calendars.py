@@ -14,6 +14,7 @@ import recurring_ical_events
 from icalendar.timezone import tzp
 
 from environments.problems import ConfigurationError, Problem
+from scheduler.availability.files import calendar_settled as settled
 from scheduler.availability.files import calendar_times as times
 from scheduler.availability.history import Instant, Span
 from scheduler.availability.instants import as_micro
@@ -90,11 +91,14 @@ def _events(calendar: Any, file: str, until: Instant, zone: str) -> Events:
     found: list[Occurrence] = []
     wrong: list[tuple[str, Problem]] = []
     changed: dict[str, Instant] = {}
-    for uid, parts in _by_uid(calendar):
+    for uid, together in _by_uid(calendar):
         try:
-            for part in parts:
+            for part in together:
                 times.check(part, file)
-                times.settle_until(part, usual, floating=not shown_in)
+                settled.check_further(part, file)
+            parts = settled.newest(together, file) if uid else together
+            for part in parts:
+                settled.settle(part, usual, shown=bool(shown_in))
             found += _comings(_alone(calendar, parts), parts, (file, until, usual))
             stamps = [as_micro(times.moment(part["LAST-MODIFIED"].dt, usual)) for part in parts if "LAST-MODIFIED" in part]
             if stamps:
