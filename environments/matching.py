@@ -81,18 +81,32 @@ def match(requirements: Requirements, vo: str, catalogue: Catalogue, *, others: 
     if not refused:
         sentence = f"VO {vo} has no environment."
         return Match((), {}, Reason("no-environment", sentence, {"vo": vo}, f"Define an environment for VO {vo}."))
-    return Match((), refused, _nothing_fits(requirements, vo, refused), Chooser.REQUIREMENTS)
+    closest = min(catalogue.usable_by(vo), key=lambda one: _lacks(requirements, one, refused[one.name]))
+    return Match((), refused, _nothing_fits(requirements, vo, refused, refused[closest.name]), Chooser.REQUIREMENTS)
 
 
-def _nothing_fits(requirements: Requirements, vo: str, refused: Mapping[str, Reason]) -> Reason:
-    first = next(iter(refused.values()))
+def _lacks(requirements: Requirements, environment: Environment, reason: Reason) -> tuple[bool, float]:
+    """Say how far a worker is from what is asked: whether it is not a matter of size, and the largest part that it lacks."""
+    asked = requirements.of(environment.name)
+    pairs = (
+        (asked.cpus, environment.vcpus),
+        (asked.memory_mib, environment.slot_memory_mib),
+        (asked.disk_mib, environment.slot_disk_mib),
+        (asked.gpus, environment.slot_gpus),
+        (asked.walltime_seconds or 0, environment.lifetime_seconds - environment.boot_seconds),
+    )
+    return reason.code == "requirements-refuse", max((1 - has / want for want, has in pairs if want > 0), default=0.0)
+
+
+def _nothing_fits(requirements: Requirements, vo: str, refused: Mapping[str, Reason], first: Reason) -> Reason:
     numbers = {"environments": len(refused), **first.numbers}
     if all("asked_gpus" in reason.numbers for reason in refused.values()):
         enough = "one" if requirements.gpus == 1 else "so many"
         sentence = f"asks for {counted(requirements.gpus, 'GPU')}, no worker of VO {vo} has {enough}"
         remedy = "leave out request_gpus in the submit file, or let the VO manager describe an environment with GPUs"
         return Reason("no-match", sentence, numbers, remedy)
-    sentence = f"None of the {len(refused)} environments of VO {vo} fits: {first.sentence}"
+    whole = f"None of the {len(refused)} environments of VO {vo} fits"
+    sentence = f"{whole if len(refused) > 1 else f'The only environment of VO {vo} does not fit'}: {first.sentence}"
     return Reason("no-match", sentence, numbers, first.remedy)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+from contextvars import copy_context
 from importlib import metadata
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -156,7 +157,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     _refuse_unprintable(given)
     wanted = next((word for word in given if not word.startswith("-")), None)
     try:
-        build(wanted)(args=given, prog_name="ambienti")
+        copy_context().run(build(wanted), args=given, prog_name="ambienti")
     except ConfigurationError as error:
         show_problems(error.problems)
         sys.exit(Exit.WRONG)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 from environments.problems import ConfigurationError
@@ -11,6 +12,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from scheduler.site.definitions import Definitions
+
+_TOLD = ContextVar("problems_told", default=False)
+"""Each command runs in a context of its own."""
 
 
 def load(site: Path | None) -> Definitions:
@@ -29,7 +33,15 @@ def load(site: Path | None) -> Definitions:
 
 
 def tell_problems(error: ConfigurationError) -> None:
-    """Say above an answer that the files are wrong, so that it goes by what the daemon goes by."""
+    """Say above an answer, once, that the files are wrong, so that it goes by what the daemon goes by."""
+    if problems_told():
+        return
+    _TOLD.set(True)
     wrong = plural(len(error.problems), "problem")
     say(f"{wrong} in the files (`ambienti check`): below is what the daemon goes by meanwhile", error=True, style="yellow")
     say(f"  {error.problems[0]}", error=True, style="yellow")
+
+
+def problems_told() -> bool:
+    """Whether this command has said already that the files are wrong."""
+    return _TOLD.get()

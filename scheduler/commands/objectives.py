@@ -10,6 +10,7 @@ import typer
 from rich.text import Text
 
 from scheduler.clock import WallClock
+from scheduler.commands import loaded
 from scheduler.commands.common import (
     PLACES,
     Exit,
@@ -18,7 +19,6 @@ from scheduler.commands.common import (
     console,
     examples,
     fail,
-    find_site,
     plural,
     print_json,
     say,
@@ -157,13 +157,13 @@ def page(
 def _known_names(history: Path | None, site: Path | None) -> list[str] | None:
     """Return all objects and groups; None: there is neither a history nor a site to ask."""
     from scheduler.availability.files.reading import read_history
-    from scheduler.site import definitions, services
+    from scheduler.site import services
 
     if history is not None:
         return _names(read_history(history))
     if site is None and not any(place.is_file() for place in PLACES):
         return None
-    return list(services.load(definitions.load(find_site(site))).names)
+    return list(services.load(loaded.load(site)).names)
 
 
 def _offline(files: Iterable[Path], history: Path) -> tuple[Prepared, list[Promise]]:

@@ -13,6 +13,7 @@ from scheduler.commands import past
 from scheduler.commands.common import JsonOption, SiteOption, SnapshotOption, console, leave, print_json, say
 from scheduler.commands.jobs import ask, asked_for, clusters
 from scheduler.commands.source import Looked, looked, tell_standing
+from scheduler.model import QueueReading
 
 if TYPE_CHECKING:
     from scheduler.decide.explanation import Explanation
@@ -67,7 +68,7 @@ def why(
 ) -> None:
     """Say why a job waits and what to change in its submit file; of a whole submission (22), how it stands, then its first job.
 
-    Without a job: all that waits.
+    Without a job: all that waits. Ends with 1 if nobody knows the job, with 3 if a batch system does not answer.
     """
     from scheduler.decide.explain import explain_job
 
@@ -115,6 +116,7 @@ def _tell(explanation: Explanation, found: Looked, *, details: bool, as_json: bo
 def _all_that_waits(found: Looked, *, as_json: bool) -> None:
     from scheduler.show import sources_view, view
 
+    unheard_queues = tuple(name for name, queue in found.observation.queues.items() if not isinstance(queue, QueueReading))
     waiting = sorted((one for one in clusters(found) if one.idle), key=lambda c: (c.vo, -c.idle))
     if as_json:
         verdicts = {key: [asdict(reason) for reason in verdict.reasons] for key, verdict in found.plan.clusters.items()}
@@ -123,6 +125,7 @@ def _all_that_waits(found: Looked, *, as_json: bool) -> None:
             for c in waiting
         ]
         print_json({"source": found.origin, "silent": list(found.silent), "clusters": rows})
+        leave(unheard_queues, quietly=True)
         return
     say(f"Seen by {found.origin}.", style="dim")
     tell_standing(found)
@@ -132,3 +135,4 @@ def _all_that_waits(found: Looked, *, as_json: bool) -> None:
         out.print(line, style="yellow", soft_wrap=True)
     nothing = "no job is known to wait" if unknown else "no job waits"
     out.print(view.waiting(waiting, found.plan, width=out.width) if waiting else nothing)
+    leave(unheard_queues)

@@ -14,7 +14,8 @@ from pydantic_core import PydanticCustomError
 from environments.names import nearest
 from environments.text import csv_cell
 from scheduler.availability.history import EVERYTHING
-from scheduler.commands.common import Exit, JsonOption, SiteOption, console, examples, fail, find_site, print_json, say
+from scheduler.commands import loaded
+from scheduler.commands.common import Exit, JsonOption, SiteOption, console, examples, fail, print_json, say
 from scheduler.commands.journaled import live
 
 if TYPE_CHECKING:
@@ -151,11 +152,11 @@ def known(history: History, objects: Sequence[str]) -> None:
 
 def _of_vo(vo: str, objects: list[str] | None, history: Path | None, site: Path | None) -> list[str]:
     """Return the objects that serve a VO of the site."""
-    from scheduler.site import definitions, services
+    from scheduler.site import services
 
     if history is not None or objects:
         raise fail("--vo names the objects of a VO of the site: give it without --history and --object", Exit.WRONG)
-    found = definitions.load(find_site(site))
+    found = loaded.load(site)
     vo_known(vo, found)
     names = services.objects_of_vo(found, vo)
     if not names:

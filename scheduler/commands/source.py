@@ -17,7 +17,7 @@ from scheduler.actions import Plan
 from scheduler.clock import WallClock
 from scheduler.commands import daemon
 from scheduler.commands.common import Exit, fail, find_site, plural, say
-from scheduler.commands.loaded import tell_problems
+from scheduler.commands.loaded import problems_told, tell_problems
 from scheduler.model import Observation, Unanswered
 from scheduler.policy import Policy
 from scheduler.ports import BatchSystem
@@ -141,7 +141,7 @@ def tell_standing(found: Looked) -> None:
     if standing.problem:
         lasts = "" if standing.failing_since is None else f" for {duration(WallClock().now() - standing.failing_since)}"
         say(f"the daemon has failed{lasts}, and does nothing meanwhile: {standing.problem}", style="bold red")
-    if standing.refused:
+    if standing.refused and not problems_told():
         wrong = plural(len(standing.refused), "problem")
         say(f"the daemon refuses files ({wrong}, `ambienti check`) and goes by the last good ones:", style="yellow")
         for line in standing.refused[:REFUSED_SHOWN]:

@@ -20,8 +20,8 @@ import typer
 
 from environments.names import nearest
 from scheduler.clock import WallClock, clock_time
-from scheduler.commands import daemon
-from scheduler.commands.common import Exit, JsonOption, SiteOption, fail, find_site, print_json, say
+from scheduler.commands import daemon, loaded
+from scheduler.commands.common import Exit, JsonOption, SiteOption, fail, print_json, say
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,9 +48,7 @@ def try_environment(
     Through the running daemon; where none runs, by itself, under the daemon's lease. Ends with 1 when the worker did not come
     up, and says whom to blame.
     """
-    from scheduler.site import definitions
-
-    found = definitions.load(find_site(site))
+    found = loaded.load(site)
     known = found.policy.catalogue.environments
     if name not in known:
         near = nearest(name, known)

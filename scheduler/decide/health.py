@@ -200,7 +200,8 @@ def _through(
         "images": len(streak.images),
         "failed_probes": streak.probes,
     }
-    since = f"breaker {numbers['breaker']} since {clock_time(streak.opened_at, now, zone)}"
+    began = streak.opened_at if is_open else streak.until
+    since = f"breaker {numbers['breaker']} since {clock_time(began, now, zone)}"
     last = f"the last, {told(streak.last, now, zone)}"
     if is_open:
         probe = f"the next probe boots at {clock_time(streak.until, now, zone)}"

@@ -22,6 +22,7 @@ from scheduler.decide.shares import open_ledger
 from scheduler.decide.standing import standing_wants
 from scheduler.decide.supply import build_shelves, take_room
 from scheduler.decide.sweeping import sweep
+from scheduler.decide.trust import distrust_demand
 from scheduler.decide.verdicts import (
     cluster_verdicts,
     environment_verdicts,
@@ -82,6 +83,7 @@ def decide(observation: Observation, policy: Policy) -> Plan:
     orders, yard = decision.orders, decision.yard
     adopts = [Adopt(w.name, w.host, _ADOPT) for w in observation.workers if w.name in observation.unjournaled]
     adopts.sort(key=_BY_WORKER)
+    all_told = all(distrust_demand(each, observation.now, policy) is None for each in observation.queues.values())
     workers = worker_verdicts(orders)
     workers.update((adopt.worker, Verdict(adopt.worker, (adopt.reason,))) for adopt in adopts)
     actions = (*adopts, *orders.cancelled.values(), *yard.boots, *orders.drains, *sorted(orders.ends, key=_BY_WORKER))
@@ -90,7 +92,7 @@ def decide(observation: Observation, policy: Policy) -> Plan:
         actions,
         cluster_verdicts(decision.demand),
         workers,
-        vo_verdicts(decision.demand.wants, yard.ledger),
+        vo_verdicts(decision.demand.wants, yard.ledger, all_told=all_told),
         environment_verdicts(yard, decision.standing, decision.troubled),
         host_verdicts(yard),
         # After actions the farm is another one: such a plan never stands.

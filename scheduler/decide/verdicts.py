@@ -68,8 +68,8 @@ def waiting_by_reason(idle: int, verdict: Verdict | None) -> Counter[str]:
     return counts
 
 
-def vo_verdicts(wants: Iterable[Want], ledger: Ledger) -> dict[str, Verdict]:
-    """Say of every VO what it holds of what it may hold, and what it lacks."""
+def vo_verdicts(wants: Iterable[Want], ledger: Ledger, *, all_told: bool) -> dict[str, Verdict]:
+    """Say of every VO what it holds of what it may hold, and what it lacks; `all_told`: no batch system's queue is unknown."""
     missing: dict[str, int] = {}
     ceilings: dict[str, Reason] = {}
     for want in wants:
@@ -80,12 +80,12 @@ def vo_verdicts(wants: Iterable[Want], ledger: Ledger) -> dict[str, Verdict]:
                     ceilings.setdefault(want.vo, reason)
     verdicts = {}
     for vo in ledger.standings:
-        reason = share_reason(vo, missing.get(vo, 0), ledger)
+        reason = share_reason(vo, missing.get(vo, 0), ledger, all_told=all_told)
         verdicts[vo] = Verdict(vo, (ceilings[vo], reason) if vo in ceilings else (reason,))
     return verdicts
 
 
-def share_reason(vo: str, missing: int, ledger: Ledger) -> Reason:
+def share_reason(vo: str, missing: int, ledger: Ledger, *, all_told: bool) -> Reason:
     """Say what a VO holds, with its weight, guarantee and ceiling."""
     standing, share = ledger.of(vo), ledger.of(vo).vo.share
     part = ledger.dominant_share(vo)
@@ -93,7 +93,7 @@ def share_reason(vo: str, missing: int, ledger: Ledger) -> Reason:
     sentence = (
         f"{vo} holds {standing.cpus} of {ledger.total_cpus} cores and {standing.memory_mib} of {ledger.total_memory_mib} MiB "
         f"(dominant share {part:.1%}, weight {share.weight:g}, guarantee {share.guarantee_cpus}, {ceiling}); "
-        f"{counted(missing, 'job')} without room"
+        f"{_lacking(missing, all_told=all_told)}"
     )
     numbers: dict[str, int | float | str] = {
         "held_cpus": standing.cpus,
@@ -103,12 +103,20 @@ def share_reason(vo: str, missing: int, ledger: Ledger) -> Reason:
         "dominant_share": round(part, 4),
         "weight": share.weight,
         "guarantee_cpus": share.guarantee_cpus,
-        "missing_jobs": missing,
     }
+    if missing or all_told:
+        numbers["missing_jobs"] = missing
     if share.ceiling_cpus is not None:
         numbers["ceiling_cpus"] = share.ceiling_cpus
     code = "below-guarantee" if missing and standing.below_guarantee else "share"
     return Reason(code, sentence, numbers)
+
+
+def _lacking(missing: int, *, all_told: bool) -> str:
+    """Say how many jobs lack room; while a batch system is silent that is not known, or a least number."""
+    if not missing and not all_told:
+        return "how many jobs lack room is not known"
+    return f"{'' if all_told else 'at least '}{counted(missing, 'job')} without room"
 
 
 def environment_verdicts(yard: Yard, standing: Iterable[Want], untold: Mapping[str, Reason]) -> dict[str, Verdict]:

@@ -174,6 +174,15 @@ def test_the_daemon_of_this_farm_is_asked_and_no_other(ambienti, site, farm_ther
         assert "serves another farm, hill" in out
 
 
+def test_what_waits_ends_with_three_while_a_batch_system_is_silent(ambienti, tmp_path):
+    path = tmp_path / "silent.json"
+    path.write_bytes(dump(an_observation(queues=[silent("pool")]), a_policy(an_environment())))
+    code, out, err = ambienti("why", "--snapshot", path)
+    assert (code, err) == (3, "no answer from pool: nothing is concluded from that\n")
+    assert "no job is known to wait" in out
+    assert ambienti("why", "--snapshot", path, "--json")[0] == 3
+
+
 @pytest.mark.parametrize(("farm_there", "ends"), [("perugia", 0), ("hill", 2)])
 def test_a_misspelt_key_does_not_hide_what_the_daemon_goes_by(ambienti, site, farm_there, ends):
     policy = replace(a_policy(an_environment()), site=farm_there)
@@ -228,6 +237,7 @@ def test_a_wrong_site_file_blinds_nobody_while_a_daemon_goes_by_the_last_good_on
     [
         *((("status",), 3), (("env", "show", "atlas-el9"), 0), (("host", "list"), 0), (("events",), 0), (("usage",), 0)),
         *((("downtime", "list"), 0), (("token", "list"), 0), (("incident", "list"), 0), (("hooks", "htcondor"), 0)),
+        *((("report", "--vo", "atlas"), 0), (("env", "try", "atlas-el99"), 1)),
     ],
 )
 def test_a_wrong_site_file_blinds_no_command_while_a_daemon_goes_by_the_last_good_one(
@@ -236,7 +246,7 @@ def test_a_wrong_site_file_blinds_no_command_while_a_daemon_goes_by_the_last_goo
     site.write_text(SITE.replace("hosts:", "hots:"))
     code, _, err = ambienti(*command)
     assert code == expected
-    assert "below is what the daemon goes by meanwhile" in err
+    assert err.count("below is what the daemon goes by meanwhile") == 1
 
 
 def test_an_administrator_can_act_while_the_site_file_is_wrong(ambienti, site, daemon):
@@ -317,7 +327,7 @@ def test_why_explains_a_job_of_a_snapshot_on_one_screen(ambienti, tmp_path):
     code, out, _ = ambienti("why", "12.0", "--snapshot", path)
     assert code == 0
     assert out.splitlines()[:2] == [
-        "None of the 1 environments of VO atlas fits: asks for 64 cores, a worker of el9 has 2.",
+        "The only environment of VO atlas does not fit: asks for 64 cores, a worker of el9 has 2.",
         "Write `request_cpus = 2` or less: that fits el9.",
     ]
     assert len(out.splitlines()) <= 4

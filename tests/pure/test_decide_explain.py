@@ -249,7 +249,7 @@ def test_why_with_an_older_plan_says_that_nothing_is_decided_yet():
 
 def test_the_plain_words_come_without_codes_and_say_what_to_change_in_the_submit_file():
     answer = why(a_cluster(cpus=16))
-    assert answer.plain == "None of the 1 environments of VO atlas fits: asks for 16 cores, a worker of el9 has 2."
+    assert answer.plain == "The only environment of VO atlas does not fit: asks for 16 cores, a worker of el9 has 2."
     assert answer.submit == "Write `request_cpus = 2` or less: that fits el9."
     waiting = why(a_cluster(idle=2), workers=[a_worker(state=WorkerState.BOOTING)])
     assert waiting.plain == "A worker that it can use is booting."

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from scheduler.clock import clock_time
 from scheduler.model import Host, WorkerState
 from tests.pure.builders import (
     NOW,
@@ -38,7 +39,9 @@ def test_when_its_time_has_passed_exactly_one_probe_is_booted():
     aged = [an_outcome(b.host, ago=NOW - b.at + 300, n=n) for n, b in enumerate(FAILS_EVERYWHERE)]
     plan = plan_for(a_cluster(idle=20), boots=aged, hosts=HOSTS, policy=a_policy(hosts=TWO))
     assert len(boots(plan)) == 1
-    assert codes(plan.clusters["pool:1"])[0] == "breaker-probing"
+    probes = plan.clusters["pool:1"].reasons[0]
+    assert probes.code == "breaker-probing"
+    assert f"half-open since {clock_time(NOW - 100, NOW, 'UTC')}" in probes.sentence, "not since it opened"
     probing = plan_for(
         a_cluster(idle=20), boots=aged, hosts=HOSTS, policy=a_policy(hosts=TWO), workers=[a_worker(state=WorkerState.BOOTING)]
     )

@@ -10,6 +10,7 @@ from tests.pure.builders import (
     a_cluster,
     a_host,
     a_policy,
+    a_queue,
     a_vo,
     a_worker,
     an_environment,
@@ -367,3 +368,12 @@ def test_an_idle_worker_whose_jobs_wait_is_not_taken_for_others():
         policy=farm(a_vo("atlas"), a_vo("cms")), workers=[idle], hosts=[a_host(cpus=2)], proven=PROVEN,
     )  # fmt: skip
     assert drains(plan) == {}
+
+
+def test_while_a_batch_system_is_silent_nobody_is_said_to_lack_nothing():
+    told = plan_for(queues=[silent()]).vos["atlas"].reasons[-1]
+    assert told.sentence.endswith("how many jobs lack room is not known")
+    assert "missing_jobs" not in told.numbers
+    partly = plan_for(queues=[a_queue(a_cluster(idle=50)), silent("other")], hosts=[a_host(cpus=0)]).vos["atlas"].reasons[-1]
+    assert partly.sentence.endswith("at least 50 jobs without room")
+    assert plan_for().vos["atlas"].reasons[-1].numbers["missing_jobs"] == 0

@@ -172,6 +172,18 @@ def test_the_clause_that_refused_is_shown():
     assert 'OpSysAndVer == "AlmaLinux8"' in found.refused["usual"].sentence
 
 
+def test_when_nothing_fits_the_worker_that_comes_closest_is_the_one_that_is_shown():
+    many_cores = match(Requirements(cpus=16), "atlas", FARM)
+    assert many_cores.problem.sentence == (
+        "None of the 4 environments of VO atlas fits: asks for 16 cores, a worker of large has 8"
+    )
+    refused = Requirements(cpus=2, accepts=frozenset({"small"}))
+    told = match(
+        refused, "theory", catalogue(environment("small", vo="theory", vcpus=1), environment("big", vo="theory", vcpus=8))
+    )
+    assert "asks for 2 cores, a worker of small has 1" in told.problem.sentence
+
+
 def test_when_nothing_fits_the_first_reason_is_shown_with_the_count():
     problem = match(Requirements(cpus=100), "atlas", FARM).problem
     assert problem.code == "no-match"

@@ -79,7 +79,7 @@ def test_a_physicist_is_told_why_a_submission_waits_and_what_to_change(shell, po
     with shell.daemon():
         told = shell.until(("why", str(large)), lambda text: "Seen by the daemon" in text and "fits" in text)
         assert told.splitlines()[:3] == [
-            "None of the 2 environments of VO atlas fits: asks for 16 cores, a worker of atlas-el9 has 2.",
+            "None of the 2 environments of VO atlas fits: asks for 16 cores, a worker of atlas-big has 4.",
             "Write `request_cpus = 4` or less: that fits atlas-big.",
             f"{large}: 2 jobs wait, 0 jobs run, 0 jobs are held, 0 jobs are done",
         ]
