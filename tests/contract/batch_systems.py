@@ -107,10 +107,10 @@ class HTCondor:
     marks = (pytest.mark.real,)
 
     def __init__(self, pool):
-        from tests.real.htcondor_pool import ATLAS, CMS, ENVIRONMENTS, connected
+        from tests.real.htcondor_pool import ATLAS, ATLAS_OLD, CMS, ENVIRONMENTS, connected
 
         self.pool = pool
-        self.atlas, self.cms, self.environments = ATLAS, CMS, ENVIRONMENTS
+        self.atlas, self.old, self.cms, self.environments = ATLAS, ATLAS_OLD, CMS, ENVIRONMENTS
         self._stack = contextlib.ExitStack()
         self.system = self._stack.enter_context(connected(pool))
         self._workers = {}

@@ -113,7 +113,8 @@ def test_a_worker_tells_what_its_jobs_use_of_its_disk(site):
     with site.worker(site.atlas) as worker:
         site.submit(disk_mib=200, environment="atlas-el9")
         told = site.wait_until(lambda: (one := node(site, worker)) and one.jobs and one, "the job runs")
-        assert (told.used_disk_mib, told.used_gpus) == (200, 0)
+        assert 200 <= told.used_disk_mib <= 210, "a start daemon gives disk out in parts of the whole"
+        assert told.used_gpus == 0
 
 
 def test_a_cheap_reading_after_no_change_counts_the_same_and_an_exact_one_is_exact(site):
