@@ -15,6 +15,7 @@ from scheduler.asking import Asking
 from scheduler.decide.plan import decide as decide_all
 from scheduler.decide.plan import still_holds as all_still_holds
 from scheduler.errands import Reach, Result, batch_lane, host_lane, look_at_storage
+from scheduler.invalidating import Invalidator
 from scheduler.journal.records import Memo, Note
 from scheduler.journal.statuses import correct, declare, push
 from scheduler.model import Observation, QueueReading, WorkerState
@@ -57,6 +58,8 @@ class Cycle:
     seconds: float
     leading: bool = True
     """False while another daemon holds the lease: nothing was read and nothing done."""
+    lease: tuple[str, float] = ("", 0.0)
+    """Which other daemon that is, and until when if it does not renew it."""
     quiet: bool = False
     """Nothing had changed that the last decision depends on, so it stands."""
     phases: Mapping[str, float] = field(default_factory=dict)
@@ -68,6 +71,8 @@ class Cycle:
     clock_step_seconds: float = 0.0
     unannounced: Mapping[str, str] = field(default_factory=dict)
     """Batch systems whose submit hooks could not be told of the environments, and why."""
+    uninvalidated: Mapping[str, str] = field(default_factory=dict)
+    """Workers that were given up, of which a batch system may still show something, and why."""
 
 
 class Engine:
@@ -112,6 +117,7 @@ class Engine:
         self._reach = Reach(batch_systems, hypervisors, journal, clock, runner, owner)
         self._asking = Asking(self._reach)
         self._announcer = Announcer()
+        self._invalidator = Invalidator()
         self.trials = Trials()
         self._memory = Memory()
         self._last_look: Looked | None = None
@@ -158,7 +164,8 @@ class Engine:
         started = self.clock.monotonic()
         if not self.hold_lease():
             now = self.clock.now()
-            return Cycle(Observation(now, {}, {}, ()), Plan(now, ()), (), self.clock.monotonic() - started, leading=False)
+            nothing, seconds = Observation(now, {}, {}, ()), self.clock.monotonic() - started
+            return Cycle(nothing, Plan(now, ()), (), seconds, leading=False, lease=self.journal.lease())
         self.attend()
         self._declare()
         correct(self.journal, self.owner, self.clock.now())
@@ -182,6 +189,9 @@ class Engine:
         ended = self.clock.monotonic()
         catalogue = self.policy.catalogue
         self._runner.start(list(self._announcer.due(self._reach.batch_systems, catalogue, ended)), 0.0)
+        alive = {worker.name for worker in seen.observation.workers}
+        gone = list(self._invalidator.due(self._reach.batch_systems, seen.given_up, alive, ended))
+        self._runner.start(gone, self._act_seconds)
         self._last = Cycle(
             observation=seen.observation,
             plan=plan,
@@ -193,6 +203,7 @@ class Engine:
             twins=seen.twins,
             clock_step_seconds=step,
             unannounced=dict(self._announcer.problems),
+            uninvalidated=dict(self._invalidator.problems),
         )
         self._decided_by = self.policy
         seen_here = Round(seen.observation, plan, results)

@@ -161,7 +161,7 @@ def once(site: SiteOption = None, as_json: JsonOption = False) -> None:
         cycle = engine.cycle()
         asked.forget(cycle.observation)
     if not cycle.leading:
-        raise fail("another daemon holds the lease of the journal: nothing was done", Exit.PROBLEM)
+        raise fail(f"{_holder(*cycle.lease)}: nothing was done", Exit.PROBLEM)
     if as_json:
         print_json({**plan_data(cycle.plan), "results": [_result(one) for one in cycle.results]})
     else:
@@ -174,6 +174,12 @@ def once(site: SiteOption = None, as_json: JsonOption = False) -> None:
     leave(silent_sources(cycle.observation), quietly=as_json)
     if any(str(result.outcome) in {"failed", "late"} for result in cycle.results):
         raise typer.Exit(int(Exit.PROBLEM))
+
+
+def _holder(owner: str, until: float) -> str:
+    """Say who acts on the farm, and until when if it does not renew that."""
+    ends = dt.datetime.fromtimestamp(until, dt.UTC).isoformat(sep=" ", timespec="seconds").removesuffix("+00:00")
+    return f"another daemon, {owner}, holds the lease of the journal (until {ends} UTC, if it does not renew it)"
 
 
 def log_problems(problems: tuple[Problem, ...]) -> None:

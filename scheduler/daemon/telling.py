@@ -32,12 +32,16 @@ class Teller:
         self._same: frozenset[str] = frozenset()
         self._twins: dict[str, tuple[str, ...]] = {}
         self._unannounced: Mapping[str, str] = {}
+        self._uninvalidated: Mapping[str, str] = {}
 
     def tell(self, cycle: Cycle) -> None:
         """Write what is new in a cycle to the log."""
         if cycle.leading != self._leading:
             self._leading = cycle.leading
-            self._log.info("acts" if cycle.leading else "waits: another daemon holds the lease", owner=self._owner)
+            if cycle.leading:
+                self._log.info("acts", owner=self._owner)
+            else:
+                self._log.info("waits: another daemon holds the lease", owner=self._owner, holder=cycle.lease[0])
         if not cycle.leading:
             return
         self._tell_sources(cycle)
@@ -86,6 +90,12 @@ class Teller:
         for name in self._unannounced.keys() - cycle.unannounced.keys():
             self._log.info("its submit hooks are told of environments again", source=name)
         self._unannounced = cycle.unannounced
+        for name in cycle.uninvalidated.keys() - self._uninvalidated.keys():
+            problem = "what the batch system shows of a worker that was given up cannot be taken out of it"
+            self._log.warning(problem, worker=name, reason=cycle.uninvalidated[name])
+        for name in self._uninvalidated.keys() - cycle.uninvalidated.keys():
+            self._log.info("nothing is shown any more of a worker that was given up", worker=name)
+        self._uninvalidated = cycle.uninvalidated
         self._tell_hosts(cycle)
 
     def _tell_hosts(self, cycle: Cycle) -> None:

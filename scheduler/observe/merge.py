@@ -80,6 +80,8 @@ class Seen:
     """(worker, before, after): steps that the lifecycle does not hold."""
     twins: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Worker -> hosts, for names that run more than once."""
+    given_up: tuple[Entry, ...] = ()
+    """Workers that are given up with their host just now."""
 
 
 @dataclass(slots=True)
@@ -161,7 +163,8 @@ def merge(readings: Readings, ledger: Ledger, memory: Memory, policy: Policy) ->
         silent=silent,
         left_since=left_since,
     )
-    return Seen(observation, kept, news.memo(), tuple(news.illegal), farm.twins)
+    forgotten = tuple(ledger.entries[name] for name in given_up)
+    return Seen(observation, kept, news.memo(), tuple(news.illegal), farm.twins, forgotten)
 
 
 def _shelves(readings: Readings, entries: Mapping[str, Entry]) -> Shelves:

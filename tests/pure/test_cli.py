@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -471,6 +472,16 @@ def a_worker_on(site, host):
     entry = Entry("atlas-el9-1", 1, uuid, "atlas-el9", "1", "atlas", **where, **times)
     journal.begin("daemon", 1000.0, [Intent(boot, entry)])
     return journal
+
+
+def test_once_names_the_daemon_that_holds_the_lease(ambienti, site):
+    journal = Journal(f"sqlite:///{site.parent / 'ambienti.db'}", now=time.time())
+    assert journal.hold_lease("farm1:4711", time.time(), 600)
+    code, _, err = ambienti("once")
+    journal.close()
+    assert code == 1
+    assert "another daemon, farm1:4711, holds the lease of the journal (until " in err
+    assert "UTC, if it does not renew it): nothing was done" in err
 
 
 def test_a_host_is_forgotten_only_on_somebody_s_word(ambienti, site):

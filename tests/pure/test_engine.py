@@ -522,6 +522,37 @@ def test_a_host_that_was_forgotten_and_comes_back_has_its_workers_adopted(farm):
     assert [w.name for w in farm.order().observation.workers] == [name]
 
 
+def given_up(farm):
+    name = farm.worker()
+    farm.hosts["h1"].faults.silent = True
+    farm.order()
+    assert name in farm.queue.nodes
+    say_off(farm.journal, HostOff("h1", farm.clock.now(), "anna", "burnt"))
+    return name
+
+
+def test_what_the_batch_system_shows_of_workers_that_are_given_up_with_their_host_is_taken_out_of_it(farm):
+    name = given_up(farm)
+    assert farm.order().uninvalidated == {}
+    assert name not in farm.queue.nodes
+
+
+@pytest.mark.parametrize(
+    ("fails", "why"),
+    [({"silent": True}, "connection refused"), ({"last_words": 1}, "an update of it crossed the invalidation")],
+    ids=["it does not answer", "an update crosses"],
+)
+def test_taking_out_what_is_shown_of_them_is_tried_again_until_it_is_done(farm, fails, why):
+    name = given_up(farm)
+    for key, value in fails.items():
+        setattr(farm.queue.faults, key, value)
+    assert farm.order().uninvalidated == {name: why}
+    assert name in farm.queue.nodes
+    farm.queue.faults.silent = False
+    assert farm.order().uninvalidated == {}
+    assert name not in farm.queue.nodes
+
+
 def test_when_the_clock_is_set_forward_no_deadline_passes(farm):
     farm.order(boot(1))
     farm.plant.broken_images["el9", "1"] = "hangs"
