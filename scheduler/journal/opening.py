@@ -30,6 +30,8 @@ DAMAGED = (
     "the journal is damaged. Stop the daemon, move the file and its -wal and -shm away (keep them), and put the last back-up "
     "in its place; without one start with an empty journal: the farm is adopted, what was reported is lost (docs: Operations)"
 )
+_MAGIC = b"SQLite format 3\0"
+"""A file of SQLite begins with it."""
 
 
 class JournalError(Exception):
@@ -99,12 +101,24 @@ def _connect_sqlite(url: URL, durable: bool, busy_seconds: float) -> tuple[Engin
 
 
 def _keep_private(path: str) -> None:
-    """Make a new journal for its owner alone, and let no others read an old one: it names users. SQLite's side files follow."""
+    """Make a new journal for its owner alone, and let no others read an old one: it names users. SQLite's side files follow.
+
+    Whatever is no journal is left as it is: the site file may name anything by mistake.
+    """
     with contextlib.suppress(OSError):  # a place that cannot be written is told when it is opened
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     with contextlib.suppress(OSError):
-        if (mode := stat.S_IMODE(Path(path).stat().st_mode)) & 0o007:
-            Path(path).chmod(mode & ~0o007)
+        mode = Path(path).stat().st_mode
+        if not stat.S_ISREG(mode):
+            raise JournalError(f"journal sqlite:///{path} is a directory or a device, no file: is daemon.journal right?")
+        with Path(path).open("rb") as file:
+            begin = file.read(len(_MAGIC))
+        if begin not in {b"", _MAGIC}:
+            raise JournalError(
+                f"journal sqlite:///{path} is no file of SQLite. Unless daemon.journal names a wrong file, {DAMAGED}"
+            )
+        if mode & 0o007:
+            Path(path).chmod(stat.S_IMODE(mode) & ~0o007)
 
 
 def explain(error: Exception) -> str:
@@ -113,6 +127,8 @@ def explain(error: Exception) -> str:
     text = " ".join(str(original).split())
     if "malformed" in text or "not a database" in text:
         return f"{text}: {DAMAGED}"
+    if "unable to open database file" in text:
+        return f"{text}: does its directory exist, and may this user write there?"
     if "database is locked" in text:
         return f"{text}: another process keeps it locked"
     if "disk is full" in text or "disk I/O error" in text:
@@ -161,6 +177,8 @@ def _migrate(engine: Engine, where: str, now: float) -> None:
         if engine.dialect.name == "postgresql":
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_UPGRADE_LOCK)))
         found = MigrationContext.configure(connection).get_current_revision()
+        if found is None and engine.dialect.name == "sqlite" and sa.inspect(connection).get_table_names():
+            raise JournalError(f"journal {where} is a database of something else: is daemon.journal right?")
         _refuse_newer(script, found, where)
         config.attributes["connection"] = connection
         command.upgrade(config, "head")

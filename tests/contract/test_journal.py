@@ -1,9 +1,11 @@
 """The journal keeps its promises on SQLite and on a real PostgreSQL alike."""
 
+import contextlib
 import os
 import random
 import signal
 import sqlite3
+import stat
 import subprocess
 import sys
 import threading
@@ -693,6 +695,30 @@ def test_a_damaged_journal_is_told_as_that_with_the_remedy_whoever_finds_it(tmp_
     path.write_bytes(bytes(content))
     with pytest.raises(JournalError, match="the journal is damaged"):
         Journal(f"sqlite:///{path}", now=1000.0).ledger()
+
+
+def test_what_is_no_journal_is_told_and_left_as_it_is(tmp_path):
+    text, foreign, pipe = tmp_path / "passwd", tmp_path / "cookies.db", tmp_path / "pipe"
+    text.write_text("root:x:0:0")
+    os.mkfifo(pipe)
+    with contextlib.closing(sqlite3.connect(foreign)) as made:
+        made.execute("CREATE TABLE cookies (name)")
+    places = {
+        text: "no file of SQLite. Unless daemon.journal names",
+        foreign: "of something else",
+        pipe: "no file",
+        tmp_path: "no file",
+    }
+    for path in places:
+        path.chmod(0o755)
+    before = {path: path.read_bytes() for path in (text, foreign)}
+    for path, said in places.items():
+        with pytest.raises(JournalError, match=said):
+            Journal(f"sqlite:///{path}", now=1000.0)
+    assert [stat.S_IMODE(path.stat().st_mode) for path in (text, pipe, tmp_path)] == [0o755] * 3
+    assert text.read_bytes() == before[text]
+    with contextlib.closing(sqlite3.connect(foreign)) as found:
+        assert found.execute("SELECT name FROM sqlite_master").fetchall() == [("cookies",)]
 
 
 def test_a_journal_that_another_process_keeps_locked_is_stuck_until_a_write_goes_through(tmp_path):
