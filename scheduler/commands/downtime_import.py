@@ -170,7 +170,7 @@ def write(steps: Iterable[Step], journal: Journal, asked: Asked) -> list[dict[st
             )
         told: dict[str, Any] = {"id": name, "source": one.source, "what": one.what, "objects": list(one.objects)}
         told["partly"] = one.partly
-        done.append({**told, "notice": notice(one.revisions, "UTC")})
+        done.append({**told, "notice": "It goes on as several." if one.what == "parted" else notice(one.revisions, "UTC")})
     if stays and not asked.part:
         adopt(journal, stays, asked.list)
     return done

@@ -1,6 +1,7 @@
 """`ambienti downtime import`: what others declared is taken over once, revised when it changed, and signed by its source."""
 
 import json
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -340,3 +341,61 @@ def test_a_number_of_any_length_and_kind_is_known_again(ambienti, tmp_path):
     content = CALENDAR.format(day, "").replace("fans-1", "fans-" + "x" * 250 + "\x1b")
     assert "1 declared" in imported(ambienti, tmp_path, content, name="plan.ics")[1]
     assert "1 known already" in imported(ambienti, tmp_path, content, name="plan.ics")[1]
+
+
+def spans_of(ambienti):
+    """Return by downtime what is in force of it and what of that is scheduled, in whole hours from now."""
+    begun = datetime.now(UTC)
+
+    def hours(text):
+        return round((datetime.fromisoformat(text) - begun).total_seconds() / 3600)
+
+    return {
+        one["id"]: (
+            (hours(one["revisions"][-1]["start"]), hours(one["revisions"][-1]["end"])),
+            [(hours(part["start"]), hours(part["end"])) for part in one["scheduled"]],
+        )
+        for one in listed(ambienti)
+    }
+
+
+LONG, LATER = ("1", CE, "OUTAGE", -6 * HOUR, 4 * HOUR), ("1", CE, "OUTAGE", 30 * HOUR, 31 * HOUR)
+SHORT, LONGER = ("1", CE, "OUTAGE", -6 * HOUR, 2 * HOUR), ("1", CE, "OUTAGE", -6 * HOUR, 10 * HOUR)
+
+
+def test_of_two_times_of_one_object_that_is_taken_back_which_is_not_there_any_more_and_only_from_now_on(ambienti, tmp_path):
+    imported(ambienti, tmp_path, gocdb(LONG, LATER))
+    assert "1 called off, 1 known already" in imported(ambienti, tmp_path, gocdb(LATER))[1]
+    assert spans_of(ambienti) == {"d1": ((-6, 0), [(-6, 0)]), "d2": ((30, 31), [(30, 31)])}
+
+
+def test_of_two_times_of_one_object_the_one_that_stays_keeps_its_notice(ambienti, tmp_path):
+    imported(ambienti, tmp_path, gocdb(LONG, SHORT))
+    assert "1 called off, 1 known already" in imported(ambienti, tmp_path, gocdb(LONG))[1]
+    assert spans_of(ambienti) == {"d1": ((-6, 4), [(-6, 4)]), "d2": ((-6, 0), [(-6, 0)])}
+
+
+def test_the_second_time_of_an_object_is_not_made_longer_with_the_notice_of_the_first(ambienti, tmp_path):
+    imported(ambienti, tmp_path, gocdb(LONG, SHORT))
+    imported(ambienti, tmp_path, gocdb(LONG, LONGER))
+    found = spans_of(ambienti)
+    assert found["d1"] == ((-6, 4), [(-6, 4)])
+    assert found["d3"] == ((-6, 10), [])
+
+
+def test_a_clock_that_is_ahead_at_the_source_hides_no_later_change(ambienti, tmp_path):
+    ahead = gocdb(("1", CE, "OUTAGE", 30 * HOUR, 40 * HOUR))
+    text = re.sub(r"<INSERT_DATE>\d+", f"<INSERT_DATE>{int(datetime.now(UTC).timestamp()) + 600}", ahead)
+    imported(ambienti, tmp_path, text)
+    cut = re.sub(r"<END_DATE>\d+", f"<END_DATE>{int(datetime.now(UTC).timestamp()) + 33 * HOUR}", text)
+    assert "d1 (gocdb-1) is revised. Scheduled as a whole." in imported(ambienti, tmp_path, cut)[1]
+    assert "1 known already" in imported(ambienti, tmp_path, cut)[1]
+    assert spans_of(ambienti)["d1"][0] == (30, 33)
+
+
+def test_what_ends_as_it_begins_is_no_downtime_and_what_goes_on_as_several_was_not_taken_back(ambienti, tmp_path):
+    code, out, _ = imported(ambienti, tmp_path, gocdb(("1", CE, "OUTAGE", HOUR, HOUR)))
+    assert (code, out.splitlines()) == (0, ["GOCDB downtime 1: ends as it begins", "0 downtimes; 1 skipped."])
+    imported(ambienti, tmp_path, gocdb(("2", CE, "OUTAGE", -HOUR, HOUR), ("2", SE, "OUTAGE", -HOUR, HOUR)))
+    out = imported(ambienti, tmp_path, gocdb(("2", CE, "OUTAGE", -HOUR, HOUR)))[1]
+    assert "d1 (gocdb-2) is parted. It goes on as several." in out.splitlines()

@@ -51,6 +51,8 @@ class Imported:
     """Entries that cannot be understood. They stop no other."""
     numbers: Mapping[str, str] = field(default_factory=dict)
     """Downtime -> its number at the source: where the objects of one number are down at different times they are several."""
+    again: Mapping[str, str] = field(default_factory=dict)
+    """Number of a further time at which an object is down -> the number at the source."""
     told: frozenset[str] = frozenset()
     """All numbers that the file speaks of, also where it says that nothing is down or nothing of ours."""
     unread: frozenset[str] = frozenset()
@@ -81,6 +83,7 @@ class Found:
     kind: str
     downtimes: dict[str, Downtime] = field(default_factory=dict)
     numbers: dict[str, str] = field(default_factory=dict)
+    again: dict[str, str] = field(default_factory=dict)
     skipped: list[str] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     told: set[str] = field(default_factory=set)
@@ -102,7 +105,8 @@ class Found:
         before = self.downtimes.get(name)
         if before is not None and before.revisions != (revision,):
             if {*objects} & {*before.objects}:  # an object that is down twice: each time is a downtime of its own
-                number = f"{number} from {revision.start // SECOND} until {revision.end // SECOND}"
+                further = f"{number} from {revision.start // SECOND} until {revision.end // SECOND}"
+                self.again[further], number = number, further
                 self.told.add(number)
             name = f"{number} {'/'.join(objects)}"
             before = self.downtimes.get(name)
@@ -143,6 +147,7 @@ class Found:
             skipped=tuple(dict.fromkeys(self.skipped)),
             problems=tuple(dict.fromkeys(self.problems)),
             numbers=self.numbers,
+            again=self.again,
             told=frozenset(self.told),
             unread=frozenset(self.unread),
             series=frozenset(f"ical-{short(uid)}" for uid in events.uids) if events else frozenset(),

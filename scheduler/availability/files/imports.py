@@ -83,6 +83,9 @@ def _gocdb_entry(entry: Element, line: int, found: Found) -> None:
     if end < start:
         found.wrong(number, Problem(found.file, line, 1, title, "ends before it begins"))
         return
+    if end == start:
+        found.skipped.append(f"{title}: ends as it begins")
+        return
     objects: list[str] = []
     for place in list(entry.iter("SERVICE")) or [entry]:
         names = _gocdb_names(place, entry)
@@ -168,6 +171,9 @@ def _osg_entry(entry: Node, found: Found) -> None:
         return
     if end < start:
         found.wrong(number, entry.problem(("EndTime",), "ends before it begins", "an instant after its start"))
+        return
+    if end == start:
+        found.skipped.append(f"{title}: ends as it begins")
         return
     services = [str(one.value) for one in entry.items["Services"].elements] if "Services" in entry.items else []
     objects = [name for service in services if (name := found.ours([f"{service}@{resource}"]))]

@@ -103,6 +103,13 @@ class _Rows:
         self.rows.append(row)
         self.latest.update(dict.fromkeys(row.downtime.objects, row))
 
+    def prefer(self, wanted: Wanted) -> None:
+        """Of several rows about an object let that one stand for it that says already what the source says."""
+        for row in self.rows:
+            for name in row.downtime.objects:
+                if name in wanted and _span(wanted[name][0]) == _span(row.last) != _span(self.latest[name].last):
+                    self.latest[name] = row
+
 
 def taken_over(read: Imported, known: Iterable[Known], asked: Asked) -> TakenOver:
     """Return what to do so that the journal says what the source says."""
@@ -122,7 +129,8 @@ def taken_over(read: Imported, known: Iterable[Known], asked: Asked) -> TakenOve
             absent.append(row)
     steps: list[Step] = []
     for number in dict.fromkeys((*wanted, *ours)):
-        steps += _of_number(number, wanted.get(number, {}), ours.get(number, _Rows()), read, asked)
+        announced = number in ours or read.again.get(number) in ours
+        steps += _of_number(number, wanted.get(number, {}), ours.get(number, _Rows()), (read, asked, announced))
     gone, elsewhere, doubted = _deleted(absent, read, asked)
     return TakenOver((*steps, *(_called_off(row, asked.now) for row in gone)), elsewhere, doubted)
 
@@ -135,6 +143,10 @@ def _number(source: str, told: set[str], read: Imported) -> str:
     return next((source[:end] for end in ends if source[:end] in told), "")
 
 
+def _span(revision: Revision) -> tuple[Instant, Instant]:
+    return revision.start, revision.end
+
+
 def _in_force(last: Revision, at: Instant) -> bool:
     return last.start < last.end and last.end > at
 
@@ -142,8 +154,10 @@ def _in_force(last: Revision, at: Instant) -> bool:
 # --- one number -------------------------------------------------------------------------------------------------------
 
 
-def _of_number(number: str, wanted: Wanted, rows: _Rows, read: Imported, asked: Asked) -> Iterator[Step]:
+def _of_number(number: str, wanted: Wanted, rows: _Rows, how: tuple[Imported, Asked, bool]) -> Iterator[Step]:
+    read, asked, announced = how
     doubtful = read.doubtful(number)
+    rows.prefer(wanted)
     for row in rows.rows:
         current = [name for name in row.downtime.objects if rows.latest[name] is row]
         yield from _of_row(number, row, current, wanted, (read, asked, doubtful))
@@ -154,15 +168,15 @@ def _of_number(number: str, wanted: Wanted, rows: _Rows, read: Imported, asked: 
     for place, ((revision, reason), names) in enumerate(new.items()):
         alone = not rows.rows and place == 0
         source = number if alone else f"{number} {short('/'.join(names))}"
-        # Of a downtime that was announced already nobody was told before now that they would be down too.
-        declared = asked.now if rows.rows else revision.declared_at
+        # Of a downtime that was announced already nobody was told before now that they would be down too, or at other times.
+        declared = asked.now if announced else min(revision.declared_at, asked.now)
         yield Step("declared", source, tuple(names), (replace(revision, by=source, declared_at=declared),), reason=reason)
 
 
 def _of_row(number: str, row: Known, current: Sequence[str], wanted: Wanted, how: tuple[Imported, Asked, bool]) -> list[Step]:
     """Return what becomes of one downtime: of those of its objects about which nothing newer is known."""
     read, asked, doubtful = how
-    span, going_on = (row.last.start, row.last.end), _in_force(row.last, asked.now)
+    span, going_on = _span(row.last), _in_force(row.last, asked.now)
     targets: dict[tuple[Instant, Instant] | None, list[str]] = {}
     for name in current:
         # Of what is over nothing can be taken back, and nothing is where something was not understood.
@@ -170,6 +184,8 @@ def _of_row(number: str, row: Known, current: Sequence[str], wanted: Wanted, how
         targets.setdefault((wanted[name][0].start, wanted[name][0].end) if name in wanted else gone, []).append(name)
     if not any(name in wanted for name in current) and set(targets) == {span}:
         return []
+    if not current:  # other rows stand for all of its objects: what of it was in force stays
+        return [_called_off(row, _changed_at(row, number, read, asked.now))] if going_on and not doubtful else []
     if set(targets) == {span}:
         return [Step("known already", row.source, row.downtime.objects, row.downtime.revisions, row.downtime.id)]
     at = _changed_at(row, number, read, asked.now)
