@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 AMOUNTS = ("RequestCpus", "RequestMemory", "RequestDisk", "RequestGPUs")
 BASE = (*AMOUNTS, WANTED, DEFAULTED)
 _KIB_PER_MIB = 1024
+_MOST = 10**15
+"""No amount and no walltime is larger; real ones are far smaller, in KiB too."""
 _MOVING = re.compile(r"\b(?:time|random|currenttime|servertime|formattime|daytime|relativetime)\b", re.IGNORECASE)
 """What changes while the ad stands still."""
 
@@ -102,10 +104,12 @@ def named(ad: classad2.ClassAd) -> tuple[str, bool]:
     if is_undefined(value):
         return "", False
     if not isinstance(value, str):
-        raise MalformedError(f"{WANTED} is {text(ad, WANTED)}, not the name of an environment")
+        raise MalformedError(f"{WANTED} is {_in_one_line(ad, WANTED)}, not the name of an environment")
     if evaluated(ad, DEFAULTED) is False:
         return "", False
-    return value, bool(value) and DEFAULTED in ad
+    if not value:  # no worker takes it for unsaid
+        raise MalformedError(f"{WANTED} is empty, not the name of an environment")
+    return value, DEFAULTED in ad
 
 
 def amounts_of(ad: classad2.ClassAd, walltime: classad2.ExprTree, slot: classad2.ClassAd | None = None) -> Amounts:
@@ -120,7 +124,7 @@ def amounts_of(ad: classad2.ClassAd, walltime: classad2.ExprTree, slot: classad2
 def seconds_of(ad: classad2.ClassAd, walltime: classad2.ExprTree, slot: classad2.ClassAd | None = None) -> int | None:
     """Return the walltime asked for in seconds, None if none."""
     value = walltime.eval(scope=ad, target=slot) if slot is not None else walltime.eval(scope=ad)
-    return math.ceil(value) if is_number(value) and 0 < value < math.inf else None
+    return min(math.ceil(value), _MOST) if is_number(value) and 0 < value < math.inf else None
 
 
 def _amount(ad: classad2.ClassAd, name: str, slot: classad2.ClassAd | None) -> int:
@@ -129,11 +133,11 @@ def _amount(ad: classad2.ClassAd, name: str, slot: classad2.ClassAd | None) -> i
             return 0
         raise MalformedError(f"{name} is not set, and HTCondor starts no job without it")
     value = evaluated(ad, name, slot)
-    if is_number(value) and 0 <= value < math.inf:
+    if is_number(value) and 0 <= value <= _MOST:
         return math.ceil(value)
     if name == "RequestGPUs" and is_undefined(value):
         return 0
-    raise MalformedError(f"{name} is {text(ad, name)}, not an amount")
+    raise MalformedError(f"{name} is {_in_one_line(ad, name)}, not an amount")
 
 
 def evaluated(ad: classad2.ClassAd, name: str, slot: classad2.ClassAd | None = None) -> object:
@@ -160,6 +164,10 @@ def text_of(ad: classad2.ClassAd, name: str) -> str:
     """Return an attribute that is text; "" when it is missing or anything else."""
     value = ad.get(name)
     return value if isinstance(value, str) else ""
+
+
+def _in_one_line(ad: classad2.ClassAd, name: str) -> str:
+    return " ".join(text(ad, name).split())
 
 
 def text(ad: classad2.ClassAd, name: str) -> str:

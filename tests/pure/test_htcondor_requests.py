@@ -108,6 +108,29 @@ def test_an_amount_without_a_value_anywhere_is_a_malformed_job_and_not_one_core(
         assert row.problem.startswith(name)
 
 
+@pytest.mark.parametrize(
+    ("texts", "problem"),
+    [
+        ({"RequestMemory": '"2048"'}, 'RequestMemory is "2048", not an amount'),
+        ({"RequestMemory": "-5"}, "RequestMemory is -5, not an amount"),
+        ({"RequestMemory": "1E+300"}, "RequestMemory is 1.000000000000000E+300, not an amount"),
+        ({"RequestDisk": "9223372036854775807"}, "RequestDisk is 9223372036854775807, not an amount"),
+        ({"RequestCpus": "{ 1,2 }"}, "RequestCpus is { 1, 2 }, not an amount"),
+        ({"WantEnvironment": '{ "big","small" }'}, 'WantEnvironment is { "big", "small" }, not the name of an environment'),
+        # A worker takes a job that names nothing only where the attribute is not set at all.
+        ({"WantEnvironment": '""'}, "WantEnvironment is empty, not the name of an environment"),
+        ({"wantenvironment": "strcat()"}, "WantEnvironment is empty, not the name of an environment"),
+    ],
+)
+def test_what_no_worker_could_ever_take_is_told_as_malformed_in_one_line(texts, problem):
+    (row,) = rows(an_ad(**texts))
+    assert (row.problem, row.requirements.accepts) == (problem, None)
+
+
+def test_a_walltime_without_end_is_longer_than_any_worker_lives_and_can_be_read():
+    assert asked(MaxRuntime="1E+300").walltime_seconds == 10**15
+
+
 def test_an_amount_that_has_a_value_in_some_environments_only_is_a_refusal_of_the_others():
     found = asked(RequestCpus='ifThenElse(TARGET.Lane == "qemu", 4, undefined)')
     assert found.accepts == {"big"}
