@@ -169,6 +169,11 @@ def write_instant(instant: Instant, zone: str = "UTC") -> str:
     return written.removesuffix("+00:00") + "Z" if zone == "UTC" else written
 
 
+def shown_instant(instant: Instant, zone: str = "UTC") -> str:
+    """Write an instant for people, to the second: what is below it stands in the data (`--json`)."""
+    return write_instant(instant - instant % MICROSECONDS, zone)
+
+
 def seconds(duration: Duration) -> int | Decimal:
     """Return a duration in seconds: whole, or an exact decimal."""
     whole, rest = divmod(duration, MICROSECONDS)

@@ -42,8 +42,8 @@ def add(
     site: SiteOption = None,
 ) -> None:
     """Declare a downtime. Only what is declared 24 hours before it begins is scheduled; the answer says what is."""
-    from scheduler.availability.history import SECOND, Recurrence, Revision
-    from scheduler.availability.instants import as_time, write_duration, write_instant
+    from scheduler.availability.history import Recurrence, Revision
+    from scheduler.availability.instants import as_time, shown_instant, write_duration
     from scheduler.journal.agreements import add_downtime
     from scheduler.site import services
 
@@ -60,7 +60,7 @@ def add(
             local = as_time(begins, zone).replace(tzinfo=None, microsecond=0).isoformat()
             agreed = Recurrence(_rule(every, local), zone, local, ends - begins)
         name = add_downtime(journal, objects, agreed, reason=why, author=author, now=declared)
-    span = " until ".join(write_instant(at // SECOND * SECOND, zone) for at in (begins, ends))
+    span = " until ".join(shown_instant(at, zone) for at in (begins, ends))
     told = notice([agreed], zone) if isinstance(agreed, Revision) else f"It comes back: {every}."
     say(f"{name} is declared for {', '.join(objects)} from {span} ({write_duration(ends - begins)}). {told}")
 
@@ -95,7 +95,7 @@ def finish(name: IdArgument, by: ByOption = "", site: SiteOption = None) -> None
 @downtimes.command("list", epilog=examples("ambienti downtime list", "ambienti downtime list --json"))
 def show(site: SiteOption = None, as_json: JsonOption = False) -> None:
     """List all downtimes with what of them is scheduled, and who declared them."""
-    from scheduler.availability.instants import write_instant
+    from scheduler.availability.instants import shown_instant
     from scheduler.journal import agreements
 
     with opened(site) as (found, journal):
@@ -108,7 +108,7 @@ def show(site: SiteOption = None, as_json: JsonOption = False) -> None:
     for one in listed:
         if one.revisions:
             last = one.revisions[-1]
-            when = (write_instant(last.start, zone), write_instant(last.end, zone), notice(one.revisions, zone), last.by)
+            when = (shown_instant(last.start, zone), shown_instant(last.end, zone), notice(one.revisions, zone), last.by)
         else:
             when = (one.recurrence.start if one.recurrence else "", _recurs(one, zone), "", one.by)
         table.add_row(one.id, ", ".join(one.objects), *when, one.reason)
@@ -117,7 +117,7 @@ def show(site: SiteOption = None, as_json: JsonOption = False) -> None:
 
 def notice(revisions: Any, zone: str) -> str:
     """Say which part of a downtime is scheduled, and how much of it is not."""
-    from scheduler.availability.instants import write_duration, write_instant
+    from scheduler.availability.instants import shown_instant, write_duration
 
     last, parts = revisions[-1], _scheduled(revisions)
     whole = last.end - last.start
@@ -130,9 +130,9 @@ def notice(revisions: Any, zone: str) -> str:
         return "Scheduled as a whole."
     (start, end), rest = parts[0], write_duration(whole - credited)
     if len(parts) == 1 and end == last.end:
-        return f"Scheduled from {write_instant(start, zone)}; the first {rest} are unscheduled."
+        return f"Scheduled from {shown_instant(start, zone)}; the first {rest} are unscheduled."
     if len(parts) == 1 and start == last.start:
-        return f"Scheduled until {write_instant(end, zone)}; the last {rest} are unscheduled."
+        return f"Scheduled until {shown_instant(end, zone)}; the last {rest} are unscheduled."
     return f"Scheduled for {write_duration(credited)} of {write_duration(whole)}."
 
 
@@ -145,6 +145,7 @@ def _scheduled(revisions: Any) -> list[tuple[int, int]]:
 
 def _revise(one: Downtime, end: Instant, why: str, by: str, where: tuple[Definitions, Journal]) -> None:
     from scheduler.availability.history import Revision
+    from scheduler.availability.instants import shown_instant
     from scheduler.journal.agreements import revise_downtime
 
     found, journal = where
@@ -153,7 +154,8 @@ def _revise(one: Downtime, end: Instant, why: str, by: str, where: tuple[Definit
         _ordered(start, end)
     revision = Revision(now(), start, end, by)
     revise_downtime(journal, one.id, revision, why)
-    say(f"{one.id} is {why}. {notice([*one.revisions, revision], found.site.timezone)}")
+    span = "" if end == start else f", now until {shown_instant(end, found.site.timezone)}"
+    say(f"{one.id} is {why}{span}. {notice([*one.revisions, revision], found.site.timezone)}")
 
 
 def _known(name: str, journal: Journal) -> Downtime:
@@ -179,11 +181,11 @@ def _rule(every: str, start: str) -> str:
 
 
 def _recurs(one: Downtime, zone: str) -> str:
-    from scheduler.availability.instants import write_instant
+    from scheduler.availability.instants import shown_instant
 
     if one.recurrence is None or one.recurrence.ended is None:
         return one.recurrence.rule if one.recurrence else ""
-    return f"{one.recurrence.rule}, called off {write_instant(one.recurrence.ended, zone)}"
+    return f"{one.recurrence.rule}, called off {shown_instant(one.recurrence.ended, zone)}"
 
 
 def _data(one: Downtime, zone: str) -> dict[str, Any]:

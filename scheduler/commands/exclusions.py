@@ -78,7 +78,7 @@ def accept(
 @exclusions.command("list", epilog=examples("ambienti exclusion list", "ambienti exclusion list --json"))
 def show(site: SiteOption = None, as_json: JsonOption = False) -> None:
     """List all exclusions with who proposed and who accepted them."""
-    from scheduler.availability.instants import write_instant
+    from scheduler.availability.instants import shown_instant, write_instant
     from scheduler.journal import agreements
 
     with opened(site) as (found, journal):
@@ -91,7 +91,7 @@ def show(site: SiteOption = None, as_json: JsonOption = False) -> None:
         return
     table = Table("id", "objects", "from", "until", "cause", "author", "accepted by", "reason", box=None, pad_edge=False)
     for one in listed:
-        span = (write_instant(one.start, zone), write_instant(one.end, zone))
+        span = (shown_instant(one.start, zone), shown_instant(one.end, zone))
         style = "" if one.accepted_by else "yellow"
         table.add_row(
             *(one.id, ", ".join(one.objects), *span, one.cause, one.author, one.accepted_by or "nobody yet", one.reason),

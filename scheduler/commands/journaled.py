@@ -136,7 +136,7 @@ def check_names(names: Iterable[str], known: Iterable[str]) -> list[str]:
     for name in meant:
         if name not in whole:
             near = nearest(name, whole)
-            hint = f"did you mean {near}?" if near else f"there are {', '.join(sorted(set(whole))[:10])}"
+            hint = f"did you mean {near}?" if near else f"there are {', '.join(sorted({*whole} - {EVERYTHING})[:10])}"
             raise fail(f"no object and no group is called {name!r}; {hint}", Exit.PROBLEM)
     return meant
 

@@ -83,7 +83,7 @@ def listed(
     as_json: JsonOption = False,
 ) -> None:
     """List what was published: periods, versions, and why there is more than one. JSON has every number that changed."""
-    from scheduler.availability.instants import write_instant
+    from scheduler.availability.instants import shown_instant, write_instant
     from scheduler.journal import publications as kept
     from scheduler.site import publications
 
@@ -105,7 +105,7 @@ def listed(
     table = Table("period", "from", "to", "version", "published", "note", box=None, pad_edge=False)
     for one in found:
         instants = (write_instant(instant, zone) for instant in (one.period.start, one.period.end))
-        table.add_row(one.period.name or "-", *instants, str(one.number), write_instant(one.published_at, zone), one.note)
+        table.add_row(one.period.name or "-", *instants, str(one.number), shown_instant(one.published_at, zone), one.note)
     console().print(table)
 
 

@@ -7,20 +7,24 @@ import json
 import os
 import secrets
 from contextlib import contextmanager
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from environments.names import nearest
 from environments.text import unprintable
 from scheduler.commands import daemon, loaded
 from scheduler.commands.common import Exit, JsonOption, SiteOption, console, examples, fail, print_json, say
-from scheduler.commands.journaled import ByOption, asker, check_names, duration, instant, now, opened
+from scheduler.commands.journaled import ByOption, asker, duration, instant, now, opened
 from scheduler.show.terminal import Table
 from scheduler.show.writing import duration as shown_length
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
+
+    from scheduler.site.services import Services
 
 SECONDS = 10.0
 tokens = typer.Typer(no_args_is_help=True, help="Tokens of those who report statuses: add, list, revoke.")
@@ -158,7 +162,7 @@ def add(
     path, token = file or Path(f"{name}.token"), secrets.token_urlsafe(32)
     try:
         with opened(site) as (site_found, journal):
-            check_names([one for one in wanted.objects if not set("*?[") & set(one)], services.load(site_found).names)
+            _can_be_reported(wanted.objects, services.load(site_found))
             handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with _removed_if_it_fails(path):
                 with os.fdopen(handle, "w") as out:
@@ -170,6 +174,21 @@ def add(
         raise fail(f"{path}: {error.strerror}", Exit.WRONG) from error
     may = [*([f"report on {', '.join(wanted.objects)}"] if wanted.objects else []), *(["read"] if reads else [])]
     say(f"{path} holds the token of {name}, who may {' and '.join(may) or 'sign with it'}: give it to nobody else.")
+
+
+def _can_be_reported(patterns: Iterable[str], services: Services) -> None:
+    """Refuse the name of what nobody reports on, and tell of a pattern that holds nothing yet."""
+    those = f"others report on {', '.join(services.reported[:10]) or 'nothing yet'} (services file)"
+    for one in patterns:
+        if set("*?[") & set(one):
+            if not any(fnmatchcase(name, one) for name in services.reported):
+                say(f"nothing that others report on is called {one!r} yet: {those}", error=True, style="yellow")
+        elif one in services.names and one not in services.reported:
+            raise fail(f"Ambienti looks at {one} itself, nobody else reports on it; {those}", Exit.PROBLEM)
+        elif one not in services.reported:
+            near = nearest(one, services.reported)
+            hint = f"did you mean {near}?" if near else those
+            raise fail(f"no object and no group is called {one!r}; {hint}", Exit.PROBLEM)
 
 
 @contextmanager
@@ -196,28 +215,30 @@ def revoke(
             revoke_token(journal, name, asker(by), now())
         except AgreementError as error:
             raise fail(str(error), Exit.PROBLEM) from error
-    say(f"{name} may report no more.")
+    say(f"The token of {name} is worth nothing any more.")
 
 
 @tokens.command("list", epilog=examples("ambienti token list", "ambienti token list --json"))
 def show(site: SiteOption = None, as_json: JsonOption = False) -> None:
     """List all tokens: who holds them, who made them, which are revoked."""
-    from scheduler.availability.instants import write_instant
+    from scheduler.availability.instants import shown_instant, write_instant
     from scheduler.journal import agreements
 
     with opened(site) as (found, journal):
         listed = agreements.tokens(journal)
     zone = found.site.timezone
-    rows = [
-        one | {key: None if one[key] is None else write_instant(one[key], zone) for key in ("made_at", "revoked_at")}
-        for one in listed
-    ]
     if as_json:
-        print_json(rows)
+        print_json([_written(one, lambda at: write_instant(at, zone)) for one in listed])
         return
+    rows = [_written(one, lambda at: shown_instant(at, zone)) for one in listed]
     table = Table("name", "may report on", "back", "reads", "made by", "made", "revoked", box=None, pad_edge=False)
     for row in rows:
         may = (", ".join(row["objects"]) or "nothing", shown_length(row["back_seconds"]), "yes" if row["reads"] else "no")
         cells = (str(row["name"]), *may, str(row["made_by"]), str(row["made_at"]), str(row["revoked_at"] or ""))
         table.add_row(*cells, style="dim" if row["revoked_at"] else "")
     console().print(table)
+
+
+def _written(token: dict[str, Any], write: Callable[[int], str]) -> dict[str, Any]:
+    """Return a token's row with its instants written."""
+    return token | {key: None if token[key] is None else write(token[key]) for key in ("made_at", "revoked_at")}

@@ -62,6 +62,12 @@ class Services:
         return {name: frozenset(_leaves(name, inner)) for name in inner}
 
     @property
+    def reported(self) -> list[str]:
+        """Names that a token may be for: what others report on, and the groups that hold some of it."""
+        pushed = [one.name for one in self.pushed]
+        return [*pushed, *(name for name, inner in self.members.items() if inner & set(pushed))]
+
+    @property
     def names(self) -> list[str]:
         """All names that a downtime may be for."""
         return [*(one.name for one in self.pushed), *(one.name for one in self.groups), *self.own]
