@@ -15,7 +15,7 @@ from environments.text import OneLine
 from scheduler.ports import FoundHost, SourceError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
 YAML = (".yaml", ".yml")
@@ -72,13 +72,14 @@ class Inventory:
         problems: list[Problem] = []
         try:
             in_yaml = self._path.suffix in YAML
-            hosts = list(_of_yaml(content, str(self._path), problems) if in_yaml else _of_lines(content, self._path, problems))
+            read = _of_yaml(content, str(self._path), problems) if in_yaml else _of_lines(content, self._path, problems)
+            hosts = tuple(_each_once(read, problems))
         except ConfigurationError as error:
-            hosts, problems = [], list(error.problems)
+            hosts, problems = (), list(error.problems)
         if problems:
             more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
             raise SourceError(self.name, self.asks, f"{problems[0]}{more}")
-        return tuple(FoundHost(name, host.labels, host.port) for host in hosts for name in expand_hosts(host.name))
+        return hosts
 
     def close(self) -> None:
         """Nothing is held open."""
@@ -89,12 +90,29 @@ def connect(name: str, options: Mapping[str, object], *, base: Path, deadline_se
     return Inventory(name, base / FileOptions.model_validate(options).path)
 
 
-def _of_yaml(content: bytes, file: str, problems: list[Problem]) -> Iterator[InventoryHost]:
-    found = checked(InventoryFile, parse(content, file), problems)
-    yield from found.hosts if found else ()
+def _each_once(read: Iterable[tuple[InventoryHost, Mark]], problems: list[Problem]) -> Iterator[FoundHost]:
+    """Expand ranges. A host may stand there twice if both times the same is said of it, and its name is written alike."""
+    seen: dict[str, tuple[FoundHost, int]] = {}
+    for host, mark in read:
+        for name in expand_hosts(host.name):
+            found = FoundHost(name, host.labels, host.port)
+            first, line = seen.setdefault(name.lower(), (found, mark.line))
+            if first is found:
+                yield found
+            elif first != found:
+                also = "with another label or port" if first.name == name else f"as {first.name} (names of hosts have no case)"
+                problems.append(problem_at(mark, "", f"{name} is named twice: first in line {line}, {also}", "each host once"))
+                break
 
 
-def _of_lines(content: bytes, path: Path, problems: list[Problem]) -> Iterator[InventoryHost]:
+def _of_yaml(content: bytes, file: str, problems: list[Problem]) -> Iterator[tuple[InventoryHost, Mark]]:
+    node = parse(content, file)
+    found = checked(InventoryFile, node, problems)
+    for index, host in enumerate(found.hosts if found else ()):
+        yield host, node.walk(("hosts", index))[0].mark
+
+
+def _of_lines(content: bytes, path: Path, problems: list[Problem]) -> Iterator[tuple[InventoryHost, Mark]]:
     """Read `xen01 rack=a port=16509`; what follows a # is a comment."""
     try:
         text = content.decode("utf-8-sig")
@@ -110,7 +128,8 @@ def _of_lines(content: bytes, path: Path, problems: list[Problem]) -> Iterator[I
         wrong = next((word for word in words[1:] if "=" not in word), None)
         if wrong is None:
             try:
-                yield InventoryHost(name=words[0], labels=labels, port=None if port is None else int(port))
+                host = InventoryHost(name=words[0], labels=labels, port=None if port is None else int(port))
+                yield host, Mark(str(path), number, line.index(words[0]) + 1, line, len(words[0]))
                 continue
             except ValueError:
                 wrong = words[0] if port is None or port.isdigit() else f"port={port}"

@@ -99,6 +99,7 @@ def with_discovered(file: SiteFile, discovered: Mapping[str, FarmList]) -> SiteF
                     uri = settings.hosts.uri.replace("{host}", name).replace("{port}", str(host.found.port))
                     labels = {**settings.hosts.labels, **host.found.labels}
                     hosts[name] = HostEntry(name, uri, settings.hosts, index, labels, settings.name, left)
+                    named.add(name.lower())
     return replace(file, hosts=hosts)
 
 

@@ -52,7 +52,12 @@ class FarmList:
 
 def follow(known: FarmList, answer: Sequence[FoundHost], now: float, settings: DiscoverySettings) -> FarmList:
     """Take up a good answer."""
-    named = {found.name: found for found in answer}
+    # Names of hosts have no case: one that is written otherwise than before is the same host, under the name it had.
+    as_before = {name.lower(): name for name in known.hosts}
+    named: dict[str, FoundHost] = {}
+    for found in answer:
+        name = as_before.setdefault(found.name.lower(), found.name)
+        named[name] = found if found.name == name else replace(found, name=name)
     if not named:
         return unanswered(known, "the answer names no host at all")
     if "{port}" in settings.hosts.uri and (portless := [name for name, found in named.items() if found.port is None]):

@@ -46,6 +46,16 @@ def test_no_answer_leaves_every_host_and_tells_why():
     assert follow(after, answer("a", "b"), NOW + 30, settings()).problem == ""
 
 
+def test_a_host_that_is_written_in_other_capitals_is_the_host_that_was_known():
+    one = follow(known("Xen1", "b"), [FoundHost("XEN1", {"rack": "a"}), FoundHost("b")], NOW + 30, settings())
+    assert {name: host.found for name, host in one.hosts.items()} == {
+        "Xen1": FoundHost("Xen1", {"rack": "a"}),
+        "b": FoundHost("b"),
+    }
+    assert one.hosts["Xen1"].missing_since is None
+    assert set(known("c", "C").hosts) == {"c"}, "one answer that names it in two ways names one host"
+
+
 def test_an_empty_answer_is_no_answer_however_often_it_comes():
     one = known("a", "b")
     for minutes in range(1, 60):

@@ -45,12 +45,54 @@ def site(tmp_path):
     return tmp_path
 
 
+def test_a_host_that_two_discoveries_name_in_different_capitals_is_one_host(site):
+    text = (site / "site.yaml").read_text()
+    entry = text[text.index("  - name: racks") : text.index("vos:")]
+    (site / "site.yaml").write_text(
+        text.replace("vos:", entry.replace("name: racks", "name: rows").replace("hosts.txt", "more.txt") + "vos:")
+    )
+    (site / "hosts.txt").write_text("a\n")
+    (site / "more.txt").write_text("A\nb\n")
+    with discovering.connected(load(site / "site.yaml")) as (found, farm, _):
+        assert {name: entry.discovery for name, entry in found.file.hosts.items()} == {"a": "racks", "b": "rows"}
+        assert "A: this name is taken elsewhere in the site file" in compose.readings(found, farm)["rows"].doubt
+
+
 # --- inventory files --------------------------------------------------------------------------------------------------
 
 
 def read(directory, name, text):
     (directory / name).write_bytes(text.encode() if isinstance(text, str) else text)
     return inventory.connect("racks", {"path": name}, base=directory, deadline_seconds=1).read()
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "says"),
+    [
+        (
+            "hosts",
+            "xen01\nb\nXEN01\n",
+            "hosts:3:1: XEN01 is named twice: first in line 1, as xen01 (names of hosts have no case)",
+        ),
+        ("hosts", "xen[01-03]\n Xen02 rack=a\n", "hosts:2:2: Xen02 is named twice: first in line 1, as xen02"),
+        (
+            "hosts",
+            "xen01 rack=a\nxen01 rack=b\n",
+            "hosts:2:1: xen01 is named twice: first in line 1, with another label or port",
+        ),
+        ("hosts.yaml", "hosts:\n- xen01\n- name: XEN01\n", "hosts.yaml:3:3: XEN01 is named twice: first in line 2, as xen01"),
+    ],
+)
+def test_a_host_that_an_inventory_names_twice_and_not_alike_is_told_with_both_lines(tmp_path, name, text, says):
+    with pytest.raises(SourceError, match=re.escape(says)):
+        read(tmp_path, name, text)
+
+
+def test_a_host_that_stands_in_an_inventory_twice_alike_is_one_host(tmp_path):
+    assert read(tmp_path, "hosts", "xen01 rack=a\nxen[01-02] rack=a\n") == (
+        FoundHost("xen01", {"rack": "a"}),
+        FoundHost("xen02", {"rack": "a"}),
+    )
 
 
 def test_an_inventory_may_be_one_host_a_line_with_labels(tmp_path):
