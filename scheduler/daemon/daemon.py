@@ -131,7 +131,7 @@ class Daemon:
                 door = Door(self.engine, wake=self._want_cycle)
                 web = Web(*(self._listen, self._shown, self.metrics, door), local=self._local, names=self._called)
             except OSError as error:
-                where = self._listen or str(self._local)
+                where = error.filename or self._listen or str(self._local)
                 self._log.error("cannot listen", address=where, problem=error.strerror or str(error))
                 return 1
             self.address = web.address

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from itertools import groupby, pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -94,6 +95,8 @@ def load_columns(journal: JournalReader, history: History, *, since: Instant | N
         known = {row.id: row for row in connection.execute(sa.select(t.objects))}
         rows = list(_rows(connection, since))
         until = _confirmed_until(connection, known)
+        if any(len(row.records) % _RECORD.itemsize for row in rows):
+            raise struct.error("a result of a status breaks off")
     numbers = [row.object for row in rows]
     counts = np.array([len(row.records) // _RECORD.itemsize for row in rows], np.int64)
     whole = np.frombuffer(b"".join([row.records for row in rows]), _RECORD)

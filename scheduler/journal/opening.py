@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import os
 import sqlite3
 import stat
+import struct
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,6 +46,8 @@ class RefusedError(JournalError):
 
 REFUSALS = (DataError, IntegrityError, OverflowError, UnicodeError)
 """What the databases and their drivers raise about a row, not about themselves."""
+BROKEN = (json.JSONDecodeError, struct.error)
+"""What reading raises of a value that is not as it was written."""
 
 
 def connect(url: str, *, durable: bool, busy_seconds: float) -> tuple[Engine, str | None]:

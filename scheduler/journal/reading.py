@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from scheduler.journal import tables as t
-from scheduler.journal.opening import JournalError, connect, explain, told, upgrade
+from scheduler.journal.opening import BROKEN, DAMAGED, JournalError, connect, explain, told, upgrade
 from scheduler.journal.records import Entry, Event, HostOff, Ledger, Note, OpenIntent, Sighting
 from scheduler.model import BootOutcome, WorkerState
 
@@ -56,6 +56,8 @@ class JournalReader:
                 yield connection
         except SQLAlchemyError as error:
             raise JournalError(f"journal {self._where}: cannot read ({what}): {explain(error)}") from error
+        except BROKEN as error:
+            raise JournalError(f"journal {self._where}: cannot read ({what}): {error}: {DAMAGED}") from error
 
     def lease(self) -> tuple[str, float]:
         """Return who may act, and until when."""

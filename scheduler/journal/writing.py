@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from environments.text import printable
 from scheduler.journal import tables as t
-from scheduler.journal.opening import REFUSALS, JournalError, RefusedError, explain
+from scheduler.journal.opening import BROKEN, DAMAGED, REFUSALS, JournalError, RefusedError, explain
 from scheduler.journal.reading import JournalReader
 from scheduler.journal.records import Note, micro
 
@@ -93,6 +93,9 @@ class JournalWriter(JournalReader):
                 self._waits_since = None
                 kind = RefusedError if isinstance(error, REFUSALS) else JournalError
                 raise kind(f"journal {self._where}: cannot write ({what}): {explain(error)}") from error
+            except BROKEN as error:
+                self._trust_nothing()
+                raise JournalError(f"journal {self._where}: cannot write ({what}): {error}: {DAMAGED}") from error
             except BaseException:
                 self._trust_nothing()
                 raise

@@ -20,11 +20,13 @@ from alembic.runtime.migration import MigrationContext
 
 from environments.reason import Reason
 from scheduler.actions import Adopt, Boot, Drain, PowerOff
+from scheduler.journal.histories import load_columns, load_history
 from scheduler.journal.holds import Holds, holds_in
 from scheduler.journal.hosts import say_off
 from scheduler.journal.journal import Journal, JournalError, LeaseLostError
 from scheduler.journal.opening import _UPGRADE_LOCK
-from scheduler.journal.records import Entry, HostOff, Intent, Memo, Note, Outcome, Sighting, worker_uuid
+from scheduler.journal.records import Declared, Entry, HostOff, Intent, Memo, Note, Outcome, Push, Sighting, worker_uuid
+from scheduler.journal.statuses import declare, push
 from scheduler.journal.tables import metadata
 from scheduler.model import BootOutcome, HeldJob, WorkerState
 
@@ -695,6 +697,37 @@ def test_a_damaged_journal_is_told_as_that_with_the_remedy_whoever_finds_it(tmp_
     path.write_bytes(bytes(content))
     with pytest.raises(JournalError, match="the journal is damaged"):
         Journal(f"sqlite:///{path}", now=1000.0).ledger()
+
+
+def read_events(journal):
+    journal.events()
+
+
+def read_statuses(journal):
+    load_columns(journal, load_history(journal, 2_000_000_000))
+
+
+@pytest.mark.parametrize(
+    ("column", "damaged", "read"),
+    [
+        ("events.detail", "{bad", read_events),
+        ("statuses.records", b"\xee" * 7, read_statuses),
+    ],
+)
+def test_a_value_that_is_not_as_it_was_written_is_told_as_damage(tmp_path, column, damaged, read):
+    path = tmp_path / "journal.db"
+    journal = Journal(f"sqlite:///{path}", now=1000.0)
+    assert journal.hold_lease("a", 1000.0, 60)
+    declare(journal, "a", 1000.0, [Declared("voms")])
+    push(journal, "a", 1000.0, 1.0, Push("voms", 0))
+    read(journal)
+    table, _, name = column.partition(".")
+    with contextlib.closing(sqlite3.connect(path)) as made:
+        made.execute(f"UPDATE {table} SET {name} = ?", (damaged,))
+        made.commit()
+    with pytest.raises(JournalError, match="the journal is damaged"):
+        read(journal)
+    journal.close()
 
 
 def test_what_is_no_journal_is_told_and_left_as_it_is(tmp_path):
