@@ -86,7 +86,7 @@ def import_file(
         aliases = _aliases(alias or ())
         check_names(aliases.values(), names)
         at = now()
-        asked = Asked(at, (named or str(file.resolve()))[-MOST_OF_A_NAME:], whole=whole, part=part)
+        asked = Asked(at, (named or str(file.resolve()))[-MOST_OF_A_NAME:], whole=whole, part=part, ahead=YEAR)
         content = read_content(file, given=True)
         read = imports.read(content, str(file), Naming(names, aliases, others), at + YEAR, found.site.timezone)
         planned = taken_over(read, known(journal), asked)

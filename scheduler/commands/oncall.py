@@ -271,4 +271,5 @@ def _minutes(seconds: float | None) -> str:
     if seconds is None:
         return "-"
     whole, rest = divmod(seconds, 60)
-    return f"{int(whole)} min {rest:g} s" if whole else f"{rest:g} s"
+    shown = f"{rest:.6f}".rstrip("0").rstrip(".")
+    return f"{int(whole)} min {shown} s" if whole else f"{shown} s"

@@ -399,3 +399,38 @@ def test_what_ends_as_it_begins_is_no_downtime_and_what_goes_on_as_several_was_n
     imported(ambienti, tmp_path, gocdb(("2", CE, "OUTAGE", -HOUR, HOUR), ("2", SE, "OUTAGE", -HOUR, HOUR)))
     out = imported(ambienti, tmp_path, gocdb(("2", CE, "OUTAGE", -HOUR, HOUR)))[1]
     assert "d1 (gocdb-2) is parted. It goes on as several." in out.splitlines()
+
+
+def event(start, end, *lines, changed=-72):
+    """Write a calendar of one event, its hours counted from now."""
+
+    def at(hours):
+        return (datetime.now(UTC) + timedelta(hours=hours)).strftime("%Y%m%dT%H0000Z")
+
+    said = (f"DTSTART:{at(start)}", f"DTEND:{at(end)}", f"CREATED:{at(-72)}", f"LAST-MODIFIED:{at(changed)}", *lines)
+    whole = (
+        "BEGIN:VCALENDAR",
+        "VERSION:2.0",
+        "PRODID:x",
+        "BEGIN:VEVENT",
+        "UID:u",
+        f"CATEGORIES:{SE}",
+        f"DTSTAMP:{at(-72)}",
+        *said,
+    )
+    return "\r\n".join((*whole, "END:VEVENT", "END:VCALENDAR", ""))
+
+
+def test_an_event_that_was_moved_has_the_notice_of_its_change_and_without_one_that_of_the_import(ambienti, tmp_path):
+    """The source says that it was so three days ago, and said otherwise at the last import."""
+    imported(ambienti, tmp_path, event(40, 41), name="a.ics")
+    out = imported(ambienti, tmp_path, event(5, 6), name="a.ics")[1]
+    assert "is declared. Unscheduled: it had no 24 h of notice." in out
+    assert "1 declared, 1 called off" in out
+
+
+def test_further_comings_of_a_known_event_are_scheduled_where_they_lie_more_than_a_day_ahead(ambienti, tmp_path):
+    imported(ambienti, tmp_path, event(40, 41), name="a.ics")
+    out = imported(ambienti, tmp_path, event(40, 41, "RRULE:FREQ=DAILY;COUNT=3"), name="a.ics")[1]
+    assert "2 declared, 1 known already" in out
+    assert out.count("Scheduled as a whole.") == 3, "more than a day from now"

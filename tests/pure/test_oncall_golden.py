@@ -9,6 +9,7 @@ from environments.nodes import Node
 from environments.reader import read
 from scheduler.availability.incidents.simulate import simulate
 from scheduler.availability.instants import read_instant, write_instant
+from scheduler.commands import oncall as oncall_command
 from scheduler.show.oncall import story_view
 from scheduler.site import oncall, oncall_simulation
 
@@ -103,3 +104,10 @@ def check_story(case, node, path):
 
 def test_there_are_enough_cases():
     assert len(list(cases())) >= 40
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"), [(3600.000001, "60 min 0.000001 s"), (2250.0, "37 min 30 s"), (10.5, "10.5 s"), (0, "0 s")]
+)
+def test_a_duration_of_the_response_report_is_written_out(seconds, shown):
+    assert oncall_command._minutes(seconds) == shown

@@ -85,6 +85,8 @@ class Asked:
     """The file is all there is of its kind, whatever it was called before and even if it is empty."""
     part: bool = False
     """The file is only a part: what is not in it is not deleted."""
+    ahead: Instant = 0
+    """How far ahead of now the comings of a calendar's event are read."""
 
 
 Wanted = dict[str, tuple[Revision, str]]
@@ -119,9 +121,11 @@ def taken_over(read: Imported, known: Iterable[Known], asked: Asked) -> TakenOve
         of.update(dict.fromkeys(one.objects, (one.revisions[-1], one.reason)))
     ours: dict[str, _Rows] = {}
     absent: list[Known] = []
+    seen: dict[str, Instant] = {}
     for row in sorted(known, key=lambda one: one.taken_at):
         if not row.source.startswith(f"{read.kind}-"):
             continue
+        seen[read.coming(row.source)[0]] = row.taken_at
         number = _number(row.source, {*read.told, *wanted}, read)
         if number:
             ours.setdefault(number, _Rows()).add(row)
@@ -130,7 +134,8 @@ def taken_over(read: Imported, known: Iterable[Known], asked: Asked) -> TakenOve
     steps: list[Step] = []
     for number in dict.fromkeys((*wanted, *ours)):
         announced = number in ours or read.again.get(number) in ours
-        steps += _of_number(number, wanted.get(number, {}), ours.get(number, _Rows()), (read, asked, announced))
+        looked = None if announced else seen.get(read.coming(number)[0] or "-", 0)
+        steps += _of_number(number, wanted.get(number, {}), ours.get(number, _Rows()), (read, asked, looked))
     gone, elsewhere, doubted = _deleted(absent, read, asked)
     return TakenOver((*steps, *(_called_off(row, asked.now) for row in gone)), elsewhere, doubted)
 
@@ -154,8 +159,8 @@ def _in_force(last: Revision, at: Instant) -> bool:
 # --- one number -------------------------------------------------------------------------------------------------------
 
 
-def _of_number(number: str, wanted: Wanted, rows: _Rows, how: tuple[Imported, Asked, bool]) -> Iterator[Step]:
-    read, asked, announced = how
+def _of_number(number: str, wanted: Wanted, rows: _Rows, how: tuple[Imported, Asked, Instant | None]) -> Iterator[Step]:
+    read, asked, looked = how
     doubtful = read.doubtful(number)
     rows.prefer(wanted)
     for row in rows.rows:
@@ -168,9 +173,19 @@ def _of_number(number: str, wanted: Wanted, rows: _Rows, how: tuple[Imported, As
     for place, ((revision, reason), names) in enumerate(new.items()):
         alone = not rows.rows and place == 0
         source = number if alone else f"{number} {short('/'.join(names))}"
-        # Of a downtime that was announced already nobody was told before now that they would be down too, or at other times.
-        declared = asked.now if announced else min(revision.declared_at, asked.now)
+        declared = _declared_at(revision, looked, asked)
         yield Step("declared", source, tuple(names), (replace(revision, by=source, declared_at=declared),), reason=reason)
+
+
+def _declared_at(revision: Revision, looked: Instant | None, asked: Asked) -> Instant:
+    """Return when something new was declared; `looked`: when we last knew of its event in a calendar, None: of itself.
+
+    Of a downtime that was announced already nobody was told before now that others would be down too, or at other times; nor of
+    a coming that an event is said to have had when we knew it without, unless that was beyond what is read ahead.
+    """
+    if looked is None or (revision.declared_at <= looked and revision.start < looked + asked.ahead):
+        return asked.now
+    return min(revision.declared_at, asked.now)
 
 
 def _of_row(number: str, row: Known, current: Sequence[str], wanted: Wanted, how: tuple[Imported, Asked, bool]) -> list[Step]:
