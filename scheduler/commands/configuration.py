@@ -94,7 +94,7 @@ def check(
 
 def _beside(found: Definitions) -> tuple[Finding, ...]:
     """Check the files beside the site file; where there are none, nothing of what reads them is even loaded."""
-    beside = [found.file.path.parent / found.site.services, found.file.path.parent / "objectives", found.file.oncall]
+    beside = [found.file.services, found.file.objectives, found.file.oncall]
     if not any(path.exists() for path in beside) and not {"services", "oncall", "reports"} & found.file.node.items.keys():
         return ()
     from scheduler.commands import journaled

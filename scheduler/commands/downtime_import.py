@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from scheduler.commands import loaded
 from scheduler.commands.common import (
     Exit,
     JsonOption,
@@ -82,7 +83,7 @@ def import_file(
     if whole and part:
         raise fail("the file is either the whole list or a part of it: --whole or --part", Exit.WRONG)
     with opened(site) as (found, journal):
-        names = frozenset(services.load(found).names)
+        names = frozenset(loaded.answered(found, services.load).names)
         aliases = _aliases(alias or ())
         check_names(aliases.values(), names)
         at = now()

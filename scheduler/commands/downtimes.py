@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from scheduler.commands import loaded
 from scheduler.commands.common import Exit, JsonOption, SiteOption, console, examples, fail, print_json, say
 from scheduler.commands.journaled import ByOption, asker, check_names, end_of, instant, now, opened
 from scheduler.show.terminal import Table
@@ -51,7 +52,7 @@ def add(
         raise fail("give either --end or --duration", Exit.WRONG)
     with opened(site) as (found, journal):
         zone, author = found.site.timezone, str(asker(by))
-        objects = check_names(objects, services.load(found).names)
+        objects = check_names(objects, loaded.answered(found, services.load).names)
         begins, declared = instant(start, "--start", zone), now()
         ends = end_of(begins, end, length, zone)
         _ordered(begins, ends)

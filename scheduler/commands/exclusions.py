@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from scheduler.commands import loaded
 from scheduler.commands.common import Exit, JsonOption, SiteOption, console, examples, fail, print_json, say
 from scheduler.commands.journaled import AsTokenOption, ByOption, asker, check_names, end_of, instant, now, opened
 from scheduler.show.terminal import Table
@@ -42,7 +43,7 @@ def add(
     if not (cause.strip() and why.strip()):
         raise fail("an exclusion has a cause and a reason: --cause and --why say something", Exit.WRONG)
     with opened(site) as (found, journal):
-        objects = check_names(objects, services.load(found).names)
+        objects = check_names(objects, loaded.answered(found, services.load).names)
         begins = instant(start, "--start", found.site.timezone)
         ends = end_of(begins, end, length, found.site.timezone)
         if ends <= begins:

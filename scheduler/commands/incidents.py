@@ -13,7 +13,7 @@ from rich.text import Text
 from environments.names import can_be_read, nearest, nearest_file
 from environments.problems import ConfigurationError, Problem
 from scheduler.availability.incidents.incident import Change, What
-from scheduler.commands import journaled
+from scheduler.commands import journaled, loaded
 from scheduler.commands.common import Exit, JsonOption, SiteOption, console, examples, fail, plural, print_json, say
 from scheduler.commands.oncall import COLOURS, FileOption, period_row
 from scheduler.show.terminal import Table
@@ -53,7 +53,7 @@ def _desk(site: Path | None, file: Path | None) -> Iterator[tuple[Journal, Desk,
         if not can_be_read(path):
             expected = "the on-call file: --file FILE, or `oncall` in the site file (docs: On call)"
             raise ConfigurationError([Problem(str(path), 0, 0, "", "there is no such file", expected, nearest_file(path))])
-        found = oncall.load(path)
+        found = oncall.load(path) if file else loaded.load_oncall(path, definitions.file.directory)
         yield journal, addresses.desk(found, definitions.file.site.site, now + 1, _structure(definitions, now)), found
 
 
@@ -62,7 +62,7 @@ def _structure(definitions: Definitions, now: Instant) -> Structure | None:
     from scheduler.site import services
 
     try:
-        return services.structure(definitions, now)
+        return loaded.answered(definitions, lambda known: services.structure(known, now))
     except ConfigurationError as error:
         say(
             f"{error.problems[0]}\nGoing on without the groups: `ambienti check` tells what is wrong.",
@@ -188,11 +188,10 @@ def open_one(
 
 def _watched(name: str, site: Path | None) -> bool:
     """Whether there is an object or group of that name; one that looks like a slip of the pen is refused."""
-    from scheduler.commands import loaded
     from scheduler.site import services
 
     try:
-        known = services.load(loaded.load(site)).names
+        known = loaded.answered(loaded.load(site), services.load).names
     except ConfigurationError:
         return True  # what is wrong there was told; nobody is kept from calling for help
     if name not in known and (near := nearest(name, known)):
@@ -253,7 +252,6 @@ def _views(site: Path | None, *, standing: bool) -> list[tuple[Incident, Inciden
 
 
 def _zone(site: Path | None) -> str:
-    from scheduler.commands import loaded
 
     return loaded.load(site).site.timezone
 

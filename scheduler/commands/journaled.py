@@ -154,4 +154,4 @@ def live(site: Path | None) -> Prepared:
     from scheduler.site import services
 
     with opened(site) as (found, journal):
-        return services.live_prepared(found, journal, WallClock().now())
+        return loaded.answered(found, lambda known: services.live_prepared(known, journal, WallClock().now()))

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from contextvars import ContextVar
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from environments.problems import ConfigurationError
 from scheduler.commands.common import find_site, plural, say
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from scheduler.site.definitions import Definitions
+    from scheduler.site.oncall import OnCallFile
+
+T = TypeVar("T")
 
 _TOLD = ContextVar("problems_told", default=False)
 """Each command runs in a context of its own."""
@@ -26,6 +30,42 @@ def load(site: Path | None) -> Definitions:
         return definitions.load(where)
     except ConfigurationError as error:
         known = in_force.recall(where)
+        if known is None:
+            raise
+        tell_problems(error)
+        return known
+
+
+def answered(found: Definitions, ask: Callable[[Definitions], T]) -> T:
+    """Ask by the files beside the site file; while some are wrong and a daemon runs, by those that it keeps, and say so."""
+    from scheduler.site.kept_files import kept
+
+    try:
+        return ask(found)
+    except ConfigurationError as error:
+        known = kept(found)
+        if known is None:
+            raise
+        try:
+            answer = ask(known)
+        except ConfigurationError:
+            raise error from None
+        tell_problems(error)
+        return answer
+
+
+def load_oncall(path: Path, directory: Path) -> OnCallFile:
+    """Read the on-call file of a site; while it is wrong and a daemon runs, return the one that it keeps, with a word about it.
+
+    `directory`: where the daemon of the site keeps its things.
+    """
+    from scheduler.site import oncall
+    from scheduler.site.kept_files import kept_oncall
+
+    try:
+        return oncall.load(path)
+    except ConfigurationError as error:
+        known = kept_oncall(directory, path)
         if known is None:
             raise
         tell_problems(error)

@@ -49,6 +49,7 @@ def run(
     from scheduler.daemon.reporter import Reporter
     from scheduler.show.live_view import watching
     from scheduler.site import alarms, compose, definitions, discovering, in_force, promises, reports, services
+    from scheduler.site.kept_files import KeptFiles
     from scheduler.site.reload import Reload
 
     os.umask(0o077)  # whatever the daemon writes names users and tells of the inside: it is for nobody else
@@ -66,7 +67,12 @@ def run(
             kept = in_force.Keeper(found, in_force.Running(os.getpid(), engine.clock.now()), log_unkept)
             stack.callback(kept.close)
             asked = discovering.begin(found, tell=log_discovery)
-            reload = Reload(found, farm, engine, log_problems, asked, keep=kept)
+            files = KeptFiles()
+            reload = Reload(
+                *(found, farm, engine, log_problems, asked),
+                keep=kept,
+                keep_files=lambda looked: kept.files(lambda: files(looked, journaled.now())),
+            )
             until_held.pop_all()
         if kept.other is not None:
             log_other(found.file.path, kept.other)

@@ -163,7 +163,7 @@ def _known_names(history: Path | None, site: Path | None) -> list[str] | None:
         return _names(read_history(history))
     if site is None and not any(place.is_file() for place in PLACES):
         return None
-    return list(services.load(loaded.load(site)).names)
+    return list(loaded.answered(loaded.load(site), services.load).names)
 
 
 def _offline(files: Iterable[Path], history: Path) -> tuple[Prepared, list[Promise]]:
@@ -183,8 +183,9 @@ def _live(files: Iterable[Path], site: Path | None) -> tuple[Prepared, list[Prom
     from scheduler.commands.journaled import opened
     from scheduler.site import promises, services
 
-    with opened(site) as (found, journal):
-        prepared = services.live_prepared(found, journal, WallClock().now())
+    with opened(site) as (asked, journal):
+        now = WallClock().now()
+        found, prepared = loaded.answered(asked, lambda known: (known, services.live_prepared(known, journal, now)))
         history = prepared.history
         known = services.load(found)
         own = promises.load(found, known.names, history.now).promises

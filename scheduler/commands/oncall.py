@@ -20,6 +20,7 @@ from scheduler.show.terminal import Table
 if TYPE_CHECKING:
     from scheduler.show.oncall import IncidentView, PeriodView, StoryView
     from scheduler.site.oncall import OnCallFile
+    from scheduler.site.site_file import SiteFile
 
 PLACES = (Path("oncall.yaml"), Path("/etc/ambienti/oncall.yaml"))
 COLOURS = {"met": "green", "breached": "red", "pending": "yellow", "self-healed": "cyan", "none": "dim"}
@@ -36,24 +37,34 @@ FileOption = Annotated[
 ]
 
 
-def _of_site() -> Path | None:
-    """Return the on-call file of the site, if there is one; a wrong site file is another command's to tell."""
+def _of_site() -> SiteFile | None:
+    """Return the site file, if there is one that names an on-call file; a wrong one is another command's to tell."""
     from scheduler.commands import common
     from scheduler.site.site_file import read_site
 
     given = os.environ.get("AMBIENTI_SITE")
     site = Path(given) if given else next((place for place in common.PLACES if place.is_file()), None)
     file = read_site(site, [])[0] if site else None
-    return file.oncall if file is not None and file.oncall.is_file() else None
+    return file if file is not None and file.oncall.is_file() else None
 
 
 def find_file(given: Path | None) -> Path:
     """Return the on-call file that is meant: the one named, else that of the site file that other commands find."""
-    found = given or _of_site() or next((place for place in PLACES if place.is_file()), None)
+    of_site = None if given else _of_site()
+    found = given or (of_site.oncall if of_site else next((place for place in PLACES if place.is_file()), None))
     if found is not None:
         return found
     message = f"there is no on-call file: neither {' nor '.join(map(str, PLACES))}"
     raise ConfigurationError([Problem("", 0, 0, "", message, "--file FILE, or its path in AMBIENTI_ONCALL (docs: On call)")])
+
+
+def _read(given: Path | None) -> OnCallFile:
+    """Read the on-call file that is meant; that of the site as its daemon keeps it, while it is wrong."""
+    from scheduler.commands.loaded import load_oncall
+    from scheduler.site import oncall as settings
+
+    of_site = None if given else _of_site()
+    return load_oncall(of_site.oncall, of_site.directory) if of_site else settings.load(find_file(given))
 
 
 @oncall.command(
@@ -87,9 +98,8 @@ def who(
 ) -> None:
     """Say who is on call at an instant: per level of the escalation and per rotation."""
     from scheduler.availability.instants import write_instant
-    from scheduler.site import oncall as settings
 
-    found = settings.load(find_file(file))
+    found = _read(file)
     zone, roster = found.settings.zone, found.rules.roster
     instant = _instant(at, found)
     rows = [
@@ -125,9 +135,8 @@ def schedule(
     from scheduler.availability.incidents.schedule import schedule as laid_out
     from scheduler.availability.instants import write_instant
     from scheduler.availability.timelines.windows import days_later
-    from scheduler.site import oncall as settings
 
-    found = settings.load(find_file(file))
+    found = _read(file)
     roster, zone, start = found.rules.roster, found.settings.zone, _instant(at, found)
     if rotation and rotation not in roster.rotations:
         near = nearest(rotation, roster.rotations)
@@ -162,9 +171,8 @@ def notify(
     """Send a test notice to every address of a person, and say what became of each."""
     from scheduler.ports import Notice, SourceError
     from scheduler.site import addresses
-    from scheduler.site import oncall as settings
 
-    found = settings.load(find_file(file))
+    found = _read(file)
     if person not in found.settings.people:
         near = nearest(person, found.settings.people)
         hint = f"did you mean {near}?" if near else f"there are {', '.join(found.settings.people)}"

@@ -158,7 +158,7 @@ def _of_vo(vo: str, objects: list[str] | None, history: Path | None, site: Path 
         raise fail("--vo names the objects of a VO of the site: give it without --history and --object", Exit.WRONG)
     found = loaded.load(site)
     vo_known(vo, found)
-    names = services.objects_of_vo(found, vo)
+    names = loaded.answered(found, lambda known: services.objects_of_vo(known, vo))
     if not names:
         raise fail(f"{vo} may use no environment: nothing serves it yet", Exit.PROBLEM)
     return list(names)

@@ -91,11 +91,12 @@ def history_of(file: Path | None, site: Path | None) -> History:
     """Return the history of a file, or of the site's journal."""
     if file is not None:
         return read(file)
+    from scheduler.commands import loaded
     from scheduler.commands.journaled import opened
     from scheduler.site import services
 
     with opened(site) as (found, journal):
-        return services.live_history(found, journal, WallClock().now())
+        return loaded.answered(found, lambda known: services.live_history(known, journal, WallClock().now()))
 
 
 def pieces(window: Window, period: str, zone: str) -> Iterator[Window]:

@@ -99,7 +99,7 @@ def _alerts(site: Path | None, history: History) -> dict[str, tuple[Alert, ...]]
     from scheduler.site import promises
 
     names = [*(one.name for one in history.objects), *(one.name for one in history.groups)]
-    return promises.alerts(loaded.load(site), names, history.now)
+    return loaded.answered(loaded.load(site), lambda known: promises.alerts(known, names, history.now))
 
 
 def name_of(site: Path | None) -> str:

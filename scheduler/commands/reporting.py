@@ -162,7 +162,7 @@ def add(
     path, token = file or Path(f"{name}.token"), secrets.token_urlsafe(32)
     try:
         with opened(site) as (site_found, journal):
-            _can_be_reported(wanted.objects, services.load(site_found))
+            _can_be_reported(wanted.objects, loaded.answered(site_found, services.load))
             handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with _removed_if_it_fails(path):
                 with os.fdopen(handle, "w") as out:

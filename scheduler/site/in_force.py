@@ -52,6 +52,7 @@ class Keeper:
         self._lock: int | None = None
         self._kept: tuple[Site, Policy] | None = None
         self._problem = ""
+        self._told: set[str] = set()
         self.other: Running | None = None
         self(definitions)
 
@@ -70,6 +71,20 @@ class Keeper:
             self._problem = problem
         else:
             self._problem = ""
+
+    def files(self, keep: Callable[[], None]) -> None:
+        """Let the files beside the site file be kept as well, unless another daemon does so."""
+        if self._lock is None:
+            return
+        try:
+            keep()
+        except OSError as error:
+            self._tell_once(f"the files beside the site file cannot be kept in {self._directory}: {error.strerror}")
+
+    def _tell_once(self, problem: str) -> None:
+        if problem not in self._told:
+            self._told.add(problem)
+            self._tell(problem)
 
     def close(self) -> None:
         """Let go: nothing is in force by this daemon any more."""

@@ -14,12 +14,10 @@ if TYPE_CHECKING:
     from scheduler.availability.promises.burn_rate import Alert
     from scheduler.site.definitions import Definitions
 
-DIRECTORY = "objectives"
-
 
 def files(definitions: Definitions) -> list[Path]:
     """Return the files, by name; there need be none. Periods in YAML stand in a directory of their own below it."""
-    directory = definitions.file.path.parent / DIRECTORY
+    directory = definitions.file.objectives
     return sorted(path for pattern in ("*.yaml", "*.yml") for path in directory.glob(pattern))
 
 

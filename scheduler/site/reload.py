@@ -44,10 +44,12 @@ class Reload:
         discovering: Discovering | None = None,
         *,
         keep: Callable[[Definitions], None] = lambda _: None,
+        keep_files: Callable[[Definitions], None] = lambda _: None,
     ) -> None:
         """Begin with what was loaded at the start.
 
-        `tell` is given what is wrong, once per change; `keep` what is in force, at every look.
+        `tell` is given what is wrong, once per change; `keep` what is in force, at every look; `keep_files`, beside the
+        cycle, keeps the files beside the site file that are right.
         """
         self.definitions = definitions
         self.farm = farm
@@ -58,6 +60,7 @@ class Reload:
         self._services: object = None
         self._reading: Beside[_Found] = Beside(engine.clock.monotonic)
         self._keep = keep
+        self._keep_files = keep_files
         self._refused: dict[str, tuple[Problem, ...]] = {}
 
     @property
@@ -94,7 +97,7 @@ class Reload:
         looked, known = self._looked, self._services
         where = str(self.definitions.file.path)
         try:
-            found = self._reading.ask(lambda: _look(looked, discovered, known), FILES_SECONDS)
+            found = self._reading.ask(lambda: self._look(looked, discovered, known), FILES_SECONDS)
         except Exception as error:  # noqa: BLE001 - a fault of ours in reading must not stop the loop
             unexpected(where, "read the files", error)
             self._refuse("reading", (Problem(where, 0, 0, "", f"the files cannot be read: {type(error).__name__}: {error}"),))
@@ -105,6 +108,11 @@ class Reload:
                 self._refuse("reading", (Problem(where, 0, 0, "", message, "what is in force goes on"),))
             return None
         self._refused["reading"] = ()
+        return found
+
+    def _look(self, last: Definitions, discovered: Mapping[str, FarmList], known: object) -> _Found:
+        found = _look(last, discovered, known)
+        self._keep_files(found.looked)
         return found
 
     def _take_up_services(self, found: _Found) -> None:

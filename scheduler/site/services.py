@@ -82,7 +82,7 @@ def _leaves(name: str, inner: Mapping[str, set[str]]) -> Iterator[str]:
 
 def services_path(definitions: Definitions) -> Path:
     """Return where the file stands, if there is one."""
-    return definitions.file.path.parent / definitions.site.services
+    return definitions.file.services
 
 
 def load(definitions: Definitions) -> Services:

@@ -23,6 +23,18 @@ class SiteFile:
     site: Site
     node: Node
     hosts: Mapping[str, HostEntry]
+    kept: Path | None = None
+    """Where a running daemon keeps the files beside the site file, if these are read there because they are wrong now."""
+
+    @property
+    def services(self) -> Path:
+        """Where the services file stands, if there is one."""
+        return self.kept / "services.yaml" if self.kept else self.path.parent / self.site.services
+
+    @property
+    def objectives(self) -> Path:
+        """Where objectives in OpenSLO stand, if there are any."""
+        return (self.kept or self.path.parent) / "objectives"
 
     @property
     def directory(self) -> Path:

@@ -261,6 +261,18 @@ def test_what_is_refused_is_known_until_it_is_right_again(files):
         assert reload.refused == ()
 
 
+def test_the_files_beside_the_site_file_are_kept_with_every_look_beside_the_cycle(files):
+    found, looked = files.load(), []
+    farm = compose.connect(found)
+    with compose.engine(found, farm) as engine:
+        reload = Reload(found, farm, engine, lambda _: None, keep_files=looked.append)
+        for text in ("vo: [", ATLAS.replace("el9:", "el10:")):
+            files.write("vos/atlas.yaml", text)
+            reload(False)
+        reload.close()
+    assert [set(one.policy.catalogue.environments) for one in looked] == [{"el9"}, {"el10"}]
+
+
 def test_what_is_in_force_is_kept_for_commands_and_what_is_refused_is_not(files):
     path = files.directory / "site.yaml"
     with running(files) as (reload, _):
