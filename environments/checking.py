@@ -57,7 +57,7 @@ _PATTERNS = {
     POOL_PATTERN: "the name of a storage pool as libvirt tells it (`virsh pool-list`), without a slash",
     NAME_PATTERN: "a name: lower-case letters, digits and hyphens, at most 40, no hyphen at either end",
     r"^[0-9a-f]{64}$": "a SHA-256 checksum: 64 digits 0-9 a-f",
-    ATTRIBUTE_PATTERN: "the name of an attribute: letters, digits and underscores, no digit at its begin",
+    ATTRIBUTE_PATTERN: "the name of an attribute: letters, digits and underscores, no digit at its beginning",
     ONE_LINE_PATTERN: "text in one line",
 }
 

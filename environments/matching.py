@@ -217,7 +217,7 @@ def _the_others(requirements: Requirements, vo: str, catalogue: Catalogue, by: C
 def _unknown_environment(wanted: str, by: Chooser, catalogue: Catalogue) -> Reason:
     near = nearest(wanted, catalogue.environments)
     hint = f" Did you mean {near!r}?" if near else ""
-    remedy = f"resubmit with WantEnvironment = {near!r}" if near else "see `ambienti env list` for the names"
+    remedy = f'resubmit with WantEnvironment = "{near}"' if near else "see `ambienti env list` for the names"
     sentence = f"No environment is called {wanted!r}.{hint}"
     if by is Chooser.HOOK:
         sentence = f"The submit hook gave the job {wanted!r}, and no environment is called so any more."

@@ -29,6 +29,7 @@ from scheduler.commands.common import (
 from scheduler.show.terminal import Table
 
 if TYPE_CHECKING:
+    from environments.environment import Environment
     from environments.nodes import Node
     from scheduler.site.definitions import Definitions
     from scheduler.site.live_check import Finding
@@ -171,17 +172,22 @@ def list_environments(
     if as_json:
         print_json([one.model_dump(mode="json") for one in chosen])
         return
-    table = Table(
-        "environment", "VO", "shared with", "version", "virtualization", "cores", "memory", "jobs have", "workers", ""
-    )
+    sizes = ("cores", "memory", "jobs have", "provides")
+    table = Table("environment", "VO", "shared with", "version", "virtualization", *sizes, "workers", "")
     for one in sorted(chosen, key=lambda e: (e.vo, e.name)):
         most = "no limit" if one.maximum_workers is None else str(one.maximum_workers)
         table.add_row(
             *(one.name, one.vo, ", ".join(one.shared_with), one.version, str(one.virtualization), str(one.vcpus)),
-            *(f"{one.memory_mib} MiB", f"{one.slot_memory_mib} MiB", f"{one.minimum_workers}..{most}"),
+            *(f"{one.memory_mib} MiB", f"{one.slot_memory_mib} MiB", _provided(one), f"{one.minimum_workers}..{most}"),
             "default" if one.default else "",
         )
     console().print(table)
+
+
+def _provided(environment: Environment) -> str:
+    """Write what workers provide as `requirements` compare it: `HasCVMFS=true OpSysAndVer=AlmaLinux9`."""
+    shown = ((key, str(one).lower() if isinstance(one, bool) else one) for key, one in sorted(environment.provides.items()))
+    return " ".join(f"{key}={one}" for key, one in shown)
 
 
 @environments.command("show", epilog=examples("ambienti env show atlas-el9"))

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import sys
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from environments.names import as_known, nearest
-from scheduler.clock import WallClock
+from scheduler.clock import WallClock, clock_time
 from scheduler.commands.common import Exit, JsonOption, SiteOption, console, examples, fail, print_json, say
 from scheduler.commands.journaled import ByOption, asker, opened
 from scheduler.journal.hosts import say_off
@@ -164,7 +163,7 @@ def list_hosts(site: SiteOption = None, as_json: JsonOption = False) -> None:
     table = Table(*columns, box=None, pad_edge=False)
     for name, entry in found.file.hosts.items():
         since, why = drained.get(name, (None, ""))
-        shown = "" if since is None else f"{datetime.fromtimestamp(since, UTC):%Y-%m-%d %H:%M} UTC"
+        shown = "" if since is None else clock_time(since, 0, found.policy.zone)
         labels = " ".join(f"{key}={value}" for key, value in entry.labels.items())
         named = f"{entry.discovery or 'the site file'}{', no longer: it is emptied' if entry.left else ''}"
         by = [named] if found.site.discover else []

@@ -95,7 +95,8 @@ def _of_snapshot(name: str, found: Looked) -> JobRecord:
     record = _job_of_worker(name, found) or _job_of_cluster(name, found)
     if record is None:
         known = [cluster.example_job for cluster in clusters(found) if cluster.example_job]
-        hint = f"; there are {', '.join(known[:5])}" if known else ""
+        more = f" and {len(known) - 5} more" if len(known) > 5 else ""
+        hint = f"; there are {', '.join(known[:5])}{more}" if known else ""
         raise fail(f"the snapshot does not hold job {name}: it keeps one job of each request cluster{hint}", Exit.PROBLEM)
     return record
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from pydantic_core import PydanticCustomError
 from rich.table import Column
 from rich.text import Text
 
@@ -101,7 +100,7 @@ def who(
 
     found = _read(file)
     zone, roster = found.settings.zone, found.rules.roster
-    instant = _instant(at, found)
+    instant = _instant(at, "--at", found)
     rows = [
         {"what": f"level {number}", "target": level.target, "person": duty.person, "because": duty.because}
         for number, level in enumerate(found.rules.levels, 1)
@@ -137,7 +136,7 @@ def schedule(
     from scheduler.availability.timelines.windows import days_later
 
     found = _read(file)
-    roster, zone, start = found.rules.roster, found.settings.zone, _instant(at, found)
+    roster, zone, start = found.rules.roster, found.settings.zone, _instant(at, "--from", found)
     if rotation and rotation not in roster.rotations:
         near = nearest(rotation, roster.rotations)
         raise fail(
@@ -195,17 +194,13 @@ def notify(
         raise typer.Exit(int(Exit.PROBLEM))
 
 
-def _instant(at: str, found: OnCallFile) -> int:
-    from scheduler.availability.instants import MICROSECONDS, read_instant
+def _instant(at: str, option: str, found: OnCallFile) -> int:
+    from scheduler.availability.instants import MICROSECONDS
+    from scheduler.commands.journaled import instant
 
     if not at:
         return int(WallClock().now()) * MICROSECONDS
-    try:
-        return read_instant(at, found.settings.zone)
-    except PydanticCustomError as error:
-        context = error.context or {}
-        problem = Problem("", 0, 0, "--at", str(context["message"]), str(context["expected"]))
-        raise ConfigurationError([problem]) from error
+    return instant(at, option, found.settings.zone)
 
 
 # --- for people -------------------------------------------------------------------------------------------------------

@@ -58,6 +58,8 @@ class Pager:
         self._structure_found = Structure()
         self._asked_at: Instant | None = None
         self._problem = ""
+        self._unopened: dict[tuple[str, str], str] = {}
+        """Addresses that cannot be used as they stand, with what was told of them in the log."""
         self.refused: tuple[Problem, ...] = ()
         """What is wrong in the on-call file as it stands now."""
 
@@ -93,10 +95,15 @@ class Pager:
     def _told(self, opener: Callable[[str, str], Notifier]) -> Callable[[str, str], Notifier]:
         def open_one(person: str, place: str) -> Notifier:
             try:
-                return opener(person, place)
+                notifier = opener(person, place)
             except ValueError as error:
-                self._log.error("notice", person=person, address=place, problem=str(error))
+                if self._unopened.get((person, place)) != str(error):
+                    self._log.error("notice", person=person, address=place, problem=str(error))
+                self._unopened[person, place] = str(error)
                 raise
+            if self._unopened.pop((person, place), ""):
+                self._log.info("notice", person=person, address=place, problem="none any more")
+            return notifier
 
         return open_one
 

@@ -16,6 +16,7 @@ from environments.problems import Problem
 from environments.reason import Reason
 from scheduler.actions import Boot
 from scheduler.cli import COMMANDS, main, name_of
+from scheduler.clock import clock_time
 from scheduler.commands.login import login
 from scheduler.daemon.listening import Web
 from scheduler.daemon.metrics import Metrics
@@ -384,9 +385,11 @@ def test_why_worker_of_one_that_is_over_tells_from_the_journal_when_and_why(ambi
 
 
 def test_environments_are_listed_with_owner_and_size(ambienti, site):
+    (site.parent / "vos/atlas.yaml").write_text(ATLAS.replace("default: true", "default: true, provides: {HasCVMFS: true}"))
     _, out, _ = ambienti("env", "list")
     assert "atlas-el9" in out
     assert "8192 MiB" in out
+    assert "HasCVMFS=true" in out
     _, out, _ = ambienti("env", "list", "--vo", "cms", "--json")
     assert [one["name"] for one in json.loads(out)] == ["atlas-el9"]
 
@@ -415,13 +418,17 @@ def test_an_unknown_environment_vo_or_host_is_answered_with_the_nearest_name(amb
 
 
 def test_a_host_is_drained_listed_and_taken_back(ambienti, site):
+    site.write_text(f"{SITE}timezone: Europe/Rome\n")
     assert ambienti("host", "drain", "xen2", "--why", "replace fan")[0] == 0
     _, out, _ = ambienti("host", "list", "--json")
     rows = {row["host"]: row for row in json.loads(out)}
     assert rows["xen2"]["why"] == "replace fan"
     assert rows["xen2"]["drained_since"] > 1_700_000_000
     assert rows["xen1"]["drained_since"] is None
-    assert "replace fan" in ambienti("host", "list")[1]
+    listed = ambienti("host", "list")[1]
+    assert "replace fan" in listed
+    since = clock_time(rows["xen2"]["drained_since"], 0, "Europe/Rome")
+    assert since in listed, "by the clocks of the site"
     assert ambienti("host", "undrain", "xen2")[0] == 0
     code, _, err = ambienti("host", "undrain", "xen2")
     assert (code, "xen2 was not drained" in err) == (1, True)

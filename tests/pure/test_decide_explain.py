@@ -76,7 +76,7 @@ def test_why_unknown_environment_names_the_nearest():
     answer = why(a_cluster(wanted="el-9"))
     assert answer.code == "unknown-environment"
     assert "Did you mean 'el9'?" in answer.headline
-    assert answer.would_change == ("resubmit with WantEnvironment = 'el9'",)
+    assert answer.would_change == ('resubmit with WantEnvironment = "el9"',)
 
 
 def test_why_not_allowed_names_the_owner_and_what_the_vo_may_use():

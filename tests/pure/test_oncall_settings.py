@@ -237,6 +237,9 @@ def test_who_is_on_call_is_said_for_any_instant(ambienti):
     assert [(row["what"], row["person"]) for row in told["on_call"]] == [("level 1", "anna"), ("rotation", "anna")]
     assert "anna (Anna Rossi)" in ambienti("oncall", "who", "--at", "2026-03-02 09:00")[1]
     assert ambienti("oncall", "who")[0] == 0
+    for wrong in (("who", "--at", "6"), ("schedule", "--from", "6")):
+        code, _, err = ambienti("oncall", *wrong)
+        assert (code, err.startswith(f"{wrong[1]}: '6' is no instant")) == (2, True)
     code, _, err = ambienti("oncall", "who", "--at", "2026-03-29 02:30")
     assert (code, "does not exist in Europe/Rome" in err) == (2, True)
     assert err.startswith("--at: '2026-03-29 02:30' does not exist")

@@ -67,6 +67,21 @@ def test_a_host_that_does_not_answer_pages_once_and_is_self_healed_when_it_does(
     assert len(one.pages) == 1
 
 
+def test_an_address_that_cannot_be_used_is_told_once_in_the_log_and_once_when_it_can(farm, pager, monkeypatch):
+    farm.hosts["h2"].faults.silent = True
+    with structlog.testing.capture_logs() as told:
+        for _ in range(5):
+            farm.wait(60)
+            farm.order()
+            pager.round()
+        assert outbox.letters(farm.journal)[0].attempts > 1
+        monkeypatch.setenv("NOBODY_SET_THIS", "json://127.0.0.1:1/")
+        farm.wait(600)
+        pager.round()
+    notices = [line["problem"] for line in told if line["event"] == "notice"]
+    assert notices == ["the environment variable NOBODY_SET_THIS is not set", "none any more"]
+
+
 def test_only_the_daemon_that_acts_pages(farm, pager):
     farm.hosts["h2"].faults.silent = True
     farm.order()
