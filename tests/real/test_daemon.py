@@ -217,7 +217,8 @@ def test_a_journal_that_cannot_be_written_stops_acting_not_the_daemon(running):
     try:
         running.farm.queue.submit(2)
         running.until(lambda: running.health()[0] == 503, 30)
-        assert "another process keeps it locked" in running.health()[1]["problem"]
+        assert running.health()[1]["problem"] == "journal", "the network is told no more"
+        assert "another process keeps it locked" in running.farm.log()
         assert running.farm.domains() == []
         assert daemon.poll() is None
     finally:
