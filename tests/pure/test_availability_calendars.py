@@ -111,6 +111,10 @@ def test_an_event_without_length_or_with_a_negative_one_is_no_period():
     assert spans("UID:1", "DTSTART:20260101T000000Z") == []
 
 
+def test_an_event_at_the_end_of_all_years_is_no_period_yet():
+    assert spans("UID:1", "DTSTART:99991231T100000Z", "DURATION:P1D") == []
+
+
 def test_an_empty_calendar_has_no_period():
     assert spans() == []
 

@@ -434,3 +434,9 @@ def test_further_comings_of_a_known_event_are_scheduled_where_they_lie_more_than
     out = imported(ambienti, tmp_path, event(40, 41, "RRULE:FREQ=DAILY;COUNT=3"), name="a.ics")[1]
     assert "2 declared, 1 known already" in out
     assert out.count("Scheduled as a whole.") == 3, "more than a day from now"
+
+
+def test_an_event_that_ends_as_it_begins_or_before_is_told_and_is_no_downtime(ambienti, tmp_path):
+    for start, end in ((40, 40), (40, 39)):
+        code, out, _ = imported(ambienti, tmp_path, event(start, end), name="a.ics")
+        assert (code, out.splitlines()) == (0, ["the event 'u' ends as it begins, or before", "0 downtimes; 1 skipped."])

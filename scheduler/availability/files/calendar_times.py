@@ -146,6 +146,18 @@ def _days(event: Any) -> int | None:
     return _duration(event).days if "DURATION" in event else 1
 
 
+def lasts(event: Any, zone: zoneinfo.ZoneInfo) -> bool:
+    """Whether an event ends after it begins."""
+    days = _days(event)
+    if days is not None:
+        return days > 0
+    start = moment(event["DTSTART"].dt, zone)
+    try:
+        return _length(event, zone).after(start) > start.astimezone(UTC)
+    except OverflowError:  # beyond the first or the last year: it is told where its comings are counted
+        return True
+
+
 def _length(event: Any, zone: zoneinfo.ZoneInfo) -> Length:
     """Return the length of an event that is given by times; DTEND gives an exact one (RFC 5545, 3.8.5.3)."""
     if not isinstance(event["DTSTART"].dt, datetime):

@@ -58,6 +58,8 @@ class Events:
     """Of all events, of cancelled and of wrong ones too."""
     changed: Mapping[str, Instant]
     """When an event was changed last, by UID, as far as the calendar says it (LAST-MODIFIED)."""
+    empty: tuple[str, ...] = ()
+    """Events, for people, that end as they begin or before: they are no periods."""
 
 
 def read(content: bytes | str, file: str, until: Instant, zone: str = "UTC") -> tuple[Occurrence, ...]:
@@ -91,6 +93,7 @@ def _events(calendar: Any, file: str, until: Instant, zone: str) -> Events:
     found: list[Occurrence] = []
     wrong: list[tuple[str, Problem]] = []
     changed: dict[str, Instant] = {}
+    empty: list[str] = []
     for uid, together in _by_uid(calendar):
         try:
             for part in together:
@@ -100,6 +103,7 @@ def _events(calendar: Any, file: str, until: Instant, zone: str) -> Events:
             for part in parts:
                 settled.settle(part, usual, shown=bool(shown_in))
             found += _comings(_alone(calendar, parts), parts, (file, until, usual))
+            empty += [times.named(part) for part in parts if not _cancelled(part) and not times.lasts(part, usual)]
             stamps = [as_micro(times.moment(part["LAST-MODIFIED"].dt, usual)) for part in parts if "LAST-MODIFIED" in part]
             if stamps:
                 changed[uid] = max(stamps)
@@ -108,7 +112,7 @@ def _events(calendar: Any, file: str, until: Instant, zone: str) -> Events:
         if len(found) > MAXIMUM_OCCURRENCES:
             raise times.refused(file, f"its events come more than {MAXIMUM_OCCURRENCES} times")
     ordered = tuple(sorted(found, key=lambda one: (one.start, one.end, one.uid)))
-    return Events(ordered, tuple(wrong), frozenset(uid for uid, _ in _by_uid(calendar)), changed)
+    return Events(ordered, tuple(wrong), frozenset(uid for uid, _ in _by_uid(calendar)), changed, tuple(empty))
 
 
 def _calendar(content: bytes | str, file: str) -> Any:

@@ -228,6 +228,7 @@ def ical(
     """
     found, events = Found(file, naming, "ical"), calendars.events(content, file, until, zone)
     found.told |= {f"ical-{short(uid)}" for uid in events.uids}
+    found.skipped += [f"{one} ends as it begins, or before" for one in events.empty]
     for uid, problem in events.wrong:
         found.wrong(f"ical-{short(uid)}" if uid else "", problem)
     for one in events.occurrences:
