@@ -31,6 +31,7 @@ from scheduler.commands.source import looked, silent_sources, tell_standing
 
 if TYPE_CHECKING:
     from environments.problems import Problem
+    from scheduler.site.definitions import Definitions
     from scheduler.site.in_force import Running
 
 FileArgument = Annotated[str, typer.Argument(metavar="FILE", help="Where to; `-` is standard output.")]
@@ -68,11 +69,12 @@ def run(
             stack.callback(kept.close)
             asked = discovering.begin(found, tell=log_discovery)
             files = KeptFiles()
-            reload = Reload(
-                *(found, farm, engine, log_problems, asked),
-                keep=kept,
-                keep_files=lambda looked: kept.files(lambda: files(looked, journaled.now())),
-            )
+
+            def keep_files(looked: Definitions) -> None:
+                kept.files(lambda: files(looked, journaled.now()))
+
+            keep_files(found)  # they were right a moment ago
+            reload = Reload(found, farm, engine, log_problems, asked, keep=kept, keep_files=keep_files)
             until_held.pop_all()
         if kept.other is not None:
             log_other(found.file.path, kept.other)
