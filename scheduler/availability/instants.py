@@ -20,7 +20,7 @@ EXAMPLE_DURATION = "10m"
 _EXPECTED_INSTANT = f"ISO 8601 ({EXAMPLE_INSTANT}, 2026-03-10 13:00 in the zone) or seconds since 1970"
 _EXPECTED_DURATION = "seconds, or an amount like 10m, 1h30m, PT10M"
 _LONGEST = 10_000 * 366 * 86400 * MICROSECONDS
-_FIRST, _LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
+_FIRST, _LAST = datetime(2, 1, 1, tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NUMBER = re.compile(r"[+-]?\d+(\.\d*)?([eE][+-]?\d{1,2})?")
 _WRITTEN = re.compile(
@@ -126,7 +126,7 @@ def _whole(micro: Decimal, text: str) -> int:
 def within(instant: Instant, text: str) -> Instant:
     """Return an instant that was written somehow; refuse one that no calendar has."""
     if not as_micro(_FIRST) <= instant <= as_micro(_LAST):
-        raise named_error(f"{text!r} is not within the years 1 to 9999", _EXPECTED_INSTANT)
+        raise named_error(f"{text!r} is not within the years 2 to 9999", _EXPECTED_INSTANT)
     return instant
 
 
@@ -154,12 +154,12 @@ def as_micro(moment: datetime) -> Instant:
 
 
 def as_time(instant: Instant, zone: str = "UTC") -> datetime:
-    """Return an instant as local time of a zone; what lies beyond the years 1 to 9999 as their last day, or first."""
+    """Return an instant as local time of a zone; what lies beyond what a calendar has as its last day, or its first."""
     instant = max(_EARLIEST_WRITTEN, min(instant, _LATEST_WRITTEN))
     return (_EPOCH + timedelta(microseconds=instant)).astimezone(zoneinfo.ZoneInfo(zone))
 
 
-_EARLIEST_WRITTEN, _LATEST_WRITTEN = as_micro(_FIRST + timedelta(days=1)), as_micro(_LAST - timedelta(days=1))
+_EARLIEST_WRITTEN, _LATEST_WRITTEN = as_micro(datetime(1, 1, 2, tzinfo=UTC)), as_micro(_LAST - timedelta(days=1))
 """No zone is further from UTC."""
 
 

@@ -9,13 +9,13 @@ Rules:
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from pydantic import TypeAdapter, ValidationError
 
+from environments.whole import written_whole
 from scheduler.model import DiscoveryReading
 from scheduler.ports import FoundHost
 
@@ -142,9 +142,5 @@ def remembered(path: Path) -> FarmList:
 def keep(path: Path, known: FarmList) -> None:
     """Keep a list: the old one or the new one is there whatever happens. Raises OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    with beside.open("w") as file:
-        json.dump(_LIST.dump_python(known, mode="json"), file)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
+    with written_whole(path) as file:
+        file.write(json.dumps(_LIST.dump_python(known, mode="json")).encode())

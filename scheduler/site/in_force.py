@@ -19,6 +19,7 @@ from pydantic import TypeAdapter, ValidationError
 from environments.nodes import Node
 from environments.problems import ConfigurationError, Mark
 from environments.reader import parse, read_content
+from environments.whole import written_whole
 from scheduler.policy import Policy
 from scheduler.site.definitions import Definitions, with_discovered
 from scheduler.site.discovered import list_path, remembered
@@ -116,11 +117,8 @@ class Keeper:
             "site": definitions.site.model_dump(mode="json", exclude_unset=True),
             "policy": _POLICY.dump_python(definitions.policy, mode="json"),
         }
-        path = _path(self._directory)
-        beside = path.with_name(f".{path.name}.{os.getpid()}")
-        with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-            json.dump(data, file)
-        beside.replace(path)
+        with written_whole(_path(self._directory), 0o600) as file:
+            file.write(json.dumps(data).encode())
 
 
 def recall(site: Path) -> Definitions | None:

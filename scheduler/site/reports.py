@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-import os
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from environments.names import nearest
 from environments.problems import ConfigurationError, Problem
+from environments.whole import written_whole
 from scheduler.availability.history import SECOND
 from scheduler.availability.instants import as_time
 from scheduler.availability.reports import report_data
@@ -146,9 +146,5 @@ def _content(made: Sheet, suffix: str) -> bytes:
 
 def _save(path: Path, content: bytes) -> None:
     """Write a file whole or not at all, and to the disk before it is spoken of."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    with beside.open("wb") as out:
+    with written_whole(path) as out:
         out.write(content)
-        out.flush()
-        os.fsync(out.fileno())
-    beside.replace(path)
