@@ -69,6 +69,7 @@ def run(seconds: int, seed: int, console: Console) -> int:
         timer.cancel()
         _summarise(console, queue, engine)
         history = services.live_history(found, engine.journal, engine.clock.now())
+        console.print()
         console.print(availability_table(history))
         console.print(
             f"\nThe same with charts: {_page(history, found.site.site)}", highlight=False, markup=False, soft_wrap=True
@@ -105,7 +106,8 @@ def _announce(console: Console, directory: Path, seconds: int) -> None:
 
 
 def _summarise(console: Console, queue: LiveQueue, engine: Engine) -> None:
-    console.print(table_of(queue.book.served, "\nWhat came of it"))
+    console.print()
+    console.print(table_of(queue.book.served, "What came of it"))
     booted, failed, retired = _counted(engine.journal)
     idle = queue.idle_so_far()
     console.print(
@@ -144,7 +146,7 @@ def availability_table(history: History) -> Table:
     """Return the availability of every object and group while the daemon looked, with what was lost of it."""
     window = _watched(history)
     measures = measure(history, window, "excuse")
-    title = f"\nAvailability of these {write_duration((window.end - window.start + SECOND // 2) // SECOND * SECOND)}"
+    title = f"Availability of these {write_duration((window.end - window.start + SECOND // 2) // SECOND * SECOND)}"
     table = Table(title=title, title_justify="left", title_style="bold", box=None, padding=(0, 2, 0, 0))
     for column in ("", "up", "bad", "unknown", "availability"):
         table.add_column(column, justify="left" if not column else "right", header_style="dim")

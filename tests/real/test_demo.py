@@ -36,6 +36,7 @@ def test_the_demo_boots_serves_and_ends_with_a_summary():
     assert page, told
     assert "workers/atlas-el9" in Path(page[1]).read_text()
     assert "Try next:" in told
+    assert "\\x0a" not in told, "a title begins no line of its own"
     assert done.stderr == ""
 
 
