@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
 Step = str | int
 KeyPath = tuple[Step, ...]
 SCREEN_LINES = 22
+_PASSWORD = re.compile(r"(?<=://)(?P<user>[^\s:/@'\"]*:)[^\s@'\"]+(?=@)|(?P<name>[?&;]password=)[^\s&'\"]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +98,12 @@ def excerpt(problem: Problem, width: int = 110) -> list[str]:
 
 def problem_at(mark: Mark, key: str, message: str, expected: str = "", nearest: str = "") -> Problem:
     """Make a problem at a place."""
-    return Problem(mark.file, mark.line, mark.column, key, message, expected, nearest, mark.source, mark.width)
+    return Problem(mark.file, mark.line, mark.column, key, message, expected, nearest, _masked(mark.source), mark.width)
+
+
+def _masked(source: str) -> str:
+    """Return a line of a file with stars for what looks like a password in a URL; as long as before, so that carets fit."""
+    return _PASSWORD.sub(lambda found: (shown := found["user"] or found["name"]) + "*" * (len(found[0]) - len(shown)), source)
 
 
 def dotted(path: KeyPath) -> str:

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from environments.hostnames import expand_hosts
-from environments.problems import ConfigurationError
+from environments.problems import ConfigurationError, Mark, problem_at
 from scheduler.site.definitions import load, refresh
 from scheduler.site.settings import Site
 
@@ -271,3 +271,11 @@ def test_a_pool_with_a_slash_is_no_pool(files):
     with pytest.raises(ConfigurationError) as caught:
         load(files.site)
     assert "the name of a storage pool" in str(caught.value)
+
+
+def test_the_line_of_a_wrong_journal_is_shown_without_its_password_and_with_its_port():
+    for line, shown in {
+        "journal: postgrsql://me:se/cret@db:5432/x": "journal: postgrsql://me:*******@db:5432/x",
+        'journal: "mysql://db:3306/x?password=abc&y=1"': 'journal: "mysql://db:3306/x?password=***&y=1"',
+    }.items():
+        assert problem_at(Mark("site.yaml", 1, 1, line), "journal", "wrong").source == shown

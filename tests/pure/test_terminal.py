@@ -40,7 +40,8 @@ def test_a_hostile_cell_is_shown_as_it_was_written_and_moves_no_cursor(text):
         assert shown.count(text) == 4
 
 
-def test_styles_are_escape_sequences_of_ours_and_still_come_through():
+def test_styles_are_escape_sequences_of_ours_and_still_come_through(monkeypatch):
+    monkeypatch.delenv("NO_COLOR", raising=False)
     out = io.StringIO()
     console = Console(out, width=80)
     console._color_system = ColorSystem.STANDARD

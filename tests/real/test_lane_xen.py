@@ -25,7 +25,7 @@ from tests.lab.xen.worker import (
     with_disk,
 )
 
-pytestmark = [pytest.mark.real, pytest.mark.xen, pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.real, pytest.mark.xen, pytest.mark.slow, pytest.mark.timeout(1800)]
 
 REPORT = """#!/bin/sh
 echo "hypervisor $(cat /sys/hypervisor/type) $(cat /sys/hypervisor/guest_type) uuid $(cat /sys/hypervisor/uuid)"
@@ -187,13 +187,13 @@ def test_a_job_of_each_vo_runs_in_a_worker_of_its_environment_that_is_retired_af
         disks.update(volumes(hand, GROUP))
         return {name.partition("-")[0] for name in workers(hand)} == set(jobs)
 
-    farm.until(seen, 240, "a worker of each VO boots")
+    farm.until(seen, 600, "a worker of each VO boots")
     booted = time.monotonic()
     assert {disk.partition("-")[0] for disk in disks} == {"cms"}
     for vo, (cluster, _) in jobs.items():
-        farm.until(lambda cluster=cluster: state(pool, cluster)[0] == 4, 240, f"the job of {vo} ends")
+        farm.until(lambda cluster=cluster: state(pool, cluster)[0] == 4, 600, f"the job of {vo} ends")
     done = time.monotonic()
-    farm.until(lambda: nothing_left(hand, pool), 240, "the workers are retired and nothing of them stays")
+    farm.until(lambda: nothing_left(hand, pool), 600, "the workers are retired and nothing of them stays")
     with farm.journal() as journal:
         for vo, (cluster, out) in jobs.items():
             worker = one_worker_of(journal, farm, vo)
@@ -232,7 +232,7 @@ def one_worker_of(journal, farm, vo):
 
 def test_workers_destroyed_or_rebooted_behind_its_back_are_known_at_once_and_hold_up_nobody(farm, pool, hand, record_property):
     lost, _ = submit(pool, 600)
-    first = farm.until(lambda: where_it_runs(pool, lost), 300, "a worker boots and the job runs")
+    first = farm.until(lambda: where_it_runs(pool, lost), 600, "a worker boots and the job runs")
     hand.lookupByName(first).destroy()
     destroyed = time.monotonic()
     farm.until(lambda: not ads_of(pool, first), 60, "its ads are invalidated")
@@ -240,14 +240,14 @@ def test_workers_destroyed_or_rebooted_behind_its_back_are_known_at_once_and_hol
     record_property("destroyed_to_invalidated", round(time.monotonic() - destroyed, 2))
     # A claimed ad of the dead worker would have stalled the whole accounting group.
     following, _ = submit(pool, 600)
-    second = farm.until(lambda: where_it_runs(pool, following), 300, "another worker boots and the next job of the group runs")
+    second = farm.until(lambda: where_it_runs(pool, following), 600, "another worker boots and the next job of the group runs")
     assert second != first
     # HTCondor itself gives the lost job up when its lease of 40 minutes ends: it cannot know that nobody will answer.
     assert state(pool, lost) == (2, f"slot1_1@{first}.{pools.DOMAIN}")
     # Under Xen a domain that reboots reads as ended for seconds; ours end for good, or they would come back unseen.
     hand.lookupByName(second).reboot(0)
     pool.remove()
-    farm.until(lambda: nothing_left(hand, pool), 240, "both have ended and nothing of them stays")
+    farm.until(lambda: nothing_left(hand, pool), 600, "both have ended and nothing of them stays")
     time.sleep(8)
     assert nothing_left(hand, pool)
     with farm.journal() as journal:
