@@ -85,11 +85,16 @@ def _holder(token: Path, journal: JournalReader) -> str:
     return held.name
 
 
+def no_bare_number(text: str, option: str) -> None:
+    """Refuse a number that is no instant of our days: nobody who types `6` means 1970."""
+    if text.strip().isdigit() and len(text.strip()) < SHORTEST_INSTANT:
+        problem = Problem("", 0, 0, option, f"{text!r} is no instant", "a date and time like '2026-03-10 18:00'")
+        raise ConfigurationError([problem])
+
+
 def instant(text: str, option: str, zone: str) -> Instant:
     """Read an instant as an option gives it: ISO 8601, local time of the site's zone, `now`, or `+2h` from now."""
-    if text.strip().isdigit() and len(text.strip()) < SHORTEST_INSTANT:
-        problem = Problem("", 0, 0, option, f"{text!r} is no instant", "a date and time like '2026-03-10 18:00', or +6h")
-        raise ConfigurationError([problem])
+    no_bare_number(text, option)
     if text == "now":
         return now()
     if text.startswith("+"):

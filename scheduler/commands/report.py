@@ -16,7 +16,7 @@ from environments.text import csv_cell
 from scheduler.availability.history import EVERYTHING
 from scheduler.commands import loaded
 from scheduler.commands.common import Exit, JsonOption, SiteOption, console, examples, fail, print_json, say
-from scheduler.commands.journaled import live
+from scheduler.commands.journaled import live, no_bare_number
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -179,6 +179,8 @@ def window_of(history: History, name: str | None, start: str, end: str, zone: st
     from scheduler.availability.timelines import windows
 
     zone_known(zone)
+    for option, text in (("--from", start), ("--to", end)):
+        no_bare_number(text, option)
     zone = zone or history.zone
     if name is not None and (start or end):
         raise fail("give either --window or --from and --to", Exit.WRONG)

@@ -186,6 +186,13 @@ def test_a_period_in_which_nobody_looked_is_not_published(ambienti, tmp_path):
     assert not (tmp_path / "v.json").exists()
 
 
+def test_a_bare_number_is_no_begin_and_no_end_of_a_window(ambienti):
+    for option in ("--from", "--to"):
+        given = {"--from": "2026-03-02", "--to": "2026-03-09"} | {option: "6"}
+        code, _, said = ambienti("--history", "h.yaml", *(word for pair in given.items() for word in pair))
+        assert (code, f"{option}: '6' is no instant" in said) == (2, True)
+
+
 def test_csv_has_the_same_rows(ambienti):
     _, out, _ = ambienti("--history", "h.yaml", "--csv")
     rows = list(csv.DictReader(io.StringIO(out)))
