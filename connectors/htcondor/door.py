@@ -25,7 +25,7 @@ from connectors.htcondor.slots import ATTRIBUTES, OURS, slot_of
 from connectors.htcondor.submission import submission
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from connectors.htcondor.messages import Prototype
     from scheduler.ports import JobRecord, Submission
@@ -37,8 +37,17 @@ _OF_AN_UPDATE = ("Name", "UpdateSequenceNumber", "LastHeardFrom", "DaemonStartTi
 _CROSSING_SECONDS = 1.5
 """So long updates of a dying start daemon may still come in and bring back what was invalidated."""
 _FIRST_PAUSE_SECONDS = 0.05
+_FRESH_SECONDS = 3
+_SETTLE_SECONDS = 0.3
+"""What was heard so lately may be heard again: it is gone when it is still gone this long after."""
 _QUICK_FAILURE_SECONDS = 1.5
 """A call that fails sooner may have met a daemon that was started anew: it is tried once more."""
+
+
+def _is_fresh(shown: Iterable[tuple[str, ...]]) -> bool:
+    """Whether the collector has just heard of some of these slots."""
+    heard = [float(at) for *_, at, _ in shown if at.isdigit()]
+    return bool(heard) and time.time() - max(heard) < _FRESH_SECONDS
 
 
 class Door:
@@ -91,8 +100,12 @@ class Door:
         until, pause = time.monotonic() + _CROSSING_SECONDS, _FIRST_PAUSE_SECONDS
         first = shown = self._shown(collector, worker)
         while True:
+            fresh = _is_fresh(shown)
             self._invalidate(collector, worker, machine)
             shown = self._shown(collector, worker)
+            if not shown and fresh:
+                time.sleep(_SETTLE_SECONDS)
+                shown = self._shown(collector, worker)
             if not shown or time.monotonic() + pause > until:
                 # What came after our first look is an update, so our word was heard: it was only overtaken.
                 return Left(len(shown), renewed=bool(shown) and not shown <= first)

@@ -183,9 +183,10 @@ def test_a_job_of_each_vo_runs_in_a_worker_of_its_environment_that_is_retired_af
     domains, disks = {}, set()
 
     def seen():
-        domains.update({name: domain.UUIDString() for name, domain in workers(hand).items()})
+        now = {name: domain.UUIDString() for name, domain in workers(hand).items()}
+        domains.update(now)
         disks.update(volumes(hand, GROUP))
-        return {name.partition("-")[0] for name in workers(hand)} == set(jobs)
+        return {name.partition("-")[0] for name in now} == set(jobs)
 
     farm.until(seen, 600, "a worker of each VO boots")
     booted = time.monotonic()
@@ -195,10 +196,12 @@ def test_a_job_of_each_vo_runs_in_a_worker_of_its_environment_that_is_retired_af
     done = time.monotonic()
     farm.until(lambda: nothing_left(hand, pool), 600, "the workers are retired and nothing of them stays")
     with farm.journal() as journal:
+        for name, uuid in domains.items():
+            assert journal.entry(name).uuid == uuid
         for vo, (cluster, out) in jobs.items():
             worker = one_worker_of(journal, farm, vo)
             assert out.read_text().splitlines() == [
-                f"hypervisor xen PV uuid {domains[worker]}",
+                f"hypervisor xen PV uuid {journal.entry(worker).uuid}",
                 f"worker {worker}",
                 f"root {ROOTS[vo]}",
             ]
