@@ -13,10 +13,10 @@ import libvirt
 
 from connectors.libvirt.enrolment import ENROLMENT_POOLS
 from connectors.libvirt.iscsi import FIXED
-from connectors.libvirt.line import no_such, unsupported
+from connectors.libvirt.line import no_such
 from connectors.libvirt.places import in_directory
 from connectors.libvirt.reading import OUR_POOLS
-from connectors.libvirt.storage import pool_type
+from connectors.libvirt.storage import active_pools, pool_type
 from environments.domain import Driver
 from scheduler.model import Stored, worker_uuid
 
@@ -47,14 +47,7 @@ def ours(name: str, site: str) -> Stored | None:
 
 def _volumes(talk: Talk) -> Iterator[str]:
     """Yield the names of all volumes in pools in which volumes are made."""
-    with talk.asking("list its storage pools"):
-        try:
-            pools = talk.connection.listAllStoragePools(libvirt.VIR_CONNECT_LIST_STORAGE_POOLS_ACTIVE)
-        except libvirt.libvirtError as error:
-            if unsupported(error):
-                return
-            raise
-    for pool in pools:
+    for pool in active_pools(talk, "list its storage pools"):
         if not pool.name().startswith(OUR_POOLS):
             yield from (name for name in _listed(talk, pool) if name.endswith((".disk", ".config")))
 

@@ -19,7 +19,7 @@ from environments.environment import DiskMode
 from scheduler.ports import SourceError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from connectors.libvirt.line import Talk
     from connectors.libvirt.options import LibvirtOptions
@@ -98,16 +98,21 @@ def remove_volume(talk: Talk, pool: Any, name: str) -> bool:
     return True
 
 
-def remove_volumes(talk: Talk, worker: str, uuid: str) -> None:
-    """Remove a worker's volumes from whichever active pool they are in."""
-    with talk.asking(f"find the volumes of {worker}"):
+def active_pools(talk: Talk, asked: str) -> Sequence[Any]:
+    """Return libvirt's active storage pools; none where the driver knows no storage."""
+    with talk.asking(asked):
         try:
-            pools = talk.connection.listAllStoragePools(libvirt.VIR_CONNECT_LIST_STORAGE_POOLS_ACTIVE)
+            pools: Sequence[Any] = talk.connection.listAllStoragePools(libvirt.VIR_CONNECT_LIST_STORAGE_POOLS_ACTIVE)
         except libvirt.libvirtError as error:
             if unsupported(error):
-                return
+                return ()
             raise
-    for pool in pools:
+    return pools
+
+
+def remove_volumes(talk: Talk, worker: str, uuid: str) -> None:
+    """Remove a worker's volumes from whichever active pool they are in."""
+    for pool in active_pools(talk, f"find the volumes of {worker}"):
         for name in volume_names(worker, uuid):
             remove_volume(talk, pool, name)
 
