@@ -179,11 +179,11 @@ def window_of(history: History, name: str | None, start: str, end: str, zone: st
     from scheduler.availability.timelines import windows
 
     zone_known(zone)
-    for option, text in (("--from", start), ("--to", end)):
-        no_bare_number(text, option)
     zone = zone or history.zone
     if name is not None and (start or end):
         raise fail("give either --window or --from and --to", Exit.WRONG)
+    for option, text in (("--from", start), ("--to", end)):
+        no_bare_number(text, option)
     try:
         if name is not None:
             return windows.named(name, history.now, zone)
