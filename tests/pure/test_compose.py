@@ -350,7 +350,7 @@ def test_a_file_that_becomes_a_pipe_hangs_nothing_and_what_is_in_force_stays(fil
         os.mkfifo(path)
         begun = time.monotonic()
         assert reload(False) is None
-        assert time.monotonic() - begun < 4
+        assert time.monotonic() - begun < 20
         assert told
         path.unlink()
         files.write("vos/atlas.yaml", ATLAS.replace("el9:", "el10:"))

@@ -62,14 +62,14 @@ def test_a_source_that_hangs_costs_the_deadline_once_and_is_not_asked_again(runn
 
     begun = time.monotonic()
     ends = runner.run([Call("h1", "read", hang), Call("h2", "read", lambda: 2)], 0.2)
-    assert 0.15 < time.monotonic() - begun < 2
+    assert 0.15 < time.monotonic() - begun < 10, "it hangs for 30 s"
     assert ends[1] == Answered(2)
     assert str(ends[0].error) == "h1: read: no answer within 0.2 s"
     assert ends[0].under_way
 
     begun = time.monotonic()
     ends = runner.run([Call("h1", "read", hang), Call("h2", "read", lambda: 3)], 5)
-    assert time.monotonic() - begun < 1, "the second round waits for nothing"
+    assert time.monotonic() - begun < 4, "the second round waits for nothing, not for its 5 s"
     assert "still waiting for the answer to an earlier call (read), asked 0 s ago" in str(ends[0].error)
     assert (ends[0].begun, ends[0].acting) == (False, False)
     assert asked == [1]
@@ -93,7 +93,7 @@ def test_a_source_that_was_silent_is_waited_for_briefly_and_its_late_answer_coun
 
     begun = time.monotonic()
     ends = runner.run([Call("h1", "read", slow, 0.2), Call("h2", "read", lambda: 2)], 30)
-    assert time.monotonic() - begun < 2
+    assert time.monotonic() - begun < 8
     assert (str(ends[0].error), ends[1]) == ("h1: read: no answer within 0.2 s", Answered(2))
     wake.set()
     for _ in range(100):
@@ -181,12 +181,12 @@ def test_an_errand_that_takes_long_goes_on_by_itself_and_only_its_lane_waits(run
     begun = time.monotonic()
     long_one = errand(slow, Call("h1", "boot", lambda: wake.wait(10)), Call("batch", "note", lambda: 2))
     runner.start([long_one, errand(quick, Call("h2", "boot", lambda: 1))], 0.2)
-    assert time.monotonic() - begun < 1
+    assert time.monotonic() - begun < 8
     assert (slow, quick) == ([], [1, "end"])
     ends = runner.run([Call("h1", "read", lambda: 1), Call("h2", "read", lambda: 2), Call("batch", "read", lambda: 3)], 5)
     assert (ends[0].hangs, ends[0].acting) == (True, True)
     assert ends[1:] == [Answered(2), Answered(3)]
-    assert time.monotonic() - begun < 2
+    assert time.monotonic() - begun < 8
     wake.set()
     wait_until(lambda: slow == [True, 2, "end"])
 

@@ -55,7 +55,7 @@ def test_a_frozen_daemon_costs_one_deadline_and_is_told_as_lost_and_back(daemon)
             began = time.monotonic()
             with pytest.raises(SourceError, match=r"no answer within 2 s|stopped answering|closed"):
                 host.read()
-            assert time.monotonic() - began < 2 + 4
+            assert time.monotonic() - began < 2 + 8
         listener.wait_for({"host-lost"}, seconds=60)
     finally:
         daemon.thaw()
