@@ -59,7 +59,7 @@ def start_expression(environment: Environment, options: HTCondorOptions) -> str:
     return " && ".join(
         (
             # A job that has outgrown the default that it was given goes wherever its requirements let it.
-            f"(TARGET.{WANTED} =?= undefined || TARGET.{DEFAULTED} =?= false || TARGET.{WANTED} == MY.{OFFERED})",
+            f"(TARGET.{WANTED} =?= undefined || TARGET.{DEFAULTED} =?= false || TARGET.{WANTED} =?= MY.{OFFERED})",
             f"stringListMember({vo}, {listed(environment.vos)})",
             f"(time() + {walltime} < MY.{RETIRES_AT})",
         )

@@ -197,7 +197,19 @@ def test_a_prototype_and_its_worker_promise_the_same():
     prototype = dict(prototype_of(ATLAS, OPTIONS, "$CondorVersion: 24 $").attributes)
     assert (prototype["Cpus"], prototype["Memory"]) == (ATLAS.vcpus, ATLAS.slot_memory_mib)
     assert prototype["OpSysAndVer"] == "AlmaLinux9"
-    assert "AmbientiEnvironment" in start_expression(ATLAS, OPTIONS)
+
+
+@pytest.mark.parametrize(
+    ("named", "starts"),
+    [({}, True), ({"WantEnvironment": "atlas-el9"}, True), ({"WantEnvironment": "Atlas-EL9"}, False), ({"WantEnvironment": "cms"}, False)],
+)  # fmt: skip
+def test_a_worker_takes_the_jobs_that_named_its_environment_to_the_letter_as_the_decision_does(named, starts):
+    worker = classad2.ClassAd({"AmbientiEnvironment": ATLAS.name, "AmbientiRetiresAt": 2**40})
+    worker["Start"] = classad2.ExprTree(start_expression(ATLAS, OPTIONS))
+    job = classad2.ClassAd({"MyType": "Job", "AcctGroup": "atlas", **named})
+    worker["Requirements"] = classad2.ExprTree("Start")
+    job["Requirements"] = True
+    assert job.matches(worker) is starts
 
 
 def test_parameters_hold_what_is_known_and_nothing_else():
