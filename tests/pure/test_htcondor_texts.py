@@ -204,11 +204,10 @@ def test_a_prototype_and_its_worker_promise_the_same():
     [({}, True), ({"WantEnvironment": "atlas-el9"}, True), ({"WantEnvironment": "Atlas-EL9"}, False), ({"WantEnvironment": "cms"}, False)],
 )  # fmt: skip
 def test_a_worker_takes_the_jobs_that_named_its_environment_to_the_letter_as_the_decision_does(named, starts):
-    worker = classad2.ClassAd({"AmbientiEnvironment": ATLAS.name, "AmbientiRetiresAt": 2**40})
-    worker["Start"] = classad2.ExprTree(start_expression(ATLAS, OPTIONS))
-    job = classad2.ClassAd({"MyType": "Job", "AcctGroup": "atlas", **named})
-    worker["Requirements"] = classad2.ExprTree("Start")
-    job["Requirements"] = True
+    start = f"Requirements = {start_expression(ATLAS, OPTIONS)}"  # in the old syntax, as a configuration has it
+    worker = classad2.parseOne(start, classad2.ParserType.Old)
+    worker.update({"AmbientiEnvironment": ATLAS.name, "AmbientiRetiresAt": 2**40})
+    job = classad2.ClassAd({"AcctGroup": "group_atlas", **named})
     assert job.matches(worker) is starts
 
 
