@@ -1,7 +1,7 @@
 # Ambienti. `make demo` and `make test` install all they need on a fresh Debian 12 (root or sudo).
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test lab lab-try lab-down lab-status bench docs check format clean packages-demo packages-test
+.PHONY: help demo test coverage lab lab-try lab-down lab-status bench docs check format clean packages-demo packages-test
 
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 VENV := .venv
@@ -55,13 +55,10 @@ test: $(VENV)/.test ## everything that proves the project, real systems included
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
-	@echo "the farms' tests (markers lane and xen) run beside the others; what they say comes at the end"
-	@COVERAGE_FILE=.coverage-farms $(PYTHON) -m pytest -m 'lane or xen' --cov --cov-report= $(PYTEST) >.farm-tests.log 2>&1 & farms=$$!; \
-	trap 'kill $$farms 2>/dev/null; exit 130' INT TERM; \
-	$(PYTHON) -m pytest -m 'not (lane or xen)' --cov --cov-report= $(PYTEST); others=$$?; \
-	wait $$farms; farms=$$?; cat .farm-tests.log; \
-	$(PYTHON) -m coverage combine -q --append .coverage-farms && $(PYTHON) -m coverage report; \
-	[ $$others -eq 0 ] && [ $$farms -eq 0 ]
+	$(PYTHON) -m pytest -n 4 --dist loadgroup --no-loadscope-reorder $(PYTEST)
+
+coverage: $(VENV)/.test ## the same tests, and which lines they reach
+	$(PYTHON) -m pytest -n 4 --dist loadgroup --no-loadscope-reorder --cov $(PYTEST)
 
 lab: $(VENV)/.test ## a real farm on this machine: HTCondor, libvirt, LXC, QEMU and Xen workers
 	$(PYTHON) -m tests.lab up $(LAB)

@@ -53,7 +53,7 @@ def test_a_frozen_daemon_costs_one_deadline_and_is_told_as_lost_and_back(daemon)
     try:
         for _ in range(2):
             began = time.monotonic()
-            with pytest.raises(SourceError, match=r"no answer within 2 s|stopped answering|closed"):
+            with pytest.raises(SourceError, match=r"no answer within 2 s|stopped answering|closed|earlier calls hang"):
                 host.read()
             assert time.monotonic() - began < 2 + 8
         listener.wait_for({"host-lost"}, seconds=60)
