@@ -55,6 +55,7 @@ test: $(VENV)/.test ## everything that proves the project, real systems included
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
 	$(PYTHON) -m pytest -n 4 --dist loadgroup --no-loadscope-reorder $(PYTEST)
 
 coverage: $(VENV)/.test ## the same tests, and which lines they reach
@@ -79,7 +80,7 @@ docs: $(VENV)/.test ## build the documentation into site/
 	$(VENV)/bin/mkdocs build --strict -q
 
 check: $(VENV)/.test ## the quick half of the tests: pure, scenarios, seeds
-	$(VENV)/bin/ruff format --check . && $(VENV)/bin/ruff check . && $(VENV)/bin/mypy
+	$(VENV)/bin/ruff format --check . && $(VENV)/bin/ruff check . && $(VENV)/bin/mypy && $(VENV)/bin/lint-imports
 	$(PYTHON) -m pytest -q -m 'not real' $(PYTEST)
 
 format: $(VENV)/.test

@@ -19,7 +19,7 @@ import time
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
-from scheduler.ports import SourceError
+from scheduler.model.ports import SourceError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -126,7 +126,7 @@ def kill_group(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-class Line:
+class FramedPipe:
     """Frames of bytes between us and a companion, each with its length before it."""
 
     def __init__(self, descriptor: int) -> None:
@@ -166,7 +166,7 @@ class _Running:
     """One life of a companion."""
 
     process: subprocess.Popen[bytes]
-    line: Line
+    line: FramedPipe
     complaints: IO[bytes]
 
     def kill(self) -> None:
@@ -268,7 +268,7 @@ class Companion:
                 ours.close()
                 complaints.close()
                 raise SourceError(self._source, asked, f"{self._arguments[0]} cannot be run: {error}") from error
-        running = self._running = _Running(process, Line(ours.detach()), complaints)
+        running = self._running = _Running(process, FramedPipe(ours.detach()), complaints)
         with contextlib.suppress(OSError):  # one that has ended already is found out by the question
             running.line.send(self._greeting)
         return running

@@ -25,12 +25,12 @@ from apprise.plugins.email.base import NotifyEmail
 from apprise.plugins.email.smtp import AppriseSMTPController
 
 from environments.hostnames import MOST_PORT
-from scheduler.ports import SourceError
+from scheduler.model.ports import SourceError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from scheduler.ports import Notice
+    from scheduler.model.ports import Notice
 
 _SHORTEST_SECRET = 3
 _LONGEST_ANSWER = 500

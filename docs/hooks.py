@@ -2,7 +2,7 @@
 
 from mkdocs.structure.files import File
 
-from scheduler import reference
+from scheduler.commands import reference
 
 PAGES = {
     "reference/codes.md": reference.codes,

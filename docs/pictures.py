@@ -11,8 +11,8 @@ from pathlib import Path
 from rich._export_format import CONSOLE_SVG_FORMAT
 from rich.console import Console
 
-from scheduler import snapshot
-from scheduler.show.live_view import Decision, LiveView
+from scheduler.model import snapshot
+from scheduler.show.live_view import LiveView, ShownAction
 
 OUT = Path(__file__).parent / "pictures"
 SECONDS = 20
@@ -40,7 +40,7 @@ def main():
             continue
         view._started_at = view._started_at or last.observation.now
         for action in last.plan.actions if last.plan and last.observation.now not in seen else ():
-            view.recent.append(Decision(last.observation.now, action))
+            view.recent.append(ShownAction(last.observation.now, action))
         seen.add(last.observation.now)
     demo.wait(60)
     view.console.print(view.picture(last.observation, last.policy, last.plan))

@@ -11,7 +11,7 @@ from environments.checking import checked
 from environments.environment import VO, Environment, Frozen, Name, Virtualization, VOName
 from environments.matching import Catalogue
 from environments.names import can_be_read, nearest, nearest_file
-from environments.nodes import Node, merged, without
+from environments.nodes import YamlNode, merged, without
 from environments.problems import ConfigurationError, KeyPath, Problem, problem_at
 from environments.reader import read
 from environments.soundness import faults
@@ -51,7 +51,7 @@ class Owned:
     """A checked environment and the lines it was made of."""
 
     environment: Environment
-    node: Node
+    node: YamlNode
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,9 +125,9 @@ def _fault(owned: Owned, path: KeyPath, message: str, expected: str = "", neares
     return replace(problem, key=f"environments.{owned.environment.name}.{problem.key}")
 
 
-def _named(node: Node, name: str, vo: str) -> Node:
+def _named(node: YamlNode, name: str, vo: str) -> YamlNode:
     mark = node.key_place
-    return replace(node, value={**node.items, "name": Node(name, mark), "vo": Node(vo, mark)})
+    return replace(node, value={**node.items, "name": YamlNode(name, mark), "vo": YamlNode(vo, mark)})
 
 
 def _defaults(owned: Mapping[str, Owned]) -> Iterator[Problem]:
@@ -140,7 +140,7 @@ def _defaults(owned: Mapping[str, Owned]) -> Iterator[Problem]:
             first = name
 
 
-def _twice(name: str, second: Node, first: Node, *, elsewhere: bool) -> Problem:
+def _twice(name: str, second: YamlNode, first: YamlNode, *, elsewhere: bool) -> Problem:
     there = first.key_place
     message = f"this name is defined twice: first in {there.file}:{there.line}"
     expected = "names that are unique in the farm" if elsewhere else "each name once in a file and what it includes"
@@ -157,7 +157,7 @@ def _twice(name: str, second: Node, first: Node, *, elsewhere: bool) -> Problem:
 class _Written:
     """One definition as it stands in a file."""
 
-    node: Node
+    node: YamlNode
     vo: str
     abstract: bool
 
@@ -170,7 +170,7 @@ class _Scope:
         self.definitions: dict[str, _Written] = {}
         self.files: list[Path] = []
         self.problems: list[Problem] = []
-        self._resolved: dict[str, Node | None] = {}
+        self._resolved: dict[str, YamlNode | None] = {}
 
     def gather(self, path: Path, trail: tuple[Path, ...]) -> None:
         """Read a file and all that it includes, each once."""
@@ -195,7 +195,7 @@ class _Scope:
             if isinstance(name.value, str):
                 self._include(name, index, path.parent / name.value, (*trail, path))
 
-    def _include(self, name: Node, index: int, path: Path, trail: tuple[Path, ...]) -> None:
+    def _include(self, name: YamlNode, index: int, path: Path, trail: tuple[Path, ...]) -> None:
         place = name.mark
         cycle = next((i for i, earlier in enumerate(trail) if _same(earlier, path)), None)
         if cycle is not None:
@@ -210,7 +210,7 @@ class _Scope:
             return
         self.gather(path, trail)
 
-    def _add(self, node: Node, vo: str) -> None:
+    def _add(self, node: YamlNode, vo: str) -> None:
         environments = node.items.get("environments")
         for name, definition in environments.items.items() if environments else ():
             first = self.definitions.get(name)
@@ -221,7 +221,7 @@ class _Scope:
                 self._agrees(name, definition, vo)
                 self.definitions[name] = _Written(definition, vo, abstract is not None and abstract.value is True)
 
-    def _agrees(self, name: str, definition: Node, vo: str) -> None:
+    def _agrees(self, name: str, definition: YamlNode, vo: str) -> None:
         """Refuse a definition that repeats its name or its VO and contradicts."""
         for key, right in (("name", name), ("vo", vo)):
             written = definition.items.get(key)
@@ -232,7 +232,7 @@ class _Scope:
                 path = f"environments.{name}.{key}"
                 self.problems.append(problem_at(written.mark, path, message, f"{key}: {right}, or nothing"))
 
-    def resolve(self, name: str, trail: tuple[str, ...]) -> Node | None:
+    def resolve(self, name: str, trail: tuple[str, ...]) -> YamlNode | None:
         """Return a definition laid over all that it extends; None when that cannot be done."""
         if name in self._resolved:
             return self._resolved[name]
@@ -264,12 +264,12 @@ def _same(one: Path, other: Path) -> bool:
     return one.resolve() == other.resolve()
 
 
-def _by_name(node: Node, problems: list[Problem]) -> Node:
+def _by_name(node: YamlNode, problems: list[Problem]) -> YamlNode:
     """Turn a list of environments that carry their names into a mapping."""
     environments = node.items.get("environments")
     if environments is None or not isinstance(environments.value, tuple):
         return node
-    named: dict[str, Node] = {}
+    named: dict[str, YamlNode] = {}
     for index, element in enumerate(environments.value):
         name = element.items.get("name")
         if name is None or not isinstance(name.value, str):
@@ -283,7 +283,7 @@ def _by_name(node: Node, problems: list[Problem]) -> Node:
     return replace(node, value={**node.items, "environments": replace(environments, value=named)})
 
 
-def _without_nulls(node: Node) -> Node:
+def _without_nulls(node: YamlNode) -> YamlNode:
     """Leave out what definitions that extend another take back, and an `environments:` with nothing below it."""
     environments = node.items.get("environments")
     if environments is None:
@@ -296,7 +296,7 @@ def _without_nulls(node: Node) -> Node:
     return replace(node, value={**node.items, "environments": replace(environments, value=kept)})
 
 
-def _pruned(node: Node) -> Node:
+def _pruned(node: YamlNode) -> YamlNode:
     if not isinstance(node.value, Mapping):
         return node
     return replace(node, value={key: _pruned(one) for key, one in node.value.items() if one.value is not None})

@@ -15,7 +15,7 @@ from environments.names import nearest
 from environments.problems import KeyPath, Problem, Step, dotted, problem_at
 
 if TYPE_CHECKING:
-    from environments.nodes import Node
+    from environments.nodes import YamlNode
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -72,7 +72,13 @@ def named_error(message: str, expected: str = "", nearest: str = "") -> Pydantic
 
 
 def checked(
-    model: type[Model], node: Node, problems: list[Problem], path: KeyPath = (), *, data: object = None, context: object = None
+    model: type[Model],
+    node: YamlNode,
+    problems: list[Problem],
+    path: KeyPath = (),
+    *,
+    data: object = None,
+    context: object = None,
 ) -> Model | None:
     """Check `node` against `model`; what is wrong is added to `problems` under the key path `path`, and the answer is None.
 
@@ -85,7 +91,7 @@ def checked(
         return None
 
 
-def explained(error: ValidationError, node: Node, model: type[BaseModel] | None, path: KeyPath = ()) -> list[Problem]:
+def explained(error: ValidationError, node: YamlNode, model: type[BaseModel] | None, path: KeyPath = ()) -> list[Problem]:
     """Turn all errors of one validation of `node` into problems; `model` tells which keys would have been right."""
     found: dict[tuple[KeyPath, bool], Problem] = {}
     misspelt: set[KeyPath] = set()
@@ -118,12 +124,12 @@ def _within(inner: KeyPath, outer: KeyPath) -> bool:
     return len(inner) > len(outer) and inner[: len(outer)] == outer
 
 
-def _missing(place: Node, followed: KeyPath, key: KeyPath, model: type[BaseModel] | None, path: KeyPath) -> Problem:
+def _missing(place: YamlNode, followed: KeyPath, key: KeyPath, model: type[BaseModel] | None, path: KeyPath) -> Problem:
     described = _description(model, (*followed, *key)) if model else ""
     return problem_at(place.key_place, dotted((*path, *followed, *key)), "is missing", described)
 
 
-def _unknown_key(place: Node, followed: KeyPath, model: type[BaseModel] | None, path: KeyPath) -> tuple[Problem, KeyPath]:
+def _unknown_key(place: YamlNode, followed: KeyPath, model: type[BaseModel] | None, path: KeyPath) -> tuple[Problem, KeyPath]:
     """Say which key was meant: one of the same level, else the same name deeper down."""
     key, above = str(followed[-1]), followed[:-1]
     owner = _model_at(model, above) if model else None
@@ -137,7 +143,7 @@ def _unknown_key(place: Node, followed: KeyPath, model: type[BaseModel] | None, 
 
 
 def _refused(
-    place: Node, followed: KeyPath, detail: Mapping[str, Any], model: type[BaseModel] | None, path: KeyPath
+    place: YamlNode, followed: KeyPath, detail: Mapping[str, Any], model: type[BaseModel] | None, path: KeyPath
 ) -> Problem:
     kind, context = str(detail["type"]), detail.get("ctx", {})
     shown = place.raw if len(place.raw) <= 60 else f"{place.raw[:57]}..."
@@ -153,7 +159,7 @@ def _refused(
     return problem_at(place.mark, key, got, _expected(kind, context, str(detail["msg"]), place, shown))
 
 
-def _expected(kind: str, context: Mapping[str, Any], said: str, place: Node, shown: str) -> str:
+def _expected(kind: str, context: Mapping[str, Any], said: str, place: YamlNode, shown: str) -> str:
     if kind == "string_type" and isinstance(place.value, (bool, int, float)):
         return f'text in quotes: "{shown}"'
     if kind == "string_pattern_mismatch":
@@ -165,7 +171,7 @@ def _expected(kind: str, context: Mapping[str, Any], said: str, place: Node, sho
     return _KINDS.get(stem, said[:1].lower() + said[1:])
 
 
-def _got(place: Node, shown: str) -> str:
+def _got(place: YamlNode, shown: str) -> str:
     if isinstance(place.value, Mapping):
         return "is a mapping"
     if isinstance(place.value, tuple):

@@ -11,10 +11,10 @@ Plain = bool | int | float | str | None
 
 
 @dataclass(frozen=True, slots=True)
-class Node:
+class YamlNode:
     """A value of a YAML file and where it stands; mappings and lists hold nodes."""
 
-    value: Mapping[str, Node] | tuple[Node, ...] | Plain
+    value: Mapping[str, YamlNode] | tuple[YamlNode, ...] | Plain
     mark: Mark
     key_mark: Mark | None = None
     """Where its key stands; None in a list and at the top of a file."""
@@ -22,12 +22,12 @@ class Node:
     """A scalar as it was written."""
 
     @property
-    def items(self) -> Mapping[str, Node]:
+    def items(self) -> Mapping[str, YamlNode]:
         """The members of a mapping; of anything else: none."""
         return self.value if isinstance(self.value, Mapping) else {}
 
     @property
-    def elements(self) -> tuple[Node, ...]:
+    def elements(self) -> tuple[YamlNode, ...]:
         """The elements of a list; of anything else: none."""
         return self.value if isinstance(self.value, tuple) else ()
 
@@ -44,7 +44,7 @@ class Node:
             return [node.plain() for node in self.value]
         return self.value
 
-    def walk(self, path: Iterable[Step]) -> tuple[Node, KeyPath, KeyPath]:
+    def walk(self, path: Iterable[Step]) -> tuple[YamlNode, KeyPath, KeyPath]:
         """Follow `path` as far as it exists; return the node reached, the part followed and the part that is left."""
         node, steps = self, tuple(path)
         for count, step in enumerate(steps):
@@ -63,7 +63,7 @@ class Node:
         return problem_at(mark, dotted(path if left else followed), message, expected, nearest)
 
 
-def merged(base: Node, top: Node) -> Node:
+def merged(base: YamlNode, top: YamlNode) -> YamlNode:
     """Lay `top` over `base`: mappings key by key, anything else as a whole; a null takes an inherited value back."""
     if not (isinstance(base.value, Mapping) and isinstance(top.value, Mapping)):
         return top
@@ -73,9 +73,9 @@ def merged(base: Node, top: Node) -> Node:
             together.pop(key)
         else:
             together[key] = merged(base.value[key], node) if key in base.value else node
-    return Node(together, top.mark, top.key_mark)
+    return YamlNode(together, top.mark, top.key_mark)
 
 
-def without(node: Node, *keys: str) -> Node:
+def without(node: YamlNode, *keys: str) -> YamlNode:
     """Return a mapping without some keys."""
     return replace(node, value={key: value for key, value in node.items.items() if key not in keys})

@@ -16,7 +16,7 @@ import yaml
 
 from environments.garbage import uncollected
 from environments.names import nearest_file
-from environments.nodes import Node, Plain
+from environments.nodes import Plain, YamlNode
 from environments.problems import ConfigurationError, KeyPath, Mark, Problem, dotted, problem_at
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ LONGEST_NUMBER = 100
 """Characters; what is longer is a text, not a number."""
 
 
-def read(path: Path) -> Node:
+def read(path: Path) -> YamlNode:
     """Read one YAML file whose top is a mapping; whatever is wrong with it is a ConfigurationError."""
     return parse(read_content(path), str(path))
 
@@ -88,7 +88,7 @@ def opened_content(path: Path) -> Iterator[BinaryIO]:
         yield file
 
 
-def parse(content: bytes | str, file: str, *, given: bool = False) -> Node:
+def parse(content: bytes | str, file: str, *, given: bool = False) -> YamlNode:
     """Turn the text of a YAML file, one mapping, into nodes; `given` as in `read_content`."""
     (node,) = _built(content, file, several=False, most=MOST_GIVEN_VALUES if given else MOST_VALUES)
     if not isinstance(node.value, Mapping):
@@ -99,7 +99,7 @@ def parse(content: bytes | str, file: str, *, given: bool = False) -> Node:
 
 def documents(
     content: bytes | str, file: str, *, given: bool = False, repeated: list[Problem] | None = None
-) -> tuple[Node, ...]:
+) -> tuple[YamlNode, ...]:
     """Turn the text of a YAML file into nodes, whatever stands in it: one for each document (`---` parts them).
 
     With `repeated` a key that stands in a mapping twice is put there and no error: the last one holds, as for most readers.
@@ -110,7 +110,7 @@ def documents(
 @uncollected()
 def _built(
     content: bytes | str, file: str, *, several: bool, most: int, repeated: list[Problem] | None = None
-) -> tuple[Node, ...]:
+) -> tuple[YamlNode, ...]:
     text = content if isinstance(content, str) else _decoded(content, file)
     lines = _LINE_BREAK.split(text)
     if not text.strip().strip("\ufeff"):
@@ -251,7 +251,7 @@ class _Builder:
         width = node.end_mark.column - node.start_mark.column if one_line else 1
         return _mark(self.file, self.lines, node.start_mark.line, node.start_mark.column, width)
 
-    def build(self, node: yaml.Node, path: KeyPath, depth: int) -> Node:
+    def build(self, node: yaml.Node, path: KeyPath, depth: int) -> YamlNode:
         """Build one node and all below it (an alias is followed, a bomb of them is refused)."""
         mark = self.mark(node)
         if id(node) in self.above:
@@ -261,19 +261,19 @@ class _Builder:
             message = "is nested too deeply" if depth > MAXIMUM_DEPTH else "grows beyond all measure through aliases"
             raise ConfigurationError([*self.problems, problem_at(mark, dotted(path), message)])
         if isinstance(node, yaml.ScalarNode):
-            return Node(self.scalar(node, path), mark, raw=node.value)
+            return YamlNode(self.scalar(node, path), mark, raw=node.value)
         self.above.append(id(node))
         if isinstance(node, yaml.MappingNode):
-            built: Mapping[str, Node] | tuple[Node, ...] = self.mapping(node, path, depth)
+            built: Mapping[str, YamlNode] | tuple[YamlNode, ...] = self.mapping(node, path, depth)
         else:
             built = tuple(self.build(n, (*path, i), depth + 1) for i, n in enumerate(node.value))
         self.above.pop()
-        return Node(built, mark)
+        return YamlNode(built, mark)
 
-    def mapping(self, node: yaml.MappingNode, path: KeyPath, depth: int) -> Mapping[str, Node]:
+    def mapping(self, node: yaml.MappingNode, path: KeyPath, depth: int) -> Mapping[str, YamlNode]:
         """Build a mapping: keys are text as written, twice the same is refused, `<<` brings in what is not there."""
-        built: dict[str, Node] = {}
-        inherited: dict[str, Node] = {}
+        built: dict[str, YamlNode] = {}
+        inherited: dict[str, YamlNode] = {}
         for key_node, value_node in node.value:
             key_mark = self.mark(key_node)
             if not isinstance(key_node, yaml.ScalarNode):
@@ -296,7 +296,7 @@ class _Builder:
             built[key] = value
         return {**inherited, **built}
 
-    def merge_parts(self, node: yaml.Node, path: KeyPath, depth: int) -> Iterator[Mapping[str, Node]]:
+    def merge_parts(self, node: yaml.Node, path: KeyPath, depth: int) -> Iterator[Mapping[str, YamlNode]]:
         for part in node.value if isinstance(node, yaml.SequenceNode) else [node]:
             if isinstance(part, yaml.MappingNode):
                 yield self.build(part, path, depth + 1).items

@@ -14,7 +14,7 @@ from environments.problems import KeyPath, Problem
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from environments.nodes import Node
+    from environments.nodes import YamlNode
 
 _SAID_BY_THE_WORKER = frozenset(
     "activity cpus disk environment gpus machine memory mytype name rank requirements slotid start state totalcpus totaldisk "
@@ -31,7 +31,7 @@ Fault = tuple[KeyPath, str, str]
 """Key path, what is wrong, what is expected."""
 
 
-def faults(environment: Environment, node: Node) -> Iterator[Problem]:
+def faults(environment: Environment, node: YamlNode) -> Iterator[Problem]:
     """Return what is wrong between the fields of an environment, at the lines it was made of."""
     for rule in RULES:
         for path, message, expected in rule(environment):

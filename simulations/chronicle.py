@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class ChronicleLine:
     """One line: when, who, what."""
 
     seconds: float
@@ -24,14 +24,14 @@ class Chronicle:
     """Gathers lines; what many jobs do at the same instant becomes one line."""
 
     def __init__(self) -> None:
-        self.lines: list[Line] = []
+        self.lines: list[ChronicleLine] = []
         self._counts: Counter[tuple[str, str]] = Counter()
         self._shown: dict[tuple[str, str], str] = {}
 
     def tell(self, seconds: float, who: str, text: str) -> None:
         """Add a line."""
         self.flush(seconds)
-        self.lines.append(Line(seconds, who, text))
+        self.lines.append(ChronicleLine(seconds, who, text))
 
     def count(self, who: str, text: str, by: int = 1) -> None:
         """Count something that happens often; `flush` writes it with its number."""
@@ -40,7 +40,7 @@ class Chronicle:
     def flush(self, seconds: float) -> None:
         """Write what was counted."""
         for (who, text), count in self._counts.items():
-            self.lines.append(Line(seconds, who, f"{count} {'job' if count == 1 else 'jobs'} {text}"))
+            self.lines.append(ChronicleLine(seconds, who, f"{count} {'job' if count == 1 else 'jobs'} {text}"))
         self._counts.clear()
 
     def tell_if_new(self, seconds: float, who: str, subject: str, text: str) -> None:
@@ -49,7 +49,7 @@ class Chronicle:
             self._shown[who, subject] = text
             self.tell(seconds, who, f"{subject}: {text}" if text else subject)
 
-    def take_since(self, mark: int) -> list[Line]:
+    def take_since(self, mark: int) -> list[ChronicleLine]:
         """Take the lines after the first `mark` out: what came of a plan is told after the plan."""
         taken = self.lines[mark:]
         del self.lines[mark:]

@@ -162,7 +162,7 @@ def snapshot(
 
     Examples: `ambienti simulate snapshot farm.json --hours 4`, `ambienti simulate snapshot farm.json --runs 600 --log`.
     """
-    from scheduler.snapshot import SnapshotError, load
+    from scheduler.model.snapshot import SnapshotError, load
     from simulations.future import farm_from
 
     with tempfile.TemporaryDirectory(prefix="ambienti-") as state:

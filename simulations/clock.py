@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from scheduler.clock import Clock
+    from scheduler.model.clock import Clock
 
 START = 1_800_000_000.0
 """The instant at which simulations begin (15 January 2027): fixed, so that two runs are equal to the last digit."""

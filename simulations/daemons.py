@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from scheduler.actions import Adopt, Boot, CancelDrain, CleanUp, Drain, PowerOff, Sweep
 from scheduler.availability.history import Status
-from scheduler.engine import Cycle, Engine
 from scheduler.journal.journal import Journal, LeaseLostError
 from scheduler.journal.records import Outcome
-from scheduler.model import HostReading, QueueReading, Unanswered, WorkerState
+from scheduler.loop.engine import Cycle, Engine
+from scheduler.model.actions import Adopt, Boot, CancelDrain, CleanUp, Drain, PowerOff, Sweep
+from scheduler.model.queues import QueueReading
+from scheduler.model.readings import Unanswered
+from scheduler.model.workers import WorkerState
 from simulations.interruptions import Killed, MortalBatchSystem, MortalHost
 from simulations.lanes import AgendaRunner
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from scheduler.actions import Action
-    from scheduler.errands import Result
-    from scheduler.policy import Policy
+    from scheduler.loop.errands import ActionResult
+    from scheduler.model.actions import Action
+    from scheduler.model.hosts import HostReading
+    from scheduler.model.policy import Policy
     from simulations.world import World
 
 
@@ -157,7 +160,7 @@ def _doubt(reading: QueueReading | HostReading | Unanswered) -> str:
     return "empty right after full: doubted" if isinstance(reading, QueueReading) and reading.suspect else ""
 
 
-def _told(result: Result) -> str:
+def _told(result: ActionResult) -> str:
     text = f"{_order(result.action)} [{result.action.reason.code}]"
     if result.outcome is Outcome.DONE:
         return text

@@ -17,14 +17,13 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scheduler.availability.history import SECOND
-from scheduler.availability.instants import write_duration
 from scheduler.availability.measuring.accounting import measure
 from scheduler.availability.timelines.prepared import prepare
 from scheduler.availability.timelines.windows import between
 from scheduler.daemon import log
 from scheduler.daemon.daemon import Daemon, owner_name
-from scheduler.model import QueueReading
+from scheduler.model.instants import SECOND, write_duration
+from scheduler.model.queues import QueueReading
 from scheduler.show.live_view import watching
 from scheduler.show.terminal import Table
 from scheduler.site import compose, definitions, services
@@ -37,8 +36,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from scheduler.availability.history import History, Window
-    from scheduler.engine import Engine
     from scheduler.journal.journal import Journal
+    from scheduler.loop.engine import Engine
 
 HOSTS = 4
 NEXT = (

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from pathlib import Path
     from random import Random
 
-    from scheduler.policy import Policy
-    from scheduler.ports import DomainEvent
+    from scheduler.model.policy import Policy
+    from scheduler.model.ports import DomainEvent
     from simulations.scenario import Scenario
 
 WAKE_SECONDS = 1.0

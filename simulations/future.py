@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from scheduler.model import HostReading, QueueReading
+from scheduler.model.hosts import HostReading
+from scheduler.model.queues import QueueReading
 from simulations.farm import SimulatedFarm
 from simulations.jobs import Request
 from simulations.plant import SimulatedDomain
@@ -19,9 +20,10 @@ from simulations.world import POOL
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from scheduler.model import Node, Observation, RunningJob
-    from scheduler.policy import Policy
-    from scheduler.snapshot import Snapshot
+    from scheduler.model.observation import Observation
+    from scheduler.model.policy import Policy
+    from scheduler.model.queues import Node, RunningJob
+    from scheduler.model.snapshot import Snapshot
 
 
 def farm_from(snapshot: Snapshot, directory: Path, run_seconds: float) -> SimulatedFarm:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from simulations.farm import SimulatedFarm
 from simulations.faults import schedule
-from simulations.invariants import Watch
+from simulations.invariants import InvariantWatch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,7 +62,7 @@ def tell(scenario: Scenario, directory: Path, cut_after: int | None = None) -> T
     farm.restart_seconds = RESTART_SECONDS
     farm.knife.cut_after = cut_after
     schedule(farm)
-    watch = Watch(farm)
+    watch = InvariantWatch(farm)
     farm.run(scenario.lasts)
     if not any(daemon.alive for daemon in farm.daemons):
         farm.run(RESTART_SECONDS + scenario.limits.poll_seconds)

@@ -11,8 +11,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from environments.environment import Environment
-    from scheduler.model import Domain, HostReading, Identity, Node, QueueReading, Stored
-    from scheduler.ports import BatchSystem, DomainEvent, Enrolment, Hypervisor, JobRecord, Submission, WorkerOrder
+    from scheduler.model.hosts import Domain, HostReading, Identity, Stored
+    from scheduler.model.ports import BatchSystem, DomainEvent, Enrolment, Hypervisor, JobRecord, Submission, WorkerOrder
+    from scheduler.model.queues import Node, QueueReading
 
 
 class Killed(BaseException):

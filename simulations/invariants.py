@@ -16,17 +16,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from simulations.farm import SimulatedFarm
-    from simulations.plant import Call
+    from simulations.plant import HostCall
 
     Invariant = Callable[[SimulatedFarm], Iterator[str]]
 
 
-class Watch:
+class InvariantWatch:
     """Checks invariants after every step of a farm; what happened between two steps is looked at once."""
 
     def __init__(self, farm: SimulatedFarm) -> None:
         self.violations: list[str] = []
-        self.fresh: list[Call] = []
+        self.fresh: list[HostCall] = []
         """Acts on hosts since the last step."""
         self._seen_calls = 0
         self._started: dict[str, int] = {}
@@ -165,28 +165,28 @@ def only_the_holder_of_the_lease_acts(farm: SimulatedFarm) -> Iterator[str]:
 # --- of each act ------------------------------------------------------------------------------------------------------
 
 
-def no_worker_with_work_is_powered_off_by_choice(calls: list[Call]) -> Iterator[str]:
+def no_worker_with_work_is_powered_off_by_choice(calls: list[HostCall]) -> Iterator[str]:
     """Neither with a running job nor while it is just getting one."""
     for call in calls:
         if call.kind == "power-off" and call.stopped and call.running_jobs and call.seen_by_batch_system:
             yield f"{call.worker} on {call.host} had {call.running_jobs} jobs"
 
 
-def no_boot_is_asked_for_where_memory_is_short(calls: list[Call]) -> Iterator[str]:
+def no_boot_is_asked_for_where_memory_is_short(calls: list[HostCall]) -> Iterator[str]:
     """Memory is counted before, not found out by trying."""
     for call in calls:
         if call.short_of_memory_mib:
             yield f"{call.worker} on {call.host}, which lacks {call.short_of_memory_mib} MiB"
 
 
-def nothing_starts_without_a_journaled_intent(calls: list[Call]) -> Iterator[str]:
+def nothing_starts_without_a_journaled_intent(calls: list[HostCall]) -> Iterator[str]:
     """The journal knows a worker before its domain exists."""
     for call in calls:
         if call.started and not call.journaled:
             yield f"{call.worker} on {call.host}"
 
 
-def only_our_storage_is_removed_and_only_when_nothing_runs_on_it(calls: list[Call]) -> Iterator[str]:
+def only_our_storage_is_removed_and_only_when_nothing_runs_on_it(calls: list[HostCall]) -> Iterator[str]:
     """A volume goes when no domain of any host writes to it; one that is not ours never goes."""
     for call in calls:
         if call.removed_under:
@@ -302,7 +302,7 @@ ALWAYS: list[Invariant] = [
     every_step_of_a_worker_is_in_the_table,
     only_the_holder_of_the_lease_acts,
 ]
-OF_CALLS: list[Callable[[list[Call]], Iterator[str]]] = [
+OF_CALLS: list[Callable[[list[HostCall]], Iterator[str]]] = [
     no_worker_with_work_is_powered_off_by_choice,
     no_boot_is_asked_for_where_memory_is_short,
     nothing_starts_without_a_journaled_intent,

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from environments.environment import Scalar
 from environments.requirements import Amounts, Chooser, Requirements
-from scheduler.model import EndedJob, HeldJob, RequestCluster
-from scheduler.ports import JobRecord, Submission
+from scheduler.model.ports import JobRecord, Submission
+from scheduler.model.queues import EndedJob, HeldJob, RequestCluster
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

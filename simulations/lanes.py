@@ -11,20 +11,20 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from scheduler.ports import SourceError
-from scheduler.runner import Answered, Call, Errand, Erred, NotBegunError, advance
+from scheduler.loop.runner import Answered, Call, Errand, Erred, NotBegunError, advance
+from scheduler.model.ports import SourceError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from scheduler.runner import End
+    from scheduler.loop.runner import End
     from simulations.clock import Agenda
 
 T = TypeVar("T")
 
 
 @dataclass(slots=True)
-class _Lane:
+class _SimulatedLane:
     current: Call | None = None
     since: float = 0.0
     waiting: deque[tuple[Errand, Call, float]] = field(default_factory=deque)
@@ -45,7 +45,7 @@ class AgendaRunner:
         self._agenda = agenda
         self._slow_by = slow_by
         self._alive = alive
-        self._lanes: defaultdict[str, _Lane] = defaultdict(_Lane)
+        self._lanes: defaultdict[str, _SimulatedLane] = defaultdict(_SimulatedLane)
         self._closed = False
 
     def run(self, calls: Sequence[Call], seconds: float) -> list[End]:  # noqa: ARG002 - nobody waits for a slow answer
@@ -101,7 +101,7 @@ class AgendaRunner:
                 return
             call = advance(errand, answer, error=error)
 
-    def _answered(self, errand: Errand, lane: _Lane, answer: object, error: BaseException | None) -> None:
+    def _answered(self, errand: Errand, lane: _SimulatedLane, answer: object, error: BaseException | None) -> None:
         """Go on with a slow answer; whoever waits behind it has its turn."""
         lane.current = None
         self._go_on(errand, answer, error)

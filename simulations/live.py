@@ -13,7 +13,7 @@ from pydantic import Field
 
 from environments.environment import Environment, FineSeconds, Frozen, Mebibytes, Scalar, Seconds
 from environments.text import OneLine
-from scheduler.clock import WallClock
+from scheduler.model.clock import WallClock
 from simulations.clock import Agenda
 from simulations.jobs import Request
 from simulations.queue import Habits, SimulatedQueue

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from environments.environment import Environment
-from scheduler.model import Node, RunningJob
+from scheduler.model.queues import Node, RunningJob
 from simulations.jobs import Job, JobState, Request
 
 

@@ -9,14 +9,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from environments.environment import DiskMode, Environment, NetworkKind, Virtualization
-from scheduler.model import Domain, DomainState, HostReading, Identity, PoolSpace, Stored
-from scheduler.ports import DomainEvent, SourceError
+from scheduler.model.hosts import Domain, DomainState, HostReading, Identity, PoolSpace, Stored
+from scheduler.model.ports import DomainEvent, SourceError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from random import Random
 
-    from scheduler.ports import WorkerOrder
+    from scheduler.model.ports import WorkerOrder
     from simulations.clock import Agenda
     from simulations.queue import SimulatedQueue
 
@@ -89,7 +89,7 @@ class SimulatedVolume:
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class HostCall:
     """Something the scheduler did to a host, with what was true at that instant: what the invariants judge."""
 
     at: float
@@ -132,7 +132,7 @@ class Plant:
         self.checksums: dict[str, str] = {}
         """Of images that are others than their definitions say: path or volume -> SHA-256."""
         self.site, self._answers_after = site, 0.0
-        self.calls: list[Call] = []
+        self.calls: list[HostCall] = []
         self.is_journaled: Callable[[str], bool] = lambda _worker: True
         self.tell: Callable[[str, str], None] = lambda _kind, _text: None
         for queue in queues.values():
@@ -178,7 +178,7 @@ class Plant:
 
 
 class SimulatedHost:
-    """One host; implements `scheduler.ports.Hypervisor`."""
+    """One host; implements `scheduler.model.ports.Hypervisor`."""
 
     def __init__(self, plant: Plant, machine: Machine, deadline_seconds: float) -> None:
         self.name = machine.name
@@ -397,11 +397,11 @@ class SimulatedHost:
         if self.faults.slow_seconds > self._deadline_seconds and not done:
             raise SourceError(self.name, asked, f"no answer within {self._deadline_seconds:g} s")
 
-    def _call(self, kind: str, worker: str, *, started: bool = False, stopped: bool = False, uuid: str = "") -> Call:
+    def _call(self, kind: str, worker: str, *, started: bool = False, stopped: bool = False, uuid: str = "") -> HostCall:
         plant = self._plant
         nodes = [node for queue in plant.queues.values() if (node := queue.nodes.get(worker)) is not None]
         seen = [node for node in nodes if node.connected and node.alive]
-        return Call(
+        return HostCall(
             at=plant.agenda.monotonic(),
             kind=kind,
             host=self.name,

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, replace
 from itertools import repeat
 from typing import TYPE_CHECKING
 
-from scheduler.model import Node, QueueReading
-from scheduler.ports import Enrolment, SourceError
+from scheduler.model.ports import Enrolment, SourceError
+from scheduler.model.queues import Node, QueueReading
 from simulations.jobs import Job, JobBook, JobState, Request
 from simulations.node import SimulatedNode, seen
 
@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from environments.environment import Environment
-    from scheduler.model import Identity, RequestCluster
-    from scheduler.ports import JobRecord, Submission
+    from scheduler.model.hosts import Identity
+    from scheduler.model.ports import JobRecord, Submission
+    from scheduler.model.queues import RequestCluster
     from simulations.clock import Agenda
 
 
@@ -68,7 +69,7 @@ class Habits:
 
 
 class SimulatedQueue:
-    """One batch system; implements `scheduler.ports.BatchSystem`."""
+    """One batch system; implements `scheduler.model.ports.BatchSystem`."""
 
     def __init__(self, name: str, agenda: Agenda, *, deadline_seconds: float = 20.0, habits: Habits | None = None) -> None:
         self.name = name

@@ -6,7 +6,7 @@ import gzip
 from typing import TYPE_CHECKING
 
 from environments.environment import Share
-from scheduler.policy import Limits
+from scheduler.model.policy import Limits
 from simulations.farm import SimulatedFarm
 from simulations.scenario import EnvironmentLines, HostLines, Scenario
 from simulations.workload import WorkloadError, arrivals, read_swf

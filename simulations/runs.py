@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from simulations.farm import SimulatedFarm
 from simulations.faults import schedule
-from simulations.invariants import Watch
+from simulations.invariants import InvariantWatch
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class ScenarioRun:
     """What came of a scenario."""
 
     log: str
@@ -26,20 +26,20 @@ class Run:
     simulated_seconds: float
 
 
-def run_scenario(scenario: Scenario, directory: Path) -> Run:
+def run_scenario(scenario: Scenario, directory: Path) -> ScenarioRun:
     """Run a scenario from beginning to end; its journal is kept in `directory`."""
     farm = SimulatedFarm(scenario, directory)
     schedule(farm)
-    watch = Watch(farm)
+    watch = InvariantWatch(farm)
     farm.run(scenario.lasts)
     if scenario.comes_to_rest:
         watch.rest(farm)
     log = farm.chronicle.text()
     farm.close()
-    return Run(log, tuple(watch.violations), sum(daemon.cycles for daemon in farm.daemons), farm.clock.monotonic())
+    return ScenarioRun(log, tuple(watch.violations), sum(daemon.cycles for daemon in farm.daemons), farm.clock.monotonic())
 
 
-def complaint(directory: Directory, run: Run) -> str:
+def complaint(directory: Directory, run: ScenarioRun) -> str:
     """Return "" when the run is as the directory says, else what is wrong."""
     if run.violations:
         return "forbidden things happened:\n  " + "\n  ".join(run.violations)

@@ -19,7 +19,7 @@ from environments.environment import VO, Environment, Frozen, Image, Mebibytes, 
 from environments.problems import ConfigurationError, Problem
 from environments.reader import read
 from environments.text import OneLine
-from scheduler.policy import Limits
+from scheduler.model.policy import Limits
 from simulations.plant import Machine
 
 Positive = Annotated[int, Field(gt=0)]

@@ -12,10 +12,10 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from environments.environment import Disk, DiskMode, Network, NetworkKind, Share
-from scheduler.policy import Limits
+from scheduler.model.policy import Limits
 from simulations.farm import SimulatedFarm
 from simulations.faults import befall, mend_everything
-from simulations.invariants import Watch, unserved, zero_jobs_zero_workers
+from simulations.invariants import InvariantWatch, unserved, zero_jobs_zero_workers
 from simulations.scenario import Deed, EnvironmentLines, FaultLines, HostLines, Scenario
 from simulations.workload import random_arrivals
 
@@ -54,7 +54,7 @@ def run_seed(seed: int, directory: Path) -> SeedResult:
     """Run one seed from beginning to end; its journal is kept in `directory`."""
     chance = Random(seed)  # noqa: S311 - not for secrets
     farm = SimulatedFarm(random_scenario(chance), directory, chance=chance)
-    watch = Watch(farm)
+    watch = InvariantWatch(farm)
     environments = tuple(farm.policy.catalogue.environments.values())
     for arrival in random_arrivals(chance, environments, SAFETY_SECONDS, chance.randint(4, 14)):
         farm.expect(arrival)
@@ -81,7 +81,7 @@ def run_seed(seed: int, directory: Path) -> SeedResult:
     return result
 
 
-def _live_on(farm: SimulatedFarm, watch: Watch) -> None:
+def _live_on(farm: SimulatedFarm, watch: InvariantWatch) -> None:
     """Let time pass until all is served and at rest, or nothing moves any more."""
     moved, moved_at = (-1, -1), farm.clock.monotonic()
     while not watch.violations and farm.clock.monotonic() - moved_at < PATIENCE_SECONDS:

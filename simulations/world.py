@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from environments import addresses
 from environments.matching import Catalogue
 from scheduler.journal.journal import Journal
-from scheduler.model import Host
-from scheduler.policy import Policy
+from scheduler.model.hosts import Host
+from scheduler.model.policy import Policy
 from simulations.chronicle import Chronicle
 from simulations.clock import Agenda, SimulatedClock
 from simulations.interruptions import Knife

@@ -15,7 +15,7 @@ from environments.checking import named_error
 from environments.environment import Frozen
 from environments.hostnames import each_once
 from environments.text import OneLine
-from scheduler.ports import FoundHost, SourceError
+from scheduler.model.ports import FoundHost, SourceError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

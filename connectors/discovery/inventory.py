@@ -12,7 +12,7 @@ from environments.hostnames import checked_hosts, expand_hosts
 from environments.problems import ConfigurationError, Mark, Problem, problem_at
 from environments.reader import parse, read_content
 from environments.text import OneLine
-from scheduler.ports import FoundHost, SourceError
+from scheduler.model.ports import FoundHost, SourceError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

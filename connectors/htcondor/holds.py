@@ -26,7 +26,7 @@ _RAN = "(RemoteHost =!= undefined || LastRemoteHost =!= undefined)"
 
 
 @dataclass(slots=True)
-class Holds:
+class HoldsMemory:
     """What is remembered of one schedd's holds between two looks."""
 
     looked_at: float | None = None

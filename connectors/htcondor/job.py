@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from connectors.htcondor.asking import text_of
 from connectors.htcondor.bindings import classad2
-from connectors.htcondor.messages import Run
-from scheduler.ports import JobRecord
+from connectors.htcondor.messages import EndedRun
+from scheduler.model.ports import JobRecord
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,7 +52,7 @@ def _record(ad: classad2.ClassAd, judge: Judge, name: str, *, queued: bool) -> J
     )
 
 
-def runs_of(schedd: htcondor2.Schedd, machines: Sequence[str], since: float) -> tuple[Run, ...]:
+def runs_of(schedd: htcondor2.Schedd, machines: Sequence[str], since: float) -> tuple[EndedRun, ...]:
     """Return runs that ended on these machines since then: completed ones, and jobs held because they could not run."""
     wanted = set(machines)
     before = classad2.ExprTree(f"CompletionDate < {int(since)}")
@@ -68,5 +68,5 @@ def runs_of(schedd: htcondor2.Schedd, machines: Sequence[str], since: float) -> 
             continue
         completed = bool(ad.get("CompletionDate"))
         failed = not completed or ad.get("ExitCode") != 0 or ad.get("ExitBySignal") is True
-        runs.append(Run(machine, float(over), float(max(0, over - begun)), failed))
+        runs.append(EndedRun(machine, float(over), float(max(0, over - begun)), failed))
     return tuple(runs)

@@ -48,7 +48,7 @@ class Judged:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class SlotVerdict:
     """What one job gets of one environment's worker: amounts, unless they have no value there; "" when it is accepted."""
 
     amounts: Amounts | None
@@ -65,7 +65,7 @@ class Judge:
     _vos: frozenset[str] = frozenset()
     _lines: dict[str, str] | None = None
     """By VO: what says it in a submit file; None until somebody needs it."""
-    _verdicts: dict[tuple[str, Prototype], Verdict] = field(default_factory=dict)
+    _verdicts: dict[tuple[str, Prototype], SlotVerdict] = field(default_factory=dict)
     _judged: dict[str, Judged] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -154,7 +154,7 @@ class Judge:
             unmapped=self._unmapped(ask),
         )
 
-    def _shown(self, ask: Ask, verdicts: Mapping[str, Verdict]) -> Amounts:
+    def _shown(self, ask: Ask, verdicts: Mapping[str, SlotVerdict]) -> Amounts:
         """Return the amounts of one worker for a job that asks something else of each: one that accepts it, if any does."""
         told = [(bool(verdict.refusal), name) for name, verdict in verdicts.items() if verdict.amounts is not None]
         if told and (found := verdicts[min(told)[1]].amounts):
@@ -162,7 +162,9 @@ class Judge:
         slots = () if verdicts else (slot for _, slot in self._slots.values())
         return _first_amounts(ask.ad, self._walltime, slots)
 
-    def _verdict(self, ask: Ask, prototype: Prototype, slot: classad2.ClassAd, wanted: str, amounts: Amounts | None) -> Verdict:
+    def _verdict(
+        self, ask: Ask, prototype: Prototype, slot: classad2.ClassAd, wanted: str, amounts: Amounts | None
+    ) -> SlotVerdict:
         key = (ask.identity, prototype)
         if ask.moving or key not in self._verdicts:
             if len(self._verdicts) >= _MOST_REMEMBERED:
@@ -170,14 +172,16 @@ class Judge:
             self._verdicts[key] = self._look(ask.ad, slot, prototype.name, wanted, amounts)
         return self._verdicts[key]
 
-    def _look(self, ad: classad2.ClassAd, slot: classad2.ClassAd, name: str, wanted: str, amounts: Amounts | None) -> Verdict:
+    def _look(
+        self, ad: classad2.ClassAd, slot: classad2.ClassAd, name: str, wanted: str, amounts: Amounts | None
+    ) -> SlotVerdict:
         job = _naming(ad, name) if wanted not in {"", name} else ad
         if amounts is None:
             try:
                 amounts = amounts_of(job, self._walltime, slot)
             except MalformedError as error:
-                return Verdict(None, f"{error} in a worker of {name}")
-        return Verdict(amounts, refusal(job, slot))
+                return SlotVerdict(None, f"{error} in a worker of {name}")
+        return SlotVerdict(amounts, refusal(job, slot))
 
     def _unmapped(self, ask: Ask) -> Unmapped | None:
         if ask.looked_at is None:

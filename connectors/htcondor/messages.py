@@ -50,7 +50,7 @@ class Located:
 
 
 @dataclass(frozen=True, slots=True)
-class Left:
+class LeftAds:
     """What the collector still shows of a worker whose ads were invalidated."""
 
     slots: int
@@ -59,7 +59,7 @@ class Left:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ClusterRow:
     """Jobs of one schedd that ask for the same thing."""
 
     key: str
@@ -99,7 +99,7 @@ class Held:
 class QueueAnswer:
     """The queue of one schedd. `light` says that the counts were carried over, or that requirements were not all re-read."""
 
-    rows: tuple[Row, ...]
+    rows: tuple[ClusterRow, ...]
     exact: bool
     how: str
     """`summary`, `by-autocluster` or `by-requirements`: how it was read."""
@@ -153,7 +153,7 @@ class PoolAnswer:
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class EndedRun:
     """A run of a job that has ended, on whatever worker."""
 
     machine: str

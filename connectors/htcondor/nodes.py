@@ -6,12 +6,12 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from scheduler.model import Lingering, Node, RunningJob
+from scheduler.model.queues import Lingering, Node, RunningJob
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from connectors.htcondor.messages import Run, Slot
+    from connectors.htcondor.messages import EndedRun, Slot
 
 _CLAIMED = frozenset({"Claimed", "Preempting", "Matched"})
 _VACATE_SECONDS = 600
@@ -120,9 +120,9 @@ def _running(slot: Slot) -> RunningJob:
     )
 
 
-def quick_failures(runs: Iterable[Run], quick_seconds: float) -> dict[str, int]:
+def quick_failures(runs: Iterable[EndedRun], quick_seconds: float) -> dict[str, int]:
     """Return, by machine, how many runs have failed at once, one after the other, up to the latest."""
-    by_machine: defaultdict[str, list[Run]] = defaultdict(list)
+    by_machine: defaultdict[str, list[EndedRun]] = defaultdict(list)
     for run in runs:
         by_machine[run.machine].append(run)
     counts = {}

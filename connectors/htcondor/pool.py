@@ -1,4 +1,4 @@
-"""The connector itself: one HTCondor pool as a `scheduler.ports.BatchSystem`."""
+"""The connector itself: one HTCondor pool as a `scheduler.model.ports.BatchSystem`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from connectors.htcondor.advice import advice
 from connectors.htcondor.announcement import announcement
 from connectors.htcondor.expressions import vo_attributes, vo_expression, walltime_expression
 from connectors.htcondor.hints import with_hint
-from connectors.htcondor.messages import Question, QueueAnswer, Refused, Run, Setting
+from connectors.htcondor.messages import EndedRun, Question, QueueAnswer, Refused, Setting
 from connectors.htcondor.nodes import Idleness, nodes_of, quick_failures
 from connectors.htcondor.options import HTCondorOptions
 from connectors.htcondor.rows import cluster_key, merged
@@ -31,18 +31,19 @@ from connectors.htcondor.worker import (
     worker_identity,
 )
 from environments.reason import counted
-from scheduler.model import EndedJob, HeldJob, QueueReading
-from scheduler.ports import Enrolment, SourceError, WrongNameError
+from scheduler.model.ports import Enrolment, SourceError, WrongNameError
+from scheduler.model.queues import EndedJob, HeldJob, QueueReading
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from connectors.htcondor.messages import Left, Located, PoolAnswer, Prototype
+    from connectors.htcondor.messages import LeftAds, Located, PoolAnswer, Prototype
     from environments.environment import Environment
-    from scheduler.model import Identity, Node
-    from scheduler.ports import JobRecord, Submission
+    from scheduler.model.hosts import Identity
+    from scheduler.model.ports import JobRecord, Submission
+    from scheduler.model.queues import Node
 
-_DOOR = (sys.executable, "-m", "connectors.htcondor.door")
+_DOOR = (sys.executable, "-m", "connectors.htcondor.companion_server")
 _COLLECTOR = "collector"
 _LOOK_UP = _COLLECTOR
 """Single jobs are looked up by the companion that is there already: a second one would take longer to start than to answer."""
@@ -78,7 +79,7 @@ class Remembered:
 
 
 class HTCondorPool:
-    """A pool; implements `scheduler.ports.BatchSystem`."""
+    """A pool; implements `scheduler.model.ports.BatchSystem`."""
 
     def __init__(self, name: str, options: HTCondorOptions, deadline_seconds: float, directory: Path) -> None:
         self.name = name
@@ -219,7 +220,7 @@ class HTCondorPool:
         """Invalidate the ads of a worker that is gone: a claimed one would stall its whole accounting group."""
         asked = f"invalidate the ads of {worker}"
         machine = machine_name(worker, self.options.worker_domain or self._trust_domain())
-        left: Left = self._ask_collector(asked, Question("forget", {"worker": worker, "machine": machine}))
+        left: LeftAds = self._ask_collector(asked, Question("forget", {"worker": worker, "machine": machine}))
         if left.slots and not left.renewed:
             sentence = f"the collector still shows {left.slots} of its slots: is ADVERTISE_STARTD allowed?"
             raise SourceError(self.name, asked, sentence)
@@ -312,7 +313,7 @@ class HTCondorPool:
             return
         remembered.next_look = time.monotonic() + self.options.history_seconds
         question = {"machines": tuple(suspects), "since": time.time() - _RUNS_SECONDS}
-        runs: list[Run] = []
+        runs: list[EndedRun] = []
         for schedd in schedds:
             try:
                 asked = f"read ended jobs of schedd {schedd.name}"

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING
 from connectors.htcondor.asking import BASE, Ask, text_of
 from connectors.htcondor.bindings import htcondor2
 from connectors.htcondor.history import Ends
-from connectors.htcondor.holds import Holds
+from connectors.htcondor.holds import HoldsMemory
 from connectors.htcondor.matching import Judge
-from connectors.htcondor.messages import Prototype, QueueAnswer, Row
+from connectors.htcondor.messages import ClusterRow, Prototype, QueueAnswer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -55,13 +55,13 @@ class Alike:
 
 
 @dataclass(slots=True)
-class Last:
+class LastReading:
     """The last exact reading."""
 
     at: float
     pulse: Pulse | None
     alike: tuple[Alike, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[ClusterRow, ...]
     judged_by: tuple[Prototype, ...]
 
 
@@ -74,9 +74,9 @@ class Queue:
     """Whether nearly all jobs had an autocluster id at the last exact reading."""
     queued_at: dict[int, float] = field(default_factory=dict)
     """Cluster id -> when it was queued."""
-    last: Last | None = None
+    last: LastReading | None = None
     ends: Ends = field(init=False)
-    holds: Holds = field(default_factory=Holds)
+    holds: HoldsMemory = field(default_factory=HoldsMemory)
 
     def __post_init__(self) -> None:
         """Begin without a memory."""
@@ -99,11 +99,11 @@ class Queue:
         moved = before is None or last is None or before != last.pulse
         held = self.holds.since(schedd) if moved and any(row.held for row in told) else ()
         # Only now, when nothing can fail any more: what is remembered here is not asked, or told, a second time.
-        self.last = Last(begun, before, alike, told, self.judge.prototypes)
+        self.last = LastReading(begun, before, alike, told, self.judge.prototypes)
         ended, warning = self.ends.since(schedd, exits(before))
         return QueueAnswer(told, exact=True, how=how, ended=ended, warning=warning, held=held)
 
-    def _judged(self, last: Last) -> tuple[Row, ...]:
+    def _judged(self, last: LastReading) -> tuple[ClusterRow, ...]:
         """Return the rows by the environments and the time of now, which may be others than those of the last exact reading."""
         if last.judged_by != self.judge.prototypes or any(one.ask.moving for one in last.alike):
             last.rows = tuple(self._with_known_times(self._rows(last.alike)))
@@ -175,7 +175,7 @@ class Queue:
             one.first = min(one.first, (status not in _IDLE, first_job(str(ad.get("JobIds", "")))))
         return tuple(found.values())
 
-    def _rows(self, alike: Iterable[Alike]) -> list[Row]:
+    def _rows(self, alike: Iterable[Alike]) -> list[ClusterRow]:
         """Make one row of all jobs for which the decision is the same."""
         judged: dict[str, Judged] = {}
         counts: defaultdict[str, Counter[int]] = defaultdict(Counter)
@@ -188,7 +188,7 @@ class Queue:
         rows = [_row(one, counts[key], first[key][1]) for key, one in judged.items()]
         return [row for row in rows if row.idle or row.running or row.held]
 
-    def _with_queue_times(self, schedd: htcondor2.Schedd, rows: list[Row]) -> tuple[Row, ...]:
+    def _with_queue_times(self, schedd: htcondor2.Schedd, rows: list[ClusterRow]) -> tuple[ClusterRow, ...]:
         """Add when the longest waiting job of a row was queued, as far as known: a few are looked up at each reading."""
         until = time.monotonic() + LOOKUP_SECONDS
         for row in rows:
@@ -201,7 +201,7 @@ class Queue:
         self.queued_at = {cluster: at for cluster, at in self.queued_at.items() if cluster in shown}
         return tuple(self._with_known_times(rows))
 
-    def _with_known_times(self, rows: Iterable[Row]) -> list[Row]:
+    def _with_known_times(self, rows: Iterable[ClusterRow]) -> list[ClusterRow]:
         return [replace(row, oldest_idle_at=self.queued_at.get(_cluster_of(row)) if row.idle else None) for row in rows]
 
 
@@ -252,12 +252,12 @@ def first_job(ids: str) -> tuple[int, int]:
     return (int(cluster), int(process)) if cluster.isdigit() and process.isdigit() else (0, 0)
 
 
-def _cluster_of(row: Row) -> int:
+def _cluster_of(row: ClusterRow) -> int:
     return int(row.first_job.partition(".")[0] or 0)
 
 
-def _row(judged: Judged, counts: Counter[int], first: tuple[int, int]) -> Row:
-    return Row(
+def _row(judged: Judged, counts: Counter[int], first: tuple[int, int]) -> ClusterRow:
+    return ClusterRow(
         key=judged.key,
         vo=judged.vo,
         requirements=judged.requirements,

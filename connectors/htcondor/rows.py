@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from scheduler.model import RequestCluster
+from scheduler.model.queues import RequestCluster
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from connectors.htcondor.messages import Row
+    from connectors.htcondor.messages import ClusterRow
 
 
-def merged(source: str, answers: Mapping[str, Sequence[Row]]) -> tuple[RequestCluster, ...]:
+def merged(source: str, answers: Mapping[str, Sequence[ClusterRow]]) -> tuple[RequestCluster, ...]:
     """Return one request cluster for equal rows, whichever schedd they stand in; the largest first."""
-    equal: dict[str, list[tuple[str, Row]]] = {}
+    equal: dict[str, list[tuple[str, ClusterRow]]] = {}
     for schedd, rows in answers.items():
         for row in rows:
             equal.setdefault(row.key, []).append((schedd, row))
@@ -27,7 +27,7 @@ def cluster_key(source: str, key: str) -> str:
     return f"{source}:{key}"
 
 
-def _cluster(source: str, key: str, its: list[tuple[str, Row]], *, several: bool) -> RequestCluster:
+def _cluster(source: str, key: str, its: list[tuple[str, ClusterRow]], *, several: bool) -> RequestCluster:
     schedd, row = min(its, key=lambda one: (one[1].idle == 0, one[1].oldest_idle_at or float("inf")))
     queued = [one.oldest_idle_at for _, one in its if one.oldest_idle_at is not None]
     return RequestCluster(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from connectors.htcondor.bindings import htcondor2
 from connectors.htcondor.queue import first_job
-from scheduler.ports import Submission
+from scheduler.model.ports import Submission
 
 if TYPE_CHECKING:
     from connectors.htcondor.bindings import classad2

@@ -13,9 +13,19 @@ from typing import Any
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from connectors.htcondor.messages import Left, Located, PoolAnswer, Prototype, Question, QueueAnswer, Refused, Run, Setting
+from connectors.htcondor.messages import (
+    EndedRun,
+    LeftAds,
+    Located,
+    PoolAnswer,
+    Prototype,
+    Question,
+    QueueAnswer,
+    Refused,
+    Setting,
+)
 from environments.text import printable
-from scheduler.ports import JobRecord, Submission
+from scheduler.model.ports import JobRecord, Submission
 
 MOST_CHARACTERS = 1_000_000
 """Of one line of a text."""
@@ -23,11 +33,11 @@ _ANSWERS: dict[str, TypeAdapter[Any]] = {
     "pool": TypeAdapter(PoolAnswer),
     "schedds": TypeAdapter(PoolAnswer),
     "slots": TypeAdapter(PoolAnswer),
-    "forget": TypeAdapter(Left),
+    "forget": TypeAdapter(LeftAds),
     "announce": TypeAdapter(None),
     "configuration": TypeAdapter(dict[str, str]),
     "queue": TypeAdapter(QueueAnswer),
-    "runs": TypeAdapter(tuple[Run, ...]),
+    "runs": TypeAdapter(tuple[EndedRun, ...]),
     "job": TypeAdapter(JobRecord | None),
     "submission": TypeAdapter(Submission | None),
 }

@@ -19,7 +19,7 @@ from connectors.libvirt.reading import read_capacity, read_networks, read_pools
 from connectors.libvirt.storage import active_pool, pool_type
 from environments.domain import Driver
 from environments.environment import DiskMode, NetworkKind
-from scheduler.ports import SourceError
+from scheduler.model.ports import SourceError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

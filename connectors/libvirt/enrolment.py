@@ -22,14 +22,14 @@ from connectors.libvirt.storage import (
     volume_xml,
 )
 from environments.domain import DiskSource, Driver
-from scheduler.ports import SourceError
+from scheduler.model.ports import SourceError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from connectors.libvirt.line import Talk
     from connectors.libvirt.options import LibvirtOptions
-    from scheduler.ports import WorkerOrder
+    from scheduler.model.ports import WorkerOrder
 
 PARAMETERS = "parameters"
 """Name of the file that holds the parameters, one `NAME=VALUE` in a line."""

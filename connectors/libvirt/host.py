@@ -9,21 +9,21 @@ from urllib.parse import urlsplit
 from connectors.libvirt import leftovers
 from connectors.libvirt import worker as workers
 from connectors.libvirt.checking import guest_lives, obstacles
-from connectors.libvirt.line import Line, Talk
+from connectors.libvirt.line import HostConnection, Talk
 from connectors.libvirt.options import LibvirtOptions
 from connectors.libvirt.reading import Identities, machine_of, offered_virtualizations, read_domain, read_host
 from connectors.libvirt.watching import Watcher
 from environments.domain import Driver
 from environments.environment import DiskMode, Virtualization
 from environments.roots import outside
-from scheduler.ports import SourceError
+from scheduler.model.ports import SourceError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from environments.environment import Environment
-    from scheduler.model import Domain, HostReading, Stored
-    from scheduler.ports import DomainEvent, WorkerOrder
+    from scheduler.model.hosts import Domain, HostReading, Stored
+    from scheduler.model.ports import DomainEvent, WorkerOrder
 
 
 def connect(name: str, uri: str, options: Mapping[str, object], *, site: str, deadline_seconds: float) -> LibvirtHost:
@@ -37,7 +37,7 @@ def is_here(uri: str) -> bool:
 
 
 class LibvirtHost:
-    """Holds the line to one host; implements `scheduler.ports.Hypervisor`."""
+    """Holds the line to one host; implements `scheduler.model.ports.Hypervisor`."""
 
     def __init__(self, name: str, uri: str, options: LibvirtOptions, *, site: str, deadline_seconds: float) -> None:
         self.name = name
@@ -45,7 +45,7 @@ class LibvirtHost:
         self._resolve = realpath if is_here(uri) else normpath
         self._options = options
         self._deadline_seconds = deadline_seconds
-        self._line = Line(name, uri, deadline_seconds=deadline_seconds, keepalive_seconds=options.keepalive_seconds)
+        self._line = HostConnection(name, uri, deadline_seconds=deadline_seconds, keepalive_seconds=options.keepalive_seconds)
         self._identities: Identities = {}
         self._offered: tuple[object, frozenset[Virtualization]] = (None, frozenset())
         self._machine = ""

@@ -8,7 +8,7 @@ from xml.etree import ElementTree as ET
 
 from environments.domain import Driver, LUNSource
 from environments.environment import DiskMode
-from scheduler.ports import SourceError
+from scheduler.model.ports import SourceError
 
 if TYPE_CHECKING:
     from connectors.libvirt.line import Talk

@@ -18,7 +18,7 @@ from connectors.libvirt.places import in_directory
 from connectors.libvirt.reading import OUR_POOLS
 from connectors.libvirt.storage import active_pools, pool_type
 from environments.domain import Driver
-from scheduler.model import Stored, worker_uuid
+from scheduler.model.hosts import Stored, worker_uuid
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

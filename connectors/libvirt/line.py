@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import libvirt
 
 from environments.domain import Driver
-from scheduler.ports import SourceError
+from scheduler.model.ports import SourceError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -103,7 +103,7 @@ class Talk:
 
 
 @dataclass(slots=True, eq=False)
-class _Task:
+class _Asked:
     asked: str
     began: float
     life: object
@@ -133,7 +133,7 @@ class _Wire:
         return self.users == 0 or self.driver is Driver.TEST
 
 
-class Line:
+class HostConnection:
     """Holds the connections to one host; the first one also brings its events."""
 
     def __init__(self, host: str, uri: str, *, deadline_seconds: float, keepalive_seconds: int) -> None:
@@ -145,7 +145,7 @@ class Line:
         self._life = object()
         self._lock = threading.Lock()
         self._opening = threading.Lock()
-        self._hanging: list[_Task] = []
+        self._hanging: list[_Asked] = []
         self._answered = time.monotonic()
         self._on_event: Callable[[str, str, int, int], None] | None = None
         self._on_line: Callable[[bool, str], None] | None = None
@@ -159,7 +159,7 @@ class Line:
             oldest = self._hanging[0]
             waits = f"{len(self._hanging)} earlier calls hang, the oldest ({oldest.asked})"
             raise SourceError(self.host, asked, f"not asked: {waits} for {time.monotonic() - oldest.began:.0f} s")
-        task = _Task(asked, time.monotonic(), self._life)
+        task = _Asked(asked, time.monotonic(), self._life)
         threading.Thread(target=self._work, args=(task, operation), name=f"libvirt-{self.host}", daemon=True).start()
         if not task.done.wait(seconds):
             task.cancelled.set()
@@ -192,7 +192,7 @@ class Line:
         self._on_line = None
         self._give_up(self._life, "")
 
-    def _work(self, task: _Task, operation: Callable[[Talk], Any]) -> None:
+    def _work(self, task: _Asked, operation: Callable[[Talk], Any]) -> None:
         used: list[_Wire] = []
         try:
             task.value = self._attempt(task, operation, used)
@@ -203,7 +203,7 @@ class Line:
         for wire in ended:
             self._end(wire)
 
-    def _attempt(self, task: _Task, operation: Callable[[Talk], Any], used: list[_Wire]) -> Any:
+    def _attempt(self, task: _Asked, operation: Callable[[Talk], Any], used: list[_Wire]) -> Any:
         wire, is_new = self._taken(task, used)
         task.life = wire.life
         try:
@@ -225,7 +225,7 @@ class Line:
         except libvirt.libvirtError:
             return False
 
-    def _taken(self, task: _Task, used: list[_Wire]) -> tuple[_Wire, bool]:
+    def _taken(self, task: _Asked, used: list[_Wire]) -> tuple[_Wire, bool]:
         """Return a connection that nobody else uses, and whether it is a new one."""
         wire = self._idle(used)
         if wire is None:

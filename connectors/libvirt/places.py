@@ -19,7 +19,7 @@ import libvirt
 
 from connectors.libvirt.line import no_such
 from connectors.libvirt.reading import OUR_POOLS
-from scheduler.ports import SourceError
+from scheduler.model.ports import SourceError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,7 +11,7 @@ import libvirt
 from connectors.libvirt.line import no_such, unsupported
 from environments.domain import NAMESPACE, Driver, parse_identity
 from environments.environment import Virtualization
-from scheduler.model import Domain, DomainState, HostReading, Identity, PoolSpace
+from scheduler.model.hosts import Domain, DomainState, HostReading, Identity, PoolSpace
 
 if TYPE_CHECKING:
     from collections.abc import Callable

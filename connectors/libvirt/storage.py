@@ -16,7 +16,7 @@ from connectors.libvirt.line import no_such, unsupported
 from connectors.libvirt.places import at_path, find_volume
 from environments.domain import DiskSource, Driver
 from environments.environment import DiskMode
-from scheduler.ports import SourceError
+from scheduler.model.ports import SourceError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from connectors.libvirt.line import Talk
     from connectors.libvirt.options import LibvirtOptions
     from environments.environment import Environment
-    from scheduler.ports import WorkerOrder
+    from scheduler.model.ports import WorkerOrder
 
 T = TypeVar("T")
 _GIB = 1024**3

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import libvirt
 
-from scheduler.ports import DomainEvent, SourceError
+from scheduler.model.ports import DomainEvent, SourceError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from connectors.libvirt.line import Line, Talk
+    from connectors.libvirt.line import HostConnection, Talk
 
 _LOOK_SECONDS = 2.0
 _FIRST_RETRY_SECONDS = 0.5
@@ -32,7 +32,7 @@ _STOPPED = {
 class Watcher:
     """Holds a thread that turns libvirt's events of one host into ours, and seeks a lost host again."""
 
-    def __init__(self, line: Line, tell: Callable[[DomainEvent], None], retry_seconds: float) -> None:
+    def __init__(self, line: HostConnection, tell: Callable[[DomainEvent], None], retry_seconds: float) -> None:
         self._line = line
         self._tell = tell
         self._retry_seconds = retry_seconds

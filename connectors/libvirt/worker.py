@@ -15,13 +15,13 @@ from connectors.libvirt.line import no_such
 from connectors.libvirt.reading import is_remnant, read_identity
 from connectors.libvirt.storage import make_disk, remove_volumes
 from environments.domain import DomainIdentity, DomainPieces, Driver, domain_xml
-from scheduler.model import Identity
-from scheduler.ports import SourceError
+from scheduler.model.hosts import Identity
+from scheduler.model.ports import SourceError
 
 if TYPE_CHECKING:
     from connectors.libvirt.line import Talk
     from connectors.libvirt.options import LibvirtOptions
-    from scheduler.ports import WorkerOrder
+    from scheduler.model.ports import WorkerOrder
 
 _POLL_SECONDS = 0.1
 

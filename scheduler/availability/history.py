@@ -10,12 +10,8 @@ from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from fractions import Fraction
 
-Instant = int
-"""Microseconds since the epoch, UTC."""
-Duration = int
-"""Elapsed microseconds, never negative."""
+from scheduler.model.instants import SECOND, Duration, Instant
 
-SECOND: Duration = 1_000_000
 NOTICE: Duration = 24 * 3600 * SECOND
 """Notice that makes a downtime a scheduled one."""
 EVERYTHING = "*"
@@ -245,7 +241,7 @@ class Objective:
     """The periods in which it applies (data taking); outside them it is not applicable. None: always."""
 
 
-class Verdict(StrEnum):
+class ObjectiveVerdict(StrEnum):
     """What became of an objective."""
 
     PASS = "PASS"  # noqa: S105 - a verdict

@@ -30,7 +30,7 @@ from scheduler.show.terminal import Table
 
 if TYPE_CHECKING:
     from environments.environment import Environment
-    from environments.nodes import Node
+    from environments.nodes import YamlNode
     from scheduler.site.definitions import Definitions
     from scheduler.site.live_check import Finding
 
@@ -99,7 +99,8 @@ def _beside(found: Definitions) -> tuple[Finding, ...]:
     if not any(path.exists() for path in beside) and not {"services", "oncall", "reports"} & found.file.node.items.keys():
         return ()
     from scheduler.commands import journaled
-    from scheduler.site import oncall_check, promises, reports, services
+    from scheduler.publish import oncall_check, reports
+    from scheduler.site import promises, services
 
     names = services.load(found).names
     promises.load(found, names, journaled.now())
@@ -214,7 +215,7 @@ def show_environment(
     console().print(table)
 
 
-def _written_at(node: Node, path: tuple[str, ...]) -> str:
+def _written_at(node: YamlNode, path: tuple[str, ...]) -> str:
     reached, _, left = node.walk(path)
     mark = reached.key_place
     return "default" if left else f"{mark.file}:{mark.line}"

@@ -62,8 +62,8 @@ def show(
     as_json: JsonOption = False,
 ) -> None:
     """List the corrections that wait for somebody to accept or refuse them."""
-    from scheduler.availability.instants import write_instant
     from scheduler.journal.corrections import corrections as all_corrections
+    from scheduler.model.instants import write_instant
 
     with opened(site) as (found, journal):
         listed = [(one, decided) for one, decided in all_corrections(journal) if everything or not decided]

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from scheduler.availability.files.imported import Imported
-    from scheduler.availability.files.taking_over import Asked, Step, TakenOver
+    from scheduler.availability.files.taking_over import Asked, ImportStep, TakenOver
     from scheduler.journal.journal import Journal
 
 __all__ = ["downtimes"]
@@ -145,7 +145,7 @@ def _aliases(given: Iterable[str]) -> dict[str, Any]:
     return {theirs: ours for theirs, _, ours in pairs}
 
 
-def write(steps: Iterable[Step], journal: Journal, asked: Asked) -> list[dict[str, Any]]:
+def write(steps: Iterable[ImportStep], journal: Journal, asked: Asked) -> list[dict[str, Any]]:
     """Write the steps to the journal, and return what is told of each."""
     from scheduler.journal.agreements import add_downtime, adopt, revise_downtime
 

@@ -12,8 +12,9 @@ from scheduler.commands.journaled import ByOption, asker, check_names, end_of, i
 from scheduler.show.terminal import Table
 
 if TYPE_CHECKING:
-    from scheduler.availability.history import Downtime, Instant, Recurrence, Revision
+    from scheduler.availability.history import Downtime, Recurrence, Revision
     from scheduler.journal.journal import Journal
+    from scheduler.model.instants import Instant
     from scheduler.site.definitions import Definitions
 
 downtimes = typer.Typer(no_args_is_help=True, help="Agreed downtimes: declare one, extend or end it, list them.")
@@ -44,8 +45,8 @@ def add(
 ) -> None:
     """Declare a downtime. Only what is declared 24 hours before it begins is scheduled; the answer says what is."""
     from scheduler.availability.history import Recurrence, Revision
-    from scheduler.availability.instants import as_time, shown_instant, write_duration
     from scheduler.journal.agreements import add_downtime
+    from scheduler.model.instants import as_time, shown_instant, write_duration
     from scheduler.site import services
 
     if bool(end) == bool(length):
@@ -96,8 +97,8 @@ def finish(name: IdArgument, by: ByOption = "", site: SiteOption = None) -> None
 @downtimes.command("list", epilog=examples("ambienti downtime list", "ambienti downtime list --json"))
 def show(site: SiteOption = None, as_json: JsonOption = False) -> None:
     """List all downtimes with what of them is scheduled, and who declared them."""
-    from scheduler.availability.instants import shown_instant
     from scheduler.journal import agreements
+    from scheduler.model.instants import shown_instant
 
     with opened(site) as (found, journal):
         listed = agreements.downtimes(journal)
@@ -118,7 +119,7 @@ def show(site: SiteOption = None, as_json: JsonOption = False) -> None:
 
 def notice(revisions: Any, zone: str) -> str:
     """Say which part of a downtime is scheduled, and how much of it is not."""
-    from scheduler.availability.instants import shown_instant, write_duration
+    from scheduler.model.instants import shown_instant, write_duration
 
     last, parts = revisions[-1], _scheduled(revisions)
     whole = last.end - last.start
@@ -146,8 +147,8 @@ def _scheduled(revisions: Any) -> list[tuple[int, int]]:
 
 def _revise(one: Downtime, end: Instant, why: str, by: str, where: tuple[Definitions, Journal]) -> None:
     from scheduler.availability.history import Revision
-    from scheduler.availability.instants import shown_instant
     from scheduler.journal.agreements import revise_downtime
+    from scheduler.model.instants import shown_instant
 
     found, journal = where
     start = one.revisions[-1].start
@@ -182,7 +183,7 @@ def _rule(every: str, start: str) -> str:
 
 
 def _recurs(one: Downtime, zone: str) -> str:
-    from scheduler.availability.instants import shown_instant
+    from scheduler.model.instants import shown_instant
 
     if one.recurrence is None or one.recurrence.ended is None:
         return one.recurrence.rule if one.recurrence else ""
@@ -192,7 +193,7 @@ def _recurs(one: Downtime, zone: str) -> str:
 def _data(one: Downtime, zone: str) -> dict[str, Any]:
     from dataclasses import asdict
 
-    from scheduler.availability.instants import write_instant
+    from scheduler.model.instants import write_instant
 
     parts = _scheduled(one.revisions) if one.revisions else []
     spans = [{"start": write_instant(start, zone), "end": write_instant(end, zone)} for start, end in parts]

@@ -9,10 +9,10 @@ import typer
 
 from environments.names import nearest
 from environments.text import printable_json
-from scheduler.clock import WallClock
 from scheduler.commands.common import JsonOption, SiteOption, console, say, write
 from scheduler.commands.journaled import opened
 from scheduler.commands.journaled import since as read_since
+from scheduler.model.clock import WallClock
 from scheduler.show.terminal import Table
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def _show(lines: Sequence[Event], zone: str, *, as_json: bool) -> None:
         return
     if not lines:
         return
-    from scheduler.availability.instants import as_time
+    from scheduler.model.instants import as_time
 
     table = Table(box=None, pad_edge=False, show_header=False)
     for line in lines:
@@ -105,7 +105,7 @@ def _show(lines: Sequence[Event], zone: str, *, as_json: bool) -> None:
 
 
 def _when(at: float, zone: str) -> str:
-    from scheduler.availability.instants import write_instant
+    from scheduler.model.instants import write_instant
 
     return write_instant(round(at * 1_000_000), zone)
 
@@ -115,7 +115,7 @@ def _shown(key: str, value: object, zone: str) -> object:
 
 
 def _data(line: Event, zone: str) -> dict[str, Any]:
-    from scheduler.availability.instants import write_instant
+    from scheduler.model.instants import write_instant
 
     note = line.note
     told = {"sequence": line.id, "at": _when(line.at, zone), "kind": note.kind, "object": note.subject, "cause": note.cause}

@@ -79,8 +79,8 @@ def accept(
 @exclusions.command("list", epilog=examples("ambienti exclusion list", "ambienti exclusion list --json"))
 def show(site: SiteOption = None, as_json: JsonOption = False) -> None:
     """List all exclusions with who proposed and who accepted them."""
-    from scheduler.availability.instants import shown_instant, write_instant
     from scheduler.journal import agreements
+    from scheduler.model.instants import shown_instant, write_instant
 
     with opened(site) as (found, journal):
         listed = agreements.exclusions(journal)

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from environments.names import as_known, nearest
-from scheduler.clock import WallClock, clock_time
 from scheduler.commands.common import Exit, JsonOption, SiteOption, console, examples, fail, print_json, say
 from scheduler.commands.journaled import ByOption, asker, opened
 from scheduler.journal.hosts import say_off
 from scheduler.journal.records import HostOff
-from scheduler.ports import SourceError
+from scheduler.model.clock import WallClock, clock_time
+from scheduler.model.ports import SourceError
 from scheduler.show.terminal import Table
 
 if TYPE_CHECKING:

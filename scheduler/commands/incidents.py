@@ -12,10 +12,10 @@ from rich.text import Text
 
 from environments.names import can_be_read, nearest, nearest_file
 from environments.problems import ConfigurationError, Problem
-from scheduler.availability.incidents.incident import Change, What
 from scheduler.commands import journaled, loaded
 from scheduler.commands.common import Exit, JsonOption, SiteOption, console, examples, fail, plural, print_json, say
 from scheduler.commands.oncall import COLOURS, FileOption, period_row
+from scheduler.oncall.incident import IncidentEvent, What
 from scheduler.show.terminal import Table
 
 if TYPE_CHECKING:
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from environments.identity import Signature
-    from scheduler.availability.history import Instant
-    from scheduler.availability.incidents.incident import Decision, Incident
-    from scheduler.availability.incidents.standing import Structure
     from scheduler.journal.journal import Journal
-    from scheduler.paging import Desk
-    from scheduler.show.oncall import IncidentView
+    from scheduler.model.instants import Instant
+    from scheduler.oncall.incident import Incident, OncallDecision
+    from scheduler.oncall.reading import OnCallFile
+    from scheduler.oncall.rows import IncidentView
+    from scheduler.oncall.standing import Structure
+    from scheduler.publish.paging import PagingRules
     from scheduler.site.definitions import Definitions
-    from scheduler.site.oncall import OnCallFile
 
 incidents = typer.Typer(no_args_is_help=True, help="Incidents: what is bad, who was paged, who answered and how soon.")
 NumberArgument = Annotated[int, typer.Argument(metavar="NUMBER", help="Number of the incident.")]
@@ -45,8 +45,9 @@ class CutBy(StrEnum):
 
 
 @contextmanager
-def _desk(site: Path | None, file: Path | None) -> Iterator[tuple[Journal, Desk, OnCallFile]]:
-    from scheduler.site import addresses, oncall
+def _paging_rules(site: Path | None, file: Path | None) -> Iterator[tuple[Journal, PagingRules, OnCallFile]]:
+    from scheduler.oncall import reading as oncall
+    from scheduler.publish import addresses
 
     with journaled.opened(site) as (definitions, journal):
         path, now = file or definitions.file.oncall, journaled.now()
@@ -54,7 +55,7 @@ def _desk(site: Path | None, file: Path | None) -> Iterator[tuple[Journal, Desk,
             expected = "the on-call file: --file FILE, or `oncall` in the site file (docs: On call)"
             raise ConfigurationError([Problem(str(path), 0, 0, "", "there is no such file", expected, nearest_file(path))])
         found = oncall.load(path) if file else loaded.load_oncall(path, definitions.file.directory)
-        yield journal, addresses.desk(found, definitions.file.site.site, now + 1, _structure(definitions, now)), found
+        yield journal, addresses.paging_rules(found, definitions.file.site.site, now + 1, _structure(definitions, now)), found
 
 
 def _structure(definitions: Definitions, now: Instant) -> Structure | None:
@@ -108,9 +109,9 @@ def _to_the_second(written: str) -> str:
 @incidents.command("show", epilog=examples("ambienti incident show 12", "ambienti incident show 12 --json"))
 def show(number: NumberArgument, site: SiteOption = None, as_json: JsonOption = False) -> None:
     """Show one incident: its calls and deadlines, every page and what became of its notices, and its whole story."""
-    from scheduler.availability.instants import write_instant
     from scheduler.journal import outbox
-    from scheduler.show.oncall import incident_view
+    from scheduler.model.instants import write_instant
+    from scheduler.oncall.rows import incident_view
 
     with journaled.opened(site) as (definitions, journal):
         found, zone = _known(journal, number), definitions.file.site.timezone
@@ -166,18 +167,18 @@ def open_one(
 ) -> None:
     """Say that something is bad: opens an incident, or joins the one of its cause, and pages whoever is on call."""
     from scheduler.journal import outbox
-    from scheduler.paging import deliver, happened
-    from scheduler.site import addresses
+    from scheduler.publish import addresses
+    from scheduler.publish.paging import deliver, happened
 
     if not name.strip():
         raise fail("say what is bad: the name of an object or group", Exit.WRONG)
-    with _desk(site, file) as (journal, desk, found):
+    with _paging_rules(site, file) as (journal, paging_rules, found):
         watched = unwatched or _watched(name, site)
         who = _by(by, found)
-        change = Change(journaled.now(), What.BAD, name, cause, by=who.name, text=text, login=who.login)
-        decisions = happened(journal, [change], desk, change.at)
+        change = IncidentEvent(journaled.now(), What.BAD, name, cause, by=who.name, text=text, login=who.login)
+        decisions = happened(journal, [change], paging_rules, change.at)
         _tell(decisions)
-        for person in sorted({line.person for line in decisions if line.page and not desk.addresses.get(line.person)}):
+        for person in sorted({line.person for line in decisions if line.page and not paging_rules.addresses.get(line.person)}):
             say(f"{person} has no address in {found.path}: nobody is told.", style="red")
         if not watched:
             say(f"Nobody watches {name}: only `ambienti incident resolve` ends this.", style="yellow")
@@ -226,8 +227,8 @@ def report(
     as_json: JsonOption = False,
 ) -> None:
     """Show the response report: incidents, met and breached, self-healed apart, time to acknowledge, and who answered."""
-    from scheduler.availability.incidents import response
-    from scheduler.show.oncall import period_view
+    from scheduler.oncall import response
+    from scheduler.oncall.rows import period_view
 
     found, zone = [one for one, _ in _views(site, standing=False)], _zone(site)
     views = [period_view(one, zone) for one in response.report(found, response.Cut(cut.value), zone, journaled.now())]
@@ -244,7 +245,7 @@ def report(
 
 def _views(site: Path | None, *, standing: bool) -> list[tuple[Incident, IncidentView]]:
     from scheduler.journal.incidents import all_incidents
-    from scheduler.show.oncall import incident_view
+    from scheduler.oncall.rows import incident_view
 
     with journaled.opened(site) as (definitions, journal):
         zone, now = definitions.file.site.timezone, journaled.now()
@@ -266,16 +267,16 @@ def _known(journal: Journal, number: int) -> Incident:
 
 
 def _answer(number: int, what: What, by: str, site: Path | None, file: Path | None) -> None:
-    from scheduler.paging import happened
+    from scheduler.publish.paging import happened
 
-    with _desk(site, file) as (journal, desk, found):
+    with _paging_rules(site, file) as (journal, paging_rules, found):
         _known(journal, number)
         who = _by(by, found)
-        change = Change(journaled.now(), what, incident=number, by=who.name, login=who.login)
-        _tell(happened(journal, [change], desk, change.at), of=number)
+        change = IncidentEvent(journaled.now(), what, incident=number, by=who.name, login=who.login)
+        _tell(happened(journal, [change], paging_rules, change.at), of=number)
 
 
-def _tell(decisions: tuple[Decision, ...], of: int = 0) -> None:
+def _tell(decisions: tuple[OncallDecision, ...], of: int = 0) -> None:
     ours = [line for line in decisions if not of or line.incident == of]
     for line in ours:
         say(f"incident {line.incident}: {line.sentence}", style="yellow" if line.kind.value == "ignored" else "")

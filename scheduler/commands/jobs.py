@@ -5,24 +5,25 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from scheduler.clock import WallClock, clock_time
 from scheduler.commands.common import Exit, fail
-from scheduler.model import QueueReading, Unanswered
-from scheduler.ports import JobRecord, SourceError, Submission, WrongNameError
+from scheduler.model.clock import WallClock, clock_time
+from scheduler.model.ports import JobRecord, SourceError, Submission, WrongNameError
+from scheduler.model.queues import QueueReading
+from scheduler.model.readings import Unanswered
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     import typer
 
-    from scheduler.commands.source import Looked
-    from scheduler.model import RequestCluster
-    from scheduler.ports import BatchSystem
+    from scheduler.commands.source import FarmView
+    from scheduler.model.ports import BatchSystem
+    from scheduler.model.queues import RequestCluster
     from scheduler.site.definitions import Definitions
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class JobAnswer:
     """What the batch systems tell of a job or a submission."""
 
     job: JobRecord | None = None
@@ -34,7 +35,7 @@ class Told:
     asked: tuple[str, ...] = ()
 
 
-def ask(name: str, found: Definitions, batch_systems: Mapping[str, BatchSystem]) -> Told:
+def ask(name: str, found: Definitions, batch_systems: Mapping[str, BatchSystem]) -> JobAnswer:
     """Ask the batch systems, one after the other, for a job or a submission."""
     environments = tuple(found.policy.catalogue.environments.values())
     silent: list[SourceError] = []
@@ -51,17 +52,17 @@ def ask(name: str, found: Definitions, batch_systems: Mapping[str, BatchSystem])
             silent.append(SourceError(system, error.asked, error.answer))
             continue
         if job is not None:
-            return Told(job, submission)
-    return Told(silent=tuple(silent), wrong=wrong, asked=tuple(batch_systems))
+            return JobAnswer(job, submission)
+    return JobAnswer(silent=tuple(silent), wrong=wrong, asked=tuple(batch_systems))
 
 
-def asked_for(name: str, found: Looked) -> tuple[JobRecord, Submission | None]:
+def asked_for(name: str, found: FarmView) -> tuple[JobRecord, Submission | None]:
     """Return the job that is meant, or of a submission its first that waits, else is held, else runs.
 
     Of a snapshot it is looked for among what that holds.
     """
     told = found.beside
-    if not isinstance(told, Told):
+    if not isinstance(told, JobAnswer):
         return _of_snapshot(name, found), None
     if told.job is not None:
         return told.job, told.submission
@@ -76,7 +77,7 @@ def _over(submission: Submission) -> JobRecord:
     return JobRecord(submission.name, submission.batch_system, "", "", "completed", "", "", 1, 1)
 
 
-def _silence(name: str, error: SourceError, found: Looked) -> typer.Exit:
+def _silence(name: str, error: SourceError, found: FarmView) -> typer.Exit:
     """Say what a silent batch system means for somebody's job, with what was known of it last."""
     from scheduler.decide.explain import silence
 
@@ -91,7 +92,7 @@ def _silence(name: str, error: SourceError, found: Looked) -> typer.Exit:
     return fail(f"{told}{where} Of job {name} nothing can be told until it answers ({error.answer}).", Exit.UNANSWERED)
 
 
-def _of_snapshot(name: str, found: Looked) -> JobRecord:
+def _of_snapshot(name: str, found: FarmView) -> JobRecord:
     record = _job_of_worker(name, found) or _job_of_cluster(name, found)
     if record is None:
         known = [cluster.example_job for cluster in clusters(found) if cluster.example_job]
@@ -101,7 +102,7 @@ def _of_snapshot(name: str, found: Looked) -> JobRecord:
     return record
 
 
-def _job_of_worker(job: str, found: Looked) -> JobRecord | None:
+def _job_of_worker(job: str, found: FarmView) -> JobRecord | None:
     for worker in found.observation.workers:
         for one in worker.jobs:
             if one.job == job:
@@ -110,7 +111,7 @@ def _job_of_worker(job: str, found: Looked) -> JobRecord | None:
     return None
 
 
-def _job_of_cluster(job: str, found: Looked) -> JobRecord | None:
+def _job_of_cluster(job: str, found: FarmView) -> JobRecord | None:
     for cluster in clusters(found):
         if job in (cluster.example_job, cluster.example_job.partition(".")[0], cluster.key):
             asked = cluster.requirements
@@ -122,7 +123,7 @@ def _job_of_cluster(job: str, found: Looked) -> JobRecord | None:
     return None
 
 
-def clusters(found: Looked) -> Iterator[RequestCluster]:
+def clusters(found: FarmView) -> Iterator[RequestCluster]:
     """Return the request clusters of all batch systems that answered."""
     for reading in found.observation.queues.values():
         if isinstance(reading, QueueReading):

@@ -14,20 +14,20 @@ from environments.names import as_known, nearest
 from environments.problems import ConfigurationError, Problem
 from environments.text import unprintable
 from scheduler.availability.history import EVERYTHING
-from scheduler.availability.instants import read_duration, read_instant, within
-from scheduler.clock import WallClock
 from scheduler.commands import daemon, loaded
 from scheduler.commands.common import Exit, fail
 from scheduler.commands.login import login
+from scheduler.model.clock import WallClock
+from scheduler.model.instants import read_duration, read_instant, within
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from scheduler.availability.history import Duration, Instant
-    from scheduler.availability.incidents.incident import Incident
     from scheduler.availability.timelines.prepared import Prepared
     from scheduler.journal.journal import Journal
     from scheduler.journal.reading import JournalReader
+    from scheduler.model.instants import Duration, Instant
+    from scheduler.oncall.incident import Incident
     from scheduler.site.definitions import Definitions
 
 SHORTEST_INSTANT = 8

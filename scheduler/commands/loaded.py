@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from scheduler.oncall.reading import OnCallFile
     from scheduler.site.definitions import Definitions
-    from scheduler.site.oncall import OnCallFile
 
 T = TypeVar("T")
 
@@ -59,7 +59,7 @@ def load_oncall(path: Path, directory: Path) -> OnCallFile:
 
     `directory`: where the daemon of the site keeps its things.
     """
-    from scheduler.site import oncall
+    from scheduler.oncall import reading as oncall
     from scheduler.site.kept_files import kept_oncall
 
     try:

@@ -48,8 +48,9 @@ def run(
     from scheduler.daemon.paged import Paged
     from scheduler.daemon.pager import Pager
     from scheduler.daemon.reporter import Reporter
+    from scheduler.publish import reports
     from scheduler.show.live_view import watching
-    from scheduler.site import alarms, compose, definitions, discovering, in_force, promises, reports, services
+    from scheduler.site import alarms, compose, definitions, discovering, in_force, promises, services
     from scheduler.site.kept_files import KeptFiles
     from scheduler.site.reload import Reload
 
@@ -117,8 +118,8 @@ def plan(
 
     While the daemon runs this is what it decided last, and has ordered already; --live looks anew.
     """
+    from scheduler.model.snapshot import plan_data
     from scheduler.show import view
-    from scheduler.snapshot import plan_data
 
     with looked(site, snapshot, live=live) as found:
         if as_json:
@@ -134,7 +135,7 @@ def plan(
 
 def snapshot(file: FileArgument, site: SiteOption = None, live: LiveOption = False) -> None:
     """Write what the farm looks like, with the policy and the plan, to a file one can mail; no secrets are in it."""
-    from scheduler.snapshot import dump
+    from scheduler.model.snapshot import dump
 
     with looked(site, None, live=live) as found:
         content = dump(found.observation, found.policy, found.plan, found.standing)
@@ -152,9 +153,9 @@ def snapshot(file: FileArgument, site: SiteOption = None, live: LiveOption = Fal
 
 def once(site: SiteOption = None, as_json: JsonOption = False) -> None:
     """Go round once: observe, decide, act, remember. For a first try, or from a timer of your own instead of the daemon."""
+    from scheduler.model.snapshot import plan_data
     from scheduler.show import view
     from scheduler.site import compose, definitions, discovering
-    from scheduler.snapshot import plan_data
 
     loaded = definitions.load(find_site(site))
     with (

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.text import Text
 
-from scheduler.clock import WallClock
 from scheduler.commands import loaded
 from scheduler.commands.common import (
     PLACES,
@@ -24,6 +23,7 @@ from scheduler.commands.common import (
     say,
     write,
 )
+from scheduler.model.clock import WallClock
 from scheduler.show.terminal import Table
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from scheduler.availability.history import History, Objective
     from scheduler.availability.promises.openslo import Promise, Promises
-    from scheduler.availability.promises.standing import Standing
+    from scheduler.availability.promises.standing import ObjectiveStanding
     from scheduler.availability.timelines.prepared import Prepared
 
 objectives = typer.Typer(no_args_is_help=True, help="Objectives in OpenSLO: check them, write them from a history file.")
@@ -39,12 +39,12 @@ FilesArgument = Annotated[list[Path], typer.Argument(metavar="FILE...", help="Op
 ZoneOption = Annotated[
     str, typer.Option("--zone", metavar="ZONE", help="Of times and windows that name none.", show_default="UTC")
 ]
-MICROSECONDS = 1_000_000
+SECOND = 1_000_000
 
 
 def now_micro() -> int:
     """Return this instant."""
-    return int(WallClock().now()) * MICROSECONDS
+    return int(WallClock().now()) * SECOND
 
 
 @objectives.command("check", epilog=examples("ambienti objective check slo.yaml", "ambienti objective check slo/*.yaml --json"))
@@ -139,16 +139,17 @@ def page(
     For a timer where the daemon does not do it. Whoever is on call is paged by the daemon.
     """
     from scheduler.commands.journaled import now, opened
-    from scheduler.paging import happened
-    from scheduler.site import addresses, alarms, services
-    from scheduler.site import oncall as rules
+    from scheduler.oncall import reading as rules
+    from scheduler.publish import addresses
+    from scheduler.publish.paging import happened
+    from scheduler.site import alarms, services
 
     with opened(site) as (found, journal):
         read = rules.load(oncall or found.file.oncall)
         at = now()
-        desk = addresses.desk(read, found.site.site, at + 1, services.structure(found, at))
+        paging_rules = addresses.paging_rules(read, found.site.site, at + 1, services.structure(found, at))
         told = alarms.changes(found, journal, at)
-        decisions = happened(journal, told, desk, at) if told else ()
+        decisions = happened(journal, told, paging_rules, at) if told else ()
     for line in decisions:
         say(f"incident {line.incident}: {line.sentence}")
     say(f"{plural(len(told), 'change')} of burn-rate alerts.")
@@ -203,7 +204,7 @@ def _names(history: History) -> list[str]:
     return [*(one.name for one in history.objects), *(one.name for one in history.groups)]
 
 
-def _standing_row(promise: Promise, one: Standing) -> list[Text]:
+def _standing_row(promise: Promise, one: ObjectiveStanding) -> list[Text]:
     from scheduler.availability.figures import percent
 
     colours = {"PASS": "green", "FAIL": "bold red", "UNDECIDED": "yellow"}
@@ -228,35 +229,35 @@ def _standing_row(promise: Promise, one: Standing) -> list[Text]:
     return cells if promise.alerts else [*cells[:-1], Text("")]
 
 
-def _said(one: Standing) -> str:
+def _said(one: ObjectiveStanding) -> str:
     """Say the verdict; beside UNDECIDED how long was unknown."""
-    from scheduler.availability.history import Verdict
+    from scheduler.availability.history import ObjectiveVerdict
 
-    unknown = f" ({_length(Fraction(one.measure.undecided))} unknown)" if one.verdict is Verdict.UNDECIDED else ""
+    unknown = f" ({_length(Fraction(one.measure.undecided))} unknown)" if one.verdict is ObjectiveVerdict.UNDECIDED else ""
     return f"{one.verdict}{unknown}"
 
 
 def _length(exact: Fraction) -> str:
     """Write an exact length for people; the sign is kept."""
-    from scheduler.availability.instants import write_duration
+    from scheduler.model.instants import write_duration
 
     whole = abs(exact).__floor__()
-    return f"{'-' if exact < 0 else ''}{write_duration(whole - whole % MICROSECONDS if whole > MICROSECONDS else whole)}"
+    return f"{'-' if exact < 0 else ''}{write_duration(whole - whole % SECOND if whole > SECOND else whole)}"
 
 
-def _say_recovery(one: Standing) -> None:
+def _say_recovery(one: ObjectiveStanding) -> None:
     assert one.recovery is not None
     mean, longest = _length(one.recovery.mean), _length(Fraction(one.recovery.longest))
     count = plural(one.recovery.outages, "outage")
     say(f"{one.objective.name}: {count} in 90 days, recovered after {mean} on average, {longest} at most.", style="dim")
 
 
-def _standing_data(promise: Promise, one: Standing) -> dict[str, object]:
+def _standing_data(promise: Promise, one: ObjectiveStanding) -> dict[str, object]:
     from scheduler.availability.figures import fraction
-    from scheduler.availability.instants import seconds, write_instant
+    from scheduler.model.instants import seconds, write_instant
 
     budget, zone = one.budget, one.objective.zone or "UTC"
-    micro = Fraction(1, MICROSECONDS)
+    micro = Fraction(1, SECOND)
     burning = [
         {
             "alert": burn.alert.name,
@@ -314,7 +315,7 @@ def _written(promises: Promises, zone: str, refusal: type[Exception]) -> str:
 
 
 def _row(promise: Promise, zone: str) -> list[str]:
-    from scheduler.availability.instants import write_duration
+    from scheduler.model.instants import write_duration
 
     one = promise.objective
     applies = "always" if one.applies is None else plural(len(one.applies), "period")
@@ -324,7 +325,7 @@ def _row(promise: Promise, zone: str) -> list[str]:
 
 
 def _data(promise: Promise, zone: str) -> dict[str, object]:
-    from scheduler.availability.instants import seconds, write_instant
+    from scheduler.model.instants import seconds, write_instant
 
     one = promise.objective
     spans = [[write_instant(span.start), span.end and write_instant(span.end)] for span in one.applies or ()]

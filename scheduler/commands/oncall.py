@@ -12,13 +12,13 @@ from rich.text import Text
 
 from environments.names import nearest
 from environments.problems import ConfigurationError, Problem
-from scheduler.clock import WallClock
 from scheduler.commands.common import Exit, JsonOption, console, examples, fail, plural, print_json, say
+from scheduler.model.clock import WallClock
 from scheduler.show.terminal import Table
 
 if TYPE_CHECKING:
-    from scheduler.show.oncall import IncidentView, PeriodView, StoryView
-    from scheduler.site.oncall import OnCallFile
+    from scheduler.oncall.reading import OnCallFile
+    from scheduler.oncall.rows import IncidentView, PeriodView, StoryView
     from scheduler.site.site_file import SiteFile
 
 PLACES = (Path("oncall.yaml"), Path("/etc/ambienti/oncall.yaml"))
@@ -60,7 +60,7 @@ def find_file(given: Path | None) -> Path:
 def _read(given: Path | None) -> OnCallFile:
     """Read the on-call file that is meant; that of the site as its daemon keeps it, while it is wrong."""
     from scheduler.commands.loaded import load_oncall
-    from scheduler.site import oncall as settings
+    from scheduler.oncall import reading as settings
 
     of_site = None if given else _of_site()
     return load_oncall(of_site.oncall, of_site.directory) if of_site else settings.load(find_file(given))
@@ -77,9 +77,9 @@ def simulate(
 
     No daemon, no database, no clock. Schemas: ambienti schema oncall-simulation (the file), oncall-story (the answer).
     """
-    from scheduler.availability.incidents.simulate import simulate as follow_all
-    from scheduler.show.oncall import story_view
-    from scheduler.site import oncall_simulation
+    from scheduler.oncall import simulation as oncall_simulation
+    from scheduler.oncall.rows import story_view
+    from scheduler.oncall.simulate import simulate as follow_all
 
     asked = oncall_simulation.load(file)
     view = story_view(follow_all(asked.changes, asked.rules, asked.now), asked.zone)
@@ -96,7 +96,7 @@ def who(
     as_json: JsonOption = False,
 ) -> None:
     """Say who is on call at an instant: per level of the escalation and per rotation."""
-    from scheduler.availability.instants import write_instant
+    from scheduler.model.instants import write_instant
 
     found = _read(file)
     zone, roster = found.settings.zone, found.rules.roster
@@ -131,9 +131,9 @@ def schedule(
     as_json: JsonOption = False,
 ) -> None:
     """Show who is on call from when to when; hand-overs, swaps and overrides to the instant."""
-    from scheduler.availability.incidents.schedule import schedule as laid_out
-    from scheduler.availability.instants import write_instant
     from scheduler.availability.timelines.windows import days_later
+    from scheduler.model.instants import write_instant
+    from scheduler.oncall.schedule import schedule as laid_out
 
     found = _read(file)
     roster, zone, start = found.rules.roster, found.settings.zone, _instant(at, "--from", found)
@@ -168,8 +168,8 @@ def notify(
     file: FileOption = None,
 ) -> None:
     """Send a test notice to every address of a person, and say what became of each."""
-    from scheduler.ports import Notice, SourceError
-    from scheduler.site import addresses
+    from scheduler.model.ports import Notice, SourceError
+    from scheduler.publish import addresses
 
     found = _read(file)
     if person not in found.settings.people:
@@ -195,11 +195,11 @@ def notify(
 
 
 def _instant(at: str, option: str, found: OnCallFile) -> int:
-    from scheduler.availability.instants import MICROSECONDS
     from scheduler.commands.journaled import instant
+    from scheduler.model.instants import SECOND
 
     if not at:
-        return int(WallClock().now()) * MICROSECONDS
+        return int(WallClock().now()) * SECOND
     return instant(at, option, found.settings.zone)
 
 

@@ -6,20 +6,20 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from environments.names import nearest
-from scheduler.clock import WallClock
 from scheduler.commands.common import Exit, fail
+from scheduler.model.clock import WallClock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from scheduler.commands.source import Looked
+    from scheduler.commands.source import FarmView
     from scheduler.decide.explanation import PastRun, PastWorker
     from scheduler.journal.journal import Journal
-    from scheduler.ports import JobRecord
+    from scheduler.model.ports import JobRecord
 
 
 @contextmanager
-def journal_of(found: Looked) -> Iterator[Journal | str]:
+def journal_of(found: FarmView) -> Iterator[Journal | str]:
     """Open the journal of the site that was looked at; a sentence says why it cannot be read from here."""
     if found.definitions is None:
         yield "a snapshot holds no workers that have ended"

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scheduler.clock import clock_time
 from scheduler.commands import past
 from scheduler.commands.common import JsonOption, SiteOption, SnapshotOption, console, leave, print_json, say
 from scheduler.commands.jobs import ask, asked_for, clusters
-from scheduler.commands.source import Looked, looked, tell_standing
-from scheduler.model import QueueReading
+from scheduler.commands.source import FarmView, looked, tell_standing
+from scheduler.model.clock import clock_time
+from scheduler.model.queues import QueueReading
 
 if TYPE_CHECKING:
     from scheduler.decide.explanation import Explanation
@@ -100,7 +100,7 @@ def why_worker(
         _tell(explain_worker(worker, found.observation, found.policy, found.plan, ended), found, details=True, as_json=as_json)
 
 
-def _tell(explanation: Explanation, found: Looked, *, details: bool, as_json: bool) -> None:
+def _tell(explanation: Explanation, found: FarmView, *, details: bool, as_json: bool) -> None:
     from scheduler.show import view
 
     if as_json:
@@ -113,7 +113,7 @@ def _tell(explanation: Explanation, found: Looked, *, details: bool, as_json: bo
     say(f"Seen by {found.origin}.{more}", style="dim")
 
 
-def _all_that_waits(found: Looked, *, as_json: bool) -> None:
+def _all_that_waits(found: FarmView, *, as_json: bool) -> None:
     from scheduler.show import sources_view, view
 
     unheard_queues = tuple(name for name, queue in found.observation.queues.items() if not isinstance(queue, QueueReading))

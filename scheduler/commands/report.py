@@ -175,8 +175,8 @@ def vo_known(vo: str, definitions: Definitions) -> None:
 
 def window_of(history: History, name: str | None, start: str, end: str, zone: str = "") -> Window | None:
     """Return the window that is asked for, None where none is."""
-    from scheduler.availability.instants import read_instant
     from scheduler.availability.timelines import windows
+    from scheduler.model.instants import read_instant
 
     zone_known(zone)
     zone = zone or history.zone
@@ -204,7 +204,7 @@ def window_of(history: History, name: str | None, start: str, end: str, zone: st
 
 def _tell_if_empty(history: History, asked: Window | None) -> None:
     """Say why there is nothing to count, beside the report that says so by undefined figures."""
-    from scheduler.availability.instants import write_instant
+    from scheduler.model.instants import write_instant
 
     if not history.objects and not history.groups:
         say("The history has no objects (key `objects`): there is nothing to report.", error=True, style="yellow")
@@ -253,9 +253,9 @@ def _plain(value: Any) -> Any:
 
 def _csv(made: Report) -> None:
     """Print a line for each row; what it rests on stands in every line, so that no line can lose it."""
-    from scheduler.availability.reports.report_data import Row
+    from scheduler.availability.reports.report_data import ReportRow
 
-    keys = [key for key in Row.model_fields if key not in {"lost", "verdicts"}]
+    keys = [key for key in ReportRow.model_fields if key not in {"lost", "verdicts"}]
     rests = {"algebras": " ".join(made.algebras), "zone": made.zone, "zone_data": made.zone_data, "now": made.now}
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow([*keys, *rests, "downtimes", "exclusions"])

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from scheduler.clock import WallClock
 from scheduler.commands.common import Exit, SiteOption, examples, fail, print_json
 from scheduler.commands.report import FromOption, HistoryOption, ToOption, WindowOption, read, report, window_of
+from scheduler.model.clock import WallClock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -104,8 +104,8 @@ def pieces(window: Window, period: str, zone: str) -> Iterator[Window]:
     from datetime import timedelta
 
     from scheduler.availability.history import Window
-    from scheduler.availability.instants import as_time
     from scheduler.availability.timelines.windows import midnight
+    from scheduler.model.instants import as_time
 
     start = window.start
     while start < window.end:

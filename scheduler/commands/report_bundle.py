@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from scheduler.clock import WallClock
 from scheduler.commands.common import Exit, JsonOption, SiteOption, examples, fail, print_json, say
 from scheduler.commands.journaled import opened
 from scheduler.commands.report import FromOption, HistoryOption, ToOption, WindowOption, ZoneOption, read, window_of
 from scheduler.commands.report_argo import report
+from scheduler.model.clock import WallClock
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -7,11 +7,12 @@ import os
 from typing import TYPE_CHECKING
 
 from environments.problems import ConfigurationError
-from scheduler.availability.history import SECOND, History
+from scheduler.availability.history import History
 from scheduler.availability.reports import report_data
 from scheduler.availability.timelines.prepared import prepare
 from scheduler.commands import journaled, loaded
 from scheduler.commands.common import Exit, fail, say
+from scheduler.model.instants import SECOND
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from scheduler.availability.promises.burn_rate import Alert
     from scheduler.availability.timelines.prepared import Prepared
     from scheduler.journal.used import Used
-    from scheduler.publish.versions import Told
+    from scheduler.publish.versions import PublicationStatus
 
 
 DAY = 24 * 3600 * SECOND
@@ -80,19 +81,23 @@ def _used(site: Path | None, prepared: Prepared, window: Window, vo: str) -> Use
     return of_vo(found, vo) if vo else found
 
 
-def _published(site: Path | None, prepared: Prepared, window: Window, zone: str) -> Told:
+def _published(site: Path | None, prepared: Prepared, window: Window, zone: str) -> PublicationStatus:
     """Say which version of a window the journal holds, and whether these are still its figures."""
     from scheduler.journal import publications as kept
-    from scheduler.publish.versions import Told, line
+    from scheduler.publish.versions import PublicationStatus, line
     from scheduler.site import publications
 
     with journaled.opened(site) as (_, journal):
         known = [one for one in kept.listed(journal) if (one.period.start, one.period.end) == (window.start, window.end)]
         if not known:
-            return Told(None)
+            return PublicationStatus(None)
         found = publications.look(journal, prepared, window, prepared.history.now)
     lines = tuple(line(one, zone) for one in known)
-    return Told(lines[-1], lines[:-1]) if found.version is None else Told(None, lines, pending=found.version.note)
+    return (
+        PublicationStatus(lines[-1], lines[:-1])
+        if found.version is None
+        else PublicationStatus(None, lines, pending=found.version.note)
+    )
 
 
 def _alerts(site: Path | None, history: History) -> dict[str, tuple[Alert, ...]]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from scheduler.availability.history import History, Window
-    from scheduler.availability.reports.publication import Change, Version
+    from scheduler.availability.reports.publication import ChangedFigure, Version
     from scheduler.availability.timelines.prepared import Prepared
     from scheduler.journal.journal import Journal
     from scheduler.site.definitions import Definitions
@@ -83,8 +83,8 @@ def listed(
     as_json: JsonOption = False,
 ) -> None:
     """List what was published: periods, versions, and why there is more than one. JSON has every number that changed."""
-    from scheduler.availability.instants import shown_instant, write_instant
     from scheduler.journal import publications as kept
+    from scheduler.model.instants import shown_instant, write_instant
     from scheduler.site import publications
 
     if file is not None:
@@ -114,7 +114,7 @@ Asked = tuple[str | None, str, str, str]
 
 
 def _live(definitions: Definitions, journal: Journal, asked: Asked, by: str) -> tuple[Version | None, Version | None, Window]:
-    from scheduler.availability.history import SECOND
+    from scheduler.model.instants import SECOND
     from scheduler.site import publications, services
 
     _take_over(definitions, journal)
@@ -170,9 +170,9 @@ def _over(history: History, asked: Asked) -> Window:
 
 def _observed(prepared: Prepared, period: Window) -> None:
     """Refuse to hand out figures of a period in which nobody looked."""
-    from scheduler.availability.instants import write_instant
     from scheduler.availability.measuring.accounting import measure
     from scheduler.availability.reports.publication import observed
+    from scheduler.model.instants import write_instant
 
     if not observed(measure(prepared, period, "excuse").values()):
         start, end = (write_instant(one, prepared.history.zone) for one in (period.start, period.end))
@@ -191,8 +191,8 @@ def _before(known: Sequence[Version], version: Version) -> Version | None:
 
 
 def _plain(one: Version, before: Version | None, zone: str) -> dict[str, Any]:
-    from scheduler.availability.instants import write_instant
     from scheduler.availability.reports.publication import changes
+    from scheduler.model.instants import write_instant
 
     start, end, at = (write_instant(instant, zone) for instant in (one.period.start, one.period.end, one.published_at))
     moved = [] if before is None else [_change(change) for change in changes(before.figures, one.figures)]
@@ -201,8 +201,8 @@ def _plain(one: Version, before: Version | None, zone: str) -> dict[str, Any]:
 
 
 def _tell(before: Version | None, made: Version | None, period: Window, *, as_json: bool) -> None:
-    from scheduler.availability.instants import write_instant
     from scheduler.availability.reports.publication import changes
+    from scheduler.model.instants import write_instant
 
     moved = list(changes(before.figures, made.figures)) if before and made else []
     current = made or before
@@ -223,11 +223,11 @@ def _tell(before: Version | None, made: Version | None, period: Window, *, as_js
         say(f"  ... and {plural(len(moved) - SHOWN, 'number')} more (--json has all)")
 
 
-def _change(one: Change) -> dict[str, str | None]:
+def _change(one: ChangedFigure) -> dict[str, str | None]:
     """Return a change in words: lengths in seconds, figures exact."""
     from fractions import Fraction
 
-    from scheduler.availability.instants import seconds
+    from scheduler.model.instants import seconds
 
     def said(value: int | Fraction | None) -> str | None:
         return None if value is None else str(value) if isinstance(value, Fraction) else f"{seconds(value)} s"

@@ -221,8 +221,8 @@ def revoke(
 @tokens.command("list", epilog=examples("ambienti token list", "ambienti token list --json"))
 def show(site: SiteOption = None, as_json: JsonOption = False) -> None:
     """List all tokens: who holds them, who made them, which are revoked."""
-    from scheduler.availability.instants import shown_instant, write_instant
     from scheduler.journal import agreements
+    from scheduler.model.instants import shown_instant, write_instant
 
     with opened(site) as (found, journal):
         listed = agreements.tokens(journal)

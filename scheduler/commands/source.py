@@ -12,18 +12,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from environments.problems import ConfigurationError
-from scheduler import snapshot as snapshots
-from scheduler.actions import Plan
-from scheduler.clock import WallClock
 from scheduler.commands import daemon
 from scheduler.commands.common import Exit, fail, find_site, plural, say
 from scheduler.commands.loaded import problems_told, tell_problems
-from scheduler.model import Observation, Unanswered
-from scheduler.policy import Policy
-from scheduler.ports import BatchSystem
+from scheduler.model import snapshot as snapshots
+from scheduler.model.actions import Plan
+from scheduler.model.clock import WallClock
+from scheduler.model.observation import Observation
+from scheduler.model.policy import Policy
+from scheduler.model.ports import BatchSystem
+from scheduler.model.readings import Unanswered
+from scheduler.model.snapshot import DaemonStanding
 from scheduler.show.writing import duration
 from scheduler.site.definitions import Definitions
-from scheduler.snapshot import Standing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,7 +39,7 @@ REFUSED_SHOWN = 3
 
 
 @dataclass(slots=True)
-class Looked:
+class FarmView:
     """An observation, the policy it is judged by, the plan made of it, and where it comes from."""
 
     observation: Observation
@@ -51,7 +52,7 @@ class Looked:
     """The daemon has decided the plan and ordered its actions already."""
     beside: object = None
     """What the batch systems answered meanwhile, if they were asked something."""
-    standing: Standing = field(default_factory=Standing)
+    standing: DaemonStanding = field(default_factory=DaemonStanding)
     """How the daemon fares that was asked."""
 
     @property
@@ -66,7 +67,7 @@ def silent_sources(observation: Observation) -> tuple[str, ...]:
     return tuple(name for name, reading in sources.items() if isinstance(reading, Unanswered) and not reading.pending)
 
 
-class Beside:
+class BatchQuestion:
     """Asks the batch systems something while the farm is looked at: they take their time to answer."""
 
     def __init__(self, ask: Asking, stack: ExitStack) -> None:
@@ -89,7 +90,7 @@ class Beside:
 
 
 @contextmanager
-def looked(site: Path | None, snapshot: str | None, *, beside: Asking | None = None, live: bool = False) -> Iterator[Looked]:
+def looked(site: Path | None, snapshot: str | None, *, beside: Asking | None = None, live: bool = False) -> Iterator[FarmView]:
     """Look at a snapshot, else ask the running daemon, else look at the farm ourselves.
 
     `beside` is asked of the batch systems meanwhile, unless it is a snapshot; with `live` no daemon is asked.
@@ -98,11 +99,11 @@ def looked(site: Path | None, snapshot: str | None, *, beside: Asking | None = N
         yield _from_snapshot(_content(snapshot), f"snapshot {snapshot}")
         return
     with ExitStack() as stack:
-        asking = Beside(beside, stack) if beside is not None else None
+        asking = BatchQuestion(beside, stack) if beside is not None else None
         found, answer = _asked(find_site(site), live=live, asking=asking)
         if asking is not None:
             asking.begin(found)
-        if isinstance(answer, Looked):
+        if isinstance(answer, FarmView):
             answer.definitions = found
         else:
             from scheduler.site import discovering
@@ -113,7 +114,7 @@ def looked(site: Path | None, snapshot: str | None, *, beside: Asking | None = N
         yield answer
 
 
-def _asked(where: Path, *, live: bool, asking: Beside | None = None) -> tuple[Definitions, Looked | str]:
+def _asked(where: Path, *, live: bool, asking: BatchQuestion | None = None) -> tuple[Definitions, FarmView | str]:
     """Read the files and ask the daemon; files of VOs that it refuses do not hide what it goes by meanwhile."""
     from scheduler.site import definitions, in_force
     from scheduler.site.site_file import read_site
@@ -124,7 +125,7 @@ def _asked(where: Path, *, live: bool, asking: Beside | None = None) -> tuple[De
         known = in_force.recall(where)
         file = known.file if known else read_site(where, [])[0]
         answer = "" if live or file is None else _told_by_daemon(file)
-        if known is None and file is not None and isinstance(answer, Looked):
+        if known is None and file is not None and isinstance(answer, FarmView):
             known = Definitions(file, answer.policy, {}, {}, {})
         if known is None:
             raise
@@ -135,7 +136,7 @@ def _asked(where: Path, *, live: bool, asking: Beside | None = None) -> tuple[De
     return found, "" if live else _told_by_daemon(found.file)
 
 
-def tell_standing(found: Looked) -> None:
+def tell_standing(found: FarmView) -> None:
     """Say above an answer what the daemon fails of, and which files it refuses."""
     standing = found.standing
     if standing.problem:
@@ -150,7 +151,7 @@ def tell_standing(found: Looked) -> None:
             say(f"  and {len(standing.refused) - REFUSED_SHOWN} more", style="yellow")
 
 
-def _told_by_daemon(file: SiteFile) -> Looked | str:
+def _told_by_daemon(file: SiteFile) -> FarmView | str:
     """Return what the running daemon sees; a sentence says why there is none, or none of this farm."""
     told, where = _ask_daemon(file)
     if not told:
@@ -161,12 +162,12 @@ def _told_by_daemon(file: SiteFile) -> Looked | str:
     return answer
 
 
-def _look(found: Definitions, farm: Farm, origin: str) -> Looked:
+def _look(found: Definitions, farm: Farm, origin: str) -> FarmView:
     from scheduler.site import compose
 
     with compose.engine(found, farm, read_only=True) as engine:
         observation = engine.look(cheap=False)
-    return Looked(observation, found.policy, _decide(observation, found.policy), origin, found)
+    return FarmView(observation, found.policy, _decide(observation, found.policy), origin, found)
 
 
 def _decide(observation: Observation, policy: Policy) -> Plan:
@@ -175,7 +176,7 @@ def _decide(observation: Observation, policy: Policy) -> Plan:
     return decide(observation, policy)
 
 
-def _from_snapshot(content: bytes, origin: str, *, keep_plan: bool = False) -> Looked:
+def _from_snapshot(content: bytes, origin: str, *, keep_plan: bool = False) -> FarmView:
     try:
         read = snapshots.load(content)
     except snapshots.SnapshotError as error:
@@ -184,7 +185,7 @@ def _from_snapshot(content: bytes, origin: str, *, keep_plan: bool = False) -> L
     when = f"{duration(age)} old" if age >= 0 else "from the future by this machine's clock"
     kept = read.plan if keep_plan else None
     plan = kept or _decide(read.observation, read.policy)
-    return Looked(read.observation, read.policy, plan, f"{origin}, {when}", ordered=kept is not None, standing=read.standing)
+    return FarmView(read.observation, read.policy, plan, f"{origin}, {when}", ordered=kept is not None, standing=read.standing)
 
 
 def _content(snapshot: str) -> bytes:

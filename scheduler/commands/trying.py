@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from environments.names import nearest
-from scheduler.clock import WallClock, clock_time
 from scheduler.commands import daemon, loaded
 from scheduler.commands.common import Exit, JsonOption, SiteOption, fail, print_json, say
+from scheduler.model.clock import WallClock, clock_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -124,8 +124,8 @@ def _asking(found: Definitions, name: str, *, keep: bool) -> Iterator[tuple[Ask,
 @contextmanager
 def _by_ourselves(found: Definitions, key: str, name: str, *, keep: bool, silence: str) -> Iterator[Ask]:
     """Be the daemon for as long as the trial takes, and for nothing else."""
+    from scheduler.loop.trial import Trials
     from scheduler.site import compose, discovering
-    from scheduler.trial import Trials
 
     owner = f"try@{socket.gethostname()}:{os.getpid()}"
     with discovering.connected(found) as (loaded, farm, _), compose.engine(loaded, farm, owner=owner) as engine:

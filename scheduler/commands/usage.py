@@ -7,19 +7,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from scheduler.availability.instants import write_duration, write_instant
-from scheduler.clock import WallClock
 from scheduler.commands.common import Exit, JsonOption, SiteOption, console, fail, print_json, say
 from scheduler.commands.journaled import instant, now, opened, since
 from scheduler.commands.report import VoOption, vo_known
+from scheduler.model.clock import WallClock
+from scheduler.model.instants import write_duration, write_instant
 from scheduler.show.terminal import Table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from scheduler.availability.history import Instant, Window
+    from scheduler.availability.history import Window
     from scheduler.journal.usage import Casualties, Fallen, Hours
     from scheduler.journal.used import Used
+    from scheduler.model.instants import Instant
 
 HOUR = 3600 * 1_000_000
 DAY = 24 * HOUR

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING
 import structlog
 
 from environments.problems import ConfigurationError
-from scheduler.availability.history import SECOND
 from scheduler.journal import publications as kept
+from scheduler.model.instants import SECOND
 from scheduler.site import publications, services
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from scheduler.availability.history import Instant
-    from scheduler.engine import Engine
     from scheduler.journal.publications import Published
+    from scheduler.loop.engine import Engine
+    from scheduler.model.instants import Instant
     from scheduler.site.definitions import Definitions
     from scheduler.site.publications import Review
 

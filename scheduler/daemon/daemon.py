@@ -22,11 +22,11 @@ import structlog
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from scheduler.daemon.changes import Changes
-from scheduler.daemon.door import Door
 from scheduler.daemon.listening import Web
 from scheduler.daemon.metrics import Metrics
 from scheduler.daemon.notify import notify
 from scheduler.daemon.promised import Promised
+from scheduler.daemon.receiver import ReportReceiver
 from scheduler.daemon.signals import signals_to_read
 from scheduler.daemon.stuck import Stuck, longest_cycle_seconds, where
 from scheduler.daemon.telling import Teller, in_a_line
@@ -39,9 +39,9 @@ if TYPE_CHECKING:
 
     from environments.problems import Problem
     from scheduler.availability.timelines.prepared import Prepared
-    from scheduler.engine import Engine
-    from scheduler.policy import Policy
-    from scheduler.ports import DomainEvent
+    from scheduler.loop.engine import Engine
+    from scheduler.model.policy import Policy
+    from scheduler.model.ports import DomainEvent
 
 GATHER_SECONDS = 0.3
 """Events that come within this time start one cycle together."""
@@ -128,7 +128,7 @@ class Daemon:
         """Go round until SIGTERM or SIGINT; to be called in the main thread. Returns the exit code."""
         with signals_to_read() as signals:
             try:
-                door = Door(self.engine, wake=self._want_cycle)
+                door = ReportReceiver(self.engine, wake=self._want_cycle)
                 web = Web(*(self._listen, self._shown, self.metrics, door), local=self._local, names=self._called)
             except OSError as error:
                 where = error.filename or self._listen or str(self._local)

@@ -19,8 +19,8 @@ from scheduler.site.settings import split_address
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from scheduler.daemon.door import Door
     from scheduler.daemon.metrics import Metrics
+    from scheduler.daemon.receiver import ReportReceiver
     from scheduler.daemon.web import Shown
 
 BACKLOG = 64
@@ -38,7 +38,7 @@ class Web:
         listen: str,
         shown: Shown,
         metrics: Metrics,
-        door: Door | None = None,
+        door: ReportReceiver | None = None,
         *,
         local: Path | None = None,
         names: tuple[str, ...] = (),

@@ -13,14 +13,16 @@ from prometheus_client.registry import Collector
 
 from scheduler.decide.verdicts import waiting_by_reason
 from scheduler.journal.journal import kind_of
-from scheduler.model import QueueReading, Unanswered, WorkerState
+from scheduler.model.queues import QueueReading
+from scheduler.model.readings import Unanswered
+from scheduler.model.workers import WorkerState
 from scheduler.observe.counting import known_jobs, last_jobs, untold
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from scheduler.engine import Cycle
-    from scheduler.model import Worker
+    from scheduler.loop.engine import Cycle
+    from scheduler.model.workers import Worker
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 import structlog
 from prometheus_client.registry import Collector
 
-from scheduler.availability.history import SECOND
-from scheduler.availability.incidents.hours import ResponseClass
-from scheduler.availability.incidents.response import Response, of_incident
-from scheduler.availability.incidents.states import OVER, State
 from scheduler.daemon.metrics import gauge
 from scheduler.journal import outbox
 from scheduler.journal.incidents import all_incidents
 from scheduler.journal.journal import JournalError
+from scheduler.model.instants import SECOND
+from scheduler.oncall.hours import ResponseClass
+from scheduler.oncall.response import Response, of_incident
+from scheduler.oncall.states import OVER, State
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -10,20 +10,21 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from environments.problems import ConfigurationError
-from scheduler.availability.history import SECOND, Instant
-from scheduler.availability.incidents.standing import Structure
-from scheduler.paging import deliver, happened
-from scheduler.site import addresses, oncall
+from scheduler.model.instants import SECOND, Instant
+from scheduler.oncall import reading as oncall
+from scheduler.oncall.standing import Structure
+from scheduler.publish import addresses
+from scheduler.publish.paging import deliver, happened
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from environments.problems import Problem
-    from scheduler.availability.incidents.incident import Change
-    from scheduler.engine import Engine
-    from scheduler.ports import Notifier
-    from scheduler.site.oncall import OnCallFile
+    from scheduler.loop.engine import Engine
+    from scheduler.model.ports import Notifier
+    from scheduler.oncall.incident import IncidentEvent
+    from scheduler.oncall.reading import OnCallFile
 
 HORIZON = 8 * 24 * 3600 * SECOND
 """How far ahead holidays of calendars are laid out."""
@@ -39,7 +40,7 @@ class Pager:
         engine: Engine,
         path: Path,
         site: str,
-        alarms: Callable[[Instant], Sequence[Change]] | None = None,
+        alarms: Callable[[Instant], Sequence[IncidentEvent]] | None = None,
         structure: Callable[[Instant], Structure] | None = None,
     ) -> None:
         """Prepare; `path` need not exist: without an on-call file nobody is paged.
@@ -70,13 +71,13 @@ class Pager:
             return 0
         now = self._now()
         burning = self._burning(now)
-        desk = addresses.desk(found, self._site, now + HORIZON, self._structure_found)
-        for line in happened(self._engine.journal, burning, desk, now, watching=True):
+        paging_rules = addresses.paging_rules(found, self._site, now + HORIZON, self._structure_found)
+        for line in happened(self._engine.journal, burning, paging_rules, now, watching=True):
             self._log.info("incident", number=line.incident, what=line.kind.value, why=line.sentence)
         opener = addresses.opener(found)
         return deliver(self._engine.journal, self._told(opener), self._now)
 
-    def _burning(self, now: Instant) -> Sequence[Change]:
+    def _burning(self, now: Instant) -> Sequence[IncidentEvent]:
         """Ask for groups and alerts when it is time; wrong files are told once, and leave all incidents as they are."""
         if self._asked_at is not None and 0 <= now - self._asked_at < ALARM_INTERVAL:
             return ()

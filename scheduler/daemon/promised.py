@@ -10,12 +10,13 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from environments.problems import ConfigurationError
-from scheduler.availability.history import SECOND, Verdict
+from scheduler.availability.history import ObjectiveVerdict
 from scheduler.availability.measuring.accounting import measure
 from scheduler.availability.promises.standing import stand
 from scheduler.availability.reports.report_data import table_windows
 from scheduler.daemon.metrics import METRICS
 from scheduler.journal.journal import JournalError
+from scheduler.model.instants import SECOND
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -68,7 +69,7 @@ def gauges(prepared: Prepared) -> Iterator[GaugeMetricFamily]:
     yield ratio
     verdict, left = _family("ambienti_objective_verdict"), _family("ambienti_objective_budget_left_seconds")
     for one in (stand(prepared, objective) for objective in history.objectives):
-        for said in Verdict:
+        for said in ObjectiveVerdict:
             verdict.add_metric((one.objective.name, said.value), float(one.verdict is said))
         left.add_metric((one.objective.name,), float(one.budget.left / SECOND))
     yield verdict

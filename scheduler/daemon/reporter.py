@@ -10,18 +10,17 @@ from typing import TYPE_CHECKING
 import structlog
 
 from environments.problems import ConfigurationError
-from scheduler import mailing
-from scheduler.availability.history import SECOND
+from scheduler.availability.reports.schedule import due
 from scheduler.daemon.corrections import Corrections
 from scheduler.journal.journal import LeaseLostError
-from scheduler.publish.schedule import due
-from scheduler.site import reports
+from scheduler.model.instants import SECOND
+from scheduler.publish import mailing, reports
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from scheduler.availability.history import Instant
-    from scheduler.engine import Engine
+    from scheduler.loop.engine import Engine
+    from scheduler.model.instants import Instant
     from scheduler.site.definitions import Definitions
     from scheduler.site.report_written import ReportSettings
 

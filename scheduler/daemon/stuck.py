@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from scheduler.policy import Limits
+    from scheduler.model.policy import Limits
 
 _ROOT = Path(__file__).parents[2]
 _SHOWN_FRAMES = 3

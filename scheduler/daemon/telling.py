@@ -6,14 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 from scheduler.journal.journal import kind_of
 from scheduler.journal.records import Outcome
-from scheduler.model import HostReading, Unanswered
+from scheduler.model.hosts import HostReading
+from scheduler.model.readings import Unanswered
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from structlog.typing import FilteringBoundLogger
 
-    from scheduler.engine import Cycle
+    from scheduler.loop.engine import Cycle
 
 HOSTS_NAMED = 10
 _AS_EXPECTED = frozenset({Outcome.DONE, Outcome.UNDER_WAY, Outcome.AGAIN})

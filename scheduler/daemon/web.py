@@ -27,13 +27,13 @@ from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from environments.problems import Problem
-from scheduler.daemon.door import Door, Refusal
 from scheduler.daemon.limits import Allowance, counted_as
+from scheduler.daemon.receiver import Refusal, ReportReceiver
 from scheduler.daemon.stuck import Stuck
-from scheduler.engine import Cycle
-from scheduler.model import Unanswered
-from scheduler.policy import Policy
-from scheduler.snapshot import Standing, dump
+from scheduler.loop.engine import Cycle
+from scheduler.model.policy import Policy
+from scheduler.model.readings import Unanswered
+from scheduler.model.snapshot import DaemonStanding, dump
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
@@ -151,9 +151,9 @@ class Shown:
                 self._snapshot = Written(of, "application/json", content)
             return self._snapshot
 
-    def standing(self) -> Standing:
+    def standing(self) -> DaemonStanding:
         """Say how the daemon fares, for whoever reads what it saw last."""
-        return Standing(tuple(map(str, self.refused())), self.trouble, self.failing_since)
+        return DaemonStanding(tuple(map(str, self.refused())), self.trouble, self.failing_since)
 
 
 def _source(reason: str, *, answers: bool) -> dict[str, Any]:
@@ -163,7 +163,7 @@ def _source(reason: str, *, answers: bool) -> dict[str, Any]:
 class Pages:
     """The answers to requests."""
 
-    def __init__(self, shown: Shown, metrics: Metrics, door: Door | None) -> None:
+    def __init__(self, shown: Shown, metrics: Metrics, door: ReportReceiver | None) -> None:
         """Without a door nobody can report anything, and no token opens anything."""
         self._shown = shown
         self._metrics = metrics
@@ -326,7 +326,7 @@ class Entrance:
 
 
 def application(
-    shown: Shown, metrics: Metrics, door: Door | None = None, names: Callable[[], frozenset[str]] = frozenset
+    shown: Shown, metrics: Metrics, door: ReportReceiver | None = None, names: Callable[[], frozenset[str]] = frozenset
 ) -> Entrance:
     """Make the ASGI application."""
     inside = Starlette(routes=Pages(shown, metrics, door).routes)

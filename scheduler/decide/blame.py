@@ -10,12 +10,12 @@ import re
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from scheduler.clock import clock_time
+from scheduler.model.clock import clock_time
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from scheduler.model import BootOutcome
+    from scheduler.model.workers import BootOutcome
 
 _CAPACITY_WORDS = (
     "no space", "not enough", "cannot allocate", "out of memory", "insufficient", "quota", "no free", "exhausted",

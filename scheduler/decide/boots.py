@@ -12,17 +12,17 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from environments.reason import Reason, counted
-from scheduler.actions import Boot
-from scheduler.clock import clock_time
 from scheduler.decide.demand import jobs_per_worker
 from scheduler.decide.facts import Facts
 from scheduler.decide.health import failed_there, hosts_to_avoid, image_gate
-from scheduler.decide.keeping import Hold, Keeping, against_what_is_kept, close, hold_of, keep_one, use
-from scheduler.decide.placement import Grounds, find_host, occupy, survey
-from scheduler.decide.shares import Ledger, over_ceiling
+from scheduler.decide.keeping import Hold, Reservations, against_what_is_kept, close, hold_of, keep_one, use
+from scheduler.decide.placement import HostCapacity, find_host, occupy, survey
+from scheduler.decide.shares import Shares, over_ceiling
 from scheduler.decide.shortage import shortage
 from scheduler.decide.suitability import sources_of
-from scheduler.decide.supply import Kind, Shelf, Shelves, less, take_room
+from scheduler.decide.supply import Supply, SupplyBins, SupplyKind, less, take_room
+from scheduler.model.actions import Boot
+from scheduler.model.clock import clock_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -30,17 +30,17 @@ if TYPE_CHECKING:
     from environments.environment import Environment
     from scheduler.decide.demand import Want
 
-_COMING = frozenset({Kind.COMING_PART})
+_COMING = frozenset({SupplyKind.COMING_PART})
 
 
 @dataclass(slots=True)
-class Yard:
+class CapacityLeft:
     """What boots draw on during one decision; everything here only shrinks."""
 
     facts: Facts
-    grounds: Grounds
-    ledger: Ledger
-    shelves: Shelves
+    capacity: HostCapacity
+    shares: Shares
+    supply: Supply
     alive: dict[str, int]
     """Living workers of each environment, those ordered here included."""
     addresses: set[str]
@@ -56,24 +56,24 @@ class Yard:
     boots: list[Boot] = field(default_factory=list)
     ordered: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     """Boots ordered here, by environment."""
-    keeping: Keeping = field(default_factory=Keeping)
+    keeping: Reservations = field(default_factory=Reservations)
 
 
-def open_yard(facts: Facts, ledger: Ledger, shelves: Shelves, *, hold: bool) -> Yard:
+def count_what_is_left(facts: Facts, shares: Shares, supply: Supply, *, hold: bool) -> CapacityLeft:
     """Count what is under way and what may still be started; `hold` keeps reclaimed room for those it is reclaimed for."""
     census, observation = facts.census, facts.observation
     alive = defaultdict(int, census.alive_of)
-    yard = Yard(facts, survey(facts, hold=hold), ledger, shelves, alive, set(census.addresses), observation.next_serial)
+    left = CapacityLeft(facts, survey(facts, hold=hold), shares, supply, alive, set(census.addresses), observation.next_serial)
     for fleet in census.fleets.values():
         environment = facts.environments.get(fleet.environment)
         for worker in fleet.in_flight:
-            yard.booting[worker.environment, worker.version] += 1
+            left.booting[worker.environment, worker.version] += 1
         for source in sources_of(environment) if environment else ():
-            yard.storms[source] += len(fleet.in_flight)
+            left.storms[source] += len(fleet.in_flight)
     limits = facts.limits
     if adopting(facts) is None:
-        yard.budget = max(0, min(limits.boots_per_cycle, limits.boots_in_flight - census.in_flight))
-    return yard
+        left.budget = max(0, min(limits.boots_per_cycle, limits.boots_in_flight - census.in_flight))
+    return left
 
 
 def adopting(facts: Facts) -> Reason | None:
@@ -94,10 +94,10 @@ def adopting(facts: Facts) -> Reason | None:
     )
 
 
-def no_budget(yard: Yard) -> Reason:
+def no_budget(left: CapacityLeft) -> Reason:
     """Say why this decision may order no more boots."""
-    limits, flying = yard.facts.limits, sum(yard.booting.values())
-    waiting = adopting(yard.facts)
+    limits, flying = left.facts.limits, sum(left.booting.values())
+    waiting = adopting(left.facts)
     if waiting is not None:
         return waiting
     if flying >= limits.boots_in_flight:
@@ -109,13 +109,13 @@ def no_budget(yard: Yard) -> Reason:
         )
     return Reason(
         "boots-limit",
-        f"{len(yard.boots)} boots are ordered in this cycle, as many as boots_per_cycle allows; the next cycle boots more",
-        {"boots": len(yard.boots), "boots_per_cycle": limits.boots_per_cycle},
+        f"{len(left.boots)} boots are ordered in this cycle, as many as boots_per_cycle allows; the next cycle boots more",
+        {"boots": len(left.boots), "boots_per_cycle": limits.boots_per_cycle},
         "wait for the next cycle, or raise limits.boots_per_cycle",
     )
 
 
-def boot_for(wants: Iterable[Want], yard: Yard) -> None:
+def boot_for(wants: Iterable[Want], left: CapacityLeft) -> None:
     """Order boots for wants, the VOs taking turns by their shares; fill in what was ordered and what stands against more.
 
     A VO whose jobs only wait for a canary takes its turns too, as long as others boot: room is kept for it.
@@ -125,109 +125,111 @@ def boot_for(wants: Iterable[Want], yard: Yard) -> None:
     for want in wants:
         if want.missing > 0:
             queues.setdefault(want.vo, deque()).append(want)
-    turns = [yard.ledger.turn(vo) for vo in queues]
+    turns = [left.shares.turn(vo) for vo in queues]
     heapq.heapify(turns)
     booting = len(queues)
     while turns and booting:
         vo = heapq.heappop(turns)[2]
         queue = queues[vo]
         if queue:
-            _serve(queue, holds[vo], yard)
+            _serve(queue, holds[vo], left)
             booting -= not queue
-        elif not keep_one(holds[vo][0], yard.keeping, yard.grounds, yard.ledger):
+        elif not keep_one(holds[vo][0], left.keeping, left.capacity, left.shares):
             holds[vo].popleft()
         if queue or holds[vo]:
-            heapq.heappush(turns, yard.ledger.turn(vo))
-    close(yard.keeping, yard.ledger)
+            heapq.heappush(turns, left.shares.turn(vo))
+    close(left.keeping, left.shares)
 
 
-def _serve(queue: deque[Want], holds: deque[Hold], yard: Yard) -> None:
+def _serve(queue: deque[Want], holds: deque[Hold], left: CapacityLeft) -> None:
     """Boot one worker for the want whose turn it is."""
     want = queue.popleft()
-    take_room(want, yard.shelves, only=_COMING)
-    if want.missing > 0 and _boot_one(want, yard):
+    take_room(want, left.supply, only=_COMING)
+    if want.missing > 0 and _boot_one(want, left):
         queue.append(want)
     elif want.missing > 0:
-        hold = hold_of(want, yard.facts.environments, yard.alive)
+        hold = hold_of(want, left.facts.environments, left.alive)
         if hold is not None:
             holds.append(hold)
 
 
-def _boot_one(want: Want, yard: Yard) -> bool:
+def _boot_one(want: Want, left: CapacityLeft) -> bool:
     """Boot one worker for a want; False when nothing (more) can be booted for it."""
-    if yard.budget <= 0:
-        reason = no_budget(yard)
+    if left.budget <= 0:
+        reason = no_budget(left)
         for name in want.environments:
             want.blockers.setdefault(name, reason)
         return False
-    guaranteed = yard.ledger.of(want.vo).below_guarantee
+    guaranteed = left.shares.of(want.vo).below_guarantee
     for name in want.environments:
         if name in want.blockers:
             continue
-        environment = yard.facts.environments[name]
-        against = over_ceiling(yard.ledger, want.vo, environment) or yard.blocked.get((name, guaranteed))
+        environment = left.facts.environments[name]
+        against = over_ceiling(left.shares, want.vo, environment) or left.blocked.get((name, guaranteed))
         if against is None:
-            host = _host_for(environment, yard, guaranteed=guaranteed)
+            host = _host_for(environment, left, guaranteed=guaranteed)
             if isinstance(host, str):
-                _order(want, environment, host, yard)
+                _order(want, environment, host, left)
                 return want.missing > 0
-            against = yard.blocked[name, guaranteed] = host
+            against = left.blocked[name, guaranteed] = host
         want.blockers[name] = against
     return False
 
 
-def _host_for(environment: Environment, yard: Yard, *, guaranteed: bool) -> str | Reason:
+def _host_for(environment: Environment, left: CapacityLeft, *, guaranteed: bool) -> str | Reason:
     """Return the host for one more worker of an environment, or why there is none."""
-    standing_against = _limits_of(environment, yard)
+    standing_against = _limits_of(environment, left)
     if standing_against is not None:
         return standing_against
     name = environment.name
-    if name not in yard.avoid:
+    if name not in left.avoid:
         image = (name, environment.version)
-        yard.avoid[name] = hosts_to_avoid(yard.facts.health, image, yard.facts.now)
-    soft, hard = yard.avoid[name]
-    host = find_host(environment, yard.grounds, avoid=soft | hard, guaranteed=guaranteed)
+        left.avoid[name] = hosts_to_avoid(left.facts.health, image, left.facts.now)
+    soft, hard = left.avoid[name]
+    host = find_host(environment, left.capacity, avoid=soft | hard, guaranteed=guaranteed)
     if host is None and soft:
-        host = find_host(environment, yard.grounds, avoid=hard, guaranteed=guaranteed)
+        host = find_host(environment, left.capacity, avoid=hard, guaranteed=guaranteed)
     if host is None and hard:
-        resting = find_host(environment, yard.grounds, guaranteed=guaranteed)
+        resting = find_host(environment, left.capacity, guaranteed=guaranteed)
         if resting is not None:
-            return failed_there(yard.facts.health, (name, environment.version), resting, yard.facts.now)
-    if host is not None and yard.keeping.places:
-        return _beside_what_is_kept(environment, host, yard, avoid=soft | hard, guaranteed=guaranteed)
-    return host or shortage(environment, yard.grounds)
+            return failed_there(left.facts.health, (name, environment.version), resting, left.facts.now)
+    if host is not None and left.keeping.places:
+        return _beside_what_is_kept(environment, host, left, avoid=soft | hard, guaranteed=guaranteed)
+    return host or shortage(environment, left.capacity)
 
 
-def _beside_what_is_kept(environment: Environment, host: str, yard: Yard, *, avoid: set[str], guaranteed: bool) -> str | Reason:
+def _beside_what_is_kept(
+    environment: Environment, host: str, left: CapacityLeft, *, avoid: set[str], guaranteed: bool
+) -> str | Reason:
     """Return a host where a worker takes no room that is kept for others, or that there is none."""
-    against = against_what_is_kept(environment, host, yard.keeping, yard.grounds)
+    against = against_what_is_kept(environment, host, left.keeping, left.capacity)
     if against is None:
         return host
-    kept = yard.keeping.members
-    elsewhere = find_host(environment, yard.grounds, avoid=avoid | kept if avoid else kept, guaranteed=guaranteed)
+    kept = left.keeping.members
+    elsewhere = find_host(environment, left.capacity, avoid=avoid | kept if avoid else kept, guaranteed=guaranteed)
     return elsewhere or against
 
 
-def _limits_of(environment: Environment, yard: Yard) -> Reason | None:
+def _limits_of(environment: Environment, left: CapacityLeft) -> Reason | None:
     """Say which limit of an environment stands against one more worker, or None."""
     name = environment.name
-    allowed, reason = image_gate(yard.facts.health, environment, yard.booting[name, environment.version], yard.facts.now)
+    allowed, reason = image_gate(left.facts.health, environment, left.booting[name, environment.version], left.facts.now)
     if allowed == 0 and reason is not None:
         return reason
     maximum = environment.maximum_workers
-    if maximum is not None and yard.alive[name] >= maximum:
-        return _at_maximum(name, yard.alive[name], maximum, yard.facts.census.unseen_of.get(name, 0))
-    limit = yard.facts.policy.limits.boots_per_pool
+    if maximum is not None and left.alive[name] >= maximum:
+        return _at_maximum(name, left.alive[name], maximum, left.facts.census.unseen_of.get(name, 0))
+    limit = left.facts.policy.limits.boots_per_pool
     for source in sources_of(environment):
-        if yard.storms[source] >= limit:
+        if left.storms[source] >= limit:
             return Reason(
                 "pool-boots-limit",
-                f"{yard.storms[source]} workers boot from {source}, no more than boots_per_pool = {limit} allows",
-                {"booting": yard.storms[source], "boots_per_pool": limit, "source": source},
+                f"{left.storms[source]} workers boot from {source}, no more than boots_per_pool = {limit} allows",
+                {"booting": left.storms[source], "boots_per_pool": limit, "source": source},
                 "wait until boots end, or raise limits.boots_per_pool",
             )
-    pool = yard.facts.policy.address_pools.get(name)
-    if pool is not None and _free_address(pool, yard) is None:
+    pool = left.facts.policy.address_pools.get(name)
+    if pool is not None and _free_address(pool, left) is None:
         return Reason(
             "addresses-exhausted",
             f"all {len(pool)} static addresses of {name} are in use",
@@ -247,22 +249,22 @@ def _at_maximum(name: str, workers: int, maximum: int, unseen: int) -> Reason:
     return Reason("maximum-workers", sentence, numbers, remedy)
 
 
-def _free_address(pool: tuple[str, ...], yard: Yard) -> str | None:
-    return next((address for address in pool if address not in yard.addresses), None)
+def _free_address(pool: tuple[str, ...], left: CapacityLeft) -> str | None:
+    return next((address for address in pool if address not in left.addresses), None)
 
 
-def _order(want: Want, environment: Environment, host: str, yard: Yard) -> None:
+def _order(want: Want, environment: Environment, host: str, left: CapacityLeft) -> None:
     """Order one boot and book everything it uses."""
     name = environment.name
     asked = want.of(name)
     each = jobs_per_worker(asked, environment)
     jobs = min(each, want.missing)
-    address = _free_address(yard.facts.policy.address_pools.get(name, ()), yard)
+    address = _free_address(left.facts.policy.address_pools.get(name, ()), left)
     waiting = want.missing
-    yard.boots.append(
+    left.boots.append(
         Boot(
-            worker=f"{name}-{yard.serial}",
-            serial=yard.serial,
+            worker=f"{name}-{left.serial}",
+            serial=left.serial,
             environment=name,
             version=environment.version,
             vo=want.vo,
@@ -273,24 +275,24 @@ def _order(want: Want, environment: Environment, host: str, yard: Yard) -> None:
         )
     )
     if address is not None:
-        yard.addresses.add(address)
-    yard.serial += 1
-    yard.budget -= 1
-    yard.alive[name] += 1
-    yard.ordered[name] += 1
-    yard.booting[name, environment.version] += 1
+        left.addresses.add(address)
+    left.serial += 1
+    left.budget -= 1
+    left.alive[name] += 1
+    left.ordered[name] += 1
+    left.booting[name, environment.version] += 1
     for source in sources_of(environment):
-        yard.storms[source] += 1
-    yard.ledger.charge(want.vo, environment)
-    use(environment, host, yard.keeping, yard.grounds)
-    occupy(host, environment, yard.grounds)
+        left.storms[source] += 1
+    left.shares.charge(want.vo, environment)
+    use(environment, host, left.keeping, left.capacity)
+    occupy(host, environment, left.capacity)
     want.missing -= jobs
     want.ordered += jobs
-    shelf = yard.shelves.setdefault((want.batch_system, name), Shelf())
-    part = Kind.COMING_PART if want.purpose == "demand" else Kind.COMING_WHOLE
+    bins = left.supply.setdefault((want.batch_system, name), SupplyBins())
+    part = SupplyKind.COMING_PART if want.purpose == "demand" else SupplyKind.COMING_WHOLE
     used = jobs if want.purpose == "demand" else 0
     whole = (environment.vcpus, environment.slot_memory_mib, environment.slot_disk_mib, environment.slot_gpus)
-    shelf.put(part, less(whole, asked, used), len(shelf.walltimes))
+    bins.put(part, less(whole, asked, used), len(bins.walltimes))
 
 
 def _why(want: Want, environment: str, waiting: int, each: int) -> Reason:

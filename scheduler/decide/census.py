@@ -9,11 +9,11 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from scheduler.model import Worker, WorkerState
+from scheduler.model.workers import Worker, WorkerState
 
 if TYPE_CHECKING:
     from environments.environment import Environment
-    from scheduler.model import Observation
+    from scheduler.model.observation import Observation
 
 
 @dataclass(slots=True)

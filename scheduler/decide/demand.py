@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 from environments.matching import Catalogue, Match, match
 from environments.reason import Reason
 from environments.requirements import Amounts
-from scheduler.model import QueueReading
+from scheduler.model.queues import QueueReading
 
 if TYPE_CHECKING:
     from environments.environment import Environment
     from scheduler.decide.facts import Facts
-    from scheduler.model import RequestCluster
+    from scheduler.model.queues import RequestCluster
 
 
 @dataclass(slots=True)

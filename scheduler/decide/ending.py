@@ -5,18 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from environments.reason import Reason
-from scheduler.actions import CleanUp, PowerOff
-from scheduler.clock import clock_time
 from scheduler.decide.lingering import is_stuck, why_lingering
 from scheduler.decide.trust import removed_batch
-from scheduler.model import DomainState, HostReading, WorkerState
+from scheduler.model.actions import CleanUp, PowerOff
+from scheduler.model.clock import clock_time
+from scheduler.model.hosts import DomainState, HostReading
+from scheduler.model.workers import WorkerState
 
 if TYPE_CHECKING:
     from scheduler.decide.census import Fleet
     from scheduler.decide.facts import Facts
     from scheduler.decide.retirement import Orders
     from scheduler.decide.trust import Trust
-    from scheduler.model import Worker
+    from scheduler.model.workers import Worker
 
 LIFETIME_SECONDS = 172800
 """Lifetime of workers whose environment is no longer defined."""

@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING
 
 from environments.matching import match, who_chose
 from environments.reason import Reason, counted
-from scheduler.actions import Boot
-from scheduler.clock import clock_time
 from scheduler.decide.candidates import closest_hosts
 from scheduler.decide.demand import malformed
 from scheduler.decide.explanation import Explanation, unlike
@@ -16,16 +14,22 @@ from scheduler.decide.submit import in_submit_file, plainly
 from scheduler.decide.submit import sentence as a_sentence
 from scheduler.decide.trust import distrust_demand
 from scheduler.decide.verdicts import SERVED
-from scheduler.lifecycle import IN_FLIGHT
-from scheduler.model import QueueReading, Unanswered, WorkerState
+from scheduler.model.actions import Boot
+from scheduler.model.clock import clock_time
+from scheduler.model.lifecycle import IN_FLIGHT
+from scheduler.model.queues import QueueReading
+from scheduler.model.readings import Unanswered
+from scheduler.model.workers import WorkerState
 
 if TYPE_CHECKING:
     from environments.matching import Match
-    from scheduler.actions import Plan
     from scheduler.decide.explanation import PastRun, PastWorker
-    from scheduler.model import Observation, RequestCluster, Worker
-    from scheduler.policy import Policy
-    from scheduler.ports import JobRecord, Submission
+    from scheduler.model.actions import Plan
+    from scheduler.model.observation import Observation
+    from scheduler.model.policy import Policy
+    from scheduler.model.ports import JobRecord, Submission
+    from scheduler.model.queues import RequestCluster
+    from scheduler.model.workers import Worker
 
 _CONTENTION = frozenset(
     {"farm-full", "boots-limit", "in-flight-limit", "host-boots-limit", "pool-boots-limit", "reclaiming", "kept-for-canary"}

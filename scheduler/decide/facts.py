@@ -11,12 +11,12 @@ from scheduler.decide.census import Census, take_census
 from scheduler.decide.health import Health, judge
 from scheduler.decide.suitability import lonely
 from scheduler.decide.trust import Trust, draining_hosts, mass_silence
-from scheduler.model import Observation
-from scheduler.policy import Policy
+from scheduler.model.observation import Observation
+from scheduler.model.policy import Policy
 
 if TYPE_CHECKING:
     from environments.environment import Environment
-    from scheduler.policy import Limits
+    from scheduler.model.policy import Limits
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,14 +12,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from environments.reason import Number, Reason, counted
-from scheduler.clock import clock_time
 from scheduler.decide.blame import Culprit, advice, culprit_of, is_capacity, is_enrolment, ran_unregistered, told
-from scheduler.model import BootOutcome
+from scheduler.model.clock import clock_time
+from scheduler.model.workers import BootOutcome
 
 if TYPE_CHECKING:
     from environments.environment import Environment
-    from scheduler.model import Observation
-    from scheduler.policy import Limits
+    from scheduler.model.observation import Observation
+    from scheduler.model.policy import Limits
 
 ImageKey = tuple[str, str]
 """(environment, version)."""

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from environments.reason import Reason
 from scheduler.decide.retirement import against_drain
-from scheduler.decide.supply import Kind
-from scheduler.model import WorkerState
+from scheduler.decide.supply import SupplyKind
+from scheduler.model.workers import WorkerState
 
 if TYPE_CHECKING:
     from environments.environment import Environment
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from scheduler.decide.facts import Facts
     from scheduler.decide.health import Health
     from scheduler.decide.retirement import Orders
-    from scheduler.decide.supply import Shelf, Shelves
-    from scheduler.model import Worker
+    from scheduler.decide.supply import Supply, SupplyBins
+    from scheduler.model.workers import Worker
 
 
-def drain_idle(facts: Facts, demand: Demand, shelves: Shelves, orders: Orders) -> None:
+def drain_idle(facts: Facts, demand: Demand, supply: Supply, orders: Orders) -> None:
     """Drain idle workers that nobody needs: those idle for too long, and those of an old version.
 
     An idle worker is needed when waiting jobs are expected in it, as a spare while there is demand, or for the minimum.
@@ -40,7 +40,7 @@ def drain_idle(facts: Facts, demand: Demand, shelves: Shelves, orders: Orders) -
             _drain_unneeded(roomless, len(roomless), environment, facts, demand, orders=orders)
         if not idle:
             continue
-        unneeded = len(idle) - _needed(environment, shelves.get(key), demand)
+        unneeded = len(idle) - _needed(environment, supply.get(key), demand)
         unneeded = min(unneeded, remaining[fleet.environment] - environment.minimum_workers)
         orders.surplus[key] = _drain_unneeded(idle, unneeded, environment, facts, demand, orders=orders)
         if idle[0].version != environment.version and _version_is_good(environment, facts.health):
@@ -63,12 +63,12 @@ def _idle_of(fleet: Fleet, environment: Environment, facts: Facts, orders: Order
     return ([worker for worker in idle if worker.free_cpus > 0] if roomless else idle), roomless
 
 
-def _needed(environment: Environment, shelf: Shelf | None, demand: Demand) -> int:
+def _needed(environment: Environment, bins: SupplyBins | None, demand: Demand) -> int:
     """Return how many idle workers are needed: by waiting jobs, and as spares that are not coming anyway."""
-    if shelf is None:
+    if bins is None:
         return 0
     spare = environment.spare_workers if environment.name in demand.wanted else 0
-    return shelf.idle_taken + max(0, spare - shelf.count(Kind.COMING_WHOLE))
+    return bins.idle_taken + max(0, spare - bins.count(SupplyKind.COMING_WHOLE))
 
 
 def _drain_unneeded(

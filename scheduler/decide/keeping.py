@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 from environments.environment import Environment
 from environments.reason import Reason
 from scheduler.decide.demand import jobs_per_worker
-from scheduler.decide.placement import Ground, Grounds, class_of
-from scheduler.decide.shares import Ledger, over_ceiling
+from scheduler.decide.placement import HostCapacity, HostRoom, class_of
+from scheduler.decide.shares import Shares, over_ceiling
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -53,7 +53,7 @@ class Hold:
 
 
 @dataclass(slots=True)
-class Keeping:
+class Reservations:
     """What is kept during one decision."""
 
     places: dict[tuple[int, int, int], Place] = field(default_factory=dict)
@@ -76,11 +76,11 @@ def hold_of(want: Want, environments: Mapping[str, Environment], alive: Mapping[
     return Hold(want.vo, environment, jobs_per_worker(want.of(name), environment), want.missing, room_for)
 
 
-def keep_one(hold: Hold, keeping: Keeping, grounds: Grounds, ledger: Ledger) -> bool:
+def keep_one(hold: Hold, keeping: Reservations, capacity: HostCapacity, shares: Shares) -> bool:
     """Keep room for one worker in a VO's turn; False when nothing (more) can be kept for it."""
     environment = hold.environment
-    place = hold.place = hold.place or _place_of(environment, keeping, grounds)
-    if hold.missing <= 0 or over_ceiling(ledger, hold.vo, environment) is not None:
+    place = hold.place = hold.place or _place_of(environment, keeping, capacity)
+    if hold.missing <= 0 or over_ceiling(shares, hold.vo, environment) is not None:
         return False
     if hold.room_for is not None and place.kept[environment.name] >= hold.room_for:
         return False
@@ -90,14 +90,14 @@ def keep_one(hold: Hold, keeping: Keeping, grounds: Grounds, ledger: Ledger) -> 
     place.total += 1
     place.kept[environment.name] += 1
     hold.missing -= hold.each
-    ledger.charge(hold.vo, environment)
+    shares.charge(hold.vo, environment)
     keeping.booked.append((hold.vo, environment))
     return True
 
 
-def against_what_is_kept(environment: Environment, host: str, keeping: Keeping, grounds: Grounds) -> Reason | None:
+def against_what_is_kept(environment: Environment, host: str, keeping: Reservations, capacity: HostCapacity) -> Reason | None:
     """Say that a worker on a host would take room that is kept for others, or None."""
-    if _used(keeping, _losses(environment, host, keeping, grounds)) <= 1.0 + _ROUNDING:
+    if _used(keeping, _losses(environment, host, keeping, capacity)) <= 1.0 + _ROUNDING:
         return None
     kept = dict(sorted(sum((place.kept for place in keeping.places.values()), Counter()).items()))
     told = ", ".join(f"{count} of {name}" for name, count in kept.items())
@@ -109,56 +109,58 @@ def against_what_is_kept(environment: Environment, host: str, keeping: Keeping, 
     )
 
 
-def use(environment: Environment, host: str, keeping: Keeping, grounds: Grounds) -> None:
+def use(environment: Environment, host: str, keeping: Reservations, capacity: HostCapacity) -> None:
     """Take note, before it is booked, of a worker on a host."""
-    for key, loss in _losses(environment, host, keeping, grounds).items():
+    for key, loss in _losses(environment, host, keeping, capacity).items():
         keeping.places[key].slots -= loss
     keeping.used = _used(keeping, {})
 
 
-def close(keeping: Keeping, ledger: Ledger) -> None:
+def close(keeping: Reservations, shares: Shares) -> None:
     """Take the bookings back: nothing was booted for them."""
     for vo, environment in keeping.booked:
-        ledger.charge(vo, environment, -1)
+        shares.charge(vo, environment, -1)
     keeping.booked.clear()
     keeping.places.clear()
     keeping.members.clear()
     keeping.used = 0.0
 
 
-def _place_of(environment: Environment, keeping: Keeping, grounds: Grounds) -> Place:
-    host_class = class_of(environment, grounds)
+def _place_of(environment: Environment, keeping: Reservations, capacity: HostCapacity) -> Place:
+    host_class = class_of(environment, capacity)
     key = (id(host_class), environment.vcpus, environment.memory_mib)
     place = keeping.places.get(key)
     if place is None:
         members = host_class.members
-        slots = sum(_fit(environment, ground, 0, 0) for name in members if not (ground := grounds.open[name]).held)
+        slots = sum(_fit(environment, room, 0, 0) for name in members if not (room := capacity.open[name]).held)
         place = keeping.places[key] = Place(environment, members, slots)
         keeping.members |= members
     return place
 
 
-def _fit(environment: Environment, ground: Ground, cpus: int, memory_mib: int) -> int:
+def _fit(environment: Environment, room: HostRoom, cpus: int, memory_mib: int) -> int:
     """Return how many workers fit on a host when so much more of it is used."""
-    by_cpus = (ground.cpus - cpus) // environment.vcpus
-    by_memory = (ground.memory_mib - memory_mib) // environment.memory_mib
+    by_cpus = (room.cpus - cpus) // environment.vcpus
+    by_memory = (room.memory_mib - memory_mib) // environment.memory_mib
     return max(0, min(by_cpus, by_memory))
 
 
-def _losses(environment: Environment, host: str, keeping: Keeping, grounds: Grounds) -> dict[tuple[int, int, int], int]:
+def _losses(
+    environment: Environment, host: str, keeping: Reservations, capacity: HostCapacity
+) -> dict[tuple[int, int, int], int]:
     """Return, for each place that the host belongs to, how many workers fewer fit there with one of this environment more."""
-    ground = grounds.open[host]
-    if ground.held:
+    room = capacity.open[host]
+    if room.held:
         return {}
     cpus, memory_mib = environment.vcpus, environment.memory_mib
     return {
-        key: _fit(place.environment, ground, 0, 0) - _fit(place.environment, ground, cpus, memory_mib)
+        key: _fit(place.environment, room, 0, 0) - _fit(place.environment, room, cpus, memory_mib)
         for key, place in keeping.places.items()
         if host in place.members
     }
 
 
-def _used(keeping: Keeping, losses: Mapping[tuple[int, int, int], int]) -> float:
+def _used(keeping: Reservations, losses: Mapping[tuple[int, int, int], int]) -> float:
     """Return the part of all room that is kept when so many workers fewer fit; above 1 it no longer fits."""
     part = 0.0
     for key, place in keeping.places.items():

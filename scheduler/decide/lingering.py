@@ -6,11 +6,12 @@ import math
 from typing import TYPE_CHECKING
 
 from environments.reason import Number, Reason
-from scheduler.clock import clock_time
+from scheduler.model.clock import clock_time
 
 if TYPE_CHECKING:
-    from scheduler.model import Lingering, Node, Worker
-    from scheduler.policy import Limits, Policy
+    from scheduler.model.policy import Limits, Policy
+    from scheduler.model.queues import Lingering, Node
+    from scheduler.model.workers import Worker
 
 
 def overdue_at(one: Lingering, limits: Limits) -> float:

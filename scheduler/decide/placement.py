@@ -15,21 +15,22 @@ from environments.reason import Reason
 from scheduler.decide.health import host_gate
 from scheduler.decide.suitability import pools_of, unsuitable
 from scheduler.decide.trust import drained_host, same_machine
-from scheduler.model import DomainState, Host, HostReading, WorkerState
+from scheduler.model.hosts import DomainState, Host, HostReading
+from scheduler.model.workers import WorkerState
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from environments.environment import Environment
     from scheduler.decide.facts import Facts
-    from scheduler.model import Worker
+    from scheduler.model.workers import Worker
 
 Bucket = list[tuple[int, str]]
 """(free MiB, host), ascending, of the hosts with one number of free cores."""
 
 
 @dataclass(slots=True)
-class Ground:
+class HostRoom:
     """What one host can still take in this decision."""
 
     host: Host
@@ -57,10 +58,10 @@ class HostClass:
 
 
 @dataclass(slots=True)
-class Grounds:
+class HostCapacity:
     """All hosts on which something may be placed in this decision."""
 
-    open: dict[str, Ground] = field(default_factory=dict)
+    open: dict[str, HostRoom] = field(default_factory=dict)
     closed: dict[str, Reason] = field(default_factory=dict)
     """Why nothing is placed on the others."""
     classes: dict[tuple[object, ...], HostClass] = field(default_factory=dict)
@@ -70,38 +71,38 @@ class Grounds:
     """Hosts whose room is being taken back for VOs below their guarantee."""
 
 
-def survey(facts: Facts, *, hold: bool) -> Grounds:
+def survey(facts: Facts, *, hold: bool) -> HostCapacity:
     """Work out what each host can still take; `hold` keeps room that is being reclaimed for those it is reclaimed for."""
-    grounds = Grounds()
+    capacity = HostCapacity()
     hosts = facts.policy.hosts
     for name in sorted(hosts):
         reading = facts.observation.hosts.get(name)
         distrust = facts.trust.of_host(name)
         if distrust is not None or not isinstance(reading, HostReading):
-            grounds.closed[name] = distrust or Reason("host-unread", f"host {name} has not been read yet")
+            capacity.closed[name] = distrust or Reason("host-unread", f"host {name} has not been read yet")
             continue
         if reading.same_as:
-            grounds.closed[name] = same_machine(name, reading)
+            capacity.closed[name] = same_machine(name, reading)
             continue
         if name in facts.drained:
-            grounds.closed[name] = drained_host(name, hosts[name], "host-draining")
+            capacity.closed[name] = drained_host(name, hosts[name], "host-draining")
             continue
-        ground = measure(hosts[name], reading, facts.census.on_host.get(name, ()))
-        allowed, reason = host_gate(facts.health, name, hosts[name].max_boots - ground.boots_left, facts.now)
+        room = measure(hosts[name], reading, facts.census.on_host.get(name, ()))
+        allowed, reason = host_gate(facts.health, name, hosts[name].max_boots - room.boots_left, facts.now)
         if allowed is not None and reason is not None:
             if allowed == 0:
-                grounds.closed[name] = reason
+                capacity.closed[name] = reason
                 continue
-            ground.boots_left = min(ground.boots_left, allowed)
-        ground.held = ground.held and hold
-        if ground.held:
-            grounds.held.append(name)
-        grounds.open[name] = ground
-        grounds.signatures.setdefault(_signature(ground), []).append(name)
-    return grounds
+            room.boots_left = min(room.boots_left, allowed)
+        room.held = room.held and hold
+        if room.held:
+            capacity.held.append(name)
+        capacity.open[name] = room
+        capacity.signatures.setdefault(_signature(room), []).append(name)
+    return capacity
 
 
-def measure(host: Host, reading: HostReading, workers: Collection[Worker]) -> Ground:
+def measure(host: Host, reading: HostReading, workers: Collection[Worker]) -> HostRoom:
     """Return the free room of one host: all domains count, strangers too, and workers whose domain is not seen yet."""
     cpus = memory = 0
     stopped = DomainState.STOPPED
@@ -122,7 +123,7 @@ def measure(host: Host, reading: HostReading, workers: Collection[Worker]) -> Gr
             in_flight += 1
         elif worker.drain_cause == "reclaim":
             held = True
-    return Ground(
+    return HostRoom(
         host,
         reading,
         int(reading.cpus * host.cpu_overcommit) - cpus,
@@ -133,18 +134,18 @@ def measure(host: Host, reading: HostReading, workers: Collection[Worker]) -> Gr
     )
 
 
-def _signature(ground: Ground) -> tuple[object, ...]:
-    reading = ground.reading
-    labels = ground.host.labels
+def _signature(room: HostRoom) -> tuple[object, ...]:
+    reading = room.reading
+    labels = room.host.labels
     return (
         reading.virtualizations,
         reading.networks,
-        tuple(ground.pools),
+        tuple(room.pools),
         tuple(sorted(labels.items())) if labels else (),
     )
 
 
-def class_of(environment: Environment, grounds: Grounds) -> HostClass:
+def class_of(environment: Environment, capacity: HostCapacity) -> HostClass:
     """Return the hosts that can take an environment, ordered; built at the first call."""
     network = environment.network
     key = (
@@ -153,45 +154,45 @@ def class_of(environment: Environment, grounds: Grounds) -> HostClass:
         network.source if network.kind is NetworkKind.LIBVIRT else "",
         pools_of(environment),
     )
-    found = grounds.classes.get(key)
+    found = capacity.classes.get(key)
     if found is None:
-        found = grounds.classes[key] = _build_class(environment, grounds)
+        found = capacity.classes[key] = _build_class(environment, capacity)
     return found
 
 
-def _build_class(environment: Environment, grounds: Grounds) -> HostClass:
+def _build_class(environment: Environment, capacity: HostCapacity) -> HostClass:
     members: list[str] = []
-    for names in grounds.signatures.values():
-        first = grounds.open[names[0]]
+    for names in capacity.signatures.values():
+        first = capacity.open[names[0]]
         if unsuitable(environment, first.host, first.reading) is None:
             members += names
-    largest = max((grounds.open[name].reading.memory_mib for name in members), default=0)
+    largest = max((capacity.open[name].reading.memory_mib for name in members), default=0)
     host_class = HostClass(frozenset(members), largest)
     for name in members:
-        ground = grounds.open[name]
-        shelf = host_class.ready if ground.boots_left > 0 and not ground.held else host_class.resting
-        shelf.setdefault(ground.cpus, []).append((ground.memory_mib, name))
-    for shelf in (host_class.ready, host_class.resting):
-        for bucket in shelf.values():
+        room = capacity.open[name]
+        bins = host_class.ready if room.boots_left > 0 and not room.held else host_class.resting
+        bins.setdefault(room.cpus, []).append((room.memory_mib, name))
+    for bins in (host_class.ready, host_class.resting):
+        for bucket in bins.values():
             bucket.sort()
     return host_class
 
 
 def find_host(
-    environment: Environment, grounds: Grounds, *, avoid: Collection[str] = (), guaranteed: bool = False
+    environment: Environment, capacity: HostCapacity, *, avoid: Collection[str] = (), guaranteed: bool = False
 ) -> str | None:
     """Return the host on which a worker leaves the least memory free, or None.
 
     `guaranteed`: the worker is for a VO below its guarantee, so it may use room that is being taken back.
     """
-    host_class = class_of(environment, grounds)
+    host_class = class_of(environment, capacity)
     best: tuple[int, int, str] | None = None
     if guaranteed:
-        for name in grounds.held:
-            ground = grounds.open[name]
-            free = ground.boots_left > 0 and name in host_class.members and name not in avoid
-            if free and fits(environment, ground):
-                candidate = (ground.memory_mib, ground.cpus, name)
+        for name in capacity.held:
+            room = capacity.open[name]
+            free = room.boots_left > 0 and name in host_class.members and name not in avoid
+            if free and fits(environment, room):
+                candidate = (room.memory_mib, room.cpus, name)
                 best = candidate if best is None else min(best, candidate)
     for cpus, bucket in host_class.ready.items():
         if cpus < environment.vcpus:
@@ -200,42 +201,42 @@ def find_host(
             memory_mib, name = bucket[index]
             if best is not None and (memory_mib, cpus, name) >= best:
                 break
-            if name not in avoid and _disk_fits(environment, grounds.open[name]):
+            if name not in avoid and _disk_fits(environment, capacity.open[name]):
                 best = (memory_mib, cpus, name)
                 break
     return best[2] if best else None
 
 
-def fits(environment: Environment, ground: Ground) -> bool:
+def fits(environment: Environment, room: HostRoom) -> bool:
     """Whether one more worker fits on a host that can take the environment at all."""
-    enough = ground.cpus >= environment.vcpus and ground.memory_mib >= environment.memory_mib
-    return enough and _disk_fits(environment, ground)
+    enough = room.cpus >= environment.vcpus and room.memory_mib >= environment.memory_mib
+    return enough and _disk_fits(environment, room)
 
 
-def _disk_fits(environment: Environment, ground: Ground) -> bool:
+def _disk_fits(environment: Environment, room: HostRoom) -> bool:
     disk = environment.disk
     if disk.mode not in (DiskMode.COPY, DiskMode.LVM) or not disk.pool:
         return True
-    return ground.pools.get(disk.pool, 0.0) >= disk.size_gib
+    return room.pools.get(disk.pool, 0.0) >= disk.size_gib
 
 
-def occupy(name: str, environment: Environment, grounds: Grounds) -> None:
+def occupy(name: str, environment: Environment, capacity: HostCapacity) -> None:
     """Book one worker on a host, in every class that knows the host."""
-    ground = grounds.open[name]
-    before = (ground.memory_mib, name)
-    cpus_before = ground.cpus
-    ground.cpus -= environment.vcpus
-    ground.memory_mib -= environment.memory_mib
-    ground.boots_left -= 1
+    room = capacity.open[name]
+    before = (room.memory_mib, name)
+    cpus_before = room.cpus
+    room.cpus -= environment.vcpus
+    room.memory_mib -= environment.memory_mib
+    room.boots_left -= 1
     if environment.disk.mode in (DiskMode.COPY, DiskMode.LVM) and environment.disk.pool:
-        ground.pools[environment.disk.pool] -= environment.disk.size_gib
-    for host_class in grounds.classes.values():
+        room.pools[environment.disk.pool] -= environment.disk.size_gib
+    for host_class in capacity.classes.values():
         if name not in host_class.members:
             continue
-        was = host_class.resting if ground.held else host_class.ready
+        was = host_class.resting if room.held else host_class.ready
         bucket = was[cpus_before]
         del bucket[bisect_left(bucket, before)]
         if not bucket:
             del was[cpus_before]
-        now = host_class.ready if ground.boots_left > 0 and not ground.held else host_class.resting
-        insort(now.setdefault(ground.cpus, []), (ground.memory_mib, name))
+        now = host_class.ready if room.boots_left > 0 and not room.held else host_class.resting
+        insort(now.setdefault(room.cpus, []), (room.memory_mib, name))

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from environments.garbage import uncollected
 from environments.reason import Reason
-from scheduler.actions import Adopt, Plan, Verdict
-from scheduler.decide.boots import Yard, boot_for, open_yard
+from scheduler.decide.boots import CapacityLeft, boot_for, count_what_is_left
 from scheduler.decide.demand import Demand, Want, read_demand
 from scheduler.decide.ending import end_workers
 from scheduler.decide.facts import gather
@@ -20,7 +19,7 @@ from scheduler.decide.retirement import Orders, forced_drains
 from scheduler.decide.returning import take_drains_back
 from scheduler.decide.shares import open_ledger
 from scheduler.decide.standing import standing_wants
-from scheduler.decide.supply import build_shelves, take_room
+from scheduler.decide.supply import build_supply, take_room
 from scheduler.decide.sweeping import sweep
 from scheduler.decide.trust import distrust_demand
 from scheduler.decide.verdicts import (
@@ -30,13 +29,17 @@ from scheduler.decide.verdicts import (
     vo_verdicts,
     worker_verdicts,
 )
-from scheduler.model import HostReading, QueueReading, Unanswered
+from scheduler.model.actions import Adopt, Plan, Verdict
+from scheduler.model.hosts import HostReading
+from scheduler.model.queues import QueueReading
+from scheduler.model.readings import Unanswered
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from scheduler.model import Observation, Worker
-    from scheduler.policy import Policy
+    from scheduler.model.observation import Observation
+    from scheduler.model.policy import Policy
+    from scheduler.model.workers import Worker
 
 
 @dataclass(slots=True)
@@ -44,7 +47,7 @@ class Decision:
     """A decision with everything it was made from: what `explain` looks into."""
 
     demand: Demand
-    yard: Yard
+    left: CapacityLeft
     orders: Orders
     standing: list[Want]
     """Workers wanted for their own sake: minimum, spare, canary."""
@@ -58,45 +61,45 @@ def deliberate(observation: Observation, policy: Policy) -> Decision:
     orders = Orders(budget=facts.limits.drains_per_cycle)
     troubled = forced_drains(facts, orders)
     demand = read_demand(facts)
-    shelves = build_shelves(demand, facts, orders.leaving)
+    supply = build_supply(demand, facts, orders.leaving)
     for want in demand.wants:
-        take_room(want, shelves)
-    ledger = open_ledger(facts)
-    hold = facts.limits.reclaim and any(want.missing and ledger.of(want.vo).below_guarantee for want in demand.wants)
-    take_drains_back(demand.wants, facts, orders, shelves, hold=hold)
-    yard = open_yard(facts, ledger, shelves, hold=hold)
-    boot_for(demand.wants, yard)
-    standing, untold = standing_wants(demand, yard, orders)
-    take_drains_back(standing, facts, orders, shelves, hold=hold)
-    boot_for(standing, yard)
-    drain_idle(facts, demand, shelves, orders)
-    take_room_back(demand.wants, yard, orders)
+        take_room(want, supply)
+    shares = open_ledger(facts)
+    hold = facts.limits.reclaim and any(want.missing and shares.of(want.vo).below_guarantee for want in demand.wants)
+    take_drains_back(demand.wants, facts, orders, supply, hold=hold)
+    left = count_what_is_left(facts, shares, supply, hold=hold)
+    boot_for(demand.wants, left)
+    standing, untold = standing_wants(demand, left, orders)
+    take_drains_back(standing, facts, orders, supply, hold=hold)
+    boot_for(standing, left)
+    drain_idle(facts, demand, supply, orders)
+    take_room_back(demand.wants, left, orders)
     end_workers(facts, orders)
     sweep(facts, orders)
-    return Decision(demand, yard, orders, standing, {**untold, **troubled})
+    return Decision(demand, left, orders, standing, {**untold, **troubled})
 
 
 @uncollected()
 def decide(observation: Observation, policy: Policy) -> Plan:
     """Decide what to do now; the same observation and policy always give the same plan."""
     decision = deliberate(observation, policy)
-    orders, yard = decision.orders, decision.yard
+    orders, left = decision.orders, decision.left
     adopts = [Adopt(w.name, w.host, _ADOPT) for w in observation.workers if w.name in observation.unjournaled]
     adopts.sort(key=_BY_WORKER)
     all_told = all(distrust_demand(each, observation.now, policy) is None for each in observation.queues.values())
     workers = worker_verdicts(orders)
     workers.update((adopt.worker, Verdict(adopt.worker, (adopt.reason,))) for adopt in adopts)
-    actions = (*adopts, *orders.cancelled.values(), *yard.boots, *orders.drains, *sorted(orders.ends, key=_BY_WORKER))
+    actions = (*adopts, *orders.cancelled.values(), *left.boots, *orders.drains, *sorted(orders.ends, key=_BY_WORKER))
     return Plan(
         observation.now,
         actions,
         cluster_verdicts(decision.demand),
         workers,
-        vo_verdicts(decision.demand.wants, yard.ledger, all_told=all_told),
-        environment_verdicts(yard, decision.standing, decision.troubled),
-        host_verdicts(yard),
+        vo_verdicts(decision.demand.wants, left.shares, all_told=all_told),
+        environment_verdicts(left, decision.standing, decision.troubled),
+        host_verdicts(left),
         # After actions the farm is another one: such a plan never stands.
-        observation.now if actions else next_change(yard.facts, yard.shelves),
+        observation.now if actions else next_change(left.facts, left.supply),
     )
 
 

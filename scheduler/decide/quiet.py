@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 from scheduler.decide.ending import removed_until
 from scheduler.decide.lingering import overdue_at
-from scheduler.model import HostReading, QueueReading, WorkerState
+from scheduler.model.hosts import HostReading
+from scheduler.model.queues import QueueReading
+from scheduler.model.workers import WorkerState
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -14,10 +16,10 @@ if TYPE_CHECKING:
     from environments.environment import Environment
     from scheduler.decide.census import Fleet
     from scheduler.decide.facts import Facts
-    from scheduler.decide.supply import Shelves
+    from scheduler.decide.supply import Supply
 
 
-def next_change(facts: Facts, shelves: Shelves) -> float | None:
+def next_change(facts: Facts, supply: Supply) -> float | None:
     """Return the earliest instant after now at which time alone may change the decision, or None if it never does."""
     now = facts.now
     soonest = min((instant for instant in _instants(facts) if instant > now), default=float("inf"))
@@ -25,8 +27,8 @@ def next_change(facts: Facts, shelves: Shelves) -> float | None:
         environment = facts.environments.get(fleet.environment)
         if environment is None:
             continue
-        shelf = shelves.get(key)
-        soonest = _of_serving(fleet, environment, facts, shelf.walltimes if shelf else (), soonest)
+        bins = supply.get(key)
+        soonest = _of_serving(fleet, environment, facts, bins.walltimes if bins else (), soonest)
         for worker in fleet.in_flight:
             deadline = worker.requested_at + environment.boot_seconds
             if now < deadline < soonest:

@@ -13,11 +13,11 @@ from heapq import nsmallest
 from typing import TYPE_CHECKING
 
 from environments.reason import Reason, counted
-from scheduler.decide.boots import Yard
+from scheduler.decide.boots import CapacityLeft
 from scheduler.decide.demand import jobs_per_worker
 from scheduler.decide.placement import class_of
 from scheduler.decide.retirement import Orders, against_drain
-from scheduler.model import Worker, WorkerState
+from scheduler.model.workers import Worker, WorkerState
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -38,7 +38,7 @@ _AT_FIRST = 1000
 class Reclaim:
     """The state of taking room back in one decision."""
 
-    yard: Yard
+    left: CapacityLeft
     orders: Orders
     coming: dict[str, Room]
     """By host with drains under way: the room there when they have ended."""
@@ -52,22 +52,22 @@ class Reclaim:
     """Kinds of workers for which nothing more can be freed."""
 
 
-def take_room_back(wants: Iterable[Want], yard: Yard, orders: Orders) -> None:
+def take_room_back(wants: Iterable[Want], left: CapacityLeft, orders: Orders) -> None:
     """Order the drains that make room for wants which no host can take now."""
     waiting = [(want, name) for want in wants if want.missing > 0 and (name := _short_of_room(want))]
     if not waiting:
         return
-    waiting.sort(key=lambda pair: (yard.ledger.turn(pair[0].vo), pair[0].key))
-    state = Reclaim(yard, orders, _room_that_comes(yard, orders))
+    waiting.sort(key=lambda pair: (left.shares.turn(pair[0].vo), pair[0].key))
+    state = Reclaim(left, orders, _room_that_comes(left, orders))
     early = [worker for key in sorted(orders.surplus) for worker in orders.surplus[key]]
     for want, name in waiting:
-        environment = yard.facts.environments[name]
+        environment = left.facts.environments[name]
         count = _workers_wanted(want, environment, state)
         count -= _use_coming_room(want, environment, count, state)
         if count > 0 and early:
             count -= _free(want, environment, count, early, cause="surplus", state=state)
         count = min(count, _workers_owed(want.vo, environment, state))
-        if count > 0 and yard.facts.limits.reclaim:
+        if count > 0 and left.facts.limits.reclaim:
             _free(want, environment, count, _lent(state), cause="reclaim", state=state)
 
 
@@ -82,29 +82,29 @@ _NOTHING = Reason("", "")
 def _workers_wanted(want: Want, environment: Environment, state: Reclaim) -> int:
     """Return how many workers a want lacks and may have."""
     count = -(-want.missing // jobs_per_worker(want.of(environment.name), environment))
-    standing, ceiling = state.yard.ledger.of(want.vo), state.yard.ledger.of(want.vo).vo.share.ceiling_cpus
+    standing, ceiling = state.left.shares.of(want.vo), state.left.shares.of(want.vo).vo.share.ceiling_cpus
     if ceiling is not None:
         count = min(count, (ceiling - standing.cpus - state.promised[want.vo]) // environment.vcpus)
     if environment.maximum_workers is not None:
-        count = min(count, environment.maximum_workers - state.yard.alive[environment.name])
+        count = min(count, environment.maximum_workers - state.left.alive[environment.name])
     return max(0, count)
 
 
 def _workers_owed(vo: str, environment: Environment, state: Reclaim) -> int:
     """Return how many workers more bring a VO up to its guarantee, counting the room that is promised to it already."""
-    standing = state.yard.ledger.of(vo)
+    standing = state.left.shares.of(vo)
     lacking = standing.vo.share.guarantee_cpus - standing.cpus - state.promised[vo]
     return -(-max(0, lacking) // environment.vcpus)
 
 
-def _room_that_comes(yard: Yard, orders: Orders) -> dict[str, Room]:
+def _room_that_comes(left: CapacityLeft, orders: Orders) -> dict[str, Room]:
     """Return, for hosts with drains under way, their room when those workers are gone."""
     coming: dict[str, Room] = {}
-    leaving = [worker for fleet in yard.facts.census.fleets.values() for worker in fleet.leaving]
+    leaving = [worker for fleet in left.facts.census.fleets.values() for worker in fleet.leaving]
     for worker in (*leaving, *orders.leaving.values()):
-        ground = yard.grounds.open.get(worker.host)
-        if ground is not None and worker.name not in orders.cancelled:
-            cpus, memory_mib = coming.get(worker.host, (ground.cpus, ground.memory_mib))
+        room = left.capacity.open.get(worker.host)
+        if room is not None and worker.name not in orders.cancelled:
+            cpus, memory_mib = coming.get(worker.host, (room.cpus, room.memory_mib))
             coming[worker.host] = (cpus + worker.cpus, memory_mib + worker.memory_mib)
     return coming
 
@@ -119,7 +119,7 @@ def _less(room: Room, environment: Environment) -> Room:
 
 def _use_coming_room(want: Want, environment: Environment, count: int, state: Reclaim) -> int:
     """Promise room that drains under way will free; return how many of `count` workers it serves."""
-    members = class_of(environment, state.yard.grounds).members
+    members = class_of(environment, state.left.capacity).members
     served = 0
     for host in sorted(state.coming):
         while served < count and host in members and _takes(state.coming[host], environment):
@@ -132,19 +132,19 @@ def _use_coming_room(want: Want, environment: Environment, count: int, state: Re
 def _lent(state: Reclaim) -> Iterator[Worker]:
     """Yield the workers that VOs hold above their guarantee: idle ones first, then those whose jobs end soonest."""
     if state.lent is None:
-        state.lent = nsmallest(_AT_FIRST, _victims(state.yard))
+        state.lent = nsmallest(_AT_FIRST, _victims(state.left))
     known = state.lent
     yield from (victim[3] for victim in known)
     if len(known) == _AT_FIRST:
-        state.lent = sorted(_victims(state.yard))
+        state.lent = sorted(_victims(state.left))
         yield from (victim[3] for victim in state.lent[_AT_FIRST:])
 
 
-def _victims(yard: Yard) -> Iterator[Victim]:
-    lenders = {vo for vo, standing in yard.ledger.standings.items() if standing.spare_above_guarantee(1)}
+def _victims(left: CapacityLeft) -> Iterator[Victim]:
+    lenders = {vo for vo, standing in left.shares.standings.items() if standing.spare_above_guarantee(1)}
     idle, never = WorkerState.IDLE, float("inf")
-    for fleet in yard.facts.census.fleets.values():
-        if yard.facts.trust.of_batch(fleet.batch_system) is not None:
+    for fleet in left.facts.census.fleets.values():
+        if left.facts.trust.of_batch(fleet.batch_system) is not None:
             continue
         for worker in fleet.serving:
             if worker.vo in lenders:
@@ -158,8 +158,8 @@ def _free(want: Want, environment: Environment, count: int, victims: Iterable[Wo
 
     Victims are gathered host by host in their order; a host is drained only once what is gathered there suffices.
     """
-    yard, orders = state.yard, state.orders
-    members = class_of(environment, yard.grounds).members
+    left, orders = state.left, state.orders
+    members = class_of(environment, left.capacity).members
     shape = (cause, want.vo, members, environment.vcpus, environment.memory_mib)
     if shape in state.hopeless:
         return 0
@@ -188,8 +188,8 @@ def _free(want: Want, environment: Environment, count: int, victims: Iterable[Wo
 
 def _with(state: Reclaim, host: str, workers: Iterable[Worker]) -> Room:
     """Return the room of a host when drains under way and these workers have ended."""
-    ground = state.yard.grounds.open[host]
-    cpus, memory_mib = state.coming.get(host, (ground.cpus, ground.memory_mib))
+    room = state.left.capacity.open[host]
+    cpus, memory_mib = state.coming.get(host, (room.cpus, room.memory_mib))
     for worker in workers:
         cpus += worker.cpus
         memory_mib += worker.memory_mib
@@ -206,7 +206,7 @@ def _only_needed(group: list[Worker], environment: Environment, state: Reclaim) 
 
 
 def _may_go(worker: Worker, cause: str, state: Reclaim) -> bool:
-    facts = state.yard.facts
+    facts = state.left.facts
     if worker.name in facts.observation.unjournaled or facts.trust.of_host(worker.host) is not None:
         return False
     if cause == "surplus":
@@ -215,7 +215,7 @@ def _may_go(worker: Worker, cause: str, state: Reclaim) -> bool:
 
 
 def _keeps_guarantee(vo: str, cpus: int, state: Reclaim) -> bool:
-    return state.yard.ledger.of(vo).spare_above_guarantee(state.given[vo] + cpus)
+    return state.left.shares.of(vo).spare_above_guarantee(state.given[vo] + cpus)
 
 
 def _agreed(group: list[Worker], cause: str, state: Reclaim) -> bool:
@@ -249,7 +249,7 @@ def _why(worker: Worker, want: Want, environment: Environment, cause: str, state
             f"for {counted(want.missing, 'job')} of {want.vo}"
         )
         return Reason(cause, sentence, {"missing_jobs": want.missing, "environment": environment.name})
-    owner, owed = state.yard.ledger.of(worker.vo), state.yard.ledger.of(want.vo)
+    owner, owed = state.left.shares.of(worker.vo), state.left.shares.of(want.vo)
     sentence = (
         f"VO {want.vo} holds {owed.cpus} of its guaranteed {owed.vo.share.guarantee_cpus} cores, "
         f"{want.missing} of its jobs wait; "

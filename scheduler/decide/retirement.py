@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from environments.reason import Reason
-from scheduler.actions import CancelDrain, CleanUp, Drain, PowerOff, Sweep
 from scheduler.decide.lingering import overdue, why_lingering
 from scheduler.decide.trust import drained_host
-from scheduler.model import Worker
+from scheduler.model.actions import CancelDrain, CleanUp, Drain, PowerOff, Sweep
+from scheduler.model.workers import Worker
 
 if TYPE_CHECKING:
     from scheduler.decide.census import Fleet

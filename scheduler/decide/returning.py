@@ -5,26 +5,27 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from environments.reason import Reason
-from scheduler.actions import CancelDrain
 from scheduler.decide.census import ends_at
-from scheduler.decide.supply import Kind, Shelf, free_room, full_room, how_many, less, take_room
-from scheduler.model import QueueReading, WorkerState
+from scheduler.decide.supply import SupplyBins, SupplyKind, free_room, full_room, how_many, less, take_room
+from scheduler.model.actions import CancelDrain
+from scheduler.model.queues import QueueReading
+from scheduler.model.workers import WorkerState
 
 if TYPE_CHECKING:
     from environments.environment import Environment
     from scheduler.decide.demand import Want
     from scheduler.decide.facts import Facts
     from scheduler.decide.retirement import Orders
-    from scheduler.decide.supply import Shelves
-    from scheduler.model import Worker
+    from scheduler.decide.supply import Supply
+    from scheduler.model.workers import Worker
 
 CANCELLABLE = frozenset({"idle", "surplus", "reclaim", "host-drain", "unwanted"})
 """Causes of a drain that end when demand returns, for a host or an environment when that is back too; the others stand."""
-_CANCELLED = frozenset({Kind.RUNNING_PART})
+_CANCELLED = frozenset({SupplyKind.RUNNING_PART})
 """Where the room beside the jobs of a cancelled drain stands."""
 
 
-def take_drains_back(wants: list[Want], facts: Facts, orders: Orders, shelves: Shelves, *, hold: bool) -> None:
+def take_drains_back(wants: list[Want], facts: Facts, orders: Orders, supply: Supply, *, hold: bool) -> None:
     """Cancel as many drains as the wants can use, before anything is booted for them.
 
     `hold`: some VO is below its guarantee and waits, so drains that take lent cores back stand.
@@ -37,14 +38,14 @@ def take_drains_back(wants: list[Want], facts: Facts, orders: Orders, shelves: S
             if want.missing == 0 or fleet is None or not fleet.leaving:
                 continue
             environment = facts.environments[name]
-            shelf = shelves.setdefault((want.batch_system, name), Shelf())
-            take_room(want, {(want.batch_system, name): shelf}, only=_CANCELLED)
+            bins = supply.setdefault((want.batch_system, name), SupplyBins())
+            take_room(want, {(want.batch_system, name): bins}, only=_CANCELLED)
             for worker in sorted(fleet.leaving, key=lambda worker: (-worker.requested_at, worker.name)):
                 fitting = worker.drain_cause in causes and worker.version == environment.version
                 if not (want.missing and fitting) or worker.host in facts.drained or worker.name in orders.cancelled:
                     continue
                 if worker.name in _registered(want.batch_system, facts, known):
-                    _cancel_for(want, worker, environment, shelf, facts.now, orders=orders)
+                    _cancel_for(want, worker, environment, bins, facts.now, orders=orders)
 
 
 def _registered(batch_system: str, facts: Facts, known: dict[str, frozenset[str]]) -> frozenset[str]:
@@ -56,7 +57,7 @@ def _registered(batch_system: str, facts: Facts, known: dict[str, frozenset[str]
     return known[batch_system]
 
 
-def _cancel_for(want: Want, worker: Worker, environment: Environment, shelf: Shelf, now: float, *, orders: Orders) -> None:
+def _cancel_for(want: Want, worker: Worker, environment: Environment, bins: SupplyBins, now: float, *, orders: Orders) -> None:
     """Take one drain back if the want's jobs fit in the worker."""
     empty = worker.state is WorkerState.DRAINED or not (worker.jobs or worker.claimed)
     free, asked = full_room(worker, environment) if empty else free_room(worker, environment), want.of(environment.name)
@@ -72,5 +73,5 @@ def _cancel_for(want: Want, worker: Worker, environment: Environment, shelf: She
     jobs = min(each, want.missing)
     want.missing -= jobs
     want.cancelled += jobs
-    level = shelf.level(left)
-    shelf.put(Kind.RUNNING_PART, less(free, asked, jobs), level)
+    level = bins.level(left)
+    bins.put(SupplyKind.RUNNING_PART, less(free, asked, jobs), level)

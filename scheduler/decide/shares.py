@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from environments.environment import VO
 from environments.reason import Reason
-from scheduler.model import HostReading
+from scheduler.model.hosts import HostReading
 
 if TYPE_CHECKING:
     from environments.environment import Environment
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(slots=True)
-class Standing:
+class VOShare:
     """What one VO holds."""
 
     vo: VO
@@ -37,18 +37,18 @@ class Standing:
 
 
 @dataclass(slots=True)
-class Ledger:
+class Shares:
     """What all VOs hold, and the farm's total they are compared with."""
 
     total_cpus: int
     total_memory_mib: int
-    standings: dict[str, Standing] = field(default_factory=dict)
+    standings: dict[str, VOShare] = field(default_factory=dict)
 
-    def of(self, vo: str) -> Standing:
+    def of(self, vo: str) -> VOShare:
         """Return a VO's standing; one that the catalogue no longer knows has no share of its own."""
         standing = self.standings.get(vo)
         if standing is None:
-            standing = self.standings[vo] = Standing(VO.model_construct(name=vo))
+            standing = self.standings[vo] = VOShare(VO.model_construct(name=vo))
         return standing
 
     def charge(self, vo: str, environment: Environment, workers: int = 1) -> None:
@@ -71,23 +71,23 @@ class Ledger:
         return (1, self.dominant_share(vo) / share.weight, vo)
 
 
-def open_ledger(facts: Facts) -> Ledger:
+def open_ledger(facts: Facts) -> Shares:
     """Book what living workers hold; the total is what the hosts that answer can give."""
-    ledger = Ledger(0, 0)
+    shares = Shares(0, 0)
     for name, host in facts.policy.hosts.items():
         reading = facts.observation.hosts.get(name)
         if isinstance(reading, HostReading):
-            ledger.total_cpus += int(reading.cpus * host.cpu_overcommit)
-            ledger.total_memory_mib += reading.memory_mib
+            shares.total_cpus += int(reading.cpus * host.cpu_overcommit)
+            shares.total_memory_mib += reading.memory_mib
     census = facts.census
     for name, vo in facts.policy.catalogue.vos.items():
-        ledger.standings[name] = Standing(vo, census.cpus_of_vo.get(name, 0), census.memory_of_vo.get(name, 0))
-    return ledger
+        shares.standings[name] = VOShare(vo, census.cpus_of_vo.get(name, 0), census.memory_of_vo.get(name, 0))
+    return shares
 
 
-def over_ceiling(ledger: Ledger, vo: str, environment: Environment) -> Reason | None:
+def over_ceiling(shares: Shares, vo: str, environment: Environment) -> Reason | None:
     """Say that one worker more would lift the VO above its ceiling, or None."""
-    standing = ledger.of(vo)
+    standing = shares.of(vo)
     ceiling = standing.vo.share.ceiling_cpus
     if ceiling is None or standing.cpus + environment.vcpus <= ceiling:
         return None

@@ -12,15 +12,15 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from environments.environment import Environment
-    from scheduler.decide.placement import Bucket, Grounds
+    from scheduler.decide.placement import Bucket, HostCapacity
 
 
-def shortage(environment: Environment, grounds: Grounds) -> Reason:
+def shortage(environment: Environment, capacity: HostCapacity) -> Reason:
     """Say, with numbers, why no host takes one more worker of an environment."""
-    host_class = class_of(environment, grounds)
+    host_class = class_of(environment, capacity)
     name, members, largest = environment.name, host_class.members, host_class.largest_mib
     if not members:
-        return _no_host(environment, grounds)
+        return _no_host(environment, capacity)
     asked: dict[str, int | float | str] = {
         "asked_memory_mib": environment.memory_mib,
         "asked_cpus": environment.vcpus,
@@ -34,7 +34,7 @@ def shortage(environment: Environment, grounds: Grounds) -> Reason:
             f"let the VO manager give {name} less memory, or add a larger host",
         )
     resting = _roomiest(host_class.resting, environment.vcpus)
-    if resting is not None and resting[0] >= environment.memory_mib and not grounds.open[resting[1]].held:
+    if resting is not None and resting[0] >= environment.memory_mib and not capacity.open[resting[1]].held:
         return Reason(
             "host-boots-limit",
             f"every host with room for {name} boots as many workers as it may; {resting[1]} is the roomiest",
@@ -52,12 +52,12 @@ def shortage(environment: Environment, grounds: Grounds) -> Reason:
             {**asked, "best_host": host, "best_free_cpus": cpus},
             "wait until workers end, or add hosts",
         )
-    ground = grounds.open[best[1]]
+    room = capacity.open[best[1]]
     sentence = (
         f"a worker of {name} needs {environment.memory_mib} MiB and {environment.vcpus} cores; "
-        f"the best of {len(members)} hosts, {best[1]}, has {ground.memory_mib} MiB and {ground.cpus} cores free"
+        f"the best of {len(members)} hosts, {best[1]}, has {room.memory_mib} MiB and {room.cpus} cores free"
     )
-    numbers = {**asked, "best_host": best[1], "best_free_memory_mib": ground.memory_mib, "best_free_cpus": ground.cpus}
+    numbers = {**asked, "best_host": best[1], "best_free_memory_mib": room.memory_mib, "best_free_cpus": room.cpus}
     return Reason("farm-full", sentence, numbers, "wait until workers end, or add hosts")
 
 
@@ -65,15 +65,15 @@ def _roomiest(buckets: Mapping[int, Bucket], cpus: int) -> tuple[int, str] | Non
     return max((bucket[-1] for free, bucket in buckets.items() if free >= cpus and bucket), default=None)
 
 
-def _no_host(environment: Environment, grounds: Grounds) -> Reason:
+def _no_host(environment: Environment, capacity: HostCapacity) -> Reason:
     """Say why not a single host can take an environment: the causes, counted."""
     causes: dict[str, int] = {}
-    for names in grounds.signatures.values():
-        first = grounds.open[names[0]]
+    for names in capacity.signatures.values():
+        first = capacity.open[names[0]]
         reason = unsuitable(environment, first.host, first.reading)
         if reason is not None:
             causes[reason.code] = causes.get(reason.code, 0) + len(names)
-    for reason in grounds.closed.values():
+    for reason in capacity.closed.values():
         causes[reason.code] = causes.get(reason.code, 0) + 1
     told = ", ".join(f"{count} {code}" for code, count in sorted(causes.items())) or "there are none"
     silent = sum(count for code, count in causes.items() if code in {"host-silent", "host-unread", "host-stale"})

@@ -7,25 +7,25 @@ from typing import TYPE_CHECKING
 from environments.reason import Reason
 from environments.requirements import Amounts
 from scheduler.decide.demand import Want
-from scheduler.decide.supply import Kind
+from scheduler.decide.supply import SupplyKind
 
 if TYPE_CHECKING:
     from environments.environment import Environment
-    from scheduler.decide.boots import Yard
+    from scheduler.decide.boots import CapacityLeft
     from scheduler.decide.demand import Demand
     from scheduler.decide.retirement import Orders
 
 
-def standing_wants(demand: Demand, yard: Yard, orders: Orders) -> tuple[list[Want], dict[str, Reason]]:
+def standing_wants(demand: Demand, left: CapacityLeft, orders: Orders) -> tuple[list[Want], dict[str, Reason]]:
     """Return what is wanted after the demand is served, and for environments that cannot be judged now the reason."""
     wants: list[Want] = []
     untold: dict[str, Reason] = {}
-    for name in sorted(yard.facts.environments):
-        environment = yard.facts.environments[name]
-        lacking = _lacking(environment, demand, yard, orders)
+    for name in sorted(left.facts.environments):
+        environment = left.facts.environments[name]
+        lacking = _lacking(environment, demand, left, orders)
         if not lacking:
             continue
-        batch_system, against = _batch_system_for(environment, yard)
+        batch_system, against = _batch_system_for(environment, left)
         if against is not None:
             untold[name] = against
             continue
@@ -34,37 +34,37 @@ def standing_wants(demand: Demand, yard: Yard, orders: Orders) -> tuple[list[Wan
     return wants, untold
 
 
-def _lacking(environment: Environment, demand: Demand, yard: Yard, orders: Orders) -> list[tuple[str, int]]:
+def _lacking(environment: Environment, demand: Demand, left: CapacityLeft, orders: Orders) -> list[tuple[str, int]]:
     """Return (purpose, workers) that an environment lacks."""
     name = environment.name
     wanted = name in demand.wanted
     if not (environment.minimum_workers or wanted):
         return []
-    here = yard.ordered[name]
-    fleets = [fleet for fleet in yard.facts.census.fleets.values() if fleet.environment == name]
-    proven = (name, environment.version) in yard.facts.health.proven
+    here = left.ordered[name]
+    fleets = [fleet for fleet in left.facts.census.fleets.values() if fleet.environment == name]
+    proven = (name, environment.version) in left.facts.health.proven
     canary = not proven and any(worker.version != environment.version for fleet in fleets for worker in fleet.serving)
     found: list[tuple[str, int]] = []
     if environment.minimum_workers:
         present = here + sum(len(fleet.serving) + len(fleet.in_flight) for fleet in fleets)
-        missed_since = yard.facts.now - yard.facts.limits.silence_seconds
+        missed_since = left.facts.now - left.facts.limits.silence_seconds
         present += sum(1 for fleet in fleets for worker in fleet.unseen if worker.since >= missed_since)
         present += sum(1 for fleet in fleets for worker in fleet.leaving if worker.name in orders.cancelled)
         present -= sum(1 for worker in orders.leaving.values() if worker.environment == name)
         found.append(("minimum", environment.minimum_workers - present))
     if wanted and environment.spare_workers:
-        shelves = [shelf for key, shelf in yard.shelves.items() if key[1] == name]
-        whole = sum(shelf.count(Kind.RUNNING_WHOLE) + shelf.count(Kind.COMING_WHOLE) for shelf in shelves)
+        supply = [bins for key, bins in left.supply.items() if key[1] == name]
+        whole = sum(bins.count(SupplyKind.RUNNING_WHOLE) + bins.count(SupplyKind.COMING_WHOLE) for bins in supply)
         found.append(("spare", environment.spare_workers - whole - max(0, found[0][1] if found else 0)))
     if canary:
         found.append(("canary", 1))
     return [(purpose, count) for purpose, count in found if count > 0]
 
 
-def _batch_system_for(environment: Environment, yard: Yard) -> tuple[str, Reason | None]:
+def _batch_system_for(environment: Environment, left: CapacityLeft) -> tuple[str, Reason | None]:
     """Return the batch system that such a worker joins: one that answered, rather one where the environment serves already."""
-    trust, fleets = yard.facts.trust, yard.facts.census.fleets
-    names = sorted(yard.facts.observation.queues, key=lambda name: ((name, environment.name) not in fleets, name))
+    trust, fleets = left.facts.trust, left.facts.census.fleets
+    names = sorted(left.facts.observation.queues, key=lambda name: ((name, environment.name) not in fleets, name))
     against: Reason | None = Reason("batch-unread", "no batch system is configured")
     for name in names:
         reason = trust.of_batch(name)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from environments.environment import Environment
     from environments.matching import Catalogue
     from environments.reason import Reason
-    from scheduler.model import RequestCluster
+    from scheduler.model.queues import RequestCluster
 
 NOTHING = "Nothing has to change in the submit file"
 _NAMES_SHOWN = 6

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 
 from environments.environment import NetworkKind, Virtualization
 from environments.reason import Reason
-from scheduler.model import HostReading
+from scheduler.model.hosts import HostReading
 
 if TYPE_CHECKING:
     from environments.environment import Environment
-    from scheduler.model import Host, Observation
-    from scheduler.policy import Policy
+    from scheduler.model.hosts import Host
+    from scheduler.model.observation import Observation
+    from scheduler.model.policy import Policy
 
 
 def lonely(environment: Environment, observation: Observation, policy: Policy) -> bool:

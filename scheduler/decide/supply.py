@@ -1,6 +1,6 @@
 """Usable supply: the free room that waiting jobs can really use, counted once.
 
-Free room stands on *shelves*, one per batch system and environment. Equal rooms are one entry with a count, so that taking
+Free room is put into bins, one per batch system and environment. Equal rooms are one entry with a count, so that taking
 room for a thousand jobs costs as much as for one.
 """
 
@@ -12,7 +12,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING
 
 from scheduler.decide.census import ends_at
-from scheduler.model import WorkerState
+from scheduler.model.workers import WorkerState
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from scheduler.decide.census import Fleet
     from scheduler.decide.demand import Demand, Want
     from scheduler.decide.facts import Facts
-    from scheduler.model import Worker
+    from scheduler.model.workers import Worker
 
 
-class Kind(IntEnum):
+class SupplyKind(IntEnum):
     """Where free room is; it is taken in this order."""
 
     RUNNING_PART = 0
@@ -40,16 +40,22 @@ class Kind(IntEnum):
     """A worker whose host does not answer: it may serve, so nothing is booted in its place for a while."""
 
 
-_LEFT_OVER = (Kind.RUNNING_PART, Kind.RUNNING_PART, Kind.COMING_PART, Kind.COMING_PART, Kind.DOUBTFUL)
+_LEFT_OVER = (
+    SupplyKind.RUNNING_PART,
+    SupplyKind.RUNNING_PART,
+    SupplyKind.COMING_PART,
+    SupplyKind.COMING_PART,
+    SupplyKind.DOUBTFUL,
+)
 
 Room = tuple[int, int, int, int, int, int]
-"""Kind, free cores and MiB, how many of the shelf's walltimes still fit before its lifetime passes, free disk in MiB, GPUs."""
+"""Kind, free cores and MiB, how many of the bin's walltimes still fit before its lifetime passes, free disk in MiB, GPUs."""
 Free = tuple[int, int, int, int]
 """Free cores, MiB of memory, MiB of disk, GPUs."""
 
 
 @dataclass(slots=True)
-class Shelf:
+class SupplyBins:
     """The free room of one environment for one batch system."""
 
     walltimes: tuple[int, ...] = ()
@@ -60,7 +66,7 @@ class Shelf:
     idle_taken: int = 0
     """Whole idle workers that waiting jobs are expected to use."""
 
-    def put(self, kind: Kind, free: Free, level: int, count: int = 1) -> None:
+    def put(self, kind: SupplyKind, free: Free, level: int, count: int = 1) -> None:
         """Add equal rooms."""
         cpus, memory_mib, disk_mib, gpus = free
         if cpus <= 0 or memory_mib <= 0:
@@ -80,39 +86,39 @@ class Shelf:
         """Return the level that jobs of this walltime need."""
         return 0 if walltime_seconds is None else bisect_right(self.walltimes, walltime_seconds)
 
-    def count(self, kind: Kind) -> int:
+    def count(self, kind: SupplyKind) -> int:
         """Return how many rooms of a kind are left."""
         return sum(self.rooms[room] for room in self.order if room[0] == kind)
 
 
-Shelves = dict[tuple[str, str], Shelf]
+Supply = dict[tuple[str, str], SupplyBins]
 
 
-def build_shelves(demand: Demand, facts: Facts, leaving: Collection[str]) -> Shelves:
-    """Put the free room of every fleet that some job could use on its shelf.
+def build_supply(demand: Demand, facts: Facts, leaving: Collection[str]) -> Supply:
+    """Put the free room of every fleet that some job could use into its bin.
 
     `leaving` are workers that this decision drains already.
     """
     asked: dict[tuple[str, str], set[int]] = {key: set() for key in facts.census.fleets if key[1] in demand.wanted}
     for want in demand.wants:
         for name in want.environments:
-            of_shelf = asked.setdefault((want.batch_system, name), set())
+            of_bins = asked.setdefault((want.batch_system, name), set())
             walltime = want.of(name).walltime_seconds
             if walltime is not None:
-                of_shelf.add(walltime)
-    shelves: Shelves = {}
+                of_bins.add(walltime)
+    supply: Supply = {}
     for key, walltimes in asked.items():
-        shelf = shelves[key] = Shelf(tuple(sorted(walltimes)))
+        bins = supply[key] = SupplyBins(tuple(sorted(walltimes)))
         fleet = facts.census.fleets.get(key)
         environment = facts.environments.get(key[1])
         if fleet is not None and environment is not None:
-            _stock_serving(shelf, fleet, environment, facts.now, leaving)
-            _stock_others(shelf, fleet, environment, facts)
-    return shelves
+            _stock_serving(bins, fleet, environment, facts.now, leaving)
+            _stock_others(bins, fleet, environment, facts)
+    return supply
 
 
-def _stock_serving(shelf: Shelf, fleet: Fleet, environment: Environment, now: float, leaving: Collection[str]) -> None:
-    timed, idle = bool(shelf.walltimes), WorkerState.IDLE
+def _stock_serving(bins: SupplyBins, fleet: Fleet, environment: Environment, now: float, leaving: Collection[str]) -> None:
+    timed, idle = bool(bins.walltimes), WorkerState.IDLE
     lifetime = environment.lifetime_seconds
     for worker in fleet.serving:
         if worker.free_cpus <= 0 or worker.name in leaving:
@@ -120,27 +126,27 @@ def _stock_serving(shelf: Shelf, fleet: Fleet, environment: Environment, now: fl
         left = worker.requested_at + lifetime - now
         if left <= 0:
             continue
-        level = shelf.level(left) if timed else 0
+        level = bins.level(left) if timed else 0
         whole = worker.state is idle and not worker.claimed
-        kind = Kind.RUNNING_WHOLE if whole else Kind.RUNNING_PART
-        shelf.put(kind, free_room(worker, environment), level)
+        kind = SupplyKind.RUNNING_WHOLE if whole else SupplyKind.RUNNING_PART
+        bins.put(kind, free_room(worker, environment), level)
 
 
-def _stock_others(shelf: Shelf, fleet: Fleet, environment: Environment, facts: Facts) -> None:
+def _stock_others(bins: SupplyBins, fleet: Fleet, environment: Environment, facts: Facts) -> None:
     """Count boots in flight as whole workers, and for a while those of whom nothing is heard as they were."""
-    every, patience = len(shelf.walltimes), facts.limits.silence_seconds
+    every, patience = len(bins.walltimes), facts.limits.silence_seconds
     for worker in fleet.in_flight:
-        shelf.put(Kind.COMING_WHOLE, full_room(worker, environment), every)
+        bins.put(SupplyKind.COMING_WHOLE, full_room(worker, environment), every)
     doubtful = [*fleet.unseen, *(fleet.silent if fleet.batch_system in facts.suspected else ())]
     for worker in doubtful:
         if facts.now - worker.since > patience:
             continue
         empty = worker.state is WorkerState.SILENT and not (worker.jobs or worker.claimed)
         if worker.registered_at is None or empty:
-            shelf.put(Kind.DOUBTFUL, full_room(worker, environment), every)
+            bins.put(SupplyKind.DOUBTFUL, full_room(worker, environment), every)
         else:
-            level = shelf.level(ends_at(worker, environment) - facts.now)
-            shelf.put(Kind.DOUBTFUL, free_room(worker, environment), level)
+            level = bins.level(ends_at(worker, environment) - facts.now)
+            bins.put(SupplyKind.DOUBTFUL, free_room(worker, environment), level)
 
 
 def full_room(worker: Worker, environment: Environment) -> Free:
@@ -180,19 +186,19 @@ def less(free: Free, asked: Amounts, jobs: int) -> Free:
     )
 
 
-def take_room(want: Want, shelves: Shelves, *, only: frozenset[Kind] | None = None) -> None:
+def take_room(want: Want, supply: Supply, *, only: frozenset[SupplyKind] | None = None) -> None:
     """Let a want take the room it can use, in its order of environments; what it takes is gone for the others."""
     for name in want.environments:
         if want.missing == 0:
             return
-        shelf = shelves.get((want.batch_system, name))
-        if shelf is not None:
-            _take(want, want.of(name), shelf, only)
+        bins = supply.get((want.batch_system, name))
+        if bins is not None:
+            _take(want, want.of(name), bins, only)
 
 
-def _take(want: Want, asked: Amounts, shelf: Shelf, only: frozenset[Kind] | None) -> None:
-    needed = shelf.level_needed(asked.walltime_seconds)
-    for room in tuple(shelf.order):
+def _take(want: Want, asked: Amounts, bins: SupplyBins, only: frozenset[SupplyKind] | None) -> None:
+    needed = bins.level_needed(asked.walltime_seconds)
+    for room in tuple(bins.order):
         kind, cpus, memory_mib, level, disk_mib, gpus = room
         if cpus < asked.cpus or memory_mib < asked.memory_mib or level < needed:
             continue
@@ -202,34 +208,34 @@ def _take(want: Want, asked: Amounts, shelf: Shelf, only: frozenset[Kind] | None
         each = how_many(asked, free)
         if each <= 0:
             continue
-        used = min(shelf.rooms[room], -(-want.missing // each))
+        used = min(bins.rooms[room], -(-want.missing // each))
         jobs = min(want.missing, used * each)
-        _remove(shelf, room, used)
+        _remove(bins, room, used)
         _book(want, kind, jobs)
-        if kind == Kind.RUNNING_WHOLE:
-            shelf.idle_taken += used
+        if kind == SupplyKind.RUNNING_WHOLE:
+            bins.idle_taken += used
         full, rest = divmod(jobs, each)
         left_over = _LEFT_OVER[kind]
         if full:
-            shelf.put(left_over, less(free, asked, each), level, full)
+            bins.put(left_over, less(free, asked, each), level, full)
         if rest:
-            shelf.put(left_over, less(free, asked, rest), level)
+            bins.put(left_over, less(free, asked, rest), level)
         if want.missing == 0:
             return
 
 
-def _remove(shelf: Shelf, room: Room, count: int) -> None:
-    shelf.rooms[room] -= count
-    if shelf.rooms[room] == 0:
-        del shelf.rooms[room]
-        shelf.order.remove(room)
+def _remove(bins: SupplyBins, room: Room, count: int) -> None:
+    bins.rooms[room] -= count
+    if bins.rooms[room] == 0:
+        del bins.rooms[room]
+        bins.order.remove(room)
 
 
 def _book(want: Want, kind: int, jobs: int) -> None:
     want.missing -= jobs
-    if kind <= Kind.RUNNING_WHOLE:
+    if kind <= SupplyKind.RUNNING_WHOLE:
         want.free_slots += jobs
-    elif kind <= Kind.COMING_WHOLE:
+    elif kind <= SupplyKind.COMING_WHOLE:
         want.booting += jobs
     else:
         want.in_doubt += jobs

@@ -12,12 +12,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from environments.reason import Reason
-from scheduler.actions import Sweep
+from scheduler.model.actions import Sweep
 
 if TYPE_CHECKING:
     from scheduler.decide.facts import Facts
     from scheduler.decide.retirement import Orders
-    from scheduler.model import Left
+    from scheduler.model.workers import LeftStorage
 
 SWEEPS = 50
 """Ordered in one cycle, over the whole farm; the rest waits for the next look at the storage."""
@@ -40,7 +40,7 @@ def sweep(facts: Facts, orders: Orders) -> None:
                 return
 
 
-def _from_where(left: Left, facts: Facts, *, all_answer: bool) -> str:
+def _from_where(left: LeftStorage, facts: Facts, *, all_answer: bool) -> str:
     """Return the host that is to remove it; "" while somebody who may need it does not answer."""
     answering = [host for host in left.hosts if facts.trust.of_host(host) is None]
     known = left.ran_on in facts.observation.hosts
@@ -50,7 +50,7 @@ def _from_where(left: Left, facts: Facts, *, all_answer: bool) -> str:
     return left.ran_on if left.ran_on in answering else min(answering)
 
 
-def _grace(left: Left, facts: Facts) -> float:
+def _grace(left: LeftStorage, facts: Facts) -> float:
     environment = facts.environments.get(left.environment)
     if environment is not None:
         return environment.boot_seconds

@@ -6,15 +6,18 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from environments.reason import Number, Reason
-from scheduler.clock import clock_time
-from scheduler.model import HostReading, Observation, QueueReading, Unanswered
-from scheduler.policy import Policy
+from scheduler.model.clock import clock_time
+from scheduler.model.observation import Observation
+from scheduler.model.policy import Policy
+from scheduler.model.queues import QueueReading
+from scheduler.model.readings import Unanswered
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from scheduler.decide.census import Fleet
-    from scheduler.model import Host, Worker
+    from scheduler.model.hosts import Host, HostReading
+    from scheduler.model.workers import Worker
 
 _MANY_SILENT = 3
 """From so many silent workers on, and half of those registered, the batch system is suspected rather than the workers."""

@@ -6,16 +6,16 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from environments.reason import Reason, counted
-from scheduler.actions import Verdict
 from scheduler.decide.health import failing, image_gate
+from scheduler.model.actions import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from scheduler.decide.boots import Yard
+    from scheduler.decide.boots import CapacityLeft
     from scheduler.decide.demand import Demand, Want
     from scheduler.decide.retirement import Orders
-    from scheduler.decide.shares import Ledger
+    from scheduler.decide.shares import Shares
 
 
 SERVED = frozenset({"free-slot", "boot-ordered", "booting", "drain-cancelled", "in-doubt"})
@@ -68,7 +68,7 @@ def waiting_by_reason(idle: int, verdict: Verdict | None) -> Counter[str]:
     return counts
 
 
-def vo_verdicts(wants: Iterable[Want], ledger: Ledger, *, all_told: bool) -> dict[str, Verdict]:
+def vo_verdicts(wants: Iterable[Want], shares: Shares, *, all_told: bool) -> dict[str, Verdict]:
     """Say of every VO what it holds of what it may hold, and what it lacks; `all_told`: no batch system's queue is unknown."""
     missing: dict[str, int] = {}
     ceilings: dict[str, Reason] = {}
@@ -79,27 +79,27 @@ def vo_verdicts(wants: Iterable[Want], ledger: Ledger, *, all_told: bool) -> dic
                 if reason.code == "over-ceiling":
                     ceilings.setdefault(want.vo, reason)
     verdicts = {}
-    for vo in ledger.standings:
-        reason = share_reason(vo, missing.get(vo, 0), ledger, all_told=all_told)
+    for vo in shares.standings:
+        reason = share_reason(vo, missing.get(vo, 0), shares, all_told=all_told)
         verdicts[vo] = Verdict(vo, (ceilings[vo], reason) if vo in ceilings else (reason,))
     return verdicts
 
 
-def share_reason(vo: str, missing: int, ledger: Ledger, *, all_told: bool) -> Reason:
+def share_reason(vo: str, missing: int, shares: Shares, *, all_told: bool) -> Reason:
     """Say what a VO holds, with its weight, guarantee and ceiling."""
-    standing, share = ledger.of(vo), ledger.of(vo).vo.share
-    part = ledger.dominant_share(vo)
+    standing, share = shares.of(vo), shares.of(vo).vo.share
+    part = shares.dominant_share(vo)
     ceiling = "no ceiling" if share.ceiling_cpus is None else f"ceiling {share.ceiling_cpus}"
     sentence = (
-        f"{vo} holds {standing.cpus} of {ledger.total_cpus} cores and {standing.memory_mib} of {ledger.total_memory_mib} MiB "
+        f"{vo} holds {standing.cpus} of {shares.total_cpus} cores and {standing.memory_mib} of {shares.total_memory_mib} MiB "
         f"(dominant share {part:.1%}, weight {share.weight:g}, guarantee {share.guarantee_cpus}, {ceiling}); "
         f"{_lacking(missing, all_told=all_told)}"
     )
     numbers: dict[str, int | float | str] = {
         "held_cpus": standing.cpus,
-        "total_cpus": ledger.total_cpus,
+        "total_cpus": shares.total_cpus,
         "held_memory_mib": standing.memory_mib,
-        "total_memory_mib": ledger.total_memory_mib,
+        "total_memory_mib": shares.total_memory_mib,
         "dominant_share": round(part, 4),
         "weight": share.weight,
         "guarantee_cpus": share.guarantee_cpus,
@@ -119,31 +119,31 @@ def _lacking(missing: int, *, all_told: bool) -> str:
     return f"{'' if all_told else 'at least '}{counted(missing, 'job')} without room"
 
 
-def environment_verdicts(yard: Yard, standing: Iterable[Want], untold: Mapping[str, Reason]) -> dict[str, Verdict]:
+def environment_verdicts(left: CapacityLeft, standing: Iterable[Want], untold: Mapping[str, Reason]) -> dict[str, Verdict]:
     """Say of the environments in trouble what stands against more workers of them."""
     found: dict[str, list[Reason]] = {name: [reason] for name, reason in untold.items()}
-    for name in sorted(yard.facts.environments):
-        environment = yard.facts.environments[name]
-        flying = yard.booting[name, environment.version]
-        reason = image_gate(yard.facts.health, environment, flying, yard.facts.now)[1]
+    for name in sorted(left.facts.environments):
+        environment = left.facts.environments[name]
+        flying = left.booting[name, environment.version]
+        reason = image_gate(left.facts.health, environment, flying, left.facts.now)[1]
         if reason is not None and (reason.code != "canary" or flying):
             found.setdefault(name, []).append(reason)
-    blocked = [(name, reason) for (name, _), reason in yard.blocked.items()]
+    blocked = [(name, reason) for (name, _), reason in left.blocked.items()]
     blocked += [(name, reason) for want in standing if want.missing for name, reason in want.blockers.items()]
     for name, reason in blocked:
         reasons = found.setdefault(name, [])
         if all(reason.code != known.code for known in reasons):
             reasons.append(reason)
-    for name, environment in yard.facts.environments.items():
-        trouble = failing(yard.facts.health, (name, environment.version), yard.facts.now)
+    for name, environment in left.facts.environments.items():
+        trouble = failing(left.facts.health, (name, environment.version), left.facts.now)
         if trouble is not None and all("failures" not in known.numbers for known in found.get(name, ())):
             found.setdefault(name, []).append(trouble)
     return {name: Verdict(name, tuple(reasons)) for name, reasons in sorted(found.items())}
 
 
-def host_verdicts(yard: Yard) -> dict[str, Verdict]:
+def host_verdicts(left: CapacityLeft) -> dict[str, Verdict]:
     """Say of the hosts on which nothing is placed why not."""
-    return {name: Verdict(name, (reason,)) for name, reason in yard.grounds.closed.items()}
+    return {name: Verdict(name, (reason,)) for name, reason in left.capacity.closed.items()}
 
 
 def worker_verdicts(orders: Orders) -> dict[str, Verdict]:

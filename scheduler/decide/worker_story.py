@@ -6,21 +6,23 @@ from typing import TYPE_CHECKING
 
 from environments.names import nearest
 from environments.reason import Reason, counted
-from scheduler.clock import clock_time
 from scheduler.decide.demand import Matcher
 from scheduler.decide.explanation import Explanation
 from scheduler.decide.lingering import what_lingers
 from scheduler.decide.submit import sentence
 from scheduler.decide.trust import distrust_absence, distrust_host
-from scheduler.lifecycle import MEANING
-from scheduler.model import QueueReading, WorkerState
+from scheduler.model.clock import clock_time
+from scheduler.model.lifecycle import MEANING
+from scheduler.model.queues import QueueReading
+from scheduler.model.workers import WorkerState
 
 if TYPE_CHECKING:
     from environments.environment import Environment
-    from scheduler.actions import Plan
     from scheduler.decide.explanation import PastWorker
-    from scheduler.model import Observation, Worker
-    from scheduler.policy import Policy
+    from scheduler.model.actions import Plan
+    from scheduler.model.observation import Observation
+    from scheduler.model.policy import Policy
+    from scheduler.model.workers import Worker
 
 S = WorkerState
 

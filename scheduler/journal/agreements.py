@@ -14,19 +14,20 @@ import sqlalchemy as sa
 
 from environments.identity import Signature, objection, same
 from scheduler.availability.files.taking_over import Known
-from scheduler.availability.history import Duration
 from scheduler.journal import tables as t
 from scheduler.journal.histories import downtimes_in, exclusions_in
 from scheduler.journal.records import AgreementError, Note
+from scheduler.model.instants import Duration
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sqlalchemy.engine import Connection
 
-    from scheduler.availability.history import Downtime, Exclusion, Instant, Recurrence, Revision
+    from scheduler.availability.history import Downtime, Exclusion, Recurrence, Revision
     from scheduler.journal.reading import JournalReader
     from scheduler.journal.writing import JournalWriter
+    from scheduler.model.instants import Instant
 
 _MICRO = 1_000_000
 BACK: Duration = 900 * _MICRO

@@ -28,7 +28,7 @@ def keepable(text: str, most: int) -> str:
     return text if len(text) <= most else text[: most - 3] + "..."
 
 
-class Line(TypeDecorator[str]):
+class BoundedText(TypeDecorator[str]):
     """A text of a certain length."""
 
     impl = String

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Connection
 
-    from scheduler.availability.history import Instant
     from scheduler.journal.reading import JournalReader
     from scheduler.journal.records import Push
     from scheduler.journal.writing import JournalWriter
+    from scheduler.model.instants import Instant
 
 ACCEPTED = "accepted"
 REFUSED = "refused"

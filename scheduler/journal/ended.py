@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from scheduler.decide.explanation import ITS_HOST, ITSELF, PastRun, PastWorker
 from scheduler.journal import tables as t
-from scheduler.model import WorkerState
+from scheduler.model.workers import WorkerState
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from scheduler.availability.history import Instant
 from scheduler.availability.timelines.appending import confirmed, extended, moved
 from scheduler.availability.timelines.prepared import Prepared
 from scheduler.journal import tables as t
@@ -23,6 +22,7 @@ from scheduler.journal.histories import result_of
 from scheduler.journal.records import micro
 from scheduler.journal.segments import NONE, RECORD, Kept, unpacked
 from scheduler.journal.statuses import PUSHED
+from scheduler.model.instants import Instant
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -29,16 +29,16 @@ from scheduler.journal import tables as t
 from scheduler.journal.corrections import corrections_in
 from scheduler.journal.records import micro
 from scheduler.journal.segments import CAUSES, NONE, Kept, unpacked
-from scheduler.journal.usage import Step
-from scheduler.model import WorkerState
+from scheduler.journal.usage import StateEntered
+from scheduler.model.workers import WorkerState
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from sqlalchemy.engine import Connection
 
-    from scheduler.availability.history import Instant
     from scheduler.journal.reading import JournalReader
+    from scheduler.model.instants import Instant
 
 _RECORD = np.dtype(
     [
@@ -216,14 +216,14 @@ def exclusions_in(connection: Connection) -> tuple[Exclusion, ...]:
     )
 
 
-def worker_steps(journal: JournalReader, until: Instant) -> list[Step]:
+def worker_steps(journal: JournalReader, until: Instant) -> list[StateEntered]:
     """Return what states workers entered before an instant, from the event log, in its order."""
     columns = [t.events.c[name] for name in ("at", "kind", "subject", "cause", "detail")]
     kinds = t.events.c.kind.in_(("boot-begun", "state", "illegal-step"))
     asked = sa.select(*columns).where(kinds, t.events.c.at < until / 1_000_000).order_by(t.events.c.id)
     with journal.read("steps of workers") as connection:
         return [
-            Step(
+            StateEntered(
                 *(micro(row.at), row.subject, WorkerState.REQUESTED if row.kind == "boot-begun" else WorkerState(row.cause)),
                 *(str(row.detail.get(key, "")) for key in ("vo", "environment", "host")),
             )

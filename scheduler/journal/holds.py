@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from scheduler.availability.history import Instant
 from scheduler.journal import tables as t
 from scheduler.journal.records import Note, micro
+from scheduler.model.instants import Instant
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
     from scheduler.journal.reading import JournalReader
     from scheduler.journal.writing import JournalWriter
-    from scheduler.model import HeldJob
+    from scheduler.model.queues import HeldJob
 
 KIND = "job"
 HELD = "held"
@@ -30,7 +30,7 @@ TELLS = {True: "tells-holds", False: "tells-no-holds"}
 
 
 @dataclass(frozen=True, slots=True)
-class Holds:
+class JobHolds:
     """What is known of jobs on hold."""
 
     since: Mapping[str, Instant]
@@ -68,7 +68,7 @@ def _new(connection: Connection, batch_system: str, jobs: tuple[HeldJob, ...]) -
     ]
 
 
-def holds_in(journal: JournalReader) -> Holds:
+def holds_in(journal: JournalReader) -> JobHolds:
     """Return all that is known of jobs on hold."""
     since: dict[str, Instant] = {}
     for event in journal.events(kind="watch"):
@@ -77,7 +77,7 @@ def holds_in(journal: JournalReader) -> Holds:
         elif event.note.cause == TELLS[False]:
             since.pop(event.note.subject, None)
     lines = (event for event in journal.events(kind=KIND) if event.note.cause == HELD)
-    return Holds(
+    return JobHolds(
         since,
         {
             (str(event.note.detail.get("batch_system", "")), event.note.subject, event.note.correlation): micro(event.at)

@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from scheduler.availability.history import SECOND, Duration, Instant, Status
-from scheduler.availability.incidents.hours import ResponseClass
-from scheduler.availability.incidents.incident import Book, Call, CallEnd, Change, Decision, Incident, Page, Quiet, What
-from scheduler.availability.incidents.standing import Standing
-from scheduler.availability.incidents.states import State
+from scheduler.availability.history import Status
 from scheduler.availability.timelines.downtimes import agreed
 from scheduler.journal import tables as t
 from scheduler.journal.histories import downtimes_in
 from scheduler.journal.records import Note
 from scheduler.journal.statuses import PUSHED, shelves_of
+from scheduler.model.instants import SECOND, Duration, Instant
+from scheduler.oncall.hours import ResponseClass
+from scheduler.oncall.incident import Book, CallEnd, Incident, IncidentEvent, OncallDecision, Page, Quiet, ResponseDue, What
+from scheduler.oncall.standing import ObjectStanding
+from scheduler.oncall.states import State
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -25,10 +26,10 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
     from scheduler.availability.history import Downtime
-    from scheduler.availability.incidents.follow import Outcome
     from scheduler.journal.reading import JournalReader
-    from scheduler.journal.segments import Kept, Shelf
+    from scheduler.journal.segments import Kept, ObjectRecords
     from scheduler.journal.writing import JournalWriter
+    from scheduler.oncall.follow import FollowResult
 
 AHEAD: Duration = 8 * 24 * 3600 * SECOND
 """How far beyond now recurring downtimes are laid out."""
@@ -45,7 +46,7 @@ def open_book(connection: Connection) -> Book:
     return Book(incidents, (last or 0) + 1, max((_latest(one) for one in incidents), default=0))
 
 
-def save(journal: JournalWriter, connection: Connection, before: Book, outcome: Outcome, now: Instant) -> None:
+def save(journal: JournalWriter, connection: Connection, before: Book, outcome: FollowResult, now: Instant) -> None:
     """Keep the changed incidents and tell every decision in the event log."""
     kept = {one.number for one in outcome.book.incidents}
     gone = [one.number for one in before.incidents if one.number not in kept]
@@ -90,34 +91,34 @@ def quiets(downtime: Downtime, now: Instant) -> Iterator[Quiet]:
             yield Quiet(objects, one.start, end, one.declared_at, downtime.id)
 
 
-def standing(journal: JournalWriter, connection: Connection, now: Instant) -> dict[str, Standing]:
+def standing(journal: JournalWriter, connection: Connection, now: Instant) -> dict[str, ObjectStanding]:
     """Return how every object with a status stands, in the transaction of a write.
 
     What others report is MISSING when its freshness has run out, and from a gap in our looking until the next report.
     """
     gaps = sa.select(sa.func.max(t.watches.c.began_at)).where(t.watches.c.began != "clock")
     looked_since = connection.execute(gaps).scalar() or 0
-    found: dict[str, Standing] = {}
-    for name, shelf in shelves_of(journal, connection).items():
-        last = shelf.last
+    found: dict[str, ObjectStanding] = {}
+    for name, stored in shelves_of(journal, connection).items():
+        last = stored.last
         if last is not None:
-            missing = _missing_since(shelf, last, looked_since, now)
+            missing = _missing_since(stored, last, looked_since, now)
             status, since = (Status(last.status), last.at) if missing is None else (Status.MISSING, missing)
-            found[name] = Standing(status, since, shelf.exists)
+            found[name] = ObjectStanding(status, since, stored.exists)
     return found
 
 
-def _missing_since(shelf: Shelf, last: Kept, looked_since: Instant, now: Instant) -> Instant | None:
-    if shelf.feed != PUSHED:
+def _missing_since(stored: ObjectRecords, last: Kept, looked_since: Instant, now: Instant) -> Instant | None:
+    if stored.feed != PUSHED:
         return None
-    heard = max(last.confirmed, shelf.confirmed or 0)
+    heard = max(last.confirmed, stored.confirmed or 0)
     if heard < looked_since:
         return looked_since
-    stale = None if shelf.freshness is None else heard + shelf.freshness
+    stale = None if stored.freshness is None else heard + stored.freshness
     return stale if stale is not None and stale <= now else None
 
 
-def with_text(connection: Connection, change: Change) -> Change:
+def with_text(connection: Connection, change: IncidentEvent) -> IncidentEvent:
     """Add to an object's going bad what was said with its last status."""
     if change.what is not What.BAD or change.text:
         return change
@@ -128,7 +129,7 @@ def with_text(connection: Connection, change: Change) -> Change:
 
 def incident_of(data: dict[str, Any]) -> Incident:
     """Make an incident of what the journal keeps of it."""
-    calls = tuple(Call(**call | {"end": CallEnd(call["end"]) if call["end"] else None}) for call in data["calls"])
+    calls = tuple(ResponseDue(**call | {"end": CallEnd(call["end"]) if call["end"] else None}) for call in data["calls"])
     fixed = data["response_class"]
     return Incident(
         **data
@@ -148,7 +149,7 @@ def _row(one: Incident, kept: Iterable[int]) -> dict[str, Any]:
     return columns | {"opened_at": one.opened_at, "closed_at": one.closed_at, "data": asdict(one)}
 
 
-def _told(decision: Decision) -> Note:
+def _told(decision: OncallDecision) -> Note:
     name = f"incident-{decision.incident}"
     detail = {"sentence": decision.sentence} | ({"person": decision.person} if decision.person else {})
     return Note("incident", name, decision.kind.value, name, detail, at=decision.at / SECOND)

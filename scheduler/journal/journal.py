@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from scheduler.actions import Adopt, Boot, CancelDrain, CleanUp, Drain, PowerOff, Sweep
 from scheduler.journal import hosts
 from scheduler.journal import tables as t
 from scheduler.journal.holds import keep_holds
@@ -22,15 +21,16 @@ from scheduler.journal.reading import NAMES_PER_QUERY
 from scheduler.journal.records import Entry, Note, Outcome, Sighting
 from scheduler.journal.statuses import keep_look
 from scheduler.journal.writing import JournalWriter, LeaseLostError
-from scheduler.model import BootOutcome, WorkerState
+from scheduler.model.actions import Adopt, Boot, CancelDrain, CleanUp, Drain, PowerOff, Sweep
+from scheduler.model.workers import BootOutcome, WorkerState
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from sqlalchemy.engine import Connection
 
-    from scheduler.actions import Action
     from scheduler.journal.records import Intent, Memo, Value
+    from scheduler.model.actions import Action
 
 __all__ = ["Journal", "JournalError", "LeaseLostError"]
 

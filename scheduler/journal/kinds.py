@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class LineKind:
     """One kind of line."""
 
     meaning: str
@@ -20,9 +20,9 @@ class Kind:
 _REASON = "the code of the reason"
 _OUTCOME = "the code of the reason; `outcome` and `detail` tell how it ended"
 
-KINDS: dict[str, Kind] = {
+KINDS: dict[str, LineKind] = {
     **{
-        f"{act}-begun": Kind(f"{words} was ordered; written before it was done.", free=_REASON)
+        f"{act}-begun": LineKind(f"{words} was ordered; written before it was done.", free=_REASON)
         for act, words in (
             ("boot", "The boot of a worker"),
             ("drain", "The drain of a worker"),
@@ -34,29 +34,29 @@ KINDS: dict[str, Kind] = {
         )
     },
     **{
-        f"{act}-ended": Kind("It is over; `cut-off`: a crash of the daemon cut it off.", free=_OUTCOME)
+        f"{act}-ended": LineKind("It is over; `cut-off`: a crash of the daemon cut it off.", free=_OUTCOME)
         for act in ("boot", "drain", "cancel-drain", "power-off", "clean-up", "sweep", "adopt")
     },
-    "state": Kind("A worker entered another state.", free="the state ([the life of a worker](lifecycle.md))"),
-    "illegal-step": Kind("A worker took a step that its life does not have.", free="the state"),
-    "adopted": Kind("A worker was taken in.", {"found": "its domain carries our identity, the journal did not know it"}),
-    "moved": Kind("A worker is on another host than the journal says.", {"seen-elsewhere": "its domain was seen there"}),
-    "twins": Kind("A worker's name runs more than once.", {"runs-twice": "on the hosts that the line names"}),
-    "domain": Kind("A host told of the end of a worker's domain.", free="what the host said: stopped, crashed, failed"),
-    "job": Kind("A job was put on hold after a run in a worker of ours.", {"held": "the correlation names the worker"}),
-    "source": Kind(
+    "state": LineKind("A worker entered another state.", free="the state ([the life of a worker](lifecycle.md))"),
+    "illegal-step": LineKind("A worker took a step that its life does not have.", free="the state"),
+    "adopted": LineKind("A worker was taken in.", {"found": "its domain carries our identity, the journal did not know it"}),
+    "moved": LineKind("A worker is on another host than the journal says.", {"seen-elsewhere": "its domain was seen there"}),
+    "twins": LineKind("A worker's name runs more than once.", {"runs-twice": "on the hosts that the line names"}),
+    "domain": LineKind("A host told of the end of a worker's domain.", free="what the host said: stopped, crashed, failed"),
+    "job": LineKind("A job was put on hold after a run in a worker of ours.", {"held": "the correlation names the worker"}),
+    "source": LineKind(
         "A batch system or host.", {"unanswered": "it fell silent; `reason` says why", "answers": "it answers again"}
     ),
-    "host-drain": Kind("A host is drained.", {"by-hand": "by `ambienti host drain`"}),
-    "host-undrain": Kind("A host is drained no longer.", {"by-hand": "by `ambienti host undrain`"}),
-    "host-forget": Kind(
+    "host-drain": LineKind("A host is drained.", {"by-hand": "by `ambienti host drain`"}),
+    "host-undrain": LineKind("A host is drained no longer.", {"by-hand": "by `ambienti host undrain`"}),
+    "host-forget": LineKind(
         "A host that is off is given up.",
         {"asked": "by `ambienti host forget`", "done": "its workers are closed", "refused": "it answered after all"},
     ),
-    "lease": Kind("Which daemon acts.", {"taken": "it acts from now on", "released": "it has ended by itself"}),
-    "clock": Kind("The machine's clock.", {"stepped": "somebody set it; open times were moved along"}),
-    "journal": Kind("The journal itself.", {"forgotten": "rows older than `journal_days` were removed"}),
-    "watch": Kind(
+    "lease": LineKind("Which daemon acts.", {"taken": "it acts from now on", "released": "it has ended by itself"}),
+    "clock": LineKind("The machine's clock.", {"stepped": "somebody set it; open times were moved along"}),
+    "journal": LineKind("The journal itself.", {"forgotten": "rows older than `journal_days` were removed"}),
+    "watch": LineKind(
         "The daemon watches.",
         {
             "start": "it began",
@@ -67,31 +67,31 @@ KINDS: dict[str, Kind] = {
         },
         free="",
     ),
-    "object": Kind(
+    "object": LineKind(
         "An object of the availability report.",
         {"declared": "it exists from now on", "changed": "its definition changed", "retired": "it exists no longer"},
     ),
-    "status": Kind(
+    "status": LineKind(
         "An object has another status.",
         free="why seconds are lost while it lasts (`boot`, `placement`, ...), where it is known",
     ),
-    "downtime": Kind(
+    "downtime": LineKind(
         "A downtime.", {"declared": "it was declared", "ended": "it was ended early"}, free="what was changed of it"
     ),
-    "exclusion": Kind("An exclusion.", {"accepted": "somebody else accepted it"}, free="the cause that was asked for"),
-    "correction": Kind(
+    "exclusion": LineKind("An exclusion.", {"accepted": "somebody else accepted it"}, free="the cause that was asked for"),
+    "correction": LineKind(
         "A report on a time of which something was told already.",
         {"proposed": "it waits until somebody else accepts it"},
         free="how it was decided: accepted, refused",
     ),
-    "contradiction": Kind("A report that was refused.", {"same-id": "its id said something else before; the first stands"}),
-    "token": Kind("A token of a reporter.", {"added": "it is good from now on", "revoked": "it is good no longer"}),
-    "incident": Kind("A decision about an incident.", free="what was decided ([incidents](incidents.md))"),
-    "notice": Kind("A notice to a person.", {"no-address": "nobody could be reached"}, free="sent, failed, expired"),
-    "report": Kind(
+    "contradiction": LineKind("A report that was refused.", {"same-id": "its id said something else before; the first stands"}),
+    "token": LineKind("A token of a reporter.", {"added": "it is good from now on", "revoked": "it is good no longer"}),
+    "incident": LineKind("A decision about an incident.", free="what was decided ([incidents](incidents.md))"),
+    "notice": LineKind("A notice to a person.", {"no-address": "nobody could be reached"}, free="sent, failed, expired"),
+    "report": LineKind(
         "A report that is made again and again.", {"scheduled": "it is new", "published": "it was made and put in the outbox"}
     ),
-    "publication": Kind(
+    "publication": LineKind(
         "A published figure.", {"published": "its first version", "changed": "a new version, with a note of what changed"}
     ),
 }

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from scheduler.availability.history import SECOND, Duration, Instant
 from scheduler.journal import tables as t
 from scheduler.journal.records import Note
+from scheduler.model.instants import SECOND, Duration, Instant
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -90,7 +90,7 @@ def letters(journal: JournalReader, incident: int | None = None, most: int = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
+class Undelivered:
     """How many notices did not get through."""
 
     count: dict[str, int]
@@ -99,7 +99,7 @@ class Waiting:
     """How long the oldest that is not taken has waited."""
 
 
-def waiting(journal: JournalReader, now: Instant) -> Waiting:
+def waiting(journal: JournalReader, now: Instant) -> Undelivered:
     """Count the notices that are not taken yet, and those lately given up."""
     left = t.notices.c.ended_at.is_(None)
     untried = sa.select(sa.func.count()).where(left, t.notices.c.error == "")
@@ -109,7 +109,7 @@ def waiting(journal: JournalReader, now: Instant) -> Waiting:
         asked = {"waiting": untried, "failing": failing, "given-up": given_up}
         count = {name: int(connection.execute(one).scalar_one()) for name, one in asked.items()}
         oldest = connection.execute(sa.select(sa.func.min(t.notices.c.made_at)).where(left)).scalar()
-    return Waiting(count, 0 if oldest is None else now - int(oldest))
+    return Undelivered(count, 0 if oldest is None else now - int(oldest))
 
 
 def begin(journal: JournalWriter, letter: Letter, now: Instant) -> bool:

@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from scheduler.availability.files.plain import definitions
-from scheduler.availability.history import SECOND, Duration, Instant, Window
-from scheduler.availability.instants import write_instant
+from scheduler.availability.history import Window
 from scheduler.availability.reports.bundle import canonical
 from scheduler.availability.reports.evidence import Evidence, fingerprint, marked
 from scheduler.availability.reports.publication import groups_in, version_data, version_of
@@ -25,6 +24,7 @@ from scheduler.journal import tables as t
 from scheduler.journal.histories import downtimes_in, exclusions_in
 from scheduler.journal.opening import JournalError
 from scheduler.journal.records import Note, micro
+from scheduler.model.instants import SECOND, Duration, Instant, write_instant
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -141,7 +141,7 @@ def mark_checked(connection: Connection, checked: int, groups: dict[int, str] | 
 
 
 @dataclass(frozen=True, slots=True)
-class News:
+class NewLines:
     """Lines of the log that came after it was last looked through."""
 
     until: int
@@ -150,14 +150,14 @@ class News:
     """Figures of periods that end after this instant may have changed; None: of none."""
 
 
-def news(journal: JournalReader, after: int, before: Instant, now: Instant) -> News:
+def news(journal: JournalReader, after: int, before: Instant, now: Instant) -> NewLines:
     """Look through the log from a line on, for what tells of the time before an instant."""
     e = t.events.c
     with journal.read("news") as connection:
         fresh = sa.select(sa.func.max(e.id)).where(e.id > after, e.received <= now - SETTLED)
         until = connection.execute(fresh).scalar()
         if until is None:
-            return News(after, None)
+            return NewLines(after, None)
         within = (e.id > after, e.id <= until)
         late = sa.select(sa.func.min(e.at)).where(*within, e.kind == "status", e.at < before / SECOND)
         first = connection.execute(late).scalar()
@@ -169,7 +169,7 @@ def news(journal: JournalReader, after: int, before: Instant, now: Instant) -> N
         starts += [micro(first)] if first is not None else []
         if touched:
             starts += _starts(connection, touched, now)
-    return News(int(until), min(starts, default=None))
+    return NewLines(int(until), min(starts, default=None))
 
 
 def _starts(connection: Connection, touched: set[tuple[str, str]], now: Instant) -> list[Instant]:

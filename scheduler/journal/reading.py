@@ -13,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from scheduler.journal import tables as t
 from scheduler.journal.opening import BROKEN, DAMAGED, JournalError, connect, explain, told, upgrade
 from scheduler.journal.records import Entry, Event, HostOff, Ledger, Note, OpenIntent, Sighting
-from scheduler.model import BootOutcome, WorkerState
+from scheduler.model.workers import BootOutcome, WorkerState
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator

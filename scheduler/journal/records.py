@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from environments.reason import Number
-from scheduler.actions import Action
-from scheduler.model import BootOutcome, HeldJob, WorkerState
-from scheduler.model import worker_uuid as worker_uuid  # noqa: PLC0414 - also found here
+from scheduler.model.actions import Action
+from scheduler.model.queues import HeldJob
+from scheduler.model.workers import BootOutcome, WorkerState
 
 Value = bool | int | float | str | None
 

@@ -42,7 +42,7 @@ class Kept(NamedTuple):
 
 
 @dataclass(slots=True)
-class Shelf:
+class ObjectRecords:
     """An object with its newest row of records."""
 
     id: int
@@ -65,7 +65,7 @@ class Shelf:
 
 
 @dataclass(slots=True)
-class Watch:
+class WatchPeriod:
     """A stretch in which a daemon looks without a break."""
 
     id: int

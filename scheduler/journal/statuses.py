@@ -16,11 +16,11 @@ import sqlalchemy as sa
 
 from environments.identity import Signature
 from scheduler.availability.history import Status
-from scheduler.availability.instants import write_instant
 from scheduler.journal import tables as t
 from scheduler.journal.corrections import accepted_in, hold, mark_applied, named
 from scheduler.journal.records import Note, micro
-from scheduler.journal.segments import CAUSES, MOST, NONE, RECORD, Kept, Shelf, Watch, packed, spliced, unpacked
+from scheduler.journal.segments import CAUSES, MOST, NONE, RECORD, Kept, ObjectRecords, WatchPeriod, packed, spliced, unpacked
+from scheduler.model.instants import write_instant
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -53,30 +53,32 @@ class UnknownObjectError(Exception):
 
 def keep_look(journal: JournalWriter, connection: Connection, now: float, look: Look) -> None:
     """Write what a look adds, in the transaction of all else that an observation adds."""
-    shelves = shelves_of(journal, connection)
+    stored_objects = shelves_of(journal, connection)
     before = journal.watch or _last_watch(connection)
     began = look.began or ("start" if journal.watch is None else "")
     changes = sorted(look.changes, key=lambda said: look.at if said.at is None else said.at)
     retired = set(look.retired)
     if began:
         named = {said.object for said in changes}
-        retired |= {name for name, one in shelves.items() if one.feed == FARM and one.exists and name not in named}
+        retired |= {name for name, one in stored_objects.items() if one.feed == FARM and one.exists and name not in named}
     confirmed = before.seen_at if before is not None else None
-    notes = [_note(said, shelves.get(said.object), look.at) for said in changes]
+    notes = [_note(said, stored_objects.get(said.object), look.at) for said in changes]
     numbers = journal.numbered(connection, now, notes)
-    rows = _Rows()
-    known = {name for said in changes if (one := shelves.get(name := said.object)) and one.exists and one.feed == FARM}
+    rows = _StatusRows()
+    known = {name for said in changes if (one := stored_objects.get(name := said.object)) and one.exists and one.feed == FARM}
     new = [said for said in changes if said.object not in known]
-    _exist(connection, shelves, [(said.object, (said.kind, FARM), micro(min(look.at, said.at or look.at))) for said in new])
+    _exist(
+        connection, stored_objects, [(said.object, (said.kind, FARM), micro(min(look.at, said.at or look.at))) for said in new]
+    )
     for said, number in zip(changes, numbers, strict=True):
         at = look.at if said.at is None else said.at
-        shelf = shelves[said.object]
+        stored = stored_objects[said.object]
         # What was slow to answer, and then did not, is silent from before the last look.
-        _fold(shelf, min(confirmed, micro(at)) if said.object in known and confirmed is not None else None)
+        _fold(stored, min(confirmed, micro(at)) if said.object in known and confirmed is not None else None)
         stamp = (micro(at), micro(at), micro(now), number, micro(look.monotonic - (look.at - at)), journal.epoch)
-        rows.append(shelf, [Kept(*stamp, said.status, _cause(said.cause))])
-    for name in sorted(name for name in retired if name in shelves and shelves[name].exists):
-        _retire(connection, rows, shelves[name], (micro(look.at), confirmed))
+        rows.append(stored, [Kept(*stamp, said.status, _cause(said.cause))])
+    for name in sorted(name for name in retired if name in stored_objects and stored_objects[name].exists):
+        _retire(connection, rows, stored_objects[name], (micro(look.at), confirmed))
     rows.write(connection)
     _seen(journal, connection, look, began)
 
@@ -90,17 +92,17 @@ def _seen(journal: JournalWriter, connection: Connection, look: Look, began: str
     owner = connection.execute(sa.select(t.lease.c.owner)).scalar_one()
     row = {"boot": journal.epoch, "owner": owner, "began": began, "began_at": at, "began_monotonic": monotonic}
     added = t.watches.insert().values(row | {"seen_at": at, "seen_monotonic": monotonic}).returning(t.watches.c.id)
-    journal.watch = Watch(int(connection.execute(added).scalar_one()), journal.epoch, at, monotonic)
+    journal.watch = WatchPeriod(int(connection.execute(added).scalar_one()), journal.epoch, at, monotonic)
     journal.note(connection, look.at, [Note("watch", "ambienti", began, detail={"owner": owner, "boot": journal.epoch})])
 
 
-def _last_watch(connection: Connection) -> Watch | None:
+def _last_watch(connection: Connection) -> WatchPeriod | None:
     row = connection.execute(sa.select(t.watches).order_by(t.watches.c.id.desc()).limit(1)).one_or_none()
-    return None if row is None else Watch(row.id, row.boot, row.seen_at, row.seen_monotonic)
+    return None if row is None else WatchPeriod(row.id, row.boot, row.seen_at, row.seen_monotonic)
 
 
-def _note(said: Said, shelf: Shelf | None, at: float) -> Note:
-    last = shelf.last if shelf is not None and shelf.exists else None
+def _note(said: Said, stored: ObjectRecords | None, at: float) -> Note:
+    last = stored.last if stored is not None and stored.exists else None
     detail = {
         "status": Status(said.status).name,
         "from": Status(last.status).name if last else "",
@@ -109,11 +111,11 @@ def _note(said: Said, shelf: Shelf | None, at: float) -> Note:
     return Note("status", said.object, said.cause, detail=detail, at=at if said.at is None else said.at)
 
 
-def _fold(shelf: Shelf, confirmed: int | None) -> None:
+def _fold(stored: ObjectRecords, confirmed: int | None) -> None:
     """Write into the newest record until when it was confirmed, before another follows it."""
-    last = shelf.last
+    last = stored.last
     if last is not None and confirmed is not None and confirmed > last.confirmed:
-        shelf.records = shelf.records[: -RECORD.size] + packed([last._replace(confirmed=confirmed)])
+        stored.records = stored.records[: -RECORD.size] + packed([last._replace(confirmed=confirmed)])
 
 
 # --- pushed statuses --------------------------------------------------------------------------------------------------
@@ -124,20 +126,22 @@ def declare(journal: JournalWriter, owner: str, now: float, declared: Iterable[D
     wanted = {one.name: one for one in declared}
     with journal.write("declare") as connection:
         journal.fence(connection, owner)
-        shelves, rows = shelves_of(journal, connection), _Rows()
+        stored_objects, rows = shelves_of(journal, connection), _StatusRows()
         for name, one in wanted.items():
-            shelf = shelves.get(name)
-            if shelf is None or not shelf.exists or shelf.feed != PUSHED:
-                _exist(connection, shelves, [(name, (one.kind, PUSHED), micro(now))])
+            stored = stored_objects.get(name)
+            if stored is None or not stored.exists or stored.feed != PUSHED:
+                _exist(connection, stored_objects, [(name, (one.kind, PUSHED), micro(now))])
                 journal.note(connection, now, [Note("object", name, "declared", detail={"kind": one.kind})])
-            if (shelves[name].kind, shelves[name].freshness) != (one.kind, one.freshness):
-                if shelf is not None:
+            if (stored_objects[name].kind, stored_objects[name].freshness) != (one.kind, one.freshness):
+                if stored is not None:
                     journal.note(connection, now, [Note("object", name, "changed", detail={"kind": one.kind})])
-                shelves[name].kind, shelves[name].freshness = one.kind, one.freshness
+                stored_objects[name].kind, stored_objects[name].freshness = one.kind, one.freshness
                 changed = {"kind": one.kind, "freshness": one.freshness}
-                connection.execute(t.objects.update().where(t.objects.c.id == shelves[name].id).values(changed))
-        for name in sorted(name for name, one in shelves.items() if one.feed == PUSHED and one.exists and name not in wanted):
-            _retire(connection, rows, shelves[name], (micro(now), shelves[name].confirmed))
+                connection.execute(t.objects.update().where(t.objects.c.id == stored_objects[name].id).values(changed))
+        for name in sorted(
+            name for name, one in stored_objects.items() if one.feed == PUSHED and one.exists and name not in wanted
+        ):
+            _retire(connection, rows, stored_objects[name], (micro(now), stored_objects[name].confirmed))
             journal.note(connection, now, [Note("object", name, "retired")])
         rows.write(connection)
 
@@ -150,33 +154,33 @@ def push(journal: JournalWriter, owner: str, now: float, monotonic: float, pushe
     """
     with journal.write("push") as connection:
         journal.fence(connection, owner)
-        shelves = shelves_of(journal, connection)
-        shelf = shelves.get(pushed.object)
-        if shelf is not None and _is_pushed(shelf):
+        stored_objects = shelves_of(journal, connection)
+        stored = stored_objects.get(pushed.object)
+        if stored is not None and _is_pushed(stored):
             return _keep_push(journal, connection, now, monotonic, pushed)
-        known = [name for name, one in shelves.items() if _is_pushed(one)]
+        known = [name for name, one in stored_objects.items() if _is_pushed(one)]
     raise UnknownObjectError(pushed.object, known)
 
 
-def _is_pushed(shelf: Shelf) -> bool:
-    return shelf.feed == PUSHED and shelf.exists
+def _is_pushed(stored: ObjectRecords) -> bool:
+    return stored.feed == PUSHED and stored.exists
 
 
 def _keep_push(journal: JournalWriter, connection: Connection, now: float, monotonic: float, pushed: Push) -> str:
-    shelf = shelves_of(journal, connection)[pushed.object]
-    if pushed.id and (before := _said_before(connection, shelf, pushed, micro(now))):
+    stored = shelves_of(journal, connection)[pushed.object]
+    if pushed.id and (before := _said_before(connection, stored, pushed, micro(now))):
         if before != DUPLICATE:
             detail = {"status": Status(pushed.status).name, "text": pushed.text[:MOST_TEXT], "by": pushed.by, "id": pushed.id}
             journal.note(connection, now, [Note("contradiction", pushed.object, "same-id", detail=detail | {"told": before})])
         return before
     at = micro(now if pushed.at is None else min(pushed.at, now))
-    if pushed.at is not None and _was_told(shelf, pushed, at):
+    if pushed.at is not None and _was_told(stored, pushed, at):
         text = pushed.text[:MOST_TEXT]
         return f"{HELD}{hold(journal, connection, replace(pushed, text=text), at, micro(now))}"
     watch = journal.watch.id if journal.watch else None
-    same, shelf.watch = watch is not None and shelf.watch == watch, watch
-    if same and _repeats(shelf, pushed, at) and not (pushed.at is not None and _is_published(connection, at)):
-        _confirm(connection, shelf, at)
+    same, stored.watch = watch is not None and stored.watch == watch, watch
+    if same and _repeats(stored, pushed, at) and not (pushed.at is not None and _is_published(connection, at)):
+        _confirm(connection, stored, at)
         return "repeated"
     said = Status(pushed.status).name
     detail = {"status": said, "text": pushed.text[:MOST_TEXT], "by": pushed.by, "id": pushed.id}
@@ -185,16 +189,16 @@ def _keep_push(journal: JournalWriter, connection: Connection, now: float, monot
     # A result that comes later than it was observed has no place in the order of our own clock.
     order = (number, micro(monotonic), journal.epoch) if pushed.at is None else (NONE, NONE, 0)
     record = Kept(at, at, micro(now), *order, pushed.status, _cause(pushed.cause))
-    _place(connection, shelf, record)
+    _place(connection, stored, record)
     return "kept"
 
 
-def _was_told(shelf: Shelf, pushed: Push, at: int) -> bool:
+def _was_told(stored: ObjectRecords, pushed: Push, at: int) -> bool:
     """Whether something was told already of an object at an instant, or later: that is not changed without a second person."""
-    last = shelf.last
+    last = stored.last
     if last is None:
         return False
-    told = max(last.at, last.confirmed, shelf.confirmed or 0)
+    told = max(last.at, last.confirmed, stored.confirmed or 0)
     return at < told or (at == told == last.at and (last.status, last.cause) != (pushed.status, _cause(pushed.cause)))
 
 
@@ -205,28 +209,28 @@ def correct(journal: JournalWriter, owner: str, now: float) -> int:
             return 0
     with journal.write("correct") as connection:
         journal.fence(connection, owner)
-        rows, shelves = accepted_in(connection), shelves_of(journal, connection)
+        rows, stored_objects = accepted_in(connection), shelves_of(journal, connection)
         for row in rows:
-            shelf = shelves.get(row.object)
-            if shelf is None or shelf.feed != PUSHED:
+            stored = stored_objects.get(row.object)
+            if stored is None or stored.feed != PUSHED:
                 continue
             accepted = str(Signature(row.decided_by, row.decided_login))
             detail = {"status": Status(row.status).name, "text": row.text, "by": row.by, "id": row.push}
             detail |= {"correction": named(row.id), "accepted_by": accepted}
             note = Note("status", row.object, row.cause, named(row.id), detail, at=row.at / 1_000_000)
             journal.numbered(connection, now, [note])
-            _place(connection, shelf, Kept(row.at, row.at, micro(now), NONE, NONE, 0, row.status, _cause(row.cause)))
+            _place(connection, stored, Kept(row.at, row.at, micro(now), NONE, NONE, 0, row.status, _cause(row.cause)))
         mark_applied(connection, [row.id for row in rows], micro(now))
     return len(rows)
 
 
-def _said_before(connection: Connection, shelf: Shelf, pushed: Push, received: int) -> str:
+def _said_before(connection: Connection, stored: ObjectRecords, pushed: Push, received: int) -> str:
     """Say that an id was sent before, and what it said if that was something else; "" the first time."""
-    known = sa.select(t.pushes).where(t.pushes.c.object == shelf.id, t.pushes.c.push == pushed.id)
+    known = sa.select(t.pushes).where(t.pushes.c.object == stored.id, t.pushes.c.push == pushed.id)
     first = connection.execute(known).one_or_none()
     at = None if pushed.at is None else micro(pushed.at)
     if first is None:
-        row = {"object": shelf.id, "push": pushed.id, "received": received, "at": at, "status": int(pushed.status)}
+        row = {"object": stored.id, "push": pushed.id, "received": received, "at": at, "status": int(pushed.status)}
         connection.execute(t.pushes.insert().values(row))
         return ""
     elsewhen = None not in {first.at, at} and first.at != at
@@ -236,12 +240,12 @@ def _said_before(connection: Connection, shelf: Shelf, pushed: Push, received: i
     return f"{CONTRADICTS}what id {pushed.id} said first, {said}"
 
 
-def _repeats(shelf: Shelf, pushed: Push, at: int) -> bool:
-    last = shelf.last
+def _repeats(stored: ObjectRecords, pushed: Push, at: int) -> bool:
+    last = stored.last
     if last is None or (last.status, last.cause) != (pushed.status, _cause(pushed.cause)):
         return False
-    until = max(last.confirmed, shelf.confirmed or last.confirmed)
-    return at >= last.at and (shelf.freshness is None or at - until <= shelf.freshness)
+    until = max(last.confirmed, stored.confirmed or last.confirmed)
+    return at >= last.at and (stored.freshness is None or at - until <= stored.freshness)
 
 
 def _is_published(connection: Connection, at: int) -> bool:
@@ -250,31 +254,31 @@ def _is_published(connection: Connection, at: int) -> bool:
     return connection.execute(later).first() is not None
 
 
-def _confirm(connection: Connection, shelf: Shelf, at: int) -> None:
-    if at > (shelf.confirmed or 0):
-        shelf.confirmed = at
-        connection.execute(t.objects.update().where(t.objects.c.id == shelf.id).values(confirmed=at))
+def _confirm(connection: Connection, stored: ObjectRecords, at: int) -> None:
+    if at > (stored.confirmed or 0):
+        stored.confirmed = at
+        connection.execute(t.objects.update().where(t.objects.c.id == stored.id).values(confirmed=at))
 
 
-def _place(connection: Connection, shelf: Shelf, record: Kept) -> None:
+def _place(connection: Connection, stored: ObjectRecords, record: Kept) -> None:
     """Put a pushed record where it belongs: behind the newest, else among the older ones."""
-    _fold(shelf, shelf.confirmed)
-    last = shelf.last
-    if shelf.confirmed is not None:
-        shelf.confirmed = None
-        connection.execute(t.objects.update().where(t.objects.c.id == shelf.id).values(confirmed=None))
-    rows = _Rows()
+    _fold(stored, stored.confirmed)
+    last = stored.last
+    if stored.confirmed is not None:
+        stored.confirmed = None
+        connection.execute(t.objects.update().where(t.objects.c.id == stored.id).values(confirmed=None))
+    rows = _StatusRows()
     if last is None or record.sequence != NONE or record.at >= last.confirmed:
-        rows.append(shelf, [record])
+        rows.append(stored, [record])
         rows.write(connection)
         return
-    first = unpacked(shelf.records[: RECORD.size])[0]
+    first = unpacked(stored.records[: RECORD.size])[0]
     if record.at >= first.at:
-        shelf.records = packed(spliced(unpacked(shelf.records), record))
-        rows.append(shelf, [])
+        stored.records = packed(spliced(unpacked(stored.records), record))
+        rows.append(stored, [])
         rows.write(connection)
         return
-    earlier = sa.select(t.statuses).where(t.statuses.c.object == shelf.id).order_by(t.statuses.c.id)
+    earlier = sa.select(t.statuses).where(t.statuses.c.object == stored.id).order_by(t.statuses.c.id)
     older = connection.execute(earlier).all()
     row = next((one for one in reversed(older) if one.first <= record.at), older[0])
     rows.changed[row.id] = packed(spliced(unpacked(row.records), record))
@@ -284,70 +288,72 @@ def _place(connection: Connection, shelf: Shelf, record: Kept) -> None:
 # --- objects and rows -------------------------------------------------------------------------------------------------
 
 
-def shelves_of(journal: JournalWriter, connection: Connection) -> dict[str, Shelf]:
+def shelves_of(journal: JournalWriter, connection: Connection) -> dict[str, ObjectRecords]:
     """Return all objects with their newest row of records; they are read once and kept."""
-    if journal.shelves is None:
+    if journal.stored_objects is None:
         existing = set(connection.execute(sa.select(t.existences.c.object).where(t.existences.c.end.is_(None))).scalars())
-        shelves = {
-            row.name: Shelf(row.id, row.kind, row.feed, row.freshness, row.confirmed, row.id in existing)
+        stored_objects = {
+            row.name: ObjectRecords(row.id, row.kind, row.feed, row.freshness, row.confirmed, row.id in existing)
             for row in connection.execute(sa.select(t.objects))
         }
         newest = sa.select(sa.func.max(t.statuses.c.id)).group_by(t.statuses.c.object)
-        of_object = {shelf.id: shelf for shelf in shelves.values()}
+        of_object = {stored.id: stored for stored in stored_objects.values()}
         for row in connection.execute(sa.select(t.statuses).where(t.statuses.c.id.in_(newest))):
             of_object[row.object].row, of_object[row.object].records = row.id, bytes(row.records)
-        journal.shelves = shelves
-    return journal.shelves
+        journal.stored_objects = stored_objects
+    return journal.stored_objects
 
 
-def _exist(connection: Connection, shelves: dict[str, Shelf], begun: Sequence[tuple[str, tuple[str, str], int]]) -> None:
+def _exist(
+    connection: Connection, stored_objects: dict[str, ObjectRecords], begun: Sequence[tuple[str, tuple[str, str], int]]
+) -> None:
     """Begin an existence of each object: name, its kind and feed, and from when on."""
-    unknown = {name: sort for name, sort, _ in begun if name not in shelves}
+    unknown = {name: sort for name, sort, _ in begun if name not in stored_objects}
     if unknown:
         added = t.objects.insert().returning(t.objects.c.id, sort_by_parameter_order=True)
         made = [{"name": name, "kind": kind, "feed": feed} for name, (kind, feed) in unknown.items()]
         numbers = connection.execute(added, made).scalars()
         for (name, (kind, feed)), number in zip(unknown.items(), numbers, strict=True):
-            shelves[name] = Shelf(int(number), kind, feed, None, None, exists=False)
+            stored_objects[name] = ObjectRecords(int(number), kind, feed, None, None, exists=False)
     starts = []
     for name, (kind, feed), at in begun:
-        shelf = shelves[name]
-        if shelf.feed != feed:
-            shelf.feed, shelf.kind, shelf.freshness = feed, kind, None
+        stored = stored_objects[name]
+        if stored.feed != feed:
+            stored.feed, stored.kind, stored.freshness = feed, kind, None
             changed = {"feed": feed, "kind": kind, "freshness": None}
-            connection.execute(t.objects.update().where(t.objects.c.id == shelf.id).values(changed))
-        if not shelf.exists:
-            starts.append({"object": shelf.id, "start": at})
-            shelf.exists = True
+            connection.execute(t.objects.update().where(t.objects.c.id == stored.id).values(changed))
+        if not stored.exists:
+            starts.append({"object": stored.id, "start": at})
+            stored.exists = True
     if starts:
         connection.execute(t.existences.insert(), starts)
 
 
-def _retire(connection: Connection, rows: _Rows, shelf: Shelf, end: tuple[int, int | None]) -> None:
+def _retire(connection: Connection, rows: _StatusRows, stored: ObjectRecords, end: tuple[int, int | None]) -> None:
     """End the existence of an object: when, and until when its last status was confirmed."""
-    ours = sa.and_(t.existences.c.object == shelf.id, t.existences.c.end.is_(None))
+    ours = sa.and_(t.existences.c.object == stored.id, t.existences.c.end.is_(None))
     connection.execute(t.existences.update().where(ours).values(end=end[0]))
-    shelf.exists = False
-    _fold(shelf, end[1])
-    rows.append(shelf, [])
+    stored.exists = False
+    _fold(stored, end[1])
+    rows.append(stored, [])
 
 
 @dataclass(slots=True)
-class _Rows:
+class _StatusRows:
     """Rows of statuses that are to be written, all together."""
 
     changed: dict[int, bytes] = field(default_factory=dict)
-    new: list[Shelf] = field(default_factory=list)
+    new: list[ObjectRecords] = field(default_factory=list)
 
-    def append(self, shelf: Shelf, records: list[Kept]) -> None:
+    def append(self, stored: ObjectRecords, records: list[Kept]) -> None:
         """Add records to an object's newest row, which is written anew; a full one is followed by a new one."""
-        full = len(shelf.records) >= MOST * RECORD.size
-        if shelf.row is not None:
-            content = shelf.records if full else shelf.records + packed(records)
-            self.changed[shelf.row] = shelf.records = content
-        if records and (shelf.row is None or full):
-            shelf.row, shelf.records = None, packed(records)
-            self.new.append(shelf)
+        full = len(stored.records) >= MOST * RECORD.size
+        if stored.row is not None:
+            content = stored.records if full else stored.records + packed(records)
+            self.changed[stored.row] = stored.records = content
+        if records and (stored.row is None or full):
+            stored.row, stored.records = None, packed(records)
+            self.new.append(stored)
 
     def write(self, connection: Connection) -> None:
         """Write them."""
@@ -359,8 +365,8 @@ class _Rows:
         if self.new:
             added = t.statuses.insert().returning(t.statuses.c.id, sort_by_parameter_order=True)
             numbers = connection.execute(added, [{"object": one.id, **_row(one.records)} for one in self.new]).scalars()
-            for shelf, number in zip(self.new, numbers, strict=True):
-                shelf.row = int(number)
+            for stored, number in zip(self.new, numbers, strict=True):
+                stored.row = int(number)
 
 
 def _row(content: bytes) -> dict[str, Any]:

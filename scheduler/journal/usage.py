@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from scheduler.availability.history import Duration, Instant
-from scheduler.journal.holds import Holds
+from scheduler.journal.holds import JobHolds
 from scheduler.journal.records import Sighting, micro
-from scheduler.model import WorkerState
+from scheduler.model.instants import Duration, Instant
+from scheduler.model.workers import WorkerState
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -41,7 +41,7 @@ LOOKS_APART: Duration = 120_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class StateEntered:
     """A worker entered a state."""
 
     at: Instant
@@ -97,7 +97,7 @@ class Fallen:
     jobs: Fates
 
 
-def worker_hours(steps: Iterable[Step], window: Window) -> dict[tuple[str, str], Hours]:
+def worker_hours(steps: Iterable[StateEntered], window: Window) -> dict[tuple[str, str], Hours]:
     """Return the time of workers in a window, by VO and environment; what has no end yet lasts until the window's."""
     found: dict[tuple[str, str], Hours] = defaultdict(Hours)
     for mine in _by_worker(steps).values():
@@ -115,21 +115,21 @@ def worker_hours(steps: Iterable[Step], window: Window) -> dict[tuple[str, str],
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class JournaledWork:
     """What the journal knows of workers and their jobs."""
 
-    steps: Sequence[Step]
+    steps: Sequence[StateEntered]
     sightings: Sequence[Sighting]
-    holds: Holds
+    holds: JobHolds
 
 
-def casualties(outages: Iterable[tuple[str, Instant, Instant]], seen: Seen) -> list[Casualties]:
+def casualties(outages: Iterable[tuple[str, Instant, Instant]], seen: JournaledWork) -> list[Casualties]:
     """Return what became of the jobs in the workers of each host (name, start, end of the outage) that failed in it."""
     by_worker, jobs = _by_worker(seen.steps), _by_job(seen.sightings)
     return [Casualties(*outage, _fates(jobs, _failed(by_worker, *outage), seen.holds)) for outage in outages]
 
 
-def fallen(outages: Sequence[tuple[str, Instant, Instant]], seen: Seen, window: Window) -> list[Fallen]:
+def fallen(outages: Sequence[tuple[str, Instant, Instant]], seen: JournaledWork, window: Window) -> list[Fallen]:
     """Return the workers that ended with work in them in a window, those in an outage of their host left out."""
     by_worker, jobs = _by_worker(seen.steps), _by_job(seen.sightings)
     told = {name for host, start, end in outages for name in _failed(by_worker, host, start, end)}
@@ -143,7 +143,7 @@ def fallen(outages: Sequence[tuple[str, Instant, Instant]], seen: Seen, window: 
     return sorted(found, key=lambda one: (one.at, one.worker))
 
 
-def _fates(jobs: Mapping[tuple[str, str], list[Sighting]], failed: Mapping[str, Instant], holds: Holds) -> Fates:
+def _fates(jobs: Mapping[tuple[str, str], list[Sighting]], failed: Mapping[str, Instant], holds: JobHolds) -> Fates:
     """Return what became of the jobs that were in the failed workers (and when they failed)."""
     rerun: list[str] = []
     held: list[str] = []
@@ -163,13 +163,15 @@ def _fates(jobs: Mapping[tuple[str, str], list[Sighting]], failed: Mapping[str, 
     return Fates(tuple(rerun), tuple(held), tuple(lost))
 
 
-def _failed(by_worker: Mapping[str, list[Step]], host: str, start: Instant, end: Instant) -> dict[str, Instant]:
+def _failed(by_worker: Mapping[str, list[StateEntered]], host: str, start: Instant, end: Instant) -> dict[str, Instant]:
     """Return the workers of a host that failed in a stretch of time, and when."""
     failures = {name: _failure(steps, start, end, _WORKS, host) for name, steps in by_worker.items()}
     return {name: failure.at for name, failure in failures.items() if failure is not None}
 
 
-def _failure(steps: Sequence[Step], start: Instant, end: Instant, works: frozenset[WorkerState], host: str = "") -> Step | None:
+def _failure(
+    steps: Sequence[StateEntered], start: Instant, end: Instant, works: frozenset[WorkerState], host: str = ""
+) -> StateEntered | None:
     """Return the step by which a worker failed with work in it, on that host and in that time, and never came back."""
     for place, (before, step) in enumerate(pairwise(steps)):
         failed = start <= step.at <= end and step.state in _FAILS and before.state in works and step.host == (host or step.host)
@@ -185,8 +187,8 @@ def _by_job(sightings: Iterable[Sighting]) -> dict[tuple[str, str], list[Sightin
     return found
 
 
-def _by_worker(steps: Iterable[Step]) -> dict[str, list[Step]]:
-    found: dict[str, list[Step]] = defaultdict(list)
+def _by_worker(steps: Iterable[StateEntered]) -> dict[str, list[StateEntered]]:
+    found: dict[str, list[StateEntered]] = defaultdict(list)
     for step in steps:
         found[step.worker].append(step)
     return found

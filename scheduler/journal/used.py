@@ -6,17 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from scheduler.availability.history import Instant, Status, Window
+from scheduler.availability.history import Status, Window
 from scheduler.availability.measuring.pieces import pieces
 from scheduler.availability.timelines.axis import united
 from scheduler.journal.histories import worker_steps
 from scheduler.journal.holds import holds_in
-from scheduler.journal.usage import Casualties, Fallen, Hours, Seen, casualties, fallen, worker_hours
+from scheduler.journal.usage import Casualties, Fallen, Hours, JournaledWork, casualties, fallen, worker_hours
 
 if TYPE_CHECKING:
-    from scheduler.availability.history import Duration
     from scheduler.availability.timelines.prepared import Prepared
     from scheduler.journal.reading import JournalReader
+    from scheduler.model.instants import Duration, Instant
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ def used(journal: JournalReader, prepared: Prepared, window: Window, kept: Durat
     """Return what is known of a window; `kept`: for how long the journal keeps workers and jobs."""
     known = replace(window, start=max(window.start, prepared.history.now - kept))
     known = replace(known, end=max(known.start, window.end))
-    seen = Seen(worker_steps(journal, known.end), journal.sightings(), holds_in(journal))
+    seen = JournaledWork(worker_steps(journal, known.end), journal.sightings(), holds_in(journal))
     silences = outages(prepared, known)
     return Used(
         known,

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
     from scheduler.journal.records import Look
-    from scheduler.journal.segments import Shelf, Watch
+    from scheduler.journal.segments import ObjectRecords, WatchPeriod
 
 
 _log = logging.getLogger("ambienti")
@@ -60,9 +60,9 @@ class JournalWriter(JournalReader):
         self._held_file: weakref.finalize[..., JournalWriter] | None = None
         self.monotonic: Callable[[], float] | None = None
         """The clock that stamps lines of the event log beside the wall clock."""
-        self.shelves: dict[str, Shelf] | None = None
+        self.stored_objects: dict[str, ObjectRecords] | None = None
         """Objects with the end of their statuses, as far as they were read; None: not read, or not to be trusted."""
-        self.watch: Watch | None = None
+        self.watch: WatchPeriod | None = None
         """The present stretch of looking; None: this daemon has not looked yet."""
         self.looked: Look | None = None
         """The last look: that all was as before is written with the lease, not by a commit of its own."""
@@ -113,7 +113,7 @@ class JournalWriter(JournalReader):
         return self.monotonic() if self.monotonic else None
 
     def _trust_nothing(self) -> None:
-        self._cache = self.shelves = self.watch = None
+        self._cache = self.stored_objects = self.watch = None
 
     # --- the lease ----------------------------------------------------------------------------------------------------
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from scheduler.model import HostReading, QueueReading, Unanswered
+from scheduler.model.hosts import HostReading
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from scheduler.journal.records import Entry
+    from scheduler.model.queues import QueueReading
+    from scheduler.model.readings import Unanswered
 
 
 @dataclass(frozen=True, slots=True)

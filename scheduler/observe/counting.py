@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, TypeGuard
 
-from scheduler.model import Counted, JobCount, QueueReading, Unanswered
+from scheduler.model.queues import JobCount, JobCounts, QueueReading
+from scheduler.model.readings import Unanswered
 
 if TYPE_CHECKING:
-    from scheduler.model import Observation
+    from scheduler.model.observation import Observation
 
 
 def tells_all(reading: QueueReading | Unanswered) -> TypeGuard[QueueReading]:
@@ -16,7 +17,7 @@ def tells_all(reading: QueueReading | Unanswered) -> TypeGuard[QueueReading]:
     return isinstance(reading, QueueReading) and reading.complete and not reading.suspect
 
 
-def counted(reading: QueueReading) -> Counted:
+def counted(reading: QueueReading) -> JobCounts:
     """Count the jobs of a reading by VO and by the environment they name."""
     idle: Counter[tuple[str, str]] = Counter()
     running: Counter[tuple[str, str]] = Counter()
@@ -26,7 +27,7 @@ def counted(reading: QueueReading) -> Counted:
         idle[of] += cluster.idle
         running[of] += cluster.running
         held[of] += cluster.held
-    return Counted(reading.at, tuple(JobCount(*of, idle[of], running[of], held[of]) for of in sorted(idle)))
+    return JobCounts(reading.at, tuple(JobCount(*of, idle[of], running[of], held[of]) for of in sorted(idle)))
 
 
 def untold(observation: Observation) -> tuple[str, ...]:
@@ -53,7 +54,7 @@ def known_jobs(observation: Observation) -> tuple[JobCount, ...]:
     return tuple(rows)
 
 
-def last_jobs(observation: Observation) -> Counted | None:
+def last_jobs(observation: Observation) -> JobCounts | None:
     """Return the jobs as all batch systems told of them last, as old as the oldest part; None if some never did."""
     rows: list[JobCount] = []
     at = observation.now
@@ -63,4 +64,4 @@ def last_jobs(observation: Observation) -> Counted | None:
             return None
         rows += last.rows
         at = min(at, last.at)
-    return Counted(at, tuple(rows))
+    return JobCounts(at, tuple(rows))

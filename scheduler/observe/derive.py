@@ -12,10 +12,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from scheduler.journal.records import Entry
-from scheduler.model import Domain, Node, Worker, WorkerState, worker_uuid
+from scheduler.model.hosts import Domain, worker_uuid
+from scheduler.model.queues import Node
+from scheduler.model.workers import Worker, WorkerState
 
 if TYPE_CHECKING:
-    from scheduler.model import Identity, RunningJob
+    from scheduler.model.hosts import Identity
+    from scheduler.model.queues import RunningJob
 
 S = WorkerState
 REGISTERED = frozenset({S.IDLE, S.BUSY, S.DRAINING, S.DRAINED, S.SILENT})
@@ -26,7 +29,7 @@ DRAIN_SHOWS_SECONDS = 60.0
 
 
 @dataclass(slots=True)
-class Facts:
+class WorkerFacts:
     """All that is known of one worker at one instant."""
 
     now: float
@@ -56,7 +59,7 @@ class Facts:
     """When its host last answered."""
 
 
-def state_of(facts: Facts) -> WorkerState:
+def state_of(facts: WorkerFacts) -> WorkerState:
     """Derive a worker's state."""
     if facts.twins:
         return S.UNSEEN
@@ -72,41 +75,41 @@ def state_of(facts: Facts) -> WorkerState:
     return _with_node(facts, facts.node) if facts.node else _without_node(facts)
 
 
-def _as_shown(facts: Facts) -> WorkerState:
+def _as_shown(facts: WorkerFacts) -> WorkerState:
     """Let what was known of a domain stand while its host is slow to answer."""
     if facts.node is not None:
         return _with_node(facts, facts.node)
     return facts.before.state if facts.before else facts.entry.state
 
 
-def _without_domain(facts: Facts) -> WorkerState:
+def _without_domain(facts: WorkerFacts) -> WorkerState:
     entry = facts.entry
     if entry.registered_at is not None:
         return S.GONE
     return S.REQUESTED if _boot_may_come(facts) else S.FAILED
 
 
-def _stopped(facts: Facts) -> WorkerState:
+def _stopped(facts: WorkerFacts) -> WorkerState:
     if facts.entry.registered_at is not None:
         return S.GONE
     return S.REQUESTED if _boot_may_come(facts) else S.FAILED
 
 
-def _boot_may_come(facts: Facts) -> bool:
+def _boot_may_come(facts: WorkerFacts) -> bool:
     if facts.performing:
         return True
     begun = facts.cut_off_at
     return begun is not None and facts.entry.booted_at is None and facts.now - begun < facts.grace_seconds
 
 
-def _with_node(facts: Facts, node: Node) -> WorkerState:
+def _with_node(facts: WorkerFacts, node: Node) -> WorkerState:
     work = bool(node.jobs) or node.claimed
     if (node.draining and not _lately(facts.now, facts.entry.cancelled_at)) or _drain_not_shown_yet(facts):
         return S.DRAINING if work else S.DRAINED
     return S.BUSY if work else S.IDLE
 
 
-def _drain_not_shown_yet(facts: Facts) -> bool:
+def _drain_not_shown_yet(facts: WorkerFacts) -> bool:
     return bool(facts.entry.drain_cause) and _lately(facts.now, facts.entry.drained_at)
 
 
@@ -114,7 +117,7 @@ def _lately(now: float, at: float | None) -> bool:
     return at is not None and now - at < DRAIN_SHOWS_SECONDS
 
 
-def _without_node(facts: Facts) -> WorkerState:
+def _without_node(facts: WorkerFacts) -> WorkerState:
     if facts.entry.registered_at is not None:
         return _no_longer_seen(facts) if facts.batch_answers else _as_before(facts)
     if facts.entry.drain_cause:
@@ -127,7 +130,7 @@ def _without_node(facts: Facts) -> WorkerState:
     return S.BOOTING
 
 
-def _no_longer_seen(facts: Facts) -> WorkerState:
+def _no_longer_seen(facts: WorkerFacts) -> WorkerState:
     """Tell a worker that left after its drain from one that fell silent with jobs in it."""
     if not facts.entry.drain_cause:
         return S.SILENT
@@ -136,7 +139,7 @@ def _no_longer_seen(facts: Facts) -> WorkerState:
     return S.SILENT if facts.before.jobs or facts.before.claimed else S.DRAINED
 
 
-def _as_before(facts: Facts) -> WorkerState:
+def _as_before(facts: WorkerFacts) -> WorkerState:
     """Keep what was known when the batch system says nothing; what was not known counts as busy."""
     known = facts.before.state if facts.before else facts.entry.state
     if known in REGISTERED:
@@ -174,7 +177,7 @@ def entry_of(domain: Domain, identity: Identity, host: str, now: float, boot_sec
     )
 
 
-def worker_of(facts: Facts, state: WorkerState) -> Worker:
+def worker_of(facts: WorkerFacts, state: WorkerState) -> Worker:
     """Join everything into one worker."""
     entry, node, before = facts.entry, facts.node, facts.before
     registered_at = entry.registered_at

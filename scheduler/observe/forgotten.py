@@ -11,14 +11,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from scheduler.journal.records import Note
-from scheduler.model import HostReading, Unanswered, WorkerState
+from scheduler.model.hosts import HostReading
+from scheduler.model.workers import WorkerState
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from collections.abc import Set as AbstractSet
 
     from scheduler.journal.records import Entry, HostOff, Ledger
-    from scheduler.observe.remember import News
+    from scheduler.model.readings import Unanswered
+    from scheduler.observe.remember import Additions
 
 
 def give_up(
@@ -26,7 +28,7 @@ def give_up(
     hosts: Mapping[str, HostReading | Unanswered],
     seen: AbstractSet[str],
     busy: AbstractSet[str],
-    news: News,
+    news: Additions,
     *,
     now: float,
 ) -> set[str]:
@@ -53,7 +55,7 @@ def give_up(
     return given_up
 
 
-def _tell(entry: Entry, word: HostOff, now: float, news: News) -> None:
+def _tell(entry: Entry, word: HostOff, now: float, news: Additions) -> None:
     gone = WorkerState.GONE.value
     news.changes[entry.name] = {"state": gone, "since": now, "closed_at": now}
     detail = {"from": entry.state.value, "host": entry.host, "environment": entry.environment, "vo": entry.vo}

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from scheduler.model import Domain, HostReading, Identity, Node, QueueReading, Unanswered
+from scheduler.model.hosts import Domain, HostReading, Identity
+from scheduler.model.queues import Node, QueueReading
+from scheduler.model.readings import Unanswered
 
 Queues = Mapping[str, QueueReading | Unanswered]
 Hosts = Mapping[str, HostReading | Unanswered]
 
 
 @dataclass(slots=True)
-class Farm:
+class JoinedFarm:
     """All domains and nodes, by worker."""
 
     domains: dict[str, tuple[str, Domain, Identity]]
@@ -24,9 +26,9 @@ class Farm:
     """By batch system and worker."""
 
 
-def join(queues: Queues, hosts: Hosts, site: str) -> Farm:
+def join(queues: Queues, hosts: Hosts, site: str) -> JoinedFarm:
     """Join what the sources show; domains of other sites, and those without identity, are strangers."""
-    farm = Farm({}, {}, {}, [], {})
+    farm = JoinedFarm({}, {}, {}, [], {})
     running: dict[str, list[str]] = {}
     domains = farm.domains
     for host, reading in hosts.items():

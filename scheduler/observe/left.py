@@ -15,17 +15,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from scheduler.journal.records import Entry
-from scheduler.model import HostReading, Left, Stored
+from scheduler.model.hosts import HostReading, Stored
+from scheduler.model.workers import LeftStorage
 
 if TYPE_CHECKING:
-    from scheduler.observe.joined import Farm, Hosts
+    from scheduler.observe.joined import Hosts, JoinedFarm
 
 Since = dict[tuple[str, str], float]
 """By host and worker, monotonic."""
 
 
 @dataclass(frozen=True, slots=True)
-class Shelves:
+class StorageFound:
     """What hosts told of their storage."""
 
     now: float
@@ -39,34 +40,34 @@ class Shelves:
 
 
 def left_behind(
-    shelves: Shelves, farm: Farm, hosts: Hosts, before: Mapping[tuple[str, str], float]
-) -> tuple[tuple[Left, ...], Since]:
+    storage: StorageFound, farm: JoinedFarm, hosts: Hosts, before: Mapping[tuple[str, str], float]
+) -> tuple[tuple[LeftStorage, ...], Since]:
     """Return what is left on the storage of the hosts that told of it, and since when, for the next look."""
-    since = {key: at for key, at in before.items() if key[0] in hosts and key[0] not in shelves.stored}
-    if not shelves.stored:
+    since = {key: at for key, at in before.items() if key[0] in hosts and key[0] not in storage.stored}
+    if not storage.stored:
         return (), since
     nodes = {worker for _, worker in farm.nodes}
-    needed = shelves.needed | _named(farm, hosts)
+    needed = storage.needed | _named(farm, hosts)
     places: dict[tuple[str, str], list[str]] = defaultdict(list)
-    for host, stored in shelves.stored.items():
+    for host, stored in storage.stored.items():
         for one in stored:
-            if one.worker not in needed and (one.worker in shelves.closed or one.worker not in nodes):
+            if one.worker not in needed and (one.worker in storage.closed or one.worker not in nodes):
                 places[one.worker, one.uuid].append(host)
-                since[host, one.worker] = before.get((host, one.worker), shelves.monotonic)
-    return tuple(_left(worker, uuid, tuple(found), shelves, since) for (worker, uuid), found in sorted(places.items())), since
+                since[host, one.worker] = before.get((host, one.worker), storage.monotonic)
+    return tuple(_left(worker, uuid, tuple(found), storage, since) for (worker, uuid), found in sorted(places.items())), since
 
 
-def _named(farm: Farm, hosts: Hosts) -> AbstractSet[str]:
+def _named(farm: JoinedFarm, hosts: Hosts) -> AbstractSet[str]:
     """Return every name that some domain bears, ours or not."""
     shown = {domain.name for one in hosts.values() if isinstance(one, HostReading) for domain in one.domains}
     return shown | farm.domains.keys()
 
 
-def _left(worker: str, uuid: str, hosts: tuple[str, ...], shelves: Shelves, since: Since) -> Left:
-    entry = shelves.closed.get(worker)
-    seconds = shelves.monotonic - min(since[host, worker] for host in hosts)
+def _left(worker: str, uuid: str, hosts: tuple[str, ...], storage: StorageFound, since: Since) -> LeftStorage:
+    entry = storage.closed.get(worker)
+    seconds = storage.monotonic - min(since[host, worker] for host in hosts)
     if entry is None:
-        return Left(worker, uuid, hosts, "", "", seconds)
+        return LeftStorage(worker, uuid, hosts, "", "", seconds)
     if entry.closed_at is not None:
-        seconds = max(seconds, shelves.now - entry.closed_at)
-    return Left(worker, uuid, hosts, entry.host, entry.environment, seconds)
+        seconds = max(seconds, storage.now - entry.closed_at)
+    return LeftStorage(worker, uuid, hosts, entry.host, entry.environment, seconds)

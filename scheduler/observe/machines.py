@@ -13,7 +13,8 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from scheduler.model import HostReading, Unanswered
+from scheduler.model.hosts import HostReading
+from scheduler.model.readings import Unanswered
 
 Hosts = Mapping[str, HostReading | Unanswered]
 WHOLE = 100

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from scheduler.journal.records import Entry, Sighting
-from scheduler.model import Counted, DomainState, Node, Worker
+from scheduler.model.hosts import DomainState
+from scheduler.model.queues import JobCounts, Node
+from scheduler.model.workers import Worker
 from scheduler.observe.believe import Shape
 
 Settled = tuple[Entry, str, DomainState, Node]
@@ -21,7 +23,7 @@ class Memory:
     queues_at: Mapping[str, float] = field(default_factory=dict)
     """When each batch system last answered."""
     hosts_at: Mapping[str, float] = field(default_factory=dict)
-    jobs: Mapping[str, Counted] = field(default_factory=dict)
+    jobs: Mapping[str, JobCounts] = field(default_factory=dict)
     """By batch system: the jobs that it told of when it was last believed in full."""
     shapes: Mapping[str, Shape] = field(default_factory=dict)
     """By batch system."""

@@ -14,28 +14,22 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from scheduler.journal.records import Entry, Memo
-from scheduler.lifecycle import SERVING
-from scheduler.model import (
-    BootOutcome,
-    DiscoveryReading,
-    HostReading,
-    Observation,
-    QueueReading,
-    Stored,
-    Unanswered,
-    Worker,
-    WorkerState,
-)
+from scheduler.model.hosts import DiscoveryReading, HostReading, Stored
+from scheduler.model.lifecycle import SERVING
+from scheduler.model.observation import Observation
+from scheduler.model.policy import Policy
+from scheduler.model.queues import QueueReading
+from scheduler.model.readings import Unanswered
+from scheduler.model.workers import BootOutcome, Worker, WorkerState
 from scheduler.observe.believe import Shape, believe_queue, first_shape, vanished_hosts, with_last_answer
 from scheduler.observe.counting import counted, tells_all
-from scheduler.observe.derive import BOOT_SECONDS, Facts, entry_of, state_of, worker_of
+from scheduler.observe.derive import BOOT_SECONDS, WorkerFacts, entry_of, state_of, worker_of
 from scheduler.observe.forgotten import give_up
-from scheduler.observe.joined import Farm, Hosts, Queues, join
-from scheduler.observe.left import Shelves, left_behind
+from scheduler.observe.joined import Hosts, JoinedFarm, Queues, join
+from scheduler.observe.left import StorageFound, left_behind
 from scheduler.observe.machines import WHOLE, count_machines_once
 from scheduler.observe.memory import Memory, Settled
-from scheduler.observe.remember import News
-from scheduler.policy import Policy
+from scheduler.observe.remember import Additions
 
 if TYPE_CHECKING:
     from scheduler.journal.records import Ledger
@@ -70,7 +64,7 @@ class Readings:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class Merged:
     """An observation, and what it adds to memory and journal."""
 
     observation: Observation
@@ -91,7 +85,7 @@ class _Round:
     readings: Readings
     memory: Memory
     policy: Policy
-    farm: Farm
+    farm: JoinedFarm
     answering_hosts: frozenset[str]
     answering_queues: frozenset[str]
     pending_hosts: frozenset[str]
@@ -101,7 +95,7 @@ class _Round:
     """Worker -> when the boot had begun that a crash cut off."""
 
 
-def merge(readings: Readings, ledger: Ledger, memory: Memory, policy: Policy) -> Seen:
+def merge(readings: Readings, ledger: Ledger, memory: Memory, policy: Policy) -> Merged:
     """Make one observation."""
     queues, shapes = _believe(readings, ledger, memory, policy)
     hosts: dict[str, HostReading | Unanswered] = {
@@ -120,7 +114,7 @@ def merge(readings: Readings, ledger: Ledger, memory: Memory, policy: Policy) ->
         if intent.kind == "boot":
             boots = round_.performing if intent.id in readings.performing else round_.cut_off
             boots[intent.worker] = intent.begun_at
-    news = News()
+    news = Additions()
     busy = readings.acted_on | round_.performing.keys()
     given_up = give_up(ledger, hosts, farm.domains.keys(), busy, news, now=readings.now) if ledger.hosts_off else set()
     entries, unjournaled = _entries(round_, ledger, given_up)
@@ -164,12 +158,12 @@ def merge(readings: Readings, ledger: Ledger, memory: Memory, policy: Policy) ->
         left_since=left_since,
     )
     forgotten = tuple(ledger.entries[name] for name in given_up)
-    return Seen(observation, kept, news.memo(), tuple(news.illegal), farm.twins, forgotten)
+    return Merged(observation, kept, news.memo(), tuple(news.illegal), farm.twins, forgotten)
 
 
-def _shelves(readings: Readings, entries: Mapping[str, Entry]) -> Shelves:
+def _shelves(readings: Readings, entries: Mapping[str, Entry]) -> StorageFound:
     needed = entries.keys() | readings.acted_on
-    return Shelves(readings.now, readings.monotonic, readings.stored, readings.closed, needed)
+    return StorageFound(readings.now, readings.monotonic, readings.stored, readings.closed, needed)
 
 
 def _share(policy: Policy) -> Callable[[str], int]:
@@ -184,7 +178,7 @@ def _with_news(boots: tuple[BootOutcome, ...], ended: list[BootOutcome]) -> tupl
 
 
 def _workers(
-    round_: _Round, ledger: Ledger, entries: Mapping[str, Entry], unjournaled: frozenset[str], news: News
+    round_: _Round, ledger: Ledger, entries: Mapping[str, Entry], unjournaled: frozenset[str], news: Additions
 ) -> tuple[dict[str, Worker], dict[str, Settled]]:
     """Derive all workers; one that serves, and of which nothing has changed, is the very same value as before."""
     workers: dict[str, Worker] = {}
@@ -251,10 +245,10 @@ def _entries(round_: _Round, ledger: Ledger, given_up: AbstractSet[str]) -> tupl
     return entries, frozenset(entries.keys() - ledger.entries.keys())
 
 
-def _facts(round_: _Round, entry: Entry) -> Facts:
+def _facts(round_: _Round, entry: Entry) -> WorkerFacts:
     readings, name = round_.readings, entry.name
     host, domain, _ = round_.farm.domains.get(name, (entry.host, None, None))
-    return Facts(
+    return WorkerFacts(
         now=readings.now,
         entry=entry,
         host=host,

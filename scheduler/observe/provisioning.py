@@ -22,14 +22,19 @@ from scheduler.availability.history import Cause, Status
 from scheduler.decide.blame import told
 from scheduler.decide.demand import Matcher
 from scheduler.journal.records import Said
-from scheduler.model import HostReading, QueueReading, Unanswered, WorkerState
+from scheduler.model.hosts import HostReading
+from scheduler.model.queues import QueueReading
+from scheduler.model.readings import Unanswered
+from scheduler.model.workers import WorkerState
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from scheduler.actions import Plan
-    from scheduler.model import Observation, RequestCluster, Worker
-    from scheduler.policy import Policy
+    from scheduler.model.actions import Plan
+    from scheduler.model.observation import Observation
+    from scheduler.model.policy import Policy
+    from scheduler.model.queues import RequestCluster
+    from scheduler.model.workers import Worker
 
 Pair = tuple[str, str]
 """VO and environment."""
@@ -38,7 +43,7 @@ _BOOTS = frozenset({S.REQUESTED, S.BOOTING})
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
+class UnmetDemand:
     """Demand that has a right to be served and is not."""
 
     jobs: int
@@ -51,7 +56,7 @@ def name_of(vo: str, environment: str) -> str:
     return f"{vo}/{environment}"
 
 
-def statuses(waiting: Mapping[Pair, Waiting], observation: Observation, policy: Policy, monotonic: float) -> Iterator[Said]:
+def statuses(waiting: Mapping[Pair, UnmetDemand], observation: Observation, policy: Policy, monotonic: float) -> Iterator[Said]:
     """Say of every VO and every environment it may use whether its share is there."""
     blind = any(isinstance(reading, Unanswered) for reading in observation.queues.values())
     last = {boot.environment: boot for boot in observation.boots}
@@ -80,7 +85,7 @@ def statuses(waiting: Mapping[Pair, Waiting], observation: Observation, policy: 
 class Provisioned:
     """What one look leaves to the next."""
 
-    waiting: Mapping[Pair, Waiting] = field(default_factory=dict)
+    waiting: Mapping[Pair, UnmetDemand] = field(default_factory=dict)
     cores: Mapping[str, float] = field(default_factory=dict)
     """Of each host, as it showed them last."""
 
@@ -99,7 +104,7 @@ def provisioned(observation: Observation, policy: Policy, plan: Plan, before: Pr
 
 def _unserved(
     observation: Observation, policy: Policy, plan: Plan, known: Provisioned, monotonic: float
-) -> dict[Pair, Waiting]:
+) -> dict[Pair, UnmetDemand]:
     """Find the demand within the entitlements that is not served, with since when."""
     matcher = Matcher(policy.catalogue)
     asked: dict[Pair, list[tuple[RequestCluster, int]]] = defaultdict(list)
@@ -112,7 +117,7 @@ def _unserved(
             asked[cluster.vo, match.environments[0]].append((cluster, jobs))
     occupied = _occupied(observation.workers)
     entitled = entitlements(sum(known.cores.values()), policy, {vo for vo, _ in asked} | occupied.keys())
-    found: dict[Pair, Waiting] = {}
+    found: dict[Pair, UnmetDemand] = {}
     for (vo, environment), clusters in asked.items():
         room = entitled.get(vo, 0.0) - occupied.get(vo, 0)
         fitting = [(one, jobs) for one, jobs in clusters if max(1, one.requirements.of(environment).cpus) <= room]
@@ -121,7 +126,7 @@ def _unserved(
             since = max(
                 monotonic if first is None else first.since, min(_queued(one, observation, monotonic) for one, _ in fitting)
             )
-            found[vo, environment] = Waiting(sum(jobs for _, jobs in fitting), since)
+            found[vo, environment] = UnmetDemand(sum(jobs for _, jobs in fitting), since)
     return found
 
 

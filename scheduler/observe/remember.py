@@ -7,15 +7,18 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from scheduler.journal.records import Memo, Note, Sighting, Value
-from scheduler.lifecycle import allowed
-from scheduler.model import BootOutcome, HeldJob, Node, QueueReading, Unanswered, Worker, WorkerState
+from scheduler.model.lifecycle import allowed
+from scheduler.model.queues import HeldJob, Node, QueueReading
+from scheduler.model.readings import Unanswered
+from scheduler.model.workers import BootOutcome, Worker, WorkerState
 
 if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
 
     from scheduler.journal.records import Ledger, OpenIntent
-    from scheduler.model import EndedJob, HostReading, RunningJob
-    from scheduler.observe.derive import Facts
+    from scheduler.model.hosts import HostReading
+    from scheduler.model.queues import EndedJob, RunningJob
+    from scheduler.observe.derive import WorkerFacts
 
 S = WorkerState
 _SERVES = frozenset({S.IDLE, S.BUSY})
@@ -23,7 +26,7 @@ Sightings = Mapping[tuple[str, str, str], Sighting]
 
 
 @dataclass(slots=True)
-class News:
+class Additions:
     """Collects what one observation adds."""
 
     changes: dict[str, dict[str, Value]] = field(default_factory=dict)
@@ -51,7 +54,7 @@ class News:
             void=tuple(self.void),
         )
 
-    def tell(self, facts: Facts, worker: Worker, ledger: Ledger) -> None:
+    def tell(self, facts: WorkerFacts, worker: Worker, ledger: Ledger) -> None:
         """Compare one worker with its entry."""
         entry = facts.entry
         change: dict[str, Value] = {}
@@ -80,7 +83,7 @@ class News:
         detail = {"from": before.value, "host": worker.host, "environment": worker.environment, "vo": worker.vo}
         self.notes.append(Note(kind, worker.name, worker.state.value, detail=detail))
 
-    def _tell_failure(self, facts: Facts) -> None:
+    def _tell_failure(self, facts: WorkerFacts) -> None:
         entry = facts.entry
         if entry.origin != "booted" or (not entry.boot_error and entry.booted_at is None and facts.domain is None):
             return  # adopted, or cut off before it was asked for: neither image nor host is to blame
@@ -92,7 +95,7 @@ class News:
             cause = f"did not register with {entry.batch_system} within {facts.boot_seconds:g} s"
         self._outcome(facts, facts.now, registered=False, cause=cause)
 
-    def _outcome(self, facts: Facts, at: float, *, registered: bool, cause: str = "") -> None:
+    def _outcome(self, facts: WorkerFacts, at: float, *, registered: bool, cause: str = "") -> None:
         entry = facts.entry
         outcome = BootOutcome(entry.name, entry.environment, entry.version, facts.host, at, registered, cause)
         self.outcomes.append(outcome)
@@ -187,7 +190,7 @@ class News:
             self.notes.append(Note("twins", name, "runs-twice", detail={"hosts": ", ".join(twins[name])}))
 
 
-def _drain_change(facts: Facts, worker: Worker, ledger: Ledger) -> dict[str, Value]:
+def _drain_change(facts: WorkerFacts, worker: Worker, ledger: Ledger) -> dict[str, Value]:
     """Take note of a drain that our journal does not know, and of one that is over."""
     entry = facts.entry
     if facts.node is None or facts.twins:

@@ -20,16 +20,19 @@ from typing import TYPE_CHECKING
 
 from scheduler.availability.history import Cause, ObjectKind, Status
 from scheduler.journal.records import Look, Said
-from scheduler.model import HostReading, QueueReading, Unanswered, WorkerState
+from scheduler.model.queues import QueueReading
+from scheduler.model.readings import Unanswered
+from scheduler.model.workers import WorkerState
 from scheduler.observe import provisioning
 from scheduler.observe.provisioning import Provisioned, provisioned
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from scheduler.actions import Plan
-    from scheduler.model import Observation
-    from scheduler.policy import Policy
+    from scheduler.model.actions import Plan
+    from scheduler.model.hosts import HostReading
+    from scheduler.model.observation import Observation
+    from scheduler.model.policy import Policy
 
 DAEMON = "ambienti"
 """The object that stands for the daemon itself."""
@@ -41,7 +44,7 @@ _SERVE = (S.IDLE, S.BUSY, S.DRAINING, S.DRAINED)
 
 
 @dataclass(frozen=True, slots=True)
-class Looked:
+class LastLook:
     """What the last look left to the next."""
 
     said: Mapping[str, Said]
@@ -54,8 +57,8 @@ class Looked:
 
 
 def looked(
-    observation: Observation, policy: Policy, plan: Plan, before: Looked | None = None, *, monotonic: float = 0.0
-) -> Looked:
+    observation: Observation, policy: Policy, plan: Plan, before: LastLook | None = None, *, monotonic: float = 0.0
+) -> LastLook:
     """Look at everything once: what it is now, and which demand has waited since when."""
     found = provisioned(observation, policy, plan, before.provisioned if before else Provisioned(), monotonic)
     said = statuses(observation, policy)
@@ -65,7 +68,7 @@ def looked(
     if before is not None:
         for name in _undecided(observation, shares) & before.said.keys():
             said[name], known_at[name] = before.said[name], before.known_at.get(name, before.at)
-    return Looked(said, observation.now, monotonic, found, known_at)
+    return LastLook(said, observation.now, monotonic, found, known_at)
 
 
 def _undecided(observation: Observation, shares: Iterable[str]) -> set[str]:
@@ -122,7 +125,7 @@ def _workers(observation: Observation, policy: Policy) -> Iterator[Said]:
             yield Said(workers_of(environment), Status.OK, text=text)
 
 
-def look(before: Looked | None, now: Looked, *, stale_seconds: float, watched: bool) -> Look:
+def look(before: LastLook | None, now: LastLook, *, stale_seconds: float, watched: bool) -> Look:
     """Compare a look with the one before; after a gap, a jump of the clock or a start, everything is told again."""
     began = _began(before, now, stale_seconds, watched=watched)
     since = before.at if before is not None and not began else None
@@ -135,7 +138,7 @@ def look(before: Looked | None, now: Looked, *, stale_seconds: float, watched: b
     return Look(now.at, now.monotonic, changes, retired, began)
 
 
-def _began(before: Looked | None, now: Looked, stale_seconds: float, *, watched: bool) -> str:
+def _began(before: LastLook | None, now: LastLook, stale_seconds: float, *, watched: bool) -> str:
     if before is None:
         return "start"
     passed = now.monotonic - before.monotonic

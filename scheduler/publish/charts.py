@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from scheduler.availability.history import Cause, Verdict
-from scheduler.availability.instants import as_time, write_duration
+from scheduler.availability.history import Cause, ObjectiveVerdict
+from scheduler.model.instants import as_time, write_duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from scheduler.availability.history import Instant
     from scheduler.availability.measuring.pieces import Piece
+    from scheduler.model.instants import Instant
     from scheduler.publish.sheet import Sheet
 
 Spec = dict[str, Any]
@@ -111,7 +111,7 @@ def budgets(sheet: Sheet) -> Spec | None:
             "verdict": str(one.verdict),
         }
         for one in sheet.standings
-        if one.verdict is not Verdict.NOT_APPLICABLE
+        if one.verdict is not ObjectiveVerdict.NOT_APPLICABLE
     ]
     if not values:
         return None

@@ -6,18 +6,18 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from scheduler.availability.instants import as_time, seconds, write_duration
 from scheduler.availability.measuring.excused import excused_by
 from scheduler.availability.reports.report_data import Seconds
-from scheduler.show.oncall import IncidentView, incident_view
+from scheduler.model.instants import as_time, seconds, write_duration
+from scheduler.oncall.rows import IncidentView, incident_view
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from scheduler.availability.history import Group, Window
-    from scheduler.availability.incidents.incident import Incident
     from scheduler.availability.measuring.pieces import Piece
     from scheduler.availability.timelines.prepared import Prepared
+    from scheduler.oncall.incident import Incident
 
 MOST_SEGMENTS = 150
 """Of one strip; shorter stretches of a livelier object are left out of the picture, never out of a figure."""

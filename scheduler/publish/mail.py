@@ -6,7 +6,7 @@ from collections import Counter
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from scheduler.availability.history import Verdict
+from scheduler.availability.history import ObjectiveVerdict
 from scheduler.publish import writing
 
 if TYPE_CHECKING:
@@ -24,8 +24,10 @@ def subject(sheet: Sheet) -> str:
     """Say what it is about: site, window, and how many of the promises were missed."""
     window = sheet.report.windows[sheet.detail]
     said = Counter(rows[sheet.detail].verdict for rows in sheet.rows.values())
-    counts = {word: said[verdict] for verdict, word in ((Verdict.FAIL, "missed"), (Verdict.UNDECIDED, "undecided"))}
-    promised = sum(counts.values()) + said[Verdict.PASS]
+    counts = {
+        word: said[verdict] for verdict, word in ((ObjectiveVerdict.FAIL, "missed"), (ObjectiveVerdict.UNDECIDED, "undecided"))
+    }
+    promised = sum(counts.values()) + said[ObjectiveVerdict.PASS]
     told = [f"{count} of {promised} {word}" for word, count in counts.items() if count]
     verdict = ", ".join(told) if told else "all kept" if promised else "nothing was promised"
     if not any(rows[sheet.detail].observed for rows in sheet.rows.values()):

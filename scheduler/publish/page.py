@@ -11,8 +11,8 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from environments.text import printable
-from scheduler.availability.instants import seconds, write_instant, write_seconds
 from scheduler.availability.reports.report_data import COLUMNS
+from scheduler.model.instants import seconds, write_instant, write_seconds
 from scheduler.publish import apart, charts, writing
 from scheduler.publish.apart import UndrawnError
 from scheduler.show.availability_view import partly_observed

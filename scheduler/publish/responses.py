@@ -5,14 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from scheduler.availability.incidents.response import Cut, report
-from scheduler.show.oncall import IncidentView, PeriodView, incident_view, period_view
+from scheduler.oncall.response import Cut, report
+from scheduler.oncall.rows import IncidentView, PeriodView, incident_view, period_view
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from scheduler.availability.history import Instant, Window
-    from scheduler.availability.incidents.incident import Incident
+    from scheduler.availability.history import Window
+    from scheduler.model.instants import Instant
+    from scheduler.oncall.incident import Incident
 
 MOST_INCIDENTS = 200
 """Incidents listed, the newest; all are counted."""

@@ -7,22 +7,22 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from scheduler.availability.measuring.pieces import Piece, pieces
-from scheduler.availability.promises.standing import Standing, stand
+from scheduler.availability.promises.standing import ObjectiveStanding, stand
 from scheduler.availability.reports import report_data
-from scheduler.availability.reports.report_data import Report, Row
+from scheduler.availability.reports.report_data import Report, ReportRow
 from scheduler.journal.used import Used
 from scheduler.publish import responses
 from scheduler.publish.details import Detail, details
 from scheduler.publish.responses import Responses
-from scheduler.publish.versions import Told
+from scheduler.publish.versions import PublicationStatus
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from scheduler.availability.history import Window
-    from scheduler.availability.incidents.incident import Incident
     from scheduler.availability.promises.burn_rate import Alert
     from scheduler.availability.timelines.prepared import Prepared
+    from scheduler.oncall.incident import Incident
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Sheet:
     report: Report
     strips: Mapping[str, tuple[Piece, ...]]
     """Object or group -> its timeline over the window in detail."""
-    standings: tuple[Standing, ...]
+    standings: tuple[ObjectiveStanding, ...]
     detail: int
     """Which of the report's windows is shown in detail."""
     details: Mapping[str, Detail] = field(default_factory=dict)
@@ -42,14 +42,14 @@ class Sheet:
     """What became of the incidents of that window; None: there were none, or nobody keeps any."""
     used: Used | None = None
     """What workers were used for in that window, and the jobs of those that failed; None: nobody knows of workers."""
-    published: Told | None = None
+    published: PublicationStatus | None = None
     """What is said of publication; None: nobody keeps versions."""
-    rows: Mapping[str, tuple[Row, ...]] = field(init=False)
+    rows: Mapping[str, tuple[ReportRow, ...]] = field(init=False)
     """Object or group -> its rows, in the order of the windows."""
 
     def __post_init__(self) -> None:
         """Sort the rows by object."""
-        rows: dict[str, tuple[Row, ...]] = {}
+        rows: dict[str, tuple[ReportRow, ...]] = {}
         for row in self.report.rows:
             rows[row.object] = (*rows.get(row.object, ()), row)
         object.__setattr__(self, "rows", rows)
@@ -71,7 +71,7 @@ def make(
     zone: str = "",
     incidents: Sequence[Incident] = (),
     used: Used | None = None,
-    published: Told | None = None,
+    published: PublicationStatus | None = None,
     alerts: Mapping[str, tuple[Alert, ...]] | None = None,
 ) -> Sheet:
     """Put a page's content together: a table of windows, one of them in detail, by default the longest.

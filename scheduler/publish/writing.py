@@ -5,7 +5,8 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from scheduler.availability import figures, instants
+from scheduler.availability import figures
+from scheduler.model import instants
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -20,7 +21,7 @@ def percent(figure: Fraction | str | None, against: Iterable[Fraction] = ()) -> 
 
 def duration(seconds: Seconds) -> str:
     """Write a time that is given in seconds."""
-    return instants.write_duration(int(seconds * instants.MICROSECONDS))
+    return instants.write_duration(int(seconds * instants.SECOND))
 
 
 def budget(left: Fraction) -> str:

@@ -9,8 +9,8 @@ from rich.console import Group
 from rich.text import Text
 
 from scheduler.availability.figures import UNDEFINED, compared, decimal, percent
-from scheduler.availability.instants import MICROSECONDS, write_duration, write_seconds
 from scheduler.availability.reports.report_data import COLUMNS
+from scheduler.model.instants import SECOND, write_duration, write_seconds
 from scheduler.show.terminal import Table
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from scheduler.availability.reports.report_data import ExclusionShown, Report, Row
+    from scheduler.availability.reports.report_data import ExclusionShown, Report, ReportRow
     from scheduler.availability.reports.report_shape import CorrectionShown
 
 STYLES = {"PASS": "green", "FAIL": "bold red", "UNDECIDED": "yellow", "not applicable": "dim"}
@@ -34,7 +34,7 @@ def table(report: Report, profile: str) -> RenderableType:
     shown = Table("service", "kind", title=f"Availability, profile {profile}", title_justify="left")
     for title in COLUMNS.values():
         shown.add_column(title, justify="right")
-    cells: dict[str, list[Row]] = {}
+    cells: dict[str, list[ReportRow]] = {}
     for row in report.rows:
         if row.profile == profile:
             cells.setdefault(row.object, []).append(row)
@@ -143,11 +143,11 @@ def _corrected(one: CorrectionShown) -> str:
     return f"{_called('Correction', one.id)}: {said}, reported by {one.by} at {one.received}; {accepted}."
 
 
-def _cell(row: Row) -> Text:
+def _cell(row: ReportRow) -> Text:
     return Text(row.figure_shown, style=STYLES.get(row.verdict or "", "dim" if row.figure is None else ""))
 
 
-def _cell_in_words(row: Row) -> Text:
+def _cell_in_words(row: ReportRow) -> Text:
     """Return a cell that can be read without its colour: the verdict, how long was unknown, how much was observed."""
     cell = _cell(row)
     if row.verdict in _JUDGED:
@@ -159,7 +159,7 @@ def _cell_in_words(row: Row) -> Text:
     return cell
 
 
-def partly_observed(row: Row) -> str:
+def partly_observed(row: ReportRow) -> str:
     """Say how much of a window was observed; "" where practically all of it was."""
     if row.observed_share is None or (share := Fraction(row.observed_share)) >= WHOLLY:
         return ""
@@ -168,12 +168,12 @@ def partly_observed(row: Row) -> str:
     return f"{_time(row.observed)} observed ({percent(share)})"
 
 
-def _verdict(row: Row) -> Text:
+def _verdict(row: ReportRow) -> Text:
     lines = [Text(f"{name}: {said}", style=STYLES[said]) for name, said in row.verdicts.items()]
     return Text("\n").join(lines)
 
 
-def _spent(row: Row) -> str:
+def _spent(row: ReportRow) -> str:
     """Say what a row's seconds were; what there was none of is left out."""
     parts = {
         "up": row.up,
@@ -189,7 +189,7 @@ def _spent(row: Row) -> str:
 
 
 def _time(seconds: object) -> str:
-    length = int(seconds * MICROSECONDS)  # type: ignore[operator]
+    length = int(seconds * SECOND)  # type: ignore[operator]
     return write_duration(length) if length else "0"
 
 

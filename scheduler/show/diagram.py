@@ -5,10 +5,10 @@ from __future__ import annotations
 from math import hypot
 from typing import TYPE_CHECKING, TypeVar
 
-from scheduler.availability.incidents import states
-from scheduler.availability.incidents.states import State
-from scheduler.lifecycle import TRANSITIONS
-from scheduler.model import WorkerState as S
+from scheduler.model.lifecycle import TRANSITIONS
+from scheduler.model.workers import WorkerState as S
+from scheduler.oncall import states
+from scheduler.oncall.states import State
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -9,8 +9,8 @@ from rich.console import Group
 from rich.text import Text
 
 from scheduler.availability import figures
-from scheduler.availability.instants import seconds, write_duration, write_instant
 from scheduler.availability.measuring.explaining import sentence, write_points
+from scheduler.model.instants import seconds, write_duration, write_instant
 from scheduler.show.terminal import Table
 
 if TYPE_CHECKING:
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from scheduler.availability.measuring.explaining import Explanation
+    from scheduler.availability.measuring.explaining import FigureDifference
 
 SHOWN = 200
 """So many stretches are listed; JSON has them all."""
 
 
-def page(why: Explanation, zone: str) -> RenderableType:
+def page(why: FigureDifference, zone: str) -> RenderableType:
     """Return the figures, what each reason does to them, and the stretches that both count differently."""
     one, other, window = why.one, why.other, why.one.window
     first, second = (figures.percent(measure.figure, 4) for measure in (one, other))
@@ -49,7 +49,7 @@ def page(why: Explanation, zone: str) -> RenderableType:
     return Group(*lines, table, *([Text(f"... and {hidden} more (--json lists all)", style="dim")] if hidden > 0 else []))
 
 
-def data(why: Explanation, zone: str) -> dict[str, Any]:
+def data(why: FigureDifference, zone: str) -> dict[str, Any]:
     """Return an explanation as plain data: times in seconds, figures and points as exact fractions."""
     window = why.one.window
     return {

@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from scheduler.model import QueueReading
+from scheduler.model.queues import QueueReading
 from scheduler.observe import counting
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from scheduler.model import Counted, JobCount, Observation, RequestCluster
+    from scheduler.model.observation import Observation
+    from scheduler.model.queues import JobCount, JobCounts, RequestCluster
 
 UNMAPPED = "(no VO)"
 
@@ -81,7 +82,7 @@ def _by_vo(jobs: Iterable[JobCount]) -> dict[str, JobNumbers]:
     return found
 
 
-def all_of(last: Counted, now: float) -> JobNumbers:
+def all_of(last: JobCounts, now: float) -> JobNumbers:
     """Return the jobs of a batch system, of all VOs, as it told of them last."""
     idle, running, held = (sum(getattr(one, what) for one in last.rows) for what in ("idle", "running", "held"))
     return JobNumbers(idle, running, held, max(0.0, now - last.at))

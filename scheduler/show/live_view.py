@@ -12,7 +12,7 @@ from rich.console import Group
 from rich.live import Live
 from rich.text import Text
 
-from scheduler.actions import Action
+from scheduler.model.actions import Action
 from scheduler.show import rows
 from scheduler.show.terminal import Table
 from scheduler.show.view import action_line
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
     from rich.console import Console, RenderableType
 
-    from scheduler.actions import Plan
-    from scheduler.engine import Cycle, Engine
-    from scheduler.model import Observation
-    from scheduler.policy import Policy
+    from scheduler.loop.engine import Cycle, Engine
+    from scheduler.model.actions import Plan
+    from scheduler.model.observation import Observation
+    from scheduler.model.policy import Policy
     from scheduler.show.rows import EnvironmentRow, HostRow, VORow
 
 WIDE = 110
@@ -38,7 +38,7 @@ LOOK_SECONDS = 0.25
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
+class ShownAction:
     """One action of a past plan."""
 
     at: float
@@ -50,7 +50,7 @@ class LiveView:
 
     def __init__(self, console: Console, *, decisions: int = 12) -> None:
         self.console = console
-        self.recent: deque[Decision] = deque(maxlen=decisions)
+        self.recent: deque[ShownAction] = deque(maxlen=decisions)
         self._live = Live(console=console, auto_refresh=False, transient=False) if console.is_terminal else None
         self._started_at: float | None = None
 
@@ -69,7 +69,7 @@ class LiveView:
         """Draw what one cycle saw and decided."""
         if self._started_at is None:
             self._started_at = observation.now
-        self.recent.extend(Decision(observation.now, action) for action in plan.actions)
+        self.recent.extend(ShownAction(observation.now, action) for action in plan.actions)
         if self._live:
             self._live.update(self.picture(observation, policy, plan), refresh=True)
             return

@@ -7,8 +7,11 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from scheduler.decide.promising import over_promised
-from scheduler.lifecycle import ALIVE, IN_FLIGHT, SERVING
-from scheduler.model import DomainState, HostReading, QueueReading, Unanswered, WorkerState
+from scheduler.model.hosts import DomainState, HostReading
+from scheduler.model.lifecycle import ALIVE, IN_FLIGHT, SERVING
+from scheduler.model.queues import QueueReading
+from scheduler.model.readings import Unanswered
+from scheduler.model.workers import WorkerState
 from scheduler.observe import counting
 from scheduler.show.job_numbers import NO_JOBS, JobNumbers, Jobs, all_of, jobs_by_vo
 
@@ -16,9 +19,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from environments.environment import VO
-    from scheduler.actions import Plan, Verdict
-    from scheduler.model import DiscoveryReading, Observation, Worker
-    from scheduler.policy import Policy
+    from scheduler.model.actions import Plan, Verdict
+    from scheduler.model.hosts import DiscoveryReading
+    from scheduler.model.observation import Observation
+    from scheduler.model.policy import Policy
+    from scheduler.model.workers import Worker
 
 _TOLD_BY_QUEUE = SERVING | {WorkerState.DRAINING, WorkerState.DRAINED}
 """States that a batch system tells of."""

@@ -13,7 +13,7 @@ from scheduler.show.writing import bar, duration, jobs, memory, number, plain_ta
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from scheduler.model import Observation
+    from scheduler.model.observation import Observation
     from scheduler.show.rows import HostRow, SourceRow
     from scheduler.show.terminal import Table
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from rich.console import Group
 from rich.text import Text
 
-from scheduler.actions import Action, Adopt, Boot, CancelDrain, CleanUp, Drain, PowerOff, Sweep
+from scheduler.model.actions import Action, Adopt, Boot, CancelDrain, CleanUp, Drain, PowerOff, Sweep
 from scheduler.show import rows
 from scheduler.show.fitting import fitted
 from scheduler.show.job_numbers import UNMAPPED
@@ -20,10 +20,11 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from environments.reason import Number
-    from scheduler.actions import Plan
     from scheduler.decide.explanation import Explanation
-    from scheduler.model import Observation, RequestCluster
-    from scheduler.policy import Policy
+    from scheduler.model.actions import Plan
+    from scheduler.model.observation import Observation
+    from scheduler.model.policy import Policy
+    from scheduler.model.queues import RequestCluster
     from scheduler.show.rows import EnvironmentRow, VORow, WorkerRow
     from scheduler.show.terminal import Table
 

@@ -4,25 +4,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from scheduler.availability.history import SECOND
-from scheduler.availability.promises import alarms
 from scheduler.availability.promises.standing import stand
 from scheduler.journal import incidents as kept
+from scheduler.model.instants import SECOND
+from scheduler.oncall import alarms
 from scheduler.site import promises, services
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from scheduler.availability.history import Instant
-    from scheduler.availability.incidents.incident import Change
     from scheduler.availability.timelines.prepared import Prepared
     from scheduler.journal.journal import Journal
+    from scheduler.model.instants import Instant
+    from scheduler.oncall.incident import IncidentEvent
     from scheduler.site.definitions import Definitions
 
 
 def changes(
     definitions: Definitions, journal: Journal, now: Instant, prepared: Callable[[float], Prepared] | None = None
-) -> tuple[Change, ...]:
+) -> tuple[IncidentEvent, ...]:
     """Return what burn-rate alerts have to tell the book now; nothing is measured where no objective has alerts.
 
     `prepared` gives the history up to an instant where somebody follows it; else it is read.

@@ -28,7 +28,7 @@ class _Look(Generic[T]):
     error: Exception | None = None
 
 
-class Beside(Generic[T]):
+class BackgroundReader(Generic[T]):
     """Reads in a thread of its own, one thing at a time; an answer that comes late is handed to whoever asks next."""
 
     def __init__(self, monotonic: Callable[[], float]) -> None:

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from environments.checking import explained
 from environments.problems import ConfigurationError, KeyPath, Problem
-from scheduler.ports import BatchSystem, Discovery, Hypervisor
+from scheduler.model.ports import BatchSystem, Discovery, Hypervisor
 from scheduler.site.discovered import FarmList, reading
 from scheduler.site.machines import HostEntry
 from scheduler.site.settings import BATCH_SYSTEMS, DISCOVERIES, HYPERVISORS, entry_points
@@ -21,9 +21,9 @@ from scheduler.site.settings import BATCH_SYSTEMS, DISCOVERIES, HYPERVISORS, ent
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from scheduler.engine import Engine
     from scheduler.journal.journal import Journal
-    from scheduler.model import DiscoveryReading
+    from scheduler.loop.engine import Engine
+    from scheduler.model.hosts import DiscoveryReading
     from scheduler.site.definitions import Definitions
     from scheduler.site.settings import BatchSystemSettings, DiscoverySettings
 
@@ -213,10 +213,10 @@ def engine(
 
     `act_seconds`: how long a cycle waits for the ends of its acts, by default as the daemon does.
     """
-    from scheduler.clock import WallClock
-    from scheduler.engine import ACT_SECONDS, Engine
     from scheduler.journal.journal import Journal
-    from scheduler.lanes import ThreadRunner
+    from scheduler.loop.engine import ACT_SECONDS, Engine
+    from scheduler.loop.lanes import ThreadRunner
+    from scheduler.model.clock import WallClock
 
     clock = WallClock()
     url = journal_url(definitions)

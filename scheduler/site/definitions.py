@@ -15,15 +15,15 @@ from environments.names import can_be_read, nearest, nearest_file
 from environments.problems import ConfigurationError, Problem, ordered, problem_at
 from environments.reader import read_content
 from environments.roots import outside
-from scheduler.model import Host
-from scheduler.policy import Policy
+from scheduler.model.hosts import Host
+from scheduler.model.policy import Policy
 from scheduler.site.discovered import FarmList, list_path, remembered
 from scheduler.site.machines import HostEntry
 from scheduler.site.site_file import SiteFile, read_site
 
 if TYPE_CHECKING:
     from environments.catalogue import Owned
-    from environments.nodes import Node
+    from environments.nodes import YamlNode
     from scheduler.site.settings import Site
 
 Stamp = tuple[int, int, str]
@@ -184,7 +184,7 @@ def unlabelled(owned: Owned, hosts: Sequence[Mapping[str, str]]) -> Iterator[Pro
             yield replace(place, key=f"environments.{owned.environment.name}.{place.key}", expected=expected, nearest=near)
 
 
-def _vo_files(site_path: Path, node: Node | None) -> Iterator[tuple[str, Path, VODefinitions | None]]:
+def _vo_files(site_path: Path, node: YamlNode | None) -> Iterator[tuple[str, Path, VODefinitions | None]]:
     """Return the file of each VO, also when other parts of the site file are wrong; for one that is missing: the problem."""
     vos = node.items.get("vos") if node else None
     seen: dict[str, str] = {}
@@ -215,7 +215,7 @@ def _vo_files(site_path: Path, node: Node | None) -> Iterator[tuple[str, Path, V
 
 
 def _latest(
-    last: Definitions, file: SiteFile, node: Node | None, stamps: Mapping[Path, Stamp]
+    last: Definitions, file: SiteFile, node: YamlNode | None, stamps: Mapping[Path, Stamp]
 ) -> Iterator[tuple[str, VODefinitions]]:
     """Read again the VOs of which some file changed."""
     for vo, path, missing in _vo_files(file.path, node):

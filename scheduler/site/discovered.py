@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 from pydantic import TypeAdapter, ValidationError
 
 from environments.whole import written_whole
-from scheduler.model import DiscoveryReading
-from scheduler.ports import FoundHost
+from scheduler.model.hosts import DiscoveryReading
+from scheduler.model.ports import FoundHost
 
 if TYPE_CHECKING:
     from collections.abc import Collection

@@ -5,9 +5,9 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from scheduler.clock import WallClock
-from scheduler.lanes import ThreadRunner
-from scheduler.runner import Answered, Call
+from scheduler.loop.lanes import ThreadRunner
+from scheduler.loop.runner import Answered, Call
+from scheduler.model.clock import WallClock
 from scheduler.site import compose, discovered
 from scheduler.site.definitions import rehosted
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from scheduler.clock import Clock
-    from scheduler.model import Observation
-    from scheduler.ports import Discovery
-    from scheduler.runner import Runner
+    from scheduler.loop.runner import Runner
+    from scheduler.model.clock import Clock
+    from scheduler.model.observation import Observation
+    from scheduler.model.ports import Discovery
     from scheduler.site.compose import Farm
     from scheduler.site.definitions import Definitions
     from scheduler.site.discovered import FarmList

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from environments.nodes import Node
+from environments.nodes import YamlNode
 from environments.problems import ConfigurationError, Mark
 from environments.reader import parse, read_content
 from environments.whole import written_whole
-from scheduler.policy import Policy
+from scheduler.model.policy import Policy
 from scheduler.site.definitions import Definitions, with_discovered
 from scheduler.site.discovered import list_path, remembered
 from scheduler.site.settings import DaemonSettings, Site
@@ -168,7 +168,7 @@ def directory_of(site: Path) -> Path:
     return site.parent / (given or DaemonSettings().directory)
 
 
-def _part(content: bytes, key: str) -> Node | None:
+def _part(content: bytes, key: str) -> YamlNode | None:
     """Return one member of a YAML mapping; of a file that is no YAML elsewhere its lines are read by themselves."""
     text = content.decode(errors="replace")
     for tried in (text, _lines_of(text, key)):
@@ -188,12 +188,12 @@ def _lines_of(text: str, key: str) -> str:
     return "\n".join(lines[begin:end])
 
 
-def _as_node(data: Any, mark: Mark) -> Node:
+def _as_node(data: Any, mark: Mark) -> YamlNode:
     if isinstance(data, dict):
-        return Node({key: _as_node(value, mark) for key, value in data.items()}, mark)
+        return YamlNode({key: _as_node(value, mark) for key, value in data.items()}, mark)
     if isinstance(data, list):
-        return Node(tuple(_as_node(value, mark) for value in data), mark)
-    return Node(data, mark, raw=str(data))
+        return YamlNode(tuple(_as_node(value, mark) for value in data), mark)
+    return YamlNode(data, mark, raw=str(data))
 
 
 def _told(content: bytes) -> Running:

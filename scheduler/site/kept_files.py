@@ -13,16 +13,17 @@ from typing import TYPE_CHECKING
 from environments.names import can_be_read
 from environments.problems import ConfigurationError
 from environments.reader import read, read_content
-from scheduler.site import oncall, promises, services
+from scheduler.oncall import reading as oncall
+from scheduler.site import promises, services
 from scheduler.site.definitions import Stamp, stamp_of
 from scheduler.site.in_force import running
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from scheduler.availability.history import Instant
+    from scheduler.model.instants import Instant
+    from scheduler.oncall.reading import OnCallFile
     from scheduler.site.definitions import Definitions
-    from scheduler.site.oncall import OnCallFile
 
 SERVICES, ONCALL, OBJECTIVES = "services.yaml", "oncall.yaml", "objectives"
 

@@ -13,9 +13,9 @@ from environments.names import nearest
 from environments.problems import Problem
 from scheduler.decide.promising import over_promised
 from scheduler.decide.trust import same_machine
-from scheduler.model import HostReading
+from scheduler.model.hosts import HostReading
+from scheduler.model.ports import SourceError
 from scheduler.observe.machines import count_machines_once
-from scheduler.ports import SourceError
 from scheduler.site import compose
 from scheduler.site.definitions import unlabelled
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from environments.catalogue import Owned
-    from scheduler.ports import BatchSystem, Hypervisor
+    from scheduler.model.ports import BatchSystem, Hypervisor
     from scheduler.site.compose import Farm
     from scheduler.site.definitions import Definitions
 

@@ -12,7 +12,7 @@ from scheduler.site.settings import FoundHostSettings, HostSettings
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from environments.nodes import Node
+    from environments.nodes import YamlNode
     from environments.problems import KeyPath, Problem
 
 WHOLE = 100
@@ -50,7 +50,7 @@ class _Way:
     path: str
 
 
-def one_machine_twice(hosts: Mapping[str, HostEntry], node: Node) -> Iterator[Problem]:
+def one_machine_twice(hosts: Mapping[str, HostEntry], node: YamlNode) -> Iterator[Problem]:
     """Find hosts that are one hypervisor, and drivers of one machine whose shares are more than the whole machine."""
     by_machine: dict[tuple[str, str], list[tuple[HostEntry, _Way]]] = {}
     seen: set[tuple[int, str]] = set()
@@ -71,7 +71,7 @@ def one_machine_twice(hosts: Mapping[str, HostEntry], node: Node) -> Iterator[Pr
             yield from _shares([entry for entry, _ in found], node)
 
 
-def _shares(entries: Sequence[HostEntry], node: Node) -> Iterator[Problem]:
+def _shares(entries: Sequence[HostEntry], node: YamlNode) -> Iterator[Problem]:
     percent = sum(entry.settings.machine_percent for entry in entries)
     if len(entries) > 1 and percent > WHOLE:
         names = " and ".join(entry.name for entry in entries)

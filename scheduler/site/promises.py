@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection
     from pathlib import Path
 
-    from scheduler.availability.history import Instant
     from scheduler.availability.promises.burn_rate import Alert
+    from scheduler.model.instants import Instant
     from scheduler.site.definitions import Definitions
 
 

@@ -11,21 +11,21 @@ from typing import TYPE_CHECKING
 
 from environments.problems import ConfigurationError, Problem
 from environments.reader import read_content
-from scheduler.availability.history import SECOND
-from scheduler.availability.instants import write_instant
 from scheduler.availability.reports import publication
 from scheduler.availability.reports.publication import Version
 from scheduler.journal import publications as kept
 from scheduler.journal.publications import Published
+from scheduler.model.instants import SECOND, write_instant
 from scheduler.site import services
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from scheduler.availability.history import Instant, Window
+    from scheduler.availability.history import Window
     from scheduler.availability.timelines.prepared import Prepared
     from scheduler.journal.reading import JournalReader
     from scheduler.journal.writing import JournalWriter
+    from scheduler.model.instants import Instant
     from scheduler.site.definitions import Definitions
 
 FILE = "published.json"

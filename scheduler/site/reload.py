@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from environments.problems import ConfigurationError, Problem, ordered
-from scheduler.runner import unexpected
+from scheduler.loop.runner import unexpected
 from scheduler.site import compose, services
-from scheduler.site.beside import Beside, Late
+from scheduler.site.beside import BackgroundReader, Late
 from scheduler.site.definitions import Definitions, assemble, refresh, rehosted, stamp_of
 from scheduler.site.discovering import begin
 from scheduler.site.services import Services
@@ -20,8 +20,8 @@ from scheduler.site.services import Services
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from scheduler.engine import Engine
-    from scheduler.policy import Policy
+    from scheduler.loop.engine import Engine
+    from scheduler.model.policy import Policy
     from scheduler.site.compose import Farm
     from scheduler.site.discovered import FarmList
     from scheduler.site.discovering import Discovering
@@ -58,7 +58,7 @@ class Reload:
         self._looked = definitions
         self._discovering = discovering or begin(definitions, keeps=False)
         self._services: object = None
-        self._reading: Beside[_Found] = Beside(engine.clock.monotonic)
+        self._reading: BackgroundReader[_Found] = BackgroundReader(engine.clock.monotonic)
         self._keep = keep
         self._keep_files = keep_files
         self._refused: dict[str, tuple[Problem, ...]] = {}

@@ -9,9 +9,9 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from environments.checking import named_error
 from environments.environment import Frozen, Name
 from environments.names import nearest
+from scheduler.availability.reports.schedule import Every, Schedule
 from scheduler.availability.timelines import windows
-from scheduler.publish.schedule import Every, Schedule
-from scheduler.site.time_of_day import TimeOfDay
+from scheduler.model.instants import TimeOfDay
 
 _LONG = {"monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"}
 _PERIODS = {Every.DAY: "yesterday", Every.MONTH: "past-month"}

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from environments.catalogue import Definition, VOFile
 from environments.environment import Environment
-from scheduler.show.oncall import StoryView
-from scheduler.site.oncall_simulation import Simulation
-from scheduler.site.oncall_written import OnCall
+from scheduler.oncall.rows import StoryView
+from scheduler.oncall.simulation import Simulation
+from scheduler.oncall.written import OnCall
 from scheduler.site.settings import Site
 
 if TYPE_CHECKING:

@@ -15,24 +15,25 @@ from scheduler.availability.files import crosscheck
 from scheduler.availability.files.reading import algebras, context, exact, made, shaped
 from scheduler.availability.files.written import WrittenHistory
 from scheduler.availability.history import Algebra, Group, Monitored, Objective
-from scheduler.availability.incidents.standing import Structure
-from scheduler.availability.promises.alarms import beginning
 from scheduler.availability.timelines.prepared import prepare
 from scheduler.journal.following import Followed
 from scheduler.journal.histories import load_columns, load_history
 from scheduler.journal.records import Declared, micro
 from scheduler.observe.provisioning import name_of
 from scheduler.observe.statuses import DAEMON, workers_of
+from scheduler.oncall.alarms import beginning
+from scheduler.oncall.standing import Structure
 from scheduler.site import promises
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
-    from environments.nodes import Node
-    from scheduler.availability.history import History, Instant
+    from environments.nodes import YamlNode
+    from scheduler.availability.history import History
     from scheduler.availability.timelines.prepared import Prepared
     from scheduler.journal.reading import JournalReader
+    from scheduler.model.instants import Instant
     from scheduler.site.definitions import Definitions
 
 DEFINES = ("objects", "groups", "objectives", "algebras", "algebra")
@@ -119,7 +120,7 @@ def objects_of_vo(definitions: Definitions, vo: str) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _understood(node: Node, own: Iterable[str], zone: str, problems: list[Problem]) -> History | None:
+def _understood(node: YamlNode, own: Iterable[str], zone: str, problems: list[Problem]) -> History | None:
     for key in node.items:
         if key not in {*DEFINES, "zone", "timezone"}:
             expected = f"one of: {', '.join(DEFINES)}"

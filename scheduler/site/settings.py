@@ -18,7 +18,7 @@ from environments.environment import Frozen, Name, Reserve, Seconds, Share, Virt
 from environments.hostnames import checked_address, checked_hosts, checked_machine, checked_port, each_once
 from environments.names import nearest
 from environments.text import OneLine
-from scheduler.policy import Limits
+from scheduler.model.policy import Limits
 from scheduler.site.report_written import ReportSettings
 
 if TYPE_CHECKING:

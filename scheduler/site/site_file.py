@@ -8,7 +8,7 @@ from pathlib import Path
 
 from environments.checking import checked
 from environments.hostnames import expand_hosts
-from environments.nodes import Node
+from environments.nodes import YamlNode
 from environments.problems import ConfigurationError, Problem
 from environments.reader import read
 from scheduler.site.machines import HostEntry, one_machine_twice
@@ -21,7 +21,7 @@ class SiteFile:
 
     path: Path
     site: Site
-    node: Node
+    node: YamlNode
     hosts: Mapping[str, HostEntry]
     kept: Path | None = None
     """Where a running daemon keeps the files beside the site file, if these are read there because they are wrong now."""
@@ -52,7 +52,7 @@ class SiteFile:
         return self.path.parent / self.site.oncall
 
 
-def read_site(path: Path, problems: list[Problem]) -> tuple[SiteFile | None, Node | None]:
+def read_site(path: Path, problems: list[Problem]) -> tuple[SiteFile | None, YamlNode | None]:
     """Read and check the site file by itself; the node also when only its content is wrong."""
     try:
         node = read(path)
@@ -73,7 +73,7 @@ def read_site(path: Path, problems: list[Problem]) -> tuple[SiteFile | None, Nod
     return (SiteFile(path, site, node, hosts) if len(problems) == before else None), node
 
 
-def expanded(site: Site, node: Node, problems: list[Problem]) -> dict[str, HostEntry]:
+def expanded(site: Site, node: YamlNode, problems: list[Problem]) -> dict[str, HostEntry]:
     """Return the hosts of a site file one by one, its ranges expanded."""
     hosts: dict[str, HostEntry] = {}
     lower: dict[str, str] = {}
@@ -94,7 +94,7 @@ def expanded(site: Site, node: Node, problems: list[Problem]) -> dict[str, HostE
     return hosts
 
 
-def _twice_named(site: Site, hosts: Mapping[str, HostEntry], node: Node) -> Iterator[Problem]:
+def _twice_named(site: Site, hosts: Mapping[str, HostEntry], node: YamlNode) -> Iterator[Problem]:
     """Find batch systems that share a name with another or with a host: `status`, log and metrics tell sources by name."""
     found: set[str] = set()
     for index, discovery in enumerate(site.discover):
@@ -111,7 +111,7 @@ def _twice_named(site: Site, hosts: Mapping[str, HostEntry], node: Node) -> Iter
         seen.add(settings.name)
 
 
-def _reports_twice(site: Site, node: Node) -> Iterator[Problem]:
+def _reports_twice(site: Site, node: YamlNode) -> Iterator[Problem]:
     """Find reports that share a name: by it the journal knows what was published."""
     names = [one.name for one in site.reports]
     for index, name in enumerate(names):
@@ -119,7 +119,7 @@ def _reports_twice(site: Site, node: Node) -> Iterator[Problem]:
             yield node.problem(("reports", index, "name"), f"{name!r} is named twice", "each report once")
 
 
-def _limits(site: Site, node: Node) -> Iterator[Problem]:
+def _limits(site: Site, node: YamlNode) -> Iterator[Problem]:
     limits = site.limits
     if limits.breaker_maximum_seconds < limits.breaker_seconds:
         message = f"{limits.breaker_maximum_seconds} s is less than breaker_seconds ({limits.breaker_seconds} s)"

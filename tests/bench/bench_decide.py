@@ -22,22 +22,11 @@ from typing import TYPE_CHECKING, Any
 from environments.environment import VO, Environment, Network, NetworkKind, Share, Virtualization
 from environments.matching import Catalogue, Requirements
 from scheduler.decide.plan import decide, still_holds
-from scheduler.model import (
-    BootOutcome,
-    Domain,
-    DomainState,
-    Host,
-    HostReading,
-    Identity,
-    Node,
-    Observation,
-    QueueReading,
-    RequestCluster,
-    RunningJob,
-    Worker,
-    WorkerState,
-)
-from scheduler.policy import Limits, Policy
+from scheduler.model.hosts import Domain, DomainState, Host, HostReading, Identity
+from scheduler.model.observation import Observation
+from scheduler.model.policy import Limits, Policy
+from scheduler.model.queues import Node, QueueReading, RequestCluster, RunningJob
+from scheduler.model.workers import BootOutcome, Worker, WorkerState
 from tests.bench import report
 
 if TYPE_CHECKING:

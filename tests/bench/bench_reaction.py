@@ -11,7 +11,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from scheduler.model import WorkerState
+from scheduler.model.workers import WorkerState
 from simulations.farm import SimulatedFarm
 from simulations.scenario import Scenario
 from tests.bench import report

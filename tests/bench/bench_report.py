@@ -17,7 +17,6 @@ from fractions import Fraction
 import numpy as np
 
 from scheduler.availability.history import (
-    SECOND,
     Downtime,
     Exclusion,
     Group,
@@ -35,6 +34,7 @@ from scheduler.availability.timelines import windows
 from scheduler.availability.timelines.appending import append
 from scheduler.availability.timelines.columns import Columns
 from scheduler.availability.timelines.prepared import prepare
+from scheduler.model.instants import SECOND
 from tests.bench.kept import measured
 from tests.bench.report import Report, Table, Target, growth, main, median
 

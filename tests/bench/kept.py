@@ -11,7 +11,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scheduler.availability.history import SECOND
 from scheduler.availability.measuring import accounting
 from scheduler.availability.reports import bundle, report_data
 from scheduler.availability.timelines import windows
@@ -24,6 +23,7 @@ from scheduler.journal.journal import Journal
 from scheduler.journal.records import Declared, Look, Memo, Push, Said
 from scheduler.journal.segments import MOST, Kept, packed
 from scheduler.journal.statuses import declare, push
+from scheduler.model.instants import SECOND
 
 if TYPE_CHECKING:
     from scheduler.availability.history import History

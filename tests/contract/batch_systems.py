@@ -6,7 +6,7 @@ import time
 import pytest
 
 from environments.environment import Environment
-from scheduler.model import Identity
+from scheduler.model.hosts import Identity
 
 REQUESTED_AT = 1732233600.5
 

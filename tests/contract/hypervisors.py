@@ -10,8 +10,8 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from environments.environment import Environment, Image, Virtualization
-from scheduler.model import Identity, PoolSpace, worker_uuid
-from scheduler.ports import DomainEvent, Enrolment, WorkerOrder
+from scheduler.model.hosts import Identity, PoolSpace, worker_uuid
+from scheduler.model.ports import DomainEvent, Enrolment, WorkerOrder
 
 SITE = "contract"
 SECRET = b"a token of its own"

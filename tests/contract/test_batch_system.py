@@ -7,7 +7,7 @@ import pytest
 from environments.environment import VO
 from environments.matching import Catalogue, match
 from environments.requirements import Chooser
-from scheduler.ports import SourceError
+from scheduler.model.ports import SourceError
 from tests.contract.batch_systems import HTCondor, Live, Simulated, identity
 
 ROOT_ONLY = pytest.mark.skipif(os.getuid() != 0, reason="starts workers in namespaces: needs root")

@@ -3,7 +3,7 @@
 import pytest
 
 from connectors.discovery import dns, inventory
-from scheduler.ports import FoundHost, SourceError
+from scheduler.model.ports import FoundHost, SourceError
 from tests.lab.names import NameServer
 
 HOSTS = (FoundHost("xen1.farm.test", port=16509), FoundHost("xen2.farm.test", port=16514))

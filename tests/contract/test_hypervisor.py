@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-from scheduler.model import DomainState, Stored
-from scheduler.ports import SourceError
+from scheduler.model.hosts import DomainState, Stored
+from scheduler.model.ports import SourceError
 from tests.contract.hypervisors import SITE, Listener, Lxc, Qemu, Simulated, TestDriver, order
 from tests.contract.xen import Xen
 from tests.lab.libvirtd import Libvirtd

@@ -19,16 +19,18 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
 from environments.reason import Reason
-from scheduler.actions import Adopt, Boot, Drain, PowerOff
 from scheduler.journal.histories import load_columns, load_history
-from scheduler.journal.holds import Holds, holds_in
+from scheduler.journal.holds import JobHolds, holds_in
 from scheduler.journal.hosts import say_off
 from scheduler.journal.journal import Journal, JournalError, LeaseLostError
 from scheduler.journal.opening import _UPGRADE_LOCK
-from scheduler.journal.records import Declared, Entry, HostOff, Intent, Memo, Note, Outcome, Push, Sighting, worker_uuid
+from scheduler.journal.records import Declared, Entry, HostOff, Intent, Memo, Note, Outcome, Push, Sighting
 from scheduler.journal.statuses import declare, push
 from scheduler.journal.tables import metadata
-from scheduler.model import BootOutcome, HeldJob, WorkerState
+from scheduler.model.actions import Adopt, Boot, Drain, PowerOff
+from scheduler.model.hosts import worker_uuid
+from scheduler.model.queues import HeldJob
+from scheduler.model.workers import BootOutcome, WorkerState
 
 ROOT = Path(__file__).parents[2]
 WHY = Reason("demand", "12 jobs wait", {"jobs": 12, "vo": "atlas"})
@@ -266,7 +268,7 @@ def test_a_hold_is_kept_once_and_only_of_a_job_that_was_seen_in_a_worker(journal
     held = (HeldJob("1.0", "el9-1", 115.0, "no disk"), HeldJob("1.0", "el9-2", 115.0), HeldJob("2.0", "el9-1", 115.0))
     journal.remember("a", 120, Memo(holds={"pool": held, "slurm": None}))
     journal.remember("a", 130, Memo(holds={"pool": held, "slurm": None}))
-    assert holds_in(opened()) == Holds({"pool": 110_000_000}, {("pool", "1.0", "el9-1"): 115_000_000})
+    assert holds_in(opened()) == JobHolds({"pool": 110_000_000}, {("pool", "1.0", "el9-1"): 115_000_000})
     [line] = journal.events(kind="job")
     assert (line.note.subject, line.note.cause, line.note.correlation) == ("1.0", "held", "el9-1")
     assert line.note.detail["why"] == "no disk"

@@ -5,31 +5,34 @@ from dataclasses import replace
 
 import pytest
 
-from scheduler.availability.history import SECOND, Downtime, Group, Member, Operator, Recurrence, Revision
-from scheduler.availability.incidents.hours import Promise
-from scheduler.availability.incidents.incident import Change, Kind, Level, Rules, What
-from scheduler.availability.incidents.rotation import Roster
-from scheduler.availability.incidents.simulate import simulate
-from scheduler.availability.incidents.standing import Structure
-from scheduler.availability.incidents.states import State
-from scheduler.availability.incidents.watch import Watching
+from scheduler.availability.history import Downtime, Group, Member, Operator, Recurrence, Revision
 from scheduler.journal import outbox
 from scheduler.journal.agreements import add_downtime, revise_downtime
 from scheduler.journal.incidents import all_incidents, incident, quiets
 from scheduler.journal.records import Declared, Push
 from scheduler.journal.statuses import declare, push
-from scheduler.paging import Desk, deliver, happened
-from scheduler.ports import SourceError
+from scheduler.model.instants import SECOND
+from scheduler.model.ports import SourceError
+from scheduler.oncall.hours import ResponseTimes
+from scheduler.oncall.incident import DecisionKind, IncidentEvent, Level, Rules, What
+from scheduler.oncall.rotation import Roster
+from scheduler.oncall.simulate import simulate
+from scheduler.oncall.standing import Structure
+from scheduler.oncall.states import State
+from scheduler.oncall.watch import Watching
+from scheduler.publish.paging import PagingRules, deliver, happened
 
 MINUTE = 60 * SECOND
 NOW = 1_772_438_400 * SECOND
 """Monday 2026-03-02 09:00 in Rome."""
-RULES = Rules(Promise("Europe/Rome"), Roster({}), (Level("anna", 10 * MINUTE), Level("bruno", 10 * MINUTE)), 1, 15 * MINUTE)
-DESK = Desk("perugia", "Europe/Rome", RULES, {"anna": ("file:anna.url", "environment:ANNA"), "bruno": ()})
+RULES = Rules(
+    ResponseTimes("Europe/Rome"), Roster({}), (Level("anna", 10 * MINUTE), Level("bruno", 10 * MINUTE)), 1, 15 * MINUTE
+)
+DESK = PagingRules("perugia", "Europe/Rome", RULES, {"anna": ("file:anna.url", "environment:ANNA"), "bruno": ()})
 
 
 def bad(at, name="ce1", cause=""):
-    return Change(at, What.BAD, name, cause, text="no route")
+    return IncidentEvent(at, What.BAD, name, cause, text="no route")
 
 
 def kinds(decisions):
@@ -39,13 +42,13 @@ def kinds(decisions):
 def test_an_incident_comes_back_from_the_journal_as_it_was(journal, opened):
     happened(journal, [bad(NOW, cause="san")], DESK, NOW)
     happened(journal, [bad(NOW + MINUTE, "ce2", "san")], DESK, NOW + MINUTE)
-    happened(journal, [Change(NOW + 2 * MINUTE, What.ACKNOWLEDGED, incident=1, by="anna")], DESK, NOW + 2 * MINUTE)
-    happened(journal, [Change(NOW + 9 * MINUTE, What.RECOVERED, cause="san")], DESK, NOW + 9 * MINUTE)
+    happened(journal, [IncidentEvent(NOW + 2 * MINUTE, What.ACKNOWLEDGED, incident=1, by="anna")], DESK, NOW + 2 * MINUTE)
+    happened(journal, [IncidentEvent(NOW + 9 * MINUTE, What.RECOVERED, cause="san")], DESK, NOW + 9 * MINUTE)
     changes = [
         bad(NOW, cause="san"),
         bad(NOW + MINUTE, "ce2", "san"),
-        Change(NOW + 2 * MINUTE, What.ACKNOWLEDGED, incident=1, by="anna"),
-        Change(NOW + 9 * MINUTE, What.RECOVERED, cause="san"),
+        IncidentEvent(NOW + 2 * MINUTE, What.ACKNOWLEDGED, incident=1, by="anna"),
+        IncidentEvent(NOW + 9 * MINUTE, What.RECOVERED, cause="san"),
     ]
     assert [incident(opened(), 1)] == list(simulate(changes, RULES, NOW + 9 * MINUTE).incidents)
     assert all_incidents(journal, standing=True) == []
@@ -74,31 +77,31 @@ def test_nothing_happened_is_nothing_written(journal):
 
 def test_an_incident_that_ended_long_ago_is_not_reopened_and_its_number_is_not_used_again(journal):
     happened(journal, [bad(NOW)], DESK, NOW)
-    happened(journal, [Change(NOW + MINUTE, What.RECOVERED, "ce1")], DESK, NOW + MINUTE)
-    assert kinds(happened(journal, [bad(NOW + 16 * MINUTE)], DESK, NOW + 16 * MINUTE))[0] is Kind.REOPENED
-    happened(journal, [Change(NOW + 17 * MINUTE, What.RECOVERED, "ce1")], DESK, NOW + 17 * MINUTE)
+    happened(journal, [IncidentEvent(NOW + MINUTE, What.RECOVERED, "ce1")], DESK, NOW + MINUTE)
+    assert kinds(happened(journal, [bad(NOW + 16 * MINUTE)], DESK, NOW + 16 * MINUTE))[0] is DecisionKind.REOPENED
+    happened(journal, [IncidentEvent(NOW + 17 * MINUTE, What.RECOVERED, "ce1")], DESK, NOW + 17 * MINUTE)
     later = NOW + 17 * MINUTE + RULES.reopen + 1
     happened(journal, [], DESK, later)
-    assert kinds(happened(journal, [bad(later)], DESK, later))[0] is Kind.OPENED
+    assert kinds(happened(journal, [bad(later)], DESK, later))[0] is DecisionKind.OPENED
     assert [one.number for one in all_incidents(journal)] == [1, 2]
     assert len(incident(journal, 1).calls) == 2
 
 
 def test_after_a_long_sleep_one_page_is_due_and_not_a_heap_of_them(journal):
     happened(journal, [bad(NOW)], DESK, NOW)
-    assert kinds(happened(journal, [], DESK, NOW + 300 * MINUTE)) == [Kind.PAGED]
+    assert kinds(happened(journal, [], DESK, NOW + 300 * MINUTE)) == [DecisionKind.PAGED]
 
 
 def test_downtimes_of_the_journal_are_quiet_from_their_declaration_to_their_last_revision(journal):
     hour = 60 * MINUTE
     span = Revision(NOW - hour, NOW, NOW + 2 * hour, "anna")
     name = add_downtime(journal, ["ce1"], span, reason="disks", author="anna", now=NOW - hour)
-    assert kinds(happened(journal, [bad(NOW + MINUTE)], DESK, NOW + MINUTE)) == [Kind.QUIET]
+    assert kinds(happened(journal, [bad(NOW + MINUTE)], DESK, NOW + MINUTE)) == [DecisionKind.QUIET]
     assert outbox.letters(journal) == []
     assert happened(journal, [], DESK, NOW + hour) == ()
     revise_downtime(journal, name, replace(span, declared_at=NOW + hour + 1, end=NOW + hour + 1), "ended")
     found = happened(journal, [], DESK, NOW + hour + MINUTE)
-    assert kinds(found) == [Kind.OPENED, Kind.PAGED]
+    assert kinds(found) == [DecisionKind.OPENED, DecisionKind.PAGED]
     [one] = all_incidents(journal, standing=True)
     assert (one.state, one.bad_since, one.opened_at) == (State.OPEN, NOW + MINUTE, NOW + hour + MINUTE)
     assert [letter.address for letter in outbox.letters(journal, 1)] == ["file:anna.url", "environment:ANNA"]
@@ -176,25 +179,28 @@ def test_a_letter_is_tried_with_longer_and_longer_waits_under_one_key(journal):
 
 def test_letters_that_nobody_takes_are_counted(journal):
     happened(journal, [bad(NOW)], DESK, NOW)
-    assert outbox.waiting(journal, NOW) == outbox.Waiting({"waiting": 2, "failing": 0, "given-up": 0}, 0)
+    assert outbox.waiting(journal, NOW) == outbox.Undelivered({"waiting": 2, "failing": 0, "given-up": 0}, 0)
     deliver(journal, lambda *_: Refuses(9), lambda: NOW)
-    assert outbox.waiting(journal, NOW + MINUTE) == outbox.Waiting({"waiting": 0, "failing": 2, "given-up": 0}, MINUTE)
+    assert outbox.waiting(journal, NOW + MINUTE) == outbox.Undelivered({"waiting": 0, "failing": 2, "given-up": 0}, MINUTE)
     over = NOW + outbox.GIVE_UP
     deliver(journal, lambda *_: Refuses(9), lambda: over)
-    assert outbox.waiting(journal, over) == outbox.Waiting({"waiting": 0, "failing": 0, "given-up": 2}, 0)
+    assert outbox.waiting(journal, over) == outbox.Undelivered({"waiting": 0, "failing": 0, "given-up": 2}, 0)
     assert outbox.waiting(journal, over + outbox.GIVE_UP).count["given-up"] == 0
 
 
 def test_a_group_is_quiet_while_what_makes_it_bad_is_in_a_downtime(journal):
     second, core = NOW // SECOND, Group("core", Operator.AND, (Member("dns"), Member("voms")))
-    desk = replace(DESK, watching=Watching(("core",)), structure=Structure((core,)))
+    paging_rules = replace(DESK, watching=Watching(("core",)), structure=Structure((core,)))
     declare(journal, "a", second, [Declared("dns"), Declared("voms")])
     add_downtime(journal, ("dns",), Revision(NOW, NOW, NOW + 9 * MINUTE, "ann"), reason="disk", author="ann", now=NOW)
     for name, status in (("dns", 2), ("voms", 0)):
         push(journal, "a", second, second, Push(name, status))
-    assert kinds(happened(journal, (), desk, NOW + MINUTE, watching=True)) == [Kind.QUIET]
-    assert kinds(happened(journal, (), desk, NOW + 8 * MINUTE)) == []
-    assert kinds(happened(journal, (), desk, NOW + 9 * MINUTE, watching=True)) == [Kind.OPENED, Kind.PAGED]
+    assert kinds(happened(journal, (), paging_rules, NOW + MINUTE, watching=True)) == [DecisionKind.QUIET]
+    assert kinds(happened(journal, (), paging_rules, NOW + 8 * MINUTE)) == []
+    assert kinds(happened(journal, (), paging_rules, NOW + 9 * MINUTE, watching=True)) == [
+        DecisionKind.OPENED,
+        DecisionKind.PAGED,
+    ]
     assert incident(journal, 1).cause == "object:dns"
 
 
@@ -227,12 +233,12 @@ def test_a_status_that_others_report_opens_and_ends_an_incident(journal):
         return kinds(happened(journal, (), DESK, round(at * SECOND), watching=True))
 
     assert report(0, second + 1) == []
-    assert report(2, second + 2, "no answer on port 53") == [Kind.OPENED, Kind.PAGED]
+    assert report(2, second + 2, "no answer on port 53") == [DecisionKind.OPENED, DecisionKind.PAGED]
     assert report(2, second + 3) == []
     assert report(3, second + 4) == []
     assert "no answer on port 53" in outbox.letters(journal)[0].body
-    assert report(1, second + 5) == [Kind.SELF_HEALED]
-    assert report(2, second + 6) == [Kind.REOPENED, Kind.PAGED]
+    assert report(1, second + 5) == [DecisionKind.SELF_HEALED]
+    assert report(2, second + 6) == [DecisionKind.REOPENED, DecisionKind.PAGED]
 
 
 class Takes:

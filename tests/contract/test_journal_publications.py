@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from scheduler.availability.history import SECOND, Span, Window
+from scheduler.availability.history import Span, Window
 from scheduler.availability.measuring.accounting import measure
 from scheduler.availability.reports.publication import publish
 from scheduler.availability.timelines.prepared import prepare
@@ -13,6 +13,7 @@ from scheduler.journal.histories import load_columns, load_history
 from scheduler.journal.publications import PublishedMeanwhileError, evidence, keep, last, listed, newest, news, take_over
 from scheduler.journal.records import Declared, Push
 from scheduler.journal.statuses import declare, push
+from scheduler.model.instants import SECOND
 
 DAY = 86400
 PERIOD = Window("past-week", 1 * DAY * SECOND, 8 * DAY * SECOND)

@@ -16,7 +16,7 @@ from pathlib import Path
 import libvirt
 
 from scheduler.journal.reading import JournalReader
-from scheduler.journal.records import worker_uuid
+from scheduler.model.hosts import worker_uuid
 from tests.lab.libvirtd import Libvirtd
 from tests.lab.outside import OutsideQueue, write_entry_points
 from tests.lab.paths import CHECKOUT

@@ -13,20 +13,21 @@ from pathlib import Path
 from environments.environment import VO, Environment
 from environments.identity import Signature
 from environments.matching import Catalogue
-from scheduler.clock import WallClock
 from scheduler.daemon import log
-from scheduler.daemon.door import Door
 from scheduler.daemon.listening import Web
 from scheduler.daemon.metrics import Metrics
+from scheduler.daemon.receiver import ReportReceiver
 from scheduler.daemon.web import Shown
 from scheduler.decide.plan import decide
-from scheduler.engine import Cycle, Engine
 from scheduler.journal.agreements import Token, add_token
 from scheduler.journal.journal import Journal
 from scheduler.journal.records import Declared
-from scheduler.lanes import ThreadRunner
-from scheduler.model import Observation, QueueReading
-from scheduler.policy import Policy
+from scheduler.loop.engine import Cycle, Engine
+from scheduler.loop.lanes import ThreadRunner
+from scheduler.model.clock import WallClock
+from scheduler.model.observation import Observation
+from scheduler.model.policy import Policy
+from scheduler.model.queues import QueueReading
 
 FILES = 1024
 
@@ -47,7 +48,9 @@ def main():
     assert isinstance(cycle, Cycle)
     assert decide(cycle.observation, policy) is not None
     shown = Shown(30, clock.monotonic, cycle, policy, clock.monotonic())
-    web = Web(sys.argv[2], shown, Metrics(), Door(engine), local=directory / "daemon.sock", names=("farm.example.org",))
+    web = Web(
+        sys.argv[2], shown, Metrics(), ReportReceiver(engine), local=directory / "daemon.sock", names=("farm.example.org",)
+    )
     print(web.address, flush=True)
     renewed = time.monotonic()
     while not select.select([sys.stdin], [], [], 0.5)[0]:

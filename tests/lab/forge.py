@@ -12,7 +12,7 @@ def main() -> None:
     """Read commands until the end."""
     from importlib import metadata
 
-    import scheduler.cli
+    import scheduler.commands.cli
     import scheduler.commands.loop
     import scheduler.daemon.daemon
     import scheduler.site.compose
@@ -42,7 +42,7 @@ def _start(site: str, log: str) -> int:
         os.dup2(out, number)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.setsid()
-    from scheduler.cli import main as ambienti
+    from scheduler.commands.cli import main as ambienti
 
     status = 1
     try:

@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterable, Mapping
 from multiprocessing.connection import Client, Connection, Listener
 from pathlib import Path
 
-from scheduler.clock import WallClock
-from scheduler.ports import SourceError
+from scheduler.model.clock import WallClock
+from scheduler.model.ports import SourceError
 from simulations.clock import Agenda
 from simulations.jobs import JobState, Request
 from simulations.queue import Habits, SimulatedQueue

@@ -4,26 +4,14 @@ from dataclasses import replace
 
 from environments.environment import VO, Environment, Network, NetworkKind, Share, Virtualization
 from environments.matching import Catalogue, Requirements
-from scheduler.actions import Boot, CancelDrain, CleanUp, Drain, PowerOff
 from scheduler.decide.plan import decide
-from scheduler.model import (
-    BootOutcome,
-    Domain,
-    DomainState,
-    Host,
-    HostReading,
-    Identity,
-    Node,
-    Observation,
-    PoolSpace,
-    QueueReading,
-    RequestCluster,
-    RunningJob,
-    Unanswered,
-    Worker,
-    WorkerState,
-)
-from scheduler.policy import Limits, Policy
+from scheduler.model.actions import Boot, CancelDrain, CleanUp, Drain, PowerOff
+from scheduler.model.hosts import Domain, DomainState, Host, HostReading, Identity, PoolSpace
+from scheduler.model.observation import Observation
+from scheduler.model.policy import Limits, Policy
+from scheduler.model.queues import Node, QueueReading, RequestCluster, RunningJob
+from scheduler.model.readings import Unanswered
+from scheduler.model.workers import BootOutcome, Worker, WorkerState
 
 NOW = 1_000_000.0
 POOL = "pool"

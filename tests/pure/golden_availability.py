@@ -7,7 +7,7 @@ from pathlib import Path
 
 from environments.reader import read
 from scheduler.availability.history import Window
-from scheduler.availability.instants import read_instant
+from scheduler.model.instants import read_instant
 
 DIRECTORY = Path(__file__).parents[1] / "golden/availability"
 DURATIONS = {

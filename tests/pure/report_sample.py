@@ -4,7 +4,6 @@ import random
 from fractions import Fraction
 
 from scheduler.availability.history import (
-    SECOND,
     Cause,
     Downtime,
     Exclusion,
@@ -20,6 +19,7 @@ from scheduler.availability.history import (
 )
 from scheduler.availability.reports.report_data import table_windows
 from scheduler.availability.timelines.prepared import prepare
+from scheduler.model.instants import SECOND
 from scheduler.publish import sheet
 
 HOUR = 3600 * SECOND

@@ -2,17 +2,18 @@
 
 from fractions import Fraction
 
-from scheduler.availability.history import SECOND, History, Monitored, Objective, Result, Status
-from scheduler.availability.incidents.follow import follow
-from scheduler.availability.incidents.hours import Promise
-from scheduler.availability.incidents.incident import Book, Level, Rules, What
-from scheduler.availability.incidents.rotation import Roster
-from scheduler.availability.promises import alarms
+from scheduler.availability.history import History, Monitored, Objective, Result, Status
 from scheduler.availability.promises.burn_rate import Alert
 from scheduler.availability.promises.standing import stand
 from scheduler.availability.timelines.prepared import prepare
+from scheduler.model.instants import SECOND
+from scheduler.oncall import alarms
+from scheduler.oncall.follow import follow
+from scheduler.oncall.hours import ResponseTimes
+from scheduler.oncall.incident import Book, Level, Rules, What
+from scheduler.oncall.rotation import Roster
 
-RULES = Rules(Promise("UTC"), Roster({}), (Level("anna", 5 * 60 * SECOND),))
+RULES = Rules(ResponseTimes("UTC"), Roster({}), (Level("anna", 5 * 60 * SECOND),))
 MINUTE, HOUR = 60 * SECOND, 3600 * SECOND
 START = 100 * 24 * HOUR
 FAST = Alert("fast", Fraction(144, 10), HOUR, 5 * MINUTE)

@@ -8,8 +8,9 @@ from zoneinfo import ZoneInfo
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scheduler.availability.history import SECOND, Group, Measure, Member, Operator, Window
+from scheduler.availability.history import Group, Measure, Member, Operator, Window
 from scheduler.availability.reports.argo_export import Kinds, document, lines
+from scheduler.model.instants import SECOND
 
 ROME = "Europe/Rome"
 MIDNIGHT = int(datetime(2026, 3, 29, tzinfo=ZoneInfo(ROME)).timestamp()) * SECOND

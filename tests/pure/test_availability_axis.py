@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
-from scheduler.availability.history import SECOND, History, Monitored, Result, Span, Status, Window
+from scheduler.availability.history import History, Monitored, Result, Span, Status, Window
 from scheduler.availability.measuring.accounting import measure
 from scheduler.availability.timelines.axis import ABSENT, Axis, build, chain, common, lived, order, reached, united, wall_at
 from scheduler.availability.timelines.prepared import prepare
+from scheduler.model.instants import SECOND
 
 
 def whole(*values):

@@ -7,7 +7,6 @@ import pytest
 from scheduler.availability.files.strategies import Strategy, groups_of
 from scheduler.availability.history import (
     NOTICE,
-    SECOND,
     Downtime,
     Exclusion,
     History,
@@ -25,6 +24,7 @@ from scheduler.availability.measuring.accounting import measure
 from scheduler.availability.promises.budget import budget, parts, recovery
 from scheduler.availability.promises.burn_rate import Alert, Burning, Rate, burns, faults, rate, usual
 from scheduler.availability.timelines.algebra import shipped
+from scheduler.model.instants import SECOND
 
 HOUR, DAY = 3600 * SECOND, 86400 * SECOND
 TARGET = Fraction(999, 1000)

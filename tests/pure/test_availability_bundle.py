@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from scheduler.availability.files import plain
 from scheduler.availability.files.reading import history_of_text
 from scheduler.availability.history import (
-    SECOND,
     Cause,
     Downtime,
     Exclusion,
@@ -34,8 +33,9 @@ from scheduler.availability.history import (
 )
 from scheduler.availability.reports.bundle import FILES, BundleError, bundle, canonical, unpacked, verify
 from scheduler.availability.reports.evidence import marked
-from scheduler.availability.reports.publication import Change, NotOverError, changes, publish, version_data, version_of
+from scheduler.availability.reports.publication import ChangedFigure, NotOverError, changes, publish, version_data, version_of
 from scheduler.availability.timelines.prepared import prepare
+from scheduler.model.instants import SECOND
 
 DAY = 86400 * SECOND
 WEEK = Window("past-week", 10 * DAY, 17 * DAY)
@@ -78,10 +78,10 @@ def test_a_late_event_makes_a_new_version_that_names_it():
     )
     assert publish(WEEK, [measure(5)], history, 21 * DAY, second) is None
     assert list(changes(FIRST.figures, second.figures)) == [
-        Change("ce", "excuse", "up", 6 * DAY, 2 * DAY),
-        Change("ce", "excuse", "ok", 6 * DAY, 2 * DAY),
-        Change("ce", "excuse", "bad", DAY, 5 * DAY),
-        Change("ce", "excuse", "figure", Fraction(6, 7), Fraction(2, 7)),
+        ChangedFigure("ce", "excuse", "up", 6 * DAY, 2 * DAY),
+        ChangedFigure("ce", "excuse", "ok", 6 * DAY, 2 * DAY),
+        ChangedFigure("ce", "excuse", "bad", DAY, 5 * DAY),
+        ChangedFigure("ce", "excuse", "figure", Fraction(6, 7), Fraction(2, 7)),
     ]
 
 
@@ -137,8 +137,8 @@ def test_a_period_that_is_not_over_is_not_published():
 
 def test_an_object_that_came_or_went_shows_in_the_changes():
     found = list(changes(FIRST.figures, publish(WEEK, [measure(1, "se")], HISTORY, 20 * DAY, FIRST).figures))
-    assert Change("ce", "excuse", "up", 6 * DAY, None) in found
-    assert Change("se", "excuse", "up", None, 6 * DAY) in found
+    assert ChangedFigure("ce", "excuse", "up", 6 * DAY, None) in found
+    assert ChangedFigure("se", "excuse", "up", None, 6 * DAY) in found
 
 
 def test_a_version_survives_as_plain_data():

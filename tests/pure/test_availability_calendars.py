@@ -7,7 +7,8 @@ import pytest
 
 from environments.problems import ConfigurationError
 from scheduler.availability.files import calendars
-from scheduler.availability.history import SECOND, Span
+from scheduler.availability.history import Span
+from scheduler.model.instants import SECOND
 
 HOUR = 3600 * SECOND
 UNTIL = int(datetime(2027, 1, 1, tzinfo=UTC).timestamp()) * SECOND

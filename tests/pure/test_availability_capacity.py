@@ -9,11 +9,11 @@ from test_availability_oracle import histories
 
 from scheduler.availability.files.reading import history_of_text
 from scheduler.availability.history import Operator, Window
-from scheduler.availability.instants import read_instant
 from scheduler.availability.measuring.capacity import capacity
 from scheduler.availability.measuring.profiles import PROFILES
 from scheduler.availability.reports import report_data
 from scheduler.availability.timelines.prepared import prepare
+from scheduler.model.instants import read_instant
 from scheduler.publish import sheet
 from scheduler.publish.page import page
 

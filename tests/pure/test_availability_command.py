@@ -9,7 +9,7 @@ import jsonschema
 import pytest
 
 from scheduler.availability.timelines import windows
-from scheduler.cli import main
+from scheduler.commands.cli import main
 from scheduler.site import schemas
 
 HISTORY = """\

@@ -3,10 +3,11 @@
 from hypothesis import HealthCheck, given, settings
 from test_availability_oracle import histories
 
-from scheduler.availability.history import SECOND, Exclusion, History, Monitored, Result, Status, Window
+from scheduler.availability.history import Exclusion, History, Monitored, Result, Status, Window
 from scheduler.availability.measuring.accounting import measure
 from scheduler.availability.measuring.excused import excused_by
 from scheduler.availability.timelines.prepared import prepare
+from scheduler.model.instants import SECOND
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))

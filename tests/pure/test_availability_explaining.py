@@ -7,7 +7,6 @@ from itertools import permutations
 import pytest
 
 from scheduler.availability.history import (
-    SECOND,
     Downtime,
     Exclusion,
     Group,
@@ -25,6 +24,7 @@ from scheduler.availability.history import (
 from scheduler.availability.measuring.explaining import explain, sentence, write_points
 from scheduler.availability.measuring.profiles import PROFILES
 from scheduler.availability.timelines.prepared import prepare
+from scheduler.model.instants import SECOND
 
 HOUR = 3600 * SECOND
 DAY = Window("", 0, 24 * HOUR)

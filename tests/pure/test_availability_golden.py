@@ -8,12 +8,12 @@ from golden_availability import cases, differences, others, window_of
 from environments.problems import ConfigurationError
 from scheduler.availability import figures
 from scheduler.availability.files.reading import history_of_node
-from scheduler.availability.history import SECOND, Window
-from scheduler.availability.instants import read_instant
+from scheduler.availability.history import Window
 from scheduler.availability.measuring import accounting, explaining
 from scheduler.availability.reports import publication
 from scheduler.availability.timelines import windows
 from scheduler.availability.timelines.prepared import prepare
+from scheduler.model.instants import SECOND, read_instant
 
 CASES = list(cases())
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from environments.problems import ConfigurationError
 from scheduler.availability.files import imports
 from scheduler.availability.files.imported import Naming
-from scheduler.availability.history import SECOND, Downtime, Revision
+from scheduler.availability.history import Downtime, Revision
+from scheduler.model.instants import SECOND
 
 HERE = Path(__file__).parent / "downtimes"
 GOCDB = (HERE / "gocdb.xml").read_bytes()

@@ -21,9 +21,10 @@ from referencing import Registry, Resource
 
 from environments.problems import ConfigurationError
 from environments.reader import documents
-from scheduler.availability.history import SECOND, Objective, Span
+from scheduler.availability.history import Objective, Span
 from scheduler.availability.promises import burn_rate, openslo, openslo_export
 from scheduler.availability.promises.openslo import Promise, Promises
+from scheduler.model.instants import SECOND
 
 HERE = Path(__file__).parent / "openslo"
 PAIR = (HERE / "fermigrid.yaml").read_text()

@@ -11,7 +11,7 @@ from environments.problems import ConfigurationError
 from scheduler.availability.files import plain
 from scheduler.availability.files.reading import history_of_text
 from scheduler.availability.history import Member, ObjectKind, Operator, Span, Status
-from scheduler.availability.instants import read_duration, read_instant, read_ratio, seconds, write_duration, write_instant
+from scheduler.model.instants import read_duration, read_instant, read_ratio, seconds, write_duration, write_instant
 
 SECOND = 1_000_000
 HISTORY = """\

@@ -10,23 +10,23 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from scheduler.availability.history import (
-    SECOND,
     Downtime,
     Exclusion,
     History,
     Monitored,
     Objective,
+    ObjectiveVerdict,
     ObjectKind,
     Result,
     Revision,
     Span,
     Status,
-    Verdict,
 )
 from scheduler.availability.promises.burn_rate import Alert, Burning
 from scheduler.availability.promises.standing import ahead, outages, stand
 from scheduler.availability.timelines import windows
 from scheduler.availability.timelines.prepared import prepare
+from scheduler.model.instants import SECOND
 
 ROME = "Europe/Rome"
 MINUTE, HOUR, DAY = 60 * SECOND, 3600 * SECOND, 86400 * SECOND
@@ -63,7 +63,7 @@ def test_the_budget_of_a_running_week_is_that_of_the_whole_week():
     assert found.budget.left == Fraction(6012 - 1400, 10) * SECOND
     assert (found.recovery.outages, found.recovery.mean, found.recovery.longest) == (2, 60 * SECOND, 90 * SECOND)
     assert (found.budget.failovers, found.budget.failovers_at_least) == (7, 5)
-    assert found.verdict is Verdict.PASS
+    assert found.verdict is ObjectiveVerdict.PASS
 
 
 def test_an_outage_that_goes_on_or_ends_in_the_unknown_has_no_recovery_time():
@@ -135,7 +135,7 @@ def test_alerts_count_only_the_periods_in_which_the_promise_applies():
 def test_a_promise_that_does_not_apply_has_no_budget_to_speak_of():
     objective = replace(Objective("w", "ce", TARGET, "past-week"), applies=(Span(0, 1),))
     found = stand(story(*EVENTS), objective)
-    assert (found.verdict, found.budget.allowed, found.budget.left) == (Verdict.NOT_APPLICABLE, 0, 0)
+    assert (found.verdict, found.budget.allowed, found.budget.left) == (ObjectiveVerdict.NOT_APPLICABLE, 0, 0)
 
 
 # --- the budget and the verdict say the same --------------------------------------------------------------------------
@@ -167,13 +167,13 @@ def test_a_promise_is_kept_exactly_when_its_budget_is_not_overdrawn_whatever_is_
     found = stand(prepare(history), objective, (Alert("a", Fraction(1), 2 * HOUR, HOUR),))
     budget = found.budget
     assert budget.left_at_least <= budget.left <= budget.left_at_most
-    if found.verdict is Verdict.NOT_APPLICABLE:
+    if found.verdict is ObjectiveVerdict.NOT_APPLICABLE:
         assert budget.left_at_least == budget.left_at_most == 0
         return
     if found.measure.lowest is not None:  # else all that is unknown would have been excused
-        assert (found.verdict is Verdict.PASS) == (budget.left_at_least >= 0)
+        assert (found.verdict is ObjectiveVerdict.PASS) == (budget.left_at_least >= 0)
     if found.measure.highest is not None:
-        assert (found.verdict is Verdict.FAIL) == (budget.left_at_most < 0)
+        assert (found.verdict is ObjectiveVerdict.FAIL) == (budget.left_at_most < 0)
     (burn,) = found.burns
     for one in (burn.long, burn.short):
         assert one.least is None or one.most is None or one.least <= one.most

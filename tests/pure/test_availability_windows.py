@@ -6,9 +6,8 @@ import zoneinfo
 import pytest
 from pydantic_core import PydanticCustomError
 
-from scheduler.availability.history import SECOND
-from scheduler.availability.instants import as_time, read_instant, write_instant
 from scheduler.availability.timelines.windows import NAMES, between, days_later, midnight, named, period_end, zone_data
+from scheduler.model.instants import SECOND, as_time, read_instant, write_instant
 
 HOUR = 3600 * SECOND
 

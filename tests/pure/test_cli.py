@@ -14,20 +14,21 @@ from builders import a_cluster, a_host, a_policy, a_vo, a_worker, an_environment
 
 from environments.problems import Problem
 from environments.reason import Reason
-from scheduler.actions import Boot
-from scheduler.cli import COMMANDS, main, name_of
-from scheduler.clock import clock_time
+from scheduler.commands.cli import COMMANDS, main, name_of
 from scheduler.commands.login import login
 from scheduler.daemon.listening import Web
 from scheduler.daemon.metrics import Metrics
 from scheduler.daemon.web import Shown
 from scheduler.decide.plan import decide
-from scheduler.engine import Cycle
 from scheduler.journal.journal import Journal
-from scheduler.journal.records import Entry, Intent, Memo, Outcome, worker_uuid
-from scheduler.model import WorkerState
+from scheduler.journal.records import Entry, Intent, Memo, Outcome
+from scheduler.loop.engine import Cycle
+from scheduler.model.actions import Boot
+from scheduler.model.clock import clock_time
+from scheduler.model.hosts import worker_uuid
+from scheduler.model.snapshot import dump, load
+from scheduler.model.workers import WorkerState
 from scheduler.site import definitions, in_force
-from scheduler.snapshot import dump, load
 
 SITE = """\
 site: perugia
@@ -577,9 +578,7 @@ def test_help_of_every_command_has_an_example(ambienti):
 
 
 def test_why_loads_neither_the_journal_s_database_nor_the_report_s_arithmetic():
-    code = (
-        "import sys; from scheduler.cli import build; build('why'); print(sorted({'numpy', 'sqlalchemy'} & set(sys.modules)))"
-    )
+    code = "import sys; from scheduler.commands.cli import build; build('why'); print(sorted({'numpy', 'sqlalchemy'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.strip() == "[]"
 

@@ -6,19 +6,19 @@ import stat
 
 import pytest
 
-from scheduler.availability.history import SECOND
-from scheduler.availability.incidents.hours import Promise
-from scheduler.availability.incidents.incident import Change, Level, Rules, What
-from scheduler.availability.incidents.rotation import Roster
-from scheduler.cli import main
 from scheduler.commands import journaled
+from scheduler.commands.cli import main
 from scheduler.commands.login import login
 from scheduler.journal.agreements import Token, hashed, holder
 from scheduler.journal.histories import load_history
 from scheduler.journal.journal import Journal
 from scheduler.journal.records import Declared, Look, Memo, Push, Said
 from scheduler.journal.statuses import correct, declare, push
-from scheduler.paging import Desk, happened
+from scheduler.model.instants import SECOND
+from scheduler.oncall.hours import ResponseTimes
+from scheduler.oncall.incident import IncidentEvent, Level, Rules, What
+from scheduler.oncall.rotation import Roster
+from scheduler.publish.paging import PagingRules, happened
 
 SITE = """\
 site: perugia
@@ -353,8 +353,10 @@ def test_a_wrong_services_file_is_told_at_its_line_with_the_rest_of_the_configur
 def test_the_page_of_a_live_site_tells_what_became_of_its_incidents(ambienti, site):
     book = Journal(f"sqlite:///{site}/ambienti.db", now=100.0)
     now = journaled.now()
-    rules = Rules(Promise("Europe/Rome"), Roster({}), (Level("anna", 600 * SECOND),), 1, 900 * SECOND)
-    happened(book, [Change(now - 2 * SECOND, What.BAD, "voms")], Desk("perugia", "UTC", rules, {}), now - 2 * SECOND)
+    rules = Rules(ResponseTimes("Europe/Rome"), Roster({}), (Level("anna", 600 * SECOND),), 1, 900 * SECOND)
+    happened(
+        book, [IncidentEvent(now - 2 * SECOND, What.BAD, "voms")], PagingRules("perugia", "UTC", rules, {}), now - 2 * SECOND
+    )
     book.close()
     code, _, problem = ambienti("report", "--window", "7d", "--html", site / "report.html")
     assert (code, problem) == (0, "")

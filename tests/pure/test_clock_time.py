@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from scheduler.clock import clock_time
+from scheduler.model.clock import clock_time
 
 ROOT = Path(__file__).parents[2]
 COUNTDOWNS = re.compile(r"\b(in|for|within) \{(round|wait|left|age|max|idle|silent)\b[^}]*\} ?s\b|\} s (old|ago)\b")

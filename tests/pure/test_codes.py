@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from environments.codes import CODES, SOURCE_STATES, About
-from scheduler import reference
+from scheduler.commands import reference
 from scheduler.journal.kinds import KINDS
 
 ROOT = Path(__file__).parents[2]

@@ -7,12 +7,12 @@ from dataclasses import replace
 
 import pytest
 
-from scheduler.clock import WallClock
 from scheduler.daemon.daemon import Daemon
 from scheduler.daemon.stuck import longest_cycle_seconds
-from scheduler.lanes import ThreadRunner
-from scheduler.model import Unanswered
-from scheduler.policy import Limits
+from scheduler.loop.lanes import ThreadRunner
+from scheduler.model.clock import WallClock
+from scheduler.model.policy import Limits
+from scheduler.model.readings import Unanswered
 from tests.pure.test_engine import Farm
 
 

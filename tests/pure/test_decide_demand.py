@@ -4,7 +4,8 @@ import pytest
 
 from environments.requirements import Amounts
 from scheduler.decide.plan import decide
-from scheduler.model import PoolSpace, WorkerState
+from scheduler.model.hosts import PoolSpace
+from scheduler.model.workers import WorkerState
 from tests.pure.builders import (
     NOW,
     a_cluster,

@@ -9,8 +9,9 @@ from environments.requirements import Chooser
 from scheduler.decide.explain import explain_job
 from scheduler.decide.plan import decide
 from scheduler.decide.worker_story import explain_worker
-from scheduler.model import RunningJob, WorkerState
-from scheduler.ports import JobRecord, Submission
+from scheduler.model.ports import JobRecord, Submission
+from scheduler.model.queues import RunningJob
+from scheduler.model.workers import WorkerState
 from tests.pure.builders import (
     NOW,
     POOL,

@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from scheduler.clock import clock_time
-from scheduler.model import Host, WorkerState
+from scheduler.model.clock import clock_time
+from scheduler.model.hosts import Host
+from scheduler.model.workers import WorkerState
 from tests.pure.builders import (
     NOW,
     a_cluster,
@@ -73,7 +74,7 @@ def test_each_failed_probe_doubles_the_wait_up_to_the_maximum():
 def wait_after(history, ago):
     """How long the breaker stays open after the last failure, `ago` seconds before now."""
     from scheduler.decide.health import judge
-    from scheduler.policy import Limits
+    from scheduler.model.policy import Limits
     from tests.pure.builders import an_observation
 
     health = judge(an_observation(boots=tuple(history)), Limits(breaker_maximum_seconds=2000), lambda _: False)

@@ -5,7 +5,8 @@ from collections import Counter
 import pytest
 
 from environments.environment import Disk, DiskMode, Image, Network, NetworkKind, Virtualization
-from scheduler.model import DomainState, Host, WorkerState
+from scheduler.model.hosts import DomainState, Host
+from scheduler.model.workers import WorkerState
 from tests.pure.builders import (
     NOW,
     a_cluster,

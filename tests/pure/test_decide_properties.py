@@ -9,9 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from environments.environment import Virtualization
-from scheduler.actions import CancelDrain, CleanUp, Drain, PowerOff
 from scheduler.decide.plan import decide, still_holds
-from scheduler.model import Host, HostReading, Observation, QueueReading, Unanswered, WorkerState
+from scheduler.model.actions import CancelDrain, CleanUp, Drain, PowerOff
+from scheduler.model.hosts import Host, HostReading
+from scheduler.model.observation import Observation
+from scheduler.model.queues import QueueReading
+from scheduler.model.readings import Unanswered
+from scheduler.model.workers import WorkerState
 from tests.pure.builders import (
     NOW,
     a_cluster,

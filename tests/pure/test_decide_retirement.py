@@ -3,7 +3,9 @@
 import pytest
 
 from scheduler.decide.plan import decide, still_holds
-from scheduler.model import DomainState, Host, Lingering, RunningJob, WorkerState
+from scheduler.model.hosts import DomainState, Host
+from scheduler.model.queues import Lingering, RunningJob
+from scheduler.model.workers import WorkerState
 from tests.pure.builders import (
     NOW,
     a_cluster,

@@ -4,7 +4,8 @@ from collections import Counter
 
 import pytest
 
-from scheduler.model import Host, WorkerState
+from scheduler.model.hosts import Host
+from scheduler.model.workers import WorkerState
 from tests.pure.builders import (
     NOW,
     a_cluster,

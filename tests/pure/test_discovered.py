@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import settings as tries
 from hypothesis import strategies as st
 
-from scheduler.ports import FoundHost
+from scheduler.model.ports import FoundHost
 from scheduler.site.discovered import FarmList, follow, forget, keep, list_path, reading, remembered, unanswered
 from scheduler.site.settings import DiscoverySettings
 

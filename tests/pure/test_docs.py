@@ -10,7 +10,7 @@ import pytest
 import typer
 import yaml
 
-from scheduler.cli import build
+from scheduler.commands.cli import build
 
 ROOT = Path(__file__).parents[2]
 AMBIENTI = Path(sys.executable).with_name("ambienti")

@@ -6,17 +6,17 @@ import pytest
 
 from environments.identity import Signature, objection
 from environments.matching import Catalogue
-from scheduler.availability.history import SECOND
 from scheduler.commands.daemon import TokenError, ask, read_token, url_of
 from scheduler.commands.login import UNSET, uid_of
-from scheduler.daemon.door import Door, Refusal
 from scheduler.daemon.limits import Allowance, counted_as
+from scheduler.daemon.receiver import Refusal, ReportReceiver
 from scheduler.daemon.web import is_called
-from scheduler.engine import Engine
 from scheduler.journal.agreements import Token, add_token
 from scheduler.journal.journal import Journal, JournalError
 from scheduler.journal.records import Declared
-from scheduler.policy import Policy
+from scheduler.loop.engine import Engine
+from scheduler.model.instants import SECOND
+from scheduler.model.policy import Policy
 from simulations.clock import Agenda, SimulatedClock
 from simulations.lanes import AgendaRunner
 
@@ -108,7 +108,7 @@ def door():
     tokens = (Token("nagios", ("ce*", "storage")), Token("late", ("*",), 30 * 86400 * SECOND), Token("anna", reads=True))
     for one in tokens:
         add_token(journal, one, f"secret of {one.name}", Signature("root"), round(NOW * SECOND))
-    yield Door(engine)
+    yield ReportReceiver(engine)
     journal.close()
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from scheduler.cli import main
+from scheduler.commands.cli import main
 
 HERE = Path(__file__).parent / "downtimes"
 SITE = """\

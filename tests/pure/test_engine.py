@@ -10,17 +10,19 @@ import pytest
 from environments.environment import VO, Environment
 from environments.matching import Catalogue
 from environments.reason import Reason
-from scheduler.actions import Adopt, Boot, CleanUp, Drain, Plan, PowerOff
-from scheduler.clock import WallClock
-from scheduler.engine import Engine
-from scheduler.errands import why_keep
 from scheduler.journal.hosts import say_off
 from scheduler.journal.journal import KEPT_KINDS, Journal, JournalError, LeaseLostError
-from scheduler.journal.records import HostOff, Outcome, worker_uuid
-from scheduler.lanes import ThreadRunner
-from scheduler.model import DomainState, Host, Node, RunningJob, Unanswered
-from scheduler.model import WorkerState as S
-from scheduler.policy import Limits, Policy
+from scheduler.journal.records import HostOff, Outcome
+from scheduler.loop.engine import Engine
+from scheduler.loop.errands import why_keep
+from scheduler.loop.lanes import ThreadRunner
+from scheduler.model.actions import Adopt, Boot, CleanUp, Drain, Plan, PowerOff
+from scheduler.model.clock import WallClock
+from scheduler.model.hosts import DomainState, Host, worker_uuid
+from scheduler.model.policy import Limits, Policy
+from scheduler.model.queues import Node, RunningJob
+from scheduler.model.readings import Unanswered
+from scheduler.model.workers import WorkerState as S
 from simulations.clock import Agenda, SimulatedClock
 from simulations.jobs import Request
 from simulations.lanes import AgendaRunner

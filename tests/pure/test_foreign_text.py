@@ -16,7 +16,7 @@ import simulations
 from environments.text import unprintable
 
 HOSTILE = ["a\0b", "a\x1bb", "a\x9bb", "a\u202eb", "a\u2028b", "a\u200bb", "\ud800"]
-OUTPUT = {"scheduler.show.oncall", "scheduler.availability.reports.report_shape", "scheduler.reference"}
+OUTPUT = {"scheduler.oncall.rows", "scheduler.availability.reports.report_shape", "scheduler.commands.reference"}
 """Modules whose models are what we write ourselves."""
 
 

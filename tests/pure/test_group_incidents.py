@@ -8,21 +8,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scheduler.availability.history import SECOND, Group, Member, Operator, Revision, Status
-from scheduler.availability.incidents.follow import follow
-from scheduler.availability.incidents.hours import Promise
-from scheduler.availability.incidents.incident import Book, Change, Kind, Level, Quiet, Rules, What
-from scheduler.availability.incidents.quiet import spread
-from scheduler.availability.incidents.rotation import Roster
-from scheduler.availability.incidents.standing import Standing, Structure, culprits, root, with_groups
-from scheduler.availability.incidents.states import OVER, State
-from scheduler.availability.incidents.watch import Watching, told
+from scheduler.availability.history import Group, Member, Operator, Revision, Status
 from scheduler.journal.agreements import add_downtime
 from scheduler.journal.incidents import all_incidents
 from scheduler.journal.journal import Journal
 from scheduler.journal.records import Declared, Look, Push
 from scheduler.journal.statuses import declare, keep_look, push
-from scheduler.paging import Desk, happened
+from scheduler.model.instants import SECOND
+from scheduler.oncall.follow import follow
+from scheduler.oncall.hours import ResponseTimes
+from scheduler.oncall.incident import Book, DecisionKind, IncidentEvent, Level, Quiet, Rules, What
+from scheduler.oncall.quiet import spread
+from scheduler.oncall.rotation import Roster
+from scheduler.oncall.standing import ObjectStanding, Structure, culprits, root, with_groups
+from scheduler.oncall.states import OVER, State
+from scheduler.oncall.watch import Watching, told
+from scheduler.publish.paging import PagingRules, happened
 
 MINUTE = 60 * SECOND
 NOW = 1_772_438_400 * SECOND
@@ -40,7 +41,7 @@ GRID = group("grid", Operator.AND, "gate", "san")
 
 def standing(at=1000, groups=(GATE, GRID), **told):
     """Of each object its status and since when."""
-    return with_groups({name: Standing(*one) for name, one in told.items()}, groups, at)
+    return with_groups({name: ObjectStanding(*one) for name, one in told.items()}, groups, at)
 
 
 # --- how groups stand -------------------------------------------------------------------------------------------------
@@ -53,21 +54,21 @@ def test_a_group_stands_as_its_table_says_of_its_members_of_now():
     assert (found["gate"].status, found["grid"].status) == (UNKNOWN, UNKNOWN)
     retired = group("gate", Operator.OR, "a", Member("b", end=500))
     found = standing(groups=(retired,), a=(CRITICAL, 10), b=(OK, 20))
-    assert found["gate"] == Standing(CRITICAL, 10)
+    assert found["gate"] == ObjectStanding(CRITICAL, 10)
     found = standing(groups=(group("gate", Operator.OR, Member("a", start=2000)),), a=(CRITICAL, 10))
     assert not found["gate"].exists
 
 
 def test_since_when_a_group_is_bad_is_what_its_members_prove():
     """OR: since the last of them. AND: since the first. The other member may come and go as it likes."""
-    assert standing(a=(CRITICAL, 10), b=(CRITICAL, 20))["gate"] == Standing(CRITICAL, 20)
-    assert standing(a=(OK, 10), b=(OK, 20), san=(CRITICAL, 30))["grid"] == Standing(CRITICAL, 30)
+    assert standing(a=(CRITICAL, 10), b=(CRITICAL, 20))["gate"] == ObjectStanding(CRITICAL, 20)
+    assert standing(a=(OK, 10), b=(OK, 20), san=(CRITICAL, 30))["grid"] == ObjectStanding(CRITICAL, 30)
     both = group("both", Operator.AND, "a", "b")
-    assert standing(groups=(both,), a=(CRITICAL, 10), b=(CRITICAL, 20))["both"] == Standing(CRITICAL, 10)
-    assert standing(groups=(both,), a=(CRITICAL, 10), b=(OK, 20))["both"] == Standing(CRITICAL, 10)
-    assert standing(groups=(both,), a=(OK, 10), b=(OK, 20))["both"] == Standing(OK, 20)
+    assert standing(groups=(both,), a=(CRITICAL, 10), b=(CRITICAL, 20))["both"] == ObjectStanding(CRITICAL, 10)
+    assert standing(groups=(both,), a=(CRITICAL, 10), b=(OK, 20))["both"] == ObjectStanding(CRITICAL, 10)
+    assert standing(groups=(both,), a=(OK, 10), b=(OK, 20))["both"] == ObjectStanding(OK, 20)
     half = group("half", Operator.CAPACITY, "a", "b", "c", need=Fraction(1, 2))
-    assert standing(groups=(half,), a=(CRITICAL, 10), b=(CRITICAL, 40), c=(OK, 50))["half"] == Standing(CRITICAL, 40)
+    assert standing(groups=(half,), a=(CRITICAL, 10), b=(CRITICAL, 40), c=(OK, 50))["half"] == ObjectStanding(CRITICAL, 40)
 
 
 def test_the_root_of_a_group_is_the_member_that_brought_it_down():
@@ -84,16 +85,16 @@ def test_the_root_of_a_group_is_the_member_that_brought_it_down():
 
 # --- one cause, one page ----------------------------------------------------------------------------------------------
 
-RULES = Rules(Promise("Europe/Rome"), Roster({}), (Level("anna", 2 * 60 * MINUTE),), 0, 15 * MINUTE)
+RULES = Rules(ResponseTimes("Europe/Rome"), Roster({}), (Level("anna", 2 * 60 * MINUTE),), 0, 15 * MINUTE)
 
 
 class Site:
-    """A journal in which the objects a, b and san are reported, and a desk."""
+    """A journal in which the objects a, b and san are reported, and a paging_rules."""
 
     def __init__(self, *objects, groups=(GATE, GRID), promised=None):
         self.journal = Journal("sqlite://", now=NOW / SECOND)
         self.journal.hold_lease("me", NOW / SECOND, 1e6)
-        self.desk = Desk(
+        self.paging_rules = PagingRules(
             "hill", "Europe/Rome", RULES, {"anna": ()}, Watching(objects or ("*",)), Structure(groups, promised or {})
         )
         declare(self.journal, "me", NOW / SECOND, [Declared(name, freshness=60 * MINUTE) for name in ("a", "b", "san")])
@@ -105,7 +106,7 @@ class Site:
         self.at += minutes * MINUTE
         for name, status in told.items():
             push(self.journal, "me", self.at / SECOND, self.at / SECOND, Push(name, status))
-        decided = happened(self.journal, (), self.desk, self.at, watching=watching)
+        decided = happened(self.journal, (), self.paging_rules, self.at, watching=watching)
         return [(one.kind, one.incident) for one in decided]
 
     def down(self, objects, minutes=30):
@@ -157,7 +158,7 @@ def test_a_group_whose_members_nobody_is_paged_for_opens_the_incident_of_its_cau
 def test_the_last_bit_of_redundancy_pages_though_the_first_loss_is_in_hand(site):
     farm = site("a", "gate")
     farm.tell(a=CRITICAL)
-    assert farm.tell(b=CRITICAL) == [(Kind.OPENED, 2), (Kind.PAGED, 2)]
+    assert farm.tell(b=CRITICAL) == [(DecisionKind.OPENED, 2), (DecisionKind.PAGED, 2)]
     assert farm.incidents() == [("object:a", State.OPEN, ("a",)), ("object:b", State.OPEN, ("gate",))]
 
 
@@ -178,8 +179,8 @@ def test_a_group_goes_over_to_the_incident_of_the_cause_that_is_left(site):
 def test_a_group_that_is_bad_of_an_object_resolved_by_hand_is_left_in_peace(site):
     farm = site("san")
     farm.tell(san=CRITICAL)
-    happened(farm.journal, [Change(farm.at, What.RESOLVED, incident=1, by="anna")], farm.desk, farm.at)
-    farm.desk = Desk("hill", "Europe/Rome", RULES, {"anna": ()}, Watching(("*",)), farm.desk.structure)
+    happened(farm.journal, [IncidentEvent(farm.at, What.RESOLVED, incident=1, by="anna")], farm.paging_rules, farm.at)
+    farm.paging_rules = PagingRules("hill", "Europe/Rome", RULES, {"anna": ()}, Watching(("*",)), farm.paging_rules.structure)
     assert farm.tell() == []
     assert farm.incidents() == [("object:san", State.RESOLVED, ("san",))]
 
@@ -203,7 +204,7 @@ def test_a_status_that_is_too_old_holds_no_group_up(site):
     farm.tell(a=CRITICAL)
     farm.tell(minutes=50, a=CRITICAL)
     assert farm.tell(minutes=20, a=CRITICAL) == [], "b is MISSING: the gate is UNKNOWN or MISSING, not bad"
-    assert farm.tell(b=CRITICAL)[0][0] is Kind.OPENED
+    assert farm.tell(b=CRITICAL)[0][0] is DecisionKind.OPENED
 
 
 def test_a_gap_in_our_looking_leaves_nothing_known_of_what_others_report(site):
@@ -213,7 +214,7 @@ def test_a_gap_in_our_looking_leaves_nothing_known_of_what_others_report(site):
     with farm.journal.write("look") as connection:
         keep_look(farm.journal, connection, farm.at / SECOND, Look(farm.at / SECOND, farm.at / SECOND, began="gap"))
     assert farm.tell(a=CRITICAL) == []
-    assert farm.tell(b=CRITICAL)[0][0] is Kind.OPENED
+    assert farm.tell(b=CRITICAL)[0][0] is DecisionKind.OPENED
 
 
 # --- whose downtime keeps whom quiet ----------------------------------------------------------------------------------
@@ -301,9 +302,9 @@ def test_a_burn_rate_incident_is_quiet_in_the_downtime_of_its_object_and_pages_a
     farm = site("nothing", promised=BURNS)
     farm.down(("san",), 5)
     farm.tell(san=CRITICAL)
-    burning = Change(farm.at, What.BAD, "error budget of storage: fast", "objective:storage", text="burns")
-    assert [one.kind for one in happened(farm.journal, [burning], farm.desk, farm.at)] == [Kind.QUIET]
-    assert farm.tell(minutes=4) == [(Kind.OPENED, 1), (Kind.PAGED, 1)]
+    burning = IncidentEvent(farm.at, What.BAD, "error budget of storage: fast", "objective:storage", text="burns")
+    assert [one.kind for one in happened(farm.journal, [burning], farm.paging_rules, farm.at)] == [DecisionKind.QUIET]
+    assert farm.tell(minutes=4) == [(DecisionKind.OPENED, 1), (DecisionKind.PAGED, 1)]
 
 
 # --- whatever happens -------------------------------------------------------------------------------------------------
@@ -346,15 +347,15 @@ SHORT = replace(RULES, reopen=6)
 @given(farms(), happenings, watchings)
 def test_a_look_tells_nothing_twice_and_leaves_no_watched_outage_out(groups, story, watching):
     by_name, at, book = {one.name: one for one in groups}, 0, Book()
-    objects = {name: Standing(OK, 0) for name in NAMES}
+    objects = {name: ObjectStanding(OK, 0) for name in NAMES}
     for passed, told_now, answers in story:
         at += passed
         for name, status in told_now.items():
-            objects[name] = Standing(status, at) if objects[name].status is not status else objects[name]
+            objects[name] = ObjectStanding(status, at) if objects[name].status is not status else objects[name]
         found, book = with_groups(objects, groups, at), followed(book, (), at)
         book = followed(book, told(book, found, at, watching, by_name), at)
         if answers and book.incidents:
-            book = followed(book, [Change(at, What.RESOLVED, incident=book.incidents[-1].number, by="anna")], at)
+            book = followed(book, [IncidentEvent(at, What.RESOLVED, incident=book.incidents[-1].number, by="anna")], at)
         assert list(told(book, found, at, watching, by_name)) == []
         bad = {name for incident in book.incidents for name in incident.bad}
         for name, one in found.items():
@@ -367,6 +368,6 @@ def test_a_look_tells_nothing_twice_and_leaves_no_watched_outage_out(groups, sto
 
 
 def followed(book, changes, at):
-    for change in [*changes, Change(at, What.TICK)]:
+    for change in [*changes, IncidentEvent(at, What.TICK)]:
         book = follow(book, change, SHORT).book
     return book

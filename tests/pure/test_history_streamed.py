@@ -13,9 +13,10 @@ from test_availability_bundle import histories as documented
 from environments.problems import ConfigurationError
 from scheduler.availability.files import plain, streamed
 from scheduler.availability.files.reading import history_of_text
-from scheduler.availability.history import SECOND, History, Monitored, Result, Status
+from scheduler.availability.history import History, Monitored, Result, Status
 from scheduler.availability.reports.bundle import canonical
 from scheduler.availability.timelines.prepared import prepare
+from scheduler.model.instants import SECOND
 
 
 def written(history, together=streamed.TOGETHER):

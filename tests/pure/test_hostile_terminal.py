@@ -16,12 +16,8 @@ from builders import a_cluster, a_domain, a_host, a_policy, a_vo, a_worker, an_e
 from environments.identity import Signature
 from environments.reason import Reason
 from environments.text import csv_cell
-from scheduler.actions import Boot
-from scheduler.availability.history import SECOND, Exclusion, Recurrence, Revision
-from scheduler.availability.incidents.hours import Promise
-from scheduler.availability.incidents.incident import Change, Level, Rules, What
-from scheduler.availability.incidents.rotation import Roster
-from scheduler.cli import build, main
+from scheduler.availability.history import Exclusion, Recurrence, Revision
+from scheduler.commands.cli import build, main
 from scheduler.journal.agreements import Token, add_downtime, add_exclusion, add_token
 from scheduler.journal.hosts import say_off
 from scheduler.journal.journal import Journal
@@ -37,12 +33,18 @@ from scheduler.journal.records import (
     Push,
     Said,
     Sighting,
-    worker_uuid,
 )
 from scheduler.journal.statuses import declare, push
-from scheduler.model import BootOutcome, HeldJob, RunningJob, WorkerState
-from scheduler.paging import Desk, happened
-from scheduler.snapshot import dump
+from scheduler.model.actions import Boot
+from scheduler.model.hosts import worker_uuid
+from scheduler.model.instants import SECOND
+from scheduler.model.queues import HeldJob, RunningJob
+from scheduler.model.snapshot import dump
+from scheduler.model.workers import BootOutcome, WorkerState
+from scheduler.oncall.hours import ResponseTimes
+from scheduler.oncall.incident import IncidentEvent, Level, Rules, What
+from scheduler.oncall.rotation import Roster
+from scheduler.publish.paging import PagingRules, happened
 
 HOSTILE = [
     "[/x] [link=http://evil]y[/link] {x}%s$(y) :bug:",
@@ -169,8 +171,10 @@ def fill(book, number, text):
     add_downtime(book, [text], weekly, reason=text, author=text, now=micro)
     add_exclusion(book, Exclusion("", (text, "pool"), micro, micro + SECOND, text, text, text), micro, text)
     add_token(book, Token(text, (text,)), text, Signature(text, text), micro)
-    rules = Rules(Promise("UTC"), Roster({}), (Level("anna", 600 * SECOND),), 1, 900 * SECOND)
-    happened(book, [Change(micro, What.BAD, text, cause=text, text=text)], Desk("perugia", "UTC", rules, {}), micro)
+    rules = Rules(ResponseTimes("UTC"), Roster({}), (Level("anna", 600 * SECOND),), 1, 900 * SECOND)
+    happened(
+        book, [IncidentEvent(micro, What.BAD, text, cause=text, text=text)], PagingRules("perugia", "UTC", rules, {}), micro
+    )
 
 
 @pytest.fixture(scope="module")

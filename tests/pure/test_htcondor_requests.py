@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from connectors.htcondor import wire
 from connectors.htcondor.bindings import classad2
-from connectors.htcondor.door import Door
+from connectors.htcondor.companion_server import CompanionServer
 from connectors.htcondor.expressions import vo_attributes, vo_expression, walltime_expression
 from connectors.htcondor.matching import Judge
 from connectors.htcondor.messages import QueueAnswer, Setting
@@ -328,7 +328,7 @@ def test_what_a_companion_is_told_and_what_it_answers_pass_the_line_unchanged():
 
 
 def test_everything_that_a_companion_can_be_asked_can_pass_the_line():
-    functions = {name: one for name, one in vars(Door).items() if not name.startswith("_")}
+    functions = {name: one for name, one in vars(CompanionServer).items() if not name.startswith("_")}
     assert set(functions) == set(wire._ANSWERS)
     asked = {name for one in functions.values() for name in inspect.signature(one).parameters} - {"self"}
     assert asked == set(wire._ARGUMENTS)

@@ -18,7 +18,7 @@ from connectors.htcondor.expressions import (
     vo_expression,
     walltime_expression,
 )
-from connectors.htcondor.messages import Row, Run, Slot
+from connectors.htcondor.messages import ClusterRow, EndedRun, Slot
 from connectors.htcondor.nodes import Idleness, nodes_of, quick_failures
 from connectors.htcondor.options import HTCondorOptions, VORule
 from connectors.htcondor.rows import merged
@@ -335,7 +335,7 @@ def test_dynamic_slots_without_their_machine_are_no_worker():
 
 def test_only_an_unbroken_series_of_quick_failures_counts():
     def run(at, seconds, *, failed, machine="m"):
-        return Run(machine, at, seconds, failed)
+        return EndedRun(machine, at, seconds, failed)
 
     assert quick_failures([], 20) == {}
     assert quick_failures([run(1, 1, failed=True), run(2, 1, failed=True)], 20) == {"m": 2}
@@ -351,7 +351,7 @@ def row(key="k", **more):
     values = {
         "key": key, "vo": "atlas", "requirements": Requirements(), "idle": 1, "running": 0, "held": 0, "first_job": "1.0", **more,
     }  # fmt: skip
-    return Row(**values)
+    return ClusterRow(**values)
 
 
 def test_equal_rows_of_several_schedds_are_added_up():

@@ -9,8 +9,8 @@ from typer.testing import CliRunner
 
 from connectors.discovery import dns, inventory
 from environments.problems import ConfigurationError
-from scheduler.cli import build
-from scheduler.ports import FoundHost, SourceError
+from scheduler.commands.cli import build
+from scheduler.model.ports import FoundHost, SourceError
 from scheduler.show import rows
 from scheduler.site import compose, discovering
 from scheduler.site.definitions import load

@@ -7,10 +7,10 @@ import libvirt
 import pytest
 
 from connectors.libvirt import connect
-from connectors.libvirt.line import Line, as_source_error
+from connectors.libvirt.line import HostConnection, as_source_error
 from environments.domain import parse_identity
 from environments.environment import Environment, Image
-from scheduler.ports import SourceError
+from scheduler.model.ports import SourceError
 from tests.contract.hypervisors import SITE, order
 
 EVIL = ["a\0b", "lone \ud800 surrogate", "\x1b[2J", "\n" * 3]
@@ -36,7 +36,7 @@ def test_any_error_of_an_operation_is_the_source_s(raised):
     def operation(_talk):
         raise raised
 
-    line = Line("h1", "test:///default", deadline_seconds=5.0, keepalive_seconds=5)
+    line = HostConnection("h1", "test:///default", deadline_seconds=5.0, keepalive_seconds=5)
     with pytest.raises(SourceError) as caught:
         line.run("read the host", operation)
     assert (caught.value.source, caught.value.asked) == ("h1", "read the host")

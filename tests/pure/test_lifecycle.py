@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scheduler.lifecycle import ALIVE, IN_FLIGHT, MEANING, SERVING, TRANSITIONS, allowed
-from scheduler.model import WorkerState as S
+from scheduler.model.lifecycle import ALIVE, IN_FLIGHT, MEANING, SERVING, TRANSITIONS, allowed
+from scheduler.model.workers import WorkerState as S
 
 
 def test_every_state_has_a_meaning_and_a_row():

@@ -5,7 +5,7 @@ import random
 import pytest
 
 from environments.environment import Virtualization
-from scheduler.model import PoolSpace
+from scheduler.model.hosts import PoolSpace
 from scheduler.site import compose, live_check
 from scheduler.site.compose import Farm
 from scheduler.site.definitions import load

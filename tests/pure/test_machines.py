@@ -3,7 +3,7 @@
 import pytest
 
 from environments.problems import ConfigurationError
-from scheduler.model import Unanswered
+from scheduler.model.readings import Unanswered
 from scheduler.observe.machines import count_machines_once
 from scheduler.site.definitions import load
 from tests.pure.builders import NOW, a_cluster, a_domain, a_host, a_policy, boots, plan_for

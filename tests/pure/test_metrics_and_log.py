@@ -18,11 +18,6 @@ from starlette.requests import Request
 from environments.environment import VO, Environment
 from environments.matching import Catalogue, Requirements
 from environments.reason import Reason
-from scheduler.actions import Boot, Plan, Verdict
-from scheduler.availability.history import SECOND
-from scheduler.availability.incidents.hours import Promise, ResponseClass
-from scheduler.availability.incidents.incident import Change, Level, Quiet, Rules, What
-from scheduler.availability.incidents.rotation import Roster
 from scheduler.availability.timelines.prepared import prepare
 from scheduler.commands import daemon
 from scheduler.daemon import log
@@ -34,23 +29,24 @@ from scheduler.daemon.promised import Promised
 from scheduler.daemon.telling import Teller
 from scheduler.daemon.web import Pages, Shown
 from scheduler.decide.plan import decide
-from scheduler.engine import Cycle
-from scheduler.errands import Result
 from scheduler.journal import outbox, tables
 from scheduler.journal.journal import Journal, JournalError
 from scheduler.journal.records import Outcome
-from scheduler.model import (
-    Observation,
-    QueueReading,
-    RequestCluster,
-    RunningJob,
-    Unanswered,
-    Worker,
-)
-from scheduler.model import WorkerState as S
-from scheduler.paging import Desk, deliver, happened
-from scheduler.policy import Policy
-from scheduler.ports import SourceError
+from scheduler.loop.engine import Cycle
+from scheduler.loop.errands import ActionResult
+from scheduler.model.actions import Boot, Plan, Verdict
+from scheduler.model.instants import SECOND
+from scheduler.model.observation import Observation
+from scheduler.model.policy import Policy
+from scheduler.model.ports import SourceError
+from scheduler.model.queues import QueueReading, RequestCluster, RunningJob
+from scheduler.model.readings import Unanswered
+from scheduler.model.workers import Worker
+from scheduler.model.workers import WorkerState as S
+from scheduler.oncall.hours import ResponseClass, ResponseTimes
+from scheduler.oncall.incident import IncidentEvent, Level, Quiet, Rules, What
+from scheduler.oncall.rotation import Roster
+from scheduler.publish.paging import PagingRules, deliver, happened
 from tests.pure import report_sample
 from tests.pure.builders import a_cluster, a_host, a_policy, a_worker, an_observation
 
@@ -74,7 +70,7 @@ def cycle(**changes):
     made = Cycle(
         observation,
         Plan(NOW, (), clusters={"pool:1": waits}),
-        (Result(boot, Outcome.FAILED, "no route"),),
+        (ActionResult(boot, Outcome.FAILED, "no route"),),
         0.2,
         phases={"read": 0.1, "decide": 0.02, "act": 0.08},
         illegal=(("el9-9", S.GONE, S.IDLE),),
@@ -167,7 +163,7 @@ def test_labels_are_bounded_no_job_no_count_no_worker_is_one():
     assert not {value for value in values if "4711" in value or "4712" in value or value.startswith("el9-")}
 
 
-ONE_LEVEL = Rules(Promise("UTC"), Roster({}), (Level("anna", 60 * SECOND),), reopen=60 * SECOND)
+ONE_LEVEL = Rules(ResponseTimes("UTC"), Roster({}), (Level("anna", 60 * SECOND),), reopen=60 * SECOND)
 BEGUN = round(NOW) * SECOND
 
 
@@ -185,9 +181,9 @@ def test_incidents_that_are_not_over_are_gauges_by_state_and_class(journal):
     other, office = ResponseClass.OTHER.value, ResponseClass.BUSINESS.value
     assert set(paged(journal)["incidents"].values()) == {0}
     assert len(paged(journal)["incidents"]) == 7
-    desk = Desk("hill", "UTC", replace(ONE_LEVEL, quiet=(Quiet(frozenset({"se1"}), 0, BEGUN * 2),)), {})
-    happened(journal, [Change(BEGUN, What.BAD, name) for name in ("ce1", "ce2", "se1")], desk, BEGUN)
-    happened(journal, [Change(BEGUN, What.ACKNOWLEDGED, incident=2, by="anna")], desk, BEGUN)
+    paging_rules = PagingRules("hill", "UTC", replace(ONE_LEVEL, quiet=(Quiet(frozenset({"se1"}), 0, BEGUN * 2),)), {})
+    happened(journal, [IncidentEvent(BEGUN, What.BAD, name) for name in ("ce1", "ce2", "se1")], paging_rules, BEGUN)
+    happened(journal, [IncidentEvent(BEGUN, What.ACKNOWLEDGED, incident=2, by="anna")], paging_rules, BEGUN)
     found = paged(journal)["incidents"]
     assert {labels: count for labels, count in found.items() if count} == {
         (other, "open"): 1,
@@ -197,7 +193,7 @@ def test_incidents_that_are_not_over_are_gauges_by_state_and_class(journal):
     assert found[office, "open"] == 0
     assert paged(journal, 59)["incidents_breached"] == {(): 0}
     assert paged(journal, 61)["incidents_breached"] == {(): 1}
-    happened(journal, [Change(BEGUN, What.RECOVERED, "ce1")], desk, BEGUN)
+    happened(journal, [IncidentEvent(BEGUN, What.RECOVERED, "ce1")], paging_rules, BEGUN)
     assert paged(journal)["incidents"][other, "open"] == 0
 
 
@@ -207,8 +203,8 @@ def test_notices_that_nobody_takes_are_gauges(journal):
             raise SourceError("mail", "send", "refused")
 
     assert paged(journal)["notice_wait_seconds"] == {(): 0}
-    desk = Desk("hill", "UTC", ONE_LEVEL, {"anna": ("file:a", "file:b")})
-    happened(journal, [Change(BEGUN, What.BAD, "ce1")], desk, BEGUN)
+    paging_rules = PagingRules("hill", "UTC", ONE_LEVEL, {"anna": ("file:a", "file:b")})
+    happened(journal, [IncidentEvent(BEGUN, What.BAD, "ce1")], paging_rules, BEGUN)
     assert paged(journal)["notices"] == {("waiting",): 2, ("failing",): 0, ("given-up",): 0}
     assert deliver(journal, lambda *_: Wall(), lambda: BEGUN) == 0
     assert paged(journal, 1)["notices"] == {("waiting",): 0, ("failing",): 2, ("given-up",): 0}

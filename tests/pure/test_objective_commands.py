@@ -9,7 +9,7 @@ import pytest
 
 from environments.reader import documents
 from scheduler.availability.history import Status
-from scheduler.cli import main
+from scheduler.commands.cli import main
 from scheduler.journal.records import Declared, Push
 from scheduler.journal.statuses import declare
 from scheduler.journal.statuses import push as report_status

@@ -8,28 +8,16 @@ from hypothesis import strategies as st
 
 from environments.environment import VO, Environment
 from environments.matching import Catalogue, Requirements
-from scheduler.journal.records import Entry, HostOff, Ledger, OpenIntent, Sighting, worker_uuid
-from scheduler.lifecycle import allowed
-from scheduler.model import (
-    BootOutcome,
-    Counted,
-    Domain,
-    DomainState,
-    EndedJob,
-    Host,
-    HostReading,
-    Identity,
-    JobCount,
-    Node,
-    QueueReading,
-    RequestCluster,
-    RunningJob,
-    Unanswered,
-)
-from scheduler.model import WorkerState as S
+from scheduler.journal.records import Entry, HostOff, Ledger, OpenIntent, Sighting
+from scheduler.model.hosts import Domain, DomainState, Host, HostReading, Identity, worker_uuid
+from scheduler.model.lifecycle import allowed
+from scheduler.model.policy import Limits, Policy
+from scheduler.model.queues import EndedJob, JobCount, JobCounts, Node, QueueReading, RequestCluster, RunningJob
+from scheduler.model.readings import Unanswered
+from scheduler.model.workers import BootOutcome
+from scheduler.model.workers import WorkerState as S
 from scheduler.observe.memory import Memory, moved
 from scheduler.observe.merge import ADOPTION_GAP, Readings, merge
-from scheduler.policy import Limits, Policy
 
 EL9 = Environment(name="el9", vo="atlas", virtualization="lxc", vcpus=2, memory_mib=4096, boot_seconds=600)
 POLICY = Policy("hill", Catalogue({"el9": EL9}, {"atlas": VO(name="atlas")}), {"h1": Host("h1"), "h2": Host("h2")}, Limits())
@@ -645,7 +633,7 @@ def test_what_is_kept_from_the_last_look_never_changes_what_is_seen(
 
 
 def test_what_a_batch_system_told_of_its_jobs_last_is_kept_while_it_tells_nothing_or_is_doubted():
-    told = Counted(NOW, (JobCount("atlas", "", 3, 0, 0),))
+    told = JobCounts(NOW, (JobCount("atlas", "", 3, 0, 0),))
     first = see()
     assert first.observation.last_jobs == {}
     later = see(memory=first.memory, pool=MUTE, now=NOW + 60, monotonic=560.0)

@@ -5,13 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from environments.nodes import Node
+from environments.nodes import YamlNode
 from environments.reader import read
-from scheduler.availability.incidents.simulate import simulate
-from scheduler.availability.instants import read_instant, write_instant
 from scheduler.commands import oncall as oncall_command
-from scheduler.show.oncall import story_view
-from scheduler.site import oncall, oncall_simulation
+from scheduler.model.instants import read_instant, write_instant
+from scheduler.oncall import reading as oncall
+from scheduler.oncall import simulation as oncall_simulation
+from scheduler.oncall.rows import story_view
+from scheduler.oncall.simulate import simulate
 
 DIRECTORY = Path(__file__).parents[1] / "golden/oncall"
 SILENT = {"opened", "reopened", "paged", "acknowledged", "resolved", "self-healed"}
@@ -61,7 +62,7 @@ def found_incident(view):
 
 
 @pytest.mark.parametrize(("path", "node"), list(cases()))
-def test_a_case_derived_by_hand_comes_out_exactly(path, node: Node):
+def test_a_case_derived_by_hand_comes_out_exactly(path, node: YamlNode):
     case = node.plain()
     assert case["derivation"].strip(), "the derivation is part of the case"
     asked = [key for key in ("who", "expect", "periods") if key in case]

@@ -9,16 +9,15 @@ from dateutil import tz
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scheduler.availability.history import SECOND
-from scheduler.availability.incidents.follow import follow, next_due
-from scheduler.availability.incidents.hours import Promise, ResponseClass, Weekly
-from scheduler.availability.incidents.incident import Book, CallEnd, Change, Kind, Level, Quiet, Rules, What
-from scheduler.availability.incidents.response import Cut, Response, of_incident, report
-from scheduler.availability.incidents.rotation import Layer, Override, Roster, Swap
-from scheduler.availability.incidents.schedule import schedule
-from scheduler.availability.incidents.simulate import simulate
-from scheduler.availability.incidents.states import MEANING, OVER, TRANSITIONS, State
-from scheduler.availability.instants import as_micro, as_time
+from scheduler.model.instants import SECOND, as_micro, as_time
+from scheduler.oncall.follow import follow, next_due
+from scheduler.oncall.hours import ResponseClass, ResponseTimes, Weekly
+from scheduler.oncall.incident import Book, CallEnd, DecisionKind, IncidentEvent, Level, Quiet, Rules, What
+from scheduler.oncall.response import Cut, Response, of_incident, report
+from scheduler.oncall.rotation import Layer, Override, Roster, Swap
+from scheduler.oncall.schedule import schedule
+from scheduler.oncall.simulate import simulate
+from scheduler.oncall.states import MEANING, OVER, TRANSITIONS, State
 from tests.pure.oncall_oracle import Oracle
 
 ZONES = (
@@ -147,7 +146,7 @@ def test_the_class_of_an_incident_is_what_the_wall_clock_says_when_it_opens(data
     instant = data.draw(near_a_change(zone) | anywhen)
     if data.draw(st.booleans()):
         holidays |= {as_time(instant, zone).date()}
-    promise = Promise(zone=zone, holidays=holidays)
+    promise = ResponseTimes(zone=zone, holidays=holidays)
     shown = as_time(instant, zone)
     office = shown.isoweekday() <= 5 and "08:00" <= shown.strftime("%H:%M") < "17:00" and shown.date() not in holidays
     assert (promise.response_class(instant) is ResponseClass.BUSINESS) == office
@@ -170,7 +169,7 @@ BEGIN = as_micro(datetime(2026, 3, 2, 7, tzinfo=UTC))
 NOW = BEGIN + 12 * 60 * MINUTE
 minutes = st.integers(0, 12 * 60).map(lambda n: BEGIN + n * MINUTE)
 changes = st.builds(
-    Change,
+    IncidentEvent,
     minutes,
     st.sampled_from([What.BAD, What.BAD, What.RECOVERED, What.ACKNOWLEDGED, What.RESOLVED]),
     st.sampled_from(OBJECTS),
@@ -184,7 +183,7 @@ quiets = st.builds(
     st.integers(1, 200),
 )
 ROSTER = Roster({"primary": (Layer(PEOPLE, date(2026, 3, 2), "Europe/Rome"),)})
-RULES = Rules(Promise("Europe/Rome"), ROSTER, (Level("primary", 7 * MINUTE), Level("dora", 11 * MINUTE)), 2, 15 * MINUTE)
+RULES = Rules(ResponseTimes("Europe/Rome"), ROSTER, (Level("primary", 7 * MINUTE), Level("dora", 11 * MINUTE)), 2, 15 * MINUTE)
 stories = st.tuples(st.lists(changes, max_size=25), st.lists(quiets, max_size=3).map(tuple))
 
 
@@ -196,7 +195,7 @@ def test_one_cause_is_one_incident_and_nobody_is_paged_in_a_downtime(drawn):
     book = Book(at=BEGIN)
     for change in sorted(told, key=lambda one: one.at):
         while (due := next_due(book, rules)) is not None and due < change.at:
-            book = look(book, Change(due, What.TICK), rules)
+            book = look(book, IncidentEvent(due, What.TICK), rules)
         book = look(book, change, rules)
 
 
@@ -228,7 +227,7 @@ def look(book, change, rules):
 @given(stories, st.frozensets(st.just(date(2026, 3, 2))), st.sampled_from([0, 5, 15, 40]))
 def test_a_simple_account_minute_by_minute_tells_the_same_story(drawn, holidays, reopen):
     told, quiet = drawn
-    promise = Promise("Europe/Rome", holidays=holidays)
+    promise = ResponseTimes("Europe/Rome", holidays=holidays)
     rules = replace(RULES, promise=promise, quiet=quiet, reopen=reopen * MINUTE)
     found = [
         {
@@ -264,7 +263,7 @@ def test_a_simple_account_minute_by_minute_tells_the_same_story(drawn, holidays,
 def test_looking_more_often_changes_nothing(drawn, looks):
     told, quiet = drawn
     rules = replace(RULES, quiet=quiet)
-    idle = [Change(at, What.TICK) for at in looks]
+    idle = [IncidentEvent(at, What.TICK) for at in looks]
     assert simulate([*told, *idle], rules, NOW).incidents == simulate(told, rules, NOW).incidents
 
 
@@ -278,7 +277,7 @@ def test_the_response_report_counts_every_opened_incident_once(drawn):
         periods = report(story.incidents, cut, "Europe/Rome", NOW)
         assert sum(one.incidents for one in periods) == len(opened)
         assert sum(one.met + one.breached + one.self_healed + one.pending for one in periods) == len(opened)
-        assert sum(one.pages for one in periods) == sum(line.kind is Kind.PAGED for line in story.decisions)
+        assert sum(one.pages for one in periods) == sum(line.kind is DecisionKind.PAGED for line in story.decisions)
     assert all((of_incident(one, NOW) is Response.NONE) == (one.opened_at is None) for one in story.incidents)
 
 
@@ -300,6 +299,6 @@ def test_every_state_of_an_incident_has_a_meaning_and_its_steps_are_known():
 
 
 def test_a_change_older_than_the_last_look_runs_nothing_backwards():
-    late = follow(Book(at=NOW), Change(BEGIN, What.BAD, "ce1"), RULES)
+    late = follow(Book(at=NOW), IncidentEvent(BEGIN, What.BAD, "ce1"), RULES)
     assert late.book.at == NOW
     assert late.changed[0].opened_at == NOW

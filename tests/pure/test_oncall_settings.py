@@ -8,8 +8,10 @@ import jsonschema
 import pytest
 
 from environments.problems import ConfigurationError
-from scheduler.cli import main
-from scheduler.site import addresses, oncall, oncall_check, oncall_simulation
+from scheduler.commands.cli import main
+from scheduler.oncall import reading as oncall
+from scheduler.oncall import simulation as oncall_simulation
+from scheduler.publish import addresses, oncall_check
 
 HOW_TO = Path(__file__).parents[2] / "docs/howto/on-call.md"
 GOOD = """\

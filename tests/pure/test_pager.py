@@ -7,20 +7,21 @@ import pytest
 import structlog
 
 from environments.problems import ConfigurationError, Problem
-from scheduler.availability.history import SECOND, Group, Member, Operator, Revision, Status
-from scheduler.availability.incidents.incident import Book, Change, Incident, What
-from scheduler.availability.incidents.standing import Standing, Structure
-from scheduler.availability.incidents.states import State
-from scheduler.availability.incidents.watch import Watching
-from scheduler.availability.incidents.watch import told as told_of
-from scheduler.clock import WallClock
+from scheduler.availability.history import Group, Member, Operator, Revision, Status
 from scheduler.daemon.daemon import Daemon
 from scheduler.daemon.pager import Pager
 from scheduler.journal import outbox
 from scheduler.journal.agreements import add_downtime
 from scheduler.journal.incidents import all_incidents
 from scheduler.journal.opening import JournalError
-from scheduler.lanes import ThreadRunner
+from scheduler.loop.lanes import ThreadRunner
+from scheduler.model.clock import WallClock
+from scheduler.model.instants import SECOND
+from scheduler.oncall.incident import Book, Incident, IncidentEvent, What
+from scheduler.oncall.standing import ObjectStanding, Structure
+from scheduler.oncall.states import State
+from scheduler.oncall.watch import Watching
+from scheduler.oncall.watch import told as told_of
 from tests.pure.test_engine import Farm
 
 ON_CALL = """\
@@ -117,7 +118,7 @@ def told(book, standing, at, objects=("*",), **more):
 
 
 def standing(status, since=100 * SECOND, **more):
-    return {"ce1": Standing(status, since, **more)}
+    return {"ce1": ObjectStanding(status, since, **more)}
 
 
 def incident(**more):
@@ -177,14 +178,14 @@ def test_what_a_person_resolved_while_bad_is_left_in_peace_until_it_can_no_longe
 
 
 def test_many_that_go_bad_at_once_are_one_incident_and_what_follows_soon_belongs_to_it():
-    bad = {name: Standing(Status.CRITICAL, 100 * SECOND) for name in ("h1", "h2", "h3")}
+    bad = {name: ObjectStanding(Status.CRITICAL, 100 * SECOND) for name in ("h1", "h2", "h3")}
     changes = list(told(Book(), bad, 120 * SECOND))
     assert {change.cause for change in changes} == {"common:1970-01-01T00:02:00Z"}
     assert [change.object for change in changes] == ["h1", "h2", "h3"]
     assert {change.cause for change in told(Book(), bad, 120 * SECOND, together=4)} == {""}
     assert {change.cause for change in told(Book(), bad, 120 * SECOND, together=0)} == {""}
     common = incident(cause="common:x", bad=("h1", "h2", "h3"), bad_since=120 * SECOND)
-    later = bad | {"se1": Standing(Status.CRITICAL, 150 * SECOND)}
+    later = bad | {"se1": ObjectStanding(Status.CRITICAL, 150 * SECOND)}
     [change] = told(Book((common,), 2), later, 180 * SECOND)
     assert (change.object, change.cause) == ("se1", "common:x")
     [change] = told(Book((common,), 2), later, 181 * SECOND)
@@ -218,7 +219,11 @@ def test_burn_rate_alerts_are_asked_once_a_minute_and_page(farm, tmp_path):
 
     def alarms(now):
         asked.append(now)
-        return [Change(now, What.BAD, "error budget of grid: fast", "objective:grid", text="burns")] if len(asked) == 2 else []
+        return (
+            [IncidentEvent(now, What.BAD, "error budget of grid: fast", "objective:grid", text="burns")]
+            if len(asked) == 2
+            else []
+        )
 
     pager = Pager(farm.engine, tmp_path / "oncall.yaml", "hill", alarms)
     for _ in range(5):

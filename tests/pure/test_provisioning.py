@@ -7,11 +7,21 @@ from builders import NOW, a_cluster, a_host, a_policy, a_vo, a_worker, an_enviro
 
 from scheduler.availability.history import Window
 from scheduler.decide.plan import decide
-from scheduler.journal.holds import Holds
+from scheduler.journal.holds import JobHolds
 from scheduler.journal.records import Sighting
-from scheduler.journal.usage import Casualties, Fallen, Fates, Hours, Seen, Step, casualties, fallen, worker_hours
-from scheduler.model import WorkerState
-from scheduler.observe.provisioning import Provisioned, Waiting, entitlements, provisioned, statuses
+from scheduler.journal.usage import (
+    Casualties,
+    Fallen,
+    Fates,
+    Hours,
+    JournaledWork,
+    StateEntered,
+    casualties,
+    fallen,
+    worker_hours,
+)
+from scheduler.model.workers import WorkerState
+from scheduler.observe.provisioning import Provisioned, UnmetDemand, entitlements, provisioned, statuses
 
 S = WorkerState
 EL9 = ("atlas", "el9")
@@ -32,31 +42,31 @@ def said(found, monotonic=1000.0, policy=None, **more):
 
 def test_demand_waits_from_when_it_was_queued_or_from_when_it_was_first_within_the_entitlement():
     young = replace(a_cluster(idle=3), oldest_idle_at=NOW - 5)
-    assert waiting(young) == {EL9: Waiting(3, 1000.0)}
-    assert waiting(young, before={EL9: Waiting(1, 900.0)}) == {EL9: Waiting(3, 995.0)}, "those before it were served"
+    assert waiting(young) == {EL9: UnmetDemand(3, 1000.0)}
+    assert waiting(young, before={EL9: UnmetDemand(1, 900.0)}) == {EL9: UnmetDemand(3, 995.0)}, "those before it were served"
     old = replace(a_cluster(idle=3), oldest_idle_at=NOW - 500)
-    assert waiting(old, before={EL9: Waiting(1, 900.0)}) == {EL9: Waiting(3, 900.0)}
+    assert waiting(old, before={EL9: UnmetDemand(1, 900.0)}) == {EL9: UnmetDemand(3, 900.0)}
 
 
 def test_a_share_is_critical_after_the_promised_boot_time_and_from_then_on_exactly():
     policy = a_policy(an_environment(boot_seconds=60))
-    assert said({EL9: Waiting(3, 945.0)}, policy=policy)["atlas/el9"].status == 0
-    late = said({EL9: Waiting(3, 935.0)}, policy=policy)["atlas/el9"]
+    assert said({EL9: UnmetDemand(3, 945.0)}, policy=policy)["atlas/el9"].status == 0
+    late = said({EL9: UnmetDemand(3, 935.0)}, policy=policy)["atlas/el9"]
     assert (late.status, late.at, late.cause) == (2, NOW - 5, "placement")
-    booting = said({EL9: Waiting(3, 935.0)}, policy=policy, workers=[a_worker("el9-1", S.BOOTING)])
+    booting = said({EL9: UnmetDemand(3, 935.0)}, policy=policy, workers=[a_worker("el9-1", S.BOOTING)])
     assert booting["atlas/el9"].cause == "boot"
     assert said({})["atlas/el9"].status == 0
 
 
 def test_a_share_that_is_not_there_says_why_the_last_boot_failed():
-    late = {EL9: Waiting(3, -9000.0)}
+    late = {EL9: UnmetDemand(3, -9000.0)}
     assert "the last boot failed: el9-h1-100.0-0 on host h1" in said(late, boots=(an_outcome(),))["atlas/el9"].text
     recovered = (an_outcome(), an_outcome("h2", registered=True, ago=50))
     assert "failed" not in said(late, boots=recovered)["atlas/el9"].text
 
 
 def test_while_a_batch_system_is_silent_nobody_knows_and_what_waited_is_not_forgotten():
-    before = {EL9: Waiting(3, 900.0)}
+    before = {EL9: UnmetDemand(3, 900.0)}
     assert waiting(before=before, queues=[silent()]) == before
     assert said(before, queues=[silent()])["atlas/el9"].status == 3
 
@@ -73,7 +83,7 @@ def test_beyond_the_entitlement_nothing_was_promised():
     policy = a_policy(an_environment(shared_with=("cms",)), vos=vos)
     busy = [a_worker(f"el9-{n}", S.BUSY) for n in (1, 2)]
     assert waiting(a_cluster(idle=9), workers=busy, policy=policy) == {}
-    assert waiting(a_cluster(idle=9), workers=busy[:1], policy=policy) == {EL9: Waiting(9, 1000.0)}
+    assert waiting(a_cluster(idle=9), workers=busy[:1], policy=policy) == {EL9: UnmetDemand(9, 1000.0)}
 
 
 @pytest.mark.parametrize(
@@ -104,7 +114,7 @@ def test_a_silent_host_takes_nothing_from_what_was_promised():
 
 
 def steps(worker, *told, host="h1"):
-    return [Step(at * SECOND, worker, state, *EL9, host) for at, state in told]
+    return [StateEntered(at * SECOND, worker, state, *EL9, host) for at, state in told]
 
 
 def test_the_hours_of_workers_are_cut_at_the_window():
@@ -115,7 +125,7 @@ def test_the_hours_of_workers_are_cut_at_the_window():
     assert found == {EL9: Hours(30 * SECOND, (5 + 15) * SECOND, 10 * SECOND, 5 * SECOND)}
 
 
-TELLS = Holds({"pool": 0}, {})
+TELLS = JobHolds({"pool": 0}, {})
 
 
 def sighting(job, worker, first, last):
@@ -134,12 +144,12 @@ def test_jobs_of_a_failed_host_run_again_or_are_lost_and_those_that_had_ended_ar
         sighting("4.0", "c", 20, 90),
     ]
     outage = ("h1", 100 * SECOND, 150 * SECOND)
-    assert casualties([outage], Seen(told, seen, TELLS)) == [Casualties(*outage, Fates(("1.0",), (), ("2.0",)))]
+    assert casualties([outage], JournaledWork(told, seen, TELLS)) == [Casualties(*outage, Fates(("1.0",), (), ("2.0",)))]
 
 
 def test_a_job_that_left_its_worker_before_the_outage_is_not_counted():
     told = steps("a", (0, S.BUSY), (60, S.IDLE), (100, S.UNSEEN), (150, S.GONE))
-    (found,) = casualties([("h1", 100 * SECOND, 150 * SECOND)], Seen(told, [sighting("1.0", "a", 10, 60)], TELLS))
+    (found,) = casualties([("h1", 100 * SECOND, 150 * SECOND)], JournaledWork(told, [sighting("1.0", "a", 10, 60)], TELLS))
     assert found.jobs == Fates()
 
 
@@ -158,7 +168,7 @@ def test_a_worker_that_ended_with_work_in_it_is_told_with_what_became_of_its_job
     seen = [sighting("1.0", "a", 10, 99), sighting("1.0", "e", 120, 170), sighting("2.0", "a", 20, 99)]
     seen += [sighting("3.0", "b", 0, 99), sighting("4.0", "c", 0, 99), sighting("5.0", "d", 0, 4)]
     outage = ("h2", 100 * SECOND, 150 * SECOND)
-    assert fallen([outage], Seen(told, seen, TELLS), Window("", 10 * SECOND, 200 * SECOND)) == [
+    assert fallen([outage], JournaledWork(told, seen, TELLS), Window("", 10 * SECOND, 200 * SECOND)) == [
         Fallen("a", "h1", *EL9, 100 * SECOND, Fates(("1.0",), (), ("2.0",))),
         Fallen("e", "h2", *EL9, 180 * SECOND, Fates((), (), ("1.0",))),
     ]
@@ -175,7 +185,7 @@ def test_jobs_that_were_held_after_their_worker_failed_are_told_apart_and_none_i
         ("other", "5.0", "a"): 1400 * SECOND,
     }
     outage = ("h1", 1000 * SECOND, 1500 * SECOND)
-    [found] = casualties([outage], Seen(told, seen, Holds({"pool": 1000 * SECOND}, held)))
+    [found] = casualties([outage], JournaledWork(told, seen, JobHolds({"pool": 1000 * SECOND}, held)))
     assert found.jobs == Fates(("2.0",), ("1.0",), ("3.0", "4.0", "5.0"))
 
 
@@ -184,7 +194,7 @@ def test_where_holds_were_not_told_from_the_failure_on_their_number_is_unknown_a
     seen, outage = [sighting("1.0", "a", 10, 99), sighting("2.0", "a", 10, 99)], ("h1", 100 * SECOND, 150 * SECOND)
     held = {("pool", "1.0", "a"): 120 * SECOND}
     for since in ({}, {"other": 0}, {"pool": 100 * SECOND + 1}):
-        [found] = casualties([outage], Seen(told, seen, Holds(since, held)))
+        [found] = casualties([outage], JournaledWork(told, seen, JobHolds(since, held)))
         assert found.jobs == Fates((), None, ("1.0", "2.0"))
-    [found] = casualties([outage], Seen(told, [], Holds({}, {})))
+    [found] = casualties([outage], JournaledWork(told, [], JobHolds({}, {})))
     assert found.jobs.held == (), "no job was there: none was held"

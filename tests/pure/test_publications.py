@@ -14,17 +14,18 @@ from environments.identity import Signature
 from environments.matching import Catalogue
 from scheduler.availability.files.imported import Imported
 from scheduler.availability.files.taking_over import Asked, taken_over
-from scheduler.availability.history import SECOND, Downtime, Exclusion, Revision, Status
+from scheduler.availability.history import Downtime, Exclusion, Revision, Status
 from scheduler.availability.reports.publication import version_data
 from scheduler.commands.downtime_import import write
 from scheduler.daemon.reporter import Reporter
-from scheduler.engine import Engine
 from scheduler.journal import agreements, outbox, publications
 from scheduler.journal.agreements import accept_exclusion, add_exclusion
 from scheduler.journal.journal import Journal, LeaseLostError
 from scheduler.journal.records import Declared, Push
 from scheduler.journal.statuses import declare, push
-from scheduler.policy import Limits, Policy
+from scheduler.loop.engine import Engine
+from scheduler.model.instants import SECOND
+from scheduler.model.policy import Limits, Policy
 from scheduler.site import definitions
 from scheduler.site.publications import FILE, TAKEN
 from simulations.clock import START, Agenda, SimulatedClock

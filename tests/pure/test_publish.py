@@ -6,19 +6,20 @@ from html.parser import HTMLParser
 
 import pytest
 
-from scheduler.availability.history import SECOND, Exclusion, Monitored, Result, Span, Status
-from scheduler.availability.incidents.follow import follow
-from scheduler.availability.incidents.hours import Promise
-from scheduler.availability.incidents.incident import Book, Change, Level, Rules, What
-from scheduler.availability.incidents.rotation import Roster
+from scheduler.availability.history import Exclusion, Monitored, Result, Span, Status
 from scheduler.availability.promises.burn_rate import Alert
 from scheduler.availability.reports.report_data import COLUMNS, table_windows
 from scheduler.availability.timelines import windows
 from scheduler.availability.timelines.prepared import prepare
+from scheduler.model.instants import SECOND
+from scheduler.oncall.follow import follow
+from scheduler.oncall.hours import ResponseTimes
+from scheduler.oncall.incident import Book, IncidentEvent, Level, Rules, What
+from scheduler.oncall.rotation import Roster
 from scheduler.publish import apart, charts, sheet, writing
 from scheduler.publish import page as pages
 from scheduler.publish.page import page, pdf
-from scheduler.publish.versions import Line, Told
+from scheduler.publish.versions import PublicationStatus, VersionLine
 from tests.pure.report_sample import EVIL, HOUR, NAMES, NOW, history, sample
 
 
@@ -117,14 +118,14 @@ def test_the_time_axis_shows_the_zone_of_the_report():
 
 # --- what became of incidents -----------------------------------------------------------------------------------------
 
-RULES = Rules(Promise("Europe/Rome"), Roster({}), (Level("anna", 600 * SECOND),), 1, 900 * SECOND)
+RULES = Rules(ResponseTimes("Europe/Rome"), Roster({}), (Level("anna", 600 * SECOND),), 1, 900 * SECOND)
 
 
 def incidents(*openings):
     """Let incidents open at instants, each answered by anna after so many seconds (None: by nobody)."""
-    changes = [Change(at, What.BAD, EVIL if n == 1 else f"ce{n}") for n, (at, _) in enumerate(openings, 1)]
+    changes = [IncidentEvent(at, What.BAD, EVIL if n == 1 else f"ce{n}") for n, (at, _) in enumerate(openings, 1)]
     changes += [
-        Change(at + after * SECOND, What.RESOLVED, incident=n, by="anna")
+        IncidentEvent(at + after * SECOND, What.RESOLVED, incident=n, by="anna")
         for n, (at, after) in enumerate(openings, 1)
         if after is not None
     ]
@@ -184,18 +185,22 @@ def test_a_strip_is_as_long_as_its_window_and_says_what_and_when():
 
 
 def test_a_page_says_which_version_it_is_and_what_has_changed_since():
-    first = Line("past-month", "2026-10-01T00:00:00Z", "2026-11-01T00:00:00Z", 1, "2026-11-01T07:00:00Z", "first publication")
+    first = VersionLine(
+        "past-month", "2026-10-01T00:00:00Z", "2026-11-01T00:00:00Z", 1, "2026-11-01T07:00:00Z", "first publication"
+    )
     second, other = replace(first, number=2, note=f"late: event 4 ({EVIL})"), replace(first, period="past-week", number=3)
     found = history()
-    made = sheet.make(prepare(found), table_windows(found), "excuse", site="f", published=Told(second, (first,), (other,)))
+    made = sheet.make(
+        prepare(found), table_windows(found), "excuse", site="f", published=PublicationStatus(second, (first,), (other,))
+    )
     section = page(made).partition('<section id="publication">')[2].partition("</section>")[0]
     assert "are version 2 of that period" in section
     assert section.count("first publication") == 2
     assert EVIL not in section
     assert "have changed since the last report" in section
-    told = page(sheet.make(prepare(found), table_windows(found), "excuse", site="f", published=Told(None)))
+    told = page(sheet.make(prepare(found), table_windows(found), "excuse", site="f", published=PublicationStatus(None)))
     assert "are not published" in told
-    pending = Told(None, (first,), pending="late: event 7")
+    pending = PublicationStatus(None, (first,), pending="late: event 7")
     told = page(sheet.make(prepare(found), table_windows(found), "excuse", site="f", published=pending))
     assert "are not those that were published last: late: event 7." in told
     assert 'id="publication"' not in page(sample()), "a history file knows no publications"

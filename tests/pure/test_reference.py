@@ -1,16 +1,16 @@
 """The reference pages are made of the code, so they cannot lag behind it."""
 
-from scheduler import reference
 from scheduler.availability.files.reading import history_of_text
 from scheduler.availability.files.written import WrittenHistory
-from scheduler.availability.incidents import states
-from scheduler.availability.reports.report_data import Row
-from scheduler.cli import COMMANDS, GROUPS, name_of
+from scheduler.availability.reports.report_data import ReportRow
+from scheduler.commands import reference
+from scheduler.commands.cli import COMMANDS, GROUPS, name_of
 from scheduler.daemon.metrics import METRICS
-from scheduler.lifecycle import TRANSITIONS
-from scheduler.model import WorkerState
+from scheduler.model.lifecycle import TRANSITIONS
+from scheduler.model.workers import WorkerState
+from scheduler.oncall import states
+from scheduler.oncall.written import OnCall
 from scheduler.show.diagram import INCIDENT_PLACES, PLACES
-from scheduler.site.oncall_written import OnCall
 from scheduler.site.settings import Site
 
 
@@ -56,6 +56,6 @@ def test_the_page_on_incidents_draws_every_step_and_holds_every_key():
 
 def test_the_page_on_histories_holds_every_key_and_its_sample_is_right():
     page = reference.availability()
-    for key in (*WrittenHistory.model_fields, *Row.model_fields, "revisions", "accepted_by", "freshness"):
+    for key in (*WrittenHistory.model_fields, *ReportRow.model_fields, "revisions", "accepted_by", "freshness"):
         assert f"| `{key}` |" in page
     assert len(history_of_text(reference.SAMPLE_HISTORY, "sample.yaml").downtimes) == 3

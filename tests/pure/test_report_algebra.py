@@ -5,7 +5,7 @@ import json
 import pytest
 from test_availability_algebra import SOUND, profile
 
-from scheduler.cli import main
+from scheduler.commands.cli import main
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import pytest
 
 from scheduler.availability.reports.argo_export import lines
 from scheduler.availability.timelines import windows
-from scheduler.cli import main
+from scheduler.commands.cli import main
 
 HISTORY = """\
 now: 2026-03-31T12:00Z

@@ -7,12 +7,13 @@ import time
 
 import pytest
 
-from scheduler.availability.history import SECOND, Status
+from scheduler.availability.history import Status
 from scheduler.availability.reports.bundle import unpacked
-from scheduler.cli import main
+from scheduler.commands.cli import main
 from scheduler.journal.journal import Journal
 from scheduler.journal.records import Declared, Push
 from scheduler.journal.statuses import declare, push
+from scheduler.model.instants import SECOND
 
 HISTORY = """\
 now: 2026-03-25T12:00Z

@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from environments.problems import ConfigurationError
-from scheduler.availability.history import SECOND
-from scheduler.availability.instants import as_time, read_instant
-from scheduler.publish.schedule import Due, Every, Schedule, due
-from scheduler.site import definitions, reports
+from scheduler.availability.reports.schedule import Due, Every, Schedule, due
+from scheduler.model.instants import SECOND, as_time, read_instant
+from scheduler.publish import reports
+from scheduler.site import definitions
 from tests.pure.test_settings import SITE, Files
 
 ROME = "Europe/Rome"

@@ -4,7 +4,7 @@ import pytest
 
 from environments.environment import Environment, Image
 from environments.roots import outside
-from scheduler.ports import SourceError
+from scheduler.model.ports import SourceError
 from tests.contract.hypervisors import order
 
 

@@ -5,10 +5,10 @@ import time
 
 import pytest
 
-from scheduler.clock import WallClock
-from scheduler.lanes import ThreadRunner
-from scheduler.ports import SourceError
-from scheduler.runner import Answered, Call, Erred, NotBegunError
+from scheduler.loop.lanes import ThreadRunner
+from scheduler.loop.runner import Answered, Call, Erred, NotBegunError
+from scheduler.model.clock import WallClock
+from scheduler.model.ports import SourceError
 from simulations.clock import Agenda
 from simulations.lanes import AgendaRunner
 

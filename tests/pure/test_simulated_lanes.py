@@ -2,8 +2,8 @@
 
 import pytest
 
-from scheduler.ports import SourceError
-from scheduler.runner import Answered, Call, NotBegunError
+from scheduler.loop.runner import Answered, Call, NotBegunError
+from scheduler.model.ports import SourceError
 from simulations.clock import Agenda, SimulatedClock
 from simulations.lanes import AgendaRunner
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from environments.environment import Environment
-from scheduler.ports import SourceError
+from scheduler.model.ports import SourceError
 from simulations.cli import _told, simulate
 from simulations.clock import START, Agenda, SimulatedClock
 from simulations.interrupted import cuts
@@ -349,7 +349,7 @@ def test_a_log_that_cannot_be_read_is_refused_with_its_line(tmp_path):
 
 
 def test_a_farm_goes_on_from_its_snapshot(tmp_path):
-    from scheduler.snapshot import dump
+    from scheduler.model.snapshot import dump
     from simulations.farm import SimulatedFarm
 
     scenario = Scenario.model_validate(

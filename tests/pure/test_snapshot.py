@@ -21,10 +21,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from environments.reason import Reason
-from scheduler.actions import Adopt, Boot, CancelDrain, CleanUp, Drain, Plan, PowerOff, Verdict
 from scheduler.decide.plan import decide
-from scheduler.model import Observation, WorkerState
-from scheduler.snapshot import Snapshot, SnapshotError, dump, load
+from scheduler.model.actions import Adopt, Boot, CancelDrain, CleanUp, Drain, Plan, PowerOff, Verdict
+from scheduler.model.observation import Observation
+from scheduler.model.snapshot import Snapshot, SnapshotError, dump, load
+from scheduler.model.workers import WorkerState
 
 REASON = Reason("memory-short", "12 MiB are missing", {"missing_mib": 12, "share": 0.5, "host": "h1"}, "wait")
 

@@ -5,11 +5,11 @@ from dataclasses import replace
 import pytest
 from builders import a_host, a_policy, a_queue, a_worker, an_observation, silent
 
-from scheduler.actions import Plan
 from scheduler.availability.history import Status
 from scheduler.journal.segments import Kept, packed, spliced, unpacked
-from scheduler.model import WorkerState
-from scheduler.observe.statuses import Looked, look, statuses
+from scheduler.model.actions import Plan
+from scheduler.model.workers import WorkerState
+from scheduler.observe.statuses import LastLook, look, statuses
 from scheduler.observe.statuses import looked as look_at
 
 S = WorkerState
@@ -21,7 +21,7 @@ def said(observation, policy=None):
 
 def looked(at, monotonic=None, **more):
     told = statuses(an_observation(**more), a_policy())
-    return Looked(told, float(at), float(at if monotonic is None else monotonic))
+    return LastLook(told, float(at), float(at if monotonic is None else monotonic))
 
 
 def test_what_answers_is_ok_and_what_does_not_is_critical_from_when_it_was_asked():

@@ -5,8 +5,10 @@ from dataclasses import replace
 import pytest
 
 from connectors.libvirt.leftovers import ours
-from scheduler.actions import Sweep
-from scheduler.model import Left, Stored, Unanswered, WorkerState, worker_uuid
+from scheduler.model.actions import Sweep
+from scheduler.model.hosts import Stored, worker_uuid
+from scheduler.model.readings import Unanswered
+from scheduler.model.workers import LeftStorage, WorkerState
 from scheduler.observe.memory import Memory
 from scheduler.observe.merge import merge
 from tests.pure.builders import NOW, a_domain, a_host, a_policy, a_worker, an_environment, plan_for, silent
@@ -17,7 +19,7 @@ UUID = worker_uuid("test", "el9-7", 7)
 
 
 def left(**changes):
-    return replace(Left("el9-7", UUID, ("h1",), "h1", "el9", GRACE + 1.0), **changes)
+    return replace(LeftStorage("el9-7", UUID, ("h1",), "h1", "el9", GRACE + 1.0), **changes)
 
 
 def swept(*found, policy=None, **changes):

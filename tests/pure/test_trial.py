@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from environments.matching import Catalogue
-from scheduler.trial import ASKS_WITHIN_SECONDS, AnotherTrialError, Trials
+from scheduler.loop.trial import ASKS_WITHIN_SECONDS, AnotherTrialError, Trials
 from simulations.jobs import Request
 from tests.pure.test_engine import EL9, Farm
 

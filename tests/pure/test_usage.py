@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import pytest
 
-from scheduler.availability.history import SECOND
 from scheduler.availability.timelines.prepared import prepare
 from scheduler.availability.timelines.windows import between
 from scheduler.commands import journaled
@@ -15,7 +14,8 @@ from scheduler.journal.journal import Journal
 from scheduler.journal.records import Look, Memo, Note, Said, Sighting
 from scheduler.journal.usage import Fates
 from scheduler.journal.used import used
-from scheduler.model import HeldJob
+from scheduler.model.instants import SECOND
+from scheduler.model.queues import HeldJob
 from scheduler.publish import sheet
 from scheduler.publish.page import page
 from simulations.jobs import Request

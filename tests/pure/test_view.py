@@ -22,10 +22,11 @@ from builders import (
 from rich.console import Console
 
 from environments.reason import Reason
-from scheduler.actions import Boot, Drain, Plan, Verdict
 from scheduler.decide.explanation import Explanation
 from scheduler.decide.plan import decide
-from scheduler.model import Counted, JobCount, WorkerState
+from scheduler.model.actions import Boot, Drain, Plan, Verdict
+from scheduler.model.queues import JobCount, JobCounts
+from scheduler.model.workers import WorkerState
 from scheduler.show import rows, sources_view, view, writing
 from scheduler.show.job_numbers import UNMAPPED, JobNumbers
 from scheduler.show.live_view import LiveView
@@ -120,7 +121,7 @@ def test_the_jobs_of_a_silent_batch_system_are_unknown_and_not_none():
 
 
 def test_what_a_silent_batch_system_told_last_is_shown_with_its_age():
-    last = Counted(NOW - 84, (JobCount("atlas", "el9", 20, 3, 1),))
+    last = JobCounts(NOW - 84, (JobCount("atlas", "el9", 20, 3, 1),))
     observation = an_observation(queues=[silent()], last_jobs={POOL: last})
     row = rows.vo_rows(observation, a_policy())[0]
     assert (row.idle, row.last) == (None, JobNumbers(20, 3, 1, 84.0))
@@ -131,7 +132,7 @@ def test_what_a_silent_batch_system_told_last_is_shown_with_its_age():
 
 def test_with_one_of_two_batch_systems_silent_there_are_at_least_the_jobs_of_the_other():
     queues = [a_queue(a_cluster(idle=20, running=2), source="one"), silent("two")]
-    last = {"two": Counted(NOW - 84, (JobCount("atlas", "", 5, 0, 0),))}
+    last = {"two": JobCounts(NOW - 84, (JobCount("atlas", "", 5, 0, 0),))}
     row = rows.vo_rows(an_observation(queues=queues, last_jobs=last), a_policy())[0]
     assert (row.idle, row.known, row.last) == (None, JobNumbers(20, 2, 0), JobNumbers(25, 2, 0, 84.0))
     assert line_of(status_of(an_observation(queues=queues)), "atlas").split()[1:4] == ["20+", "2+", "?"]
@@ -144,7 +145,7 @@ def test_the_jobs_that_a_doubted_answer_does_not_show_are_unknown(doubt):
 
 
 def test_the_jobs_of_a_batch_system_that_is_only_late_are_those_it_told_last():
-    last = {POOL: Counted(NOW - 10, (JobCount("atlas", "", 20, 3, 1),))}
+    last = {POOL: JobCounts(NOW - 10, (JobCount("atlas", "", 20, 3, 1),))}
     observation = an_observation(queues=[replace(silent(), pending=True)], last_jobs=last)
     row = rows.vo_rows(observation, a_policy())[0]
     assert (row.idle, row.running, row.held) == (20, 3, 1)

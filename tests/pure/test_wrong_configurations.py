@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from scheduler.cli import main
+from scheduler.commands.cli import main
 
 SITE = """\
 site: perugia

@@ -7,7 +7,7 @@ import time
 
 from connectors.htcondor import connect
 from environments.environment import Environment
-from scheduler.model import Identity
+from scheduler.model.hosts import Identity
 from tests.lab.bare_worker import BareWorker
 
 ATLAS = Environment(

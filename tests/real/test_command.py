@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from connectors.command import Companion, run
-from scheduler.ports import SourceError
+from scheduler.model.ports import SourceError
 
 ECHO = """
 import os, subprocess, sys, time

@@ -13,12 +13,13 @@ from pathlib import Path
 import pytest
 
 from environments.identity import Signature
-from scheduler.availability.history import SECOND, Status
+from scheduler.availability.history import Status
 from scheduler.availability.measuring.accounting import measure
 from scheduler.availability.timelines.windows import between
 from scheduler.journal.agreements import Token, add_token, revoke_token
 from scheduler.journal.histories import load_history
 from scheduler.journal.journal import Journal
+from scheduler.model.instants import SECOND
 from tests.lab.libvirtd import Libvirtd
 from tests.real.test_daemon import Running
 

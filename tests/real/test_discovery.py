@@ -14,7 +14,7 @@ import libvirt
 import pytest
 
 from connectors.discovery.dns import connect
-from scheduler.ports import FoundHost, SourceError
+from scheduler.model.ports import FoundHost, SourceError
 from tests.lab.crashes import LIMITS, SITE, CrashFarm
 from tests.lab.libvirtd import Libvirtd
 from tests.lab.names import NameServer

@@ -10,7 +10,7 @@ from connectors.htcondor.history import Ends
 from connectors.htcondor.matching import Judge
 from connectors.htcondor.messages import Question, Setting
 from environments.requirements import Chooser
-from scheduler.ports import SourceError
+from scheduler.model.ports import SourceError
 from tests.real.htcondor_pool import ATLAS, ATLAS_OLD, CMS, ENVIRONMENTS, connected, only, rows, wait_until, worker_of
 
 pytestmark = pytest.mark.real

@@ -10,7 +10,7 @@ import pytest
 
 from connectors.htcondor.bindings import classad2
 from connectors.htcondor.expressions import requirement_quoted
-from scheduler.ports import SourceError
+from scheduler.model.ports import SourceError
 from tests.lab.bare_worker import BareWorker
 from tests.real.htcondor_pool import ATLAS, ATLAS_OLD, CMS, ENVIRONMENTS, connected, status, wait_until, worker_of
 

@@ -8,7 +8,7 @@ import pytest
 
 from connectors.libvirt import connect
 from environments.environment import Environment
-from scheduler.ports import SourceError
+from scheduler.model.ports import SourceError
 from tests.contract.hypervisors import SITE, order
 from tests.lab.iscsi import PASSWORD, Target, bootable_disk
 from tests.lab.libvirtd import Libvirtd

@@ -8,8 +8,8 @@ import pytest
 
 from connectors.libvirt import connect
 from environments.environment import Environment, Virtualization
-from scheduler.model import DomainState
-from scheduler.ports import SourceError
+from scheduler.model.hosts import DomainState
+from scheduler.model.ports import SourceError
 from tests.contract.hypervisors import order
 from tests.lab import pool as pools
 from tests.lab.farm import Farm

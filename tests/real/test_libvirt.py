@@ -18,11 +18,11 @@ from pydantic import ValidationError
 
 from connectors.libvirt import connect
 from connectors.libvirt.checking import guest_lives
-from connectors.libvirt.line import Line
+from connectors.libvirt.line import HostConnection
 from connectors.libvirt.places import directory_pool_xml
 from environments.environment import Environment, Virtualization
-from scheduler.model import Stored
-from scheduler.ports import SourceError
+from scheduler.model.hosts import Stored
+from scheduler.model.ports import SourceError
 from tests.contract.hypervisors import SECRET, SITE, Listener, order
 from tests.lab.libvirtd import Libvirtd
 from tests.lab.tiny import tiny_ramdisk, tiny_tree
@@ -274,7 +274,7 @@ def test_a_pool_that_is_not_there_is_named_with_those_that_are(host, daemon, ima
 
 
 def test_kvm_is_offered_only_after_a_guest_has_lived(daemon):
-    line = Line("qemu1", daemon.uri("qemu"), deadline_seconds=15, keepalive_seconds=5)
+    line = HostConnection("qemu1", daemon.uri("qemu"), deadline_seconds=15, keepalive_seconds=5)
     assert line.run("try emulation", lambda talk: guest_lives(talk, "qemu"))
     assert not line.run("try KVM", lambda talk: guest_lives(talk, "kvm"))
     assert line.run("count", lambda talk: talk.connection.numOfDomains()) == 0

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from connectors.libvirt import connect
-from connectors.libvirt.line import MOST_IDLE, Line
+from connectors.libvirt.line import MOST_IDLE, HostConnection
 from environments.environment import Environment
-from scheduler.ports import SourceError
+from scheduler.model.ports import SourceError
 from tests.contract.hypervisors import SITE, Listener, order
 from tests.lab.libvirtd import Libvirtd
 from tests.lab.tiny import tiny_tree
@@ -100,7 +100,7 @@ def test_an_idle_host_that_falls_silent_is_told_as_lost_without_being_asked(daem
 
 
 def test_calls_side_by_side_take_a_connection_each_and_keep_the_first_for_the_events(daemon):
-    line = Line("lxc1", daemon.uri("lxc"), deadline_seconds=20, keepalive_seconds=5)
+    line = HostConnection("lxc1", daemon.uri("lxc"), deadline_seconds=20, keepalive_seconds=5)
     told = queue.SimpleQueue()
     line.watch(lambda name, *_rest: told.put(name), lambda _open, _why: None)
     line.run("open", lambda _talk: None)

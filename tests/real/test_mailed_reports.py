@@ -9,18 +9,19 @@ from pathlib import Path
 import pytest
 
 from environments.matching import Catalogue
-from scheduler.availability.history import SECOND, Status
-from scheduler.availability.incidents.incident import Change, What
+from scheduler.availability.history import Status
 from scheduler.daemon.pager import Pager
 from scheduler.daemon.reporter import Reporter
-from scheduler.engine import Engine
 from scheduler.journal import outbox
 from scheduler.journal.journal import Journal
 from scheduler.journal.records import Declared, Push
 from scheduler.journal.statuses import declare, push
-from scheduler.mailing import last_published
-from scheduler.paging import Desk, happened
-from scheduler.policy import Limits, Policy
+from scheduler.loop.engine import Engine
+from scheduler.model.instants import SECOND
+from scheduler.model.policy import Limits, Policy
+from scheduler.oncall.incident import IncidentEvent, What
+from scheduler.publish.mailing import last_published
+from scheduler.publish.paging import PagingRules, happened
 from scheduler.site import definitions
 from simulations.clock import START, Agenda, SimulatedClock
 from simulations.lanes import AgendaRunner
@@ -92,11 +93,11 @@ def test_the_mail_refused_first_comes_with_page_and_pdf_under_one_message_id(mai
     server, receiver = mail(refusals=1), hook()
     write(tmp_path, mail_address(server), hook_address(receiver))
     daemon = started(tmp_path, START)
-    silent = Desk("hill", "Europe/Rome", RULES, {})
+    silent = PagingRules("hill", "Europe/Rome", RULES, {})
     opened = int(START) * SECOND
-    happened(daemon.journal, [Change(opened, What.BAD, "ce1", text="no route")], silent, opened)
+    happened(daemon.journal, [IncidentEvent(opened, What.BAD, "ce1", text="no route")], silent, opened)
     answered = opened + 300 * SECOND
-    happened(daemon.journal, [Change(answered, What.RESOLVED, incident=1, by="bruno")], silent, answered)
+    happened(daemon.journal, [IncidentEvent(answered, What.RESOLVED, incident=1, by="bruno")], silent, answered)
     assert daemon.reporter.round() == 0, "it is new: nothing of the past is published"
     declare(daemon.journal, "a", START, [Declared("voms", freshness=30 * 86400 * SECOND)])
     for status in (Status.OK, Status.CRITICAL, Status.OK):

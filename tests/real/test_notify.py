@@ -18,14 +18,14 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult
 
 from connectors.notify import connect
-from scheduler.availability.history import SECOND
-from scheduler.availability.incidents.hours import Promise
-from scheduler.availability.incidents.incident import Change, Level, Rules, What
-from scheduler.availability.incidents.rotation import Roster
 from scheduler.journal import outbox
 from scheduler.journal.journal import Journal
-from scheduler.paging import Desk, deliver, happened
-from scheduler.ports import Notice, SourceError
+from scheduler.model.instants import SECOND
+from scheduler.model.ports import Notice, SourceError
+from scheduler.oncall.hours import ResponseTimes
+from scheduler.oncall.incident import IncidentEvent, Level, Rules, What
+from scheduler.oncall.rotation import Roster
+from scheduler.publish.paging import PagingRules, deliver, happened
 
 pytestmark = pytest.mark.real
 ROOT = Path(__file__).parents[2]
@@ -33,8 +33,10 @@ PASSWORD = "hunter2-of-anna"
 TOKEN = "t0ps3cr3t-token"
 MINUTE = 60 * SECOND
 NOW = 1_772_438_400 * SECOND
-RULES = Rules(Promise("Europe/Rome"), Roster({}), (Level("anna", 10 * MINUTE), Level("bruno", 10 * MINUTE)), 1, 15 * MINUTE)
-DESK = Desk("perugia", "Europe/Rome", RULES, {"anna": ("mail", "hook"), "bruno": ("hook",)})
+RULES = Rules(
+    ResponseTimes("Europe/Rome"), Roster({}), (Level("anna", 10 * MINUTE), Level("bruno", 10 * MINUTE)), 1, 15 * MINUTE
+)
+DESK = PagingRules("perugia", "Europe/Rome", RULES, {"anna": ("mail", "hook"), "bruno": ("hook",)})
 
 
 class Mailbox:
@@ -134,13 +136,13 @@ def journal(tmp_path):
 
 
 def paged(journal, at=NOW):
-    happened(journal, [Change(at, What.BAD, "ce1", "san", text="no route")], DESK, at)
+    happened(journal, [IncidentEvent(at, What.BAD, "ce1", "san", text="no route")], DESK, at)
 
 
 def test_a_mail_refused_twice_is_sent_again_with_the_same_message_id(mail, journal):
     server = mail(refusals=2)
     desk_notifier = {"mail": connect("anna", mail_address(server), deadline_seconds=5)}
-    happened(journal, [Change(NOW, What.BAD, "ce1")], DESK_MAIL, NOW)
+    happened(journal, [IncidentEvent(NOW, What.BAD, "ce1")], DESK_MAIL, NOW)
     clock = NOW
     taken = []
     for _ in range(3):
@@ -161,13 +163,15 @@ def test_a_mail_refused_twice_is_sent_again_with_the_same_message_id(mail, journ
     assert "Greylisted" in told[0].detail["error"]
 
 
-DESK_MAIL = Desk("perugia", "Europe/Rome", RULES, {"anna": ("mail",)})
+DESK_MAIL = PagingRules("perugia", "Europe/Rome", RULES, {"anna": ("mail",)})
 
 
 def test_a_webhook_that_answers_500_gets_the_same_idempotency_key_again(hook, journal):
     server = hook(refusals=2)
     notifier = connect("bruno", hook_address(server), deadline_seconds=5)
-    happened(journal, [Change(NOW, What.BAD, "ce1", "san")], Desk("perugia", "UTC", RULES, {"anna": ("hook",)}), NOW)
+    happened(
+        journal, [IncidentEvent(NOW, What.BAD, "ce1", "san")], PagingRules("perugia", "UTC", RULES, {"anna": ("hook",)}), NOW
+    )
     clock = NOW
     for _ in range(3):
         deliver(journal, lambda *_: notifier, lambda: clock)  # noqa: B023
@@ -185,7 +189,7 @@ def test_killed_between_sending_and_marking_it_is_sent_again_with_its_key(mail, 
 import os, signal
 from connectors.notify import connect
 from scheduler.journal.journal import Journal
-from scheduler.paging import deliver
+from scheduler.publish.paging import deliver
 from tests.real.test_notify import paged, NOW
 
 class Dies:
@@ -227,7 +231,7 @@ def test_the_same_page_is_written_once_however_often_its_cause_is_told(journal):
     assert [letter.address for letter in outbox.letters(journal)] == ["mail", "hook"]
     happened(journal, [], DESK, NOW + 10 * MINUTE)
     assert [letter.person for letter in outbox.letters(journal)] == ["anna", "anna", "bruno"]
-    happened(journal, [Change(NOW + 11 * MINUTE, What.ACKNOWLEDGED, cause="san", by="bruno")], DESK, NOW + 11 * MINUTE)
+    happened(journal, [IncidentEvent(NOW + 11 * MINUTE, What.ACKNOWLEDGED, cause="san", by="bruno")], DESK, NOW + 11 * MINUTE)
     happened(journal, [], DESK, NOW + 60 * MINUTE)
     assert len(outbox.letters(journal)) == 3
 
@@ -237,9 +241,9 @@ def test_no_secret_is_in_an_error_a_log_or_the_journal(mail, hook, journal, tmp_
     gone = f"json://127.0.0.1:{free_port()}/pages/{TOKEN}?+X-Auth={TOKEN}"
     refusing = hook_address(hook(refusals=99))
     addresses = {"mail": wrong, "hook": gone, "third": refusing}
-    desk = Desk("perugia", "UTC", RULES, {"anna": tuple(addresses)})
+    paging_rules = PagingRules("perugia", "UTC", RULES, {"anna": tuple(addresses)})
     with caplog.at_level(logging.DEBUG):
-        happened(journal, [Change(NOW, What.BAD, "ce1")], desk, NOW)
+        happened(journal, [IncidentEvent(NOW, What.BAD, "ce1")], paging_rules, NOW)
         deliver(journal, lambda person, place: connect(person, addresses[place], deadline_seconds=1), lambda: NOW)
         for address in addresses.values():
             notifier = connect("anna", address, deadline_seconds=1)
@@ -267,7 +271,7 @@ def test_an_address_that_is_none_is_refused_without_being_shown(address):
 
 
 def test_a_notice_that_nobody_takes_is_given_up_after_a_day(journal):
-    happened(journal, [Change(NOW, What.BAD, "ce1")], DESK_MAIL, NOW)
+    happened(journal, [IncidentEvent(NOW, What.BAD, "ce1")], DESK_MAIL, NOW)
     clock, tries = NOW, 0
 
     def refuse(*_):
@@ -312,7 +316,7 @@ def test_a_daemon_that_is_killed_after_its_first_try_leaves_the_page_to_the_next
         "anna.url": hook_address(server),
     }.items():
         (tmp_path / name).write_text(text)
-    command = [sys.executable, "-m", "scheduler.cli", "run", "--site", str(tmp_path / "site.yaml")]
+    command = [sys.executable, "-m", "scheduler.commands.cli", "run", "--site", str(tmp_path / "site.yaml")]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     with (tmp_path / "log").open("w") as log:
         first = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=log, stderr=log)

@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from scheduler.availability.history import SECOND
 from scheduler.availability.measuring.accounting import measure
 from scheduler.availability.timelines.windows import between
 from scheduler.journal.histories import load_history
 from scheduler.journal.reading import JournalReader
+from scheduler.model.instants import SECOND
 from simulations.runs import run_scenario
 from simulations.scenario import directories, load
 

@@ -6,8 +6,8 @@ import pytest
 
 from environments.environment import Environment
 from simulations.farm import SimulatedFarm
-from simulations.invariants import ALWAYS, AT_REST, IN_CALM, OF_CALLS, Watch
-from simulations.plant import Call, SimulatedVolume
+from simulations.invariants import ALWAYS, AT_REST, IN_CALM, OF_CALLS, InvariantWatch
+from simulations.plant import HostCall, SimulatedVolume
 from simulations.scenario import Scenario
 from simulations.seeds import run_seed
 
@@ -136,10 +136,10 @@ def test_what_is_left_at_rest_is_found(farm):
 
 def test_forbidden_acts_are_found():
     call = {"at": 1.0, "host": "xen1", "worker": "atlas-el9-1"}
-    killed = Call(kind="power-off", stopped=True, running_jobs=1, seen_by_batch_system=True, **call)
-    unwritten = Call(kind="boot", started=True, journaled=False, **call)
-    squeezed = Call(kind="boot", short_of_memory_mib=512, **call)
-    swept = Call(kind="clean-up", removed_under="atlas-el9-1.disk", removed_foreign="theirs.disk", **call)
+    killed = HostCall(kind="power-off", stopped=True, running_jobs=1, seen_by_batch_system=True, **call)
+    unwritten = HostCall(kind="boot", started=True, journaled=False, **call)
+    squeezed = HostCall(kind="boot", short_of_memory_mib=512, **call)
+    swept = HostCall(kind="clean-up", removed_under="atlas-el9-1.disk", removed_foreign="theirs.disk", **call)
     assert {invariant.__name__ for invariant in OF_CALLS if list(invariant([killed, unwritten, squeezed, swept]))} == {
         "no_boot_is_asked_for_where_memory_is_short",
         "no_worker_with_work_is_powered_off_by_choice",
@@ -149,13 +149,13 @@ def test_forbidden_acts_are_found():
 
 
 def test_a_name_started_twice_and_a_power_off_with_work_are_seen_as_they_happen(farm):
-    watch = Watch(farm)
+    watch = InvariantWatch(farm)
     host = farm.plant.hosts["xen1"]
     uuid = host.domains["atlas-el9-1"].uuid
     host.power_off("atlas-el9-1", uuid)
-    farm.plant.calls.append(Call(at=1.0, kind="boot", host="xen1", worker="atlas-el9-1", started=True))
+    farm.plant.calls.append(HostCall(at=1.0, kind="boot", host="xen1", worker="atlas-el9-1", started=True))
     farm.run(1)
-    farm.plant.calls.append(Call(at=2.0, kind="boot", host="xen1", worker="atlas-el9-1", started=True))
+    farm.plant.calls.append(HostCall(at=2.0, kind="boot", host="xen1", worker="atlas-el9-1", started=True))
     farm.run(60)
     told = " ".join(watch.violations)
     assert "no worker with work is powered off by choice" in told

@@ -16,8 +16,8 @@ from icalendar.timezone import tzp
 from environments.problems import ConfigurationError, Problem
 from scheduler.availability.files import calendar_settled as settled
 from scheduler.availability.files import calendar_times as times
-from scheduler.availability.history import Instant, Span
-from scheduler.availability.instants import as_micro
+from scheduler.availability.history import Span
+from scheduler.model.instants import Instant, as_micro
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from scheduler.availability.instants import write_instant
+from scheduler.model.instants import write_instant
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator
 
-    from environments.nodes import Node
+    from environments.nodes import YamlNode
     from environments.problems import Problem
     from scheduler.availability.files.written import WrittenEvent, WrittenHistory
 
 
-def contradictions(written: WrittenHistory, node: Node) -> Iterator[Problem]:
+def contradictions(written: WrittenHistory, node: YamlNode) -> Iterator[Problem]:
     """Yield the events that contradict an earlier line of the file."""
     ids: dict[str, int] = {}
     instants: dict[Hashable, int] = {}
@@ -47,7 +47,7 @@ def _whole(event: WrittenEvent) -> Hashable:
     return (event.object, event.at, event.sequence, _said(event))
 
 
-def _problem(written: WrittenHistory, node: Node, pair: tuple[int, int], message: str) -> Problem:
+def _problem(written: WrittenHistory, node: YamlNode, pair: tuple[int, int], message: str) -> Problem:
     first, second = (written.events[index] for index in pair)
     place, _, left = node.walk(("events", pair[0]))
     line = f" in line {place.mark.line}" if not left and place.mark.line else ""

@@ -19,7 +19,7 @@ from scheduler.availability.timelines.downtimes import rule_problem
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from environments.nodes import Node
+    from environments.nodes import YamlNode
     from environments.problems import KeyPath, Problem
     from scheduler.availability.files.written import WrittenDowntime, WrittenGroup, WrittenHistory, WrittenSpan
 
@@ -35,7 +35,7 @@ def near_zone(name: str) -> str:
     return nearest(name, zoneinfo.available_timezones())
 
 
-def problems(written: WrittenHistory, node: Node) -> Iterator[Problem]:
+def problems(written: WrittenHistory, node: YamlNode) -> Iterator[Problem]:
     """Return all that is wrong between the parts of a history."""
     objects = {one.name for one in written.objects}
     names = objects | {one.name for one in written.groups}
@@ -52,7 +52,7 @@ def problems(written: WrittenHistory, node: Node) -> Iterator[Problem]:
     yield from _objectives(written, node, names)
 
 
-def _twice(written: WrittenHistory, node: Node) -> Iterator[Problem]:
+def _twice(written: WrittenHistory, node: YamlNode) -> Iterator[Problem]:
     seen: dict[str, KeyPath] = {}
     named = [("objects", i, one.name) for i, one in enumerate(written.objects)]
     named += [("groups", i, one.name) for i, one in enumerate(written.groups)]
@@ -76,12 +76,12 @@ def _twice(written: WrittenHistory, node: Node) -> Iterator[Problem]:
                 yield node.problem((listed, index, key), f"{one!r} stands here twice", "each once")
 
 
-def _unknown(node: Node, path: KeyPath, name: str, known: set[str]) -> Problem:
+def _unknown(node: YamlNode, path: KeyPath, name: str, known: set[str]) -> Problem:
     expected = f"one of: {', '.join(sorted(known)[:12])}" if known else "a name from `objects`"
     return node.problem(path, f"no object or group is called {name!r}", expected, nearest(name, known))
 
 
-def _unknown_events(written: WrittenHistory, node: Node, objects: set[str], names: set[str]) -> Iterator[Problem]:
+def _unknown_events(written: WrittenHistory, node: YamlNode, objects: set[str], names: set[str]) -> Iterator[Problem]:
     for index, event in enumerate(written.events):
         if event.object in objects:
             continue
@@ -92,7 +92,7 @@ def _unknown_events(written: WrittenHistory, node: Node, objects: set[str], name
             yield _unknown(node, ("events", index, "object"), event.object, objects)
 
 
-def _existence(written: WrittenHistory, node: Node) -> Iterator[Problem]:
+def _existence(written: WrittenHistory, node: YamlNode) -> Iterator[Problem]:
     first: dict[str, int] = {}
     for event in written.events:
         first[event.object] = min(event.at, first.get(event.object, event.at))
@@ -104,12 +104,12 @@ def _existence(written: WrittenHistory, node: Node) -> Iterator[Problem]:
                 yield node.problem(("objects", index, "exists", number, "end"), message, "an instant after it")
 
 
-def _ends_first(span: WrittenSpan, node: Node, path: KeyPath) -> Iterator[Problem]:
+def _ends_first(span: WrittenSpan, node: YamlNode, path: KeyPath) -> Iterator[Problem]:
     if span.end is not None and span.end <= span.start:
         yield node.problem((*path, "end"), "ends before it begins", "an instant after its start")
 
 
-def _groups(written: WrittenHistory, node: Node, names: set[str]) -> Iterator[Problem]:
+def _groups(written: WrittenHistory, node: YamlNode, names: set[str]) -> Iterator[Problem]:
     below = {group.name: [group.address, *(member.name for member in group.members)] for group in written.groups}
     for index, group in enumerate(written.groups):
         for number, member in enumerate(group.members):
@@ -125,7 +125,7 @@ def _groups(written: WrittenHistory, node: Node, names: set[str]) -> Iterator[Pr
             yield node.problem(("groups", index, "members"), "weigh nothing together", "a weight above 0")
 
 
-def _operator(group: WrittenGroup, node: Node, path: KeyPath, names: set[str]) -> Iterator[Problem]:
+def _operator(group: WrittenGroup, node: YamlNode, path: KeyPath, names: set[str]) -> Iterator[Problem]:
     if group.operator is None and not group.strategy:
         yield node.problem((*path, "operator"), "is missing", f"one of: {', '.join(Operator)}; or a strategy")
     if group.address and (group.operator is not None or not group.strategy):
@@ -146,13 +146,13 @@ def _reaches(start: str, goal: str, below: dict[str, list[str]]) -> bool:
     return False
 
 
-def _targets(node: Node, path: KeyPath, objects: tuple[str, ...], names: set[str]) -> Iterator[Problem]:
+def _targets(node: YamlNode, path: KeyPath, objects: tuple[str, ...], names: set[str]) -> Iterator[Problem]:
     for number, name in enumerate(objects):
         if name != EVERYTHING and name not in names:
             yield _unknown(node, (*path, "objects", number), name, names)
 
 
-def _downtimes(written: WrittenHistory, node: Node, names: set[str]) -> Iterator[Problem]:
+def _downtimes(written: WrittenHistory, node: YamlNode, names: set[str]) -> Iterator[Problem]:
     for index, downtime in enumerate(written.downtimes):
         path: KeyPath = ("downtimes", index)
         yield from _targets(node, path, downtime.objects, names)
@@ -169,7 +169,7 @@ def _downtimes(written: WrittenHistory, node: Node, names: set[str]) -> Iterator
             yield from _recurring(downtime, node, (*path, "recurring"))
 
 
-def _form(downtime: WrittenDowntime, node: Node, path: KeyPath) -> Iterator[Problem]:
+def _form(downtime: WrittenDowntime, node: YamlNode, path: KeyPath) -> Iterator[Problem]:
     """Say where a downtime is not told in one of three ways, or not wholly."""
     plain = {"start": downtime.start, "end": downtime.end}
     given = [key for key, value in plain.items() if value is not None]
@@ -186,7 +186,7 @@ def _form(downtime: WrittenDowntime, node: Node, path: KeyPath) -> Iterator[Prob
         yield node.problem((*path, "declared"), "does not belong beside revisions", "each revision says when it was declared")
 
 
-def _recurring(downtime: WrittenDowntime, node: Node, path: KeyPath) -> Iterator[Problem]:
+def _recurring(downtime: WrittenDowntime, node: YamlNode, path: KeyPath) -> Iterator[Problem]:
     again = downtime.recurring
     assert again is not None
     if again.length == 0:
@@ -200,14 +200,14 @@ def _recurring(downtime: WrittenDowntime, node: Node, path: KeyPath) -> Iterator
         yield node.problem((*path, "rule"), wrong, "an RRULE like FREQ=WEEKLY;BYDAY=TU")
 
 
-def _exclusions(written: WrittenHistory, node: Node, names: set[str]) -> Iterator[Problem]:
+def _exclusions(written: WrittenHistory, node: YamlNode, names: set[str]) -> Iterator[Problem]:
     for index, exclusion in enumerate(written.exclusions):
         yield from _targets(node, ("exclusions", index), exclusion.objects, names)
         if exclusion.end <= exclusion.start:
             yield node.problem(("exclusions", index, "end"), "ends before it begins", "an instant after its start")
 
 
-def _objectives(written: WrittenHistory, node: Node, names: set[str]) -> Iterator[Problem]:
+def _objectives(written: WrittenHistory, node: YamlNode, names: set[str]) -> Iterator[Problem]:
     for index, one in enumerate(written.objectives):
         if one.object not in names:
             yield _unknown(node, ("objectives", index, "object"), one.object, names)

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from environments.names import nearest
 from environments.problems import ConfigurationError, Problem
 from environments.text import printable
-from scheduler.availability.history import SECOND, Downtime, Instant, Revision
+from scheduler.availability.history import Downtime, Revision
+from scheduler.model.instants import SECOND, Instant
 
 if TYPE_CHECKING:
     from scheduler.availability.files import calendars
@@ -75,7 +76,7 @@ class Imported:
 
 
 @dataclass(slots=True)
-class Found:
+class ReadImport:
     """What a file says, as far as it was read."""
 
     file: str

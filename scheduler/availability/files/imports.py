@@ -19,14 +19,14 @@ from environments.names import nearest
 from environments.problems import ConfigurationError, Problem
 from environments.reader import documents
 from scheduler.availability.files import calendars
-from scheduler.availability.files.imported import Found, Imported, Naming, short
-from scheduler.availability.history import SECOND, Instant, Revision
-from scheduler.availability.instants import as_micro
+from scheduler.availability.files.imported import Imported, Naming, ReadImport, short
+from scheduler.availability.history import Revision
+from scheduler.model.instants import SECOND, Instant, as_micro
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
-    from environments.nodes import Node
+    from environments.nodes import YamlNode
 
 
 def read(content: bytes, file: str, naming: Naming, until: Instant, zone: str = "UTC") -> Imported:
@@ -44,7 +44,7 @@ def read(content: bytes, file: str, naming: Naming, until: Instant, zone: str = 
 
 def gocdb(content: bytes, file: str, naming: Naming) -> Imported:
     """Read what GOCDB's programmatic interface answers to get_downtime or get_downtime_nested_services."""
-    found = Found(file, naming, "gocdb")
+    found = ReadImport(file, naming, "gocdb")
     try:
         root = defusedxml.ElementTree.fromstring(content, forbid_dtd=True)
     except (ParseError, UnicodeDecodeError, LookupError) as error:
@@ -64,7 +64,7 @@ def _lines(content: bytes) -> list[int]:
     return [content.count(b"\n", 0, match.start()) + 1 for match in re.finditer(rb"<DOWNTIME[\s>]", content)]
 
 
-def _gocdb_entry(entry: Element, line: int, found: Found) -> None:
+def _gocdb_entry(entry: Element, line: int, found: ReadImport) -> None:
     key = _child(entry, "PRIMARY_KEY") or entry.get("PRIMARY_KEY", "") or entry.get("ID", "")
     if not key:
         found.wrong("", Problem(found.file, line, 1, "DOWNTIME", "has no PRIMARY_KEY and no ID: nobody can know it again"))
@@ -114,7 +114,7 @@ def _child(entry: Element, key: str) -> str:
     return (below.text or "").strip() if below is not None else ""
 
 
-def _epoch(entry: Element, key: str, where: tuple[str, int], found: Found) -> Instant:
+def _epoch(entry: Element, key: str, where: tuple[str, int], found: ReadImport) -> Instant:
     written, (number, line) = _child(entry, key), where
     if not re.fullmatch(r"\d{1,11}", written):
         message = f"{key} is {written!r}" if written else f"{key} is missing"
@@ -137,7 +137,7 @@ def osg(content: bytes, file: str, naming: Naming) -> Imported:
 
     Where a key stands in an entry twice the last one holds, as for OSG's own tools; it is told.
     """
-    found = Found(file, naming, "osg")
+    found = ReadImport(file, naming, "osg")
     repeated: list[Problem] = []
     for document in documents(content, file, given=True, repeated=repeated):
         if not isinstance(document.value, tuple):
@@ -148,7 +148,7 @@ def osg(content: bytes, file: str, naming: Naming) -> Imported:
     return found.done()
 
 
-def _osg_entry(entry: Node, found: Found) -> None:
+def _osg_entry(entry: YamlNode, found: ReadImport) -> None:
     wrong = len(found.problems)
     number = _osg_number(entry)
     if number:
@@ -186,7 +186,7 @@ def _osg_entry(entry: Node, found: Found) -> None:
     found.add(number, objects, Revision(declared, start, end, "OSG topology"), reason)
 
 
-def _osg_number(entry: Node) -> str:
+def _osg_number(entry: YamlNode) -> str:
     """Return an entry's number, or what stands for it: resource and start. "": it has neither."""
     if "ID" in entry.items:
         return f"osg-{short(entry.items['ID'].raw)}"
@@ -198,7 +198,7 @@ def _osg_number(entry: Node) -> str:
 _OSG_KEYS = ("Class", "ID", "Description", "Severity", "StartTime", "EndTime", "CreatedTime", "ResourceName", "Services")
 
 
-def _osg_time(entry: Node, key: str, number: str, found: Found) -> Instant:
+def _osg_time(entry: YamlNode, key: str, number: str, found: ReadImport) -> Instant:
     written = entry.items[key].raw.strip()
     match = _OSG_TIME.fullmatch(written)
     said = "it is written otherwise"
@@ -226,7 +226,7 @@ def ical(
 
     What an event says now was declared when it was last changed: what it said before is not known.
     """
-    found, events = Found(file, naming, "ical"), calendars.events(content, file, until, zone)
+    found, events = ReadImport(file, naming, "ical"), calendars.events(content, file, until, zone)
     found.told |= {f"ical-{short(uid)}" for uid in events.uids}
     found.skipped += [f"{one} ends as it begins, or before" for one in events.empty]
     for uid, problem in events.wrong:
@@ -236,7 +236,7 @@ def ical(
     return found.done(events)
 
 
-def _coming(one: calendars.Occurrence, found: Found, objects: tuple[str, ...]) -> None:
+def _coming(one: calendars.Occurrence, found: ReadImport, objects: tuple[str, ...]) -> None:
     title, series = f"event {one.summary or one.uid!r}", f"ical-{short(one.uid)}"
     if not (one.names or objects):
         message = "does not say what it concerns"

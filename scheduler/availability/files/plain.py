@@ -5,9 +5,8 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from scheduler.availability.history import SECOND
-from scheduler.availability.instants import write_instant
 from scheduler.availability.timelines import algebra
+from scheduler.model.instants import SECOND, write_instant
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,16 +14,15 @@ if TYPE_CHECKING:
     from scheduler.availability.history import (
         Correction,
         Downtime,
-        Duration,
         Exclusion,
         Group,
         History,
-        Instant,
         Monitored,
         Objective,
         Result,
         Span,
     )
+    from scheduler.model.instants import Duration, Instant
 
 Data = dict[str, Any]
 

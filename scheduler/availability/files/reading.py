@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 from environments.checking import checked
 from environments.garbage import uncollected
 from environments.names import nearest_file
-from environments.nodes import Node
+from environments.nodes import YamlNode
 from environments.problems import ConfigurationError, Problem
 from environments.reader import parse, read_content
 from scheduler.availability.files import crosscheck
@@ -35,7 +35,6 @@ from scheduler.availability.history import (
     Exclusion,
     Group,
     History,
-    Instant,
     Member,
     Monitored,
     Objective,
@@ -48,6 +47,8 @@ from scheduler.availability.timelines import algebra
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from scheduler.model.instants import Instant
 
 Value = Any
 """A node of the file, or the bare data of one."""
@@ -82,23 +83,23 @@ def history_of_text(content: bytes | str, file: str) -> History:
     data = _json(content)
     if data is not None:
         problems: list[Problem] = []
-        history = _history(Node(None, parse("{}", file).mark), data, problems)
+        history = _history(YamlNode(None, parse("{}", file).mark), data, problems)
         if history is not None and not problems:
             return history
     return history_of_node(parse(content, file, given=True))
 
 
-def history_of_node(node: Node) -> History:
+def history_of_node(node: YamlNode) -> History:
     """Make the history that a node of a YAML file describes."""
     problems: list[Problem] = []
-    node = cast("Node", shaped(node))
+    node = cast("YamlNode", shaped(node))
     history = _history(node, exact(node), problems)
     if history is None or problems:
         raise ConfigurationError(problems)
     return history
 
 
-def exact(node: Node) -> Any:
+def exact(node: YamlNode) -> Any:
     """Return the bare data with every scalar as it was written: no number has gone through floating point."""
     if isinstance(node.value, Mapping):
         return {key: exact(inner) for key, inner in node.value.items()}
@@ -125,7 +126,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return made
 
 
-def _history(node: Node, data: Any, problems: list[Problem]) -> History | None:
+def _history(node: YamlNode, data: Any, problems: list[Problem]) -> History | None:
     """Check the data and turn it into a history; `node` says where things stand."""
     own = algebras(node, data, problems)
     if problems:
@@ -142,7 +143,7 @@ def context(zone: str, own: Iterable[Algebra]) -> dict[str, Any]:
     return {"zone": zone, "algebras": tuple(one.name for one in own)}
 
 
-def algebras(node: Node, data: Any, problems: list[Problem]) -> tuple[Algebra, ...]:
+def algebras(node: YamlNode, data: Any, problems: list[Problem]) -> tuple[Algebra, ...]:
     """Read a file's own truth tables, each in a file of its own or in its place."""
     listed = data.get("algebras") if isinstance(data, Mapping) else None
     found: list[Algebra] = []
@@ -154,7 +155,7 @@ def algebras(node: Node, data: Any, problems: list[Problem]) -> tuple[Algebra, .
     return tuple(found)
 
 
-def _table(node: Node, index: int, written: Any) -> Node:
+def _table(node: YamlNode, index: int, written: Any) -> YamlNode:
     place, _, left = node.walk(("algebras", index))
     if isinstance(written, Mapping):
         return place if not left else parse(json.dumps(written), node.mark.file)
@@ -228,29 +229,29 @@ def _renamed(items: Mapping[str, Value], names: Mapping[str, str]) -> dict[str, 
 
 
 def _items(value: Value) -> Mapping[str, Value] | None:
-    inner = value.value if isinstance(value, Node) else value
+    inner = value.value if isinstance(value, YamlNode) else value
     return inner if isinstance(inner, Mapping) else None
 
 
 def _elements(value: Value) -> tuple[Value, ...] | list[Value] | None:
-    inner = value.value if isinstance(value, Node) else value
+    inner = value.value if isinstance(value, YamlNode) else value
     return inner if isinstance(inner, (tuple, list)) else None
 
 
 def _is_null(value: Value) -> bool:
-    return (value.value if isinstance(value, Node) else value) is None
+    return (value.value if isinstance(value, YamlNode) else value) is None
 
 
 def _like(value: Value, items: dict[str, Value]) -> Value:
-    return replace(value, value=items) if isinstance(value, Node) else items
+    return replace(value, value=items) if isinstance(value, YamlNode) else items
 
 
 def _listed(value: Value, elements: list[Value]) -> Value:
-    return replace(value, value=tuple(elements)) if isinstance(value, Node) else elements
+    return replace(value, value=tuple(elements)) if isinstance(value, YamlNode) else elements
 
 
 def _name(value: Value, key: str) -> Value:
-    return Node(key, value.key_place, value.key_mark, raw=key) if isinstance(value, Node) else key
+    return YamlNode(key, value.key_place, value.key_mark, raw=key) if isinstance(value, YamlNode) else key
 
 
 # --- from what was written to what is meant ---------------------------------------------------------------------------

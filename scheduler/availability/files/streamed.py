@@ -17,19 +17,19 @@ import numpy as np
 
 from scheduler.availability.files import plain
 from scheduler.availability.files.reading import history_of_text
-from scheduler.availability.history import SECOND, History, Result, Status
-from scheduler.availability.instants import write_instant
+from scheduler.availability.history import History, Result, Status
 from scheduler.availability.timelines.axis import ABSENT, Whole
 from scheduler.availability.timelines.columns import Columns
 from scheduler.availability.timelines.prepared import prepare
 from scheduler.availability.timelines.timeline import CAUSE_CODES
+from scheduler.model.instants import SECOND, write_instant
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from typing import BinaryIO
 
-    from scheduler.availability.history import Duration, Instant
     from scheduler.availability.timelines.prepared import Prepared
+    from scheduler.model.instants import Duration, Instant
 
 BLOCK = 1 << 22
 """So many bytes are read at a time."""

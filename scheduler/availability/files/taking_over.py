@@ -16,7 +16,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from scheduler.availability.files.imported import short
-from scheduler.availability.history import Downtime, Instant, Revision
+from scheduler.availability.history import Downtime, Revision
+from scheduler.model.instants import Instant
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -46,7 +47,7 @@ class Known:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class ImportStep:
     """One thing that is done, or found to be so already."""
 
     what: str
@@ -67,7 +68,7 @@ class Step:
 class TakenOver:
     """All steps, and what is to be told beside them."""
 
-    steps: tuple[Step, ...]
+    steps: tuple[ImportStep, ...]
     elsewhere: tuple[Known, ...] = ()
     """In force, of other lists, and not in this file: they stay."""
     doubted: tuple[Known, ...] = ()
@@ -94,7 +95,7 @@ Wanted = dict[str, tuple[Revision, str]]
 
 
 @dataclass(slots=True)
-class _Rows:
+class _NumberRows:
     """What the journal has of one number."""
 
     rows: list[Known] = field(default_factory=list)
@@ -119,7 +120,7 @@ def taken_over(read: Imported, known: Iterable[Known], asked: Asked) -> TakenOve
     for one in read.downtimes:
         of = wanted.setdefault(read.numbers[one.id], {})
         of.update(dict.fromkeys(one.objects, (one.revisions[-1], one.reason)))
-    ours: dict[str, _Rows] = {}
+    ours: dict[str, _NumberRows] = {}
     absent: list[Known] = []
     seen: dict[str, Instant] = {}
     for row in sorted(known, key=lambda one: one.taken_at):
@@ -128,14 +129,14 @@ def taken_over(read: Imported, known: Iterable[Known], asked: Asked) -> TakenOve
         seen[read.coming(row.source)[0]] = row.taken_at
         number = _number(row.source, {*read.told, *wanted}, read)
         if number:
-            ours.setdefault(number, _Rows()).add(row)
+            ours.setdefault(number, _NumberRows()).add(row)
         elif _in_force(row.last, asked.now):
             absent.append(row)
-    steps: list[Step] = []
+    steps: list[ImportStep] = []
     for number in dict.fromkeys((*wanted, *ours)):
         announced = number in ours or read.again.get(number) in ours
         looked = None if announced else seen.get(read.coming(number)[0] or "-", 0)
-        steps += _of_number(number, wanted.get(number, {}), ours.get(number, _Rows()), (read, asked, looked))
+        steps += _of_number(number, wanted.get(number, {}), ours.get(number, _NumberRows()), (read, asked, looked))
     gone, elsewhere, doubted = _deleted(absent, read, asked)
     return TakenOver((*steps, *(_called_off(row, asked.now) for row in gone)), elsewhere, doubted)
 
@@ -159,7 +160,9 @@ def _in_force(last: Revision, at: Instant) -> bool:
 # --- one number -------------------------------------------------------------------------------------------------------
 
 
-def _of_number(number: str, wanted: Wanted, rows: _Rows, how: tuple[Imported, Asked, Instant | None]) -> Iterator[Step]:
+def _of_number(
+    number: str, wanted: Wanted, rows: _NumberRows, how: tuple[Imported, Asked, Instant | None]
+) -> Iterator[ImportStep]:
     read, asked, looked = how
     doubtful = read.doubtful(number)
     rows.prefer(wanted)
@@ -174,7 +177,7 @@ def _of_number(number: str, wanted: Wanted, rows: _Rows, how: tuple[Imported, As
         alone = not rows.rows and place == 0
         source = number if alone else f"{number} {short('/'.join(names))}"
         declared = _declared_at(revision, looked, asked)
-        yield Step("declared", source, tuple(names), (replace(revision, by=source, declared_at=declared),), reason=reason)
+        yield ImportStep("declared", source, tuple(names), (replace(revision, by=source, declared_at=declared),), reason=reason)
 
 
 def _declared_at(revision: Revision, looked: Instant | None, asked: Asked) -> Instant:
@@ -188,7 +191,9 @@ def _declared_at(revision: Revision, looked: Instant | None, asked: Asked) -> In
     return min(revision.declared_at, asked.now)
 
 
-def _of_row(number: str, row: Known, current: Sequence[str], wanted: Wanted, how: tuple[Imported, Asked, bool]) -> list[Step]:
+def _of_row(
+    number: str, row: Known, current: Sequence[str], wanted: Wanted, how: tuple[Imported, Asked, bool]
+) -> list[ImportStep]:
     """Return what becomes of one downtime: of those of its objects about which nothing newer is known."""
     read, asked, doubtful = how
     span, going_on = _span(row.last), _in_force(row.last, asked.now)
@@ -202,20 +207,20 @@ def _of_row(number: str, row: Known, current: Sequence[str], wanted: Wanted, how
     if not current:  # other rows stand for all of its objects: what of it was in force stays
         return [_called_off(row, _changed_at(row, number, read, asked.now))] if going_on and not doubtful else []
     if set(targets) == {span}:
-        return [Step("known already", row.source, row.downtime.objects, row.downtime.revisions, row.downtime.id)]
+        return [ImportStep("known already", row.source, row.downtime.objects, row.downtime.revisions, row.downtime.id)]
     at = _changed_at(row, number, read, asked.now)
     if set(targets) == {None}:
         return [_called_off(row, at)]
     if len(targets) == 1 and len(current) == len(row.downtime.objects):
         ((start, end),) = (one for one in targets if one is not None)
         made = (*row.downtime.revisions, Revision(asked.now, start, end, row.source))
-        return [Step("revised", row.source, row.downtime.objects, made, row.downtime.id)]
+        return [ImportStep("revised", row.source, row.downtime.objects, made, row.downtime.id)]
     return list(_parted(number, row, targets, (asked.now, at)))
 
 
 def _parted(
     number: str, row: Known, targets: Mapping[tuple[Instant, Instant] | None, Sequence[str]], when: tuple[Instant, Instant]
-) -> Iterator[Step]:
+) -> Iterator[ImportStep]:
     """Let a downtime go on as several, each with all that was declared of it; of itself nothing is left then.
 
     So each object stands in one downtime that is in force, and what is said of it later changes nothing of the others.
@@ -233,15 +238,17 @@ def _parted(
         earlier = tuple(replace(one, by=source) for one in row.downtime.revisions)
         assert span is not None
         if span == (last.start, last.end):
-            yield Step("goes on", source, tuple(names), earlier, reason=row.downtime.reason)
+            yield ImportStep("goes on", source, tuple(names), earlier, reason=row.downtime.reason)
             continue
         revised = Revision(max(declared, last.declared_at), *span, source)
-        yield Step(what, source, tuple(names), (*earlier, revised), reason=row.downtime.reason, partly=what == "called off")
+        yield ImportStep(
+            what, source, tuple(names), (*earlier, revised), reason=row.downtime.reason, partly=what == "called off"
+        )
     if last.start == last.end:
         return
     before_it_began = bool(told) and at <= last.start
     emptied = Revision(max(now, last.declared_at), last.start, last.start, row.source)
-    yield Step(
+    yield ImportStep(
         "called off" if before_it_began else "parted",
         row.source,
         told if before_it_began else row.downtime.objects,
@@ -257,10 +264,10 @@ def _changed_at(row: Known, number: str, read: Imported, now: Instant) -> Instan
     return said if max(row.taken_at, row.last.declared_at) < said <= now else now
 
 
-def _called_off(row: Known, at: Instant) -> Step:
+def _called_off(row: Known, at: Instant) -> ImportStep:
     last = row.last
     revision = Revision(max(at, last.declared_at), last.start, min(last.end, max(last.start, at)), row.source)
-    return Step("called off", row.source, row.downtime.objects, (*row.downtime.revisions, revision), row.downtime.id)
+    return ImportStep("called off", row.source, row.downtime.objects, (*row.downtime.revisions, revision), row.downtime.id)
 
 
 # --- what is not there any more ---------------------------------------------------------------------------------------

@@ -14,11 +14,11 @@ from environments.checking import named_error
 from environments.environment import Frozen
 from environments.names import nearest
 from environments.text import in_lines, in_one_line
-from scheduler.availability import instants
 from scheduler.availability.files.strategies import Strategy
 from scheduler.availability.history import Cause, ObjectKind, Operator, Status
 from scheduler.availability.measuring.profiles import PROFILES
 from scheduler.availability.timelines.algebra import shipped
+from scheduler.model import instants
 
 CODES = {str(code): Status(code) for code in range(4)}
 """Exit codes of Nagios plug-ins."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from scheduler.availability.history import History, Measure, Verdict, Window
+from scheduler.availability.history import History, Measure, ObjectiveVerdict, Window
 from scheduler.availability.measuring.profiles import DURATIONS, PAIRS, lost, masks
 from scheduler.availability.timelines import windows
 from scheduler.availability.timelines.axis import all_lived, common, lived
@@ -30,7 +30,7 @@ _FIRST_CAUSE = len(DURATIONS) + len(_FIGURES)
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class MeasureTable:
     """All rows of one window by one profile, in whole microseconds; a row becomes a `Measure` when it is asked for."""
 
     window: Window
@@ -71,7 +71,7 @@ def measure(history: History | Prepared, window: Window, profile: str) -> dict[s
 
 def tabulate(
     prepared: Prepared, window: Window, profile: str, within: Iterable[Span] | None = None, names: Sequence[str] | None = None
-) -> Table:
+) -> MeasureTable:
     """Measure a window, or what of it lies in some periods: all objects and groups, or only those of some `names`."""
     clipped = windows.between(window.start, window.end, prepared.history.now, window.name)
     lived_in = stretches(prepared, clipped, within)
@@ -84,7 +84,7 @@ def tabulate(
     kinds = found.kinds.tobytes()
     weights, of_hosts = (_weights(profile, kinds, is_host=is_host) for is_host in (False, True))
     hosts = frozenset(place for place, row in enumerate(rows) if row.is_host)
-    return Table(clipped, profile, places, found.lengths, weights, of_hosts, hosts)
+    return MeasureTable(clipped, profile, places, found.lengths, weights, of_hosts, hosts)
 
 
 @lru_cache(maxsize=64)
@@ -107,7 +107,7 @@ def stretches(prepared: Prepared, window: Window, within: Iterable[Span] | None 
     return found if within is None else common(found, all_lived(axis, tuple(within)))
 
 
-def judge(history: History | Prepared, objective: Objective) -> tuple[Measure, Verdict]:
+def judge(history: History | Prepared, objective: Objective) -> tuple[Measure, ObjectiveVerdict]:
     """Measure what an objective promises, in its own window, zone and periods, and compare."""
     prepared = _ready(history)
     zone = objective.zone or prepared.history.zone
@@ -116,16 +116,16 @@ def judge(history: History | Prepared, objective: Objective) -> tuple[Measure, V
     return found, verdict(found, objective.target)
 
 
-def verdict(found: Measure, target: Fraction) -> Verdict:
+def verdict(found: Measure, target: Fraction) -> ObjectiveVerdict:
     """Compare exactly: with all that is unknown taken as bad, and taken as up."""
     lowest, highest = found.lowest, found.highest
     if lowest is None and highest is None:
-        return Verdict.NOT_APPLICABLE
+        return ObjectiveVerdict.NOT_APPLICABLE
     if lowest is not None and lowest >= target:
-        return Verdict.PASS
+        return ObjectiveVerdict.PASS
     if highest is not None and highest < target:
-        return Verdict.FAIL
-    return Verdict.UNDECIDED
+        return ObjectiveVerdict.FAIL
+    return ObjectiveVerdict.UNDECIDED
 
 
 def _ready(history: History | Prepared) -> Prepared:

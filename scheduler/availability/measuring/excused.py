@@ -14,8 +14,9 @@ from scheduler.availability.timelines.timeline import CODE, EXCLUDED
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from scheduler.availability.history import Duration, Span, Window
+    from scheduler.availability.history import Span, Window
     from scheduler.availability.timelines.prepared import Prepared
+    from scheduler.model.instants import Duration
 
 
 def excused_by(prepared: Prepared, name: str, window: Window, *, within: Iterable[Span] | None = None) -> dict[str, Duration]:

@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scheduler.availability.history import Duration, Instant, Measure, Status
+from scheduler.availability.history import Measure, Status
 from scheduler.availability.measuring.accounting import stretches, tabulate
 from scheduler.availability.measuring.pieces import packed
 from scheduler.availability.measuring.profiles import counted, seen
 from scheduler.availability.timelines.algebra import STATES
 from scheduler.availability.timelines.axis import Elapsed, wall_at
 from scheduler.availability.timelines.timeline import ARGO, CODE, EXCLUDED, PENDING, SCHEDULED, UNSCHEDULED
+from scheduler.model.instants import Duration, Instant
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -70,7 +71,7 @@ class Contribution:
 
 
 @dataclass(frozen=True, slots=True)
-class Explanation:
+class FigureDifference:
     """Why two figures differ."""
 
     one: Measure
@@ -91,7 +92,7 @@ class _Piece:
 
 def explain(
     prepared: Prepared, name: str, window: Window, one: str, other: str, *, within: Iterable[Span] | None = None
-) -> Explanation:
+) -> FigureDifference:
     """Explain why a profile gives an object or group another figure than the one before."""
     periods = None if within is None else tuple(within)
     first, second = (tabulate(prepared, window, profile, periods).of(name) for profile in (one, other))
@@ -111,7 +112,7 @@ def explain(
             moved = None if base is None or not count else (_worth(after, base) - _worth(before, base)) / count
             found += _written(prepared, piece, (before, after), why, moved)
     difference = None if base is None or second.figure is None else second.figure - base
-    return Explanation(first, second, difference, tuple(_contributions(found)), tuple(found))
+    return FigureDifference(first, second, difference, tuple(_contributions(found)), tuple(found))
 
 
 def sentence(contribution: Contribution) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scheduler.availability.history import Instant, Status
+from scheduler.availability.history import Status
 from scheduler.availability.measuring.accounting import stretches
 from scheduler.availability.timelines.axis import wall_at
 from scheduler.availability.timelines.prepared import timeline_of
@@ -22,6 +22,7 @@ from scheduler.availability.timelines.timeline import (
     distinct,
     state_at,
 )
+from scheduler.model.instants import Instant
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

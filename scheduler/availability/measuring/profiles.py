@@ -37,7 +37,7 @@ PAIRS = ("figure", "availability", "reliability", "lowest", "highest")
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class StateParts:
     """States taken apart."""
 
     code: States
@@ -47,13 +47,13 @@ class Seen:
     is_host: bool
 
 
-def seen(kinds: States, *, is_host: bool) -> Seen:
+def seen(kinds: States, *, is_host: bool) -> StateParts:
     """Take packed states apart."""
     down = (kinds & (SCHEDULED | UNSCHEDULED)) != 0
-    return Seen(kinds & CODE, kinds >> ARGO & CODE, down, (kinds & EXCLUDED) != 0, is_host)
+    return StateParts(kinds & CODE, kinds >> ARGO & CODE, down, (kinds & EXCLUDED) != 0, is_host)
 
 
-def counted(profile: str, states: Seen) -> tuple[Mask, Mask]:
+def counted(profile: str, states: StateParts) -> tuple[Mask, Mask]:
     """Return which states are the numerator and which the denominator of a profile's figure."""
     code, argo = states.code, states.argo
     there, up = code < PENDING, code <= Status.WARNING
@@ -72,13 +72,13 @@ def counted(profile: str, states: Seen) -> tuple[Mask, Mask]:
     raise ValueError(f"there is no profile {profile!r}: one of {', '.join(PROFILES)}")
 
 
-def supposed(states: Seen, status: Status) -> Seen:
+def supposed(states: StateParts, status: Status) -> StateParts:
     """Return states as if all that is unknown had been of this status."""
 
     def changed(codes: States) -> States:
         return np.where((codes == Status.UNKNOWN) | (codes == Status.MISSING), np.int16(status), codes)
 
-    return Seen(changed(states.code), changed(states.argo), states.down, states.excluded, states.is_host)
+    return StateParts(changed(states.code), changed(states.argo), states.down, states.excluded, states.is_host)
 
 
 def masks(profile: str, kinds: States, *, is_host: bool) -> dict[str, Mask]:
@@ -106,12 +106,12 @@ def lost(cause: Cause) -> str:
     return f"lost: {cause}"
 
 
-def _reliability(kinds: States, states: Seen) -> tuple[Mask, Mask]:
+def _reliability(kinds: States, states: StateParts) -> tuple[Mask, Mask]:
     above, below = counted("argo", states)
     return above, below & ~((states.argo == DOWNTIME) & ((kinds & NOTICED) != 0))
 
 
-def _durations(profile: str, kinds: States, states: Seen) -> dict[str, Mask]:
+def _durations(profile: str, kinds: States, states: StateParts) -> dict[str, Mask]:
     """Return a profile's own view: up, bad, unknown and what it leaves to downtimes make T."""
     code, there = states.code, states.code < PENDING
     scheduled, unscheduled = there & ((kinds & SCHEDULED) != 0), there & ((kinds & UNSCHEDULED) != 0)

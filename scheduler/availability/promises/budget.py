@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from scheduler.availability.history import Measure
 
-from scheduler.availability.history import Duration
+from scheduler.model.instants import Duration
 
 
 @dataclass(frozen=True, slots=True)

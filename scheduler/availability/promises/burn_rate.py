@@ -13,8 +13,8 @@ from enum import StrEnum
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from scheduler.availability.history import SECOND, Duration, Instant, Measure, Window
-from scheduler.availability.instants import write_duration
+from scheduler.availability.history import Measure, Window
+from scheduler.model.instants import SECOND, Duration, Instant, write_duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -15,18 +15,19 @@ from environments.checking import checked
 from environments.names import nearest
 from environments.problems import ConfigurationError, KeyPath, Problem
 from environments.reader import documents, read_content
-from scheduler.availability import instants
 from scheduler.availability.files.reading import exact
-from scheduler.availability.history import Instant, Objective, Span
+from scheduler.availability.history import Objective, Span
 from scheduler.availability.promises import burn_rate, periods
 from scheduler.availability.promises import openslo_model as model
-from scheduler.availability.promises.openslo_alerts import Found, alerts_of
+from scheduler.availability.promises.openslo_alerts import OpenSLODocuments, alerts_of
 from scheduler.availability.promises.openslo_window import PromiseError, window_name
+from scheduler.model import instants
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from environments.nodes import Node
+    from environments.nodes import YamlNode
+    from scheduler.model.instants import Instant
 
 PROFILES = ("excuse", "argo", "icinga", "nagios", "skip")
 
@@ -67,7 +68,7 @@ def read_files(paths: Iterable[Path], until: Instant, zone: str, names: Collecti
 
 def read(files: Iterable[tuple[bytes | str, str, Periods]], names: Collection[str] | None = None) -> Promises:
     """Read OpenSLO documents: text, name of the file, and what turns its `applies-during` into periods."""
-    found, near = Found(), {}
+    found, near = OpenSLODocuments(), {}
     for content, file, finding in files:
         near[file] = finding
         for document in documents(content, file):
@@ -89,13 +90,13 @@ def read(files: Iterable[tuple[bytes | str, str, Periods]], names: Collection[st
     )
 
 
-def _unknown_object(name: str, node: Node, names: Collection[str]) -> Problem:
+def _unknown_object(name: str, node: YamlNode, names: Collection[str]) -> Problem:
     annotation = ("metadata", "annotations", f"{model.PREFIX}object")
     path = ("spec", "service") if node.walk(annotation)[2] else annotation
     return node.problem(path, f"no object or group is called {name!r}", "a known name", nearest(name, names))
 
 
-def _sort(node: Node, found: Found) -> None:
+def _sort(node: YamlNode, found: OpenSLODocuments) -> None:
     kind = node.items.get("kind")
     if kind is None or kind.value not in model.KINDS:
         said = "is missing" if kind is None else f"{kind.value!r} is not a kind"
@@ -121,7 +122,7 @@ def _sort(node: Node, found: Found) -> None:
 # --- one SLO ----------------------------------------------------------------------------------------------------------
 
 
-def _promises(slo: model.Slo, node: Node, found: Found, finding: Periods) -> Iterable[Promise]:
+def _promises(slo: model.Slo, node: YamlNode, found: OpenSLODocuments, finding: Periods) -> Iterable[Promise]:
     problems: list[Problem] = []
     notes = _annotations(slo.metadata, node, problems)
     spec, targets = slo.spec, []
@@ -153,7 +154,7 @@ def _promises(slo: model.Slo, node: Node, found: Found, finding: Periods) -> Ite
         yield Promise(objective, title, spec.description, spec.service, alerts, notes.get("applies-during", ""))
 
 
-def _annotations(metadata: model.Metadata, node: Node, problems: list[Problem]) -> dict[str, str]:
+def _annotations(metadata: model.Metadata, node: YamlNode, problems: list[Problem]) -> dict[str, str]:
     notes: dict[str, str] = {}
     for key, value in metadata.annotations.items():
         if not key.startswith(model.PREFIX):
@@ -188,7 +189,7 @@ def _target(written: model.Target) -> Fraction:
     return target
 
 
-def _measured_object(slo: model.Slo, node: Node, found: Found, problems: list[Problem]) -> str:
+def _measured_object(slo: model.Slo, node: YamlNode, found: OpenSLODocuments, problems: list[Problem]) -> str:
     """Check that the indicator is one that Ambienti measures; return the object that it names, or ""."""
     spec = slo.spec
     path: KeyPath = ("spec", "indicator", "spec")
@@ -222,7 +223,7 @@ def _measured_object(slo: model.Slo, node: Node, found: Found, problems: list[Pr
     return str(source.spec.get("object", ""))
 
 
-def _wrong_side(metric: model.Metric, seconds: str, node: Node, path: KeyPath) -> Iterator[Problem]:
+def _wrong_side(metric: model.Metric, seconds: str, node: YamlNode, path: KeyPath) -> Iterator[Problem]:
     """Find what one side of a ratio says of Ambienti's seconds that it does not know."""
     if metric.metricSource.type != model.SOURCE:
         return
@@ -243,7 +244,7 @@ def _wrong_side(metric: model.Metric, seconds: str, node: Node, path: KeyPath) -
 _SIDE = ("object", "seconds", "profile")
 
 
-def _applies(notes: Mapping[str, str], node: Node, finding: Periods, problems: list[Problem]) -> tuple[Span, ...] | None:
+def _applies(notes: Mapping[str, str], node: YamlNode, finding: Periods, problems: list[Problem]) -> tuple[Span, ...] | None:
     named = notes.get("applies-during", "")
     if not named:
         return None

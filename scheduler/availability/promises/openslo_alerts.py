@@ -7,11 +7,11 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from environments.names import nearest
-from environments.nodes import Node
+from environments.nodes import YamlNode
 from environments.problems import KeyPath, Problem
-from scheduler.availability.history import SECOND
 from scheduler.availability.promises import burn_rate
 from scheduler.availability.promises import openslo_model as model
+from scheduler.model.instants import SECOND
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -20,21 +20,21 @@ LENGTHS = {"m": 60 * SECOND, "h": 3600 * SECOND, "d": 86400 * SECOND, "w": 60480
 
 
 @dataclass(slots=True)
-class Found:
+class OpenSLODocuments:
     """The documents of all files, by kind and name."""
 
-    slos: list[tuple[model.Slo, Node]] = field(default_factory=list)
-    services: dict[str, tuple[model.Service, Node]] = field(default_factory=dict)
-    indicators: dict[str, tuple[model.Sli, Node]] = field(default_factory=dict)
-    policies: dict[str, tuple[model.AlertPolicy, Node]] = field(default_factory=dict)
-    conditions: dict[str, tuple[model.AlertCondition, Node]] = field(default_factory=dict)
+    slos: list[tuple[model.Slo, YamlNode]] = field(default_factory=list)
+    services: dict[str, tuple[model.Service, YamlNode]] = field(default_factory=dict)
+    indicators: dict[str, tuple[model.Sli, YamlNode]] = field(default_factory=dict)
+    policies: dict[str, tuple[model.AlertPolicy, YamlNode]] = field(default_factory=dict)
+    conditions: dict[str, tuple[model.AlertCondition, YamlNode]] = field(default_factory=dict)
     refused: set[tuple[str, str]] = field(default_factory=set)
     """Kind and name of documents that were read and are wrong: they are there, and not missing as well."""
     problems: list[Problem] = field(default_factory=list)
 
 
 def alerts_of(
-    slo: model.Slo, node: Node, found: Found, targets: Iterable[Fraction], problems: list[Problem]
+    slo: model.Slo, node: YamlNode, found: OpenSLODocuments, targets: Iterable[Fraction], problems: list[Problem]
 ) -> tuple[burn_rate.Alert, ...]:
     """Return the alerts of an objective; what cannot be is added to `problems`, at its line."""
     alerts: list[burn_rate.Alert] = []
@@ -56,8 +56,8 @@ def alerts_of(
 
 
 def _policy(
-    written: str | model.InlinePolicy, where: tuple[Node, KeyPath], found: Found, problems: list[Problem]
-) -> tuple[model.PolicySpec, Node, KeyPath] | None:
+    written: str | model.InlinePolicy, where: tuple[YamlNode, KeyPath], found: OpenSLODocuments, problems: list[Problem]
+) -> tuple[model.PolicySpec, YamlNode, KeyPath] | None:
     """Return a policy, and where its specification stands."""
     node, place = where
     name = written if isinstance(written, str) else written.alertPolicyRef
@@ -77,8 +77,8 @@ def _policy(
 
 
 def _alert(
-    condition: model.InlineCondition, node: Node, path: KeyPath, found: Found, problems: list[Problem]
-) -> tuple[burn_rate.Alert, Node, KeyPath] | None:
+    condition: model.InlineCondition, node: YamlNode, path: KeyPath, found: OpenSLODocuments, problems: list[Problem]
+) -> tuple[burn_rate.Alert, YamlNode, KeyPath] | None:
     inline = condition.metadata is not None and condition.spec is not None
     if (condition.conditionRef is not None) == inline:
         problems.append(node.problem(path, "needs either conditionRef, or kind, metadata and spec"))

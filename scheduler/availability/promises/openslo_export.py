@@ -7,18 +7,19 @@ from decimal import Decimal, localcontext
 from typing import TYPE_CHECKING, Any
 
 from environments.writer import write
-from scheduler.availability.instants import write_instant
 from scheduler.availability.promises.openslo_alerts import LENGTHS
 from scheduler.availability.promises.openslo_model import PREFIX, SOURCE, VERSION
 from scheduler.availability.promises.openslo_window import DURATIONS, PAST, SAME, STARTS, UTC
+from scheduler.model.instants import write_instant
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from fractions import Fraction
 
-    from scheduler.availability.history import Duration, Objective
+    from scheduler.availability.history import Objective
     from scheduler.availability.promises.burn_rate import Alert
     from scheduler.availability.promises.openslo import Promise, Promises
+    from scheduler.model.instants import Duration
 
 DIGITS = 40
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict, Field
 
 from environments.checking import checked
-from environments.nodes import Node
+from environments.nodes import YamlNode
 from environments.problems import ConfigurationError, Problem
 from environments.reader import documents, read_content
 from scheduler.availability.files import calendars
@@ -18,7 +18,7 @@ from scheduler.availability.history import Span
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from scheduler.availability.history import Instant
+    from scheduler.model.instants import Instant
 
 
 class _Periods(BaseModel):
@@ -43,7 +43,7 @@ def read(path: Path, until: Instant, zone: str) -> tuple[Span, ...]:
 def of_yaml(content: bytes | str, file: str, zone: str) -> tuple[Span, ...]:
     """Read periods from YAML: a list of start and end, alone or under `periods` with a `zone` beside it."""
     node, problems = documents(content, file)[0], list[Problem]()
-    top = Node({"periods": node}, node.mark) if isinstance(node.value, tuple) else node
+    top = YamlNode({"periods": node}, node.mark) if isinstance(node.value, tuple) else node
     data = exact(top)
     if isinstance(data.get("periods"), list):
         data["periods"] = [_renamed(one) for one in data["periods"]]

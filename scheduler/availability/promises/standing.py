@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scheduler.availability.history import Duration, Measure, Objective, Status, Verdict, Window
+from scheduler.availability.history import Measure, Objective, ObjectiveVerdict, Status, Window
 from scheduler.availability.measuring import accounting
 from scheduler.availability.promises.budget import Budget, Recovery, budget, recovery
 from scheduler.availability.promises.burn_rate import Alert, Burn, burns
@@ -15,19 +15,20 @@ from scheduler.availability.timelines import windows
 from scheduler.availability.timelines.axis import END, lived
 from scheduler.availability.timelines.prepared import timeline_of
 from scheduler.availability.timelines.timeline import CODE
+from scheduler.model.instants import Duration
 
 if TYPE_CHECKING:
     from scheduler.availability.timelines.prepared import Prepared
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class ObjectiveStanding:
     """One promise as it stands now."""
 
     objective: Objective
     window: Window
     measure: Measure
-    verdict: Verdict
+    verdict: ObjectiveVerdict
     budget: Budget
     ahead: Duration
     """What of the window is still to come, in the periods in which it applies."""
@@ -36,7 +37,7 @@ class Standing:
     burns: tuple[Burn, ...]
 
 
-def stand(prepared: Prepared, objective: Objective, alerts: tuple[Alert, ...] = ()) -> Standing:
+def stand(prepared: Prepared, objective: Objective, alerts: tuple[Alert, ...] = ()) -> ObjectiveStanding:
     """Say where a promise stands."""
     history = prepared.history
     zone = objective.zone or history.zone
@@ -48,7 +49,7 @@ def stand(prepared: Prepared, objective: Objective, alerts: tuple[Alert, ...] = 
     def measuring(wanted: Window) -> Measure:
         return accounting.tabulate(prepared, wanted, objective.profile, objective.applies).of(objective.object)
 
-    return Standing(
+    return ObjectiveStanding(
         objective,
         window,
         found,

@@ -11,7 +11,7 @@ from decimal import ROUND_HALF_EVEN, Decimal, localcontext
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
-from scheduler.availability.instants import as_time
+from scheduler.model.instants import as_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -36,7 +36,7 @@ class Kinds:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class ArgoResult:
     """One result as it was exported: parts of one, not per cent; None: undefined."""
 
     name: str
@@ -102,7 +102,7 @@ def document(
     return {"results": results, "endpoints": endpoints} | ({} if rests_on is None else {OURS: dict(rests_on)})
 
 
-def lines(exported: Mapping[str, Any]) -> Iterator[Line]:
+def lines(exported: Mapping[str, Any]) -> Iterator[ArgoResult]:
     """Read back what `document` wrote, or what ARGO's web API answers in that shape."""
     for top in exported.get("results", ()):
         yield from (_line(top["name"], one) for one in top["results"])
@@ -162,11 +162,11 @@ def _written(value: Fraction) -> str:
         return f"{found.normalize():f}"
 
 
-def _line(name: str, one: Mapping[str, str]) -> Line:
+def _line(name: str, one: Mapping[str, str]) -> ArgoResult:
     def value(key: str, scale: int = 1) -> Fraction | None:
         written = Fraction(one[key]) if key in one else Fraction(-1)
         return None if written < 0 else written / scale
 
     date = one.get("date", one.get("timestamp", ""))
     parts = (value("unknown"), value("uptime"), value("downtime"))
-    return Line(name, date, value("availability", 100), value("reliability", 100), *parts)
+    return ArgoResult(name, date, value("availability", 100), value("reliability", 100), *parts)

@@ -11,11 +11,11 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from scheduler.availability.files.plain import definitions
-from scheduler.availability.history import Duration, Instant, Span, Window
-from scheduler.availability.instants import write_instant
+from scheduler.availability.history import Span, Window
 from scheduler.availability.measuring.accounting import measure
 from scheduler.availability.measuring.profiles import PROFILES
 from scheduler.availability.reports.evidence import Evidence, evidence_of, fingerprint
+from scheduler.model.instants import Duration, Instant, write_instant
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -59,7 +59,7 @@ class Version:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class ChangedFigure:
     """One number that is another in a later version."""
 
     object: str
@@ -177,14 +177,14 @@ def groups_in(groups: Iterable[Group], period: Window) -> tuple[Group, ...]:
     return tuple(replace(group, members=tuple(so_far(one) for one in group.members if kept(one))) for group in groups)
 
 
-def changes(before: Iterable[Figures], after: Iterable[Figures]) -> Iterator[Change]:
+def changes(before: Iterable[Figures], after: Iterable[Figures]) -> Iterator[ChangedFigure]:
     """Yield every number that differs; what is in one of them only is None in the other."""
     old, new = ({(one.object, one.profile): dict((*one.lengths, *one.figures)) for one in side} for side in (before, after))
     for key in sorted({*old, *new}):
         for name in (*LENGTHS, *FIGURES):
             values = (old.get(key, {}).get(name), new.get(key, {}).get(name))
             if values[0] != values[1]:
-                yield Change(*key, name, *values)
+                yield ChangedFigure(*key, name, *values)
 
 
 def _new_events(seen: Evidence, before: Version) -> Iterator[str]:

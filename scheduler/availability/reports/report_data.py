@@ -9,8 +9,8 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from scheduler.availability import figures, instants
-from scheduler.availability.history import EVERYTHING, History, ObjectKind, Verdict, Window
+from scheduler.availability import figures
+from scheduler.availability.history import EVERYTHING, History, ObjectiveVerdict, ObjectKind, Window
 from scheduler.availability.measuring import accounting
 from scheduler.availability.measuring.capacity import Capacity, capacity
 from scheduler.availability.measuring.profiles import DURATIONS
@@ -23,20 +23,22 @@ from scheduler.availability.reports.report_shape import (
     Kind,
     ObjectiveShown,
     Report,
-    Row,
+    ReportRow,
     Seconds,
     WindowShown,
 )
 from scheduler.availability.timelines import algebra, windows
 from scheduler.availability.timelines.prepared import prepare
+from scheduler.model import instants
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from scheduler.availability.history import Correction, Downtime, Duration, Exclusion, Measure, Span
+    from scheduler.availability.history import Correction, Downtime, Exclusion, Measure, Span
     from scheduler.availability.timelines.prepared import Prepared
+    from scheduler.model.instants import Duration
 
-    Said = dict[str, tuple[Verdict, Duration]]
+    Said = dict[str, tuple[ObjectiveVerdict, Duration]]
 
 __all__ = [
     "COLUMNS",
@@ -48,7 +50,7 @@ __all__ = [
     "Kind",
     "ObjectiveShown",
     "Report",
-    "Row",
+    "ReportRow",
     "Seconds",
     "WindowShown",
     "data",
@@ -134,7 +136,7 @@ def _names(history: History) -> dict[str, Kind]:
 
 def _rows(
     prepared: Prepared, asked: Sequence[Window], profiles: Sequence[str], names: Iterable[str], zone: str
-) -> Iterator[Row]:
+) -> Iterator[ReportRow]:
     kinds = _names(prepared.history)
     tables = {(window, profile): accounting.tabulate(prepared, window, profile) for window in asked for profile in profiles}
     said = {window: _verdicts(prepared, window) for window in asked}
@@ -147,7 +149,7 @@ def _rows(
 
 def _verdicts(prepared: Prepared, window: Window) -> dict[str, Said]:
     """Hold every objective against a window, over the periods in which it applies; verdicts by object and objective."""
-    tables: dict[tuple[str, tuple[Span, ...] | None], accounting.Table] = {}
+    tables: dict[tuple[str, tuple[Span, ...] | None], accounting.MeasureTable] = {}
     said: dict[str, Said] = {}
     for one in prepared.history.objectives:
         key = (one.profile, one.applies)
@@ -158,9 +160,9 @@ def _verdicts(prepared: Prepared, window: Window) -> dict[str, Said]:
     return said
 
 
-def _row(measure: Measure, kind: Kind, window: Window, zone: str, said: Said) -> Row:
+def _row(measure: Measure, kind: Kind, window: Window, zone: str, said: Said) -> ReportRow:
     times: dict[str, Any] = {name: instants.seconds(getattr(measure, name)) for name in DURATIONS}
-    return Row.model_construct(
+    return ReportRow.model_construct(
         object=measure.object,
         kind=kind,
         window=window.name,
@@ -179,7 +181,9 @@ def _row(measure: Measure, kind: Kind, window: Window, zone: str, said: Said) ->
         lost={cause: instants.seconds(length) for cause, length in sorted(measure.lost.items())},
         verdict=worst(str(verdict) for verdict, _ in said.values()),
         verdicts={name: str(verdict) for name, (verdict, _) in said.items()},
-        undecided=instants.seconds(max((long for verdict, long in said.values() if verdict is Verdict.UNDECIDED), default=0)),
+        undecided=instants.seconds(
+            max((long for verdict, long in said.values() if verdict is ObjectiveVerdict.UNDECIDED), default=0)
+        ),
     )
 
 
@@ -204,7 +208,7 @@ _instant = lru_cache(maxsize=256)(instants.write_instant)
 
 def worst(said: Iterable[str]) -> str | None:
     """Return the worst of some verdicts: FAIL, UNDECIDED, PASS, not applicable."""
-    order = (Verdict.FAIL, Verdict.UNDECIDED, Verdict.PASS, Verdict.NOT_APPLICABLE)
+    order = (ObjectiveVerdict.FAIL, ObjectiveVerdict.UNDECIDED, ObjectiveVerdict.PASS, ObjectiveVerdict.NOT_APPLICABLE)
     found = set(said)
     return next((str(one) for one in order if one in found), None)
 

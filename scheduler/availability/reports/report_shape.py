@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import WithJsonSchema
 
 from environments.environment import Frozen
-from scheduler.availability.history import Verdict
+from scheduler.availability.history import ObjectiveVerdict
 
 Seconds = Annotated[int | Decimal, WithJsonSchema({"type": "number", "minimum": 0})]
 """Exact: whole, or with up to six decimals."""
@@ -29,7 +29,7 @@ class WindowShown(Frozen):
     """Between the two instants."""
 
 
-class Row(Frozen):
+class ReportRow(Frozen):
     """What one window measured of one object or group under one profile. Times are seconds."""
 
     object: str
@@ -114,7 +114,7 @@ class ObjectiveShown(Frozen):
     zone: str
     """In which its window is cut."""
     window: WindowShown
-    verdict: Verdict
+    verdict: ObjectiveVerdict
     """PASS: it holds even if all unknown time was bad; FAIL: it is missed even if that was up; else UNDECIDED."""
     figure: Ratio | None
     """Of the time in which it applied."""
@@ -228,5 +228,5 @@ class Report(Frozen):
     """What was reported of a time that had been told of already; what is not accepted changes nothing."""
     clock_jumps: tuple[JumpShown, ...]
     gaps: tuple[GapShown, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[ReportRow, ...]
     objectives: tuple[ObjectiveShown, ...]

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from environments.nodes import Node
+    from environments.nodes import YamlNode
 
     Table = npt.NDArray[np.int8]
 
@@ -97,7 +97,7 @@ def read(text: str | bytes, file: str) -> Algebra:
     return of_node(node, file.rpartition("/")[2].removesuffix(".json"))
 
 
-def of_node(node: Node, name: str = "") -> Algebra:
+def of_node(node: YamlNode, name: str = "") -> Algebra:
     """Read the tables that a node of a file holds; a ConfigurationError says all that is wrong, and where."""
     problems: list[Problem] = []
     _check_states(node, problems)
@@ -112,7 +112,7 @@ def of_node(node: Node, name: str = "") -> Algebra:
     return Algebra(f"{name}-{version}" if version else name, _text(node, "source"), fold, both, either)
 
 
-def own(node: Node, before: Sequence[Algebra] = ()) -> Algebra:
+def own(node: YamlNode, before: Sequence[Algebra] = ()) -> Algebra:
     """Read a table of a site's own: with a name and a number as version, of which none is ours or was read before."""
     problems: list[Problem] = []
     name, version = (node.items.get(key) for key in ("name", "version"))
@@ -164,11 +164,11 @@ def is_associative(table: Table) -> bool:
     return bool((table[table[a, b], c] == table[a, table[b, c]]).all())
 
 
-def _text(node: Node, key: str) -> str:
+def _text(node: YamlNode, key: str) -> str:
     return str(node.items[key].value) if key in node.items else ""
 
 
-def _check_states(node: Node, problems: list[Problem]) -> None:
+def _check_states(node: YamlNode, problems: list[Problem]) -> None:
     key = "available_states" if "available_states" in node.items else "states"
     if key not in node.items:
         return  # a table of one's own need not list them: its rows name all there are
@@ -181,13 +181,13 @@ def _check_states(node: Node, problems: list[Problem]) -> None:
         problems.append(node.problem((key,), f"lacks {', '.join(missing)}", f"all of {', '.join(STATES)}"))
 
 
-def _unknown_state(node: Node, path: KeyPath, state: Node) -> Problem:
+def _unknown_state(node: YamlNode, path: KeyPath, state: YamlNode) -> Problem:
     return node.problem(
         path, f"{state.value} is no status here", f"one of {', '.join(STATES)}", nearest(str(state.value), STATES)
     )
 
 
-def _rows(node: Node, operator: Operator) -> tuple[KeyPath, tuple[Node, ...]]:
+def _rows(node: YamlNode, operator: Operator) -> tuple[KeyPath, tuple[YamlNode, ...]]:
     operations, name = node.items.get("operations"), operator.upper()
     if operations is not None and name in operations.items:
         return ("operations", name), operations.items[name].elements
@@ -197,7 +197,7 @@ def _rows(node: Node, operator: Operator) -> tuple[KeyPath, tuple[Node, ...]]:
     return ("operations",), ()
 
 
-def _table(node: Node, operator: Operator, problems: list[Problem]) -> Table:
+def _table(node: YamlNode, operator: Operator, problems: list[Problem]) -> Table:
     path, rows = _rows(node, operator)
     if rows and not any(row.items for row in rows):
         return _of_order(node, path, rows, problems)
@@ -226,7 +226,7 @@ def _table(node: Node, operator: Operator, problems: list[Problem]) -> Table:
     return table
 
 
-def _of_order(node: Node, path: KeyPath, rows: tuple[Node, ...], problems: list[Problem]) -> Table:
+def _of_order(node: YamlNode, path: KeyPath, rows: tuple[YamlNode, ...], problems: list[Problem]) -> Table:
     """Read a table that is told as an order of statuses: of two the one that stands earlier wins."""
     order = [row.value for row in rows]
     wrong = [index for index, value in enumerate(order) if value not in STATES or value in order[:index]]
@@ -242,7 +242,7 @@ def _of_order(node: Node, path: KeyPath, rows: tuple[Node, ...], problems: list[
     return table
 
 
-def _orders_that_matter(node: Node, tables: dict[Operator, Table]) -> Iterator[Problem]:
+def _orders_that_matter(node: YamlNode, tables: dict[Operator, Table]) -> Iterator[Problem]:
     for operator, table in tables.items():
         if not is_associative(table):
             path, _ = _rows(node, operator)

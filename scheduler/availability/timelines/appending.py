@@ -9,13 +9,14 @@ import numpy as np
 
 from scheduler.availability.timelines.axis import ABSENT, BEGINNING, TOLERANCE, wall_at
 from scheduler.availability.timelines.columns import columns, joined
-from scheduler.availability.timelines.prepared import Last, Prepared, Stamp, group_timeline, prepare
+from scheduler.availability.timelines.prepared import LastResult, Prepared, Stamp, group_timeline, prepare
 from scheduler.availability.timelines.strips import timeline, with_ends
 from scheduler.availability.timelines.timeline import CAUSE_CODES, Findings, Timeline, of_results, overlaid, since
 
 if TYPE_CHECKING:
-    from scheduler.availability.history import Duration, Instant, Result
+    from scheduler.availability.history import Result
     from scheduler.availability.timelines.axis import Elapsed
+    from scheduler.model.instants import Duration, Instant
 
 
 def append(
@@ -86,7 +87,7 @@ def confirmed(prepared: Prepared, result: Result, until: Instant) -> Prepared | 
     return replace(changed, strips=with_ends(prepared.strips, _ends(changed, row, begin)))
 
 
-def _placed(prepared: Prepared, result: Result) -> tuple[Elapsed, Last] | None:
+def _placed(prepared: Prepared, result: Result) -> tuple[Elapsed, LastResult] | None:
     """Return where a result stands on the axis, and where the results end then; None: the axis itself would change."""
     last = prepared.last
     if last is None or prepared.past.starts != prepared.axis.starts:
@@ -97,14 +98,14 @@ def _placed(prepared: Prepared, result: Result) -> tuple[Elapsed, Last] | None:
             return None
         stamp = last.stamp if result.monotonic is None else Stamp(elapsed, result.monotonic, result.boot)
         numbered = result.sequence is not None
-        return elapsed, Last(result.at, elapsed, numbered, result.sequence if numbered else last.number, stamp)
+        return elapsed, LastResult(result.at, elapsed, numbered, result.sequence if numbered else last.number, stamp)
     unnumbered = last.number is None and result.sequence is None
     unstamped = last.stamp is None and result.monotonic is None
     plain = unnumbered and unstamped and prepared.past.starts == (BEGINNING,)
     return (result.at, last) if plain else None
 
 
-def _is_next(last: Last, result: Result) -> bool:
+def _is_next(last: LastResult, result: Result) -> bool:
     """Tell whether a result stands after all others."""
     if result.sequence is None:
         return result.at >= last.at
@@ -113,7 +114,7 @@ def _is_next(last: Last, result: Result) -> bool:
     return last.is_numbered or result.at > last.at
 
 
-def _reached(prepared: Prepared, last: Last, wall: Instant, monotonic: Duration | None, boot: str) -> Elapsed | None:
+def _reached(prepared: Prepared, last: LastResult, wall: Instant, monotonic: Duration | None, boot: str) -> Elapsed | None:
     """Return the elapsed time of something that came after the last result; None: the clock was set between."""
     stamp, past = last.stamp, prepared.past
     if monotonic is not None and stamp is not None and boot == stamp.boot:

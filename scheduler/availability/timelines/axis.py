@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from scheduler.availability.history import SECOND, Duration, Instant
+from scheduler.model.instants import SECOND, Duration, Instant
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

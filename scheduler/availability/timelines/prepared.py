@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scheduler.availability.history import EVERYTHING, SECOND, Duration, Group, History, Instant, ObjectKind, Result
+from scheduler.availability.history import EVERYTHING, Group, History, ObjectKind, Result
 from scheduler.availability.timelines import axis as axes
 from scheduler.availability.timelines.axis import ABSENT, BEGINNING, END, Axis, Elapsed, Stretch, lived, reached, united
 from scheduler.availability.timelines.columns import Columns, columns, joined, picked
@@ -16,6 +16,7 @@ from scheduler.availability.timelines.downtimes import agreed, without
 from scheduler.availability.timelines.groups import Part, in_order, of_members
 from scheduler.availability.timelines.strips import Strips, strips, timeline
 from scheduler.availability.timelines.timeline import EXCLUDED, SCHEDULED, UNSCHEDULED, Findings, Timeline, of_results, overlaid
+from scheduler.model.instants import SECOND, Duration, Instant
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -30,7 +31,7 @@ HORIZON = 400 * 24 * 3600 * SECOND
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class PreparedRow:
     """An object or a group: what its timeline is made of."""
 
     name: str
@@ -54,7 +55,7 @@ class Stamp:
 
 
 @dataclass(frozen=True, slots=True)
-class Last:
+class LastResult:
     """Where the results end, by all clocks."""
 
     at: Instant
@@ -76,13 +77,13 @@ class Prepared:
     """In their order."""
     added: tuple[Result, ...]
     """Results that came after, in their order."""
-    last: Last | None
+    last: LastResult | None
     """Of the last result; None: there is none, or some are left out as later than now."""
     axis: Axis
     past: Axis
     """Without now."""
     gaps: tuple[Elapsed, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[PreparedRow, ...]
     places: dict[str, int]
     above: dict[int, tuple[int, ...]]
     """Of each row: the groups that it is in, and those that these are in, each after its members."""
@@ -118,7 +119,7 @@ def prepare(history: History, results: Columns | None = None) -> Prepared:
     )
 
 
-def group_timeline(row: Row, timelines: Mapping[int, Timeline]) -> Timeline:
+def group_timeline(row: PreparedRow, timelines: Mapping[int, Timeline]) -> Timeline:
     """Return the timeline of a group from its members'."""
     assert row.group is not None
     members = zip(row.members, row.group.members, strict=True)
@@ -126,7 +127,7 @@ def group_timeline(row: Row, timelines: Mapping[int, Timeline]) -> Timeline:
     return overlaid(of_members(row.group, parts), row.overlay)
 
 
-def _above(rows: Sequence[Row]) -> dict[int, tuple[int, ...]]:
+def _above(rows: Sequence[PreparedRow]) -> dict[int, tuple[int, ...]]:
     found: dict[int, set[int]] = {}
     for place in range(len(rows) - 1, -1, -1):
         for member, _ in rows[place].members:
@@ -166,7 +167,7 @@ def _axis(ordered: Columns, history: History) -> tuple[Whole, Axis, Axis]:
     return elapsed[:-1], axes.build(at[:-1], elapsed[:-1]), axes.build(at, elapsed)
 
 
-def _last(ordered: Columns, elapsed: Whole) -> Last | None:
+def _last(ordered: Columns, elapsed: Whole) -> LastResult | None:
     if not len(elapsed):
         return None
     numbered, stamped = _last_known(ordered.sequence), _last_known(ordered.monotonic)
@@ -175,7 +176,7 @@ def _last(ordered: Columns, elapsed: Whole) -> Last | None:
     if stamped is not None and ordered.monotonic is not None and ordered.boot is not None:
         boot = ordered.boots[ordered.boot[stamped]]
         stamp = Stamp(int(elapsed[stamped]), int(ordered.monotonic[stamped]), boot)
-    return Last(int(ordered.at[-1]), int(elapsed[-1]), numbered == len(elapsed) - 1, number, stamp)
+    return LastResult(int(ordered.at[-1]), int(elapsed[-1]), numbered == len(elapsed) - 1, number, stamp)
 
 
 def _last_known(column: Whole | None) -> int | None:
@@ -221,9 +222,9 @@ def _overlay(name: str, found: dict[str, list[tuple[list[Stretch], int]]]) -> Ov
     return tuple((stretches, flag) for flag, stretches in by_flag.items() if stretches)
 
 
-def _object(one: Monitored, axis: Axis, found: dict[str, list[tuple[list[Stretch], int]]]) -> Row:
+def _object(one: Monitored, axis: Axis, found: dict[str, list[tuple[list[Stretch], int]]]) -> PreparedRow:
     existence = _existence(one, axis) if one.existence else None
-    return Row(one.name, one.kind is ObjectKind.HOST, _overlay(one.name, found), existence, one.freshness)
+    return PreparedRow(one.name, one.kind is ObjectKind.HOST, _overlay(one.name, found), existence, one.freshness)
 
 
 def _existence(one: Monitored, axis: Axis) -> tuple[Stretch, ...]:
@@ -238,9 +239,9 @@ def _existence(one: Monitored, axis: Axis) -> tuple[Stretch, ...]:
     return tuple(made)
 
 
-def _group(group: Group, axis: Axis, found: dict[str, list[tuple[list[Stretch], int]]], places: dict[str, int]) -> Row:
+def _group(group: Group, axis: Axis, found: dict[str, list[tuple[list[Stretch], int]]], places: dict[str, int]) -> PreparedRow:
     members = tuple((places.get(one.name, -1), _membership(one.start, one.end, axis)) for one in group.members)
-    return Row(group.name, is_host=False, overlay=_overlay(group.name, found), group=group, members=members)
+    return PreparedRow(group.name, is_host=False, overlay=_overlay(group.name, found), group=group, members=members)
 
 
 def _membership(start: Instant | None, end: Instant | None, axis: Axis) -> tuple[Stretch, ...] | None:

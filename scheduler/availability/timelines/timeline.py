@@ -19,8 +19,8 @@ from scheduler.availability.timelines.axis import BEGINNING, END, Whole
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from scheduler.availability.history import Duration
     from scheduler.availability.timelines.axis import Elapsed, Stretch
+    from scheduler.model.instants import Duration
 
 States = npt.NDArray[np.int16]
 PENDING = 6

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 from environments.checking import named_error
 from environments.names import nearest
 from scheduler.availability.history import Window
-from scheduler.availability.instants import as_micro, as_time
+from scheduler.model.instants import as_micro, as_time
 
 if TYPE_CHECKING:
-    from scheduler.availability.history import Instant
+    from scheduler.model.instants import Instant
 
 PERIODS = {"day": "today", "week": "this-week", "month": "month", "quarter": "quarter", "year": "year"}
 """Periods of the calendar, and the name of the window that is one of them to date."""

@@ -1,0 +1,1 @@
+"""The one loop: ask, observe, decide, act, remember."""

@@ -1,0 +1,401 @@
+"""The one loop: observe, decide, act, remember."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+from zlib import crc32
+
+from scheduler.decide.plan import decide as decide_all
+from scheduler.decide.plan import still_holds as all_still_holds
+from scheduler.journal.records import Memo, Note
+from scheduler.journal.statuses import correct, declare, push
+from scheduler.loop.act import perform
+from scheduler.loop.announcing import Announcer
+from scheduler.loop.asking import Asking
+from scheduler.loop.errands import ActionResult, Tools, batch_lane, host_lane, look_at_storage
+from scheduler.loop.invalidating import Invalidator
+from scheduler.loop.runner import unexpected
+from scheduler.loop.trial import Round, Trials
+from scheduler.model.actions import Drain, Plan, PowerOff
+from scheduler.model.observation import Observation
+from scheduler.model.ports import SourceError
+from scheduler.model.queues import QueueReading
+from scheduler.model.workers import WorkerState
+from scheduler.observe.memory import Memory, moved
+from scheduler.observe.merge import Merged, Readings, merge
+from scheduler.observe.statuses import LastLook, look, looked
+
+if TYPE_CHECKING:
+    from scheduler.journal.journal import Journal
+    from scheduler.journal.records import Declared, Push, Said
+    from scheduler.loop.runner import Runner
+    from scheduler.model.clock import Clock
+    from scheduler.model.hosts import DiscoveryReading
+    from scheduler.model.policy import Policy
+    from scheduler.model.ports import BatchSystem, DomainEvent, Hypervisor
+
+CLOCK_STEP_SECONDS = 5.0
+"""A wall clock that has moved by so much more or less than time has passed was set by somebody."""
+ACT_SECONDS = 0.5
+"""Acts are waited for so long; those that take longer go on by themselves, and the loop goes round."""
+EVENT_SECONDS = 2.0
+"""So long may the look at one domain take that an event tells of; the next cycle looks at it anyway."""
+DAY_SECONDS = 86400.0
+_ENDED = frozenset({"stopped", "crashed", "failed"})
+
+Decide = Callable[[Observation, "Policy"], Plan]
+StillHolds = Callable[[Plan, Observation, Observation], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Cycle:
+    """One round of the loop."""
+
+    observation: Observation
+    plan: Plan
+    results: tuple[ActionResult, ...]
+    seconds: float
+    leading: bool = True
+    """False while another daemon holds the lease: nothing was read and nothing done."""
+    lease: tuple[str, float] = ("", 0.0)
+    """Which other daemon that is, and until when if it does not renew it."""
+    quiet: bool = False
+    """Nothing had changed that the last decision depends on, so it stands."""
+    phases: Mapping[str, float] = field(default_factory=dict)
+    """Seconds of each part: read, decide, act."""
+    illegal: tuple[tuple[str, WorkerState, WorkerState], ...] = ()
+    """(worker, before, after): steps that the lifecycle does not hold."""
+    twins: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Worker -> hosts, for names that run more than once."""
+    clock_step_seconds: float = 0.0
+    unannounced: Mapping[str, str] = field(default_factory=dict)
+    """Batch systems whose submit hooks could not be told of the environments, and why."""
+    uninvalidated: Mapping[str, str] = field(default_factory=dict)
+    """Workers that were given up, of which a batch system may still show something, and why."""
+
+
+class Engine:
+    """Holds the connections to the farm and the journal, and goes round.
+
+    `cycle`, `look` and `attend` may be called from different threads, `cycle` from one at a time. `policy` may be replaced
+    between cycles.
+    """
+
+    def __init__(  # noqa: PLR0917 - one per part of the loop
+        self,
+        policy: Policy,
+        batch_systems: Mapping[str, BatchSystem],
+        hypervisors: Mapping[str, Hypervisor],
+        journal: Journal,
+        clock: Clock,
+        runner: Runner,
+        *,
+        owner: str = "ambienti",
+        lease_seconds: float = 60,
+        act_seconds: float = ACT_SECONDS,
+        decide: Decide = decide_all,
+        still_holds: StillHolds = all_still_holds,
+    ) -> None:
+        """Connect the parts; nothing is asked yet. `act_seconds`: how long a cycle waits for the ends of its acts."""
+        self.policy = policy
+        self.journal = journal
+        self.clock = clock
+        self.owner = owner
+        self.lease_seconds = lease_seconds
+        self.leading = False
+        self.discoveries: Mapping[str, DiscoveryReading] = {}
+        """What is known of the sources that name hosts; replaced between cycles, as the policy is."""
+        self.declared: tuple[Declared, ...] | None = None
+        """What others report on; replaced between cycles. None: not known here, so nothing is changed."""
+        self.groups: Mapping[str, frozenset[str]] = {}
+        """The objects of each group, for tokens that are for groups; replaced with what is declared."""
+        self._runner = runner
+        self._decide = decide
+        self._still_holds = still_holds
+        self._act_seconds = act_seconds
+        self._tools = Tools(batch_systems, hypervisors, journal, clock, runner, owner)
+        self._asking = Asking(self._tools)
+        self._announcer = Announcer()
+        self._invalidator = Invalidator()
+        self.trials = Trials()
+        self._memory = Memory()
+        self._last_look: LastLook | None = None
+        self._told_declared: object = None
+        journal.monotonic = clock.monotonic
+        self._epoch = 0
+        self._looked: tuple[float, float] | None = None
+        self._forget_at = float("-inf")
+        self._sweep_at: dict[str, float] = {}
+        self._last: Cycle | None = None
+        self._decided_by: Policy | None = None
+        self._events: deque[DomainEvent] = deque()
+        self._wake: Callable[[DomainEvent], None] | None = None
+        self._watched: dict[str, Hypervisor] = {}
+
+    def connect(self, batch_systems: Mapping[str, BatchSystem], hypervisors: Mapping[str, Hypervisor]) -> None:
+        """Replace the connections, between cycles (a reloaded site)."""
+        self._tools.batch_systems = batch_systems
+        self._tools.hypervisors = hypervisors
+        self._watched = {name: one for name, one in self._watched.items() if name in hypervisors}
+        if self._wake is not None:
+            self.watch(self._wake)
+
+    def watch(self, wake: Callable[[DomainEvent], None] = lambda _: None) -> None:
+        """Listen to the hosts' events; `wake` is called from their threads, after the event was queued for `attend`."""
+        self._wake = wake
+
+        def tell(event: DomainEvent) -> None:
+            self._events.append(event)
+            wake(event)
+
+        for name, hypervisor in self._tools.hypervisors.items():
+            if self._watched.get(name) is not hypervisor:
+                self._watched[name] = hypervisor
+                try:
+                    hypervisor.watch(tell)
+                except Exception as error:  # noqa: BLE001 - its events are missed; every cycle looks at it all the same
+                    unexpected(name, "listen to its events", error)
+
+    # --- the loop -----------------------------------------------------------------------------------------------------
+
+    def cycle(self) -> Cycle:
+        """Go round once. Raises JournalError when the journal fails: then nothing is done without a committed intent."""
+        started = self.clock.monotonic()
+        if not self.hold_lease():
+            now = self.clock.now()
+            nothing, seconds = Observation(now, {}, {}, ()), self.clock.monotonic() - started
+            return Cycle(nothing, Plan(now, ()), (), seconds, leading=False, lease=self.journal.lease())
+        self.attend()
+        self._declare()
+        correct(self.journal, self.owner, self.clock.now())
+        step = self._clock_step()
+        readings = self._with_storage(self._asking.all(self.policy, self.discoveries, cheap=True))
+        seen = self._merge(readings)
+        read_at = self.clock.monotonic()
+        quiet = self._nothing_new(seen.observation)
+        plan = replace(self._last.plan, actions=()) if quiet and self._last else self._plan_for(seen.observation)
+        asked: set[str] = set()
+        while inexact := _ending_on_carried(plan, seen.observation, readings) - asked:
+            asked |= inexact
+            readings = self._asking.exactly(readings, self.policy, inexact)
+            seen = self._merge(readings)
+            plan = self._plan_for(seen.observation)
+        decided_at = self.clock.monotonic()
+        here = self._look_at(seen.observation, plan)
+        self.journal.remember(self.owner, self.clock.now(), self._with_look(seen.memo, here))
+        self._memory, self._last_look = seen.memory, here
+        results = tuple(perform(plan.actions, seen.observation, self.policy, self._tools, self._act_seconds))
+        ended = self.clock.monotonic()
+        catalogue = self.policy.catalogue
+        self._runner.start(list(self._announcer.due(self._tools.batch_systems, catalogue, ended)), 0.0)
+        alive = {worker.name for worker in seen.observation.workers}
+        gone = list(self._invalidator.due(self._tools.batch_systems, seen.given_up, alive, ended))
+        self._runner.start(gone, self._act_seconds)
+        self._last = Cycle(
+            observation=seen.observation,
+            plan=plan,
+            results=results,
+            seconds=ended - started,
+            quiet=quiet,
+            phases={"read": read_at - started, "decide": decided_at - read_at, "act": ended - decided_at},
+            illegal=seen.illegal,
+            twins=seen.twins,
+            clock_step_seconds=step,
+            unannounced=dict(self._announcer.problems),
+            uninvalidated=dict(self._invalidator.problems),
+        )
+        self._decided_by = self.policy
+        seen_here = Round(seen.observation, plan, results)
+        self.trials.follow(seen_here, self.policy, self.clock.now(), self.clock.monotonic())
+        self._forget_the_old(clock_was_set=bool(step))
+        self._look_at_storage()
+        return self._last
+
+    def look(self, *, cheap: bool = False) -> Observation:
+        """Observe only: nothing is written and nothing done, whoever holds the lease."""
+        return self._merge(self._asking.all(self.policy, self.discoveries, cheap=cheap)).observation
+
+    def hold_lease(self) -> bool:
+        """Take or renew the right to act; False while another daemon has it."""
+        begun = self.clock.monotonic()
+        self.leading = self.journal.hold_lease(self.owner, self.clock.now(), self.lease_seconds)
+        self._tools.acts_until = begun + self.lease_seconds if self.leading else begun
+        return self.leading
+
+    def renew_lease(self) -> bool:
+        """Prolong the lease while a round takes long; from any thread."""
+        begun = self.clock.monotonic()
+        renewed = self.leading and self.journal.renew_lease(self.owner, self.clock.now(), self.lease_seconds)
+        if renewed:
+            self._tools.acts_until = begun + self.lease_seconds
+        return renewed
+
+    def begin_nothing_more(self) -> None:
+        """Let what runs end and begin nothing any more: the daemon is being stopped."""
+        self._runner.close()
+
+    def attend(self) -> list[str]:
+        """Follow the events that have come: the ads of a worker whose domain ended are invalidated at once.
+
+        Returns the workers that ended by themselves. An event alone proves nothing: the domain is read again first.
+        """
+        ended = []
+        while self._events:
+            event = self._events.popleft()
+            if event.what in _ENDED and self.leading and self._attend_end(event):
+                ended.append(event.domain)
+        return ended
+
+    def close(self) -> None:
+        """Let the next daemon act at once, unless something of ours is still under way."""
+        self._runner.close()
+        if self.leading and not self._tools.performing:
+            self.journal.release_lease(self.owner, self.clock.now())
+        self.leading = False
+
+    @property
+    def under_way(self) -> int:
+        """How many acts have not ended yet."""
+        return len(self._tools.performing)
+
+    @property
+    def last(self) -> Cycle | None:
+        """The last cycle in which this daemon led."""
+        return self._last
+
+    @property
+    def said(self) -> Mapping[str, Said]:
+        """What the last look said of every object."""
+        return self._last_look.said if self._last_look else {}
+
+    # --- its parts ----------------------------------------------------------------------------------------------------
+
+    def report(self, pushed: Push) -> str:
+        """Keep a status that somebody outside reports; from any thread. Raises UnknownObjectError and LeaseLostError."""
+        return push(self.journal, self.owner, self.clock.now(), self.clock.monotonic(), pushed)
+
+    def _declare(self) -> None:
+        """Tell the journal what others report on, when that has changed or another daemon may have told otherwise."""
+        told = (self.journal.epoch, self.declared)
+        if self.declared is not None and told != self._told_declared:
+            declare(self.journal, self.owner, self.clock.now(), self.declared)
+            self._told_declared = told
+
+    def _look_at(self, observation: Observation, plan: Plan) -> LastLook:
+        """Say what everything is at this look, with the look's instant on both clocks."""
+        monotonic = self.clock.monotonic() - (self.clock.now() - observation.now)
+        return looked(observation, self.policy, plan, self._last_look, monotonic=monotonic)
+
+    def _with_look(self, memo: Memo, now: LastLook) -> Memo:
+        stale, watched = self.policy.limits.stale_seconds, self.journal.watch is not None
+        return replace(memo, look=look(self._last_look, now, stale_seconds=stale, watched=watched))
+
+    def _plan_for(self, observation: Observation) -> Plan:
+        """Decide, for the trials that are under way as well."""
+        return self.trials.ordered(self._decide(observation, self.trials.policy(self.policy, observation)), observation)
+
+    def _nothing_new(self, observation: Observation) -> bool:
+        last = self._last
+        if last is None or last.plan.actions or self.trials.active or self._decided_by is not self.policy:
+            return False
+        return self._still_holds(last.plan, last.observation, observation)
+
+    def _merge(self, readings: Readings) -> Merged:
+        # Before the journal is read: what ends in between must not look as if a crash had cut it off.
+        performing = frozenset(self._tools.performing)
+        history_since = readings.now - self.policy.limits.history_seconds
+        ledger = self.journal.ledger(history_since)
+        if ledger.epoch != self._epoch:
+            # Somebody else may have acted since we last did: what we remember is worth nothing now.
+            opened = self.journal.sightings(opened=True)
+            self._memory = Memory(sightings={(s.batch_system, s.job, s.worker): s for s in opened})
+            self._epoch = ledger.epoch
+        self._tools.explained &= ledger.entries.keys()
+        told = replace(readings, performing=performing, explained=frozenset(self._tools.explained))
+        return merge(told, ledger, self._memory, self.policy)
+
+    def _clock_step(self) -> float:
+        """Find out whether somebody set the clock since the last look; if so, move all that is measured by it along."""
+        now, monotonic = self.clock.now(), self.clock.monotonic()
+        before = self._looked or (now, monotonic)
+        step = (now - before[0]) - (monotonic - before[1])
+        if abs(step) <= CLOCK_STEP_SECONDS:
+            step = 0.0
+        else:
+            self.journal.shift(self.owner, now, step)
+            self._memory = moved(self._memory, step)
+        self._looked = (now, monotonic)
+        return step
+
+    def _forget_the_old(self, *, clock_was_set: bool) -> None:
+        """Once a day remove what is old from the journal, a little in each cycle."""
+        now, monotonic = self.clock.now(), self.clock.monotonic()
+        if clock_was_set:  # a clock set wrongly makes everything old: somebody may set it right again
+            self._forget_at = monotonic + DAY_SECONDS
+        elif monotonic >= self._forget_at:
+            before = now - self.policy.limits.journal_days * DAY_SECONDS
+            if not self.journal.forget(self.owner, now, before):
+                self._forget_at = monotonic + DAY_SECONDS
+
+    def _look_at_storage(self) -> None:
+        """Ask hosts now and then what of ours lies on their storage; nobody waits, a later cycle takes up the answers."""
+        monotonic, every = self.clock.monotonic(), self.policy.limits.sweep_seconds
+        hosts = self._tools.hypervisors
+        self._sweep_at = {
+            # Not all at once: they may share that storage.
+            name: self._sweep_at.get(name, monotonic + every * (crc32(name.encode()) / 2**32))
+            for name in hosts
+        }
+        due = [name for name, at in self._sweep_at.items() if at <= monotonic]
+        for name in due:
+            self._sweep_at[name] = monotonic + every
+        within = self.policy.limits.reading_deadline_seconds
+        if due:
+            self._runner.start([look_at_storage(hosts[name], self._tools, within) for name in due], 0)
+
+    def _with_storage(self, readings: Readings) -> Readings:
+        """Add what hosts have told of their storage since the last cycle."""
+        told = self._tools.stored
+        stored = dict(told.popleft() for _ in range(len(told)))
+        if not stored:
+            return readings
+        workers = {one.worker for found in stored.values() for one in found}
+        return replace(readings, stored=stored, closed=self.journal.entries_of(workers))
+
+    def _attend_end(self, event: DomainEvent) -> bool:
+        """Invalidate the ads of a worker whose domain really ended."""
+        entry = self.journal.ledger().entries.get(event.domain)
+        hypervisor = self._tools.hypervisors.get(event.host)
+        if entry is None or hypervisor is None or entry.host != event.host:
+            return False
+        lane, name = host_lane(event.host), entry.name
+        try:
+            found = self._runner.call(lane, f"look at {name}", lambda: hypervisor.domain(name), EVENT_SECONDS)
+            if (found is not None and found.state.alive) or entry.name in self._tools.explained:
+                return False
+            note = Note("domain", entry.name, event.what, detail={"host": event.host, "detail": event.detail})
+            self.journal.remember(self.owner, self.clock.now(), Memo(notes=(note,)))
+            self._tools.explained.add(entry.name)
+            batch_system = self._tools.batch_systems.get(entry.batch_system)
+            if batch_system is not None:
+                self._runner.call(
+                    batch_lane(batch_system.name), f"forget {name}", lambda: batch_system.forget(name), EVENT_SECONDS
+                )
+        except SourceError:
+            # The next cycle reads the host again and orders the clean-up, which forgets the worker too.
+            return False
+        return True
+
+
+def _ending_on_carried(plan: Plan, observation: Observation, readings: Readings) -> set[str]:
+    """Return the batch systems whose workers a plan drains or ends while their counts are only carried over."""
+    if not plan.destructive:
+        return set()
+    carried = {name for name, one in readings.queues.items() if isinstance(one, QueueReading) and not one.exact}
+    if not carried:
+        return set()
+    ended = {action.worker for action in plan.actions if isinstance(action, (Drain, PowerOff))}
+    return carried & {worker.batch_system for worker in observation.workers if worker.name in ended}

@@ -1,0 +1,1 @@
+"""The shared words: readings, workers, actions, policy, ports, time."""

@@ -1,0 +1,20 @@
+"""No answer is a value of its own, and is never read as "empty"."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Unanswered:
+    """A source that did not answer, and what was known of it last."""
+
+    source: str
+    reason: str
+    asked_at: float
+    answered_at: float | None = None
+    """When it last answered; None if never since this daemon started."""
+    asked: bool = True
+    """False: this daemon did not come to ask, so the silence is its own."""
+    pending: bool = False
+    """It has time left to answer, but nobody waits for it: what was known of it stands."""

@@ -1,0 +1,94 @@
+"""Workers: what the journal, hosts and batch systems tell of them, joined.
+
+Times are seconds since the epoch (UTC) as floats.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from scheduler.model.queues import Lingering, RunningJob
+
+
+class WorkerState(StrEnum):
+    """Where a worker stands; the table of transitions is in `lifecycle.py`."""
+
+    REQUESTED = "requested"
+    BOOTING = "booting"
+    IDLE = "idle"
+    BUSY = "busy"
+    DRAINING = "draining"
+    DRAINED = "drained"
+    SILENT = "silent"
+    UNSEEN = "unseen"
+    FAILED = "failed"
+    GONE = "gone"
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """A worker node, joined from journal, domain and batch system by its name."""
+
+    name: str
+    serial: int
+    environment: str
+    version: str
+    vo: str
+    """The VO it is charged to: whose jobs run in it, else for whom it was booted."""
+    batch_system: str
+    host: str
+    cpus: int
+    memory_mib: int
+    state: WorkerState
+    requested_at: float
+    since: float
+    """When it entered its present state."""
+    address: str | None = None
+    free_cpus: int = 0
+    free_memory_mib: int = 0
+    jobs: tuple[RunningJob, ...] = ()
+    claimed: bool = False
+    idle_since: float | None = None
+    registered_at: float | None = None
+    busy_until: float | None = None
+    """When the last of its jobs must have ended by its walltime; None if idle or unknown."""
+    drain_cause: str = ""
+    """Code of the reason for which it is being drained (`idle`, `lifetime`, `reclaim`, ...); "" otherwise."""
+    quick_failures: int = 0
+    used_disk_mib: int = 0
+    """Disk that its jobs have, as far as somebody tells."""
+    used_gpus: int = 0
+    lingering: tuple[Lingering, ...] = ()
+    """Slots held without a job that runs by right."""
+    seen_at: float | None = None
+    """When its host last showed its domain; None while it shows it."""
+
+
+@dataclass(frozen=True, slots=True)
+class BootOutcome:
+    """How a past boot ended, from the journal: what the breakers judge by."""
+
+    worker: str
+    environment: str
+    version: str
+    host: str
+    at: float
+    registered: bool
+    cause: str = ""
+    """Why it failed, in the words of the source: decides whether the image, the host or a stock-out is to blame."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeftStorage:
+    """Storage of a worker that nothing else tells of: no open entry in the journal, no domain, no node."""
+
+    worker: str
+    uuid: str
+    hosts: tuple[str, ...]
+    """On whose storage it lies, as they answered just now."""
+    ran_on: str
+    """The host that it was booted on; "" when the journal does not know it."""
+    environment: str
+    seconds: float
+    """For how long it has been left: since its entry was closed, or since it was first seen so."""

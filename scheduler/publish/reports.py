@@ -1,0 +1,150 @@
+"""The reports of the site file: do those exist whom they go to, and the files that the daemon makes of them."""
+
+from __future__ import annotations
+
+import logging
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+from environments.names import nearest
+from environments.problems import ConfigurationError, Problem
+from environments.whole import written_whole
+from scheduler.availability.reports import report_data
+from scheduler.availability.timelines import windows
+from scheduler.journal.incidents import all_incidents
+from scheduler.journal.publications import listed
+from scheduler.journal.used import used
+from scheduler.model.instants import SECOND, as_time
+from scheduler.oncall import reading as oncall
+from scheduler.publish import addresses, mail, page, sheet, versions
+from scheduler.publish.apart import UndrawnError
+from scheduler.publish.mailing import Publication, corrections
+from scheduler.site import promises, publications, services
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from scheduler.availability.reports.schedule import Due
+    from scheduler.journal.reading import JournalReader
+    from scheduler.model.instants import Instant
+    from scheduler.publish.sheet import Sheet
+    from scheduler.site.definitions import Definitions
+    from scheduler.site.report_written import ReportSettings
+
+_log = logging.getLogger("ambienti")
+DIRECTORY = "reports"
+DAY = 24 * 3600 * SECOND
+_NEEDS = {"html": ("jinja2", "vl_convert"), "pdf": ("jinja2", "vl_convert", "weasyprint")}
+
+
+def check(definitions: Definitions) -> None:
+    """Raise a ConfigurationError with all that hinders the reports of the site file; a wrong on-call file does."""
+    if definitions.site.reports and (problems := [*_unmade(definitions), *_unreached(definitions)]):
+        raise ConfigurationError(problems)
+
+
+def _unmade(definitions: Definitions) -> Iterator[Problem]:
+    for index, report in enumerate(definitions.site.reports):
+        for place, form in enumerate(report.formats):
+            missing = [name for name in _NEEDS[form] if find_spec(name) is None]
+            if missing:
+                said = f"{form} cannot be made: {', '.join(missing)} is not installed"
+                yield definitions.file.node.problem(
+                    ("reports", index, "formats", place), said, "the extra `report` of ambienti"
+                )
+
+
+def _unreached(definitions: Definitions) -> Iterator[Problem]:
+    node, path = definitions.file.node, definitions.file.oncall
+    if not path.is_file():
+        expected = "the on-call file, with these people and their addresses"
+        yield node.problem(("reports", 0, "to"), f"there is no file {path}: nobody can be reached", expected)
+        return
+    people = oncall.load(path).settings.people
+    for index, report in enumerate(definitions.site.reports):
+        for place, name in enumerate(report.to):
+            where = ("reports", index, "to", place)
+            if name not in people:
+                near = nearest(name, people)
+                known = "" if near else f"one of: {', '.join(people)}"
+                yield node.problem(where, f"there is no person {name!r} in {path.name}", known, near)
+            elif not people[name].addresses:
+                yield node.problem(where, f"{name} has no address", f"`addresses` of {name} in {path.name}")
+
+
+def places(definitions: Definitions, report: ReportSettings) -> dict[str, tuple[str, ...]]:
+    """Return where each address of the people is found whom a report goes to; those without any have none."""
+    known = addresses.places(oncall.load(definitions.file.oncall))
+    return {name: known.get(name, ()) for name in dict.fromkeys(report.to)}
+
+
+def publish(definitions: Definitions, journal: JournalReader, report: ReportSettings, due: Due, now: Instant) -> Publication:
+    """Make the files of a report and the mail's text; files of the same window are written anew.
+
+    The window is cut at the instant of the schedule, however late it is; the journal is read as it is now.
+    """
+    zone = definitions.site.timezone
+    prepared = services.live_prepared(definitions, journal, now / SECOND)
+    window = windows.named(report.covers, due.at, zone)
+    stands = publications.look(journal, prepared, window, now)
+    known = listed(journal)
+    told = versions.told(
+        stands.shown,
+        [one for one in known if (one.period.start, one.period.end) == (window.start, window.end)],
+        corrections(journal, report.name),
+        zone,
+    )
+    made = sheet.make(
+        prepared,
+        [windows.named(name, due.at, zone) for name in report_data.COLUMNS],
+        report.profile,
+        detail=window,
+        site=definitions.site.site,
+        zone=zone,
+        incidents=all_incidents(journal),
+        used=used(journal, prepared, window, definitions.policy.limits.journal_days * DAY),
+        published=told,
+        alerts=promises.alerts(definitions, services.load(definitions).names, now),
+    )
+    paths, lacking = _files(definitions, report, made, f"{as_time(window.end, zone):%Y-%m-%d}")
+    return Publication(
+        name=report.name,
+        site=definitions.site.site,
+        at=due.at,
+        issue=f"{as_time(due.at, zone):%Y-%m-%d}",
+        skipped=due.skipped,
+        window=report.covers,
+        subject=mail.subject(made),
+        text="\n\n".join([mail.text(made, attached=[path.name for path in paths]), *lacking]),
+        attachments=tuple(str(path.resolve()) for path in paths),
+        version=stands.version,
+        groups=stands.groups,
+        known=known[-1].id if known else 0,
+    )
+
+
+def _files(definitions: Definitions, report: ReportSettings, made: Sheet, day: str) -> tuple[list[Path], list[str]]:
+    """Write the files of a report; return them, and why some could not be made."""
+    directory = definitions.file.directory / DIRECTORY
+    paths = [directory / f"{report.name}-{day}.{form}" for form in dict.fromkeys(report.formats)]
+    directory.mkdir(parents=True, exist_ok=True)
+    lacking = []
+    for path in paths:
+        try:
+            _save(path, _content(made, path.suffix))
+        except UndrawnError as error:  # the mail goes without it, and says so
+            _log.error("a report lacks a file", extra={"file": path.name, "problem": str(error)})
+            path.unlink(missing_ok=True)
+            lacking.append(str(error))
+    return [path for path in paths if path.exists()], lacking
+
+
+def _content(made: Sheet, suffix: str) -> bytes:
+    return page.pdf(made) if suffix == ".pdf" else page.page(made).encode()
+
+
+def _save(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all, and to the disk before it is spoken of."""
+    with written_whole(path) as out:
+        out.write(content)
