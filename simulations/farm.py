@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 WAKE_SECONDS = 1.0
 """From a hypervisor's event to the cycle that it wakes."""
-_WAKING = frozenset({"stopped", "crashed", "failed", "host-lost", "host-back"})
-"""The events that start a cycle, as in the daemon."""
 RECOVERY_SECONDS = 900.0
 """For so long after a fault the scheduler may know less than we do."""
 
@@ -136,7 +134,7 @@ class SimulatedFarm(World):
             self.agenda.after(self.restart_seconds, self.start_daemon)
 
     def _wake(self, event: DomainEvent) -> None:
-        if event.what in _WAKING and self._wake_at is None:
+        if event.what.wakes and self._wake_at is None:
             self._wake_at = self.agenda.monotonic() + WAKE_SECONDS
 
     # --- time ---------------------------------------------------------------------------------------------------------

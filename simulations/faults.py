@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from scheduler.model.ports import EventKind
 from simulations.scenario import Deed, FaultLines
 
 if TYPE_CHECKING:
@@ -125,7 +126,7 @@ def _image(how: str) -> Callable[[SimulatedFarm, FaultLines], Callable[[], None]
 def _worker_dies(farm: SimulatedFarm, fault: FaultLines) -> None:
     host = farm.plant.where(fault.worker)
     if host is not None:
-        host.stop(fault.worker, "crashed", "killed")
+        host.stop(fault.worker, EventKind.CRASHED, "killed")
 
 
 def _worker_cut_off(farm: SimulatedFarm, fault: FaultLines) -> Callable[[], None]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from environments.environment import DiskMode, Environment, NetworkKind, Virtualization
 from scheduler.model.hosts import Domain, DomainState, HostReading, Identity, PoolSpace, Stored
-from scheduler.model.ports import DomainEvent, SourceError
+from scheduler.model.ports import DomainEvent, EventKind, SourceError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -152,7 +152,7 @@ class Plant:
         """Let the domain of a drained worker end by itself."""
         host = self.where(worker)
         if host is not None:
-            host.stop(worker, "stopped", "shut down from inside")
+            host.stop(worker, EventKind.STOPPED, "shut down from inside")
 
     def answer_after(self, seconds: float) -> None:
         """Let the answer to the call that is being made take so long."""
@@ -170,7 +170,7 @@ class Plant:
             return
         broken = self.broken_images.get((identity.environment, identity.version))
         if broken == "crashes":
-            host.stop(domain.name, "crashed", "kernel panic: no root file system")
+            host.stop(domain.name, EventKind.CRASHED, "kernel panic: no root file system")
         elif not broken and not host.faults.black_hole:
             queue = self.queues[identity.batch_system]
             domain.registered = queue.register(identity.worker, environment, token, host.name)
@@ -198,7 +198,7 @@ class SimulatedHost:
         """Memory of all domains, strangers included."""
         return sum(domain.memory_mib for domain in self.domains.values())
 
-    def stop(self, name: str, what: str, detail: str = "") -> None:
+    def stop(self, name: str, what: EventKind, detail: str = "") -> None:
         """End a domain, whatever the cause; its worker goes without a word."""
         domain = self.domains.pop(name, None)
         if domain is None:
@@ -223,25 +223,25 @@ class SimulatedHost:
         self.faults.dead = True
         self.strangers.clear()
         for name in list(self.domains):
-            self.stop(name, "stopped", "power lost")
-        self._notify("", "host-lost", "power lost")
+            self.stop(name, EventKind.STOPPED, "power lost")
+        self._notify("", EventKind.HOST_LOST, "power lost")
 
     def power_on(self) -> None:
         """Start it again, empty."""
         self.faults.dead = False
-        self._notify("", "host-back")
+        self._notify("", EventKind.HOST_BACK)
 
     def fall_silent(self) -> None:
         """Stop its libvirt daemon; the domains run on."""
-        self._notify("", "host-lost", "connection reset")
+        self._notify("", EventKind.HOST_LOST, "connection reset")
         self.faults.silent = True
 
     def answer_again(self) -> None:
         """Start its libvirt daemon."""
         self.faults.silent = False
-        self._notify("", "host-back")
+        self._notify("", EventKind.HOST_BACK)
 
-    def _notify(self, domain: str, what: str, detail: str = "") -> None:
+    def _notify(self, domain: str, what: EventKind, detail: str = "") -> None:
         if self.faults.mute or self.faults.silent or (self.faults.dead and domain):
             return
         for tell in self._watchers:
@@ -322,7 +322,7 @@ class SimulatedHost:
         token = order.enrolment.files.get("token", b"")
         takes = self.machine.boot_seconds * plant.chance.uniform(0.9, 1.1)
         plant.agenda.after(takes, lambda: plant.arrive(self, domain, token))
-        self._notify(order.worker, "started")
+        self._notify(order.worker, EventKind.STARTED)
 
     def power_off(self, worker: str, uuid: str) -> None:
         """Destroy the domain if it is ours."""
@@ -331,7 +331,7 @@ class SimulatedHost:
         self._plant.calls.append(self._call("power-off", worker, stopped=stopped, uuid=uuid))
         self._answer(f"power off {worker}", done=stopped)
         if stopped:
-            self.stop(worker, "stopped", "destroyed")
+            self.stop(worker, EventKind.STOPPED, "destroyed")
         self._answer(f"power off {worker}")
 
     def clean_up(self, worker: str, uuid: str) -> None:

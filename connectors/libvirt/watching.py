@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import libvirt
 
-from scheduler.model.ports import DomainEvent, SourceError
+from scheduler.model.ports import DomainEvent, EventKind, SourceError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,14 +19,25 @@ if TYPE_CHECKING:
 _LOOK_SECONDS = 2.0
 _FIRST_RETRY_SECONDS = 0.5
 _STOPPED = {
-    libvirt.VIR_DOMAIN_EVENT_STOPPED_SHUTDOWN: ("stopped", "it shut down"),
-    libvirt.VIR_DOMAIN_EVENT_STOPPED_DESTROYED: ("stopped", "it was destroyed"),
-    libvirt.VIR_DOMAIN_EVENT_STOPPED_CRASHED: ("crashed", "the guest crashed"),
-    libvirt.VIR_DOMAIN_EVENT_STOPPED_MIGRATED: ("stopped", "it migrated"),
-    libvirt.VIR_DOMAIN_EVENT_STOPPED_SAVED: ("stopped", "it was saved"),
-    libvirt.VIR_DOMAIN_EVENT_STOPPED_FAILED: ("failed", "its process ended or could not start"),
-    libvirt.VIR_DOMAIN_EVENT_STOPPED_FROM_SNAPSHOT: ("stopped", "a snapshot was restored"),
+    libvirt.VIR_DOMAIN_EVENT_STOPPED_SHUTDOWN: (EventKind.STOPPED, "it shut down"),
+    libvirt.VIR_DOMAIN_EVENT_STOPPED_DESTROYED: (EventKind.STOPPED, "it was destroyed"),
+    libvirt.VIR_DOMAIN_EVENT_STOPPED_CRASHED: (EventKind.CRASHED, "the guest crashed"),
+    libvirt.VIR_DOMAIN_EVENT_STOPPED_MIGRATED: (EventKind.MIGRATED, "it migrated"),
+    libvirt.VIR_DOMAIN_EVENT_STOPPED_SAVED: (EventKind.STOPPED, "it was saved"),
+    libvirt.VIR_DOMAIN_EVENT_STOPPED_FAILED: (EventKind.FAILED, "its process ended or could not start"),
+    libvirt.VIR_DOMAIN_EVENT_STOPPED_FROM_SNAPSHOT: (EventKind.STOPPED, "a snapshot was restored"),
 }
+
+
+def translated(event: int, detail: int) -> tuple[EventKind, str] | None:
+    """Return what libvirt's lifecycle event and its detail mean to the loop, and in words; None if nothing."""
+    if event == libvirt.VIR_DOMAIN_EVENT_STARTED:
+        return EventKind.STARTED, ""
+    if event == libvirt.VIR_DOMAIN_EVENT_STOPPED:
+        return _STOPPED.get(detail, (EventKind.STOPPED, f"libvirt's detail {detail}"))
+    if event == libvirt.VIR_DOMAIN_EVENT_CRASHED:
+        return EventKind.CRASHED, "the guest crashed"
+    return None
 
 
 class Watcher:
@@ -46,18 +57,12 @@ class Watcher:
         self._news.put(None)
 
     def _event(self, name: str, _uuid: str, event: int, detail: int) -> None:
-        what, words = "", ""
-        if event == libvirt.VIR_DOMAIN_EVENT_STARTED:
-            what = "started"
-        elif event == libvirt.VIR_DOMAIN_EVENT_STOPPED:
-            what, words = _STOPPED.get(detail, ("stopped", f"libvirt's detail {detail}"))
-        elif event == libvirt.VIR_DOMAIN_EVENT_CRASHED:
-            what, words = "crashed", "the guest crashed"
-        if what:
-            self._news.put(DomainEvent(self._line.host, name, what, words))
+        told = translated(event, detail)
+        if told is not None:
+            self._news.put(DomainEvent(self._line.host, name, *told))
 
     def _line_changed(self, is_open: bool, why: str) -> None:
-        self._news.put(DomainEvent(self._line.host, "", "host-back" if is_open else "host-lost", why))
+        self._news.put(DomainEvent(self._line.host, "", EventKind.HOST_BACK if is_open else EventKind.HOST_LOST, why))
 
     def _work(self) -> None:
         """Tell one thing after the other; ask an idle host whether it lives, and seek a lost one at growing intervals."""
@@ -74,12 +79,12 @@ class Watcher:
                 continue
             if news is None:
                 return
-            if news.what == "host-back":
+            if news.what is EventKind.HOST_BACK:
                 pause = 0.0
                 if not lost:  # opened for the first time
                     continue
                 lost = False
-            elif news.what == "host-lost":
+            elif news.what is EventKind.HOST_LOST:
                 if lost:
                     continue
                 lost = True
@@ -99,17 +104,17 @@ class Watcher:
             self._line.run("reach the host", _greet, seconds)
         except SourceError as error:
             if not lost:
-                self._tell(DomainEvent(self._line.host, "", "host-lost", error.answer))
+                self._tell(DomainEvent(self._line.host, "", EventKind.HOST_LOST, error.answer))
             return True
         return lost
 
     def _seen_again(self, news: DomainEvent) -> DomainEvent:
         """Look again before an end is told: a reboot under Xen reads as an end for seconds, and its start came before."""
-        if news.what not in {"stopped", "crashed", "failed"}:
+        if not news.what.is_end:
             return news
         with contextlib.suppress(SourceError):
             if self._line.run(f"look at {news.domain} again", lambda talk: _is_active(talk, news.domain), _LOOK_SECONDS):
-                return DomainEvent(news.host, news.domain, "started", f"it runs again after: {news.detail}")
+                return DomainEvent(news.host, news.domain, EventKind.STARTED, f"it runs again after: {news.detail}")
         return news
 
 

@@ -21,7 +21,7 @@ from scheduler.model.clock import WallClock
 from scheduler.model.observation import Observation
 from scheduler.model.policy import Policy
 from scheduler.model.ports import BatchSystem
-from scheduler.model.readings import Unanswered
+from scheduler.model.readings import is_silent
 from scheduler.model.snapshot import DaemonStanding
 from scheduler.show.writing import duration
 from scheduler.site.definitions import Definitions
@@ -64,7 +64,7 @@ class FarmView:
 def silent_sources(observation: Observation) -> tuple[str, ...]:
     """Return the sources that did not answer; those that still may are not silent."""
     sources = {**observation.queues, **observation.hosts}
-    return tuple(name for name, reading in sources.items() if isinstance(reading, Unanswered) and not reading.pending)
+    return tuple(name for name, reading in sources.items() if is_silent(reading))
 
 
 class BatchQuestion:

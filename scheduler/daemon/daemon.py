@@ -53,7 +53,6 @@ REPORTER_SECONDS = 15
 """Between two looks at what is to be published."""
 _FAILURES = ("lease lost", "journal", "cycle")
 """What a round fails of."""
-_WAKING = frozenset({"stopped", "crashed", "failed", "host-lost", "host-back"})
 
 
 def owner_name() -> str:
@@ -195,7 +194,7 @@ class Daemon:
 
     def _on_event(self, event: DomainEvent) -> None:
         """Take note of an event, in the thread of whoever tells it."""
-        if event.what in _WAKING:
+        if event.what.wakes:
             self._news.set()
 
     def _follow_events(self) -> None:

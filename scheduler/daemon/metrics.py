@@ -14,7 +14,7 @@ from prometheus_client.registry import Collector
 from scheduler.decide.verdicts import waiting_by_reason
 from scheduler.journal.journal import kind_of
 from scheduler.model.queues import QueueReading
-from scheduler.model.readings import Unanswered
+from scheduler.model.readings import Unanswered, is_silent
 from scheduler.model.workers import WorkerState
 from scheduler.observe.counting import known_jobs, last_jobs, untold
 
@@ -197,7 +197,7 @@ class Metrics(Collector):
             *((("host", name), reading) for name, reading in observation.hosts.items()),
         ]
         found = [(("discovery", name), reading) for name, reading in observation.discoveries.items()]
-        up = [(of, not isinstance(reading, Unanswered) or reading.pending) for of, reading in sources]
+        up = [(of, not is_silent(reading)) for of, reading in sources]
         yield gauge("ambienti_source_up", up + [(of, not reading.problem) for of, reading in found])
         answered = [(of, r.answered_at if isinstance(r, Unanswered) else r.at) for of, r in sources]
         answered += [(of, reading.answered_at) for of, reading in found]

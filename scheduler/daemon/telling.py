@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from scheduler.journal.journal import kind_of
 from scheduler.journal.records import Outcome
 from scheduler.model.hosts import HostReading
-from scheduler.model.readings import Unanswered
+from scheduler.model.readings import is_silent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -68,7 +68,7 @@ class Teller:
 
     def _tell_sources(self, cycle: Cycle) -> None:
         sources = {**cycle.observation.queues, **cycle.observation.hosts}
-        silent = {name: one.reason for name, one in sources.items() if isinstance(one, Unanswered) and not one.pending}
+        silent = {name: one.reason for name, one in sources.items() if is_silent(one)}
         discoveries = cycle.observation.discoveries
         silent |= {name: found.problem for name, found in discoveries.items() if found.problem}
         new = sorted(silent.keys() - self._silent.keys())
@@ -131,5 +131,5 @@ def in_a_line(cycle: Cycle) -> str:
     if not cycle.leading:
         return "waiting: another daemon holds the lease"
     sources = (*cycle.observation.queues.values(), *cycle.observation.hosts.values())
-    silent = sum(isinstance(reading, Unanswered) and not reading.pending for reading in sources)
+    silent = sum(is_silent(reading) for reading in sources)
     return f"{len(cycle.observation.workers)} workers, {silent} silent sources, last cycle {cycle.seconds:.1f} s"

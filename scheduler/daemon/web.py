@@ -32,7 +32,7 @@ from scheduler.daemon.receiver import Refusal, ReportReceiver
 from scheduler.daemon.stuck import Stuck
 from scheduler.loop.engine import Cycle
 from scheduler.model.policy import Policy
-from scheduler.model.readings import Unanswered
+from scheduler.model.readings import is_silent
 from scheduler.model.snapshot import DaemonStanding, dump
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ class Shown:
         }
         sources: dict[str, Any] = {}
         for name, reading in () if cycle is None else [*cycle.observation.queues.items(), *cycle.observation.hosts.items()]:
-            answers = not isinstance(reading, Unanswered) or reading.pending
+            answers = not is_silent(reading)
             sources[name] = _source(getattr(reading, "reason", "") if whole else "", answers=answers)
         for name, found in () if cycle is None else cycle.observation.discoveries.items():
             sources[name] = _source(found.problem if whole else "", answers=not found.problem)

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 
 from scheduler.decide.explanation import ITS_HOST, ITSELF, PastRun, PastWorker
 from scheduler.journal import tables as t
+from scheduler.model.ports import EventKind
 from scheduler.model.workers import WorkerState
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 RUNS_SHOWN = 10
 AMBIENTI = "Ambienti"
 _OVER = frozenset({WorkerState.GONE, WorkerState.FAILED})
-_ENDS = frozenset({("state", "gone"), ("state", "failed"), ("domain", "stopped"), ("domain", "crashed"), ("domain", "failed")})
+_ENDS = frozenset({("state", "gone"), ("state", "failed"), *(("domain", kind.value) for kind in EventKind if kind.is_end)})
 _OUTSIDE = {"by-hand": "somebody, past Ambienti"}
 
 

@@ -44,7 +44,6 @@ ACT_SECONDS = 0.5
 EVENT_SECONDS = 2.0
 """So long may the look at one domain take that an event tells of; the next cycle looks at it anyway."""
 DAY_SECONDS = 86400.0
-_ENDED = frozenset({"stopped", "crashed", "failed"})
 
 Decide = Callable[[Observation, "Policy"], Plan]
 StillHolds = Callable[[Plan, Observation, Observation], bool]
@@ -245,7 +244,7 @@ class Engine:
         ended = []
         while self._events:
             event = self._events.popleft()
-            if event.what in _ENDED and self.leading and self._attend_end(event):
+            if event.what.is_end and self.leading and self._attend_end(event):
                 ended.append(event.domain)
         return ended
 
@@ -376,7 +375,7 @@ class Engine:
             found = self._runner.call(lane, f"look at {name}", lambda: hypervisor.domain(name), EVENT_SECONDS)
             if (found is not None and found.state.alive) or entry.name in self._tools.explained:
                 return False
-            note = Note("domain", entry.name, event.what, detail={"host": event.host, "detail": event.detail})
+            note = Note("domain", entry.name, event.what.value, detail={"host": event.host, "detail": event.detail})
             self.journal.remember(self.owner, self.clock.now(), Memo(notes=(note,)))
             self._tools.explained.add(entry.name)
             batch_system = self._tools.batch_systems.get(entry.batch_system)

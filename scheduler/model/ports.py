@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
@@ -105,14 +106,38 @@ class Submission:
     """The first that waits, else the first on hold, else the first that runs; "" when none is left in the queue."""
 
 
+class EventKind(StrEnum):
+    """What a hypervisor tells of without being asked; the values stand in the journal."""
+
+    STARTED = "started"
+    STOPPED = "stopped"
+    CRASHED = "crashed"
+    FAILED = "failed"
+    MIGRATED = "migrated"
+    """It left this host and runs on another: no end. The next look at the farm tells where it is."""
+    HOST_LOST = "host-lost"
+    """The connection itself broke."""
+    HOST_BACK = "host-back"
+
+    @property
+    def is_end(self) -> bool:
+        """Whether the domain runs no more, anywhere."""
+        return self in {EventKind.STOPPED, EventKind.CRASHED, EventKind.FAILED}
+
+    @property
+    def wakes(self) -> bool:
+        """Whether the loop looks at the farm at once: a start is mostly its own, and its worker has yet to register."""
+        return self is not EventKind.STARTED
+
+
 @dataclass(frozen=True, slots=True)
 class DomainEvent:
-    """A domain of a host changed; `host_lost` says that the connection itself broke."""
+    """A domain of a host changed, or the host itself."""
 
     host: str
     domain: str
-    what: str
-    """started, stopped, crashed, failed, host-lost, host-back."""
+    """"" when it is the host."""
+    what: EventKind
     detail: str = ""
 
 

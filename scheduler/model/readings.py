@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeGuard
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,3 +19,13 @@ class Unanswered:
     """False: this daemon did not come to ask, so the silence is its own."""
     pending: bool = False
     """It has time left to answer, but nobody waits for it: what was known of it stands."""
+
+
+def is_silent(reading: object) -> TypeGuard[Unanswered]:
+    """Whether a source did not answer; one that has time left to is not silent."""
+    return isinstance(reading, Unanswered) and not reading.pending
+
+
+def is_pending(reading: object) -> TypeGuard[Unanswered]:
+    """Whether a source has not answered yet but still may."""
+    return isinstance(reading, Unanswered) and reading.pending

@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, TypeGuard
 
 from scheduler.model.queues import JobCount, JobCounts, QueueReading
-from scheduler.model.readings import Unanswered
+from scheduler.model.readings import Unanswered, is_pending
 
 if TYPE_CHECKING:
     from scheduler.model.observation import Observation
@@ -38,8 +38,7 @@ def untold(observation: Observation) -> tuple[str, ...]:
     return tuple(
         name
         for name, reading in observation.queues.items()
-        if not tells_all(reading)
-        and not (isinstance(reading, Unanswered) and reading.pending and name in observation.last_jobs)
+        if not tells_all(reading) and not (is_pending(reading) and name in observation.last_jobs)
     )
 
 

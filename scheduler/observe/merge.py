@@ -19,7 +19,7 @@ from scheduler.model.lifecycle import SERVING
 from scheduler.model.observation import Observation
 from scheduler.model.policy import Policy
 from scheduler.model.queues import QueueReading
-from scheduler.model.readings import Unanswered
+from scheduler.model.readings import Unanswered, is_pending, is_silent
 from scheduler.model.workers import BootOutcome, Worker, WorkerState
 from scheduler.observe.believe import Shape, believe_queue, first_shape, vanished_hosts, with_last_answer
 from scheduler.observe.counting import counted, tells_all
@@ -108,7 +108,7 @@ def merge(readings: Readings, ledger: Ledger, memory: Memory, policy: Policy) ->
     vanished = {host: memory.vanished.get(host, readings.monotonic) for host in missing}
     confirm = policy.limits.confirm_empty_seconds
     doubted = {host for host, since in vanished.items() if readings.monotonic - since < confirm}
-    pending = frozenset(name for name, reading in hosts.items() if isinstance(reading, Unanswered) and reading.pending)
+    pending = frozenset(name for name, reading in hosts.items() if is_pending(reading))
     round_ = _Round(readings, memory, policy, farm, _believed(hosts, doubted), _believed(queues, set()), pending)
     for intent in ledger.intents:
         if intent.kind == "boot":
@@ -122,7 +122,7 @@ def merge(readings: Readings, ledger: Ledger, memory: Memory, policy: Policy) ->
     ended = {name: reading.ended for name, reading in queues.items() if isinstance(reading, QueueReading)}
     sightings = news.tell_sightings(workers, memory.sightings, farm.nodes, readings.now, memory.queues_at, ended=ended)
     sources: Sources = {**queues, **hosts}
-    silent = frozenset(name for name, one in sources.items() if isinstance(one, Unanswered) and not one.pending)
+    silent = frozenset(name for name, one in sources.items() if is_silent(one))
     news.tell_sources(sources, silent, memory.silent)
     news.settle(ledger.intents, readings.performing, workers)
     news.tell_twins(farm.twins, memory.twins)

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from scheduler.availability.history import Cause, ObjectKind, Status
 from scheduler.journal.records import Look, Said
 from scheduler.model.queues import QueueReading
-from scheduler.model.readings import Unanswered
+from scheduler.model.readings import Unanswered, is_pending, is_silent
 from scheduler.model.workers import WorkerState
 from scheduler.observe import provisioning
 from scheduler.observe.provisioning import Provisioned, provisioned
@@ -74,7 +74,7 @@ def looked(
 def _undecided(observation: Observation, shares: Iterable[str]) -> set[str]:
     """Return what nothing can be said of yet: sources that still may answer, and the shares that hang on what they say."""
     sources = (*observation.queues.items(), *observation.hosts.items())
-    pending = {name for name, reading in sources if isinstance(reading, Unanswered) and reading.pending}
+    pending = {name for name, reading in sources if is_pending(reading)}
     queues = {name for name, reading in observation.queues.items() if isinstance(reading, Unanswered)}
     return pending.union(shares) if queues and queues <= pending else pending
 
@@ -106,7 +106,7 @@ def _source(name: str, reading: QueueReading | HostReading | Unanswered, kind: O
 
 def _workers(observation: Observation, policy: Policy) -> Iterator[Said]:
     counted = Counter(map(_WHERE, observation.workers))
-    silent = {name for name, one in observation.queues.items() if isinstance(one, Unanswered) and not one.pending}
+    silent = {name for name, one in observation.queues.items() if is_silent(one)}
     behind = Counter(one.environment for one in observation.workers if one.batch_system in silent and one.state in _SERVE)
     environments = {*policy.catalogue.environments, *(environment for environment, _ in counted)}
     for environment in sorted(environments):

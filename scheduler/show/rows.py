@@ -10,7 +10,7 @@ from scheduler.decide.promising import over_promised
 from scheduler.model.hosts import DomainState, HostReading
 from scheduler.model.lifecycle import ALIVE, IN_FLIGHT, SERVING
 from scheduler.model.queues import QueueReading
-from scheduler.model.readings import Unanswered
+from scheduler.model.readings import Unanswered, is_silent
 from scheduler.model.workers import WorkerState
 from scheduler.observe import counting
 from scheduler.show.job_numbers import NO_JOBS, JobNumbers, Jobs, all_of, jobs_by_vo
@@ -236,7 +236,7 @@ def worker_rows(observation: Observation, plan: Plan | None = None) -> tuple[Wor
 
 
 def _silent_systems(observation: Observation) -> frozenset[str]:
-    silent = {name for name, one in observation.queues.items() if isinstance(one, Unanswered) and not one.pending}
+    silent = {name for name, one in observation.queues.items() if is_silent(one)}
     return frozenset(silent | {worker.batch_system for worker in observation.workers} - observation.queues.keys())
 
 

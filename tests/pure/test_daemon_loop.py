@@ -12,6 +12,7 @@ from scheduler.daemon.stuck import longest_cycle_seconds
 from scheduler.loop.lanes import ThreadRunner
 from scheduler.model.clock import WallClock
 from scheduler.model.policy import Limits
+from scheduler.model.ports import EventKind
 from scheduler.model.readings import Unanswered
 from tests.pure.test_engine import Farm
 
@@ -42,10 +43,10 @@ def test_a_storm_of_events_starts_one_cycle_not_a_storm_of_them(farm, daemon):
     daemon.start()
     until(lambda: farm.orders.asked == 1)
     for _ in range(300):
-        farm.hosts["h1"]._notify("el9-1", "crashed")
+        farm.hosts["h1"]._notify("el9-1", EventKind.CRASHED)
     until(lambda: farm.orders.asked == 2)
     for _ in range(300):
-        farm.hosts["h1"]._notify("", "host-back")
+        farm.hosts["h1"]._notify("", EventKind.HOST_BACK)
     time.sleep(1.0)
     assert farm.orders.asked == 2, "the next one waits for its gap"
     until(lambda: farm.orders.asked == 3)
@@ -56,7 +57,7 @@ def test_a_storm_of_events_starts_one_cycle_not_a_storm_of_them(farm, daemon):
 def test_started_domains_wake_nobody(farm, daemon):
     daemon.start()
     until(lambda: farm.orders.asked == 1)
-    farm.hosts["h1"]._notify("el9-1", "started")
+    farm.hosts["h1"]._notify("el9-1", EventKind.STARTED)
     time.sleep(0.8)
     assert farm.orders.asked == 1
 

@@ -20,6 +20,7 @@ from scheduler.model.actions import Adopt, Boot, CleanUp, Drain, Plan, PowerOff
 from scheduler.model.clock import WallClock
 from scheduler.model.hosts import DomainState, Host, worker_uuid
 from scheduler.model.policy import Limits, Policy
+from scheduler.model.ports import EventKind
 from scheduler.model.queues import Node, RunningJob
 from scheduler.model.readings import Unanswered
 from scheduler.model.workers import WorkerState as S
@@ -416,7 +417,7 @@ def test_what_keeps_submit_hooks_from_being_told_is_known_and_keeps_nobody_else(
 def test_the_ads_of_a_domain_that_ended_are_invalidated_at_once(farm):
     name = farm.worker()
     farm.engine.watch()
-    farm.hosts["h1"].stop(name, "crashed")
+    farm.hosts["h1"].stop(name, EventKind.CRASHED)
     assert name in farm.queue.nodes
     assert farm.engine.attend() == [name]
     assert name not in farm.queue.nodes
@@ -426,12 +427,24 @@ def test_the_ads_of_a_domain_that_ended_are_invalidated_at_once(farm):
     assert event.note.cause == "crashed"
 
 
+def test_a_worker_that_migrated_has_not_ended_even_where_it_is_no_longer_found(farm):
+    name = farm.worker()
+    wakes = []
+    farm.engine.watch(wakes.append)
+    farm.hosts["h1"].domains.pop(name)
+    farm.hosts["h1"]._notify(name, EventKind.MIGRATED)
+    assert farm.engine.attend() == []
+    assert [event.what.wakes for event in wakes] == [True], "the farm is looked at again"
+    assert farm.queue.nodes[name].alive
+    assert not [e for e in farm.journal.events(subject=name) if e.note.kind == "domain"]
+
+
 def test_an_event_alone_proves_nothing(farm):
     name = farm.worker()
     wakes = []
     farm.engine.watch(wakes.append)
-    farm.hosts["h1"]._notify(name, "stopped")
-    assert [event.what for event in wakes] == ["stopped"]
+    farm.hosts["h1"]._notify(name, EventKind.STOPPED)
+    assert [event.what for event in wakes] == [EventKind.STOPPED]
     assert farm.engine.attend() == []
     assert farm.queue.nodes[name].alive
 
@@ -440,7 +453,7 @@ def test_events_of_strangers_and_of_domains_that_we_powered_off_ourselves_are_no
     name = farm.worker()
     farm.engine.watch()
     farm.hosts["h1"].add_stranger("nas", 512)
-    farm.hosts["h1"].stop("nas", "stopped")
+    farm.hosts["h1"].stop("nas", EventKind.STOPPED)
     farm.order(Drain(name, "idle", WHY))
     farm.order(PowerOff(name, "h1", WHY))
     assert farm.engine.attend() == []
@@ -450,7 +463,7 @@ def test_a_daemon_that_waits_attends_to_nothing(farm):
     name = farm.worker()
     farm.engine.watch()
     farm.engine.leading = False
-    farm.hosts["h1"].stop(name, "crashed")
+    farm.hosts["h1"].stop(name, EventKind.CRASHED)
     assert farm.engine.attend() == []
     assert name in farm.queue.nodes
 
@@ -458,7 +471,7 @@ def test_a_daemon_that_waits_attends_to_nothing(farm):
 def test_a_source_that_fails_while_an_event_is_attended_to_is_left_to_the_next_cycle(farm):
     name = farm.worker()
     farm.engine.watch()
-    farm.hosts["h1"].stop(name, "crashed")
+    farm.hosts["h1"].stop(name, EventKind.CRASHED)
     farm.queue.faults.silent = True
     assert farm.engine.attend() == []
     farm.queue.faults.silent = False
@@ -783,7 +796,7 @@ def test_events_come_from_the_threads_of_the_hosts_while_a_cycle_runs():
     farm.order()
     woken = threading.Event()
     farm.engine.watch(lambda _event: woken.set())
-    thread = threading.Thread(target=farm.hosts["h1"].stop, args=(name, "crashed"))
+    thread = threading.Thread(target=farm.hosts["h1"].stop, args=(name, EventKind.CRASHED))
     thread.start()
     thread.join(5)
     assert woken.is_set()
