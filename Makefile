@@ -1,7 +1,7 @@
 # Ambienti. `make demo` and `make test` install all they need on a fresh Debian 12 (root or sudo).
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test coverage lab lab-try lab-down lab-status bench docs check format clean packages-demo packages-test
+.PHONY: help demo test coverage lab lab-try lab-down lab-status bench docs reference check format clean packages-demo packages-test
 
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 VENV := .venv
@@ -75,6 +75,9 @@ lab-down: ## stop the lab
 
 bench: $(VENV)/.test ## every figure of docs/benchmarks.md, measured now
 	$(PYTHON) -m tests.bench $(BENCH)
+
+reference: $(VENV)/.test ## write docs/reference/ anew from the code
+	$(PYTHON) -m scheduler.commands.reference docs/reference
 
 docs: $(VENV)/.test ## build the documentation into site/
 	$(VENV)/bin/mkdocs build --strict -q

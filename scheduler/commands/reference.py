@@ -1,10 +1,11 @@
-"""Reference documentation, made of the code: the pages on configuration, commands, metrics and lifecycle."""
+"""Reference documentation, made of the code: `make reference` writes the pages into `docs/reference/`."""
 
 from __future__ import annotations
 
 import json
 import sys
 from importlib import metadata
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel
@@ -22,9 +23,10 @@ from scheduler.site.schemas import (
 from scheduler.site.settings import BATCH_SYSTEMS, DISCOVERIES, HYPERVISORS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
+    from enum import StrEnum
 
-State = TypeVar("State")
+State = TypeVar("State", bound="StrEnum")
 _HISTORY = """\
 Everything an availability report is computed from, in YAML or JSON: `ambienti report --history FILE` needs no daemon and no
 database. For your editor: `ambienti schema history`, `ambienti schema report`. How to use it:
@@ -217,7 +219,7 @@ def availability() -> str:
     return "\n\n".join(parts) + "\n"
 
 
-# --- metrics and lifecycle --------------------------------------------------------------------------------------------
+# --- metrics, codes, lives --------------------------------------------------------------------------------------------
 
 
 def metrics() -> str:
@@ -264,10 +266,11 @@ def codes() -> str:
 def lifecycle() -> str:
     """Return the page on the life of a worker: the diagram, what each state means, and every step."""
     from scheduler.model.lifecycle import MEANING, TRANSITIONS
-    from scheduler.show.diagram import lifecycle_svg
+    from scheduler.model.workers import WorkerState
 
-    lines = ["# The life of a worker", "", lifecycle_svg(), ""]
-    lines += ["Any living worker may become *unseen* while its host does not answer, and goes back to where it was.", ""]
+    drawn: list[WorkerState] = [state for state in TRANSITIONS if state is not WorkerState.UNSEEN]
+    lines = ["# The life of a worker", "", *_diagram(drawn, TRANSITIONS), ""]
+    lines += ["A living worker becomes *unseen* while its host does not answer; then it goes back to where it was.", ""]
     lines += _steps(MEANING, TRANSITIONS)
     return "\n".join(lines) + "\n"
 
@@ -275,9 +278,8 @@ def lifecycle() -> str:
 def incidents() -> str:
     """Return the page on incidents: the diagram, what each state means, every step, and the files of the on-call rules."""
     from scheduler.oncall.states import MEANING, TRANSITIONS
-    from scheduler.show.diagram import incident_svg
 
-    life = "\n".join(["# Incidents", "", incident_svg(), "", *_steps(MEANING, TRANSITIONS)])
+    life = "\n".join(["# Incidents", "", *_diagram(list(TRANSITIONS), TRANSITIONS), "", *_steps(MEANING, TRANSITIONS)])
     parts = [
         life,
         "For your editor: `ambienti schema oncall`, `ambienti schema oncall-simulation`, `ambienti schema oncall-story`.",
@@ -288,9 +290,41 @@ def incidents() -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def _diagram(states: list[State], transitions: Mapping[State, Mapping[State, str]]) -> list[str]:
+    """Draw the steps between some states, without their reasons: these stand in the table below."""
+    lines = ["```mermaid", "stateDiagram-v2", "    direction LR"]
+    lines += [f'    state "{state}" as {state.name}' for state in states]
+    lines += [f"    {before.name} --> {after.name}" for before in states for after in transitions[before] if after in states]
+    return [*lines, "```"]
+
+
 def _steps(meanings: Mapping[State, str], transitions: Mapping[State, Mapping[State, str]]) -> list[str]:
     lines = ["| state | meaning | may become |", "|---|---|---|"]
     for state, meaning in meanings.items():
         steps = "<br>".join(f"**{after}**: {why}" for after, why in transitions[state].items()) or "nothing: it is over"
         lines.append(f"| **{state}** | {meaning} | {steps} |")
     return lines
+
+
+# --- writing ----------------------------------------------------------------------------------------------------------
+
+PAGES: dict[str, Callable[[], str]] = {
+    "availability": availability,
+    "codes": codes,
+    "command-line": command_line,
+    "configuration": configuration,
+    "incidents": incidents,
+    "lifecycle": lifecycle,
+    "metrics": metrics,
+}
+
+
+def main(directory: str) -> None:
+    """Write every page into a directory."""
+    Path(directory).mkdir(parents=True, exist_ok=True)
+    for name, page in PAGES.items():
+        (Path(directory) / f"{name}.md").write_text(page(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

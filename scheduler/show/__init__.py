@@ -1,1 +1,1 @@
-"""What people and pages are shown, drawn from observation, plan and the code itself."""
+"""What people and pages are shown, drawn from observation and plan."""
