@@ -22,7 +22,7 @@ def test_the_documentation_builds_without_a_warning(tmp_path):
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "WARNING" not in done.stderr
-    for page in ("tutorial", "model", "reference/configuration", "reference/command-line", "reference/metrics"):
+    for page in ("tutorial", "model", "glossary", "reference/configuration", "reference/command-line", "reference/metrics"):
         assert (tmp_path / f"site/{page}.html").stat().st_size > 5000
 
 
@@ -36,6 +36,16 @@ def test_every_command_that_the_readme_names_exists():
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     names = set(re.findall(r"^    make ([a-z-]+)", (ROOT / "README.md").read_text(), re.MULTILINE))
     assert {"demo", "test", "lab"} <= names <= targets
+
+
+def test_every_file_that_the_glossary_and_the_map_of_the_rooms_name_exists():
+    named = re.findall(r"`(\w+/[\w./]+)`", (ROOT / "docs/glossary.md").read_text())
+    rooms = re.findall(r"\b([a-z]+/(?:\w+\.py)?)", (ROOT / "scheduler/__init__.py").read_text())
+    assert len(named) > 50
+    assert {room for room in rooms if room.endswith("/")} == {
+        f"{path.parent.name}/" for path in (ROOT / "scheduler").glob("*/__init__.py")
+    }
+    assert [path for path in (*named, *(f"scheduler/{room}" for room in rooms)) if not (ROOT / path).exists()] == []
 
 
 # --- examples ---------------------------------------------------------------------------------------------------------
