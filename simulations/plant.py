@@ -245,7 +245,7 @@ class SimulatedHost:
         if self.faults.mute or self.faults.silent or (self.faults.dead and domain):
             return
         for tell in self._watchers:
-            tell(DomainEvent(self.name, domain, what, detail))
+            tell(DomainEvent(self.name, domain, what, self._plant.agenda.now(), detail))
 
     # --- what the scheduler asks --------------------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import queue
 import threading
+import time
 from typing import TYPE_CHECKING
 
 import libvirt
@@ -59,10 +60,14 @@ class Watcher:
     def _event(self, name: str, _uuid: str, event: int, detail: int) -> None:
         told = translated(event, detail)
         if told is not None:
-            self._news.put(DomainEvent(self._line.host, name, *told))
+            self._news.put(self._heard(name, *told))
 
     def _line_changed(self, is_open: bool, why: str) -> None:
-        self._news.put(DomainEvent(self._line.host, "", EventKind.HOST_BACK if is_open else EventKind.HOST_LOST, why))
+        self._news.put(self._heard("", EventKind.HOST_BACK if is_open else EventKind.HOST_LOST, why))
+
+    def _heard(self, domain: str, what: EventKind, words: str) -> DomainEvent:
+        """Date an event as it comes: what is done before it is told on may take seconds."""
+        return DomainEvent(self._line.host, domain, what, time.time(), words)
 
     def _work(self) -> None:
         """Tell one thing after the other; ask an idle host whether it lives, and seek a lost one at growing intervals."""
@@ -104,7 +109,7 @@ class Watcher:
             self._line.run("reach the host", _greet, seconds)
         except SourceError as error:
             if not lost:
-                self._tell(DomainEvent(self._line.host, "", EventKind.HOST_LOST, error.answer))
+                self._tell(self._heard("", EventKind.HOST_LOST, error.answer))
             return True
         return lost
 
@@ -114,7 +119,7 @@ class Watcher:
             return news
         with contextlib.suppress(SourceError):
             if self._line.run(f"look at {news.domain} again", lambda talk: _is_active(talk, news.domain), _LOOK_SECONDS):
-                return DomainEvent(news.host, news.domain, EventKind.STARTED, f"it runs again after: {news.detail}")
+                return self._heard(news.domain, EventKind.STARTED, f"it runs again after: {news.detail}")
         return news
 
 

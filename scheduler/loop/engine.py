@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -10,18 +9,16 @@ from zlib import crc32
 
 from scheduler.decide.plan import decide as decide_all
 from scheduler.decide.plan import still_holds as all_still_holds
-from scheduler.journal.records import Memo, Note
 from scheduler.journal.statuses import correct, declare, push
 from scheduler.loop.act import perform
 from scheduler.loop.announcing import Announcer
 from scheduler.loop.asking import Asking
-from scheduler.loop.errands import ActionResult, Tools, batch_lane, host_lane, look_at_storage
+from scheduler.loop.errands import ActionResult, Tools, look_at_storage
+from scheduler.loop.events import HostEvents
 from scheduler.loop.invalidating import Invalidator
-from scheduler.loop.runner import unexpected
 from scheduler.loop.trial import Round, Trials
 from scheduler.model.actions import Drain, Plan, PowerOff
 from scheduler.model.observation import Observation
-from scheduler.model.ports import SourceError
 from scheduler.model.queues import QueueReading
 from scheduler.model.workers import WorkerState
 from scheduler.observe.memory import Memory, moved
@@ -30,7 +27,7 @@ from scheduler.observe.statuses import LastLook, look, looked
 
 if TYPE_CHECKING:
     from scheduler.journal.journal import Journal
-    from scheduler.journal.records import Declared, Push, Said
+    from scheduler.journal.records import Declared, Memo, Push, Said
     from scheduler.loop.runner import Runner
     from scheduler.model.clock import Clock
     from scheduler.model.hosts import DiscoveryReading
@@ -41,8 +38,6 @@ CLOCK_STEP_SECONDS = 5.0
 """A wall clock that has moved by so much more or less than time has passed was set by somebody."""
 ACT_SECONDS = 0.5
 """Acts are waited for so long; those that take longer go on by themselves, and the loop goes round."""
-EVENT_SECONDS = 2.0
-"""So long may the look at one domain take that an event tells of; the next cycle looks at it anyway."""
 DAY_SECONDS = 86400.0
 
 Decide = Callable[[Observation, "Policy"], Plan]
@@ -117,6 +112,7 @@ class Engine:
         self._act_seconds = act_seconds
         self._tools = Tools(batch_systems, hypervisors, journal, clock, runner, owner)
         self._asking = Asking(self._tools)
+        self._events = HostEvents(self._tools)
         self._announcer = Announcer()
         self._invalidator = Invalidator()
         self.trials = Trials()
@@ -130,33 +126,16 @@ class Engine:
         self._sweep_at: dict[str, float] = {}
         self._last: Cycle | None = None
         self._decided_by: Policy | None = None
-        self._events: deque[DomainEvent] = deque()
-        self._wake: Callable[[DomainEvent], None] | None = None
-        self._watched: dict[str, Hypervisor] = {}
 
     def connect(self, batch_systems: Mapping[str, BatchSystem], hypervisors: Mapping[str, Hypervisor]) -> None:
         """Replace the connections, between cycles (a reloaded site)."""
         self._tools.batch_systems = batch_systems
         self._tools.hypervisors = hypervisors
-        self._watched = {name: one for name, one in self._watched.items() if name in hypervisors}
-        if self._wake is not None:
-            self.watch(self._wake)
+        self._events.connect()
 
     def watch(self, wake: Callable[[DomainEvent], None] = lambda _: None) -> None:
         """Listen to the hosts' events; `wake` is called from their threads, after the event was queued for `attend`."""
-        self._wake = wake
-
-        def tell(event: DomainEvent) -> None:
-            self._events.append(event)
-            wake(event)
-
-        for name, hypervisor in self._tools.hypervisors.items():
-            if self._watched.get(name) is not hypervisor:
-                self._watched[name] = hypervisor
-                try:
-                    hypervisor.watch(tell)
-                except Exception as error:  # noqa: BLE001 - its events are missed; every cycle looks at it all the same
-                    unexpected(name, "listen to its events", error)
+        self._events.watch(wake)
 
     # --- the loop -----------------------------------------------------------------------------------------------------
 
@@ -241,12 +220,7 @@ class Engine:
 
         Returns the workers that ended by themselves. An event alone proves nothing: the domain is read again first.
         """
-        ended = []
-        while self._events:
-            event = self._events.popleft()
-            if event.what.is_end and self.leading and self._attend_end(event):
-                ended.append(event.domain)
-        return ended
+        return self._events.attend(self._last_look.at if self._last_look else None, leading=self.leading)
 
     def close(self) -> None:
         """Let the next daemon act at once, unless something of ours is still under way."""
@@ -286,7 +260,8 @@ class Engine:
     def _look_at(self, observation: Observation, plan: Plan) -> LastLook:
         """Say what everything is at this look, with the look's instant on both clocks."""
         monotonic = self.clock.monotonic() - (self.clock.now() - observation.now)
-        return looked(observation, self.policy, plan, self._last_look, monotonic=monotonic)
+        told = self._events.since(self._last_look.at if self._last_look else None)
+        return looked(observation, self.policy, plan, self._last_look, monotonic=monotonic, told=told)
 
     def _with_look(self, memo: Memo, now: LastLook) -> Memo:
         stale, watched = self.policy.limits.stale_seconds, self.journal.watch is not None
@@ -363,30 +338,6 @@ class Engine:
             return readings
         workers = {one.worker for found in stored.values() for one in found}
         return replace(readings, stored=stored, closed=self.journal.entries_of(workers))
-
-    def _attend_end(self, event: DomainEvent) -> bool:
-        """Invalidate the ads of a worker whose domain really ended."""
-        entry = self.journal.ledger().entries.get(event.domain)
-        hypervisor = self._tools.hypervisors.get(event.host)
-        if entry is None or hypervisor is None or entry.host != event.host:
-            return False
-        lane, name = host_lane(event.host), entry.name
-        try:
-            found = self._runner.call(lane, f"look at {name}", lambda: hypervisor.domain(name), EVENT_SECONDS)
-            if (found is not None and found.state.alive) or entry.name in self._tools.explained:
-                return False
-            note = Note("domain", entry.name, event.what.value, detail={"host": event.host, "detail": event.detail})
-            self.journal.remember(self.owner, self.clock.now(), Memo(notes=(note,)))
-            self._tools.explained.add(entry.name)
-            batch_system = self._tools.batch_systems.get(entry.batch_system)
-            if batch_system is not None:
-                self._runner.call(
-                    batch_lane(batch_system.name), f"forget {name}", lambda: batch_system.forget(name), EVENT_SECONDS
-                )
-        except SourceError:
-            # The next cycle reads the host again and orders the clean-up, which forgets the worker too.
-            return False
-        return True
 
 
 def _ending_on_carried(plan: Plan, observation: Observation, readings: Readings) -> set[str]:

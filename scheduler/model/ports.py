@@ -138,6 +138,8 @@ class DomainEvent:
     domain: str
     """"" when it is the host."""
     what: EventKind
+    at: float
+    """When this machine heard of it, by its wall clock: its status begins then, not at the next look."""
     detail: str = ""
 
 

@@ -8,6 +8,7 @@ Rules:
 3. Nobody asked is not "no answer": what this daemon did not come to ask is UNKNOWN.
 4. Nor is an answer that has time left: what was said of a source stands until its deadline, and no answer then counts from
    when it was asked.
+5. What a host told of by itself is dated by when it told it, if that lies between the last look and this one.
 """
 
 from __future__ import annotations
@@ -16,10 +17,12 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from operator import attrgetter
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from scheduler.availability.history import Cause, ObjectKind, Status
 from scheduler.journal.records import Look, Said
+from scheduler.model.ports import EventKind
 from scheduler.model.queues import QueueReading
 from scheduler.model.readings import Unanswered, is_pending, is_silent
 from scheduler.model.workers import WorkerState
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
     from scheduler.model.hosts import HostReading
     from scheduler.model.observation import Observation
     from scheduler.model.policy import Policy
+    from scheduler.model.ports import DomainEvent
 
 DAEMON = "ambienti"
 """The object that stands for the daemon itself."""
@@ -41,6 +45,7 @@ JUMP_SECONDS = 1.0
 S = WorkerState
 _WHERE = attrgetter("environment", "state")
 _SERVE = (S.IDLE, S.BUSY, S.DRAINING, S.DRAINED)
+_HOST_IS = {EventKind.HOST_LOST: Status.CRITICAL, EventKind.HOST_BACK: Status.OK}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +62,18 @@ class LastLook:
 
 
 def looked(
-    observation: Observation, policy: Policy, plan: Plan, before: LastLook | None = None, *, monotonic: float = 0.0
+    observation: Observation,
+    policy: Policy,
+    plan: Plan,
+    before: LastLook | None = None,
+    *,
+    monotonic: float = 0.0,
+    told: Mapping[tuple[str, str], DomainEvent] = MappingProxyType({}),
 ) -> LastLook:
-    """Look at everything once: what it is now, and which demand has waited since when."""
+    """Look at everything once: what it is now, and which demand has waited since when.
+
+    `told`: by (host, domain), the ends of domains since the last look; by (host, ""), what was told last of a host.
+    """
     found = provisioned(observation, policy, plan, before.provisioned if before else Provisioned(), monotonic)
     said = statuses(observation, policy)
     shares = {one.object: one for one in provisioning.statuses(found.waiting, observation, policy, monotonic)}
@@ -68,7 +82,28 @@ def looked(
     if before is not None:
         for name in _undecided(observation, shares) & before.said.keys():
             said[name], known_at[name] = before.said[name], before.known_at.get(name, before.at)
+        said |= {name: replace(said[name], at=at) for name, at in _dated(observation, said, before, told)}
     return LastLook(said, observation.now, monotonic, found, known_at)
+
+
+def _dated(
+    observation: Observation, said: Mapping[str, Said], before: LastLook, told: Mapping[tuple[str, str], DomainEvent]
+) -> Iterator[tuple[str, float]]:
+    """Return which statuses began when an event was told, and when that was."""
+    ends = {key: event.at for key, event in told.items() if key[1] and before.at < event.at <= observation.now}
+    for (host, domain), event in told.items():
+        one = None if domain else said.get(host)
+        since = before.known_at.get(host, before.at)
+        if one is not None and one.status is _HOST_IS.get(event.what) and since < event.at <= observation.now:
+            yield host, event.at if one.at is None else min(event.at, one.at)
+    lost: dict[str, list[tuple[str, str]]] = {}
+    for worker in observation.workers if ends else ():
+        if worker.state in {S.FAILED, S.SILENT}:
+            lost.setdefault(workers_of(worker.environment), []).append((worker.host, worker.name))
+    for name, workers in lost.items():
+        # Where one was lost without a word, this look is the first to know.
+        if said[name].status is not Status.UNKNOWN and ends.keys() >= set(workers):
+            yield name, (max if said[name].status is Status.CRITICAL else min)(ends[one] for one in workers)
 
 
 def _undecided(observation: Observation, shares: Iterable[str]) -> set[str]:

@@ -439,6 +439,30 @@ def test_a_worker_that_migrated_has_not_ended_even_where_it_is_no_longer_found(f
     assert not [e for e in farm.journal.events(subject=name) if e.note.kind == "domain"]
 
 
+def test_lost_seconds_of_a_host_are_exact_to_its_events_however_late_the_looks_come(farm):
+    farm.engine.watch()
+    farm.order()
+    begun = farm.clock.now()
+    farm.agenda.after(7.25, farm.hosts["h2"].fall_silent)
+    farm.agenda.after(41.5, farm.hosts["h2"].answer_again)
+    for _ in range(2):
+        farm.wait(30)
+        farm.order()
+    kept = [(event.note.detail["status"], event.at - begun) for event in farm.journal.events(subject="h2", kind="status")]
+    assert sorted(kept)[:3] == [("CRITICAL", 7.25), ("OK", 0.0), ("OK", 41.5)]
+
+
+def test_a_worker_ended_when_its_host_told_so_not_when_that_was_attended_to(farm):
+    name = farm.worker()
+    farm.engine.watch()
+    farm.agenda.after(3.5, lambda: farm.hosts["h1"].stop(name, EventKind.CRASHED))
+    died = farm.clock.now() + 3.5
+    farm.wait(20)
+    assert farm.engine.attend() == [name]
+    (event,) = farm.journal.events(subject=name, kind="domain")
+    assert event.at == died
+
+
 def test_an_event_alone_proves_nothing(farm):
     name = farm.worker()
     wakes = []

@@ -8,6 +8,7 @@ from builders import a_host, a_policy, a_queue, a_worker, an_observation, silent
 from scheduler.availability.history import Status
 from scheduler.journal.segments import Kept, packed, spliced, unpacked
 from scheduler.model.actions import Plan
+from scheduler.model.ports import DomainEvent, EventKind
 from scheduler.model.workers import WorkerState
 from scheduler.observe.statuses import LastLook, look, statuses
 from scheduler.observe.statuses import looked as look_at
@@ -128,6 +129,50 @@ def test_a_status_never_begins_before_the_look_that_saw_another():
     assert change.at == 100.0
     (change,) = look(before, looked(130, queues=[replace(silent(), asked_at=110.0)]), stale_seconds=180, watched=True).changes
     assert change.at == 110.0
+
+
+def dated(what, at, before, **more):
+    """Look at 100 and at 130, with one event of a host or of its domain between; return when h1 and the workers changed."""
+    domain = "" if what in {EventKind.HOST_LOST, EventKind.HOST_BACK} else "el9-1"
+    event = DomainEvent("h1", domain, what, float(at))
+    seen = replace(an_observation(**more), now=130.0)
+    after = look_at(seen, a_policy(), Plan(130.0, ()), before, monotonic=130.0, told={(event.host, domain): event})
+    told = look(before, after, stale_seconds=180, watched=True).changes
+    return {one.object: (one.status.name, one.at) for one in told if one.object in {"h1", "workers/el9"}}
+
+
+def test_a_host_is_lost_and_back_from_when_it_told_so_not_from_the_next_look():
+    lost = replace(silent("h1"), asked_at=129.0)
+    before = looked(100, hosts=[a_host("h1")])
+    assert dated(EventKind.HOST_LOST, 111.25, before, hosts=[lost])["h1"] == ("CRITICAL", 111.25)
+    assert dated(EventKind.HOST_BACK, 111.25, before, hosts=[lost])["h1"] == ("CRITICAL", 129.0), "it says nothing of a loss"
+    before = looked(100, hosts=[lost])
+    assert dated(EventKind.HOST_BACK, 117.5, before, hosts=[a_host("h1")])["h1"] == ("OK", 117.5)
+    assert dated(EventKind.HOST_LOST, 117.5, before, hosts=[a_host("h1")])["h1"] == ("OK", None), "at the look"
+
+
+@pytest.mark.parametrize("at", [99.0, 100.0, 130.5])
+def test_an_event_dates_nothing_before_the_last_look_nor_after_this_one(at):
+    lost = replace(silent("h1"), asked_at=129.0)
+    assert dated(EventKind.HOST_LOST, at, looked(100, hosts=[a_host("h1")]), hosts=[lost])["h1"] == ("CRITICAL", 129.0)
+    failed = (a_worker("el9-1", S.FAILED),)
+    assert dated(EventKind.CRASHED, at, looked(100), workers=failed)["workers/el9"] == ("CRITICAL", None)
+
+
+def test_a_loss_is_dated_by_its_event_also_when_the_answer_had_time_left_at_the_look_between():
+    slow = replace(silent("h1"), asked_at=105.0, pending=True)
+    between = replace(looked(120, hosts=[a_host("h1")]), known_at={"h1": 100.0})
+    lost = replace(slow, asked_at=119.0, pending=False)
+    assert dated(EventKind.HOST_LOST, 104.5, between, hosts=[lost])["h1"] == ("CRITICAL", 104.5)
+
+
+def test_a_worker_that_ended_by_itself_is_lost_from_when_its_host_told_so():
+    failed, idle = a_worker("el9-1", S.FAILED), a_worker("el9-2")
+    before = looked(100)
+    assert dated(EventKind.CRASHED, 104.5, before, workers=(failed,))["workers/el9"] == ("CRITICAL", 104.5)
+    assert dated(EventKind.CRASHED, 104.5, before, workers=(failed, idle))["workers/el9"] == ("WARNING", 104.5)
+    more = (failed, a_worker("el9-3", S.SILENT))
+    assert dated(EventKind.CRASHED, 104.5, before, workers=more)["workers/el9"] == ("CRITICAL", None), "of one nobody told"
 
 
 def test_an_object_that_is_no_longer_there_retires():

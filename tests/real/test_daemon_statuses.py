@@ -79,7 +79,9 @@ def test_a_killed_libvirtd_is_lost_time_and_a_foreign_watcher_agrees(running):
     start = time.time()
     watcher.start()
     time.sleep(2)
+    crashing = time.time()
     running.farm.libvirtd.crash()
+    crashed = time.time()
     running.until(lambda: statuses(running, "lxc1")[-1] == "CRITICAL")
     time.sleep(4)
     running.farm.libvirtd.recover()
@@ -91,6 +93,8 @@ def test_a_killed_libvirtd_is_lost_time_and_a_foreign_watcher_agrees(running):
     found = measure(history(running), between(int(start * SECOND), int(end * SECOND), int(end * SECOND)), "excuse")
     down = sum(1.0 for _, well in seen if not well)
     assert down >= 3
+    began = next(one.at / SECOND for one in history(running).results if (one.object, one.status.name) == ("lxc1", "CRITICAL"))
+    assert crashing <= began <= crashed + 0.5, "by the connection that broke, not by the next look"
     assert abs(found["lxc1"].bad / SECOND - down) <= 2, (found["lxc1"], seen)
     assert found["pool"].bad == 0
     assert found["lxc1"].unknown == 0
