@@ -59,6 +59,7 @@ GROUPS: dict[str, str] = {
     "incident": "incidents.incidents",
     "oncall": "oncall.oncall",
     "report": "report_algebra.report",
+    "journal": "journal.journals",
 }
 """Commands that have commands: file and application."""
 STATUS = ("ambienti status", "ambienti status --all", "ambienti status --json | jq .vos")

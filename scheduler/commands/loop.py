@@ -28,6 +28,7 @@ from scheduler.commands.common import (
     say,
 )
 from scheduler.commands.source import looked, silent_sources, tell_standing
+from scheduler.model.clock import WallClock
 
 if TYPE_CHECKING:
     from environments.problems import Problem
@@ -65,6 +66,7 @@ def run(
         with ExitStack() as until_held:
             farm = compose.connect(found)
             until_held.callback(farm.close)
+            log_upgrade(*compose.upgrade_journal(found, WallClock(), log_waiting))
             engine = stack.enter_context(compose.engine(found, farm, owner=owner_name()))
             kept = in_force.Keeper(found, in_force.Running(os.getpid(), engine.clock.now()), log_unkept)
             stack.callback(kept.close)
@@ -189,6 +191,21 @@ def _holder(owner: str, until: float) -> str:
     """Say who acts on the farm, and until when if it does not renew that."""
     ends = dt.datetime.fromtimestamp(until, dt.UTC).isoformat(sep=" ", timespec="seconds").removesuffix("+00:00")
     return f"another daemon, {owner}, holds the lease of the journal (until {ends} UTC, if it does not renew it)"
+
+
+def log_upgrade(before: str, after: str) -> None:
+    """Tell the log that the journal has another form now."""
+    import structlog
+
+    if before != after:
+        structlog.get_logger("ambienti").info("journal upgraded" if before else "journal made", before=before, form=after)
+
+
+def log_waiting(holder: str, seconds: float) -> None:
+    """Tell the log that an upgrade of the journal waits for the end of a lease."""
+    import structlog
+
+    structlog.get_logger("ambienti").info("journal: waits for the end of a lease", holder=holder, seconds=seconds)
 
 
 def log_problems(problems: tuple[Problem, ...]) -> None:

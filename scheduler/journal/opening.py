@@ -1,32 +1,24 @@
-"""Opening the journal: connections, the form of its errors, migrations."""
+"""Opening the journal: connections, and the form of its errors."""
 
 from __future__ import annotations
 
 import contextlib
 import json
-import logging
 import os
-import sqlite3
 import stat
 import struct
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DataError, IntegrityError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DataError, IntegrityError, NoSuchModuleError
 from sqlalchemy.pool import StaticPool
 
 from environments.text import printable
 
 if TYPE_CHECKING:
-    from alembic.script import ScriptDirectory
     from sqlalchemy.engine import URL, Connection, Engine
-
-_UPGRADE_LOCK = 0x616D62
-"""Number of PostgreSQL's advisory lock under which one daemon at a time migrates."""
-
 
 DAMAGED = (
     "the journal is damaged. Stop the daemon, move the file and its -wal and -shm away (keep them), and put the last back-up "
@@ -138,66 +130,3 @@ def explain(error: Exception) -> str:
     if "disk is full" in text or "disk I/O error" in text:
         return f"{text}: is the file system full, or the quota reached?"
     return text or type(original).__name__
-
-
-def upgrade(engine: Engine, where: str, now: float) -> None:
-    """Bring the tables to the newest form; refuse a journal written by a newer Ambienti."""
-    try:
-        if _form(engine) == newest_form():
-            return
-        _migrate(engine, where, now)
-    except (SQLAlchemyError, sqlite3.Error) as error:
-        raise JournalError(f"journal {where}: cannot open: {explain(error)}") from error
-
-
-def newest_form() -> str:
-    """Return the number of the newest migration: their files are named by it."""
-    versions = resources.files("scheduler.journal.migrations.versions")
-    return max(file.name[:4] for file in versions.iterdir() if file.name[:4].isdigit())
-
-
-def _form(engine: Engine) -> str | None:
-    """Return the number of the last migration that a journal has seen; None for a new one."""
-    with engine.connect().execution_options(reading=True) as connection:
-        if not sa.inspect(connection).has_table("alembic_version"):
-            return None
-        return connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
-
-
-def _migrate(engine: Engine, where: str, now: float) -> None:
-    # Late: it takes a third of a second to load, and most journals are as new as this program.
-    from alembic import command
-    from alembic.config import Config
-    from alembic.runtime.migration import MigrationContext
-    from alembic.script import ScriptDirectory
-
-    config = Config()
-    config.set_main_option("script_location", str(resources.files("scheduler.journal.migrations")))
-    config.attributes["now"] = now
-    script = ScriptDirectory.from_config(config)
-    alembic_log = logging.getLogger("alembic")
-    alembic_log.setLevel(logging.WARNING)
-    with engine.begin() as connection:
-        if engine.dialect.name == "postgresql":
-            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_UPGRADE_LOCK)))
-        found = MigrationContext.configure(connection).get_current_revision()
-        if found is None and engine.dialect.name == "sqlite" and sa.inspect(connection).get_table_names():
-            raise JournalError(f"journal {where} is a database of something else: is daemon.journal right?")
-        _refuse_newer(script, found, where)
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
-
-
-def _refuse_newer(script: ScriptDirectory, found: str | None, where: str) -> None:
-    from alembic.util import CommandError
-
-    if found is None:
-        return
-    try:
-        script.get_revision(found)
-    except CommandError as error:
-        newest = script.get_current_head()
-        raise JournalError(
-            f"journal {where} was written by a newer Ambienti (its form is {found}, this one knows up to {newest}): "
-            "upgrade Ambienti, or name another journal in daemon.journal"
-        ) from error

@@ -11,8 +11,9 @@ import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from scheduler.journal import tables as t
-from scheduler.journal.opening import BROKEN, DAMAGED, JournalError, connect, explain, told, upgrade
+from scheduler.journal.opening import BROKEN, DAMAGED, JournalError, connect, explain, told
 from scheduler.journal.records import Entry, Event, HostOff, Ledger, Note, OpenIntent, Sighting
+from scheduler.journal.upgrading import check_form
 from scheduler.model.workers import BootOutcome, WorkerState
 
 if TYPE_CHECKING:
@@ -28,9 +29,10 @@ class JournalReader:
     """An open journal as far as it can be read; calls may come from several threads."""
 
     def __init__(self, url: str, *, now: float, durable: bool = True, busy_seconds: float = 5) -> None:
-        """Open the journal, bring an older one up to date, make a missing one.
+        """Open the journal, make a missing one.
 
-        `durable=False` leaves out SQLite's fsync (simulations). Raises JournalError for one written by a newer Ambienti.
+        `durable=False` leaves out SQLite's fsync (simulations). Raises JournalError for one written by an older or a newer
+        Ambienti: `upgrading.upgrade` brings it up to date.
         """
         self._engine, self._lock_path = connect(url, durable=durable, busy_seconds=busy_seconds)
         self._where = told(self._engine.url)
@@ -38,7 +40,7 @@ class JournalReader:
         self._cache: Ledger | None = None
         self._epoch = 0
         try:
-            upgrade(self._engine, self._where, now)
+            check_form(self._engine, self._where, now)
         except JournalError:
             self._engine.dispose()
             raise

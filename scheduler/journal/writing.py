@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
 import logging
-import os
-import weakref
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +16,7 @@ from scheduler.journal import tables as t
 from scheduler.journal.opening import BROKEN, DAMAGED, REFUSALS, JournalError, RefusedError, explain
 from scheduler.journal.reading import JournalReader
 from scheduler.journal.records import Note, micro
+from scheduler.journal.side_file import SideFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -57,7 +55,7 @@ class JournalWriter(JournalReader):
         """Open the journal as `JournalReader` does; `on_commit` is called with the name of each write after its commit."""
         super().__init__(url, now=now, durable=durable, busy_seconds=busy_seconds)
         self._on_commit = on_commit or (lambda _: None)
-        self._held_file: weakref.finalize[..., JournalWriter] | None = None
+        self._side_file = SideFile(self._lock_path)
         self.monotonic: Callable[[], float] | None = None
         """The clock that stamps lines of the event log beside the wall clock."""
         self.stored_objects: dict[str, ObjectRecords] | None = None
@@ -75,7 +73,7 @@ class JournalWriter(JournalReader):
 
     def close(self) -> None:
         """Give the connections back; the lease stays until it ends or is released."""
-        self._let_go_of_file()
+        self._side_file.let_go()
         super().close()
 
     @contextmanager
@@ -126,9 +124,9 @@ class JournalWriter(JournalReader):
         with self.write("lease") as connection:
             row = connection.execute(sa.select(t.lease).with_for_update()).one()
             takes_over = row.owner != owner
-            locked = self._take_file()
+            locked = self._side_file.take()
             if takes_over and row.owner and row.until > now and not (row.locked and locked):
-                self._let_go_of_file()
+                self._side_file.let_go()
                 return False
             epoch = row.epoch + 1 if takes_over or self._epoch != row.epoch else row.epoch
             connection.execute(t.lease.update().values(owner=owner, until=now + seconds, epoch=epoch, locked=locked))
@@ -157,7 +155,7 @@ class JournalWriter(JournalReader):
             if connection.execute(t.lease.update().where(ours).values(owner="", until=0.0, locked=False)).rowcount:
                 self.sign_of_life(connection)
                 self.note(connection, now, [Note("lease", owner, "released")])
-        self._let_go_of_file()
+        self._side_file.let_go()
 
     def sign_of_life(self, connection: Connection) -> None:
         """Write when this daemon last looked: all that it looks at was as it was until then."""
@@ -165,25 +163,6 @@ class JournalWriter(JournalReader):
             self.watch.seen_at, self.watch.seen_monotonic = micro(self.looked.at), micro(self.looked.monotonic)
             seen = {"seen_at": self.watch.seen_at, "seen_monotonic": self.watch.seen_monotonic}
             connection.execute(t.watches.update().where(t.watches.c.id == self.watch.id).values(seen))
-
-    def _take_file(self) -> bool:
-        """Lock the side file: the kernel gives it back the instant its holder dies."""
-        if self._lock_path is None:
-            return False
-        if self._held_file is None:
-            file = os.open(self._lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                os.close(file)
-                return False
-            self._held_file = weakref.finalize(self, os.close, file)
-        return True
-
-    def _let_go_of_file(self) -> None:
-        if self._held_file is not None:
-            self._held_file()
-            self._held_file = None
 
     def fence(self, connection: Connection, owner: str) -> None:
         """Raise LeaseLostError unless `owner` holds the lease, in the transaction of a write."""

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from scheduler.journal.journal import Journal
     from scheduler.loop.engine import Engine
+    from scheduler.model.clock import Clock
     from scheduler.model.hosts import DiscoveryReading
     from scheduler.site.definitions import Definitions
     from scheduler.site.settings import BatchSystemSettings, DiscoverySettings
@@ -260,6 +261,13 @@ def open_journal(definitions: Definitions, now: float) -> Journal:
     from scheduler.journal.journal import Journal
 
     return Journal(journal_url(definitions), now=now)
+
+
+def upgrade_journal(definitions: Definitions, clock: Clock, waits: Callable[[str, float], None]) -> tuple[str, str]:
+    """Bring the site's journal to the form of this Ambienti; return its form before ("" of a new one), and now."""
+    from scheduler.journal.upgrading import upgrade
+
+    return upgrade(journal_url(definitions), clock, definitions.site.daemon.lease_seconds, waits=waits)
 
 
 def journal_url(definitions: Definitions) -> str:

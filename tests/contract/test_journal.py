@@ -23,14 +23,16 @@ from scheduler.journal.histories import load_columns, load_history
 from scheduler.journal.holds import JobHolds, holds_in
 from scheduler.journal.hosts import say_off
 from scheduler.journal.journal import Journal, JournalError, LeaseLostError
-from scheduler.journal.opening import _UPGRADE_LOCK
 from scheduler.journal.records import Declared, Entry, HostOff, Intent, Memo, Note, Outcome, Push, Sighting
 from scheduler.journal.statuses import declare, push
 from scheduler.journal.tables import metadata
+from scheduler.journal.upgrading import UPGRADE_LOCK, StillLedError, newest_form, upgrade
 from scheduler.model.actions import Adopt, Boot, Drain, PowerOff
 from scheduler.model.hosts import worker_uuid
 from scheduler.model.queues import HeldJob
 from scheduler.model.workers import BootOutcome, WorkerState
+from simulations.clock import SimulatedClock
+from tests.lab.old_journal import to_form
 
 ROOT = Path(__file__).parents[2]
 WHY = Reason("demand", "12 jobs wait", {"jobs": 12, "vo": "atlas"})
@@ -590,29 +592,60 @@ def test_a_wrong_url_is_a_clear_error(url, says):
 # --- migrations -------------------------------------------------------------------------------------------------------
 
 
-def to_revision(url, revision):
-    from alembic import command
-    from alembic.config import Config
-
-    engine = sa.create_engine(url)
-    with engine.begin() as connection:
-        config = Config()
-        config.set_main_option("script_location", str(ROOT / "scheduler/journal/migrations"))
-        config.attributes.update(connection=connection, now=50.0)
-        command.upgrade(config, revision)
-    return engine
-
-
 def test_a_journal_of_the_first_version_is_brought_up_to_date_with_its_content(url, opened):
-    engine = to_revision(url, "0001")
+    engine = to_form(url, "0001")
     with engine.begin() as connection:
         connection.execute(sa.text("UPDATE journal SET next_serial = 42"))
         connection.execute(sa.text("INSERT INTO drained_hosts (host, since, why) VALUES ('h9', 7.0, 'dust')"))
+    assert upgrade(url, SimulatedClock(), 60) == ("0001", newest_form())
+    assert upgrade(url, SimulatedClock(), 60) == (newest_form(), newest_form())
     journal = opened(now=100.0)
     assert (journal.ledger().made_at, journal.ledger().next_serial) == (50.0, 42)
     assert journal.drained_hosts() == {"h9": (7.0, "dust")}
     names = {index["name"] for index in sa.inspect(engine).get_indexes("events")}
     assert "ix_events_subject" in names
+    engine.dispose()
+
+
+def test_whoever_opens_a_journal_of_an_older_version_is_told_what_to_do_and_changes_nothing(url, opened):
+    engine = to_form(url, "0010")
+    with pytest.raises(
+        JournalError, match=r"older Ambienti \(its form is 0010, this one needs \d{4}\): stop .* journal upgrade"
+    ):
+        opened()
+    with engine.connect() as connection:
+        assert connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar() == "0010"
+    engine.dispose()
+
+
+class Passing(SimulatedClock):
+    """A clock under which something happens while somebody sleeps."""
+
+    def __init__(self, happens):
+        super().__init__()
+        self.happens = happens
+
+    def sleep(self, seconds):
+        super().sleep(seconds)
+        self.happens(self.monotonic())
+
+
+def test_an_upgrade_waits_until_it_is_sure_that_nobody_works_with_the_older_form(url):
+    engine, told = to_form(url, "0010"), []
+
+    def hold(until):
+        with engine.begin() as connection:
+            connection.execute(sa.text(f"UPDATE lease SET owner = 'old', epoch = 3, until = {until}"))
+
+    hold(1.0)
+    clock = Passing(lambda now: hold(now) if 10 < now < 12 else None)
+    with pytest.raises(StillLedError, match=r"another daemon, old, holds the lease of journal .*: stop it first"):
+        upgrade(url, clock, 60, waits=lambda *what: told.append(what))
+    assert 10 < clock.monotonic() < 13
+    clock = Passing(lambda _: None)
+    assert upgrade(url, clock, 60, waits=lambda *what: told.append(what)) == ("0010", newest_form())
+    assert clock.monotonic() == 60
+    assert told == [("old", 60)] * 2
     engine.dispose()
 
 
@@ -643,7 +676,7 @@ def test_opening_waits_for_nobody_when_nothing_is_to_migrate(url, opened):
         if engine.dialect.name == "sqlite":
             busy.exec_driver_sql("BEGIN IMMEDIATE")
         else:
-            busy.execute(sa.select(sa.func.pg_advisory_xact_lock(_UPGRADE_LOCK)))
+            busy.execute(sa.select(sa.func.pg_advisory_xact_lock(UPGRADE_LOCK)))
         opened()
         busy.rollback()
     engine.dispose()

@@ -22,6 +22,8 @@ from scheduler.daemon.web import Shown
 from scheduler.decide.plan import decide
 from scheduler.journal.journal import Journal
 from scheduler.journal.records import Entry, Intent, Memo, Outcome
+from scheduler.journal.side_file import SideFile
+from scheduler.journal.upgrading import newest_form
 from scheduler.loop.engine import Cycle
 from scheduler.model.actions import Boot
 from scheduler.model.clock import clock_time
@@ -29,6 +31,7 @@ from scheduler.model.hosts import worker_uuid
 from scheduler.model.snapshot import dump, load
 from scheduler.model.workers import WorkerState
 from scheduler.site import definitions, in_force
+from tests.lab.old_journal import to_form
 
 SITE = """\
 site: perugia
@@ -490,6 +493,33 @@ def test_once_names_the_daemon_that_holds_the_lease(ambienti, site):
     assert code == 1
     assert "another daemon, farm1:4711, holds the lease of the journal (until " in err
     assert "UTC, if it does not renew it): nothing was done" in err
+
+
+def test_no_command_but_journal_upgrade_changes_a_journal_of_an_older_version(ambienti, site):
+    to_form(f"sqlite:///{site.parent / 'ambienti.db'}", "0010").dispose()
+    for words in (["events"], ["once"], ["drain", "xen1"], ["downtime", "add", "pool", "--why", "x", "--duration", "1h"]):
+        code, _, err = ambienti(*(["host"] if words[0] == "drain" else []), *words)
+        assert code == 3, words
+        assert "written by an older Ambienti (its form is 0010" in err
+        assert "run `ambienti journal upgrade`" in err
+    assert ambienti("journal", "upgrade")[:2] == (0, f"The journal was brought from form 0010 to {newest_form()}.\n")
+    assert ambienti("journal", "upgrade")[:2] == (0, f"The journal has form {newest_form()} already.\n")
+    assert ambienti("events")[0] == 0
+
+
+def test_a_journal_that_a_daemon_works_with_is_not_upgraded(ambienti, site):
+    url = f"sqlite:///{site.parent / 'ambienti.db'}"
+    engine = to_form(url, "0010")
+    with engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE lease SET owner = 'farm1:4711', locked = 1")
+    engine.dispose()
+    holder = SideFile(f"{site.parent / 'ambienti.db'}.lease")
+    assert holder.take()
+    code, _, err = ambienti("journal", "upgrade")
+    assert code == 1
+    assert "another daemon, farm1:4711, holds the lease of journal" in err
+    holder.let_go()  # as the kernel does when it is killed
+    assert ambienti("journal", "upgrade")[0] == 0
 
 
 def test_a_host_is_forgotten_only_on_somebody_s_word(ambienti, site):
