@@ -69,6 +69,33 @@ def in_block(page, number):
     return sum(line.startswith("```") for line in page.read_text().splitlines()[: number - 1]) % 2 == 1
 
 
+def test_every_command_that_a_sentence_names_exists():
+    text = "".join(page.read_text() for page in pages())
+    named = set(re.findall(r"`ambienti ([a-z][a-z -]*)", text))
+    assert len(named) > 40
+    assert [words for words in named if not is_command(words.partition(" -")[0].split())] == []
+
+
+def is_command(words):
+    """Whether words begin with the name of a command; what follows it are arguments."""
+    command = typer.main.get_command(build())
+    for word in words:
+        if not getattr(command, "commands", None):
+            return True
+        if word not in command.commands:
+            return False
+        command = command.commands[word]
+    return True
+
+
+def test_every_message_in_the_troubleshooting_page_is_one_of_the_program():
+    table = re.findall(r"^\| ([^|]*`[^|]*) \|", (ROOT / "docs/howto/troubleshoot.md").read_text(), re.MULTILINE)
+    messages = [message for cell in table for message in re.findall(r"`([^`]+)`", cell)]
+    program = "".join(path.read_text() for package in ("environments", "scheduler") for path in (ROOT / package).rglob("*.py"))
+    assert len(messages) > 15
+    assert [message for message in messages if message not in program] == []
+
+
 def blocks(language):
     """Yield page and text of every fenced block of a language."""
     for page in pages():
