@@ -221,7 +221,7 @@ def _unknown_environment(wanted: str, by: Chooser, catalogue: Catalogue) -> Reas
     sentence = f"No environment is called {wanted!r}.{hint}"
     if by is Chooser.HOOK:
         sentence = f"The submit hook gave the job {wanted!r}, and no environment is called so any more."
-        remedy = "submit it again, or ask the farm's administrators to write the submit hooks anew"
+        remedy = "submit it again, or ask the farm's administrators to write the submit hooks again"
     return Reason("unknown-environment", sentence, {"wanted": wanted}, remedy)
 
 

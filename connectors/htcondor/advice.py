@@ -34,7 +34,7 @@ def not_learned(schedd: Located, environments: Sequence[Environment], options: H
         return ""
     if schedd.learned is None:
         return (
-            f"schedd {schedd.name} learns no environments yet and knows those its hooks were written with: start it anew once "
+            f"schedd {schedd.name} learns no environments yet and knows those its hooks were written with: restart it once "
             f"after their installation (condor_restart -daemon schedd), and see that the daemon may announce them"
         )
     missing = sorted({one.name for one in environments} - schedd.learned)
@@ -43,5 +43,5 @@ def not_learned(schedd: Located, environments: Sequence[Environment], options: H
     named = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
     return (
         f"schedd {schedd.name} refuses jobs for {named}: it learns new environments within {options.learn_seconds} s of their "
-        f"announcement by the daemon; else write the hooks anew: ambienti hooks, then condor_reconfig there"
+        f"announcement by the daemon; else write the hooks again: ambienti hooks, then condor_reconfig there"
     )

@@ -23,7 +23,7 @@ _DEFAULT_LEASE_SECONDS = 2400
 
 
 _HEADING = """\
-# Written by `ambienti hooks htcondor`. Environments that come and go are learned; write this anew when a VO, its default or the
+# Written by `ambienti hooks htcondor`. Environments that come and go are learned. Write it again when a VO, its default or the
 # options of this batch system change, then condor_reconfig.
 """
 

@@ -80,7 +80,7 @@ def extend(name: IdArgument, end: EndOption, by: ByOption = "", site: SiteOption
 
 @downtimes.command("end", epilog=examples("ambienti downtime end d3"))
 def finish(name: IdArgument, by: ByOption = "", site: SiteOption = None) -> None:
-    """End a downtime now; a recurring one is called off, an open window of it too. Shortening ends the credit."""
+    """End a downtime now, a recurring one with all that is to come. What is cut off gives no credit."""
     from scheduler.journal.agreements import stop_recurring
 
     with opened(site) as (found, journal):
@@ -96,7 +96,7 @@ def finish(name: IdArgument, by: ByOption = "", site: SiteOption = None) -> None
 
 @downtimes.command("list", epilog=examples("ambienti downtime list", "ambienti downtime list --json"))
 def show(site: SiteOption = None, as_json: JsonOption = False) -> None:
-    """List all downtimes with what of them is scheduled, and who declared them."""
+    """List all downtimes: how much of each is scheduled, and who declared it."""
     from scheduler.journal import agreements
     from scheduler.model.instants import shown_instant
 

@@ -216,7 +216,7 @@ def ack(number: NumberArgument, by: journaled.ByOption = "", site: SiteOption = 
 
 @incidents.command("resolve", epilog=examples("ambienti incident resolve 12 --by anna"))
 def resolve(number: NumberArgument, by: journaled.ByOption = "", site: SiteOption = None, file: FileOption = None) -> None:
-    """Say that an incident is over; of its cause anything that goes bad soon after reopens it."""
+    """Say that an incident is over; if the same cause comes back soon, it is reopened."""
     _answer(number, What.RESOLVED, by, site, file)
 
 

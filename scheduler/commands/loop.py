@@ -118,7 +118,7 @@ def plan(
 ) -> None:
     """Show every action that would be taken now, with its reason and numbers. Nothing is done.
 
-    While the daemon runs this is what it decided last, and has ordered already; --live looks anew.
+    While the daemon runs, this is its last decision; it has already ordered these actions. --live looks at the farm now.
     """
     from scheduler.model.snapshot import plan_data
     from scheduler.show import view

@@ -26,7 +26,7 @@ JobArgument = Annotated[
     ),
 ]
 DetailsOption = Annotated[
-    bool, typer.Option("--details", help="All that it was decided by: what matched, numbers, what would change it.")
+    bool, typer.Option("--details", help="Everything that the decision used: what matched, numbers, what would change it.")
 ]
 WorkerArgument = Annotated[str, typer.Argument(metavar="WORKER", help="Name of the worker: atlas-el9-17.")]
 
@@ -66,7 +66,7 @@ def why(
     details: DetailsOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Say why a job waits and what to change in its submit file; of a whole submission (22), how it stands, then its first job.
+    """Say why a job waits and what to change in its submit file; for a submission (22), how its jobs stand, then the first.
 
     Without a job: all that waits. Ends with 1 if nobody knows the job, with 3 if a batch system does not answer.
     """
@@ -88,7 +88,7 @@ def why(
 def why_worker(
     worker: WorkerArgument, site: SiteOption = None, snapshot: SnapshotOption = None, as_json: JsonOption = False
 ) -> None:
-    """Say why a worker was started, why it is kept, what would retire it; of one that has ended, when, why and by whom."""
+    """Say why a worker was started, why it is kept, what would retire it; for one that has ended: when, why and by whom."""
     from scheduler.decide.worker_story import explain_worker
 
     with looked(site, snapshot) as found:
@@ -109,7 +109,7 @@ def _tell(explanation: Explanation, found: FarmView, *, details: bool, as_json: 
     tell_standing(found)
     clock = partial(clock_time, now=found.observation.now, zone=found.policy.zone)
     console().print(view.explanation(explanation, details=details, clock=clock), soft_wrap=True)
-    more = "" if details else " --details shows all that it was decided by."
+    more = "" if details else " --details shows everything that the decision used."
     say(f"Seen by {found.origin}.{more}", style="dim")
 
 

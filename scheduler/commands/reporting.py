@@ -148,9 +148,9 @@ def add(
     by: ByOption = "",
     site: SiteOption = None,
 ) -> None:
-    """Make a token and write it to a file that only you may read; the journal keeps its hash alone.
+    """Make a token and write it to a file that only you may read; the journal keeps only its hash.
 
-    It also stands for a person, where several share a login: `exclusion accept x1 --token-file FILE`.
+    It can also say who you are, where several people share a login: `exclusion accept x1 --token-file FILE`.
     """
     from scheduler.journal.agreements import Token, add_token
     from scheduler.journal.records import AgreementError
@@ -206,7 +206,7 @@ def revoke(
     by: ByOption = "",
     site: SiteOption = None,
 ) -> None:
-    """Let a token be worth nothing from now on."""
+    """End a token: nobody can use it from now on."""
     from scheduler.journal.agreements import revoke_token
     from scheduler.journal.records import AgreementError
 

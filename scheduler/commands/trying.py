@@ -45,8 +45,8 @@ def try_environment(
 ) -> None:
     """Boot one worker of an environment as jobs would have it booted, say what happens, and take it down again.
 
-    Through the running daemon; where none runs, by itself, under the daemon's lease. Ends with 1 when the worker did not come
-    up, and says whom to blame.
+    The running daemon does it; if none runs, the command takes the daemon's lease. If the worker does not come up, it ends
+    with 1 and says whom to blame.
     """
     found = loaded.load(site)
     known = found.policy.catalogue.environments

@@ -219,7 +219,7 @@ def add_token(journal: JournalWriter, wanted: Token, token: str, by: Signature, 
 
 
 def revoke_token(journal: JournalWriter, name: str, by: Signature, now: Instant) -> None:
-    """Let a token be worth nothing from now on."""
+    """End a token: nobody can use it from now on."""
     with journal.write("token") as connection:
         ours = sa.and_(t.tokens.c.name == name, t.tokens.c.revoked_at.is_(None))
         if not connection.execute(t.tokens.update().where(ours).values(revoked_at=now)).rowcount:

@@ -16,7 +16,7 @@ class Unanswered:
     answered_at: float | None = None
     """When it last answered; None if never since this daemon started."""
     asked: bool = True
-    """False: this daemon did not come to ask, so the silence is its own."""
+    """False: this daemon could not ask, so nobody knows whether the source is silent."""
     pending: bool = False
     """It has time left to answer, but nobody waits for it: what was known of it stands."""
 

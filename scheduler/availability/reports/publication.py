@@ -127,7 +127,7 @@ def publish(
     if not moved and not seen.touches and not seen.missing:
         return None
     causes = [*_new_events(seen, before), *(_new_definitions(before.definitions, defined) if moved else ())]
-    told = "; ".join(causes) or "computed anew by another version of Ambienti"
+    told = "; ".join(causes) or "computed again by another version of Ambienti"
     ended = f"{len(moved)} numbers changed" if moved else "no number changed"
     note = f"{told}: {ended}"
     return Version(before.number + 1, period, at, note, figures, seen.events, seen.fingerprint, defined, seen.known)
