@@ -15,6 +15,7 @@ from environments.problems import ConfigurationError, Problem
 from scheduler.commands import journaled, loaded
 from scheduler.commands.common import Exit, JsonOption, SiteOption, console, examples, fail, plural, print_json, say
 from scheduler.commands.oncall import COLOURS, FileOption, period_row
+from scheduler.model.instants import to_the_second
 from scheduler.oncall.incident import IncidentEvent, What
 from scheduler.show.terminal import Table
 
@@ -145,7 +146,7 @@ def _show(view: IncidentView, notices: Sequence[Mapping[str, object]], story: Se
     say(head, style=COLOURS[view.verdict])
     lines = Table("when", "", "what", box=None, pad_edge=False)
     for line in story:
-        lines.add_row(str(line["at"]), str(line["what"]), Text(str(line.get("sentence", ""))))
+        lines.add_row(to_the_second(str(line["at"])), str(line["what"]), Text(str(line.get("sentence", ""))))
     console().print(lines)
     if notices:
         table = Table("notice", "to", "address", "tries", "", "last answer", box=None, pad_edge=False)

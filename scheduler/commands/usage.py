@@ -11,7 +11,7 @@ from scheduler.commands.common import Exit, JsonOption, SiteOption, console, fai
 from scheduler.commands.journaled import instant, now, opened, since
 from scheduler.commands.report import VoOption, vo_known
 from scheduler.model.clock import WallClock
-from scheduler.model.instants import write_duration, write_instant
+from scheduler.model.instants import shown_instant, write_duration, write_instant
 from scheduler.show.terminal import Table
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def usage(
         print_json(data(told, zone))
         return
     if told.forgotten:
-        say(f"From {write_instant(told.window.start, zone)} on: the journal keeps workers and jobs for {days:g} days.")
+        say(f"From {shown_instant(told.window.start, zone)} on: the journal keeps workers and jobs for {days:g} days.")
     _show(told.hours)
     _show_failures(told, zone)
 
@@ -62,7 +62,7 @@ def _window(start: Instant, end: Instant, zone: str) -> Window:
     from scheduler.availability.history import Window
 
     if end <= start:
-        told = f"--until ({write_instant(end, zone)}) is not after --since ({write_instant(start, zone)})"
+        told = f"--until ({shown_instant(end, zone)}) is not after --since ({shown_instant(start, zone)})"
         raise fail(told, Exit.WRONG)
     return Window("", start, end)
 
@@ -98,7 +98,7 @@ def _show_failures(found: Used, zone: str) -> None:
         told.append((one.start, f"{one.host} did not answer for {length}: {_fates(one)}"))
     told += [(one.at, f"{one.worker} ended on {one.host} with work in it: {_fates(one)}") for one in found.fallen]
     for at, sentence in sorted(told):
-        say(f"{write_instant(at, zone)}  {sentence}")
+        say(f"{shown_instant(at, zone)}  {sentence}")
 
 
 def _fates(one: Casualties | Fallen) -> str:

@@ -177,6 +177,11 @@ def shown_instant(instant: Instant, zone: str = "UTC") -> str:
     return write_instant(instant - instant % SECOND, zone)
 
 
+def to_the_second(written: str) -> str:
+    """Write for people what `write_instant` has written."""
+    return re.sub(r"(?<=T\d\d:\d\d:\d\d)\.\d+", "", written)
+
+
 def seconds(duration: Duration) -> int | Decimal:
     """Return a duration in seconds: whole, or an exact decimal."""
     whole, rest = divmod(duration, SECOND)

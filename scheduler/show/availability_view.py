@@ -10,7 +10,7 @@ from rich.text import Text
 
 from scheduler.availability.figures import UNDEFINED, compared, decimal, percent
 from scheduler.availability.reports.report_data import COLUMNS
-from scheduler.model.instants import SECOND, write_duration, write_seconds
+from scheduler.model.instants import SECOND, to_the_second, write_duration, write_seconds
 from scheduler.show.terminal import Table
 
 if TYPE_CHECKING:
@@ -101,12 +101,14 @@ def _objectives(report: Report) -> Iterator[tuple[str, str]]:
 
 def _lines(report: Report) -> Iterator[tuple[str, str]]:
     tables, profiles = ", ".join(report.algebras), ", ".join(report.profiles)
-    yield f"Profile {profiles}; truth tables {tables}; zone {report.zone} (data {report.zone_data}); now {report.now}.", "dim"
+    now = to_the_second(report.now)
+    yield f"Profile {profiles}; truth tables {tables}; zone {report.zone} (data {report.zone_data}); now {now}.", "dim"
     for downtime in report.downtimes[:SHOWN]:
         last = downtime.declarations[-1] if downtime.declarations else {}
-        span = downtime.recurring or f"{last.get('start')} to {last.get('end')}"
+        span = downtime.recurring or _span(str(last.get("start")), str(last.get("end")))
         said = "; ".join(
-            f"declared {one['declared']}" + (f" by {one['by']}" if one.get("by") else "") for one in downtime.declarations
+            f"declared {to_the_second(str(one['declared']))}" + (f" by {one['by']}" if one.get("by") else "")
+            for one in downtime.declarations
         )
         yield (
             f"{_called('Downtime', downtime.id)} of {', '.join(downtime.objects)}: {span}; {said}. {downtime.reason}".rstrip(),
@@ -117,13 +119,17 @@ def _lines(report: Report) -> Iterator[tuple[str, str]]:
     for correction in report.corrections[:SHOWN]:
         yield _corrected(correction), "dim"
     for jump in report.clock_jumps[:SHOWN]:
-        yield f"The monitor's clock was set from {jump.before} to {jump.after}.", "dim"
+        yield f"The monitor's clock was set from {_span(jump.before, jump.after)}.", "dim"
     for gap in report.gaps[:SHOWN]:
-        yield f"The monitor was not there: {gap.start} to {gap.end or 'now'}.", "dim"
+        yield f"The monitor was not there: {_span(gap.start, gap.end or 'now')}.", "dim"
     listed = (report.downtimes, report.exclusions, report.corrections, report.clock_jumps, report.gaps)
     hidden = sum(max(0, len(one) - SHOWN) for one in listed)
     if hidden:
         yield f"... and {hidden} more (--json lists all).", "dim"
+
+
+def _span(start: str, end: str) -> str:
+    return f"{to_the_second(start)} to {to_the_second(end)}"
 
 
 def _called(kind: str, name: str) -> str:
@@ -134,13 +140,13 @@ def _called(kind: str, name: str) -> str:
 def _excluded(one: ExclusionShown) -> str:
     accepted = f"accepted by {one.accepted_by}" if one.accepted_by else "not accepted: excuses nothing"
     what = f"{one.cause}: {one.reason}, by {one.author}"
-    return f"{_called('Exclusion', one.id)} of {', '.join(one.objects)}: {one.start} to {one.end}; {what}; {accepted}."
+    return f"{_called('Exclusion', one.id)} of {', '.join(one.objects)}: {_span(one.start, one.end)}; {what}; {accepted}."
 
 
 def _corrected(one: CorrectionShown) -> str:
     accepted = f"accepted by {one.accepted_by}" if one.accepted_by else "not accepted: changes nothing"
-    said = f"{one.object} was {one.status} at {one.at}"
-    return f"{_called('Correction', one.id)}: {said}, reported by {one.by} at {one.received}; {accepted}."
+    said = f"{one.object} was {one.status} at {to_the_second(one.at)}"
+    return f"{_called('Correction', one.id)}: {said}, reported by {one.by} at {to_the_second(one.received)}; {accepted}."
 
 
 def _cell(row: ReportRow) -> Text:

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from scheduler.availability import figures
 from scheduler.availability.measuring.explaining import sentence, write_points
-from scheduler.model.instants import seconds, write_duration, write_instant
+from scheduler.model.instants import seconds, shown_instant, write_duration, write_instant
 from scheduler.show.terminal import Table
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def page(why: FigureDifference, zone: str) -> RenderableType:
     """Return the figures, what each reason does to them, and the stretches that both count differently."""
     one, other, window = why.one, why.other, why.one.window
     first, second = (figures.percent(measure.figure, 4) for measure in (one, other))
-    span = f"{write_instant(window.start, zone)} to {write_instant(window.end, zone)}"
+    span = f"{shown_instant(window.start, zone)} to {shown_instant(window.end, zone)}"
     lines = [
         Text(f"{one.object}, {window.name or 'window'}: {span}", style="bold"),
         Text(f"{one.profile} {first}, {other.profile} {second}: {write_points(why.difference)}"),
@@ -41,7 +41,7 @@ def page(why: FigureDifference, zone: str) -> RenderableType:
         table.add_column(column, no_wrap=column in {"from", "to"})
     for each in why.stretches[:SHOWN]:
         table.add_row(
-            *(write_instant(each.start, zone), write_instant(each.end, zone), write_duration(each.length), each.status),
+            *(shown_instant(each.start, zone), shown_instant(each.end, zone), write_duration(each.length), each.status),
             *(each.downtime or "-", "yes" if each.excluded else "-", str(each.one), str(each.other), each.reason),
             write_points(each.points),
         )
