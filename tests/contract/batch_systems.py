@@ -93,12 +93,12 @@ class Live(Simulated):
         self.system.forget(name)
 
     def wait_until(self, condition, what):
-        until = time.monotonic() + 10
+        until = time.monotonic() + 120
         while time.monotonic() < until:
             if found := condition():
                 return found
             time.sleep(0.02)
-        raise AssertionError(f"not within 10 s: {what}")
+        raise AssertionError(f"not within 120 s: {what}")
 
 
 class HTCondor:

@@ -29,7 +29,7 @@ class Listener:
             self.events.append((time.monotonic(), event))
             self._news.notify_all()
 
-    def wait_for(self, whats, domain="", seconds=60.0):
+    def wait_for(self, whats, domain="", seconds=120.0):
         """Return when the first such event was told; fail after so many seconds."""
         until = time.monotonic() + seconds
         with self._news:

@@ -254,4 +254,4 @@ def test_a_host_lost_and_back_is_told_and_watched_again(lane):
     listener.wait_for({"host-back"})
     assert set(ours(lane)) == {asked.worker}
     lane.kill(asked.worker)
-    listener.wait_for(ENDS, asked.worker, seconds=2.0)
+    listener.wait_for(ENDS, asked.worker)

@@ -185,14 +185,14 @@ def test_of_many_daemons_that_start_together_exactly_one_acts(url):
 
     def one(name):
         journal = Journal(url, now=100, durable=False, busy_seconds=20)
-        start.wait(20)
+        start.wait(120)
         held = journal.hold_lease(name, 100, 60)
         try:
             begun = journal.begin(name, 100, [boot(1)])
         except LeaseLostError:
             begun = None
         got.append((held, begun))
-        over.wait(20)
+        over.wait(120)
         journal.close()
 
     threads = [threading.Thread(target=one, args=(f"d{n}",)) for n in range(4)]
@@ -219,7 +219,7 @@ def test_on_one_machine_the_lease_of_a_killed_daemon_is_taken_over_at_once(tmp_p
         journal = Journal(url, now=101.0)
         assert not journal.hold_lease("next", 101.0, 60)
         holder.send_signal(signal.SIGKILL)
-        holder.wait(10)
+        holder.wait(120)
         assert journal.hold_lease("next", 101.0, 60)
         journal.close()
 

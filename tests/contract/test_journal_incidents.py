@@ -138,7 +138,7 @@ def test_two_writers_never_open_two_incidents_of_one_cause(opened):
     start = threading.Barrier(4)
 
     def tell(journal, number):
-        start.wait(10)
+        start.wait(120)
         happened(journal, [bad(NOW + number, f"ce{number}", "san")], DESK, NOW + 10)
 
     threads = [threading.Thread(target=tell, args=(journal, number)) for number, journal in enumerate(journals)]

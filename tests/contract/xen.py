@@ -17,7 +17,7 @@ class Xen:
     What becomes of a host that falls silent is among the tests of the Xen lane: here each such call would last its whole deadline.
     """
 
-    marks = (pytest.mark.real, pytest.mark.xen, pytest.mark.timeout(300))
+    marks = (pytest.mark.real, pytest.mark.xen, pytest.mark.timeout(900))
 
     def __init__(self):
         from connectors.libvirt import connect
@@ -25,7 +25,7 @@ class Xen:
         self._xen = host_of_the_tests()
         self._hand = libvirt.open(self._xen.uri)
         options = {"config_pool": POOL}
-        self.host = connect("xen", self._xen.uri, options, site=SITE, deadline_seconds=30.0)
+        self.host = connect("xen", self._xen.uri, options, site=SITE, deadline_seconds=180.0)
         self.environment = Environment(
             name="xen-env", vo="atlas", virtualization=Virtualization.XEN_PV, memory_mib=96, network={"kind": "host"},
             image={"kernel": f"{IMAGES}/vmlinux", "initrd": f"{IMAGES}/probe-initrd.img"},

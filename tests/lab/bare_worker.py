@@ -79,7 +79,7 @@ class BareWorker:
         if self._process is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self._process.pid, signal.SIGKILL)
-            self._process.wait(10)
+            self._process.wait(120)
 
     def wait(self, seconds: float) -> bool:
         """Wait until it has ended by itself."""

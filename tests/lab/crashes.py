@@ -187,7 +187,7 @@ class Forge:
         if self.alive is not None:
             self.end(signal.SIGKILL)
         self._process.stdin.close()
-        self._process.wait(10)
+        self._process.wait(120)
         self._process.stdout.close()
 
     def _ask(self, line: str) -> str:
@@ -238,9 +238,9 @@ class Ordeal:
 
     def _bring_in_order(self, done) -> None:
         self.forge.start()
-        until = time.monotonic() + 90
+        until = time.monotonic() + 180
         while not done():
-            assert time.monotonic() < until, f"not in order after 90 s: {self.farm.domains()}\n{self.farm.log()}"
+            assert time.monotonic() < until, f"not in order after 180 s: {self.farm.domains()}\n{self.farm.log()}"
             time.sleep(0.05)
         status = self.forge.end(signal.SIGTERM)
         assert status in {0, signal.SIGTERM}, f"the daemon ended with {status}\n{self.farm.log()}"

@@ -107,7 +107,7 @@ class Farm:
             return process.wait(seconds)
         except subprocess.TimeoutExpired:
             process.kill()
-            process.wait(10)
+            process.wait(120)
             raise RuntimeError(f"the daemon did not end within {seconds} s of {how.name}:\n{self.log()}") from None
 
     def log(self, lines: int = 60) -> str:

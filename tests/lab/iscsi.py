@@ -60,9 +60,9 @@ def bootable_disk(text: str, directory: Path) -> bytes:
     """Return a disk that boots without any system: it says `text`, writes an X over its first letter, and says it again."""
     source, program, out = (directory / f"sector.{ending}" for ending in ("S", "o", "bin"))
     source.write_text(_BOOT_SECTOR)
-    subprocess.run(["as", "--32", "-o", program, source], check=True, timeout=30)
+    subprocess.run(["as", "--32", "-o", program, source], check=True, timeout=120)
     link = ["ld", "-m", "elf_i386", "-Ttext", "0x7c00", "--oformat", "binary", "-o", out, program]
-    subprocess.run(link, check=True, timeout=30)
+    subprocess.run(link, check=True, timeout=120)
     return out.read_bytes() + f"{text}\n".encode().ljust(512, b"\0") + bytes(2**20 - 1024)
 
 
@@ -83,7 +83,7 @@ class Target:
                 stderr=log,
                 env=self._environment,
             )
-        until = time.monotonic() + 10
+        until = time.monotonic() + 120
         while not self._tell("--op", "show", "--mode", "target", check=False):
             if self._process.poll() is not None or time.monotonic() > until:
                 raise RuntimeError(f"tgtd does not start: {(self.directory / 'tgtd.log').read_text()}")
@@ -116,12 +116,12 @@ class Target:
     def remove(self) -> None:
         """End it and forget its files."""
         self._process.kill()
-        self._process.wait(10)
+        self._process.wait(120)
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def _tell(self, *words: str, check: bool = True) -> str:
         command = ["tgtadm", "-C", "0", "--lld", "iscsi", *words]
-        done = subprocess.run(command, env=self._environment, capture_output=True, text=True, timeout=30, check=False)
+        done = subprocess.run(command, env=self._environment, capture_output=True, text=True, timeout=120, check=False)
         if check and done.returncode:
             raise RuntimeError(f"{' '.join(command)}: {done.stderr}")
         return "" if done.returncode else done.stdout or " "

@@ -53,7 +53,7 @@ def take_private_places(directory: Path) -> None:
         own = directory / name
         own.mkdir(parents=True, exist_ok=True)
         Path(place).mkdir(parents=True, exist_ok=True)
-        subprocess.run(["mount", "--bind", str(own), place], check=True, timeout=10)
+        subprocess.run(["mount", "--bind", str(own), place], check=True, timeout=120)
     for name, missing in (
         ("passwd", "libvirt-qemu:x:64055:64055::/nonexistent:/usr/sbin/nologin"),
         ("group", "libvirt-qemu:x:64055:"),
@@ -64,7 +64,7 @@ def take_private_places(directory: Path) -> None:
     if Path("/proc/self/ns/net").readlink() != Path(f"/proc/{os.getppid()}/ns/net").readlink():
         show_own_network(directory)
     if UNIFIED.is_mount():  # hybrid cgroups: libvirt_lxc fails where both kinds are mounted
-        subprocess.run(["umount", "-l", str(UNIFIED)], check=True, timeout=10)
+        subprocess.run(["umount", "-l", str(UNIFIED)], check=True, timeout=120)
 
 
 def show_own_network(directory: Path) -> None:
@@ -72,8 +72,8 @@ def show_own_network(directory: Path) -> None:
     kept, groups = directory / "cgroup", "/sys/fs/cgroup"
     kept.mkdir(exist_ok=True)
     for words in (["--rbind", groups, str(kept)], ["-t", "sysfs", "sysfs", "/sys"], ["--rbind", str(kept), groups]):
-        subprocess.run(["mount", *words], check=True, timeout=10)
-    subprocess.run(["umount", "-l", "-R", str(kept)], check=False, timeout=10)
+        subprocess.run(["mount", *words], check=True, timeout=120)
+    subprocess.run(["umount", "-l", "-R", str(kept)], check=False, timeout=120)
 
 
 def hide_device(directory: Path, device: Path) -> None:
@@ -83,8 +83,8 @@ def hide_device(directory: Path, device: Path) -> None:
     """
     own = directory / device.name
     own.touch()
-    subprocess.run(["mount", "--bind", str(own), str(device)], check=True, timeout=10)
-    subprocess.run(["mount", "-o", "remount,bind,ro", str(device)], check=True, timeout=10)
+    subprocess.run(["mount", "--bind", str(own), str(device)], check=True, timeout=120)
+    subprocess.run(["mount", "-o", "remount,bind,ro", str(device)], check=True, timeout=120)
 
 
 def add_account(directory: Path, file: Path, line: str) -> None:
@@ -93,7 +93,7 @@ def add_account(directory: Path, file: Path, line: str) -> None:
     if f"{line.split(':', maxsplit=1)[0]}:" not in content:
         own = directory / file.name
         own.write_text(f"{content}{line}\n")
-        subprocess.run(["mount", "--bind", str(own), str(file)], check=True, timeout=10)
+        subprocess.run(["mount", "--bind", str(own), str(file)], check=True, timeout=120)
 
 
 def start(directory: Path) -> None:

@@ -88,7 +88,7 @@ class Libvirtd:
 
     # --- up and down ----------------------------------------------------------------------------------------------------
 
-    def start(self, seconds: float = 60) -> None:
+    def start(self, seconds: float = 180) -> None:
         """Start it and wait until it answers."""
         if not self.keeper():
             self._prepare()
@@ -113,7 +113,7 @@ class Libvirtd:
         if keeper:
             self.thaw()
             keeper.signal(signal.SIGTERM)
-            _wait(lambda: not self.keeper(), 20, f"{self.name} does not end")
+            _wait(lambda: not self.keeper(), 120, f"{self.name} does not end")
         (self.directory / "keeper.pid").unlink(missing_ok=True)
         shutil.rmtree(self.directory / "run", ignore_errors=True)
 
@@ -127,9 +127,9 @@ class Libvirtd:
         daemon = self.daemon()
         assert daemon, f"{self.name} does not run"
         daemon.signal(signal.SIGKILL)
-        _wait(lambda: not daemon.runs(), 5, f"{self.name} does not die")
+        _wait(lambda: not daemon.runs(), 60, f"{self.name} does not die")
 
-    def recover(self, seconds: float = 30) -> None:
+    def recover(self, seconds: float = 120) -> None:
         """Start the daemon again after a crash."""
         keeper = self.keeper()
         assert keeper, f"{self.name} has ended"
@@ -179,7 +179,7 @@ class Libvirtd:
     def answers(self) -> bool:
         """Whether it answers a call."""
         command = ["virsh", "-q", "-c", self.uri("lxc"), "list", "--name"]
-        return subprocess.run(command, capture_output=True, timeout=30, check=False).returncode == 0
+        return subprocess.run(command, capture_output=True, timeout=120, check=False).returncode == 0
 
     # --- guests ---------------------------------------------------------------------------------------------------------
 
@@ -194,7 +194,7 @@ class Libvirtd:
         """Kill a guest's process, as soon as libvirt can notice: it calls a container started before its controller listens."""
         if driver == "lxc":
             controller = self._libvirts_pid(guest, driver)
-            _wait(lambda: _catches(controller, signal.SIGCHLD), 30, f"the controller of {guest} does not listen")
+            _wait(lambda: _catches(controller, signal.SIGCHLD), 120, f"the controller of {guest} does not listen")
         os.kill(self.guest_pid(guest, driver), signal.SIGKILL)
 
     def _libvirts_pid(self, guest: str, driver: str) -> int:

@@ -27,7 +27,7 @@ class NameServer:
         command += ["--no-resolv", "--no-hosts", "--user=root", "--listen-address=127.0.0.1", "--bind-interfaces"]
         command += [f"--port={self.port}", f"--local=/{zone}/", *(f"--srv-host={record}" for record in records)]
         self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
-        until = time.monotonic() + 10
+        until = time.monotonic() + 120
         while f":{self.port:04X} " not in Path("/proc/net/udp").read_text():
             if self._process.poll() is not None or time.monotonic() > until:
                 raise RuntimeError(f"dnsmasq does not start: {self._process.stderr.read().decode()}")
@@ -37,6 +37,6 @@ class NameServer:
         """End it: whoever asks gets no answer."""
         if self._process is not None:
             self._process.kill()
-            self._process.wait(10)
+            self._process.wait(120)
             self._process.stderr.close()
             self._process = None

@@ -122,10 +122,10 @@ class OutsideQueue:
     def _live(self) -> None:
         """Let time pass: domains that run register, those that are gone die without a word."""
         while not self._over.wait(TICK_SECONDS):
-            now, running = time.monotonic(), set(self._domains())
-            self._seen = {name: self._seen.get(name, now) for name in running}
-            self.started |= running
-            with self._lock:
+            with self._lock:  # a look from before somebody forgot a worker would let it register once more
+                now, running = time.monotonic(), set(self._domains())
+                self._seen = {name: self._seen.get(name, now) for name in running}
+                self.started |= running
                 self._agenda.catch_up()
                 for name in [n for n, node in self.queue.nodes.items() if node.alive and n not in running]:
                     self.queue.die(name)

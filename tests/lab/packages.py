@@ -81,7 +81,7 @@ def unpack(debs: list[Path], into: Path) -> None:
     """Unpack packages below a directory; nothing is configured, no script runs."""
     into.mkdir(parents=True, exist_ok=True)
     for deb in debs:
-        subprocess.run(["dpkg-deb", "-x", str(deb), str(into)], check=True, timeout=120)
+        subprocess.run(["dpkg-deb", "-x", str(deb), str(into)], check=True, timeout=300)
 
 
 def _apt(arguments: list[str], environment: dict[str, str], directory: Path) -> str:

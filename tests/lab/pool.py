@@ -112,7 +112,7 @@ class Pool:
                         os.kill(child, signal.SIGKILL)
         process = getattr(self, "_process", None)
         if process is not None:
-            process.wait(10)
+            process.wait(120)
         (self.directory / "master.pid").unlink(missing_ok=True)
 
     def running(self) -> int:
@@ -246,7 +246,7 @@ class Pool:
             env={**os.environ, "CONDOR_CONFIG": str(self.client(user))},
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=180,
         )
         if done.returncode:
             raise RuntimeError(f"htcondor2 submit: {done.stderr.strip().splitlines()[-1]}")
@@ -286,7 +286,7 @@ class Pool:
             env=environment,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=240,
             cwd="/",
         )
         if check and done.returncode:
@@ -407,7 +407,7 @@ CREATE_CORE_FILES = False
             "_CONDOR_TOOL_LOG": "/dev/null",
         }
         command = [str(self.release / "bin/condor_token_create"), "-identity", identity, "-key", key]
-        done = subprocess.run(command, env=environment, capture_output=True, timeout=30, cwd="/")
+        done = subprocess.run(command, env=environment, capture_output=True, timeout=240, cwd="/")
         if done.returncode or not done.stdout.strip():
             raise RuntimeError(f"condor_token_create: {done.stderr.decode()}")
         return done.stdout.strip()

@@ -56,13 +56,13 @@ class PostgreSQL:
     def close(self) -> None:
         """End the server at once and remove its files."""
         self._server.send_signal(signal.SIGQUIT)
-        self._server.wait(20)
+        self._server.wait(120)
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def _run(self, command: list) -> subprocess.CompletedProcess:
         command = [str(part) for part in command]
         return subprocess.run(
-            command, user=self._user, cwd=self.directory, capture_output=True, text=True, timeout=60, check=False
+            command, user=self._user, cwd=self.directory, capture_output=True, text=True, timeout=240, check=False
         )
 
 

@@ -26,7 +26,7 @@ class Switch:
         }
         """What a program must know to find it; libvirt calls `ovs-vsctl`."""
         self._processes: list[subprocess.Popen[bytes]] = []
-        subprocess.run(["ip", "netns", "add", self.namespace], check=True, timeout=10)
+        subprocess.run(["ip", "netns", "add", self.namespace], check=True, timeout=120)
         self.inside("ip", "link", "set", "lo", "up")
         base, where = self.directory / "conf.db", self.directory / "db.sock"
         base.unlink(missing_ok=True)
@@ -50,7 +50,7 @@ class Switch:
         """Run a program in the switch's namespace."""
         command = ["ip", "netns", "exec", self.namespace, *words]
         done = subprocess.run(
-            command, env={**os.environ, **self.environment}, capture_output=True, text=True, timeout=30, check=False
+            command, env={**os.environ, **self.environment}, capture_output=True, text=True, timeout=120, check=False
         )
         if done.returncode:
             raise RuntimeError(f"{' '.join(words)}: {done.stderr or done.stdout}")
@@ -60,8 +60,8 @@ class Switch:
         """End it and forget its namespace and files."""
         for process in reversed(self._processes):
             process.kill()
-            process.wait(10)
-        subprocess.run(["ip", "netns", "delete", self.namespace], check=False, timeout=10)
+            process.wait(120)
+        subprocess.run(["ip", "netns", "delete", self.namespace], check=False, timeout=120)
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def _start(self, *words: str) -> None:
@@ -71,7 +71,7 @@ class Switch:
             self._processes.append(subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment))
 
     def _until(self, holds) -> None:
-        until = time.monotonic() + 10
+        until = time.monotonic() + 120
         while not holds():
             if time.monotonic() > until:
                 logs = "\n".join(path.read_text() for path in Path(self.directory).glob("*.log"))

@@ -45,6 +45,6 @@ def tiny_ramdisk() -> Path:
             partial = out.with_suffix(".partial")
             with partial.open("wb") as file:
                 command = ["cpio", "-o", "-H", "newc", "-R", "0:0", "--quiet"]
-                subprocess.run(command, input=names.encode(), stdout=file, cwd=root, check=True, timeout=60)
+                subprocess.run(command, input=names.encode(), stdout=file, cwd=root, check=True, timeout=240)
             partial.rename(out)
     return out

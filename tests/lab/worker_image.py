@@ -161,7 +161,7 @@ def _fill(root: Path, stage: Path) -> None:
     (root / "lib/x86_64-linux-gnu").symlink_to("/usr/lib")
     busybox = stage / ("bin/busybox" if (stage / "bin/busybox").exists() else "usr/bin/busybox")
     shutil.copy2(busybox, root / "bin/busybox")
-    applets = subprocess.run([str(busybox), "--list"], check=True, capture_output=True, text=True, timeout=10).stdout.split()
+    applets = subprocess.run([str(busybox), "--list"], check=True, capture_output=True, text=True, timeout=120).stdout.split()
     for applet in applets:
         if applet != "busybox":
             (root / "bin" / applet).symlink_to("busybox")
@@ -182,7 +182,7 @@ def _needed(loader: Path, libraries: Path, stage: Path) -> set[Path]:
     found: set[Path] = set()
     for program in PROGRAMS:
         command = [str(loader), "--library-path", f"{libraries}:{stage / 'usr/lib'}", "--list", str(stage / program)]
-        text = subprocess.run(command, check=True, capture_output=True, text=True, timeout=30).stdout
+        text = subprocess.run(command, check=True, capture_output=True, text=True, timeout=120).stdout
         for line in text.splitlines():
             name, arrow, rest = line.partition("=>")
             if arrow:
@@ -210,7 +210,7 @@ def _add_modules(root: Path, names: Iterable[str], version: str, modules_root: P
     order: list[str] = []
     for name in names:
         command = ["/sbin/modprobe", "-d", str(modules_root), "-S", version, "--show-depends", name]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=30)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120)
         if done.returncode:
             raise RuntimeError(f"module {name} of {version}: {done.stderr.strip()}")
         for line in done.stdout.splitlines():

@@ -70,7 +70,7 @@ def worker_of(system, environment, *, requested_at=None, register=True):
         system.forget(name)
 
 
-def wait_until(condition, what, seconds=30.0, told=lambda: ""):
+def wait_until(condition, what, seconds=120.0, told=lambda: ""):
     """Wait until something is so; return what the condition returned."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:

@@ -98,7 +98,7 @@ class Lane:
         ads = {ad["Name"] for ad in self.pool.ads("-attributes", "Name")}
         return {"domains": set(self.domains()), "storage": self.storage(), "ads": ads}
 
-    def wait_until_nothing_is_left(self, seconds=60):
+    def wait_until_nothing_is_left(self, seconds=180):
         """Wait for the end of all workers; return how long it took."""
         began = time.monotonic()
         try:
@@ -113,7 +113,7 @@ class Lane:
         cluster, out = self.submit(environment, seconds, vo=environment.partition("-")[0])
         return cluster, self.wait_until_it_runs(cluster), out
 
-    def wait_until_it_runs(self, cluster, elsewhere_than="", seconds=60):
+    def wait_until_it_runs(self, cluster, elsewhere_than="", seconds=180):
         """Wait until a job runs, in another worker than before; return the worker."""
 
         def runs():

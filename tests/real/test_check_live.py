@@ -33,7 +33,7 @@ def site(tmp_path, daemons):
     """Two machines, each with its LXC and its QEMU driver, and environments of both; images lie beside all pools."""
     images = daemons[0].directory / "images"
     images.mkdir(exist_ok=True)
-    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", str(images / "base.qcow2"), "64M"], check=True, timeout=30)
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", str(images / "base.qcow2"), "64M"], check=True, timeout=180)
     small = {"virtualization": "qemu", "memory_mib": 128, "job_memory_mib": 64, "network": {"kind": "user"}}
     boots = {"kernel": str(kernel().image), "initrd": str(tiny_ramdisk())}
     environments = {
@@ -82,7 +82,7 @@ def test_nor_has_it_when_several_ask_at_once(site, daemons):
     with ThreadPoolExecutor(3) as pool:
         told = list(pool.map(check, [site] * 3))
     assert [code for code, _ in told] == [0, 0, 0], told
-    listed = subprocess.run(["virsh", "-q", "-c", daemons[0].uri("qemu"), "pool-list", "--all", "--name"], capture_output=True, text=True, timeout=30, check=True)  # fmt: skip
+    listed = subprocess.run(["virsh", "-q", "-c", daemons[0].uri("qemu"), "pool-list", "--all", "--name"], capture_output=True, text=True, timeout=180, check=True)  # fmt: skip
     assert listed.stdout.split() == ["workers"]
 
 

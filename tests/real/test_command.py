@@ -52,7 +52,7 @@ def ask(companion, question, seconds=10.0):
 
 def group_is_gone(leader):
     """Whether no process of a group is left, within a moment."""
-    end = time.monotonic() + 5
+    end = time.monotonic() + 60
     while time.monotonic() < end:
         try:
             os.killpg(leader, 0)

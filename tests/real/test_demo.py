@@ -12,7 +12,7 @@ AMBIENTI = Path(sys.executable).with_name("ambienti")
 
 
 def test_the_demo_boots_serves_and_ends_with_a_summary():
-    done = subprocess.run([AMBIENTI, "demo", "--seconds", "16"], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run([AMBIENTI, "demo", "--seconds", "16"], capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     told = done.stdout
     for environment in ("atlas-el9", "cms-el9", "theory-deb12"):

@@ -13,7 +13,7 @@ from tests.lab.farm import PROGRAM
 from tests.lab.lanes import container
 from tests.real.lane import lane
 
-pytestmark = [pytest.mark.real, pytest.mark.lane, pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.real, pytest.mark.lane, pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def daemon(lxc):
 
 def goes_round(lxc):
     try:
-        answer = ask(definitions.load(lxc.farm.site_file).file.socket, "/healthz", seconds=5)
+        answer = ask(definitions.load(lxc.farm.site_file).file.socket, "/healthz", seconds=60)
     except NoAnswerError:
         return False
     return json.loads(answer.content)["leading"] if answer.code == 200 else False
@@ -46,7 +46,7 @@ def start(lxc, *words):
 def tried(lxc, *words):
     """Try an environment; return the exit code and what was printed."""
     with start(lxc, *words) as command:
-        out, err = command.communicate(timeout=120)
+        out, err = command.communicate(timeout=400)
     return command.returncode, out + err
 
 
@@ -95,7 +95,7 @@ def test_a_worker_whose_command_was_killed_is_taken_down_by_the_daemon(lxc, daem
     with start(lxc, "atlas-box") as command:
         lxc.farm.until(lxc.domains, 60, "its domain runs")
         os.kill(command.pid, signal.SIGKILL)
-        command.wait(10)
+        command.wait(120)
     lxc.wait_until_nothing_is_left()
 
 
@@ -104,7 +104,7 @@ def test_a_worker_that_a_killed_command_booted_by_itself_is_one_of_the_farm_s_fo
     with start(lxc, "atlas-box") as command:
         lxc.farm.until(lxc.domains, 60, "its domain runs")
         os.kill(command.pid, signal.SIGKILL)
-        command.wait(10)
+        command.wait(120)
     (worker,) = lxc.domains()
     lxc.farm.start()
     lxc.farm.until(lambda: worker in lxc.farm.ambienti("status", "--all"), 60, "it stands in the journal and is known")

@@ -124,20 +124,20 @@ def test_a_job_that_has_outgrown_the_default_is_let_go_and_runs_elsewhere(pool):
         found = only(system.read(environments, cheap=False)).requirements
         assert (found.wanted, found.accepts) == ("", {"atlas-larger"})
         with worker_of(system, LARGER):
-            wait_until(lambda: status(pool, cluster) == 4, "the job has run in the larger worker", 60)
+            wait_until(lambda: status(pool, cluster) == 4, "the job has run in the larger worker", 180)
 
 
 def test_a_job_runs_in_the_environment_that_its_requirements_ask_for(hooked):
     with connected(hooked) as system, worker_of(system, ATLAS_OLD):
         cluster = hooked.sleep(requirements='(TARGET.OpSysAndVer == "SL6")')
-        wait_until(lambda: status(hooked, cluster) == 4, "the job has run", 60)
+        wait_until(lambda: status(hooked, cluster) == 4, "the job has run", 180)
 
 
 def test_a_default_binds_a_job_that_it_suits(hooked):
     with connected(hooked) as system, worker_of(system, ATLAS_OLD):
         cluster = hooked.sleep()
         other = hooked.sleep(environment="atlas-slc6")
-        wait_until(lambda: status(hooked, other) == 4, "the other job has run", 60)
+        wait_until(lambda: status(hooked, other) == 4, "the other job has run", 180)
         assert status(hooked, cluster) == 1
 
 

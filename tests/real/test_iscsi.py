@@ -59,7 +59,7 @@ def machine(name="iscsi", volume="unit:0:0:1", disk=None, **fields):
     return Environment.model_validate({"name": name, "vo": "atlas", "image": image, "disk": disk, **given})
 
 
-def says(daemon, worker, text, seconds=20.0):
+def says(daemon, worker, text, seconds=120.0):
     until = time.monotonic() + seconds
     while text not in (said := daemon.console(worker)):
         assert time.monotonic() < until, f"{said!r}\n{daemon.log()}"

@@ -10,7 +10,7 @@ import pytest
 from tests.lab.lanes import VOS, container
 from tests.real.lane import GONE, lane
 
-pytestmark = [pytest.mark.real, pytest.mark.lane, pytest.mark.slow, pytest.mark.timeout(200)]
+pytestmark = [pytest.mark.real, pytest.mark.lane, pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")
@@ -104,5 +104,5 @@ def started_since(lxc, before):
 
 def kill_the_daemon(lxc):
     os.kill(lxc.farm._process.pid, signal.SIGKILL)
-    lxc.farm._process.wait(10)
+    lxc.farm._process.wait(120)
     lxc.farm.start()

@@ -7,7 +7,7 @@ import pytest
 from tests.lab.lanes import diskless, with_disk
 from tests.real.lane import GONE, lane
 
-pytestmark = [pytest.mark.real, pytest.mark.lane, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.real, pytest.mark.lane, pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")

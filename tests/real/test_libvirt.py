@@ -47,7 +47,9 @@ def images(daemon):
     directory = daemon.directory / "images"
     directory.mkdir(exist_ok=True)
     for kind in ("qcow2", "raw"):
-        subprocess.run(["qemu-img", "create", "-q", "-f", kind, str(directory / f"base.{kind}"), "64M"], check=True, timeout=30)
+        subprocess.run(
+            ["qemu-img", "create", "-q", "-f", kind, str(directory / f"base.{kind}"), "64M"], check=True, timeout=180
+        )
     return directory
 
 
@@ -92,7 +94,7 @@ def container(name="box", **fields):
 
 def disk_info(path):
     text = subprocess.run(
-        ["qemu-img", "info", "-U", "--output=json", str(path)], check=True, capture_output=True, timeout=30
+        ["qemu-img", "info", "-U", "--output=json", str(path)], check=True, capture_output=True, timeout=180
     ).stdout
     return json.loads(text)
 
@@ -158,7 +160,7 @@ def children(pid):
 def init_of(daemon, worker):
     """The first process of a container, once it listens to signals (it then sleeps in a child)."""
     init = daemon.guest_pid(worker, "lxc")
-    until = time.monotonic() + 10
+    until = time.monotonic() + 120
     while not children(init):
         assert time.monotonic() < until, "the container does not come up"
         time.sleep(0.02)
@@ -194,7 +196,7 @@ def test_an_overlay_is_made_over_an_image_outside_all_pools(host, daemon, images
 
 def test_an_overlay_is_never_smaller_than_its_image(host, daemon, images):
     big = images / "big.qcow2"
-    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", str(big), "3G"], check=True, timeout=30)
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", str(big), "3G"], check=True, timeout=180)
     host.boot(order(machine("big", image={"path": str(big)}, disk={"mode": "overlay", "size_gib": 1})))
     assert disk_info(next(daemon.volumes.glob("big-*.disk")))["virtual-size"] == 3 * GIB
     host.power_off("big-1", order(machine("big")).uuid)
@@ -204,7 +206,7 @@ def test_an_overlay_is_never_smaller_than_its_image(host, daemon, images):
 def test_an_overlay_is_made_over_a_volume_that_another_host_has_just_put_into_the_pool(host, daemon):
     host.read()
     subprocess.run(
-        ["qemu-img", "create", "-q", "-f", "qcow2", str(daemon.volumes / "late.qcow2"), "64M"], check=True, timeout=30
+        ["qemu-img", "create", "-q", "-f", "qcow2", str(daemon.volumes / "late.qcow2"), "64M"], check=True, timeout=180
     )
     asked = order(machine("late", image={"pool": "workers", "volume": "late.qcow2"}, disk={"mode": "overlay", "size_gib": 1}))
     host.boot(asked)

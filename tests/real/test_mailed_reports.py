@@ -153,7 +153,9 @@ daemon.reporter.round()
 daemon.pager.round()
 """
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    died = subprocess.run([sys.executable, "-c", script], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60)
+    died = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=180
+    )
     assert died.returncode == -signal.SIGKILL, died.stderr
     assert server.handler.mails == []
     daemon = started(tmp_path, MONDAY + 60)

@@ -45,7 +45,7 @@ def browse(file, home, *options, scheme=LIGHT, size="1200,1600"):
     always = ["--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", f"--user-data-dir={home}"]
     scheme = [f"--blink-settings=preferredColorScheme={scheme}", f"--window-size={size}"]
     command = [*alone, "chromium", *always, *scheme, *options, file.as_uri()]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=True)
     return done.stdout, done.stderr
 
 
@@ -144,10 +144,10 @@ def test_the_command_writes_both_or_says_why_not(tmp_path):
     )
     ambienti = [Path(sys.executable).with_name("ambienti"), "report", "--history", history]
     page_file, pdf_file = tmp_path / "r.html", tmp_path / "r.pdf"
-    subprocess.run([*ambienti, "--html", page_file, "--pdf", pdf_file], check=True, timeout=60)
+    subprocess.run([*ambienti, "--html", page_file, "--pdf", pdf_file], check=True, timeout=240)
     assert page_file.read_text().startswith("<!DOCTYPE html>")
     assert "100.00 %" in text_of(pdf_file)
-    refused = subprocess.run([*ambienti, "--html", tmp_path / "no" / "r.html"], capture_output=True, text=True, timeout=60)
+    refused = subprocess.run([*ambienti, "--html", tmp_path / "no" / "r.html"], capture_output=True, text=True, timeout=240)
     assert refused.returncode == 2
     assert "No such file or directory" in refused.stderr
 
@@ -167,4 +167,4 @@ def brightness(picture):
 
 
 def text_of(file):
-    return subprocess.run(["pdftotext", "-layout", file, "-"], capture_output=True, text=True, timeout=30, check=True).stdout
+    return subprocess.run(["pdftotext", "-layout", file, "-"], capture_output=True, text=True, timeout=240, check=True).stdout

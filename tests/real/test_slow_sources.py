@@ -61,7 +61,7 @@ class SlowFarm(CrashFarm):
     def domains(self):
         return [name for host in self.boxes for name in self.on(host)]
 
-    def until(self, holds, seconds=30.0):
+    def until(self, holds, seconds=120.0):
         until = time.monotonic() + seconds
         while not (found := holds()):
             assert time.monotonic() < until, f"not within {seconds} s\n{self.log()}"
@@ -108,10 +108,10 @@ def farm(tmp_path, boxes):
         box.thaw()
     try:
         daemon.terminate()
-        assert daemon.wait(40) == 0
+        assert daemon.wait(120) == 0
     finally:
         daemon.kill()
-        daemon.wait(10)
+        daemon.wait(120)
         farm.close()
 
 
@@ -128,7 +128,7 @@ def test_while_one_libvirtd_is_frozen_in_a_boot_the_other_host_s_workers_boot_wi
 
     farm.queue.queue.on_enrol = on_enrol
     farm.boot_asked_for(farm.queue, "near")
-    assert freezes.wait(10)
+    assert freezes.wait(60)
     took = [farm.boot_asked_for(farm.queue, "far") for _ in range(2)]
     record_property("boots_asked_for_beside_a_frozen_host_seconds", [round(one, 2) for one in took])
     print(f"beside a frozen host boots were asked for after {', '.join(f'{one:.2f}' for one in took)} s")

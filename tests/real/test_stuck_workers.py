@@ -11,7 +11,7 @@ import pytest
 from tests.lab.lanes import container
 from tests.real.lane import lane
 
-pytestmark = [pytest.mark.real, pytest.mark.lane, pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.real, pytest.mark.lane, pytest.mark.slow, pytest.mark.timeout(900)]
 # A start daemon that never gives up on a job's processes: what is left to the farm is to take the worker.
 NEVER_KILLS = "KILLING_TIMEOUT = 100000\n"
 

@@ -106,7 +106,7 @@ def test_workers_of_one_vlan_reach_each_other_and_no_others(hosts, daemon, switc
 
 def within(pid, *words):
     """Run a program in a guest's network."""
-    return subprocess.run(["nsenter", "-t", str(pid), "-n", *words], capture_output=True, timeout=20, check=False).returncode
+    return subprocess.run(["nsenter", "-t", str(pid), "-n", *words], capture_output=True, timeout=120, check=False).returncode
 
 
 def test_a_plain_bridge_cannot_tag_and_that_is_told(hosts):

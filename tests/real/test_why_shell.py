@@ -45,11 +45,11 @@ class Shell:
 
     def ambienti(self, *words, code=0):
         environment = {**os.environ, "AMBIENTI_SITE": str(self.site), "COLUMNS": "200"}
-        done = subprocess.run([PROGRAM, *words], env=environment, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run([PROGRAM, *words], env=environment, capture_output=True, text=True, timeout=240, check=False)
         assert done.returncode == code, done.stdout + done.stderr
         return done.stdout + done.stderr
 
-    def until(self, words, holds, seconds=40.0):
+    def until(self, words, holds, seconds=180.0):
         until = time.monotonic() + seconds
         while not holds(told := self.ambienti(*words)):
             assert time.monotonic() < until, told
@@ -64,7 +64,7 @@ class Shell:
             yield daemon
         finally:
             daemon.terminate()
-            daemon.wait(20)
+            daemon.wait(120)
             log.close()
 
 

@@ -38,7 +38,7 @@ def write_kernel(bzimage: Path, out: Path) -> None:
     """Write the stripped ELF kernel of a bzImage."""
     full = out.with_suffix(".full")
     full.write_bytes(elf_kernel(bzimage.read_bytes()))
-    subprocess.run(["strip", "-o", out, full], check=True, capture_output=True, timeout=60)
+    subprocess.run(["strip", "-o", out, full], check=True, capture_output=True, timeout=240)
     full.unlink()
 
 
@@ -47,7 +47,7 @@ def modules_in_order(root: Path, kernel_version: str, names: list[str]) -> list[
     files: dict[Path, None] = {}
     for name in names:
         asked = ["modprobe", "-d", root, "-S", kernel_version, "--show-depends", name]
-        answer = subprocess.run(asked, check=True, capture_output=True, text=True, timeout=30).stdout
+        answer = subprocess.run(asked, check=True, capture_output=True, text=True, timeout=240).stdout
         files.update((Path(found), None) for found in re.findall(r"^insmod (\S+)", answer, re.MULTILINE))
     return list(files)
 
@@ -75,6 +75,6 @@ def write_ramdisk(root: Path, kernel_version: str, modules: list[str], init: Pat
             input=names.encode(),
             capture_output=True,
             check=True,
-            timeout=60,
+            timeout=240,
         )
         out.write_bytes(packed.stdout)

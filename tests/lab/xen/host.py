@@ -238,7 +238,7 @@ class XenHost:
                 deadline += 10
             time.sleep(0.05)
         if self._process:
-            self._process.wait(10)
+            self._process.wait(120)
             self._process = None
         (self.directory / "pid").unlink(missing_ok=True)
 
@@ -286,4 +286,4 @@ def _tail(console: str) -> str:
 
 
 def _run(*command: object) -> None:
-    subprocess.run([str(word) for word in command], check=True, capture_output=True, timeout=60)
+    subprocess.run([str(word) for word in command], check=True, capture_output=True, timeout=240)
