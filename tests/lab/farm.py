@@ -98,7 +98,7 @@ class Farm:
 
         It may wait as long as a source may take to answer and 5 s more for what is under way; then it gives its own things back.
         """
-        seconds = LIMITS["reading_deadline_seconds"] + 5 + 30
+        seconds = 5 * LIMITS["reading_deadline_seconds"]
         process, self._process = self._process, None
         if process is None:
             return 0

@@ -19,7 +19,7 @@ RESERVE_SHARE = 4
 """Each of the lab's hosts leaves a quarter of the machine's memory to the lab itself."""
 NETS = 254 * 256
 """Networks of 127/8 from which the lab's containers take their addresses."""
-_SHARED = {"job_memory_mib": 128, "idle_seconds": 4, "boot_seconds": 90}
+_SHARED = {"job_memory_mib": 128, "idle_seconds": 4, "boot_seconds": 300}
 
 
 @cache

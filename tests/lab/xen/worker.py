@@ -68,7 +68,7 @@ def environment(ramdisk: str, virtualization: str = "xen-pv", *, vo: str = "atla
         "network": {"kind": "bridge", "source": BRIDGE, "addresses": addresses, "gateway": GATEWAY},
         "provides": {"Lane": "xen"},
         "idle_seconds": 20,
-        "boot_seconds": 300,
+        "boot_seconds": 900,
         **more,
     }
 
