@@ -216,9 +216,11 @@ def _tell_if_empty(history: History, asked: Window | None) -> None:
 
 def _tell_if_unobserved(made: Report, *, in_detail: bool) -> None:
     """Say aloud that nobody looked in the window that was asked for: a verdict of another window is no answer to it."""
+    from scheduler.model.instants import to_the_second
+
     window = made.windows[0]
     if in_detail and made.rows and window.seconds and not any(row.observed for row in made.rows):
-        span = f"{window.name or 'the window'}, {window.start} to {window.end}"
+        span = f"{window.name or 'the window'}, {to_the_second(window.start)} to {to_the_second(window.end)}"
         say(f"Nothing was observed in {span}: there is no figure and no verdict on it.", error=True, style="yellow")
 
 

@@ -194,9 +194,10 @@ def write_seconds(length: int | Decimal) -> str:
 
 
 def write_duration(duration: Duration) -> str:
-    """Write a duration for people: `3 d 4 h`, `2 h 5 min`, `12.5 s`; never more than two units."""
-    if duration < 60 * SECOND:
-        return f"{seconds(duration):f} s" if duration % SECOND else f"{duration // SECOND} s"
+    """Write a duration for people: `3 d 4 h`, `2 h 5 min`, `12.5 s`. It is rounded, but never to nothing."""
+    tenths = (duration * 10 + SECOND // 2) // SECOND
+    if tenths < 600:
+        return f"{tenths / 10:g} s" if tenths or not duration else f"{seconds(duration):f} s"
     rest = (duration + SECOND // 2) // SECOND
     parts: list[str] = []
     for unit, size in (("d", 86400), ("h", 3600), ("min", 60), ("s", 1)):

@@ -47,7 +47,7 @@ def table(report: Report, profile: str) -> RenderableType:
 def detail(report: Report, profiles: tuple[str, ...]) -> RenderableType:
     """Return one window in detail: figures, A and R, times, verdicts."""
     window = report.windows[0]
-    title = f"{window.name or 'window'}: {window.start} to {window.end}"
+    title = f"{window.name or 'window'}: {_span(window.start, window.end)}"
     shown = Table(title=title, title_justify="left")
     shown.add_column("service", overflow="fold")
     if len(profiles) > 1:

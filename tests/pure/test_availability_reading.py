@@ -173,7 +173,16 @@ def test_an_instant_beyond_the_calendar_is_written_as_the_end_of_it():
 
 
 @pytest.mark.parametrize(
-    ("length", "text"), [(0, "0 s"), (90, "1 min 30 s"), (3600, "1 h"), (90061, "1 d 1 h"), (0.25, "0.25 s")]
+    ("length", "text"),
+    [
+        (0, "0 s"),
+        (90, "1 min 30 s"),
+        (3600, "1 h"),
+        (90061, "1 d 1 h"),
+        (40.004341, "40 s"),
+        (59.96, "1 min"),
+        (0.004, "0.004 s"),
+    ],
 )
 def test_durations_for_people(length, text):
     assert write_duration(int(length * SECOND)) == text
