@@ -9,11 +9,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from environments.environment import DiskMode, Environment, NetworkKind, Virtualization
+from scheduler.model.failures import FailureCause
 from scheduler.model.hosts import Domain, DomainState, HostReading, Identity, PoolSpace, Stored
 from scheduler.model.ports import DomainEvent, EventKind, SourceError
+from simulations.host_faults import HostFaults
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from random import Random
 
     from scheduler.model.ports import WorkerOrder
@@ -36,30 +38,6 @@ class Machine:
     """What of which machine it is, where several hosts are one."""
     boot_seconds: float = 30.0
     """From the call to the registered worker, give or take a tenth."""
-
-
-@dataclass(slots=True)
-class HostFaults:
-    """What is wrong with a host now."""
-
-    silent: bool = False
-    """Its libvirt daemon answers nothing; its domains run on."""
-    dead: bool = False
-    """No power: nothing runs, nothing answers."""
-    slow_seconds: float = 0.0
-    """Takes this long for an answer; longer than the deadline is no answer, but what was asked is done."""
-    boots_slow: bool = False
-    """Boots what it is asked to, but the answer comes too late."""
-    boots_seconds: float = 0.0
-    """Boots what it is asked to at once, but answers only so much later; until then it is asked nothing else."""
-    boots_fail: str = ""
-    """What it answers to every boot."""
-    black_hole: bool = False
-    """Domains start and never register."""
-    partial: bool = False
-    """Readings lack every second domain, and say so."""
-    mute: bool = False
-    """Sends no events."""
 
 
 @dataclass(slots=True)
@@ -289,21 +267,21 @@ class SimulatedHost:
             self._answer(asked)
             self._plant.answer_after(self.faults.boots_seconds)
             if self.faults.boots_slow:
-                raise SourceError(self.name, asked, f"no answer within {self._deadline_seconds:g} s")
+                raise SourceError(self.name, asked, f"no answer within {self._deadline_seconds:g} s", FailureCause.NO_ANSWER)
         finally:
             call = self._call("boot", order.worker, started=started, uuid=order.uuid)
             self._plant.calls.append(replace(call, short_of_memory_mib=lacks))
 
     def _start(self, order: WorkerOrder, asked: str) -> None:
         environment, plant = order.environment, self._plant
-        obstacles = [*self.check(environment)]
+        obstacles = [*self._against(environment)]
         left = self.machine.memory_mib - self.used_memory_mib
         if environment.memory_mib > left:
-            obstacles.append(f"cannot allocate {environment.memory_mib} MiB: {left} MiB are free")
+            obstacles.append((f"cannot allocate {environment.memory_mib} MiB: {left} MiB are free", FailureCause.STOCK_OUT))
         if self.faults.boots_fail:
-            obstacles.append(self.faults.boots_fail)
+            obstacles.append((self.faults.boots_fail, self.faults.boots_fail_of))
         if obstacles:
-            raise SourceError(self.name, asked, "; ".join(obstacles))
+            raise SourceError(self.name, asked, "; ".join(words for words, _ in obstacles), obstacles[0][1])
         volume = None
         if environment.disk.mode is not DiskMode.NONE:
             volume = (environment.disk.pool or "default", f"{order.worker}-{order.uuid[:8]}.disk")
@@ -361,23 +339,27 @@ class SimulatedHost:
     def check(self, environment: Environment) -> Sequence[str]:
         """Say what on this host stands against booting an environment."""
         self._answer(f"check {environment.name}", done=True)
+        return [words for words, _ in self._against(environment)]
+
+    def _against(self, environment: Environment) -> Iterator[tuple[str, FailureCause]]:
+        """Say what stands against booting an environment, and what each is about."""
         image, missing = environment.image, self._plant.missing_images
         parts = [part for part in (image.path, image.volume, image.kernel, image.initrd) if part in missing]
-        found = [f"there is no {part}" for part in parts]
+        for part in parts:
+            yield f"there is no {part}", FailureCause.IMAGE
         there = self._plant.checksums.get(image.path or image.volume or "", image.sha256)
-        if image.sha256 and image.sha256 != there and not found:
-            found.append(f"image.sha256: the image on the host has {there}")
+        if image.sha256 and image.sha256 != there and not parts:
+            yield f"image.sha256: the image on the host has {there}", FailureCause.UNKNOWN
         if environment.virtualization not in self.machine.virtualizations:
-            found.append(f"{environment.virtualization.value} is not supported")
+            yield f"{environment.virtualization.value} is not supported", FailureCause.UNKNOWN
         network = environment.network
         if network.kind in {NetworkKind.BRIDGE, NetworkKind.LIBVIRT} and network.source not in self.machine.networks:
-            found.append(f"there is no network {network.source}")
+            yield f"there is no network {network.source}", FailureCause.NETWORK
         if environment.memory_mib > self.machine.memory_mib:
-            found.append(f"{environment.memory_mib} MiB do not fit {self.machine.memory_mib} MiB")
+            yield f"{environment.memory_mib} MiB do not fit {self.machine.memory_mib} MiB", FailureCause.UNKNOWN
         pool = environment.disk.pool
         if environment.disk.mode is not DiskMode.NONE and pool and pool not in {p.name for p in self.machine.pools}:
-            found.append(f"there is no storage pool {pool}")
-        return found
+            yield f"there is no storage pool {pool}", FailureCause.STORAGE
 
     def watch(self, tell: Callable[[DomainEvent], None]) -> None:
         """Call `tell` whenever a domain changes."""
@@ -391,11 +373,11 @@ class SimulatedHost:
         """Bring the plant up to now, and fail when the host would not answer; `done`: slowness alone is no matter."""
         self._plant.agenda.catch_up()
         if self.faults.dead:
-            raise SourceError(self.name, asked, "no route to host")
+            raise SourceError(self.name, asked, "no route to host", FailureCause.UNREACHABLE)
         if self.faults.silent:
-            raise SourceError(self.name, asked, "connection refused")
+            raise SourceError(self.name, asked, "connection refused", FailureCause.UNREACHABLE)
         if self.faults.slow_seconds > self._deadline_seconds and not done:
-            raise SourceError(self.name, asked, f"no answer within {self._deadline_seconds:g} s")
+            raise SourceError(self.name, asked, f"no answer within {self._deadline_seconds:g} s", FailureCause.NO_ANSWER)
 
     def _call(self, kind: str, worker: str, *, started: bool = False, stopped: bool = False, uuid: str = "") -> HostCall:
         plant = self._plant

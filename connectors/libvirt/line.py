@@ -18,7 +18,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import libvirt
 
+from connectors.libvirt.causes import cause_of
 from environments.domain import Driver
+from scheduler.model.failures import FailureCause
 from scheduler.model.ports import SourceError
 
 if TYPE_CHECKING:
@@ -75,7 +77,8 @@ def as_source_error(error: Exception, host: str, asked: str) -> SourceError:
     if isinstance(error, SourceError):
         return error
     words = error.get_error_message() if isinstance(error, libvirt.libvirtError) else ""
-    made = SourceError(host, asked, words or f"{type(error).__name__}: {error}")
+    words = words or f"{type(error).__name__}: {error}"
+    made = SourceError(host, asked, words, cause_of(error, words))
     made.__cause__ = error
     return made
 
@@ -99,7 +102,8 @@ class Talk:
         try:
             yield
         except libvirt.libvirtError as error:
-            raise SourceError(self.host, asked, error.get_error_message() or str(error)) from error
+            words = error.get_error_message() or str(error)
+            raise SourceError(self.host, asked, words, cause_of(error, words)) from error
 
 
 @dataclass(slots=True, eq=False)
@@ -158,14 +162,15 @@ class HostConnection:
         if len(self._hanging) >= MOST_HANGING:
             oldest = self._hanging[0]
             waits = f"{len(self._hanging)} earlier calls hang, the oldest ({oldest.asked})"
-            raise SourceError(self.host, asked, f"not asked: {waits} for {time.monotonic() - oldest.began:.0f} s")
+            waits += f" for {time.monotonic() - oldest.began:.0f} s"
+            raise SourceError(self.host, asked, f"not asked: {waits}", FailureCause.NO_ANSWER)
         task = _Asked(asked, time.monotonic(), self._life)
         threading.Thread(target=self._work, args=(task, operation), name=f"libvirt-{self.host}", daemon=True).start()
         if not task.done.wait(seconds):
             task.cancelled.set()
             self._hanging.append(task)
             self._give_up(task.life, f"no answer within {seconds:g} s")
-            raise SourceError(self.host, asked, f"no answer within {seconds:g} s")
+            raise SourceError(self.host, asked, f"no answer within {seconds:g} s", FailureCause.NO_ANSWER)
         if task.error is not None:
             raise task.error
         value: T = task.value
@@ -268,7 +273,8 @@ class HostConnection:
             wire = _Wire(connection, _DRIVERS[kind], life)
             connection.registerCloseCallback(self._broken, wire)
         except libvirt.libvirtError as error:
-            raise SourceError(self.host, f"connect to {self._uri}", error.get_error_message() or str(error)) from error
+            words = error.get_error_message() or str(error)
+            raise SourceError(self.host, f"connect to {self._uri}", words, FailureCause.UNREACHABLE) from error
         used.append(wire)
         with self._lock:
             wire.given_up = self._closed or life is not self._life

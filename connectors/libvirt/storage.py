@@ -16,6 +16,7 @@ from connectors.libvirt.line import no_such, unsupported
 from connectors.libvirt.places import at_path, find_volume
 from environments.domain import DiskSource, Driver
 from environments.environment import DiskMode
+from scheduler.model.failures import FailureCause
 from scheduler.model.ports import SourceError
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from connectors.libvirt.line import Talk
     from connectors.libvirt.options import LibvirtOptions
     from environments.environment import Environment
-    from scheduler.model.ports import WorkerOrder
+from scheduler.model.ports import WorkerOrder
 
 T = TypeVar("T")
 _GIB = 1024**3
@@ -72,9 +73,11 @@ def active_pool(talk: Talk, name: str) -> Any:
             if not no_such(error):
                 raise
             known = ", ".join(sorted(pool.name() for pool in talk.connection.listAllStoragePools())) or "none"
-            raise SourceError(talk.host, f"find storage pool {name}", f"there is none; there are: {known}") from error
+            raise SourceError(
+                talk.host, f"find storage pool {name}", f"there is none; there are: {known}", FailureCause.STORAGE
+            ) from error
         if not pool.isActive():
-            raise SourceError(talk.host, f"find storage pool {name}", "it is not active")
+            raise SourceError(talk.host, f"find storage pool {name}", "it is not active", FailureCause.STORAGE)
         return pool
 
 
@@ -173,12 +176,12 @@ def with_base(talk: Talk, environment: Environment, use: Callable[[Any], T]) -> 
             raise SourceError(talk.host, asked, against)
         volume = find_volume(talk, pool, image.volume)
         if volume is None:
-            raise SourceError(talk.host, asked, "there is no such volume")
+            raise SourceError(talk.host, asked, "there is no such volume", FailureCause.IMAGE)
         return use(volume)
 
     def use_file(volume: Any | None) -> T:
         if volume is None:
-            raise SourceError(talk.host, asked, "there is no such file")
+            raise SourceError(talk.host, asked, "there is no such file", FailureCause.IMAGE)
         return use(volume)
 
     return at_path(talk, image.path or "", use_file)

@@ -15,6 +15,7 @@ from connectors.libvirt.line import no_such
 from connectors.libvirt.reading import is_remnant, read_identity
 from connectors.libvirt.storage import make_disk, remove_volumes
 from environments.domain import DomainIdentity, DomainPieces, Driver, domain_xml
+from scheduler.model.failures import FailureCause
 from scheduler.model.hosts import Identity
 from scheduler.model.ports import SourceError
 
@@ -145,14 +146,14 @@ def _start(talk: Talk, order: WorkerOrder, pieces: DomainPieces) -> None:
         with contextlib.suppress(SourceError):
             missing = tuple(missing_images(talk, order.environment))
         if missing:
-            raise SourceError(talk.host, asked, "; ".join((*missing, error.answer))) from error
+            raise SourceError(talk.host, asked, "; ".join((*missing, error.answer)), FailureCause.IMAGE) from error
         raise
 
 
 def _refuse_missing(talk: Talk, order: WorkerOrder) -> None:
     missing = tuple(missing_images(talk, order.environment))
     if missing:
-        raise SourceError(talk.host, f"boot {order.worker}", "; ".join(missing))
+        raise SourceError(talk.host, f"boot {order.worker}", "; ".join(missing), FailureCause.IMAGE)
 
 
 def _shut_down(talk: Talk, handle: Any, asked: str, seconds: float) -> None:

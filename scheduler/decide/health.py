@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from environments.reason import Number, Reason, counted
-from scheduler.decide.blame import Culprit, advice, culprit_of, is_capacity, is_enrolment, ran_unregistered, told
+from scheduler.decide.blame import Culprit, advice, culprit_of, told
 from scheduler.model.clock import clock_time
+from scheduler.model.failures import FailureCause
 from scheduler.model.workers import BootOutcome
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ def judge(observation: Observation, limits: Limits, lonely: Callable[[str], bool
             health.registered.setdefault(image, set()).add(boot.host)
             continue
         health.failing.setdefault(image, Streak()).fail(boot, opens=lambda _: False, limits=limits)
-        if is_enrolment(boot):
+        if boot.failure is FailureCause.BATCH_SYSTEM:
             continue
         pair = health.pairs.setdefault(image, {}).setdefault(boot.host, Streak())
         pair.fail(boot, opens=lambda _: True, limits=limits)
@@ -119,7 +120,7 @@ def _unheard(boots: list[BootOutcome]) -> bool:
     for boot in reversed(boots):
         if boot.registered:
             break
-        if ran_unregistered(boot):
+        if boot.failure is FailureCause.UNREGISTERED:
             images.add((boot.environment, boot.version))
             hosts.add(boot.host)
     return len(images) > 1 and len(hosts) > 1
@@ -133,9 +134,9 @@ def _blame_images(boots: list[BootOutcome], health: Health, limits: Limits, lone
         if boot.registered:
             health.images.pop(image, None)
             members.pop(image, None)
-        elif is_enrolment(boot) or not is_capacity(boot.cause):
+        elif not boot.failure.spares_image:
             streak = health.images.setdefault(image, Streak())
-            alone = is_enrolment(boot) or lonely(boot.environment)
+            alone = boot.failure is FailureCause.BATCH_SYSTEM or lonely(boot.environment)
 
             def opens(streak: Streak, *, alone: bool = alone) -> bool:
                 return streak.failures >= limits.image_failures and (alone or len(streak.hosts) > 1)

@@ -17,12 +17,11 @@ from scheduler.journal import hosts
 from scheduler.journal import tables as t
 from scheduler.journal.holds import keep_holds
 from scheduler.journal.opening import JournalError, RefusedError
-from scheduler.journal.reading import NAMES_PER_QUERY
+from scheduler.journal.reading import NAMES_PER_QUERY, as_words
 from scheduler.journal.records import Entry, Note, Outcome, Sighting
 from scheduler.journal.statuses import keep_look
 from scheduler.journal.writing import JournalWriter, LeaseLostError
 from scheduler.model.actions import Adopt, Boot, CancelDrain, CleanUp, Drain, PowerOff, Sweep
-from scheduler.model.workers import BootOutcome, WorkerState
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
 
     from scheduler.journal.records import Intent, Memo, Value
     from scheduler.model.actions import Action
+    from scheduler.model.workers import BootOutcome
 
 __all__ = ["Journal", "JournalError", "LeaseLostError"]
 
@@ -181,7 +181,8 @@ class Journal(JournalWriter):
     def _keep_outcomes(self, connection: Connection, outcomes: Sequence[BootOutcome]) -> None:
         if not outcomes:
             return
-        self.upsert(connection, t.boots, ["worker"], [asdict(outcome) for outcome in outcomes], each=True)
+        rows = [asdict(outcome) | {"failure": outcome.failure.value} for outcome in outcomes]
+        self.upsert(connection, t.boots, ["worker"], rows, each=True)
         if self._cache is not None:
             told = {outcome.worker for outcome in outcomes}
             boots = tuple(boot for boot in self._cache.boots if boot.worker not in told) + tuple(outcomes)
@@ -289,16 +290,13 @@ def _begun_note(action: Action, number: int) -> Note:
 
 
 def _row(entry: Entry) -> dict[str, Any]:
-    return asdict(entry) | {"state": entry.state.value}
+    return asdict(entry) | {"state": entry.state.value, "boot_failure": entry.boot_failure.value}
 
 
 def _change_kept(entries: dict[str, Entry], changes: Mapping[str, Mapping[str, Value]]) -> None:
     for name, change in changes.items():
         if name not in entries:
             continue
-        values: dict[str, Any] = dict(change)
-        if "state" in values:
-            values["state"] = WorkerState(values["state"])
-        entries[name] = replace(entries[name], **values)
+        entries[name] = replace(entries[name], **{**change, **as_words(change)})
         if entries[name].closed_at is not None:
             del entries[name]

@@ -14,10 +14,11 @@ from scheduler.journal import tables as t
 from scheduler.journal.opening import BROKEN, DAMAGED, JournalError, connect, explain, told
 from scheduler.journal.records import Entry, Event, HostOff, Ledger, Note, OpenIntent, Sighting
 from scheduler.journal.upgrading import check_form
+from scheduler.model.failures import FailureCause
 from scheduler.model.workers import BootOutcome, WorkerState
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Callable, Collection, Iterator, Mapping
 
     from sqlalchemy.engine import Connection
 
@@ -94,7 +95,7 @@ class JournalReader:
             next_serial=one.next_serial,
             entries={entry.name: entry for entry in map(_entry, opened)},
             epoch=self._epoch,
-            boots=tuple(BootOutcome(*row) for row in connection.execute(recent)),
+            boots=tuple(map(_outcome, connection.execute(recent))),
             proven=frozenset((row.environment, row.version) for row in connection.execute(proven)),
         )
 
@@ -166,4 +167,17 @@ _SIGHTING = [t.sightings.c[name] for name in Sighting.__dataclass_fields__]
 
 def _entry(row: Any) -> Entry:
     values = dict(row._mapping)  # noqa: SLF001 - public in all but name
-    return Entry(**values | {"state": WorkerState(values["state"])})
+    return Entry(**values | as_words(values))
+
+
+def _outcome(row: Any) -> BootOutcome:
+    values = dict(row._mapping)  # noqa: SLF001 - public in all but name
+    return BootOutcome(**values | {"failure": FailureCause(values["failure"])})
+
+
+def as_words(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those of a worker's values that are words of the model, as such."""
+    return {name: kind(values[name]) for name, kind in _ENUMS.items() if name in values}
+
+
+_ENUMS: dict[str, Callable[[str], object]] = {"state": WorkerState, "boot_failure": FailureCause}

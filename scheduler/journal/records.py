@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from environments.reason import Number
 from scheduler.model.actions import Action
+from scheduler.model.failures import FailureCause
 from scheduler.model.queues import HeldJob
 from scheduler.model.workers import BootOutcome, WorkerState
 
@@ -67,6 +68,7 @@ class Entry:
     """When its drain was taken back."""
     boot_error: str = ""
     """What the boot call answered, when it failed."""
+    boot_failure: FailureCause = FailureCause.UNKNOWN
     closed_at: float | None = None
 
 

@@ -65,6 +65,7 @@ workers = Table(
     Column("drained_at", Float),
     Column("cancelled_at", Float),
     Column("boot_error", Words, nullable=False),
+    Column("boot_failure", BoundedText(20), nullable=False, server_default="unknown"),
     Column("closed_at", Float),
     comment="Every worker ever ordered or adopted; open while its domain, disks or ads may exist.",
 )
@@ -94,6 +95,7 @@ boots = Table(
     Column("at", Float, nullable=False),
     Column("registered", Boolean, nullable=False),
     Column("cause", Words, nullable=False),
+    Column("failure", BoundedText(20), nullable=False, server_default="unknown"),
     comment="How each boot ended.",
 )
 sightings = Table(

@@ -23,6 +23,7 @@ from scheduler.journal.records import Entry, Note, Outcome, Value
 from scheduler.loop.runner import Call, NotBegunError, Runner, unexpected
 from scheduler.model.actions import WHILE_IDLE, Action, Adopt, Boot, CancelDrain, CleanUp, Drain, PowerOff, Sweep
 from scheduler.model.clock import Clock
+from scheduler.model.failures import FailureCause
 from scheduler.model.hosts import Identity, Stored
 from scheduler.model.policy import Policy
 from scheduler.model.ports import BatchSystem, Enrolment, Hypervisor, SourceError, WorkerOrder
@@ -139,7 +140,11 @@ def errand_of(step: Act) -> Errand:
 
 
 def _failed(step: Act, error: SourceError) -> Done:
-    return Done(Outcome.FAILED, str(error), {"boot_error": str(error)} if isinstance(step.action, Boot) else {})
+    return Done(Outcome.FAILED, str(error), _boot_failed(error) if isinstance(step.action, Boot) else {})
+
+
+def _boot_failed(error: SourceError) -> dict[str, Value]:
+    return {"boot_error": str(error), "boot_failure": error.cause.value}
 
 
 def _ask_batch(step: Act, asked: str, function: Callable[[BatchSystem], T]) -> Calls[T]:
@@ -154,7 +159,7 @@ def _ask_batch(step: Act, asked: str, function: Callable[[BatchSystem], T]) -> C
 def _ask_host(step: Act, host: str, asked: str, function: Callable[[Hypervisor], T], within: float | None = None) -> Calls[T]:
     hypervisor = step.tools.hypervisors.get(host)
     if hypervisor is None:  # taken out of the site since this act began
-        raise SourceError(host, asked, "the site has no host of this name")
+        raise SourceError(host, asked, "the site has no host of this name", FailureCause.UNREACHABLE)
     within = step.policy.limits.reading_deadline_seconds if within is None else within
     return (yield from _make(step, host_lane(host), asked, partial(function, hypervisor), within))
 
@@ -183,7 +188,11 @@ def _boot(step: Act) -> Calls[Done]:
         requested_at=entry.requested_at,
         address=entry.address,
     )
-    enrolment: Enrolment = yield from _ask_batch(step, f"enrol {entry.name}", lambda b: b.enrol(identity, environment))
+    try:
+        enrolment: Enrolment = yield from _ask_batch(step, f"enrol {entry.name}", lambda b: b.enrol(identity, environment))
+    except SourceError as error:
+        error.cause = FailureCause.BATCH_SYSTEM  # whatever it is there: no host was asked yet
+        raise
     order = WorkerOrder(entry.name, entry.uuid, environment, identity, enrolment)
     yield from _ask_host(step, entry.host, f"boot {entry.name}", lambda h: h.boot(order))
     return Done(changes={"booted_at": step.tools.clock.now()})

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from environments.environment import Environment
 from environments.text import printable
+from scheduler.model.failures import FailureCause
 from scheduler.model.hosts import Identity
 
 if TYPE_CHECKING:
@@ -33,12 +34,14 @@ LONGEST_ANSWER = 2000
 class SourceError(Exception):
     """They erred: which system, what was asked, what came back (in one printable line, whatever it was)."""
 
-    def __init__(self, source: str, asked: str, answer: str) -> None:
+    def __init__(self, source: str, asked: str, answer: str, cause: FailureCause = FailureCause.UNKNOWN) -> None:
         answer = printable(" ".join(answer.split()), LONGEST_ANSWER)
         super().__init__(f"{source}: {asked}: {answer}")
         self.source = source
         self.asked = asked
         self.answer = answer
+        self.cause = cause
+        """What it is about, where whoever raised it knows."""
 
 
 class WrongNameError(SourceError):

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from scheduler.model.failures import FailureCause
 from scheduler.model.queues import Lingering, RunningJob
 
 
@@ -76,7 +77,9 @@ class BootOutcome:
     at: float
     registered: bool
     cause: str = ""
-    """Why it failed, in the words of the source: decides whether the image, the host or a stock-out is to blame."""
+    """Why it failed, in the words of the source: for people."""
+    failure: FailureCause = FailureCause.UNKNOWN
+    """Why it failed: decides whether the image, the host or a stock-out is to blame."""
 
 
 @dataclass(frozen=True, slots=True)

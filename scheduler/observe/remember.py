@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from scheduler.journal.records import Memo, Note, Sighting, Value
+from scheduler.model.failures import FailureCause
 from scheduler.model.lifecycle import allowed
 from scheduler.model.queues import HeldJob, Node, QueueReading
 from scheduler.model.readings import Unanswered
@@ -88,16 +89,25 @@ class Additions:
         if entry.origin != "booted" or (not entry.boot_error and entry.booted_at is None and facts.domain is None):
             return  # adopted, or cut off before it was asked for: neither image nor host is to blame
         if entry.boot_error:
-            cause = entry.boot_error
+            cause, failure = entry.boot_error, entry.boot_failure
         elif facts.domain is None or facts.domain.state.value in {"stopped", "crashed"}:
-            cause = "its domain ended before it registered"
+            cause, failure = "its domain ended before it registered", FailureCause.UNKNOWN
         else:
             cause = f"did not register with {entry.batch_system} within {facts.boot_seconds:g} s"
-        self._outcome(facts, facts.now, registered=False, cause=cause)
+            failure = FailureCause.UNREGISTERED
+        self._outcome(facts, facts.now, registered=False, cause=cause, failure=failure)
 
-    def _outcome(self, facts: WorkerFacts, at: float, *, registered: bool, cause: str = "") -> None:
+    def _outcome(
+        self,
+        facts: WorkerFacts,
+        at: float,
+        *,
+        registered: bool,
+        cause: str = "",
+        failure: FailureCause = FailureCause.UNKNOWN,
+    ) -> None:
         entry = facts.entry
-        outcome = BootOutcome(entry.name, entry.environment, entry.version, facts.host, at, registered, cause)
+        outcome = BootOutcome(entry.name, entry.environment, entry.version, facts.host, at, registered, cause, failure)
         self.outcomes.append(outcome)
 
     def tell_sightings(

@@ -28,6 +28,7 @@ from scheduler.journal.statuses import declare, push
 from scheduler.journal.tables import metadata
 from scheduler.journal.upgrading import UPGRADE_LOCK, StillLedError, newest_form, upgrade
 from scheduler.model.actions import Adopt, Boot, Drain, PowerOff
+from scheduler.model.failures import FailureCause
 from scheduler.model.hosts import worker_uuid
 from scheduler.model.queues import HeldJob
 from scheduler.model.workers import BootOutcome, WorkerState
@@ -647,6 +648,43 @@ def test_an_upgrade_waits_until_it_is_sure_that_nobody_works_with_the_older_form
     assert clock.monotonic() == 60
     assert told == [("old", 60)] * 2
     engine.dispose()
+
+
+@pytest.mark.parametrize(
+    ("words", "failure"),
+    [
+        ("h1: start domain el9-1: Network not found: no network with matching name 'farm'", "network"),
+        ("h1: start domain el9-1: cannot allocate memory", "stock-out"),
+        ("h1: boot el9-1: no answer within 20 s", "no-answer"),
+        ("pool: enrol el9-1: connection refused", "batch-system"),
+        ("h1: boot el9-1: image.path: there is no /srv/el9.img on the host", "image"),
+        ("did not register with pool within 600 s", "unregistered"),
+        ("its domain ended before it registered", "unknown"),
+        ("", "unknown"),
+    ],
+)
+def test_why_an_old_boot_failed_is_read_from_its_words_when_the_journal_is_brought_up_to_date(url, opened, words, failure):
+    engine = to_form(url, "0011")
+    row = {"worker": "el9-1", "environment": "el9", "version": "1", "host": "h1", "at": 90.0, "registered": False}
+    old = sa.table("boots", *map(sa.column, [*row, "cause"]))
+    with engine.begin() as connection:
+        connection.execute(old.insert().values(row | {"cause": words}))
+    engine.dispose()
+    upgrade(url, SimulatedClock(), 60)
+    (boot,) = opened(now=100.0).ledger().boots
+    assert (boot.cause, boot.failure) == (words, FailureCause(failure))
+
+
+def test_why_a_boot_failed_is_kept_as_a_code_beside_the_words(journal, opened):
+    (number,) = journal.begin("a", 101, [boot(1)])
+    changes = {"boot_error": "h1: no", "boot_failure": FailureCause.NETWORK.value}
+    journal.end(102, number, Outcome.FAILED, "h1: no", changes=changes)
+    told = BootOutcome("el9-1", "el9", "1", "h1", 103.0, registered=False, cause="h1: no", failure=FailureCause.NETWORK)
+    journal.remember("a", 103, Memo(outcomes=(told,)))
+    for one in (journal, opened()):
+        assert one.ledger().entries["el9-1"].boot_failure is FailureCause.NETWORK
+        assert one.ledger().boots == (told,)
+        assert one.ledger().boots[0].failure is FailureCause.NETWORK
 
 
 def test_a_journal_of_a_newer_version_is_refused(url, opened):

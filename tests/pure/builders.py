@@ -141,8 +141,9 @@ def an_observation(*clusters, workers=(), hosts=None, queues=None, proven=(("el9
     return Observation(NOW, {q.source: q for q in queues}, readings, tuple(workers), **given)
 
 
-def an_outcome(host="h1", *, registered=False, ago=100.0, cause="not registered in time", environment="el9", version="1", n=0):
-    return BootOutcome(f"{environment}-{host}-{ago}-{n}", environment, version, host, NOW - ago, registered, cause)
+def an_outcome(host="h1", *, ago=100.0, cause="its domain ended", environment="el9", version="1", n=0, **more):
+    given = {"registered": False, **more}
+    return BootOutcome(f"{environment}-{host}-{ago}-{n}", environment, version, host, NOW - ago, cause=cause, **given)
 
 
 def a_pool(name="shared", available_gib=1000.0, active=True):

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from scheduler.model.clock import clock_time
+from scheduler.model.failures import FailureCause
 from scheduler.model.hosts import Host
 from scheduler.model.workers import WorkerState
 from tests.pure.builders import (
@@ -148,9 +149,9 @@ def test_where_one_host_alone_can_take_an_image_its_failures_there_are_the_image
     assert plan.hosts == {}
 
 
-@pytest.mark.parametrize("cause", ["no space left on device", "cannot allocate memory", "h1 did not answer", "host lost"])
-def test_a_stock_out_is_never_held_against_the_image(cause):
-    history = [an_outcome(host, ago=50 - n, n=n, cause=cause) for n, host in enumerate(("h1", "h2", "h1", "h2"))]
+@pytest.mark.parametrize("failure", [FailureCause.STOCK_OUT, FailureCause.UNREACHABLE])
+def test_a_stock_out_is_never_held_against_the_image(failure):
+    history = [an_outcome(host, ago=50 - n, n=n, failure=failure) for n, host in enumerate(("h1", "h2", "h1", "h2"))]
     hosts = [*HOSTS, a_host("h3")]
     plan = plan_for(a_cluster(idle=4), boots=history, hosts=hosts, policy=a_policy(hosts=(*TWO, "h3")))
     assert len(boots(plan)) == 2
@@ -159,7 +160,7 @@ def test_a_stock_out_is_never_held_against_the_image(cause):
 
 def test_a_batch_system_that_enrols_nobody_is_neither_the_hosts_fault_nor_asked_for_ever():
     history = [an_outcome("h1", ago=50 - n, n=n) for n in range(3)]
-    history = [replace(boot, cause=f"pool: enrol {boot.worker}: connection refused") for boot in history]
+    history = [replace(boot, failure=FailureCause.BATCH_SYSTEM) for boot in history]
     plan = plan_for(a_cluster(idle=4), boots=history, hosts=HOSTS, policy=a_policy(hosts=TWO))
     assert boots(plan) == []
     assert plan.clusters["pool:1"].reasons[0].code == "breaker-open"
