@@ -111,18 +111,18 @@ def played(lxc, host):
     spared, out = lxc.submit("theory-box", 2 * AWAY_SECONDS + 30, vo="theory", lease_seconds=AWAY_SECONDS + 60)
     workers = {"spared": lxc.wait_until_it_runs(spared)}
     with watching(lxc, looks):
-        lxc.farm.until(lambda: len(seen(looks)) == 3, 60, "the watcher has looked at everything")
+        lxc.farm.until(lambda: len(seen(looks)) == 3, 240, "the watcher has looked at everything")
         time.sleep(2)
         start = time.time()
         time.sleep(2)
         with lxc.pool.without_schedd():
             time.sleep(AWAY_SECONDS)
-        lxc.farm.until(lambda: answers(lxc, "condor_q"), 30, "the schedd is back")
+        lxc.farm.until(lambda: answers(lxc, "condor_q"), 240, "the schedd is back")
         killed, hidden = (lxc.submit("atlas-box", 25, lease_seconds=LEASE_SECONDS)[0] for _ in range(2))
         workers |= {"killed": lxc.wait_until_it_runs(killed), "hidden": lxc.wait_until_it_runs(hidden)}
-        lxc.farm.until(lambda: looked_into(lxc, killed, hidden), 60, "the daemon has seen these jobs")
+        lxc.farm.until(lambda: looked_into(lxc, killed, hidden), 240, "the daemon has seen these jobs")
         lxc.daemon.kill_guest(workers["killed"], "lxc")
-        lxc.farm.until(lambda: state_of(lxc, workers["killed"]) == "gone", 60, "the daemon has seen it end")
+        lxc.farm.until(lambda: state_of(lxc, workers["killed"]) == "gone", 240, "the daemon has seen it end")
         lxc.daemon.crash()
         promised, _ = lxc.submit("cms-box", 2, vo="cms")
         time.sleep(2)
@@ -131,7 +131,7 @@ def played(lxc, host):
         lxc.daemon.recover()
         jobs = {"spared": spared, "killed": killed, "hidden": hidden, "promised": promised}
         for name, cluster in jobs.items():
-            lxc.farm.until(lambda cluster=cluster: lxc.status(cluster) == GONE, 90, f"the job {name} ends")
+            lxc.farm.until(lambda cluster=cluster: lxc.status(cluster) == GONE, 240, f"the job {name} ends")
         time.sleep(3)
         end = time.time()
     assert out.read_text().split()[-1] == "done"

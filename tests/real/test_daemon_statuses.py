@@ -85,7 +85,7 @@ def test_a_killed_libvirtd_is_lost_time_and_a_foreign_watcher_agrees(running):
     running.until(lambda: statuses(running, "lxc1")[-1] == "CRITICAL")
     time.sleep(4)
     running.farm.libvirtd.recover()
-    running.until(lambda: statuses(running, "lxc1")[-1] == "OK", 40)
+    running.until(lambda: statuses(running, "lxc1")[-1] == "OK", 240)
     time.sleep(2)
     over.set()
     watcher.join()

@@ -27,7 +27,7 @@ def lxc(tmp_path_factory):
 @pytest.fixture
 def daemon(lxc):
     """The farm's daemon, which goes round."""
-    lxc.farm.until(lambda: goes_round(lxc), 60, "the daemon has gone round once")
+    lxc.farm.until(lambda: goes_round(lxc), 240, "the daemon has gone round once")
 
 
 def goes_round(lxc):
@@ -93,7 +93,7 @@ def test_an_image_that_is_not_there_is_told_with_who_is_to_blame(lxc, daemon):
 
 def test_a_worker_whose_command_was_killed_is_taken_down_by_the_daemon(lxc, daemon):
     with start(lxc, "atlas-box") as command:
-        lxc.farm.until(lxc.domains, 60, "its domain runs")
+        lxc.farm.until(lxc.domains, 240, "its domain runs")
         os.kill(command.pid, signal.SIGKILL)
         command.wait(120)
     lxc.wait_until_nothing_is_left()
@@ -102,12 +102,12 @@ def test_a_worker_whose_command_was_killed_is_taken_down_by_the_daemon(lxc, daem
 def test_a_worker_that_a_killed_command_booted_by_itself_is_one_of_the_farm_s_for_the_next_daemon(without_daemon):
     lxc = without_daemon
     with start(lxc, "atlas-box") as command:
-        lxc.farm.until(lxc.domains, 60, "its domain runs")
+        lxc.farm.until(lxc.domains, 240, "its domain runs")
         os.kill(command.pid, signal.SIGKILL)
         command.wait(120)
     (worker,) = lxc.domains()
     lxc.farm.start()
-    lxc.farm.until(lambda: worker in lxc.farm.ambienti("status", "--all"), 60, "it stands in the journal and is known")
+    lxc.farm.until(lambda: worker in lxc.farm.ambienti("status", "--all"), 240, "it stands in the journal and is known")
     with lxc.farm.journal() as journal:
         assert journal.ledger().entries[worker].origin == "booted", "its intent came before its boot"
     lxc.wait_until_nothing_is_left()

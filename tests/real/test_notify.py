@@ -323,13 +323,13 @@ def test_a_daemon_that_is_killed_after_its_first_try_leaves_the_page_to_the_next
     with (tmp_path / "log").open("w") as log:
         first = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=log, stderr=log)
         try:
-            until(lambda: len(server.got) == 1, 40)
+            until(lambda: len(server.got) == 1, 240)
         finally:
             first.kill()
             first.wait(120)
         second = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=log, stderr=log)
         try:
-            until(lambda: len(server.got) == 2, 40)
+            until(lambda: len(server.got) == 2, 240)
         finally:
             second.terminate()
             second.wait(120)

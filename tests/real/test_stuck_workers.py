@@ -47,11 +47,11 @@ def test_a_worker_whose_slot_is_not_let_go_is_told_drained_and_powered_off_after
     def told():
         return json.dumps(json.loads(lxc.farm.ambienti("why-worker", worker, "--json")))
 
-    lxc.farm.until(lambda: left in told(), 60, "what is left of the job is told")
+    lxc.farm.until(lambda: left in told(), 240, "what is left of the job is told")
     assert f"job {beside}.0 of atlas runs in it" in told()
-    lxc.farm.until(lambda: "drains (stuck)" in told(), 60, "it is overdue, and its worker drains")
+    lxc.farm.until(lambda: "drains (stuck)" in told(), 240, "it is overdue, and its worker drains")
     assert lxc.domains(), "for the job beside runs by right"
-    lxc.farm.until(lambda: lxc.record(beside), 90, "the job beside ends")
+    lxc.farm.until(lambda: lxc.record(beside), 240, "the job beside ends")
     lxc.wait_until_nothing_is_left()
     (record,) = lxc.pool.history(beside)
     assert (record["ExitCode"], record["NumJobStarts"], record["NumShadowStarts"]) == (0, 1, 1)
