@@ -50,6 +50,7 @@ class OutsideQueue:
         self._domains = domains
         self._boot_seconds = boot_seconds
         self._seen: dict[str, float] = {}
+        self._forgets = 0
         self._lock = threading.Lock()
         self._over = threading.Event()
         self._listener = Listener(str(socket), "AF_UNIX")
@@ -111,6 +112,7 @@ class OutsideQueue:
                 method, arguments, keywords = connection.recv()
                 assert method in ASKED, method
                 with self._lock:
+                    self._forgets += method == "forget"
                     if method != "read":
                         self.calls.append((time.monotonic(), method, arguments[:1]))
                     try:
@@ -122,13 +124,16 @@ class OutsideQueue:
     def _live(self) -> None:
         """Let time pass: domains that run register, those that are gone die without a word."""
         while not self._over.wait(TICK_SECONDS):
-            with self._lock:  # a look from before somebody forgot a worker would let it register once more
-                now, running = time.monotonic(), set(self._domains())
-                self._seen = {name: self._seen.get(name, now) for name in running}
-                self.started |= running
+            forgets = self._forgets
+            now, running = time.monotonic(), set(self._domains())
+            self._seen = {name: self._seen.get(name, now) for name in running}
+            self.started |= running
+            with self._lock:
                 self._agenda.catch_up()
                 for name in [n for n, node in self.queue.nodes.items() if node.alive and n not in running]:
                     self.queue.die(name)
+                if forgets != self._forgets:
+                    continue  # a look from before somebody forgot a worker would let it register once more
                 for name, since in self._seen.items():
                     known = name in self.queue.nodes or name not in self._enrolled
                     if not known and now - since >= self._boot_seconds:
