@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What a batch system showed when it was last believed."""
+    """What a batch system showed when it was last believed, and in part since."""
 
     clusters: bool = False
     nodes: bool = False
@@ -29,13 +29,15 @@ def believe_queue(
     reading: QueueReading, shape: Shape, registered: bool, monotonic: float, confirm_seconds: float
 ) -> tuple[QueueReading, Shape]:
     """Mark a reading suspect when all its clusters or nodes vanished at once; `registered`: the journal has workers there."""
-    if not reading.complete:
-        return reading, shape
-    vanished = (shape.clusters and not reading.clusters) or (shape.nodes and not reading.nodes and registered)
+    clusters, nodes = bool(reading.clusters), bool(reading.nodes)
+    if not reading.complete:  # what it shows is there; what it does not show may be there all the same
+        shows = clusters or nodes
+        return reading, Shape(shape.clusters or clusters, shape.nodes or nodes, None) if shows else shape
+    vanished = (shape.clusters and not clusters) or (shape.nodes and not nodes and registered)
     since = monotonic if shape.empty_since is None else shape.empty_since
     if vanished and monotonic - since < confirm_seconds:
         return replace(reading, suspect=True), replace(shape, empty_since=since)
-    return reading, Shape(bool(reading.clusters), bool(reading.nodes))
+    return reading, Shape(clusters, nodes)
 
 
 def first_shape(entries: Iterable[Entry], batch_system: str) -> Shape:

@@ -383,6 +383,14 @@ def test_an_empty_queue_right_after_a_full_one_is_suspect_until_it_still_stands(
     assert worker(believed).state is S.SILENT
 
 
+def test_an_empty_queue_after_one_that_was_full_in_part_is_suspect_too():
+    first = see(registered(), h1=host(domain()), pool=queue(clusters=()))
+    part = replace(queue(node()), complete=False)
+    partial = see(registered(), memory=first.memory, h1=host(domain()), pool=part, monotonic=530.0)
+    doubted = see(registered(), memory=partial.memory, h1=host(domain()), pool=queue(clusters=()), monotonic=560.0)
+    assert doubted.observation.queues["pool"].suspect
+
+
 def test_an_answer_that_is_full_again_ends_the_doubt():
     first = see(registered(), h1=host(domain()), pool=queue(node()))
     doubted = see(registered(), memory=first.memory, h1=host(domain()), pool=queue(clusters=()), monotonic=530.0)
