@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from xml.etree import ElementTree as ET
 
+from environments.domain_identity import Identity
 from environments.environment import Environment, NetworkKind, Virtualization
 
 NAMESPACE = "urn:ambienti:identity:1"
@@ -42,21 +43,6 @@ class Driver(StrEnum):
     QEMU = "qemu"
     LXC = "lxc"
     TEST = "test"
-
-
-@dataclass(frozen=True, slots=True)
-class DomainIdentity:
-    """What a domain says of itself: enough to adopt it when the journal is lost."""
-
-    site: str
-    worker: str
-    environment: str
-    version: str
-    vo: str
-    batch_system: str
-    serial: int
-    requested_at: float
-    address: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +83,7 @@ class DomainPieces:
 
     uuid: str
     environment: Environment
-    identity: DomainIdentity
+    identity: Identity
     parameters: Mapping[str, str] = field(default_factory=dict)
     """Not secret; `ambienti.NAME=VALUE` on the kernel command line."""
     disk: DiskSource | None = None
@@ -134,7 +120,7 @@ def domain_xml(pieces: DomainPieces, driver: Driver) -> str:
 MOST_SERIAL = 10**9
 
 
-def parse_identity(xml: str) -> DomainIdentity | None:
+def parse_identity(xml: str) -> Identity | None:
     """Return the identity in a domain's XML or in its metadata element alone; None: it is not one of ours."""
     try:
         root = ET.fromstring(xml)  # noqa: S314 - it comes from libvirt, which has parsed and written it anew
@@ -145,7 +131,7 @@ def parse_identity(xml: str) -> DomainIdentity | None:
         return None
     # libvirt hands a metadata element out without its prefix and namespace, a whole domain with them
     found = {child.tag.rpartition("}")[2]: child.text or "" for child in element}
-    needed = {one.name for one in fields(DomainIdentity)} - {"address"}
+    needed = {one.name for one in fields(Identity)} - {"address"}
     if not needed <= found.keys():
         return None
     try:
@@ -155,7 +141,7 @@ def parse_identity(xml: str) -> DomainIdentity | None:
     if not (0 <= numbers[0] <= MOST_SERIAL and math.isfinite(numbers[1])):
         return None
     words = {name: found[name] for name in needed - {"serial", "requested_at"}}
-    return DomainIdentity(**words, serial=numbers[0], requested_at=numbers[1], address=found.get("address") or None)
+    return Identity(**words, serial=numbers[0], requested_at=numbers[1], address=found.get("address") or None)
 
 
 def mac_address(uuid: str, *, xen: bool) -> str:
@@ -203,9 +189,9 @@ def _domain_type(virtualization: Virtualization, driver: Driver) -> str:
     return driver.value
 
 
-def _metadata(root: ET.Element, identity: DomainIdentity) -> None:
+def _metadata(root: ET.Element, identity: Identity) -> None:
     worker = ET.SubElement(ET.SubElement(root, "metadata"), _tag("worker"))
-    for one in fields(DomainIdentity):
+    for one in fields(Identity):
         value = getattr(identity, one.name)
         if value is not None:
             _text(worker, _tag(one.name), repr(value) if isinstance(value, float) else str(value))

@@ -8,7 +8,6 @@ from scheduler.availability.history import Status
 from scheduler.journal.journal import Journal, LeaseLostError
 from scheduler.journal.records import Outcome
 from scheduler.loop.engine import Cycle, Engine
-from scheduler.model.actions import Adopt, Boot, CancelDrain, CleanUp, Drain, PowerOff, Sweep
 from scheduler.model.queues import QueueReading
 from scheduler.model.readings import Unanswered
 from scheduler.model.workers import WorkerState
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from scheduler.loop.errands import ActionResult
-    from scheduler.model.actions import Action
     from scheduler.model.hosts import HostReading
     from scheduler.model.policy import Policy
     from simulations.world import World
@@ -161,22 +159,7 @@ def _doubt(reading: QueueReading | HostReading | Unanswered) -> str:
 
 
 def _told(result: ActionResult) -> str:
-    text = f"{_order(result.action)} [{result.action.reason.code}]"
+    text = f"{result.action.kind.order.format(one=result.action)} [{result.action.reason.code}]"
     if result.outcome is Outcome.DONE:
         return text
     return f"{text}: {result.outcome.value}: {result.detail}"
-
-
-def _order(action: Action) -> str:
-    return _ORDERS[type(action)].format(one=action)
-
-
-_ORDERS: dict[type, str] = {
-    Boot: "boot {one.worker} on {one.host} for {one.vo}",
-    Drain: "drain {one.worker}",
-    CancelDrain: "cancel the drain of {one.worker}",
-    PowerOff: "power off {one.worker} on {one.host}",
-    CleanUp: "clean up {one.worker} on {one.host}",
-    Sweep: "sweep what is left of {one.worker} on {one.host}",
-    Adopt: "adopt {one.worker} on {one.host}",
-}

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from environments.domain_identity import Identity
     from environments.environment import Environment
-    from scheduler.model.hosts import Domain, HostReading, Identity, Stored
+    from scheduler.model.hosts import Domain, HostReading, Stored
     from scheduler.model.ports import BatchSystem, DomainEvent, Enrolment, Hypervisor, JobRecord, Submission, WorkerOrder
     from scheduler.model.queues import Node, QueueReading
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from environments.domain_identity import Identity
 from environments.environment import DiskMode, Environment, NetworkKind, Virtualization
 from scheduler.model.failures import FailureCause
-from scheduler.model.hosts import Domain, DomainState, HostReading, Identity, PoolSpace, Stored
+from scheduler.model.hosts import Domain, DomainState, HostReading, PoolSpace, Stored
 from scheduler.model.ports import DomainEvent, EventKind, SourceError
 from simulations.host_faults import HostFaults
 

@@ -19,8 +19,8 @@ from simulations.node import SimulatedNode, seen
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from environments.domain_identity import Identity
     from environments.environment import Environment
-    from scheduler.model.hosts import Identity
     from scheduler.model.ports import JobRecord, Submission
     from scheduler.model.queues import RequestCluster
     from simulations.clock import Agenda

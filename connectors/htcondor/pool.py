@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from connectors.htcondor.messages import LeftAds, Located, PoolAnswer, Prototype
+    from environments.domain_identity import Identity
     from environments.environment import Environment
-    from scheduler.model.hosts import Identity
     from scheduler.model.ports import JobRecord, Submission
     from scheduler.model.queues import Node
 

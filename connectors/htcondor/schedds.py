@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from environments.whole import written_whole
 from scheduler.model.ports import SourceError
 
 if TYPE_CHECKING:
@@ -59,9 +60,8 @@ class KnownSchedds:
             return
         try:
             self._file.parent.mkdir(parents=True, exist_ok=True)
-            partial = self._file.with_suffix(".partial")
-            partial.write_text(json.dumps(self._seen))
-            partial.replace(self._file)
+            with written_whole(self._file) as file:
+                file.write(json.dumps(self._seen).encode())
         except OSError as error:
             raise SourceError(self._source, f"write {self._file}", str(error)) from error
         self._saved = dict(self._seen)

@@ -10,8 +10,9 @@ import libvirt
 
 from connectors.libvirt.line import no_such, unsupported
 from environments.domain import NAMESPACE, Driver, parse_identity
+from environments.domain_identity import Identity
 from environments.environment import Virtualization
-from scheduler.model.hosts import Domain, DomainState, HostReading, Identity, PoolSpace
+from scheduler.model.hosts import Domain, DomainState, HostReading, PoolSpace
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import time
-from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import libvirt
@@ -14,9 +13,8 @@ from connectors.libvirt.enrolment import make_config, make_directory, remove_dir
 from connectors.libvirt.line import no_such
 from connectors.libvirt.reading import is_remnant, read_identity
 from connectors.libvirt.storage import make_disk, remove_volumes
-from environments.domain import DomainIdentity, DomainPieces, Driver, domain_xml
+from environments.domain import DomainPieces, Driver, domain_xml
 from scheduler.model.failures import FailureCause
-from scheduler.model.hosts import Identity
 from scheduler.model.ports import SourceError
 
 if TYPE_CHECKING:
@@ -121,7 +119,7 @@ def _pieces(talk: Talk, order: WorkerOrder, options: LibvirtOptions) -> DomainPi
     return DomainPieces(
         uuid=order.uuid,
         environment=order.environment,
-        identity=DomainIdentity(**{one.name: getattr(order.identity, one.name) for one in fields(Identity)}),
+        identity=order.identity,
         parameters=parameters,
         disk=disk,
         config=config,

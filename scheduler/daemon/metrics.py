@@ -12,7 +12,6 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from scheduler.decide.verdicts import waiting_by_reason
-from scheduler.journal.journal import kind_of
 from scheduler.model.queues import QueueReading
 from scheduler.model.readings import Unanswered, is_silent
 from scheduler.model.workers import WorkerState
@@ -131,7 +130,7 @@ class Metrics(Collector):
         for phase, seconds in cycle.phases.items():
             self._phases.labels(phase).observe(seconds)
         for result in cycle.results:
-            self._actions.labels(kind_of(result.action), result.outcome.value).inc()
+            self._actions.labels(result.action.kind.code, result.outcome.value).inc()
         self._illegal.inc(len(cycle.illegal))
         self._clock_steps.inc(bool(cycle.clock_step_seconds))
         self._count_boots(cycle.observation.workers)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from scheduler.journal.journal import kind_of
 from scheduler.journal.records import Outcome
+from scheduler.model.actions import host_of
 from scheduler.model.hosts import HostReading
 from scheduler.model.readings import is_silent
 
@@ -60,9 +60,9 @@ class Teller:
             tell = self._log.info if result.outcome in _AS_EXPECTED else self._log.warning
             further = {"detail": result.detail} if result.detail else {}
             told: dict[str, Any] = {"worker": action.worker, "outcome": result.outcome.value, **further}
-            if host := getattr(action, "host", ""):
+            if host := host_of(action):
                 told["host"] = host
-            tell(kind_of(action), **told, reason=action.reason.code, why=action.reason.sentence)
+            tell(action.kind.code, **told, reason=action.reason.code, why=action.reason.sentence)
         phases = {name: round(seconds, 3) for name, seconds in cycle.phases.items()}
         self._log.debug("cycle", quiet=cycle.quiet, workers=len(cycle.observation.workers), **phases)
 

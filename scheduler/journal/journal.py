@@ -21,7 +21,7 @@ from scheduler.journal.reading import NAMES_PER_QUERY, as_words
 from scheduler.journal.records import Entry, Note, Outcome, Sighting
 from scheduler.journal.statuses import keep_look
 from scheduler.journal.writing import JournalWriter, LeaseLostError
-from scheduler.model.actions import Adopt, Boot, CancelDrain, CleanUp, Drain, PowerOff, Sweep
+from scheduler.model.actions import host_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -256,27 +256,11 @@ def _old_rows(
     return list(connection.execute(old).scalars())
 
 
-def kind_of(action: Action) -> str:
-    """Return the journal's word for an action: boot, drain, cancel-drain, power-off, clean-up, sweep, adopt."""
-    return _KINDS[type(action)]
-
-
-_KINDS: dict[type, str] = {
-    Boot: "boot",
-    Drain: "drain",
-    CancelDrain: "cancel-drain",
-    PowerOff: "power-off",
-    CleanUp: "clean-up",
-    Sweep: "sweep",
-    Adopt: "adopt",
-}
-
-
 def _intent_row(action: Action) -> dict[str, Any]:
     return {
-        "kind": kind_of(action),
+        "kind": action.kind.code,
         "worker": action.worker,
-        "host": getattr(action, "host", ""),
+        "host": host_of(action),
         "cause": action.reason.code,
         "sentence": action.reason.sentence,
         "outcome": "",
@@ -285,8 +269,8 @@ def _intent_row(action: Action) -> dict[str, Any]:
 
 
 def _begun_note(action: Action, number: int) -> Note:
-    detail = {**action.reason.numbers, "sentence": action.reason.sentence, "host": getattr(action, "host", "")}
-    return Note(f"{kind_of(action)}-begun", action.worker, action.reason.code, f"intent-{number}", detail)
+    detail = {**action.reason.numbers, "sentence": action.reason.sentence, "host": host_of(action)}
+    return Note(f"{action.kind.code}-begun", action.worker, action.reason.code, f"intent-{number}", detail)
 
 
 def _row(entry: Entry) -> dict[str, Any]:

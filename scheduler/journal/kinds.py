@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from scheduler.model.actions import ACTIONS
+
 
 @dataclass(frozen=True, slots=True)
 class LineKind:
@@ -22,20 +24,12 @@ _OUTCOME = "the code of the reason; `outcome` and `detail` tell how it ended"
 
 KINDS: dict[str, LineKind] = {
     **{
-        f"{act}-begun": LineKind(f"{words} was ordered; written before it was done.", free=_REASON)
-        for act, words in (
-            ("boot", "The boot of a worker"),
-            ("drain", "The drain of a worker"),
-            ("cancel-drain", "The end of a worker's drain"),
-            ("power-off", "The power-off of a worker"),
-            ("clean-up", "The removal of what a worker left"),
-            ("sweep", "The removal of storage that no worker needs any more"),
-            ("adopt", "The adoption of a worker"),
-        )
+        f"{one.kind.code}-begun": LineKind(f"{one.kind.meaning} was ordered; written before it was done.", free=_REASON)
+        for one in ACTIONS
     },
     **{
-        f"{act}-ended": LineKind("It is over; `cut-off`: a crash of the daemon cut it off.", free=_OUTCOME)
-        for act in ("boot", "drain", "cancel-drain", "power-off", "clean-up", "sweep", "adopt")
+        f"{one.kind.code}-ended": LineKind("It is over; `cut-off`: a crash of the daemon cut it off.", free=_OUTCOME)
+        for one in ACTIONS
     },
     "state": LineKind("A worker entered another state.", free="the state ([the life of a worker](lifecycle.md))"),
     "illegal-step": LineKind("A worker took a step that its life does not have.", free="the state"),

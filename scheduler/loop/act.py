@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from scheduler.journal.journal import kind_of
 from scheduler.journal.records import Entry, Intent, Outcome
 from scheduler.loop.errands import Act, ActionResult, Tools, errand_of
 from scheduler.model.actions import Action, Adopt, Boot, CleanUp, PowerOff, Sweep
@@ -76,7 +75,7 @@ def _possible(intent: Intent | str, tools: Tools, known: Mapping[str, Entry], bu
         return intent
     action = intent.action
     if action.worker in busy:
-        return f"a {kind_of(busy[action.worker])} of it is still under way"
+        return f"a {busy[action.worker].kind.code} of it is still under way"
     if intent.entry is None and (action.worker in known) == isinstance(action, Sweep):
         swept = "its worker stands in the journal again"
         return swept if isinstance(action, Sweep) else "the journal does not know this worker, or has closed it"

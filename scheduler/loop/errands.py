@@ -17,14 +17,15 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar, cast
 
+from environments.domain_identity import Identity
 from scheduler.decide.lingering import is_stuck
-from scheduler.journal.journal import Journal, kind_of
+from scheduler.journal.journal import Journal
 from scheduler.journal.records import Entry, Note, Outcome, Value
 from scheduler.loop.runner import Call, NotBegunError, Runner, unexpected
 from scheduler.model.actions import WHILE_IDLE, Action, Adopt, Boot, CancelDrain, CleanUp, Drain, PowerOff, Sweep
 from scheduler.model.clock import Clock
 from scheduler.model.failures import FailureCause
-from scheduler.model.hosts import Identity, Stored
+from scheduler.model.hosts import Stored
 from scheduler.model.policy import Policy
 from scheduler.model.ports import BatchSystem, Enrolment, Hypervisor, SourceError, WorkerOrder
 from scheduler.model.workers import WorkerState
@@ -130,7 +131,7 @@ def errand_of(step: Act) -> Errand:
         except SourceError as error:
             done = _failed(step, error)
         except Exception as error:  # noqa: BLE001 - a fault of ours ends this act, never those of others
-            done = _failed(step, unexpected(step.action.worker, kind_of(step.action), error))
+            done = _failed(step, unexpected(step.action.worker, step.action.kind.code, error))
         tools.journal.end(tools.clock.now(), step.number, done.outcome, done.detail, changes=done.changes, notes=done.notes)
         result = ActionResult(step.action, done.outcome, done.detail, tools.clock.monotonic() - begun_at)
         tools.ended.append((step.number, result))
@@ -324,7 +325,7 @@ def _stepped(step: Act, state: WorkerState) -> Note:
     return Note("state", entry.name, state.value, f"intent-{step.number}", detail)
 
 
-_PERFORM: dict[type, Callable[[Act], Calls[Done]]] = {
+_PERFORM: dict[type[Action], Callable[[Act], Calls[Done]]] = {
     Boot: _boot,
     Drain: _drain,
     CancelDrain: _cancel_drain,

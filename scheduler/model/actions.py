@@ -4,14 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import ClassVar, get_args
 
 from environments.reason import Reason
+
+
+@dataclass(frozen=True, slots=True)
+class ActionKind:
+    """What is said of all actions of one kind."""
+
+    code: str
+    """The word of the journal, the log and the metrics."""
+    meaning: str
+    """What it is, for the reference."""
+    order: str
+    """What is ordered, in a line; `one` is the action."""
+
+    @property
+    def verb(self) -> str:
+        """What a table of actions says."""
+        return self.code.replace("-", " ")
 
 
 @dataclass(frozen=True, slots=True)
 class Boot:
     """Start one worker on a host. Its name is new and never used again; its UUID derives from it."""
 
+    kind: ClassVar = ActionKind("boot", "The boot of a worker", "boot {one.worker} on {one.host} for {one.vo}")
     worker: str
     serial: int
     environment: str
@@ -31,6 +50,7 @@ WHILE_IDLE = frozenset({"idle", "surplus", "drift", "tried"})
 class Drain:
     """Let a worker finish its jobs and take no new ones."""
 
+    kind: ClassVar = ActionKind("drain", "The drain of a worker", "drain {one.worker}")
     worker: str
     cause: str
     """Why: idle, lifetime, drift, reclaim, host-drain, black-hole, stuck, unwanted, surplus."""
@@ -41,6 +61,7 @@ class Drain:
 class CancelDrain:
     """Demand returned: let a draining worker take jobs again."""
 
+    kind: ClassVar = ActionKind("cancel-drain", "The end of a worker's drain", "cancel the drain of {one.worker}")
     worker: str
     reason: Reason
 
@@ -49,6 +70,7 @@ class CancelDrain:
 class PowerOff:
     """Stop a worker's domain: only after a last look that its batch system neither has a job in it nor could start one."""
 
+    kind: ClassVar = ActionKind("power-off", "The power-off of a worker", "power off {one.worker} on {one.host}")
     worker: str
     host: str
     reason: Reason
@@ -58,6 +80,7 @@ class PowerOff:
 class CleanUp:
     """A worker whose domain is gone: remove its volumes, invalidate its ads, close its entry in the journal."""
 
+    kind: ClassVar = ActionKind("clean-up", "The removal of what a worker left", "clean up {one.worker} on {one.host}")
     worker: str
     host: str
     reason: Reason
@@ -67,6 +90,9 @@ class CleanUp:
 class Sweep:
     """Storage of ours that no worker needs any more, nor any journal entry tells of: remove it."""
 
+    kind: ClassVar = ActionKind(
+        "sweep", "The removal of storage that no worker needs any more", "sweep what is left of {one.worker} on {one.host}"
+    )
     worker: str
     uuid: str
     host: str
@@ -77,12 +103,20 @@ class Sweep:
 class Adopt:
     """A domain with our identity that the journal does not know: take it into the journal as it is."""
 
+    kind: ClassVar = ActionKind("adopt", "The adoption of a worker", "adopt {one.worker} on {one.host}")
     worker: str
     host: str
     reason: Reason
 
 
 Action = Boot | Drain | CancelDrain | PowerOff | CleanUp | Sweep | Adopt
+ACTIONS: tuple[type[Action], ...] = get_args(Action)
+"""Every kind of action there is."""
+
+
+def host_of(action: Action) -> str:
+    """Return the host that an action is for; "" where it is asked of the batch system alone."""
+    return getattr(action, "host", "")
 
 
 @dataclass(frozen=True, slots=True)

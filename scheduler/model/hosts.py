@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from uuid import NAMESPACE_URL, uuid5
 
+from environments.domain_identity import Identity
 from environments.environment import Virtualization
 
 
@@ -28,21 +29,6 @@ class DomainState(StrEnum):
 
 
 _ALIVE = frozenset({DomainState.RUNNING, DomainState.PAUSED})
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """What a domain carries in its `<metadata>`: enough to adopt it when the journal is lost."""
-
-    site: str
-    worker: str
-    environment: str
-    version: str
-    vo: str
-    batch_system: str
-    serial: int
-    requested_at: float
-    address: str | None = None
 
 
 def worker_uuid(site: str, worker: str, serial: int) -> str:

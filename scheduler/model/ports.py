@@ -15,10 +15,10 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+from environments.domain_identity import Identity
 from environments.environment import Environment
 from environments.text import printable
 from scheduler.model.failures import FailureCause
-from scheduler.model.hosts import Identity
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -10,13 +10,12 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from scheduler.model.actions import Action, Adopt, Boot, CancelDrain, CleanUp, Drain, Plan, PowerOff, Sweep, Verdict
+from scheduler.model.actions import ACTIONS, Action, Plan, Verdict
 from scheduler.model.observation import Observation
 from scheduler.model.policy import Policy
 
 FORMAT = "ambienti-snapshot"
 VERSION = 1
-ACTIONS: dict[str, type[Action]] = {one.__name__: one for one in (Boot, Drain, CancelDrain, PowerOff, CleanUp, Sweep, Adopt)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +48,7 @@ class SnapshotError(Exception):
 
 _OBSERVATION = TypeAdapter(Observation)
 _POLICY = TypeAdapter(Policy)
-_ACTIONS = {name: TypeAdapter(one) for name, one in ACTIONS.items()}
+_ACTIONS: dict[str, TypeAdapter[Action]] = {one.__name__: TypeAdapter(one) for one in ACTIONS}
 _STANDING = TypeAdapter(DaemonStanding)
 _VERDICTS = TypeAdapter(Mapping[str, Verdict])
 _PARTS = ("clusters", "workers", "vos", "environments", "hosts")

@@ -17,7 +17,7 @@ from scheduler.model.queues import Node
 from scheduler.model.workers import Worker, WorkerState
 
 if TYPE_CHECKING:
-    from scheduler.model.hosts import Identity
+    from environments.domain_identity import Identity
     from scheduler.model.queues import RunningJob
 
 S = WorkerState

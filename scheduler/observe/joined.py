@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from scheduler.model.hosts import Domain, HostReading, Identity
+from environments.domain_identity import Identity
+from scheduler.model.hosts import Domain, HostReading
 from scheduler.model.queues import Node, QueueReading
 from scheduler.model.readings import Unanswered
 

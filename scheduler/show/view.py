@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from rich.console import Group
 from rich.text import Text
 
-from scheduler.model.actions import Action, Adopt, Boot, CancelDrain, CleanUp, Drain, PowerOff, Sweep
+from scheduler.model.actions import Action, Adopt, Boot, CancelDrain, Drain, PowerOff, host_of
 from scheduler.show import rows
 from scheduler.show.fitting import fitted
 from scheduler.show.job_numbers import UNMAPPED
@@ -32,15 +32,14 @@ WORKERS_SHOWN = 40
 NOT_SEEN = frozenset({"silent", "unseen"})
 """States of workers that say themselves that nothing is heard."""
 _TABLES_ALWAYS = 4
-_VERBS: dict[type, tuple[str, str]] = {
-    Boot: ("boot", "green"),
-    Drain: ("drain", "yellow"),
-    CancelDrain: ("cancel drain", "cyan"),
-    PowerOff: ("power off", "red"),
-    CleanUp: ("clean up", "dim"),
-    Sweep: ("sweep", "dim"),
-    Adopt: ("adopt", "magenta"),
+_STYLES: dict[type, str] = {
+    Boot: "green",
+    Drain: "yellow",
+    CancelDrain: "cyan",
+    PowerOff: "red",
+    Adopt: "magenta",
 }
+"""What does not matter to who reads a plan is dim."""
 
 
 # --- status -----------------------------------------------------------------------------------------------------------
@@ -125,9 +124,8 @@ def status(
 
 def action_line(action: Action) -> Text:
     """Write one action and its reason in a line."""
-    verb, style = _VERBS[type(action)]
-    line = Text(f"{verb:12}", style=style).append(f" {action.worker}", style="bold")
-    host = getattr(action, "host", "")
+    line = Text(f"{action.kind.verb:12}", style=_STYLES.get(type(action), "dim")).append(f" {action.worker}", style="bold")
+    host = host_of(action)
     return line.append(f" on {host}" if host else "").append(f"  {action.reason.sentence}", style="dim")
 
 

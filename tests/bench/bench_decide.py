@@ -19,10 +19,11 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from environments.domain_identity import Identity
 from environments.environment import VO, Environment, Network, NetworkKind, Share, Virtualization
 from environments.matching import Catalogue, Requirements
 from scheduler.decide.plan import decide, still_holds
-from scheduler.model.hosts import Domain, DomainState, Host, HostReading, Identity
+from scheduler.model.hosts import Domain, DomainState, Host, HostReading
 from scheduler.model.observation import Observation
 from scheduler.model.policy import Limits, Policy
 from scheduler.model.queues import Node, QueueReading, RequestCluster, RunningJob

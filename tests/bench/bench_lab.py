@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 from connectors.htcondor import connect as connect_pool
 from connectors.libvirt import connect as connect_host
+from environments.domain_identity import Identity
 from environments.environment import Environment
-from scheduler.model.hosts import Identity
 from scheduler.model.ports import WorkerOrder
 from tests.bench.report import Report, Table, Target, main, median
 from tests.lab import lanes

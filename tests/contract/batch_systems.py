@@ -5,8 +5,8 @@ import time
 
 import pytest
 
+from environments.domain_identity import Identity
 from environments.environment import Environment
-from scheduler.model.hosts import Identity
 
 REQUESTED_AT = 1732233600.5
 

@@ -9,8 +9,9 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from environments.domain_identity import Identity
 from environments.environment import Environment, Image, Virtualization
-from scheduler.model.hosts import Identity, PoolSpace, worker_uuid
+from scheduler.model.hosts import PoolSpace, worker_uuid
 from scheduler.model.ports import DomainEvent, Enrolment, WorkerOrder
 
 SITE = "contract"

@@ -2,11 +2,12 @@
 
 from dataclasses import replace
 
+from environments.domain_identity import Identity
 from environments.environment import VO, Environment, Network, NetworkKind, Share, Virtualization
 from environments.matching import Catalogue, Requirements
 from scheduler.decide.plan import decide
 from scheduler.model.actions import Boot, CancelDrain, CleanUp, Drain, PowerOff
-from scheduler.model.hosts import Domain, DomainState, Host, HostReading, Identity, PoolSpace
+from scheduler.model.hosts import Domain, DomainState, Host, HostReading, PoolSpace
 from scheduler.model.observation import Observation
 from scheduler.model.policy import Limits, Policy
 from scheduler.model.queues import Node, QueueReading, RequestCluster, RunningJob

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from environments.codes import CODES, SOURCE_STATES, About
+from environments.reason import Reason
 from scheduler.commands import reference
 from scheduler.journal.kinds import KINDS
+from scheduler.model.actions import ACTIONS, Drain, PowerOff, host_of
 
 ROOT = Path(__file__).parents[2]
 COMPUTED = {
@@ -143,3 +145,12 @@ def test_the_reference_holds_every_code_every_state_and_every_kind_of_line():
     for kind in KINDS:
         assert f"| `{kind}` |" in page
     assert all(f"## {about.value}" in page for about in About)
+
+
+def test_every_kind_of_action_has_its_own_word_and_says_what_is_ordered():
+    assert len({one.kind.code for one in ACTIONS}) == len(ACTIONS) == 7
+    action = PowerOff("el9-1", "h1", Reason("idle", "it has been idle"))
+    assert (action.kind.code, action.kind.verb, host_of(action)) == ("power-off", "power off", "h1")
+    assert action.kind.order.format(one=action) == "power off el9-1 on h1"
+    assert host_of(Drain("el9-1", "idle", Reason("idle", "it has been idle"))) == ""
+    assert {f"{one.kind.code}-{step}" for one in ACTIONS for step in ("begun", "ended")} <= KINDS.keys()

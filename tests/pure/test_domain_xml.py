@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from environments.domain import (
     DiskSource,
-    DomainIdentity,
     DomainPieces,
     Driver,
     LUNSource,
@@ -19,6 +18,7 @@ from environments.domain import (
     mac_address,
     parse_identity,
 )
+from environments.domain_identity import Identity
 from environments.environment import Environment
 
 GOLDEN = Path(__file__).parent / "domains"
@@ -42,7 +42,7 @@ def identity(**changes):
         "requested_at": 1732233600.25,
         "address": None,
     }
-    return DomainIdentity(**{**values, **changes})
+    return Identity(**{**values, **changes})
 
 
 def pieces(virtualization, *, disk=None, config=CONFIG, console_log=None, address=None, **fields):

@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from environments.domain_identity import Identity
 from environments.environment import VO, Environment
 from environments.matching import Catalogue, Requirements
 from scheduler.journal.records import Entry, HostOff, Ledger, OpenIntent, Sighting
-from scheduler.model.hosts import Domain, DomainState, Host, HostReading, Identity, worker_uuid
+from scheduler.model.hosts import Domain, DomainState, Host, HostReading, worker_uuid
 from scheduler.model.lifecycle import allowed
 from scheduler.model.policy import Limits, Policy
 from scheduler.model.queues import EndedJob, JobCount, JobCounts, Node, QueueReading, RequestCluster, RunningJob

@@ -6,8 +6,8 @@ import os
 import time
 
 from connectors.htcondor import connect
+from environments.domain_identity import Identity
 from environments.environment import Environment
-from scheduler.model.hosts import Identity
 from tests.lab.bare_worker import BareWorker
 
 ATLAS = Environment(
