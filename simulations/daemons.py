@@ -77,8 +77,8 @@ class SimulatedDaemon:
             farm.tell("daemon", f"{self.owner} {'acts' if cycle.leading else 'waits: another one acts'}")
         if cycle.leading:
             self.last = cycle
-            if cycle.results and self.journal.lease()[0] != self.owner:
-                farm.acts_without_lease.append(f"{self.owner} acted, {self.journal.lease()[0]} held the lease")
+            if cycle.results and self.journal.lease().owner != self.owner:
+                farm.acts_without_lease.append(f"{self.owner} acted, {self.journal.lease().owner} held the lease")
             self._tell(cycle)
         farm.chronicle.lines += effects
 

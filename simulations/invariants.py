@@ -276,7 +276,7 @@ def nothing_is_left_behind(farm: SimulatedFarm) -> Iterator[str]:
         if worker not in running:
             yield f"node {worker} in the batch system"
     for daemon in farm.daemons:
-        if daemon.alive and daemon.journal.lease()[0] == daemon.owner:
+        if daemon.alive and daemon.journal.lease().owner == daemon.owner:
             ledger = daemon.journal.ledger()
             yield from (f"entry {name} in the journal" for name in ledger.entries if name not in running)
             yield from (f"open intent {intent.kind} {intent.worker}" for intent in ledger.intents)

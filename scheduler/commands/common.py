@@ -126,6 +126,11 @@ def examples(*lines: str) -> str:
     return "\n\n".join(["Examples:", *(f"  {line}" for line in lines)])
 
 
+def tell_watched(owner: str) -> None:
+    """Say why a command that needs the lease takes its time: who holds it may be dead, which only time tells."""
+    say(f"{owner} has not given the lease back: it is watched whether it still renews it", error=True, style="dim")
+
+
 def plural(count: int, word: str, many: str = "") -> str:
     """Write a count: `1 host`, `3 hosts`, `2 entries`."""
     return f"{count} {word if count == 1 else many or word + 's'}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from scheduler.commands.common import Exit, SiteOption, examples, fail, find_site, say
+from scheduler.commands.common import Exit, SiteOption, examples, fail, find_site, say, tell_watched
 from scheduler.model.clock import WallClock
 
 journals = typer.Typer(no_args_is_help=True, help="The journal: bring it to the form of this Ambienti.")
@@ -23,18 +23,15 @@ def upgrade(site: SiteOption = None) -> None:
 
     The daemon does the same when it starts. No other command does: it says that the journal has an older form, and ends with 3.
     Nothing is done while a daemon holds the lease of the journal (exit code 1): stop it first. Of one that was killed the lease
-    is watched for `daemon.lease_seconds`, unless it lived on this machine and the journal is SQLite's. There is no way back:
+    is watched for `daemon.lease_seconds`, unless it died on this machine. There is no way back:
     make a back-up first, an older Ambienti refuses the new form.
     """
     from scheduler.journal.upgrading import StillLedError
     from scheduler.site import compose, definitions
 
-    def waiting(owner: str, seconds: float) -> None:
-        say(f"{owner} has not given its lease back: for {seconds:.0f} s it is watched whether it renews it", error=True)
-
     found = definitions.load(find_site(site))
     try:
-        before, after = compose.upgrade_journal(found, WallClock(), waiting)
+        before, after = compose.upgrade_journal(found, WallClock(), tell_watched)
     except StillLedError as error:
         raise fail(str(error), Exit.PROBLEM) from error
     if before == after:

@@ -26,6 +26,7 @@ from scheduler.commands.common import (
     leave,
     print_json,
     say,
+    tell_watched,
 )
 from scheduler.commands.source import looked, silent_sources, tell_standing
 from scheduler.model.clock import WallClock
@@ -169,10 +170,10 @@ def once(site: SiteOption = None, as_json: JsonOption = False) -> None:
             act_seconds=2 * found.policy.limits.reading_deadline_seconds,
         ) as engine,
     ):
+        if not engine.lease.wait(tell_watched):
+            raise fail(f"{engine.lease.holder().sentence}: nothing was done", Exit.PROBLEM)
         cycle = engine.cycle()
         asked.forget(cycle.observation)
-    if not cycle.leading:
-        raise fail(f"{_holder(*cycle.lease)}: nothing was done", Exit.PROBLEM)
     if as_json:
         print_json({**plan_data(cycle.plan), "results": [_result(one) for one in cycle.results]})
     else:
@@ -187,12 +188,6 @@ def once(site: SiteOption = None, as_json: JsonOption = False) -> None:
         raise typer.Exit(int(Exit.PROBLEM))
 
 
-def _holder(owner: str, until: float) -> str:
-    """Say who acts on the farm, and until when if it does not renew that."""
-    ends = dt.datetime.fromtimestamp(until, dt.UTC).isoformat(sep=" ", timespec="seconds").removesuffix("+00:00")
-    return f"another daemon, {owner}, holds the lease of the journal (until {ends} UTC, if it does not renew it)"
-
-
 def log_upgrade(before: str, after: str) -> None:
     """Tell the log that the journal has another form now."""
     import structlog
@@ -201,11 +196,11 @@ def log_upgrade(before: str, after: str) -> None:
         structlog.get_logger("ambienti").info("journal upgraded" if before else "journal made", before=before, form=after)
 
 
-def log_waiting(holder: str, seconds: float) -> None:
+def log_waiting(holder: str) -> None:
     """Tell the log that an upgrade of the journal waits for the end of a lease."""
     import structlog
 
-    structlog.get_logger("ambienti").info("journal: waits for the end of a lease", holder=holder, seconds=seconds)
+    structlog.get_logger("ambienti").info("journal: waits for the end of a lease", holder=holder)
 
 
 def log_problems(problems: tuple[Problem, ...]) -> None:

@@ -20,7 +20,7 @@ import typer
 
 from environments.names import nearest
 from scheduler.commands import daemon, loaded
-from scheduler.commands.common import Exit, JsonOption, SiteOption, fail, print_json, say
+from scheduler.commands.common import Exit, JsonOption, SiteOption, fail, print_json, say, tell_watched
 from scheduler.model.clock import WallClock, clock_time
 
 if TYPE_CHECKING:
@@ -129,6 +129,10 @@ def _by_ourselves(found: Definitions, key: str, name: str, *, keep: bool, silenc
 
     owner = f"try@{socket.gethostname()}:{os.getpid()}"
     with discovering.connected(found) as (loaded, farm, _), compose.engine(loaded, farm, owner=owner) as engine:
+        if not engine.lease.wait(tell_watched):
+            hint = f": {silence}" if silence else ""
+            sentence = f"a daemon holds the lease and does not answer at its socket ({found.file.socket}{hint})"
+            raise fail(f"{sentence}: try it on the machine where that one runs", Exit.UNANSWERED)
         engine.trials = Trials(alone=True)
 
         def ask(give_up: bool) -> dict[str, Any]:
@@ -136,9 +140,7 @@ def _by_ourselves(found: Definitions, key: str, name: str, *, keep: bool, silenc
             if (told := engine.trials.ask(*words, keep=keep, give_up=give_up))["ended"]:
                 return told
             if not engine.cycle().leading:
-                hint = f": {silence}" if silence else ""
-                sentence = f"a daemon holds the lease and does not answer at its socket ({found.file.socket}{hint})"
-                raise fail(f"{sentence}: try it on the machine where that one runs", Exit.UNANSWERED)
+                raise fail(f"{engine.lease.holder().sentence} now: it takes the worker down", Exit.UNANSWERED)
             return engine.trials.ask(*words)
 
         yield ask

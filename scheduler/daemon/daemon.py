@@ -51,6 +51,8 @@ PAGER_SECONDS = 5
 """Between two looks at incidents and the outbox."""
 REPORTER_SECONDS = 15
 """Between two looks at what is to be published."""
+LOOKS_IN_A_LEASE = 12
+"""So often in its time does a standby look at the lease: so much later than it could it takes over at most."""
 _FAILURES = ("lease lost", "journal", "cycle")
 """What a round fails of."""
 
@@ -163,7 +165,10 @@ class Daemon:
         once_only: dict[str, Any] = {"max_instances": 1, "coalesce": True, "misfire_grace_time": None}
         first: dict[str, Any] = {"next_run_time": self._now()}
         self._ticker.add_job(self._tick, "interval", seconds=limits.poll_seconds, id="cycle", **first, **once_only)
-        self._ticker.add_job(self._renew, "interval", seconds=self.engine.lease_seconds / 3, id="lease", **once_only)
+        self._ticker.add_job(self._renew, "interval", seconds=self.engine.lease.seconds / 3, id="lease", **once_only)
+        self._ticker.add_job(
+            self._look_at_lease, "interval", seconds=self.engine.lease.seconds / LOOKS_IN_A_LEASE, id="watch", **once_only
+        )
         if self._pager is not None:
             self._beside("pager", self._pager, PAGER_SECONDS, first | once_only)
         if self._reporter is not None:
@@ -281,12 +286,20 @@ class Daemon:
         if self._stands() is not None:
             return
         try:
-            if self.engine.leading and not self.engine.renew_lease():
+            if self.engine.leading and not self.engine.lease.renew():
                 self._log.warning("lease lost", owner=self.engine.owner)
         except JournalError as error:
             self._changes.wrong("lease", str(error))
         else:
             self._changes.right("lease")
+
+    def _look_at_lease(self) -> None:
+        """Watch the lease of the daemon that leads, and go round as soon as it may be taken."""
+        try:
+            if self.engine.lease.can_be_taken():
+                self._want_cycle()
+        except JournalError as error:
+            self._changes.wrong("lease", str(error))
 
     def _beside(self, name: str, work: Callable[[], object], seconds: float, options: dict[str, Any]) -> None:
         """Do something again and again, whatever the cycles do; what goes wrong is told, and tried again."""

@@ -42,7 +42,7 @@ class Teller:
             if cycle.leading:
                 self._log.info("acts", owner=self._owner)
             else:
-                self._log.info("waits: another daemon holds the lease", owner=self._owner, holder=cycle.lease[0])
+                self._log.info("waits: another daemon holds the lease", owner=self._owner, holder=cycle.holder.owner)
         if not cycle.leading:
             return
         self._tell_sources(cycle)
@@ -129,7 +129,7 @@ class Teller:
 def in_a_line(cycle: Cycle) -> str:
     """Say of a cycle what fits in the one line that systemd shows."""
     if not cycle.leading:
-        return "waiting: another daemon holds the lease"
+        return f"waiting: {cycle.holder.sentence}"
     sources = (*cycle.observation.queues.values(), *cycle.observation.hosts.values())
     silent = sum(is_silent(reading) for reading in sources)
     return f"{len(cycle.observation.workers)} workers, {silent} silent sources, last cycle {cycle.seconds:.1f} s"

@@ -142,7 +142,7 @@ class Shown:
         if cycle is None or policy is None:
             return f"no cycle has ended yet: {self.problem}" if self.problem else "no cycle has ended yet"
         if not cycle.leading:
-            return "another daemon acts: ask that one"
+            return f"{cycle.holder.sentence}: ask that one"
         of = cycle, self.standing()
         with self._lock:
             if self._snapshot is None or self._snapshot.of != of:

@@ -60,14 +60,17 @@ class Journal(JournalWriter):
             answers = iter(self._open_rows(connection, opening))
             refusals = [next(answers) if intent.entry is not None else "" for intent in intents]
             begun = [intent for intent, refusal in zip(intents, refusals, strict=True) if not refusal]
-            numbers = iter(self._insert_intents(connection, now, begun))
+            numbers = iter(self._insert_intents(connection, owner, now, begun))
             return [refusal or next(numbers) for refusal in refusals]
 
-    def _insert_intents(self, connection: Connection, now: float, intents: Sequence[Intent]) -> list[int]:
+    def _insert_intents(self, connection: Connection, owner: str, now: float, intents: Sequence[Intent]) -> list[int]:
         if not intents:
             return []
-        rows = [_intent_row(intent.action) | {"epoch": self._epoch, "begun_at": now} for intent in intents]
-        numbers = connection.execute(t.intents.insert().returning(t.intents.c.id, sort_by_parameter_order=True), rows).scalars()
+        rows = [_intent_row(intent.action) | {"begun_at": now} for intent in intents]
+        # The token is read from the lease by the very statement that writes: of one that is not ours there is none.
+        token = sa.select(t.lease.c.epoch).where(self.ours(owner)).scalar_subquery()
+        insert = t.intents.insert().values(epoch=token).returning(t.intents.c.id, sort_by_parameter_order=True)
+        numbers = connection.execute(insert, rows).scalars()
         begun = [int(number) for number in numbers]
         notes = [_begun_note(intent.action, number) for intent, number in zip(intents, begun, strict=True)]
         self.note(connection, now, notes)

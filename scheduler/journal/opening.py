@@ -59,6 +59,13 @@ def connect(url: str, *, durable: bool, busy_seconds: float) -> tuple[Engine, st
         engine = sa.create_engine(parsed, pool_pre_ping=True, connect_args={"connect_timeout": max(2, round(busy_seconds))})
     except (NoSuchModuleError, ImportError) as error:
         raise JournalError(f"journal {where}: {error}; supported are sqlite and postgresql (extra `postgresql`)") from error
+
+    @sa.event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        if not connection.get_execution_options().get("reading", False):
+            # Whoever stands still with the lease's row locked keeps every standby waiting: the server ends his transaction.
+            connection.exec_driver_sql(f"SET LOCAL idle_in_transaction_session_timeout = {round(2000 * busy_seconds)}")
+
     return engine, None
 
 

@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from scheduler.journal import tables as t
 from scheduler.journal.opening import BROKEN, DAMAGED, JournalError, connect, explain, told
-from scheduler.journal.records import Entry, Event, HostOff, Ledger, Note, OpenIntent, Sighting
+from scheduler.journal.records import Entry, Event, HostOff, Lease, Ledger, Note, OpenIntent, Sighting
 from scheduler.journal.upgrading import check_form
 from scheduler.model.failures import FailureCause
 from scheduler.model.workers import BootOutcome, WorkerState
@@ -62,11 +62,10 @@ class JournalReader:
         except BROKEN as error:
             raise JournalError(f"journal {self._where}: cannot read ({what}): {error}: {DAMAGED}") from error
 
-    def lease(self) -> tuple[str, float]:
-        """Return who may act, and until when."""
+    def lease(self) -> Lease:
+        """Return who may act."""
         with self.read("lease") as connection:
-            row = connection.execute(sa.select(t.lease)).one()
-            return row.owner, row.until
+            return lease_of(connection)
 
     def ledger(self, history_since: float = 0.0) -> Ledger:
         """Read open workers, open intents, past boots since `history_since`, proven versions and drained hosts.
@@ -157,6 +156,11 @@ class JournalReader:
         """Return all the subjects, kinds or correlations that the event log knows: it reads the whole log."""
         with self.read("events") as connection:
             return list(connection.scalars(sa.select(t.events.c[of]).distinct()))
+
+
+def lease_of(connection: Connection) -> Lease:
+    """Read the row of the lease."""
+    return Lease(*connection.execute(sa.select(t.lease.c.owner, t.lease.c.epoch, t.lease.c.renewals, t.lease.c.lock)).one())
 
 
 ENTRY = [t.workers.c[name] for name in Entry.__dataclass_fields__]

@@ -38,6 +38,20 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Lease:
+    """Who may act, as the journal has it."""
+
+    owner: str
+    """"" when it was given back."""
+    epoch: int
+    """Grows with each change of hands."""
+    renewals: int
+    """Grows with each renewal: whoever waits watches on his own clock for how long it has stood still."""
+    lock: str
+    """The name of the side file whose lock the holder had; "" without."""
+
+
+@dataclass(frozen=True, slots=True)
 class Entry:
     """A worker as the journal knows it."""
 

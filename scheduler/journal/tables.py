@@ -37,8 +37,10 @@ lease = Table(
     Column("owner", BoundedText(200), nullable=False),
     Column("until", Float, nullable=False),
     Column("epoch", Integer, nullable=False),
-    Column("locked", Boolean, nullable=False),
-    comment="One row: which daemon may act, until when; the epoch grows with each change of hands.",
+    Column("renewals", BigInteger, nullable=False, server_default="0"),
+    Column("lock", BoundedText(200), nullable=False, server_default=""),
+    comment="One row: which daemon may act. A standby watches the counter of renewals; the epoch grows with each change of "
+    "hands; until when, by its holder's clock, the farm counts as looked at is for reports alone.",
 )
 workers = Table(
     "workers",

@@ -20,10 +20,11 @@ import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from scheduler.journal.opening import JournalError, connect, explain, told
-from scheduler.journal.side_file import SideFile
+from scheduler.journal.side_file import BESIDE, SideFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from sqlalchemy.engine import Connection, Engine, RowMapping
 
@@ -37,8 +38,8 @@ _LEASE = sa.text("SELECT * FROM lease")
 """Whatever the columns are in the form of that journal: who holds it changes its row each time he renews it."""
 
 
-Waits = Callable[[str, float], None]
-"""Told whose lease must end first, and for how many seconds it is watched."""
+Waits = Callable[[str], None]
+"""Told whose lease is watched, for it must end first."""
 
 
 class StillLedError(JournalError):
@@ -51,23 +52,33 @@ def check_form(engine: Engine, where: str, now: float) -> None:
         found = _form(engine)
         if found is None:
             _migrate(engine, where, now, None)
-        elif found != newest_form():
-            _refuse_newer(found, where)
-            raise JournalError(
-                f"journal {where} was written by an older Ambienti (its form is {found}, this one needs {newest_form()}): "
-                "stop the daemon that still runs with it and start the new one, or run `ambienti journal upgrade`"
-            )
+        else:
+            _refuse_other(found, where)
+
+
+def check_form_of(connection: Connection, where: str) -> None:
+    """Refuse a journal that a newer Ambienti has upgraded since it was opened: a standby of before must not take over."""
+    _refuse_other(_form_of(connection), where)
+
+
+def _refuse_other(found: str | None, where: str) -> None:
+    if found != newest_form():
+        _refuse_newer(found, where)
+        raise JournalError(
+            f"journal {where} was written by an older Ambienti (its form is {found}, this one needs {newest_form()}): "
+            "stop the daemon that still runs with it and start the new one, or run `ambienti journal upgrade`"
+        )
 
 
 def upgrade(
-    url: str, clock: Clock, lease_seconds: float, *, busy_seconds: float = 5, waits: Waits = lambda *_: None
+    url: str, clock: Clock, lease_seconds: float, *, side_file: Path | None = None, waits: Waits = lambda _: None
 ) -> tuple[str, str]:
     """Bring a journal to the newest form, or make it; return its form before ("" of a new one), and now.
 
     Raises StillLedError while a daemon works with it.
     """
-    engine, lock_path = connect(url, durable=True, busy_seconds=busy_seconds)
-    where, side = told(engine.url), SideFile(lock_path)
+    engine, lock_path = connect(url, durable=True, busy_seconds=5)
+    where, side = told(engine.url), SideFile(lock_path, side_file)
     try:
         with _explained(where):
             found = _form(engine)
@@ -124,11 +135,12 @@ def _await_nobody(engine: Engine, clock: Clock, lease_seconds: float, side: Side
     where, first, since = told(engine.url), _lease(engine), clock.monotonic()
     if not first["owner"]:
         return first
-    if first["locked"] and side.exists:
+    lock = first.get("lock", BESIDE if first.get("locked") else "")
+    if lock and lock == side.name():
         if side.take():
             return first
         raise _still_led(first, where)
-    waits(first["owner"], lease_seconds)
+    waits(first["owner"])
     while (rest := since + lease_seconds - clock.monotonic()) > 0:
         clock.sleep(min(LOOK_SECONDS, rest))
         _refuse_led(first, _lease(engine), where)
@@ -163,6 +175,7 @@ def _migrate(engine: Engine, where: str, now: float, led: RowMapping | None) -> 
     logging.getLogger("alembic").setLevel(logging.WARNING)
     with engine.begin() as connection:
         if engine.dialect.name == "postgresql":
+            connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")  # a migration may think for long
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(UPGRADE_LOCK)))
         found = _form_of(connection)
         if found is None and engine.dialect.name == "sqlite" and sa.inspect(connection).get_table_names():

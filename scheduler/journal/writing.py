@@ -14,16 +14,18 @@ from sqlalchemy.exc import SQLAlchemyError
 from environments.text import printable
 from scheduler.journal import tables as t
 from scheduler.journal.opening import BROKEN, DAMAGED, REFUSALS, JournalError, RefusedError, explain
-from scheduler.journal.reading import JournalReader
+from scheduler.journal.reading import JournalReader, lease_of
 from scheduler.journal.records import Note, micro
 from scheduler.journal.side_file import SideFile
+from scheduler.journal.upgrading import check_form_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
 
     from sqlalchemy.engine import Connection
 
-    from scheduler.journal.records import Look
+    from scheduler.journal.records import Lease, Look
     from scheduler.journal.segments import ObjectRecords, WatchPeriod
 
 
@@ -51,11 +53,15 @@ class JournalWriter(JournalReader):
         on_commit: Callable[[str], None] | None = None,
         durable: bool = True,
         busy_seconds: float = 5,
+        side_file: Path | None = None,
     ) -> None:
-        """Open the journal as `JournalReader` does; `on_commit` is called with the name of each write after its commit."""
+        """Open the journal as `JournalReader` does; `on_commit` is called with the name of each write after its commit.
+
+        `side_file` is one of this machine, by which the next daemon here knows at once that this one died; SQLite has its own.
+        """
         super().__init__(url, now=now, durable=durable, busy_seconds=busy_seconds)
         self._on_commit = on_commit or (lambda _: None)
-        self._side_file = SideFile(self._lock_path)
+        self._side_file = SideFile(self._lock_path, side_file)
         self.monotonic: Callable[[], float] | None = None
         """The clock that stamps lines of the event log beside the wall clock."""
         self.stored_objects: dict[str, ObjectRecords] | None = None
@@ -115,33 +121,54 @@ class JournalWriter(JournalReader):
 
     # --- the lease ----------------------------------------------------------------------------------------------------
 
-    def hold_lease(self, owner: str, now: float, seconds: float) -> bool:
+    def hold_lease(self, owner: str, now: float, seconds: float, *, unmoved: Lease | None = None) -> bool:
         """Take or renew the right to act; False while another daemon has it.
 
-        A lease that has not ended is taken over only when the kernel proves its holder dead: it held the lock on SQLite's side
-        file when it wrote the row, and now we hold it.
+        Taken is a lease that was given back; one whose holder the kernel proves dead: it had the lock on a side file when it
+        wrote the row, and now we have it; and one that is still `unmoved`, as the caller has watched it for the whole time of
+        a lease. `seconds` are for reports: for so long from `now` on the farm counts as looked at.
         """
         with self.write("lease") as connection:
-            row = connection.execute(sa.select(t.lease).with_for_update()).one()
-            takes_over = row.owner != owner
-            locked = self._side_file.take()
-            if takes_over and row.owner and row.until > now and not (row.locked and locked):
+            renewed = self._epoch and self._renew(connection, owner, now + seconds)
+            if not renewed and not self._take(connection, owner, now, now + seconds, unmoved):
                 self._side_file.let_go()
                 return False
-            epoch = row.epoch + 1 if takes_over or self._epoch != row.epoch else row.epoch
-            connection.execute(t.lease.update().values(owner=owner, until=now + seconds, epoch=epoch, locked=locked))
-            if epoch != self._epoch:
-                self._trust_nothing()
-                self._epoch, self.looked = epoch, None
-                self.note(connection, now, [Note("lease", owner, "taken", detail={"from": row.owner, "epoch": epoch})])
             self.sign_of_life(connection)
         return True
 
     def renew_lease(self, owner: str, now: float, seconds: float) -> bool:
         """Prolong a lease that is still ours, never take one: for the time in which a round takes long."""
         with self.write("renew") as connection:
-            ours = sa.and_(t.lease.c.owner == owner, t.lease.c.epoch == self._epoch)
-            return bool(connection.execute(t.lease.update().where(ours).values(until=now + seconds)).rowcount)
+            return self._renew(connection, owner, now + seconds)
+
+    def _renew(self, connection: Connection, owner: str, until: float) -> bool:
+        moved = {"renewals": t.lease.c.renewals + 1, "until": until, "lock": self._side_file.take()}
+        return bool(connection.execute(t.lease.update().where(self.ours(owner)).values(moved)).rowcount)
+
+    def _take(self, connection: Connection, owner: str, now: float, until: float, unmoved: Lease | None) -> bool:
+        found, lock = lease_of(connection), self._side_file.take()
+        proven_dead = bool(lock) and lock == found.lock
+        if found.owner and not proven_dead and found != unmoved:
+            return False
+        check_form_of(connection, self._where)
+        as_seen = sa.and_(t.lease.c.epoch == found.epoch, t.lease.c.renewals == found.renewals, t.lease.c.owner == found.owner)
+        epoch = found.epoch + 1
+        taken = {"owner": owner, "epoch": epoch, "renewals": found.renewals + 1, "until": until, "lock": lock}
+        if not connection.execute(t.lease.update().where(as_seen).values(taken)).rowcount:
+            return False
+        self._trust_nothing()
+        self._epoch, self.looked = epoch, None
+        self.note(connection, now, [Note("lease", owner, "taken", detail={"from": found.owner, "epoch": epoch})])
+        return True
+
+    def ours(self, owner: str) -> sa.ColumnElement[bool]:
+        """Say which lease this very journal took: two processes of one name are two holders."""
+        return sa.and_(t.lease.c.owner == owner, t.lease.c.epoch == self._epoch)
+
+    def holder_lives(self) -> bool:
+        """Whether the kernel proves that the daemon which holds the lease lives, on this machine."""
+        name = self._side_file.name()
+        return bool(name) and self.lease().lock == name and not self._side_file.take()
 
     @property
     def epoch(self) -> int:
@@ -151,8 +178,8 @@ class JournalWriter(JournalReader):
     def release_lease(self, owner: str, now: float) -> None:
         """Let the next daemon act at once."""
         with self.write("release") as connection:
-            ours = sa.and_(t.lease.c.owner == owner, t.lease.c.epoch == self._epoch)
-            if connection.execute(t.lease.update().where(ours).values(owner="", until=0.0, locked=False)).rowcount:
+            free = t.lease.update().where(self.ours(owner)).values(owner="", until=0.0, lock="")
+            if connection.execute(free).rowcount:
                 self.sign_of_life(connection)
                 self.note(connection, now, [Note("lease", owner, "released")])
         self._side_file.let_go()

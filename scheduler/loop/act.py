@@ -37,7 +37,7 @@ def perform(
     busy = tools.busy()
     prepared = [_possible(_prepare(action, observation, policy, now), tools, known, busy) for action in actions]
     intents = [intent for intent in prepared if isinstance(intent, Intent)]
-    numbers = iter(tools.journal.begin(tools.owner, now, intents) if intents else [])
+    numbers = iter(tools.journal.begin(tools.lease.owner, now, intents) if intents else [])
     begun = [next(numbers) if isinstance(intent, Intent) else intent for intent in prepared]
     steps = []
     for intent, number in zip(prepared, begun, strict=True):

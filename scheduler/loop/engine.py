@@ -16,6 +16,7 @@ from scheduler.loop.asking import Asking
 from scheduler.loop.errands import ActionResult, Tools, look_at_storage
 from scheduler.loop.events import HostEvents
 from scheduler.loop.invalidating import Invalidator
+from scheduler.loop.leading import NOBODY, Holder, Leadership
 from scheduler.loop.trial import Round, Trials
 from scheduler.model.actions import Drain, Plan, PowerOff
 from scheduler.model.observation import Observation
@@ -54,8 +55,8 @@ class Cycle:
     seconds: float
     leading: bool = True
     """False while another daemon holds the lease: nothing was read and nothing done."""
-    lease: tuple[str, float] = ("", 0.0)
-    """Which other daemon that is, and until when if it does not renew it."""
+    holder: Holder = NOBODY
+    """Which other daemon that is, and for how long it has not been seen to renew it."""
     quiet: bool = False
     """Nothing had changed that the last decision depends on, so it stands."""
     phases: Mapping[str, float] = field(default_factory=dict)
@@ -98,8 +99,7 @@ class Engine:
         self.journal = journal
         self.clock = clock
         self.owner = owner
-        self.lease_seconds = lease_seconds
-        self.leading = False
+        self.lease = Leadership(journal, clock, owner, lease_seconds)
         self.discoveries: Mapping[str, DiscoveryReading] = {}
         """What is known of the sources that name hosts; replaced between cycles, as the policy is."""
         self.declared: tuple[Declared, ...] | None = None
@@ -110,7 +110,7 @@ class Engine:
         self._decide = decide
         self._still_holds = still_holds
         self._act_seconds = act_seconds
-        self._tools = Tools(batch_systems, hypervisors, journal, clock, runner, owner)
+        self._tools = Tools(batch_systems, hypervisors, journal, clock, runner, self.lease)
         self._asking = Asking(self._tools)
         self._events = HostEvents(self._tools)
         self._announcer = Announcer()
@@ -142,10 +142,10 @@ class Engine:
     def cycle(self) -> Cycle:
         """Go round once. Raises JournalError when the journal fails: then nothing is done without a committed intent."""
         started = self.clock.monotonic()
-        if not self.hold_lease():
+        if not self.lease.hold():
             now = self.clock.now()
             nothing, seconds = Observation(now, {}, {}, ()), self.clock.monotonic() - started
-            return Cycle(nothing, Plan(now, ()), (), seconds, leading=False, lease=self.journal.lease())
+            return Cycle(nothing, Plan(now, ()), (), seconds, leading=False, holder=self.lease.holder())
         self.attend()
         self._declare()
         correct(self.journal, self.owner, self.clock.now())
@@ -196,20 +196,10 @@ class Engine:
         """Observe only: nothing is written and nothing done, whoever holds the lease."""
         return self._merge(self._asking.all(self.policy, self.discoveries, cheap=cheap)).observation
 
-    def hold_lease(self) -> bool:
-        """Take or renew the right to act; False while another daemon has it."""
-        begun = self.clock.monotonic()
-        self.leading = self.journal.hold_lease(self.owner, self.clock.now(), self.lease_seconds)
-        self._tools.acts_until = begun + self.lease_seconds if self.leading else begun
-        return self.leading
-
-    def renew_lease(self) -> bool:
-        """Prolong the lease while a round takes long; from any thread."""
-        begun = self.clock.monotonic()
-        renewed = self.leading and self.journal.renew_lease(self.owner, self.clock.now(), self.lease_seconds)
-        if renewed:
-            self._tools.acts_until = begun + self.lease_seconds
-        return renewed
+    @property
+    def leading(self) -> bool:
+        """Whether this daemon acts."""
+        return self.lease.leading
 
     def begin_nothing_more(self) -> None:
         """Let what runs end and begin nothing any more: the daemon is being stopped."""
@@ -226,8 +216,8 @@ class Engine:
         """Let the next daemon act at once, unless something of ours is still under way."""
         self._runner.close()
         if self.leading and not self._tools.performing:
-            self.journal.release_lease(self.owner, self.clock.now())
-        self.leading = False
+            self.lease.release()
+        self.lease.leading = False
 
     @property
     def under_way(self) -> int:

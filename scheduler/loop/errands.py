@@ -9,7 +9,6 @@ Rules:
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import suppress
@@ -21,6 +20,7 @@ from environments.domain_identity import Identity
 from scheduler.decide.lingering import is_stuck
 from scheduler.journal.journal import Journal
 from scheduler.journal.records import Entry, Note, Outcome, Value
+from scheduler.loop.leading import Leadership
 from scheduler.loop.runner import Call, NotBegunError, Runner, unexpected
 from scheduler.model.actions import WHILE_IDLE, Action, Adopt, Boot, CancelDrain, CleanUp, Drain, PowerOff, Sweep
 from scheduler.model.clock import Clock
@@ -59,13 +59,11 @@ class Tools:
     journal: Journal
     clock: Clock
     runner: Runner
-    owner: str
+    lease: Leadership
     performing: dict[int, Action] = field(default_factory=dict)
     """Intents under way, also those whose source has not answered in time."""
     ended: deque[tuple[int, ActionResult]] = field(default_factory=deque)
     """Ends that nobody has been told of yet."""
-    acts_until: float = math.inf
-    """Monotonic end of the lease, as it was last prolonged: past it no further step of an act is made."""
     explained: set[str] = field(default_factory=set)
     """Workers whose domain we know to have ended: powered off by us, or told by an event and read again."""
     stored: deque[tuple[str, tuple[Stored, ...]]] = field(default_factory=deque)
@@ -169,7 +167,7 @@ def _make(step: Act, lane: str, asked: str, function: Callable[[], T], within: f
     """Make one call, unless its turn comes too late or when somebody else may act."""
 
     def while_we_may() -> T:
-        if step.tools.clock.monotonic() >= step.tools.acts_until:
+        if step.tools.clock.monotonic() >= step.tools.lease.acts_until:
             raise NotBegunError(lane, asked, "not begun: the right to act has ended")
         return function()
 

@@ -96,7 +96,7 @@ class HostEvents:
             at = min(now, event.at if looked_at is None else max(event.at, looked_at))
             detail = {"host": event.host, "detail": event.detail}
             note = Note("domain", name, event.what.value, detail=detail, at=at)
-            tools.journal.remember(tools.owner, now, Memo(notes=(note,)))
+            tools.journal.remember(tools.lease.owner, now, Memo(notes=(note,)))
             tools.explained.add(name)
             batch_system = tools.batch_systems.get(entry.batch_system)
             if batch_system is not None:

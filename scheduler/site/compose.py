@@ -224,7 +224,7 @@ def engine(
     file = Path(url.partition(":///")[2])
     if read_only and url.startswith("sqlite") and not file.is_file():
         url = "sqlite://"
-    journal = Journal(url, now=clock.now())
+    journal = Journal(url, now=clock.now(), side_file=_side_file(definitions))
     lease_seconds = definitions.site.daemon.lease_seconds
     made = Engine(
         *(definitions.policy, farm.batch_systems, farm.hypervisors, journal, clock, ThreadRunner(clock)),
@@ -263,11 +263,17 @@ def open_journal(definitions: Definitions, now: float) -> Journal:
     return Journal(journal_url(definitions), now=now)
 
 
-def upgrade_journal(definitions: Definitions, clock: Clock, waits: Callable[[str, float], None]) -> tuple[str, str]:
+def upgrade_journal(definitions: Definitions, clock: Clock, waits: Callable[[str], None]) -> tuple[str, str]:
     """Bring the site's journal to the form of this Ambienti; return its form before ("" of a new one), and now."""
     from scheduler.journal.upgrading import upgrade
 
-    return upgrade(journal_url(definitions), clock, definitions.site.daemon.lease_seconds, waits=waits)
+    lease_seconds = definitions.site.daemon.lease_seconds
+    return upgrade(journal_url(definitions), clock, lease_seconds, side_file=_side_file(definitions), waits=waits)
+
+
+def _side_file(definitions: Definitions) -> Path:
+    """Return the file of this machine whose lock proves that a daemon here is dead, for a journal in a server."""
+    return definitions.file.directory / "lease"
 
 
 def journal_url(definitions: Definitions) -> str:

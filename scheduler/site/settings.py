@@ -252,7 +252,7 @@ class DaemonSettings(Frozen):
     log: Literal["human", "json"] = "human"
     """Form of the log."""
     lease_seconds: Annotated[Seconds, Field(gt=0)] = 60
-    """A second daemon takes over when the first has not renewed its lease for this long."""
+    """A second daemon takes over when it has seen no renewal of the lease for this long, by its own clock."""
 
 
 class Site(Frozen):

@@ -140,14 +140,17 @@ def test_a_second_daemon_waits_and_never_acts(journal, opened):
     with pytest.raises(LeaseLostError, match="the lease is held by a, not by b: nothing is done"):
         second.begin("b", 110, [boot(1)])
     assert journal.ledger().entries == {}
-    assert journal.lease() == ("a", 160.0)
+    assert journal.lease().owner == "a"
 
 
 def test_a_lease_that_ended_is_taken_over_and_its_old_holder_is_fenced(journal, opened):
     second = opened()
     assert journal.hold_lease("a", 120, 60)
-    assert not second.hold_lease("b", 179, 60)
-    assert second.hold_lease("b", 181, 60)
+    watched = second.lease()
+    assert not second.hold_lease("b", 1e9, 60), "no clock of its own says that it ended"
+    assert journal.hold_lease("a", 130, 60)
+    assert not second.hold_lease("b", 181, 60, unmoved=watched), "it was renewed since"
+    assert second.hold_lease("b", 181, 60, unmoved=second.lease())
     with pytest.raises(LeaseLostError):
         journal.begin("a", 182, [boot(1)])
     with pytest.raises(LeaseLostError):
@@ -160,7 +163,7 @@ def test_a_lease_that_ended_is_taken_over_and_its_old_holder_is_fenced(journal, 
 def test_a_daemon_that_lost_the_lease_and_has_it_again_reads_everything_afresh(journal, opened):
     second = opened()
     journal.ledger()
-    assert second.hold_lease("b", 161, 60)
+    assert second.hold_lease("b", 161, 60, unmoved=second.lease())
     second.begin("b", 162, [boot(1)])
     second.release_lease("b", 163)
     assert journal.hold_lease("a", 164, 60)
@@ -176,7 +179,7 @@ def test_a_released_lease_is_free_at_once(journal, opened):
 def test_what_happened_is_written_even_after_the_lease_was_lost(journal, opened):
     (number,) = journal.begin("a", 101, [boot(1)])
     second = opened()
-    assert second.hold_lease("b", 161, 60)
+    assert second.hold_lease("b", 161, 60, unmoved=second.lease())
     journal.end(170, number, Outcome.DONE, changes={"booted_at": 170.0})
     assert opened().ledger().entries["el9-1"].booted_at == 170.0
 
@@ -285,7 +288,7 @@ def test_holds_are_known_from_when_a_batch_system_last_began_to_tell_them(journa
     assert holds_in(journal).since == {"pool": 150_000_000}
     assert len(journal.events(kind="watch")) == 3, "only what has changed"
     again = opened()
-    assert again.hold_lease("a", 170, 60)
+    assert again.hold_lease("a", 170, 60, unmoved=again.lease())
     again.remember("a", 170, Memo(holds={"pool": ()}))
     assert holds_in(again).since == {"pool": 150_000_000}, "a daemon that starts anew goes on"
 
@@ -641,12 +644,12 @@ def test_an_upgrade_waits_until_it_is_sure_that_nobody_works_with_the_older_form
     hold(1.0)
     clock = Passing(lambda now: hold(now) if 10 < now < 12 else None)
     with pytest.raises(StillLedError, match=r"another daemon, old, holds the lease of journal .*: stop it first"):
-        upgrade(url, clock, 60, waits=lambda *what: told.append(what))
+        upgrade(url, clock, 60, waits=told.append)
     assert 10 < clock.monotonic() < 13
     clock = Passing(lambda _: None)
-    assert upgrade(url, clock, 60, waits=lambda *what: told.append(what)) == ("0010", newest_form())
+    assert upgrade(url, clock, 60, waits=told.append) == ("0010", newest_form())
     assert clock.monotonic() == 60
-    assert told == [("old", 60)] * 2
+    assert told == ["old"] * 2
     engine.dispose()
 
 

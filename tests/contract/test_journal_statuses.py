@@ -101,7 +101,7 @@ def test_while_nobody_looked_there_is_a_gap_from_the_last_sign_of_life_to_the_fi
     first.hold_lease("a", 103, 60)
     assert load_history(second, 104).gaps == ()
     assert load_history(second, 200).gaps == (Span(102 * SECOND),), "the lease has ended and nobody took it"
-    assert second.hold_lease("b", 200, 60)
+    assert second.hold_lease("b", 200, 60, unmoved=second.lease())
     second.remember("b", 205, Memo(look=Look(205.0, 205.0, (Said("pool", OK),), began="start")))
     history = load_history(first, 206)
     assert history.gaps == (Span(102 * SECOND, 205 * SECOND),)
@@ -140,7 +140,7 @@ def test_what_is_no_longer_there_ceases_to_exist_and_may_come_back(journal):
 def test_what_left_while_nobody_looked_has_left_at_the_first_look(opened):
     look(opened(), 101, ("pool", OK), ("xen1", OK), began="start")
     second = opened()
-    second.hold_lease("a", 300, 60)
+    second.hold_lease("a", 300, 60, unmoved=second.lease())
     second.remember("a", 300, Memo(look=Look(300.0, 9.0, (Said("pool", OK),), began="start")))
     (xen1,) = [one for one in load_history(second, 301).objects if one.name == "xen1"]
     assert xen1.existence == (Span(101 * SECOND, 300 * SECOND),)

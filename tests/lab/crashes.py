@@ -77,8 +77,8 @@ class CrashFarm:
         (directory / "vos/atlas.yaml").write_text(json.dumps({"vo": "atlas", "environments": {"el9": environment}}))
         self.python_path = os.pathsep.join([str(write_entry_points(directory / "entry-points")), str(CHECKOUT)])
 
-    def write_site(self, limits: dict | None = None, listen: str = "", hosts: int = 1) -> None:
-        """Write the site file; YAML reads JSON."""
+    def write_site(self, limits: dict | None = None, listen: str = "", hosts: int = 1, state: str = "state") -> None:
+        """Write the site file; YAML reads JSON. A machine of its own has a state directory of its own."""
         options = self.libvirtd.options()
         site = {
             "site": SITE,
@@ -95,7 +95,7 @@ class CrashFarm:
             ],
             "vos": {"atlas": {}},
             "limits": LIMITS | (limits or {}),
-            "daemon": {"listen": listen, "lease_seconds": 10, "journal": self.journal_url},
+            "daemon": {"listen": listen, "lease_seconds": 10, "journal": self.journal_url, "directory": state},
         }
         self.site_file.write_text(json.dumps(site))
 

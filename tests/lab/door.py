@@ -55,7 +55,7 @@ def main():
     renewed = time.monotonic()
     while not select.select([sys.stdin], [], [], 0.5)[0]:
         if time.monotonic() - renewed > 5:
-            engine.hold_lease()
+            engine.lease.hold()
             renewed = time.monotonic()
         print(sum(1 for _ in Path("/proc/self/fd").iterdir()), time.process_time(), flush=True)
     web.close()

@@ -116,7 +116,7 @@ def test_a_daemon_that_stops_lets_the_act_that_runs_end_and_gives_the_lease_back
     daemon.start()
     until(lambda: farm.orders.asked == 1)
     daemon.stop()
-    assert farm.journal.lease()[0] == ""
+    assert farm.journal.lease().owner == ""
     assert not isinstance(farm.engine.last.observation.hosts["h1"], Unanswered)
 
 
@@ -127,19 +127,19 @@ def test_a_loop_that_stands_says_where_and_its_lease_is_not_renewed(farm, caplog
         hangs.wait(30)
 
     daemon = Daemon(farm.engine, refresh=look_at_files)
-    farm.engine.hold_lease()
-    until_before = farm.journal.lease()[1]
+    farm.engine.lease.hold()
+    before = farm.journal.lease().renewals
     daemon.start()
     try:
         until(lambda: daemon._turn.running)
         daemon._renew()
-        renewed = farm.journal.lease()[1]
-        assert renewed > until_before, "a cycle that takes long keeps its lease"
+        renewed = farm.journal.lease().renewals
+        assert renewed > before, "a cycle that takes long keeps its lease"
         daemon._turn.begun_at -= longest_cycle_seconds(farm.policy.limits) + 1
         daemon._watch()
         daemon._watch()
         daemon._renew()
-        assert farm.journal.lease()[1] == renewed
+        assert farm.journal.lease().renewals == renewed
         well, told = daemon._shown.health()
         assert not well
         assert "the loop stands: a cycle began 2" in told["problem"]

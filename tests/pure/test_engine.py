@@ -16,6 +16,7 @@ from scheduler.journal.records import HostOff, Outcome
 from scheduler.loop.engine import Engine
 from scheduler.loop.errands import why_keep
 from scheduler.loop.lanes import ThreadRunner
+from scheduler.loop.leading import Holder
 from scheduler.model.actions import Adopt, Boot, CleanUp, Drain, Plan, PowerOff
 from scheduler.model.clock import WallClock
 from scheduler.model.hosts import DomainState, Host, worker_uuid
@@ -124,8 +125,8 @@ def test_nothing_is_done_when_the_intent_cannot_be_committed(farm):
     farm.order()
     other = farm.journal
     with other.write("steal") as connection:
-        connection.exec_driver_sql("UPDATE lease SET owner = 'b', epoch = epoch + 1, until = 1e12")
-    farm.engine.hold_lease = lambda: True
+        connection.exec_driver_sql("UPDATE lease SET owner = 'b', epoch = epoch + 1")
+    farm.engine.lease.hold = lambda: True
     with pytest.raises(LeaseLostError):
         farm.order(boot(1))
     assert farm.plant.calls == []
@@ -486,7 +487,7 @@ def test_events_of_strangers_and_of_domains_that_we_powered_off_ourselves_are_no
 def test_a_daemon_that_waits_attends_to_nothing(farm):
     name = farm.worker()
     farm.engine.watch()
-    farm.engine.leading = False
+    farm.engine.lease.leading = False
     farm.hosts["h1"].stop(name, EventKind.CRASHED)
     assert farm.engine.attend() == []
     assert name in farm.queue.nodes
@@ -512,7 +513,12 @@ def test_while_another_daemon_acts_nothing_is_read_and_nothing_done(farm):
     farm.hosts["h1"].read = farm.queue.read = None
     cycle = farm.order(boot(1))
     assert (cycle.leading, cycle.results, cycle.observation.workers) == (False, (), ())
-    farm.clock.sleep(61)
+    unmoved = 0
+    for seconds in (20, 20, 19):
+        farm.clock.sleep(seconds)
+        unmoved += seconds
+        assert farm.order().holder == Holder("b", unmoved)
+    farm.clock.sleep(1)
     del farm.hosts["h1"].read, farm.queue.read
     assert farm.engine.cycle().leading
 
@@ -776,9 +782,9 @@ def test_a_host_that_leaves_the_site_while_its_worker_is_enrolled_ends_the_boot_
 def test_a_daemon_that_slept_through_the_end_of_its_lease_boots_no_worker_that_it_had_begun_to_enrol(real):
     hanging(real, real.queue, "enrol")
     quickly(real, boot(1))
-    real.engine.lease_seconds = 0
-    assert real.engine.renew_lease()  # it ends in this instant: from now on another daemon may act
-    real.engine.lease_seconds = 60
+    real.engine.lease.seconds = 0
+    assert real.engine.lease.renew()  # it ends in this instant: from now on another daemon may act
+    real.engine.lease.seconds = 60
     real.hang.set()
     until(lambda: not real.engine.under_way)
     (ended,) = quickly(real).results
@@ -856,4 +862,4 @@ def test_a_clock_that_was_set_makes_nothing_old_at_once():
 def test_a_closed_engine_gives_the_lease_back(farm):
     farm.order()
     farm.engine.close()
-    assert farm.journal.lease() == ("", 0.0)
+    assert farm.journal.lease().owner == ""

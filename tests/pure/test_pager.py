@@ -86,7 +86,7 @@ def test_an_address_that_cannot_be_used_is_told_once_in_the_log_and_once_when_it
 def test_only_the_daemon_that_acts_pages(farm, pager):
     farm.hosts["h2"].faults.silent = True
     farm.order()
-    farm.engine.leading = False
+    farm.engine.lease.leading = False
     assert pager.round() == 0
     assert all_incidents(farm.journal) == []
 

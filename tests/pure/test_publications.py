@@ -285,10 +285,10 @@ def test_two_reports_of_one_period_publish_it_once_and_bear_the_same_version(sta
 
 def test_only_the_daemon_that_acts_makes_versions(published, started):
     published.told(Status.CRITICAL, at=SATURDAY)
-    published.engine.leading = False
+    published.engine.lease.leading = False
     published.round_after(100)
     assert len(published.versions) == 1
-    published.engine.leading = True
+    published.engine.lease.leading = True
     published.journal.release_lease("a", published.clock.now())
     second = started(published.clock.now(), owner="b")
     with pytest.raises(LeaseLostError):

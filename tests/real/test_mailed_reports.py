@@ -196,9 +196,9 @@ def test_only_the_daemon_that_acts_publishes_and_what_hinders_a_report_is_told_o
     daemon = started(tmp_path, START)
     daemon.reporter.round()
     daemon.clock.sleep(MONDAY - START)
-    daemon.engine.leading = False
+    daemon.engine.lease.leading = False
     assert daemon.reporter.round() == 0
-    daemon.engine.leading = True
+    daemon.engine.lease.leading = True
     (tmp_path / "oncall.yaml").write_text("people: nobody\n")
     assert [daemon.reporter.round() for _ in range(2)] == [0, 0]
     told = capsys.readouterr().out
