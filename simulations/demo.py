@@ -22,7 +22,7 @@ from scheduler.availability.timelines.prepared import prepare
 from scheduler.availability.timelines.windows import between
 from scheduler.daemon import log
 from scheduler.daemon.daemon import Daemon, owner_name
-from scheduler.model.instants import SECOND, write_duration
+from scheduler.model.instants import SECOND, in_seconds, write_duration
 from scheduler.model.queues import QueueReading
 from scheduler.show.live_view import watching
 from scheduler.show.terminal import Table
@@ -151,7 +151,7 @@ def availability_table(history: History) -> Table:
         table.add_column(column, justify="left" if not column else "right", header_style="dim")
     groups = {group.name for group in history.groups}
     for name, one in sorted(measures.items(), key=lambda item: (item[0] not in groups, item[0])):
-        spans = [f"{length / SECOND:.1f} s" for length in (one.up, one.bad, one.unknown)]
+        spans = [f"{in_seconds(length):.1f} s" for length in (one.up, one.bad, one.unknown)]
         figure = "-" if one.figure is None else f"{float(one.figure):.2%}"
         table.add_row(name, *spans, figure, style="bold" if name in groups else "" if not one.bad else "yellow")
     return table

@@ -22,6 +22,7 @@ from scheduler.commands.common import (
 )
 from scheduler.commands.downtimes import downtimes, notice
 from scheduler.commands.journaled import check_names, now, opened
+from scheduler.model.instants import SECOND
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -35,7 +36,7 @@ MOST_OF_A_NAME = 400
 """Characters of a list's name that are kept, from its end."""
 WORDS = ("declared", "goes on", "parted", "revised", "called off", "known already")
 """What can become of a downtime."""
-YEAR = 366 * 86_400 * 1_000_000
+YEAR = 366 * 86_400 * SECOND
 """Recurring events of a calendar are taken over so far ahead; import again for what comes after."""
 
 

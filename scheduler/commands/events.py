@@ -13,6 +13,7 @@ from scheduler.commands.common import JsonOption, SiteOption, console, say, writ
 from scheduler.commands.journaled import opened
 from scheduler.commands.journaled import since as read_since
 from scheduler.model.clock import WallClock
+from scheduler.model.instants import in_seconds, micro
 from scheduler.show.terminal import Table
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def events(
     """
     with opened(site) as (found, journal):
         zone = found.site.timezone
-        start = read_since(since, "--since", zone) / 1_000_000 if since else 0.0
+        start = in_seconds(read_since(since, "--since", zone)) if since else 0.0
         asked: dict[str, Any] = {"subject": subject, "kind": kind, "since": start, "correlation": correlation}
         lines = journal.events(limit=limit, **asked)
         _show(lines, zone, as_json=as_json)
@@ -93,7 +94,7 @@ def _show(lines: Sequence[Event], zone: str, *, as_json: bool) -> None:
         style = STYLES.get(str(note.detail.get("status") or note.detail.get("outcome") or ""), "")
         row = (
             str(line.id),
-            f"{as_time(round(line.at * 1_000_000), zone):%Y-%m-%d %H:%M:%S.%f}"[:-3],
+            f"{as_time(micro(line.at), zone):%Y-%m-%d %H:%M:%S.%f}"[:-3],
             note.kind,
             note.subject,
             note.cause,
@@ -107,11 +108,11 @@ def _show(lines: Sequence[Event], zone: str, *, as_json: bool) -> None:
 def _when(at: float, zone: str) -> str:
     from scheduler.model.instants import write_instant
 
-    return write_instant(round(at * 1_000_000), zone)
+    return write_instant(micro(at), zone)
 
 
 def _shown(key: str, value: object, zone: str) -> object:
-    return _when(value / 1_000_000, zone) if key in _INSTANTS and isinstance(value, int) else value
+    return _when(in_seconds(value), zone) if key in _INSTANTS and isinstance(value, int) else value
 
 
 def _data(line: Event, zone: str) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from environments.problems import ConfigurationError, Problem
 from scheduler.commands import journaled, loaded
 from scheduler.commands.common import Exit, JsonOption, SiteOption, console, examples, fail, plural, print_json, say
 from scheduler.commands.oncall import COLOURS, FileOption, period_row
-from scheduler.model.instants import to_the_second
+from scheduler.model.instants import micro, to_the_second
 from scheduler.oncall.incident import IncidentEvent, What
 from scheduler.show.terminal import Table
 
@@ -131,10 +131,7 @@ def show(number: NumberArgument, site: SiteOption = None, as_json: JsonOption = 
         }
         for one in letters
     ]
-    story = [
-        {"at": write_instant(round(event.at * 1_000_000), zone), "what": event.note.cause, **event.note.detail}
-        for event in told
-    ]
+    story = [{"at": write_instant(micro(event.at), zone), "what": event.note.cause, **event.note.detail} for event in told]
     if as_json:
         print_json(view.model_dump(mode="json") | {"notices": notices, "story": story})
         return

@@ -18,7 +18,7 @@ from scheduler.commands import daemon, loaded
 from scheduler.commands.common import Exit, fail
 from scheduler.commands.login import login
 from scheduler.model.clock import WallClock
-from scheduler.model.instants import read_duration, read_instant, within
+from scheduler.model.instants import micro, read_duration, read_instant, within
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -56,7 +56,7 @@ def opened(site: Path | None) -> Iterator[tuple[Definitions, Journal]]:
 
 def now() -> Instant:
     """Return the present instant, to the microsecond."""
-    return round(WallClock().now() * 1_000_000)
+    return micro(WallClock().now())
 
 
 def asker(given: str = "", token: Path | None = None, journal: JournalReader | None = None) -> Signature:

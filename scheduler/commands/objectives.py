@@ -24,6 +24,7 @@ from scheduler.commands.common import (
     write,
 )
 from scheduler.model.clock import WallClock
+from scheduler.model.instants import SECOND, micro
 from scheduler.show.terminal import Table
 
 if TYPE_CHECKING:
@@ -39,12 +40,11 @@ FilesArgument = Annotated[list[Path], typer.Argument(metavar="FILE...", help="Op
 ZoneOption = Annotated[
     str, typer.Option("--zone", metavar="ZONE", help="Of times and windows that name none.", show_default="UTC")
 ]
-SECOND = 1_000_000
 
 
 def now_micro() -> int:
     """Return this instant."""
-    return int(WallClock().now()) * SECOND
+    return micro(WallClock().now())
 
 
 @objectives.command("check", epilog=examples("ambienti objective check slo.yaml", "ambienti objective check slo/*.yaml --json"))

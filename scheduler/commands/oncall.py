@@ -14,6 +14,7 @@ from environments.names import nearest
 from environments.problems import ConfigurationError, Problem
 from scheduler.commands.common import Exit, JsonOption, console, examples, fail, plural, print_json, say
 from scheduler.model.clock import WallClock
+from scheduler.model.instants import micro
 from scheduler.show.terminal import Table
 
 if TYPE_CHECKING:
@@ -196,10 +197,9 @@ def notify(
 
 def _instant(at: str, option: str, found: OnCallFile) -> int:
     from scheduler.commands.journaled import instant
-    from scheduler.model.instants import SECOND
 
     if not at:
-        return int(WallClock().now()) * SECOND
+        return micro(WallClock().now())
     return instant(at, option, found.settings.zone)
 
 

@@ -12,6 +12,7 @@ from scheduler.commands.common import Exit, JsonOption, SiteOption, console, exa
 from scheduler.commands.journaled import ByOption, asker, now, opened
 from scheduler.commands.report import FromOption, HistoryOption, ToOption, WindowOption, ZoneOption, read, window_of
 from scheduler.commands.report_bundle import report
+from scheduler.model.instants import in_seconds
 from scheduler.show.terminal import Table
 
 if TYPE_CHECKING:
@@ -114,11 +115,10 @@ Asked = tuple[str | None, str, str, str]
 
 
 def _live(definitions: Definitions, journal: Journal, asked: Asked, by: str) -> tuple[Version | None, Version | None, Window]:
-    from scheduler.model.instants import SECOND
     from scheduler.site import publications, services
 
     _take_over(definitions, journal)
-    prepared = services.live_prepared(definitions, journal, now() / SECOND)
+    prepared = services.live_prepared(definitions, journal, in_seconds(now()))
     period = _over(prepared.history, asked)
     _observed(prepared, period)
     found = publications.look(journal, prepared, period, prepared.history.now)

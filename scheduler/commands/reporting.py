@@ -18,6 +18,7 @@ from environments.text import unprintable
 from scheduler.commands import daemon, loaded
 from scheduler.commands.common import Exit, JsonOption, SiteOption, console, examples, fail, print_json, say
 from scheduler.commands.journaled import ByOption, asker, duration, instant, now, opened
+from scheduler.model.instants import in_seconds
 from scheduler.show.terminal import Table
 from scheduler.show.writing import duration as shown_length
 
@@ -68,7 +69,7 @@ def report(
     told: dict[str, Any] = {"object": name, "status": status or str(code), "text": text, "id": report_id, "cause": cause}
     where, zone = (_address(url), "UTC") if url else _daemon(site)
     if at:
-        told["at"] = instant(at, "--at", zone) / 1_000_000
+        told["at"] = in_seconds(instant(at, "--at", zone))
     answer, problem = _sent(where, told, _token(token_file))
     if answer == http.HTTPStatus.ACCEPTED:
         say(f"{name}: {problem}", error=True, style="yellow")

@@ -11,7 +11,7 @@ from scheduler.commands.common import Exit, JsonOption, SiteOption, console, fai
 from scheduler.commands.journaled import instant, now, opened, since
 from scheduler.commands.report import VoOption, vo_known
 from scheduler.model.clock import WallClock
-from scheduler.model.instants import shown_instant, write_duration, write_instant
+from scheduler.model.instants import SECOND, in_seconds, shown_instant, write_duration, write_instant
 from scheduler.show.terminal import Table
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from scheduler.journal.used import Used
     from scheduler.model.instants import Instant
 
-HOUR = 3600 * 1_000_000
+HOUR = 3600 * SECOND
 DAY = 24 * HOUR
 
 
@@ -94,7 +94,7 @@ def _show(hours: Mapping[tuple[str, str], Hours]) -> None:
 def _show_failures(found: Used, zone: str) -> None:
     told = []
     for one in found.outages:
-        length = write_duration((one.end - one.start) // 1_000_000 * 1_000_000)
+        length = write_duration((one.end - one.start) // SECOND * SECOND)
         told.append((one.start, f"{one.host} did not answer for {length}: {_fates(one)}"))
     told += [(one.at, f"{one.worker} ended on {one.host} with work in it: {_fates(one)}") for one in found.fallen]
     for at, sentence in sorted(told):
@@ -112,12 +112,12 @@ def _listed(jobs: Sequence[str]) -> str:
 
 
 def _seconds(one: Hours) -> dict[str, float]:
-    return {f"{name}_seconds": length / 1_000_000 for name, length in asdict(one).items()}
+    return {f"{name}_seconds": in_seconds(length) for name, length in asdict(one).items()}
 
 
 def _outage(one: Casualties, zone: str) -> dict[str, Any]:
     span = {"start": write_instant(one.start, zone), "end": write_instant(one.end, zone)}
-    return {"host": one.host, **span, "seconds": (one.end - one.start) / 1_000_000, **_jobs(one)}
+    return {"host": one.host, **span, "seconds": in_seconds(one.end - one.start), **_jobs(one)}
 
 
 def _fallen(one: Fallen, zone: str) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import structlog
 
 from environments.problems import ConfigurationError
 from scheduler.journal import publications as kept
-from scheduler.model.instants import SECOND
+from scheduler.model.instants import in_seconds, micro
 from scheduler.site import publications, services
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class Corrections:
     def _some(self, definitions: Definitions, now: Instant) -> int:
         journal, owner, made = self._engine.journal, self._engine.owner, 0
         if self._waiting:
-            prepared = services.live_prepared(definitions, journal, now / SECOND)
+            prepared = services.live_prepared(definitions, journal, in_seconds(now))
         for one in self._waiting[:MOST_AT_ONCE]:
             if not self._engine.leading:
                 return made
@@ -94,4 +94,4 @@ class Corrections:
         return made
 
     def _now(self) -> Instant:
-        return round(self._engine.clock.now() * SECOND)
+        return micro(self._engine.clock.now())

@@ -12,7 +12,7 @@ from scheduler.daemon.metrics import gauge
 from scheduler.journal import outbox
 from scheduler.journal.incidents import all_incidents
 from scheduler.journal.journal import JournalError
-from scheduler.model.instants import SECOND
+from scheduler.model.instants import in_seconds, micro
 from scheduler.oncall.hours import ResponseClass
 from scheduler.oncall.response import Response, of_incident
 from scheduler.oncall.states import OVER, State
@@ -44,7 +44,7 @@ class Paged(Collector):
     def collect(self) -> Iterable[GaugeMetricFamily]:
         """Return the gauges; none while the journal cannot be read."""
         try:
-            return list(self._gauges(round(self._now() * SECOND)))
+            return list(self._gauges(micro(self._now())))
         except JournalError as error:
             structlog.get_logger("ambienti").error("incidents", problem=str(error))
             return []
@@ -59,4 +59,4 @@ class Paged(Collector):
         yield gauge("ambienti_incidents_breached", [((), sum(of_incident(one, now) is Response.BREACHED for one in standing))])
         told = outbox.waiting(self._journal, now)
         yield gauge("ambienti_notices", told.count.items())
-        yield gauge("ambienti_notice_wait_seconds", [((), told.longest / SECOND)])
+        yield gauge("ambienti_notice_wait_seconds", [((), in_seconds(told.longest))])

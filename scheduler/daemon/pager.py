@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from environments.problems import ConfigurationError
-from scheduler.model.instants import SECOND, Instant
+from scheduler.model.instants import SECOND, Instant, micro
 from scheduler.oncall import reading as oncall
 from scheduler.oncall.standing import Structure
 from scheduler.publish import addresses
@@ -129,4 +129,4 @@ class Pager:
             self._log.error("refused", file=problem.file, line=problem.line, problem=problem.sentence, consequence=kept)
 
     def _now(self) -> Instant:
-        return round(self._engine.clock.now() * SECOND)
+        return micro(self._engine.clock.now())

@@ -28,7 +28,7 @@ from scheduler.journal.records import Push
 from scheduler.journal.statuses import CONTRADICTS, HELD, UnknownObjectError
 from scheduler.loop.engine import Engine
 from scheduler.loop.trial import AnotherTrialError
-from scheduler.model.instants import SECOND, write_duration, write_instant
+from scheduler.model.instants import in_seconds, micro, write_duration, write_instant
 
 MOST_BYTES = 16_384
 """Of one report."""
@@ -221,7 +221,7 @@ class ReportReceiver:
             near = nearest(name, by.objects)
             hint = f"; did you mean {near}?" if near else ""
             return _refused(403, f"{by.name} may not report on {name!r}: the token is for {allowed}{hint}")
-        furthest = self.engine.clock.now() - by.back / SECOND
+        furthest = self.engine.clock.now() - in_seconds(by.back)
         if reported.at is not None and reported.at < furthest:
             bound = f"the {write_duration(by.back)} that {by.name} may report"
             return _refused(403, f"at: {_written(reported.at)} lies further back than {bound}")
@@ -237,7 +237,7 @@ class ReportReceiver:
 
 
 def _written(at: float) -> str:
-    return write_instant(round(at * SECOND)) if 0 <= at < WRITABLE_SECONDS else f"{at:g}"
+    return write_instant(micro(at)) if 0 <= at < WRITABLE_SECONDS else f"{at:g}"
 
 
 def _refused(status: int, problem: str) -> Answer:

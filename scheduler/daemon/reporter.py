@@ -13,7 +13,7 @@ from environments.problems import ConfigurationError
 from scheduler.availability.reports.schedule import due
 from scheduler.daemon.corrections import Corrections
 from scheduler.journal.journal import LeaseLostError
-from scheduler.model.instants import SECOND
+from scheduler.model.instants import micro
 from scheduler.publish import mailing, reports
 
 if TYPE_CHECKING:
@@ -92,4 +92,4 @@ class Reporter:
         return True
 
     def _now(self) -> Instant:
-        return round(self._engine.clock.now() * SECOND)
+        return micro(self._engine.clock.now())

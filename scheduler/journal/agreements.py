@@ -17,7 +17,7 @@ from scheduler.availability.files.taking_over import Known
 from scheduler.journal import tables as t
 from scheduler.journal.histories import downtimes_in, exclusions_in
 from scheduler.journal.records import AgreementError, Note
-from scheduler.model.instants import Duration
+from scheduler.model.instants import SECOND, Duration, in_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,8 +29,7 @@ if TYPE_CHECKING:
     from scheduler.journal.writing import JournalWriter
     from scheduler.model.instants import Instant
 
-_MICRO = 1_000_000
-BACK: Duration = 900 * _MICRO
+BACK: Duration = 900 * SECOND
 """So far back may a token report if nothing else was said."""
 
 
@@ -61,7 +60,7 @@ def add_downtime(
         for one in () if recurs else (*earlier, agreed):
             _revise(connection, name, one)
         detail = {"objects": ", ".join(objects), "by": author, "reason": reason, **_told(agreed)}
-        journal.note(connection, now / _MICRO, [Note("downtime", name, "declared", detail=detail)])
+        journal.note(connection, in_seconds(now), [Note("downtime", name, "declared", detail=detail)])
     return name
 
 
@@ -84,7 +83,7 @@ def revise_downtime(
             connection.execute(t.downtimes.update().where(t.downtimes.c.id == name).values(list=source))
         detail = {"objects": ", ".join(row.objects), "by": revision.by, **_told(revision)}
         at = revision.declared_at if now is None else now
-        journal.note(connection, at / _MICRO, [Note("downtime", name, why, detail=detail)])
+        journal.note(connection, in_seconds(at), [Note("downtime", name, why, detail=detail)])
 
 
 def stop_recurring(journal: JournalWriter, name: str, now: Instant, by: str) -> None:
@@ -94,7 +93,7 @@ def stop_recurring(journal: JournalWriter, name: str, now: Instant, by: str) -> 
         stopped = {**row.recurrence, "ended": min(now, row.recurrence.get("ended") or now)}
         connection.execute(t.downtimes.update().where(t.downtimes.c.id == name).values(recurrence=stopped))
         detail = {"objects": ", ".join(row.objects), "by": by}
-        journal.note(connection, now / _MICRO, [Note("downtime", name, "ended", detail=detail)])
+        journal.note(connection, in_seconds(now), [Note("downtime", name, "ended", detail=detail)])
 
 
 def downtimes(journal: JournalReader) -> tuple[Downtime, ...]:
@@ -140,7 +139,7 @@ def add_exclusion(journal: JournalWriter, wanted: Exclusion, now: Instant, login
         connection.execute(t.exclusions.insert().values(**row, declared_at=now))
         told: dict[str, Any] = {key: row[key] for key in ("start", "end", "author", "reason")}
         told |= {"objects": ", ".join(wanted.objects), "login": login}
-        journal.note(connection, now / _MICRO, [Note("exclusion", name, wanted.cause, detail=told)])
+        journal.note(connection, in_seconds(now), [Note("exclusion", name, wanted.cause, detail=told)])
     return name
 
 
@@ -164,7 +163,7 @@ def accept_exclusion(journal: JournalWriter, name: str, by: Signature, now: Inst
         connection.execute(t.exclusions.update().where(t.exclusions.c.id == name).values(values))
         told: dict[str, Any] = {"by": str(by), "login": by.login, "objects": ", ".join(one.objects)}
         told["own_exclusion_by_force"] = bool(own)
-        journal.note(connection, now / _MICRO, [Note("exclusion", name, "accepted", detail=told)])
+        journal.note(connection, in_seconds(now), [Note("exclusion", name, "accepted", detail=told)])
     return one
 
 
@@ -212,10 +211,10 @@ def add_token(journal: JournalWriter, wanted: Token, token: str, by: Signature, 
         told: dict[str, Any] = {
             "by": str(by),
             "objects": ", ".join(wanted.objects),
-            "back": wanted.back / _MICRO,
+            "back": in_seconds(wanted.back),
             "reads": wanted.reads,
         }
-        journal.note(connection, now / _MICRO, [Note("token", name, "added", detail=told)])
+        journal.note(connection, in_seconds(now), [Note("token", name, "added", detail=told)])
 
 
 def revoke_token(journal: JournalWriter, name: str, by: Signature, now: Instant) -> None:
@@ -225,7 +224,7 @@ def revoke_token(journal: JournalWriter, name: str, by: Signature, now: Instant)
         if not connection.execute(t.tokens.update().where(ours).values(revoked_at=now)).rowcount:
             known = connection.execute(sa.select(t.tokens.c.name).where(t.tokens.c.revoked_at.is_(None))).scalars()
             raise AgreementError(f"no token in force is called {name}; there are {', '.join(known) or 'none'}")
-        journal.note(connection, now / _MICRO, [Note("token", name, "revoked", detail={"by": str(by)})])
+        journal.note(connection, in_seconds(now), [Note("token", name, "revoked", detail={"by": str(by)})])
 
 
 def tokens(journal: JournalReader) -> list[dict[str, Any]]:
@@ -236,7 +235,7 @@ def tokens(journal: JournalReader) -> list[dict[str, Any]]:
         {
             "name": row.name,
             "objects": list(row.objects),
-            "back_seconds": row.back / _MICRO,
+            "back_seconds": in_seconds(row.back),
             "reads": row.reads,
             "made_by": str(Signature(row.made_by, row.made_login)),
             "made_at": row.made_at,

@@ -13,6 +13,7 @@ from environments.identity import Signature, objection
 from scheduler.availability.history import Correction, Status
 from scheduler.journal import tables as t
 from scheduler.journal.records import AgreementError, Note
+from scheduler.model.instants import in_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,7 +47,7 @@ def hold(journal: JournalWriter, connection: Connection, pushed: Push, at: Insta
     detail = {"object": pushed.object, "status": Status(pushed.status).name, "text": pushed.text, "by": pushed.by}
     # The line is of when it came, not of the past that it is about: figures of that past have not changed.
     journal.note(
-        connection, received / 1_000_000, [Note("correction", name, "proposed", name, detail | {"of": at / 1_000_000})]
+        connection, in_seconds(received), [Note("correction", name, "proposed", name, detail | {"of": in_seconds(at)})]
     )
     return name
 
@@ -67,7 +68,7 @@ def decide(journal: JournalWriter, name: str, by: Signature, now: Instant, *, ac
         values = {"decided": decided, "decided_by": by.name, "decided_login": by.login, "decided_at": now}
         connection.execute(t.corrections.update().where(t.corrections.c.id == row.id).values(values))
         told: dict[str, Any] = {"by": str(by), "login": by.login, "object": row.object, "own_correction_by_force": bool(own)}
-        journal.note(connection, now / 1_000_000, [Note("correction", name, decided, name, told)])
+        journal.note(connection, in_seconds(now), [Note("correction", name, decided, name, told)])
     return _correction(row)
 
 

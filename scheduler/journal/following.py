@@ -19,10 +19,9 @@ from scheduler.availability.timelines.appending import confirmed, extended, move
 from scheduler.availability.timelines.prepared import Prepared
 from scheduler.journal import tables as t
 from scheduler.journal.histories import result_of
-from scheduler.journal.records import micro
 from scheduler.journal.segments import NONE, RECORD, Kept, unpacked
 from scheduler.journal.statuses import PUSHED
-from scheduler.model.instants import Instant
+from scheduler.model.instants import SECOND, Instant, micro
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
     from scheduler.availability.history import Result
     from scheduler.journal.reading import JournalReader
 
-KEEP: Instant = 24 * 3600 * 1_000_000
+KEEP: Instant = 24 * 3600 * SECOND
 """It is read anew after so long: recurring downtimes are known ahead for a limited time."""
 
 

@@ -27,9 +27,9 @@ from scheduler.availability.timelines.columns import Columns
 from scheduler.availability.timelines.timeline import CAUSE_CODES
 from scheduler.journal import tables as t
 from scheduler.journal.corrections import corrections_in
-from scheduler.journal.records import micro
 from scheduler.journal.segments import CAUSES, NONE, Kept, unpacked
 from scheduler.journal.usage import StateEntered
+from scheduler.model.instants import in_seconds, micro
 from scheduler.model.workers import WorkerState
 
 if TYPE_CHECKING:
@@ -220,7 +220,7 @@ def worker_steps(journal: JournalReader, until: Instant) -> list[StateEntered]:
     """Return what states workers entered before an instant, from the event log, in its order."""
     columns = [t.events.c[name] for name in ("at", "kind", "subject", "cause", "detail")]
     kinds = t.events.c.kind.in_(("boot-begun", "state", "illegal-step"))
-    asked = sa.select(*columns).where(kinds, t.events.c.at < until / 1_000_000).order_by(t.events.c.id)
+    asked = sa.select(*columns).where(kinds, t.events.c.at < in_seconds(until)).order_by(t.events.c.id)
     with journal.read("steps of workers") as connection:
         return [
             StateEntered(

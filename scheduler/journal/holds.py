@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from scheduler.journal import tables as t
-from scheduler.journal.records import Note, micro
-from scheduler.model.instants import Instant
+from scheduler.journal.records import Note
+from scheduler.model.instants import Instant, micro
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection

@@ -14,7 +14,7 @@ from scheduler.journal import tables as t
 from scheduler.journal.histories import downtimes_in
 from scheduler.journal.records import Note
 from scheduler.journal.statuses import PUSHED, shelves_of
-from scheduler.model.instants import SECOND, Duration, Instant
+from scheduler.model.instants import SECOND, Duration, Instant, in_seconds
 from scheduler.oncall.hours import ResponseClass
 from scheduler.oncall.incident import Book, CallEnd, Incident, IncidentEvent, OncallDecision, Page, Quiet, ResponseDue, What
 from scheduler.oncall.standing import ObjectStanding
@@ -53,7 +53,7 @@ def save(journal: JournalWriter, connection: Connection, before: Book, outcome: 
     if gone:
         connection.execute(t.incidents.update().where(t.incidents.c.number.in_(gone)).values(forgotten=True))
     journal.upsert(connection, t.incidents, ["number"], [_row(one, kept) for one in outcome.changed])
-    journal.note(connection, now / SECOND, [_told(decision) for decision in outcome.decisions])
+    journal.note(connection, in_seconds(now), [_told(decision) for decision in outcome.decisions])
 
 
 def all_incidents(journal: JournalReader, *, opened_since: Instant | None = None, standing: bool = False) -> list[Incident]:
@@ -152,7 +152,7 @@ def _row(one: Incident, kept: Iterable[int]) -> dict[str, Any]:
 def _told(decision: OncallDecision) -> Note:
     name = f"incident-{decision.incident}"
     detail = {"sentence": decision.sentence} | ({"person": decision.person} if decision.person else {})
-    return Note("incident", name, decision.kind.value, name, detail, at=decision.at / SECOND)
+    return Note("incident", name, decision.kind.value, name, detail, at=in_seconds(decision.at))
 
 
 def _latest(one: Incident) -> Instant:

@@ -22,6 +22,7 @@ from scheduler.journal.records import Entry, Note, Outcome, Sighting
 from scheduler.journal.statuses import keep_look
 from scheduler.journal.writing import JournalWriter, LeaseLostError
 from scheduler.model.actions import host_of
+from scheduler.model.instants import SECOND
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -242,7 +243,7 @@ _FORGETTABLE: list[tuple[sa.Column[Any], sa.ColumnElement[Any]]] = [
     (t.boots.c.worker, t.boots.c.at),
     (t.sightings.c.id, t.sightings.c.last_seen),
     (t.workers.c.id, t.workers.c.closed_at),
-    (t.pushes.c.id, t.pushes.c.received / 1_000_000),
+    (t.pushes.c.id, t.pushes.c.received / SECOND),
 ]
 """Key of each table that grows, and when its rows ended; rows that have not are kept."""
 _TIMES_OF_WORKER = ("since", "requested_at", "booted_at", "registered_at", "drained_at", "cancelled_at")

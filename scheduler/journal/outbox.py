@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from scheduler.journal import tables as t
 from scheduler.journal.records import Note
-from scheduler.model.instants import SECOND, Duration, Instant
+from scheduler.model.instants import SECOND, Duration, Instant, in_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -133,7 +133,7 @@ def failed(journal: JournalWriter, letter: Letter, now: Instant, error: str) -> 
     with journal.write("notice-failed") as connection:
         connection.execute(t.notices.update().where(t.notices.c.key == letter.key).values(error=error))
         if not letter.error:
-            journal.note(connection, now / SECOND, [_told(letter, "failed", error)])
+            journal.note(connection, in_seconds(now), [_told(letter, "failed", error)])
 
 
 def wait(attempts: int) -> Duration:
@@ -145,7 +145,7 @@ def _end(journal: JournalWriter, letter: Letter, now: Instant, outcome: str, err
     with journal.write(f"notice-{outcome}") as connection:
         values = {"ended_at": now, "outcome": outcome, "error": error}
         connection.execute(t.notices.update().where(t.notices.c.key == letter.key).values(values))
-        journal.note(connection, now / SECOND, [_told(letter, outcome, error)])
+        journal.note(connection, in_seconds(now), [_told(letter, outcome, error)])
 
 
 def _told(letter: Letter, cause: str, error: str) -> Note:

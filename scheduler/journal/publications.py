@@ -23,8 +23,8 @@ from scheduler.availability.timelines.downtimes import agreed
 from scheduler.journal import tables as t
 from scheduler.journal.histories import downtimes_in, exclusions_in
 from scheduler.journal.opening import JournalError
-from scheduler.journal.records import Note, micro
-from scheduler.model.instants import SECOND, Duration, Instant, write_instant
+from scheduler.journal.records import Note
+from scheduler.model.instants import SECOND, Duration, Instant, in_seconds, micro, write_instant
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -110,7 +110,7 @@ def keep(journal: JournalWriter, connection: Connection, version: Version, group
     # What came while the figures were computed has not been looked at; of the very first publication nothing has.
     checked = connection.execute(sa.select(sa.func.max(t.publications.c.checked))).scalar() or 0
     _insert(connection, version, groups, int(checked))
-    journal.note(connection, now / SECOND, [_told(version, by)])
+    journal.note(connection, in_seconds(now), [_told(version, by)])
 
 
 def take_over(journal: JournalWriter, given: Iterable[Version], source: str, now: Instant) -> tuple[int, list[str]]:
@@ -123,7 +123,7 @@ def take_over(journal: JournalWriter, given: Iterable[Version], source: str, now
             known = connection.execute(ours).scalar_one_or_none()
             if known is None:
                 _insert(connection, version, "", 0)
-                journal.note(connection, now / SECOND, [_told(version, source)])
+                journal.note(connection, in_seconds(now), [_told(version, source)])
                 taken += 1
             elif _unpacked(known) != version:
                 doubts.append(f"version {version.number} of {named(version.period)} in {source} is not that of the journal")
@@ -159,7 +159,7 @@ def news(journal: JournalReader, after: int, before: Instant, now: Instant) -> N
         if until is None:
             return NewLines(after, None)
         within = (e.id > after, e.id <= until)
-        late = sa.select(sa.func.min(e.at)).where(*within, e.kind == "status", e.at < before / SECOND)
+        late = sa.select(sa.func.min(e.at)).where(*within, e.kind == "status", e.at < in_seconds(before))
         first = connection.execute(late).scalar()
         agreements = sa.select(e.kind, e.subject).distinct().where(*within, e.kind.in_(("downtime", "exclusion")))
         touched = {(row.kind, row.subject) for row in connection.execute(agreements)}
@@ -189,7 +189,7 @@ def evidence(journal: JournalReader, prepared: Prepared, period: Window, before:
         return Evidence(count, mark)
     e = t.events.c
     late = sa.select(e.id, e.at, e.subject, e.detail, e.received)
-    late = late.where(e.kind == "status", e.received > before.published_at, e.at < period.end / SECOND).order_by(e.id)
+    late = late.where(e.kind == "status", e.received > before.published_at, e.at < in_seconds(period.end)).order_by(e.id)
     known = {one.name for one in prepared.history.objects}
     with journal.read("late statuses") as connection:
         rows = [row for row in connection.execute(late) if row.subject in known]

@@ -256,8 +256,3 @@ class Memo:
         news = self.look is not None and (self.look.changes or self.look.retired or self.look.began)
         seen = self.changes or self.outcomes or self.appeared or self.ended or any(self.holds.values())
         return bool(seen or self.notes or self.settled or self.words or self.void or news)
-
-
-def micro(seconds: float) -> int:
-    """Return seconds as whole microseconds."""
-    return round(seconds * 1_000_000)

@@ -18,9 +18,9 @@ from environments.identity import Signature
 from scheduler.availability.history import Status
 from scheduler.journal import tables as t
 from scheduler.journal.corrections import accepted_in, hold, mark_applied, named
-from scheduler.journal.records import Note, micro
+from scheduler.journal.records import Note
 from scheduler.journal.segments import CAUSES, MOST, NONE, RECORD, Kept, ObjectRecords, WatchPeriod, packed, spliced, unpacked
-from scheduler.model.instants import write_instant
+from scheduler.model.instants import in_seconds, micro, write_instant
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -184,7 +184,7 @@ def _keep_push(journal: JournalWriter, connection: Connection, now: float, monot
         return "repeated"
     said = Status(pushed.status).name
     detail = {"status": said, "text": pushed.text[:MOST_TEXT], "by": pushed.by, "id": pushed.id}
-    note = Note("status", pushed.object, pushed.cause, detail=detail, at=at / 1_000_000)
+    note = Note("status", pushed.object, pushed.cause, detail=detail, at=in_seconds(at))
     (number,) = journal.numbered(connection, now, [note])
     # A result that comes later than it was observed has no place in the order of our own clock.
     order = (number, micro(monotonic), journal.epoch) if pushed.at is None else (NONE, NONE, 0)
@@ -217,7 +217,7 @@ def correct(journal: JournalWriter, owner: str, now: float) -> int:
             accepted = str(Signature(row.decided_by, row.decided_login))
             detail = {"status": Status(row.status).name, "text": row.text, "by": row.by, "id": row.push}
             detail |= {"correction": named(row.id), "accepted_by": accepted}
-            note = Note("status", row.object, row.cause, named(row.id), detail, at=row.at / 1_000_000)
+            note = Note("status", row.object, row.cause, named(row.id), detail, at=in_seconds(row.at))
             journal.numbered(connection, now, [note])
             _place(connection, stored, Kept(row.at, row.at, micro(now), NONE, NONE, 0, row.status, _cause(row.cause)))
         mark_applied(connection, [row.id for row in rows], micro(now))

@@ -12,8 +12,8 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from scheduler.journal.holds import JobHolds
-from scheduler.journal.records import Sighting, micro
-from scheduler.model.instants import Duration, Instant
+from scheduler.journal.records import Sighting
+from scheduler.model.instants import Duration, Instant, micro
 from scheduler.model.workers import WorkerState
 
 if TYPE_CHECKING:

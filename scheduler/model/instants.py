@@ -45,6 +45,19 @@ _PART = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-zµ]+)\s*,?")
 _ISO = re.compile(r"P(?=.)(?:(\d+)W)?(?:(\d+)D)?(?:T(?=.)(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?)S)?)?", re.IGNORECASE)
 
 
+# --- the two units ----------------------------------------------------------------------------------------------------
+
+
+def micro(seconds: float | Decimal) -> int:
+    """Return seconds, as clocks tell them or as they are written, as whole microseconds: an instant or a duration."""
+    return round(seconds * SECOND)
+
+
+def in_seconds(microseconds: int) -> float:
+    """Return an instant or a duration in seconds, as clocks tell them; `micro` of it is the same again."""
+    return microseconds / SECOND
+
+
 # --- reading ----------------------------------------------------------------------------------------------------------
 
 

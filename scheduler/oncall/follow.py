@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from scheduler.model.instants import as_time
+from scheduler.model.instants import SECOND, as_time
 from scheduler.oncall.incident import (
     Book,
     CallEnd,
@@ -356,7 +356,7 @@ def _times(count: int) -> str:
 
 
 def _elapsed(duration: Duration) -> str:
-    seconds, rest = divmod(duration, 1_000_000)
+    seconds, rest = divmod(duration, SECOND)
     minutes, seconds = divmod(seconds, 60)
     part = f".{rest:06d}".rstrip("0") if rest else ""
     return f"{minutes} min {seconds}{part} s" if minutes else f"{seconds}{part} s"

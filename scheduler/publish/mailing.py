@@ -13,7 +13,7 @@ from scheduler.availability.reports.publication import Version
 from scheduler.journal import outbox, publications
 from scheduler.journal.outbox import Letter
 from scheduler.journal.records import Note
-from scheduler.model.instants import SECOND, Instant, write_instant
+from scheduler.model.instants import Instant, in_seconds, write_instant
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -71,7 +71,7 @@ def begin(journal: JournalWriter, owner: str, name: str, now: Instant) -> None:
     """Write that a report is new: its first publication is the next of its schedule, not one of the past."""
     with journal.write("report") as connection:
         journal.fence(connection, owner)
-        journal.note(connection, now / SECOND, [Note(KIND, name, "scheduled", "", {"for": now})])
+        journal.note(connection, in_seconds(now), [Note(KIND, name, "scheduled", "", {"for": now})])
 
 
 def post(journal: JournalWriter, owner: str, made: Publication, to: Mapping[str, Sequence[str]], now: Instant) -> int:
@@ -112,5 +112,5 @@ def post(journal: JournalWriter, owner: str, made: Publication, to: Mapping[str,
             publications.keep(journal, connection, made.version, made.groups, now, by=f"report {made.name}")
         outbox.post(connection, letters)
         unreached = [Note("notice", person, "no-address", about) for person, places in to.items() if not places]
-        journal.note(connection, now / SECOND, [Note(KIND, made.name, "published", about, detail), *unreached])
+        journal.note(connection, in_seconds(now), [Note(KIND, made.name, "published", about, detail), *unreached])
     return len(letters)

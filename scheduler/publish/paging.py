@@ -17,7 +17,7 @@ from scheduler.journal import outbox
 from scheduler.journal.outbox import Letter
 from scheduler.journal.records import Note
 from scheduler.loop.runner import unexpected
-from scheduler.model.instants import SECOND, Instant, write_instant
+from scheduler.model.instants import SECOND, Instant, in_seconds, write_instant
 from scheduler.model.ports import Notice, SourceError
 from scheduler.oncall.follow import FollowResult, follow
 from scheduler.oncall.incident import Incident, IncidentEvent, OncallDecision, Rules, What
@@ -76,7 +76,7 @@ def happened(
         paged = [(changed[line.incident], line.page) for line in outcome.decisions if line.page]
         outbox.post(connection, [letter for one, page in paged for letter in _letters(one, page, paging_rules, now)])
         unreached = sorted({page.person for _, page in paged if not paging_rules.addresses.get(page.person)})
-        journal.note(connection, now / SECOND, [Note("notice", person, "no-address") for person in unreached])
+        journal.note(connection, in_seconds(now), [Note("notice", person, "no-address") for person in unreached])
     return outcome.decisions
 
 

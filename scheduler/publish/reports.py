@@ -14,7 +14,7 @@ from scheduler.availability.timelines import windows
 from scheduler.journal.incidents import all_incidents
 from scheduler.journal.publications import listed
 from scheduler.journal.used import used
-from scheduler.model.instants import SECOND, as_time
+from scheduler.model.instants import SECOND, as_time, in_seconds
 from scheduler.oncall import reading as oncall
 from scheduler.publish import addresses, mail, page, sheet, versions
 from scheduler.publish.apart import UndrawnError
@@ -85,7 +85,7 @@ def publish(definitions: Definitions, journal: JournalReader, report: ReportSett
     The window is cut at the instant of the schedule, however late it is; the journal is read as it is now.
     """
     zone = definitions.site.timezone
-    prepared = services.live_prepared(definitions, journal, now / SECOND)
+    prepared = services.live_prepared(definitions, journal, in_seconds(now))
     window = windows.named(report.covers, due.at, zone)
     stands = publications.look(journal, prepared, window, now)
     known = listed(journal)

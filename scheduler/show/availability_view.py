@@ -10,11 +10,12 @@ from rich.text import Text
 
 from scheduler.availability.figures import UNDEFINED, compared, decimal, percent
 from scheduler.availability.reports.report_data import COLUMNS
-from scheduler.model.instants import SECOND, to_the_second, write_duration, write_seconds
+from scheduler.model.instants import micro, to_the_second, write_duration, write_seconds
 from scheduler.show.terminal import Table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from decimal import Decimal
 
     from rich.console import RenderableType
 
@@ -194,8 +195,8 @@ def _spent(row: ReportRow) -> str:
     return f"of {_time(row.total)}: {said}" if said else _time(row.total)
 
 
-def _time(seconds: object) -> str:
-    length = int(seconds * SECOND)  # type: ignore[operator]
+def _time(seconds: float | Decimal) -> str:
+    length = micro(seconds)
     return write_duration(length) if length else "0"
 
 

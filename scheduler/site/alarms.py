@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from scheduler.availability.promises.standing import stand
 from scheduler.journal import incidents as kept
-from scheduler.model.instants import SECOND
+from scheduler.model.instants import in_seconds
 from scheduler.oncall import alarms
 from scheduler.site import promises, services
 
@@ -33,6 +33,6 @@ def changes(
     alerting = [one for one in promises.load(definitions, known.names, now).promises if one.alerts]
     if not alerting:
         return tuple(alarms.told(book, (), now))
-    at = now / SECOND
+    at = in_seconds(now)
     ready = services.live_prepared(definitions, journal, at) if prepared is None else prepared(at)
     return tuple(alarms.told(book, [stand(ready, one.objective, one.alerts) for one in alerting], now))

@@ -15,7 +15,7 @@ from scheduler.availability.reports import publication
 from scheduler.availability.reports.publication import Version
 from scheduler.journal import publications as kept
 from scheduler.journal.publications import Published
-from scheduler.model.instants import SECOND, write_instant
+from scheduler.model.instants import in_seconds, write_instant
 from scheduler.site import services
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def review(definitions: Definitions, journal: JournalReader, now: Instant, *, gr
     found = kept.news(journal, after, max(one.period.end for one in known), now)
     marks: dict[int, str] = {}
     if groups:
-        history = services.live_history(definitions, journal, now / SECOND, with_results=False)
+        history = services.live_history(definitions, journal, in_seconds(now), with_results=False)
         current = {one.id: kept.groups_mark(history, one.period) for one in known}
         marks = {one.id: current[one.id] for one in known if current[one.id] != one.groups}
     touched = tuple(one for one in known if one.id in marks or (found.since is not None and one.period.end > found.since))

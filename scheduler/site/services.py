@@ -18,7 +18,8 @@ from scheduler.availability.history import Algebra, Group, Monitored, Objective
 from scheduler.availability.timelines.prepared import prepare
 from scheduler.journal.following import Followed
 from scheduler.journal.histories import load_columns, load_history
-from scheduler.journal.records import Declared, micro
+from scheduler.journal.records import Declared
+from scheduler.model.instants import micro
 from scheduler.observe.provisioning import name_of
 from scheduler.observe.statuses import DAEMON, workers_of
 from scheduler.oncall.alarms import beginning

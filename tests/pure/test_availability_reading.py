@@ -11,7 +11,16 @@ from environments.problems import ConfigurationError
 from scheduler.availability.files import plain
 from scheduler.availability.files.reading import history_of_text
 from scheduler.availability.history import Member, ObjectKind, Operator, Span, Status
-from scheduler.model.instants import read_duration, read_instant, read_ratio, seconds, write_duration, write_instant
+from scheduler.model.instants import (
+    in_seconds,
+    micro,
+    read_duration,
+    read_instant,
+    read_ratio,
+    seconds,
+    write_duration,
+    write_instant,
+)
 
 SECOND = 1_000_000
 HISTORY = """\
@@ -224,3 +233,9 @@ def test_lines_that_contradict_each_other_are_refused_and_both_are_named(line, s
 )
 def test_what_says_the_same_twice_or_has_a_number_is_no_contradiction(line):
     assert len(history_of_text(f"{LINES}  - {{{line}}}\n", "h.yaml").results) == 4
+
+
+@given(st.integers(-62_000_000_000 * SECOND, 253_000_000_000 * SECOND // 40))
+def test_an_instant_in_the_clocks_unit_and_back_is_the_same_to_the_microsecond(instant):
+    assert micro(in_seconds(instant)) == instant
+    assert micro(seconds(instant)) == instant

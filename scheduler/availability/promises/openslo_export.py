@@ -10,7 +10,7 @@ from environments.writer import write
 from scheduler.availability.promises.openslo_alerts import LENGTHS
 from scheduler.availability.promises.openslo_model import PREFIX, SOURCE, VERSION
 from scheduler.availability.promises.openslo_window import DURATIONS, PAST, SAME, STARTS, UTC
-from scheduler.model.instants import write_instant
+from scheduler.model.instants import in_seconds, write_instant
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -136,7 +136,7 @@ def _length(length: Duration) -> str:
         count, rest = divmod(length, LENGTHS[unit])
         if count and not rest:
             return f"{count}{unit}"
-    raise NotExpressibleError(f"a window of {length / 1_000_000:g} s is no whole number of minutes")
+    raise NotExpressibleError(f"a window of {in_seconds(length):g} s is no whole number of minutes")
 
 
 def decimal(value: Fraction) -> Decimal:
