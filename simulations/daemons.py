@@ -17,7 +17,7 @@ from simulations.lanes import AgendaRunner
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from scheduler.loop.errands import ActionResult
+    from scheduler.loop.under_way import ActionResult
     from scheduler.model.hosts import HostReading
     from scheduler.model.policy import Policy
     from simulations.world import World

@@ -59,10 +59,10 @@ class Journal(JournalWriter):
             self.fence(connection, owner)
             opening = [intent.entry for intent in intents if intent.entry is not None]
             answers = iter(self._open_rows(connection, opening))
-            refusals = [next(answers) if intent.entry is not None else "" for intent in intents]
-            begun = [intent for intent, refusal in zip(intents, refusals, strict=True) if not refusal]
+            judged = [(intent, next(answers) if intent.entry is not None else "") for intent in intents]
+            begun = [intent for intent, refusal in judged if not refusal]
             numbers = iter(self._insert_intents(connection, owner, now, begun))
-            return [refusal or next(numbers) for refusal in refusals]
+            return [refusal or next(numbers) for _, refusal in judged]
 
     def _insert_intents(self, connection: Connection, owner: str, now: float, intents: Sequence[Intent]) -> list[int]:
         if not intents:

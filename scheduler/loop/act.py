@@ -11,7 +11,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from scheduler.journal.records import Entry, Intent, Outcome
-from scheduler.loop.errands import Act, ActionResult, Tools, errand_of
+from scheduler.loop.errands import Act, Tools, errand_of
+from scheduler.loop.under_way import ActionResult
 from scheduler.model.actions import Action, Adopt, Boot, CleanUp, PowerOff, Sweep
 from scheduler.model.hosts import HostReading, worker_uuid
 from scheduler.model.workers import WorkerState
@@ -32,29 +33,35 @@ def perform(
     Raises JournalError when an intent cannot be written (nothing is done then) or an end cannot (the act is done; the next
     observation finds it).
     """
+    steps = _begin(actions, observation, policy, tools)
+    acts = [step for step in steps if isinstance(step, Act)]
+    if acts:
+        tools.runner.start(map(errand_of, acts), seconds)
+    ended = tools.under_way.take_ended()
+    results = [step if isinstance(step, ActionResult) else ended.pop(step.number, _goes_on(step)) for step in steps]
+    return [*results, *ended.values()]
+
+
+def _begin(actions: Sequence[Action], observation: Observation, policy: Policy, tools: Tools) -> list[Act | ActionResult]:
+    """Commit the intents of all actions that can be performed; each becomes an act, or is refused with why."""
     now = tools.clock.now()
     known = tools.journal.ledger().entries if actions else {}
-    busy = tools.busy()
-    prepared = [_possible(_prepare(action, observation, policy, now), tools, known, busy) for action in actions]
-    intents = [intent for intent in prepared if isinstance(intent, Intent)]
-    numbers = iter(tools.journal.begin(tools.lease.owner, now, intents) if intents else [])
-    begun = [next(numbers) if isinstance(intent, Intent) else intent for intent in prepared]
-    steps = []
-    for intent, number in zip(prepared, begun, strict=True):
+    busy = tools.under_way.busy()
+    prepared = [(one, _possible(_prepare(one, observation, policy, now), tools, known, busy)) for one in actions]
+    intents = [intent for _, intent in prepared if isinstance(intent, Intent)]
+    numbered = iter(tools.journal.begin(tools.lease.owner, now, intents) if intents else [])
+    steps: list[Act | ActionResult] = []
+    for action, intent in prepared:
+        number = next(numbered) if isinstance(intent, Intent) else intent
         if isinstance(intent, Intent) and isinstance(number, int):
-            steps.append(Act(number, intent.action, intent.entry or known.get(intent.action.worker), tools, policy))
-    if steps:
-        tools.runner.start([errand_of(step) for step in steps], seconds)
-    ended = dict(tools.ended.popleft() for _ in range(len(tools.ended)))
-    results = []
-    for action, number in zip(actions, begun, strict=True):
-        if isinstance(number, str):
-            results.append(ActionResult(action, Outcome.REFUSED, number))
+            steps.append(Act(number, action, intent.entry or known.get(action.worker), tools, policy))
         else:
-            results.append(
-                ended.pop(number) if number in ended else ActionResult(action, Outcome.UNDER_WAY, "goes on by itself")
-            )
-    return [*results, *ended.values()]
+            steps.append(ActionResult(action, Outcome.REFUSED, str(number)))
+    return steps
+
+
+def _goes_on(step: Act) -> ActionResult:
+    return ActionResult(step.action, Outcome.UNDER_WAY, "goes on by itself")
 
 
 def _prepare(action: Action, observation: Observation, policy: Policy, now: float) -> Intent | str:

@@ -53,7 +53,7 @@ class Asking:
     def all(self, policy: Policy, discoveries: Mapping[str, DiscoveryReading], *, cheap: bool) -> Readings:
         """Ask all batch systems and hosts."""
         tools, hosts = self.tools, self.tools.hypervisors
-        busy = tools.busy()
+        busy = tools.under_way.busy()
         calls = self._queue_calls(policy, tools.batch_systems, cheap=cheap)
         calls |= {host_lane(name): self._call(host_lane(name), "read", host.read, len(hosts)) for name, host in hosts.items()}
         told = self._ask(calls, policy)

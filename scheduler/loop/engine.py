@@ -5,41 +5,38 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
-from zlib import crc32
 
 from scheduler.decide.plan import decide as decide_all
 from scheduler.decide.plan import still_holds as all_still_holds
-from scheduler.journal.statuses import correct, declare, push
 from scheduler.loop.act import perform
 from scheduler.loop.announcing import Announcer
 from scheduler.loop.asking import Asking
-from scheduler.loop.errands import ActionResult, Tools, look_at_storage
+from scheduler.loop.chores import ClockSteps, Forgetting, StorageLooks
+from scheduler.loop.errands import Sources, Tools
 from scheduler.loop.events import HostEvents
 from scheduler.loop.invalidating import Invalidator
 from scheduler.loop.leading import NOBODY, Holder, Leadership
+from scheduler.loop.telling import StatusTeller
 from scheduler.loop.trial import Round, Trials
+from scheduler.loop.under_way import ActionResult, UnderWay
 from scheduler.model.actions import Drain, Plan, PowerOff
 from scheduler.model.observation import Observation
 from scheduler.model.queues import QueueReading
 from scheduler.model.workers import WorkerState
 from scheduler.observe.memory import Memory, moved
 from scheduler.observe.merge import Merged, Readings, merge
-from scheduler.observe.statuses import LastLook, look, looked
 
 if TYPE_CHECKING:
     from scheduler.journal.journal import Journal
-    from scheduler.journal.records import Declared, Memo, Push, Said
+    from scheduler.journal.records import Declared, Push, Said
     from scheduler.loop.runner import Runner
     from scheduler.model.clock import Clock
     from scheduler.model.hosts import DiscoveryReading
     from scheduler.model.policy import Policy
     from scheduler.model.ports import BatchSystem, DomainEvent, Hypervisor
 
-CLOCK_STEP_SECONDS = 5.0
-"""A wall clock that has moved by so much more or less than time has passed was set by somebody."""
 ACT_SECONDS = 0.5
 """Acts are waited for so long; those that take longer go on by themselves, and the loop goes round."""
-DAY_SECONDS = 86400.0
 
 Decide = Callable[[Observation, "Policy"], Plan]
 StillHolds = Callable[[Plan, Observation, Observation], bool]
@@ -110,27 +107,25 @@ class Engine:
         self._decide = decide
         self._still_holds = still_holds
         self._act_seconds = act_seconds
-        self._tools = Tools(batch_systems, hypervisors, journal, clock, runner, self.lease)
+        self._tools = Tools(Sources(batch_systems, hypervisors), journal, clock, runner, self.lease, UnderWay())
         self._asking = Asking(self._tools)
         self._events = HostEvents(self._tools)
         self._announcer = Announcer()
         self._invalidator = Invalidator()
         self.trials = Trials()
         self._memory = Memory()
-        self._last_look: LastLook | None = None
-        self._told_declared: object = None
+        self._statuses = StatusTeller(self._tools)
+        self._clock_steps = ClockSteps(self._tools)
+        self._forgetting = Forgetting(self._tools)
+        self._storage = StorageLooks(self._tools)
         journal.monotonic = clock.monotonic
         self._epoch = 0
-        self._looked: tuple[float, float] | None = None
-        self._forget_at = float("-inf")
-        self._sweep_at: dict[str, float] = {}
         self._last: Cycle | None = None
         self._decided_by: Policy | None = None
 
     def connect(self, batch_systems: Mapping[str, BatchSystem], hypervisors: Mapping[str, Hypervisor]) -> None:
         """Replace the connections, between cycles (a reloaded site)."""
-        self._tools.batch_systems = batch_systems
-        self._tools.hypervisors = hypervisors
+        self._tools.sources.batch_systems, self._tools.sources.hypervisors = batch_systems, hypervisors
         self._events.connect()
 
     def watch(self, wake: Callable[[DomainEvent], None] = lambda _: None) -> None:
@@ -147,10 +142,10 @@ class Engine:
             nothing, seconds = Observation(now, {}, {}, ()), self.clock.monotonic() - started
             return Cycle(nothing, Plan(now, ()), (), seconds, leading=False, holder=self.lease.holder())
         self.attend()
-        self._declare()
-        correct(self.journal, self.owner, self.clock.now())
-        step = self._clock_step()
-        readings = self._with_storage(self._asking.all(self.policy, self.discoveries, cheap=True))
+        self._statuses.take_up(self.declared)
+        if step := self._clock_steps.take():
+            self._memory = moved(self._memory, step)
+        readings = self._storage.add_to(self._asking.all(self.policy, self.discoveries, cheap=True))
         seen = self._merge(readings)
         read_at = self.clock.monotonic()
         quiet = self._nothing_new(seen.observation)
@@ -162,9 +157,11 @@ class Engine:
             seen = self._merge(readings)
             plan = self._plan_for(seen.observation)
         decided_at = self.clock.monotonic()
-        here = self._look_at(seen.observation, plan)
-        self.journal.remember(self.owner, self.clock.now(), self._with_look(seen.memo, here))
-        self._memory, self._last_look = seen.memory, here
+        told = self._events.since(self._statuses.looked_at)
+        here = self._statuses.look_at(seen.observation, self.policy, plan, told)
+        memo = self._statuses.added(seen.memo, here, self.policy.limits.stale_seconds)
+        self.journal.remember(self.owner, self.clock.now(), memo)
+        self._memory, self._statuses.last = seen.memory, here
         results = tuple(perform(plan.actions, seen.observation, self.policy, self._tools, self._act_seconds))
         ended = self.clock.monotonic()
         catalogue = self.policy.catalogue
@@ -188,8 +185,8 @@ class Engine:
         self._decided_by = self.policy
         seen_here = Round(seen.observation, plan, results)
         self.trials.follow(seen_here, self.policy, self.clock.now(), self.clock.monotonic())
-        self._forget_the_old(clock_was_set=bool(step))
-        self._look_at_storage()
+        self._forgetting.go_on(self.policy.limits, clock_was_set=bool(step))
+        self._storage.begin(self.policy.limits)
         return self._last
 
     def look(self, *, cheap: bool = False) -> Observation:
@@ -210,19 +207,19 @@ class Engine:
 
         Returns the workers that ended by themselves. An event alone proves nothing: the domain is read again first.
         """
-        return self._events.attend(self._last_look.at if self._last_look else None, leading=self.leading)
+        return self._events.attend(self._statuses.looked_at, leading=self.leading)
 
     def close(self) -> None:
         """Let the next daemon act at once, unless something of ours is still under way."""
         self._runner.close()
-        if self.leading and not self._tools.performing:
+        if self.leading and not self.under_way:
             self.lease.release()
         self.lease.leading = False
 
     @property
     def under_way(self) -> int:
         """How many acts have not ended yet."""
-        return len(self._tools.performing)
+        return len(self._tools.under_way.intents())
 
     @property
     def last(self) -> Cycle | None:
@@ -232,30 +229,13 @@ class Engine:
     @property
     def said(self) -> Mapping[str, Said]:
         """What the last look said of every object."""
-        return self._last_look.said if self._last_look else {}
+        return self._statuses.said
 
     # --- its parts ----------------------------------------------------------------------------------------------------
 
     def report(self, pushed: Push) -> str:
         """Keep a status that somebody outside reports; from any thread. Raises UnknownObjectError and LeaseLostError."""
-        return push(self.journal, self.owner, self.clock.now(), self.clock.monotonic(), pushed)
-
-    def _declare(self) -> None:
-        """Tell the journal what others report on, when that has changed or another daemon may have told otherwise."""
-        told = (self.journal.epoch, self.declared)
-        if self.declared is not None and told != self._told_declared:
-            declare(self.journal, self.owner, self.clock.now(), self.declared)
-            self._told_declared = told
-
-    def _look_at(self, observation: Observation, plan: Plan) -> LastLook:
-        """Say what everything is at this look, with the look's instant on both clocks."""
-        monotonic = self.clock.monotonic() - (self.clock.now() - observation.now)
-        told = self._events.since(self._last_look.at if self._last_look else None)
-        return looked(observation, self.policy, plan, self._last_look, monotonic=monotonic, told=told)
-
-    def _with_look(self, memo: Memo, now: LastLook) -> Memo:
-        stale, watched = self.policy.limits.stale_seconds, self.journal.watch is not None
-        return replace(memo, look=look(self._last_look, now, stale_seconds=stale, watched=watched))
+        return self._statuses.report(pushed)
 
     def _plan_for(self, observation: Observation) -> Plan:
         """Decide, for the trials that are under way as well."""
@@ -269,7 +249,7 @@ class Engine:
 
     def _merge(self, readings: Readings) -> Merged:
         # Before the journal is read: what ends in between must not look as if a crash had cut it off.
-        performing = frozenset(self._tools.performing)
+        performing = self._tools.under_way.intents()
         history_since = readings.now - self.policy.limits.history_seconds
         ledger = self.journal.ledger(history_since)
         if ledger.epoch != self._epoch:
@@ -277,57 +257,8 @@ class Engine:
             opened = self.journal.sightings(opened=True)
             self._memory = Memory(sightings={(s.batch_system, s.job, s.worker): s for s in opened})
             self._epoch = ledger.epoch
-        self._tools.explained &= ledger.entries.keys()
-        told = replace(readings, performing=performing, explained=frozenset(self._tools.explained))
-        return merge(told, ledger, self._memory, self.policy)
-
-    def _clock_step(self) -> float:
-        """Find out whether somebody set the clock since the last look; if so, move all that is measured by it along."""
-        now, monotonic = self.clock.now(), self.clock.monotonic()
-        before = self._looked or (now, monotonic)
-        step = (now - before[0]) - (monotonic - before[1])
-        if abs(step) <= CLOCK_STEP_SECONDS:
-            step = 0.0
-        else:
-            self.journal.shift(self.owner, now, step)
-            self._memory = moved(self._memory, step)
-        self._looked = (now, monotonic)
-        return step
-
-    def _forget_the_old(self, *, clock_was_set: bool) -> None:
-        """Once a day remove what is old from the journal, a little in each cycle."""
-        now, monotonic = self.clock.now(), self.clock.monotonic()
-        if clock_was_set:  # a clock set wrongly makes everything old: somebody may set it right again
-            self._forget_at = monotonic + DAY_SECONDS
-        elif monotonic >= self._forget_at:
-            before = now - self.policy.limits.journal_days * DAY_SECONDS
-            if not self.journal.forget(self.owner, now, before):
-                self._forget_at = monotonic + DAY_SECONDS
-
-    def _look_at_storage(self) -> None:
-        """Ask hosts now and then what of ours lies on their storage; nobody waits, a later cycle takes up the answers."""
-        monotonic, every = self.clock.monotonic(), self.policy.limits.sweep_seconds
-        hosts = self._tools.hypervisors
-        self._sweep_at = {
-            # Not all at once: they may share that storage.
-            name: self._sweep_at.get(name, monotonic + every * (crc32(name.encode()) / 2**32))
-            for name in hosts
-        }
-        due = [name for name, at in self._sweep_at.items() if at <= monotonic]
-        for name in due:
-            self._sweep_at[name] = monotonic + every
-        within = self.policy.limits.reading_deadline_seconds
-        if due:
-            self._runner.start([look_at_storage(hosts[name], self._tools, within) for name in due], 0)
-
-    def _with_storage(self, readings: Readings) -> Readings:
-        """Add what hosts have told of their storage since the last cycle."""
-        told = self._tools.stored
-        stored = dict(told.popleft() for _ in range(len(told)))
-        if not stored:
-            return readings
-        workers = {one.worker for found in stored.values() for one in found}
-        return replace(readings, stored=stored, closed=self.journal.entries_of(workers))
+        explained = self._tools.under_way.forget_others(ledger.entries)
+        return merge(replace(readings, performing=performing, explained=explained), ledger, self._memory, self.policy)
 
 
 def _ending_on_carried(plan: Plan, observation: Observation, readings: Readings) -> set[str]:

@@ -9,9 +9,7 @@ Rules:
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar, cast
@@ -22,10 +20,10 @@ from scheduler.journal.journal import Journal
 from scheduler.journal.records import Entry, Note, Outcome, Value
 from scheduler.loop.leading import Leadership
 from scheduler.loop.runner import Call, NotBegunError, Runner, unexpected
+from scheduler.loop.under_way import ActionResult, UnderWay
 from scheduler.model.actions import WHILE_IDLE, Action, Adopt, Boot, CancelDrain, CleanUp, Drain, PowerOff, Sweep
 from scheduler.model.clock import Clock
 from scheduler.model.failures import FailureCause
-from scheduler.model.hosts import Stored
 from scheduler.model.policy import Policy
 from scheduler.model.ports import BatchSystem, Enrolment, Hypervisor, SourceError, WorkerOrder
 from scheduler.model.workers import WorkerState
@@ -40,38 +38,34 @@ FRESH_SECONDS = 5.0
 """A power-off of a worker that could still register is not made later than so long after the last look at it."""
 
 
-@dataclass(frozen=True, slots=True)
-class ActionResult:
-    """What became of one action."""
-
-    action: Action
-    outcome: Outcome
-    detail: str = ""
-    seconds: float = 0.0
-
-
 @dataclass(slots=True)
-class Tools:
-    """What acting needs in hand."""
+class Sources:
+    """The systems that are connected now; a reloaded site replaces them, also for acts that have begun."""
 
     batch_systems: Mapping[str, BatchSystem]
     hypervisors: Mapping[str, Hypervisor]
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What acting needs in hand."""
+
+    sources: Sources
     journal: Journal
     clock: Clock
     runner: Runner
     lease: Leadership
-    performing: dict[int, Action] = field(default_factory=dict)
-    """Intents under way, also those whose source has not answered in time."""
-    ended: deque[tuple[int, ActionResult]] = field(default_factory=deque)
-    """Ends that nobody has been told of yet."""
-    explained: set[str] = field(default_factory=set)
-    """Workers whose domain we know to have ended: powered off by us, or told by an event and read again."""
-    stored: deque[tuple[str, tuple[Stored, ...]]] = field(default_factory=deque)
-    """What hosts told of their storage and no observation has taken up yet."""
+    under_way: UnderWay
 
-    def busy(self) -> dict[str, Action]:
-        """Return the workers with an act under way, and which."""
-        return {action.worker: action for action in list(self.performing.values())}
+    @property
+    def batch_systems(self) -> Mapping[str, BatchSystem]:
+        """The batch systems that are connected now."""
+        return self.sources.batch_systems
+
+    @property
+    def hypervisors(self) -> Mapping[str, Hypervisor]:
+        """The hosts that are connected now."""
+        return self.sources.hypervisors
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +113,7 @@ def host_lane(name: str) -> str:
 def errand_of(step: Act) -> Errand:
     """Perform one action and write its end."""
     tools, begun_at = step.tools, step.tools.clock.monotonic()
-    tools.performing[step.number] = step.action
+    tools.under_way.begin(step.number, step.action)
     try:
         try:
             done = yield from _PERFORM[type(step.action)](step)
@@ -132,10 +126,10 @@ def errand_of(step: Act) -> Errand:
             done = _failed(step, unexpected(step.action.worker, step.action.kind.code, error))
         tools.journal.end(tools.clock.now(), step.number, done.outcome, done.detail, changes=done.changes, notes=done.notes)
         result = ActionResult(step.action, done.outcome, done.detail, tools.clock.monotonic() - begun_at)
-        tools.ended.append((step.number, result))
+        tools.under_way.tell(step.number, result)
     finally:
         # Also when its end could not be written: then it counts as cut off, and the next observation tells what became of it.
-        tools.performing.pop(step.number, None)
+        tools.under_way.end(step.number)
 
 
 def _failed(step: Act, error: SourceError) -> Done:
@@ -236,7 +230,7 @@ def _power_off(step: Act) -> Calls[Done]:
     # One that drains takes no jobs however long this waits for its turn; one that was not seen may have come meanwhile.
     within = FRESH_SECONDS if node is None else None
     yield from _ask_host(step, action.host, asked, lambda h: h.power_off(worker, uuid), within)
-    step.tools.explained.add(worker)
+    step.tools.under_way.explain(worker)
     return (yield from _leave_nothing(step, action.host))
 
 
@@ -286,14 +280,6 @@ def _sweep(step: Act) -> Calls[Done]:
 
     found = yield from _ask_host(step, action.host, f"sweep what is left of {action.worker}", remove)
     return Done() if found is None else Done(Outcome.REFUSED, f"its domain is {found.state.value} on {action.host}")
-
-
-def look_at_storage(host: Hypervisor, tools: Tools, within_seconds: float) -> Errand:
-    """Ask one host for whom something lies on its storage; one that errs is asked again when its turn comes."""
-    lane, asked = host_lane(host.name), "look at its storage"
-    with suppress(SourceError):
-        stored = yield Call(lane, asked, host.stored, begin_within_seconds=within_seconds)
-        tools.stored.append((host.name, tuple(stored)))
 
 
 def _leave_nothing(step: Act, host: str) -> Calls[Done]:

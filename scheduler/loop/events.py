@@ -90,14 +90,14 @@ class HostEvents:
         lane, name = host_lane(event.host), entry.name
         try:
             found = tools.runner.call(lane, f"look at {name}", lambda: hypervisor.domain(name), EVENT_SECONDS)
-            if (found is not None and found.state.alive) or name in tools.explained:
+            if (found is not None and found.state.alive) or tools.under_way.explained([name]):
                 return False
             now = tools.clock.now()
             at = min(now, event.at if looked_at is None else max(event.at, looked_at))
             detail = {"host": event.host, "detail": event.detail}
             note = Note("domain", name, event.what.value, detail=detail, at=at)
             tools.journal.remember(tools.lease.owner, now, Memo(notes=(note,)))
-            tools.explained.add(name)
+            tools.under_way.explain(name)
             batch_system = tools.batch_systems.get(entry.batch_system)
             if batch_system is not None:
                 lane = batch_lane(batch_system.name)

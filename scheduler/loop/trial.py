@@ -17,7 +17,7 @@ from environments.matching import Catalogue
 from environments.reason import Reason
 from scheduler.decide.blame import advice, culprit_of
 from scheduler.journal.records import Outcome
-from scheduler.loop.errands import ActionResult
+from scheduler.loop.under_way import ActionResult
 from scheduler.model.actions import Boot, Drain, Plan
 from scheduler.model.observation import Observation
 from scheduler.model.workers import WorkerState

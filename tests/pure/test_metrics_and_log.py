@@ -33,7 +33,7 @@ from scheduler.journal import outbox, tables
 from scheduler.journal.journal import Journal, JournalError
 from scheduler.journal.records import Outcome
 from scheduler.loop.engine import Cycle
-from scheduler.loop.errands import ActionResult
+from scheduler.loop.under_way import ActionResult
 from scheduler.model.actions import Boot, Plan, Verdict
 from scheduler.model.instants import SECOND
 from scheduler.model.observation import Observation
@@ -313,7 +313,7 @@ def test_the_pages_answer_and_nothing_can_be_changed():
     assert ask(shown, "/status", "POST", local=False)[0] == 404, "there is no door"
     assert ask(shown, "/snapshot", local=False)[0] == 401, "it names users"
     shown.cycle = cycle(leading=False)
-    assert b"another daemon acts" in ask(shown, "/snapshot")[1]
+    assert b"another daemon holds the lease of the journal: ask that one" in ask(shown, "/snapshot")[1]
 
 
 def test_there_are_two_forms_of_metrics_whatever_version_is_asked_for():
