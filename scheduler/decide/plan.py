@@ -30,16 +30,17 @@ from scheduler.decide.verdicts import (
     worker_verdicts,
 )
 from scheduler.model.actions import Adopt, Plan, Verdict
+from scheduler.model.deciding import what_decides
 from scheduler.model.hosts import HostReading
+from scheduler.model.observation import Observation
 from scheduler.model.queues import QueueReading
 from scheduler.model.readings import Unanswered
+from scheduler.model.workers import Worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from scheduler.model.observation import Observation
     from scheduler.model.policy import Policy
-    from scheduler.model.workers import Worker
 
 
 @dataclass(slots=True)
@@ -106,11 +107,7 @@ def decide(observation: Observation, policy: Policy) -> Plan:
 _BY_WORKER = attrgetter("worker")
 _ADOPT = Reason("adopt", "its domain carries our identity, and the journal does not know it")
 
-_WHAT_DECIDES = attrgetter(
-    "name", "state", "free_cpus", "free_memory_mib", "host", "environment", "version", "vo", "batch_system", "claimed",
-    "idle_since", "registered_at", "busy_until", "drain_cause", "quick_failures", "since", "requested_at", "address",
-    "cpus", "memory_mib", "used_disk_mib", "used_gpus", "lingering",
-)  # fmt: skip
+_OF_OBSERVATION, _OF_WORKER, _OF_QUEUE, _OF_HOST = map(what_decides, (Observation, Worker, QueueReading, HostReading))
 
 
 def still_holds(plan: Plan, before: Observation, after: Observation) -> bool:
@@ -121,28 +118,20 @@ def still_holds(plan: Plan, before: Observation, after: Observation) -> bool:
     if plan.actions or after.now < before.now or (plan.quiet_until is not None and after.now >= plan.quiet_until):
         return False
     return (
-        before.draining_hosts == after.draining_hosts
-        and before.unjournaled == after.unjournaled
-        and before.adopting_until == after.adopting_until
-        and before.proven == after.proven
-        and before.boots == after.boots
-        and before.left == after.left
-        and _same_readings(before.queues, after.queues, _ASKED_FOR)
-        and _same_readings(before.hosts, after.hosts, _OFFERED)
+        _OF_OBSERVATION(before) == _OF_OBSERVATION(after)
+        and _same_readings(before.queues, after.queues, _OF_QUEUE)
+        and _same_readings(before.hosts, after.hosts, _OF_HOST)
         and _same_workers(before.workers, after.workers)
     )
 
 
-_ASKED_FOR = attrgetter("complete", "suspect", "clusters")
-"""What a decision takes from a queue's reading: its nodes stand in the workers."""
-_OFFERED = attrgetter("domains", "cpus", "memory_mib", "complete", "virtualizations", "networks", "pools", "same_as")
 Reading = TypeVar("Reading", QueueReading, HostReading)
 
 
 def _same_readings(
     before: Mapping[str, Reading | Unanswered],
     after: Mapping[str, Reading | Unanswered],
-    what_decides: Callable[[Reading], object],
+    deciding: Callable[[object], object],
 ) -> bool:
     if before.keys() != after.keys():
         return False
@@ -153,7 +142,7 @@ def _same_readings(
         if isinstance(was, Unanswered) or isinstance(now, Unanswered):
             if type(was) is not type(now):
                 return False
-        elif what_decides(was) != what_decides(now):
+        elif deciding(was) != deciding(now):
             return False
     return True
 
@@ -163,4 +152,4 @@ def _same_workers(before: tuple[Worker, ...], after: tuple[Worker, ...]) -> bool
         return True
     if len(before) != len(after):
         return False
-    return all(was is now or _WHAT_DECIDES(was) == _WHAT_DECIDES(now) for was, now in zip(before, after, strict=True))
+    return all(was is now or _OF_WORKER(was) == _OF_WORKER(now) for was, now in zip(before, after, strict=True))

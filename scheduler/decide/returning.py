@@ -52,8 +52,7 @@ def _registered(batch_system: str, facts: Facts, known: dict[str, frozenset[str]
     """Return the workers that a batch system shows: the drain of one that has left it cannot be taken back."""
     if batch_system not in known:
         reading = facts.observation.queues.get(batch_system)
-        nodes = reading.nodes if isinstance(reading, QueueReading) else ()
-        known[batch_system] = frozenset(node.worker for node in nodes)
+        known[batch_system] = reading.registered if isinstance(reading, QueueReading) else frozenset()
     return known[batch_system]
 
 

@@ -12,6 +12,7 @@ from uuid import NAMESPACE_URL, uuid5
 
 from environments.domain_identity import Identity
 from environments.environment import Virtualization
+from scheduler.model.deciding import ASIDE
 
 
 class DomainState(StrEnum):
@@ -70,8 +71,8 @@ class PoolSpace:
 class HostReading:
     """One answer of a hypervisor host."""
 
-    host: str
-    at: float
+    host: str = field(metadata=ASIDE)
+    at: float = field(metadata=ASIDE)
     cpus: int
     memory_mib: int
     """Memory that domains may have (after the configured reserve for the host itself)."""
@@ -80,9 +81,9 @@ class HostReading:
     networks: frozenset[str] = frozenset()
     pools: tuple[PoolSpace, ...] = ()
     complete: bool = True
-    machine: str = ""
+    machine: str = field(default="", metadata=ASIDE)
     """The machine that it is, whatever the way to it (libvirt's UUID of the host); "" where that is not known."""
-    driver: str = ""
+    driver: str = field(default="", metadata=ASIDE)
     """What of that machine it is: libvirt's QEMU, LXC, Xen."""
     same_as: str = ""
     """Another host of the site that counts this machine already; then nothing of this one does."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from scheduler.model.deciding import ASIDE
 from scheduler.model.hosts import DiscoveryReading, HostReading
 from scheduler.model.queues import JobCounts, QueueReading
 from scheduler.model.readings import Unanswered
@@ -15,10 +16,10 @@ from scheduler.model.workers import BootOutcome, LeftStorage, Worker
 class Observation:
     """All that one decision may know."""
 
-    now: float
-    queues: Mapping[str, QueueReading | Unanswered]
-    hosts: Mapping[str, HostReading | Unanswered]
-    workers: tuple[Worker, ...]
+    now: float = field(metadata=ASIDE)
+    queues: Mapping[str, QueueReading | Unanswered] = field(metadata=ASIDE)
+    hosts: Mapping[str, HostReading | Unanswered] = field(metadata=ASIDE)
+    workers: tuple[Worker, ...] = field(metadata=ASIDE)
     """Those that are, or may be, alive; FAILED ones until they are cleaned up."""
     boots: tuple[BootOutcome, ...] = ()
     """Recent ended boots, oldest first (the policy's `history_seconds`)."""
@@ -26,15 +27,15 @@ class Observation:
     """(environment, version) pairs of which a worker has registered at least once."""
     draining_hosts: frozenset[str] = frozenset()
     """Hosts that the administrator drains (kept in the journal)."""
-    next_serial: int = 1
-    strangers: tuple[tuple[str, str], ...] = ()
+    next_serial: int = field(default=1, metadata=ASIDE)
+    strangers: tuple[tuple[str, str], ...] = field(default=(), metadata=ASIDE)
     """(host, domain name) of domains that are not ours."""
     unjournaled: frozenset[str] = frozenset()
     """Those of `workers` whose domain carries our identity but that the journal does not know: to be adopted."""
     left: tuple[LeftStorage, ...] = ()
     """What was found on storage just now and no worker needs; hosts are asked for it now and then only."""
-    discoveries: Mapping[str, DiscoveryReading] = field(default_factory=dict)
-    last_jobs: Mapping[str, JobCounts] = field(default_factory=dict)
+    discoveries: Mapping[str, DiscoveryReading] = field(default_factory=dict, metadata=ASIDE)
+    last_jobs: Mapping[str, JobCounts] = field(default_factory=dict, metadata=ASIDE)
     """By batch system that does not tell of all its jobs now: what it told last. Shown, with its age; never decided upon."""
     adopting_until: float | None = None
     """Set while the journal is new and some host has never answered: until then nothing boots, names could be taken already."""

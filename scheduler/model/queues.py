@@ -5,9 +5,10 @@ Times are seconds since the epoch (UTC) as floats; durations are seconds.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from environments.matching import Requirements
+from scheduler.model.deciding import ASIDE, only
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,19 +131,24 @@ class HeldJob:
 class QueueReading:
     """One answer of a batch system. `complete=False`: some part is missing; absent rows then mean nothing."""
 
-    source: str
-    at: float
+    source: str = field(metadata=ASIDE)
+    at: float = field(metadata=ASIDE)
     clusters: tuple[RequestCluster, ...]
-    nodes: tuple[Node, ...]
+    nodes: tuple[Node, ...] = field(metadata=only("registered"))
     complete: bool = True
-    exact: bool = True
+    exact: bool = field(default=True, metadata=ASIDE)
     """False when the counts were carried over because a cheap summary says that nothing changed."""
     suspect: bool = False
     """Empty right after full: not yet confirmed by a second reading."""
-    ended: tuple[EndedJob, ...] = ()
+    ended: tuple[EndedJob, ...] = field(default=(), metadata=ASIDE)
     """Jobs that have ended since the last reading, as far as they are known: each is told once."""
-    holds: tuple[HeldJob, ...] | None = None
+    holds: tuple[HeldJob, ...] | None = field(default=None, metadata=ASIDE)
     """Jobs put on hold since the last reading, some of them told again; None: the batch system did not tell."""
-    warnings: tuple[str, ...] = ()
-    advice: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = field(default=(), metadata=ASIDE)
+    advice: tuple[str, ...] = field(default=(), metadata=ASIDE)
     """What somebody should do so that jobs are accepted as the files say; nothing that was read is in doubt."""
+
+    @property
+    def registered(self) -> frozenset[str]:
+        """The workers that it shows."""
+        return frozenset(node.worker for node in self.nodes)

@@ -5,9 +5,10 @@ Times are seconds since the epoch (UTC) as floats.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
+from scheduler.model.deciding import ASIDE, only
 from scheduler.model.failures import FailureCause
 from scheduler.model.queues import Lingering, RunningJob
 
@@ -32,7 +33,7 @@ class Worker:
     """A worker node, joined from journal, domain and batch system by its name."""
 
     name: str
-    serial: int
+    serial: int = field(metadata=ASIDE)
     environment: str
     version: str
     vo: str
@@ -48,7 +49,7 @@ class Worker:
     address: str | None = None
     free_cpus: int = 0
     free_memory_mib: int = 0
-    jobs: tuple[RunningJob, ...] = ()
+    jobs: tuple[RunningJob, ...] = field(default=(), metadata=only("has_jobs"))
     claimed: bool = False
     idle_since: float | None = None
     registered_at: float | None = None
@@ -62,8 +63,13 @@ class Worker:
     used_gpus: int = 0
     lingering: tuple[Lingering, ...] = ()
     """Slots held without a job that runs by right."""
-    seen_at: float | None = None
+    seen_at: float | None = field(default=None, metadata=ASIDE)
     """When its host last showed its domain; None while it shows it."""
+
+    @property
+    def has_jobs(self) -> bool:
+        """Whether a job is seen in it."""
+        return bool(self.jobs)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,19 +3,19 @@
 import os
 import random
 from collections import Counter
-from dataclasses import replace
+from dataclasses import fields, replace
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from environments.environment import Virtualization
 from scheduler.decide.plan import decide, still_holds
-from scheduler.model.actions import CancelDrain, CleanUp, Drain, PowerOff
+from scheduler.model.actions import CancelDrain, CleanUp, Drain, Plan, PowerOff
 from scheduler.model.hosts import Host, HostReading
 from scheduler.model.observation import Observation
 from scheduler.model.queues import QueueReading
 from scheduler.model.readings import Unanswered
-from scheduler.model.workers import WorkerState
+from scheduler.model.workers import Worker, WorkerState
 from tests.pure.builders import (
     NOW,
     a_cluster,
@@ -367,3 +367,55 @@ def test_a_plan_without_actions_holds_for_the_same_farm_a_little_later(farm):
     later = replace(observation, now=observation.now + 1)
     if still_holds(plan, observation, later):
         assert decide(later, policy).actions == ()
+
+
+def with_other_words(observation):
+    """The same farm, with everything else in those fields that are said to decide nothing; ages and counts stay."""
+    workers = tuple(replace(w, serial=w.serial + 5000, jobs=w.jobs[:1], seen_at=NOW) for w in observation.workers)
+    queues = {
+        name: replace(
+            reading,
+            exact=not reading.exact,
+            nodes=tuple(replace(node, free_cpus=0) for node in reading.nodes),
+            warnings=reading.warnings and ("other words",),
+            advice=("do this",),
+        )
+        if isinstance(reading, QueueReading)
+        else reading
+        for name, reading in observation.queues.items()
+    }
+    hosts = {
+        name: replace(reading, machine="m", driver="d") if isinstance(reading, HostReading) else reading
+        for name, reading in observation.hosts.items()
+    }
+    return replace(observation, workers=workers, queues=queues, hosts=hosts, strangers=(("h1", "x"),))
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(farms())
+def test_what_is_said_to_decide_nothing_decides_nothing(farm):
+    observation, policy = farm
+    plan, other = decide(observation, policy), decide(with_other_words(observation), policy)
+    assert [(type(one), one.worker, one.reason.code) for one in plan.actions] == [
+        (type(one), one.worker, one.reason.code) for one in other.actions
+    ]
+    for kind in ("clusters", "workers", "vos", "environments", "hosts"):
+        codes = [
+            {key: [reason.code for reason in verdict.reasons] for key, verdict in getattr(each, kind).items()}
+            for each in (plan, other)
+        ]
+        assert codes[0] == codes[1], kind
+
+
+def test_each_field_that_decides_ends_the_quiet():
+    worker = a_worker("el9-1", state=WorkerState.IDLE)
+    before = an_observation(workers=[worker])
+    plan = Plan(NOW, ())
+    assert still_holds(plan, before, before)
+    changed = {"name": "x", "state": WorkerState.BUSY, "claimed": not worker.claimed, "lingering": (1,), "jobs": (1,)}
+    for one in fields(Worker):
+        if one.metadata.get("decides", one.name):
+            was = getattr(worker, one.name)
+            value = changed.get(one.name, f"{was}x" if isinstance(was, str) else (was or 0) + 1)
+            after = replace(before, workers=(replace(worker, **{one.name: value}),))
+            assert not still_holds(plan, before, after), one.name

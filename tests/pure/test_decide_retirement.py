@@ -1,5 +1,7 @@
 """Retirement: which workers are drained, ended and cleaned up, and what keeps them."""
 
+from dataclasses import replace
+
 import pytest
 
 from scheduler.decide.plan import decide, still_holds
@@ -274,8 +276,9 @@ def test_a_plan_without_actions_holds_while_nothing_changes_and_its_time_has_not
         return type(before)(**{**fields, "now": NOW + seconds, **changes})
 
     assert still_holds(plan, before, later(30))
-    fresh = an_observation(workers=[a_worker(idle_since=NOW - 240)], hosts=[a_host(at=NOW + 30)], queues=[a_queue(at=NOW + 30)])
-    assert still_holds(plan, before, later(30, hosts=fresh.hosts, queues=fresh.queues, workers=fresh.workers))
+    fresh = an_observation(workers=[a_worker(idle_since=NOW - 240)], hosts=[a_host(at=NOW + 30)])
+    queues = {"pool": replace(before.queues["pool"], at=NOW + 30)}
+    assert still_holds(plan, before, later(30, hosts=fresh.hosts, queues=queues, workers=fresh.workers))
     assert not still_holds(plan, before, later(60))
     assert not still_holds(plan, before, later(-5))
     assert not still_holds(plan, before, later(30, workers=(a_worker(state=WorkerState.BUSY),)))
