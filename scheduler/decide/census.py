@@ -47,7 +47,7 @@ class Census:
     cpus_of_vo: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     memory_of_vo: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     alive_of: dict[str, int] = field(default_factory=lambda: defaultdict(int))
-    """Living workers of each environment, over all batch systems."""
+    """Workers of each environment that are, or may be, alive, over all batch systems."""
     unseen_of: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     """Those of them on hosts that do not answer."""
     addresses: set[str] = field(default_factory=set)
@@ -73,6 +73,7 @@ def take_census(observation: Observation) -> Census:
             census.addresses.add(worker.address)
         if state is failed or state is gone:
             ended.append(worker)
+            census.alive_of[worker.environment] += state is failed  # its domain may run until it is powered off
             continue
         key = (worker.batch_system, worker.environment)
         fleet = fleets.get(key)

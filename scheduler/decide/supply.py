@@ -48,6 +48,9 @@ _LEFT_OVER = (
     SupplyKind.DOUBTFUL,
 )
 
+_RUNNING = frozenset({SupplyKind.RUNNING_PART, SupplyKind.RUNNING_WHOLE})
+_NOT_YET = frozenset(SupplyKind) - _RUNNING
+
 Room = tuple[int, int, int, int, int, int]
 """Kind, free cores and MiB, how many of the bin's walltimes still fit before its lifetime passes, free disk in MiB, GPUs."""
 Free = tuple[int, int, int, int]
@@ -187,13 +190,18 @@ def less(free: Free, asked: Amounts, jobs: int) -> Free:
 
 
 def take_room(want: Want, supply: Supply, *, only: frozenset[SupplyKind] | None = None) -> None:
-    """Let a want take the room it can use, in its order of environments; what it takes is gone for the others."""
-    for name in want.environments:
-        if want.missing == 0:
-            return
-        bins = supply.get((want.batch_system, name))
-        if bins is not None:
-            _take(want, want.of(name), bins, only)
+    """Let a want take the room it can use, in its order of environments; what it takes is gone for the others.
+
+    What runs in any of them comes before what only boots: else jobs would take, in the next decision, what boots for others.
+    """
+    rounds = (only,) if only is not None or len(want.environments) == 1 else (_RUNNING, _NOT_YET)
+    for kinds in rounds:
+        for name in want.environments:
+            if want.missing == 0:
+                return
+            bins = supply.get((want.batch_system, name))
+            if bins is not None:
+                _take(want, want.of(name), bins, kinds)
 
 
 def _take(want: Want, asked: Amounts, bins: SupplyBins, only: frozenset[SupplyKind] | None) -> None:

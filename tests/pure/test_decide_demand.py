@@ -12,6 +12,7 @@ from tests.pure.builders import (
     a_host,
     a_policy,
     a_queue,
+    a_vo,
     a_worker,
     an_environment,
     an_observation,
@@ -351,3 +352,20 @@ def test_with_a_new_journal_nothing_boots_until_the_hosts_have_answered():
     assert plan.actions == ()
     assert codes(plan.clusters["pool:1"]) == ["adopting"]
     assert plan.quiet_until == NOW + 100
+
+
+def test_a_failed_worker_counts_to_the_maximum_until_it_is_powered_off():
+    policy = a_policy(an_environment(maximum_workers=2))
+    workers = [a_worker("el9-1", state=WorkerState.FAILED), a_worker("el9-2", state=WorkerState.BUSY, free_cpus=0)]
+    plan = plan_for(a_cluster(idle=1), workers=workers, policy=policy)
+    assert boots(plan) == [], "a daemon that is killed before the power-off would leave three"
+    assert "maximum-workers" in codes(plan.clusters["pool:1"])
+
+
+def test_jobs_take_running_room_of_any_environment_before_what_boots_for_others():
+    environments = an_environment("el8", shared_with=("cms",), default=True), an_environment("el9"), an_environment("c9", "cms")
+    policy = a_policy(*environments, vos=[a_vo("atlas"), a_vo("cms")])
+    workers = [a_worker("el8-1", environment="el8", state=WorkerState.BOOTING, cpus=2), a_worker("el9-2", environment="el9")]
+    plan = plan_for(a_cluster(idle=2), a_cluster("pool:2", idle=2, vo="cms"), workers=workers, policy=policy)
+    assert boots(plan) == []
+    assert [codes(verdict) for _, verdict in sorted(plan.clusters.items())] == [["free-slot"], ["booting"]]
