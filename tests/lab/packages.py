@@ -1,5 +1,6 @@
 """Debian packages fetched into the lab by a private apt: the host's sources, lists and packages stay as they are."""
 
+import functools
 import os
 import re
 import subprocess
@@ -71,6 +72,7 @@ def available(suite: str, wanted: list[str]) -> list[str]:
     return sorted(set(wanted) & set(names.split()))
 
 
+@functools.cache
 def dependencies(suite: str, package: str) -> list[str]:
     """Return the direct dependencies of a package, by name."""
     text = _apt(["apt-cache", "depends", "--important", package], apt_environment(suite), Path("/"))
