@@ -235,7 +235,7 @@ def test_what_says_the_same_twice_or_has_a_number_is_no_contradiction(line):
     assert len(history_of_text(f"{LINES}  - {{{line}}}\n", "h.yaml").results) == 4
 
 
-@given(st.integers(-62_000_000_000 * SECOND, 253_000_000_000 * SECOND // 40))
+@given(st.integers(-8_000_000_000 * SECOND, 8_000_000_000 * SECOND))
 def test_an_instant_in_the_clocks_unit_and_back_is_the_same_to_the_microsecond(instant):
     assert micro(in_seconds(instant)) == instant
     assert micro(seconds(instant)) == instant
