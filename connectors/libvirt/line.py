@@ -130,6 +130,7 @@ class _Wire:
     given_up: bool = False
     ending: bool = False
     lock: threading.Lock = field(default_factory=threading.Lock)
+    subscribing: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def has_room(self) -> bool:
@@ -287,17 +288,17 @@ class HostConnection:
         return wire
 
     def _subscribe(self, wire: _Wire) -> None:
-        """Have the host's events told by its first connection; the caller uses it."""
-        with self._lock:
-            if self._on_event is None or wire.is_subscribed or self._wires[:1] != [wire]:
-                return
+        """Have the host's events told by its first connection; the caller uses it, and goes on when they are."""
+        with wire.subscribing:
+            with self._lock:
+                if self._on_event is None or wire.is_subscribed or self._wires[:1] != [wire]:
+                    return
+            try:
+                lifecycle = libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE
+                wire.subscription = wire.connection.domainEventRegisterAny(None, lifecycle, self._event, wire)
+            except libvirt.libvirtError as error:
+                raise SourceError(self.host, "watch its domains", error.get_error_message() or str(error)) from error
             wire.is_subscribed = True
-        try:
-            lifecycle = libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE
-            wire.subscription = wire.connection.domainEventRegisterAny(None, lifecycle, self._event, wire)
-        except libvirt.libvirtError as error:
-            wire.is_subscribed = False
-            raise SourceError(self.host, "watch its domains", error.get_error_message() or str(error)) from error
 
     def _broken(self, _connection: Any, reason: int, wire: _Wire) -> None:
         """Take note, quickly: the event loop waits."""

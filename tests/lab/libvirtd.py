@@ -191,10 +191,15 @@ class Libvirtd:
         return pid
 
     def kill_guest(self, guest: str, driver: str) -> None:
-        """Kill a guest's process, as soon as libvirt can notice: it calls a container started before its controller listens."""
+        """Kill a guest's process, as soon as libvirt can notice.
+
+        It calls a container started before the container's controller listens to its child and to libvirt: what dies before is
+        shown as running for ever.
+        """
         if driver == "lxc":
             controller = self._libvirts_pid(guest, driver)
-            _wait(lambda: _catches(controller, signal.SIGCHLD), 120, f"the controller of {guest} does not listen")
+            _wait(lambda: _catches(controller, signal.SIGCHLD), 120, f"the controller of {guest} does not listen to its child")
+            _wait(lambda: _serves(controller, guest), 120, f"the controller of {guest} does not listen to libvirt")
         os.kill(self.guest_pid(guest, driver), signal.SIGKILL)
 
     def _libvirts_pid(self, guest: str, driver: str) -> int:
@@ -229,6 +234,12 @@ class Libvirtd:
 def _catches(pid: int, sort: signal.Signals) -> bool:
     (caught,) = (line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("SigCgt:"))
     return bool(int(caught.split()[1], 16) >> (sort - 1) & 1)
+
+
+def _serves(controller: int, guest: str) -> bool:
+    """Whether the controller of a container has taken up libvirt's connection: one that only waits has no inode yet."""
+    sockets = [line.split() for line in Path(f"/proc/{controller}/net/unix").read_text().splitlines()]
+    return any(words[-1].endswith(f"lxc/{guest}.sock") and words[5] == "03" and words[6] != "0" for words in sockets)
 
 
 def _wait(condition, seconds: float, message: str) -> None:

@@ -14,8 +14,8 @@ from scheduler.model.ports import SourceError
 
 ECHO = """
 import os, subprocess, sys, time
-from connectors.command import Line
-line = Line(int(sys.argv[1]))
+from connectors.command import FramedPipe
+line = FramedPipe(int(sys.argv[1]))
 greeting = line.receive()
 try:
     while True:
