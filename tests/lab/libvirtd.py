@@ -199,7 +199,11 @@ class Libvirtd:
         if driver == "lxc":
             controller = self._libvirts_pid(guest, driver)
             _wait(lambda: _catches(controller, signal.SIGCHLD), 120, f"the controller of {guest} does not listen to its child")
-            _wait(lambda: _serves(controller, guest), 120, f"the controller of {guest} does not listen to libvirt")
+            _wait(
+                lambda: not self.daemon() or _serves(controller, guest),
+                120,
+                f"the controller of {guest} does not listen to libvirt",
+            )
         os.kill(self.guest_pid(guest, driver), signal.SIGKILL)
 
     def _libvirts_pid(self, guest: str, driver: str) -> int:

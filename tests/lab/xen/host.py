@@ -92,7 +92,7 @@ class XenHost:
             return None
         return pid if str(self.directory).encode() in command and state != "Z" else None
 
-    def start(self, seconds: float = 120) -> float:
+    def start(self, seconds: float = 600) -> float:
         """Start it with a fresh disk and wait for its libvirt; return the seconds that took."""
         if self.pid:
             raise HostError(f"{self.name} runs already as process {self.pid}")
@@ -111,7 +111,7 @@ class XenHost:
             raise
         return time.monotonic() - began
 
-    def stop(self, seconds: float = 20) -> None:
+    def stop(self, seconds: float = 120) -> None:
         """End the emulator and wait until it is gone; nothing to do when it does not run."""
         self._end(signal.SIGTERM, seconds)
 
@@ -127,7 +127,7 @@ class XenHost:
         """Let a frozen host go on."""
         self._signal(signal.SIGCONT)
 
-    def ssh(self, command: str, seconds: float = 30) -> str:
+    def ssh(self, command: str, seconds: float = 180) -> str:
         """Run a command in dom0 and return what it printed."""
         try:
             done = subprocess.run(
@@ -140,7 +140,7 @@ class XenHost:
             raise HostError(f"{self.name}: {command!r} ended with {done.returncode}: {done.stderr.strip()}")
         return done.stdout
 
-    def guest_console(self, guest: str, awaited: str = "", seconds: float = 60) -> str:
+    def guest_console(self, guest: str, awaited: str = "", seconds: float = 300) -> str:
         """Return all that guests of this name have said over all their lives, once it contains `awaited`.
 
         The waiting is done in dom0: connecting again and again would take the processor that the guest boots on.
