@@ -6,6 +6,7 @@ import ipaddress
 import re
 
 from environments.checking import named_error
+from environments.names import nearest
 
 MAXIMUM_HOSTS = 20_000
 
@@ -112,6 +113,16 @@ def checked_address(text: str, expected: str, *, alias: bool = False) -> str:
     if found["port"] is not None:
         checked_port(found["port"])
     return text
+
+
+def checked_url(text: str) -> str:
+    """Return the address of a daemon, `https://farm.example.org/ambienti`, without a slash at its end; for pydantic."""
+    expected = "one like https://farm.example.org"
+    scheme, slashes, rest = text.partition("://")
+    if not slashes or scheme not in {"http", "https"} or set("?#@ ") & set(rest):
+        raise named_error(f"{_shortened(text)!r} is not the address of a daemon", expected, nearest(scheme, ["https", "http"]))
+    checked_address(rest.partition("/")[0], expected)
+    return text.rstrip("/")
 
 
 def each_once(names: tuple[str, ...]) -> tuple[str, ...]:

@@ -16,11 +16,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from pydantic_core import PydanticCustomError
+
+from environments.hostnames import checked_url
+from environments.problems import ConfigurationError, Problem
 from environments.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+
+    from scheduler.site.settings import DaemonSettings
 
 PRIVATE = 0o077
 """Nobody but its owner may read a token's file."""
@@ -96,9 +102,29 @@ def token_file(environment: Mapping[str, str] = os.environ) -> str:
     return environment.get("AMBIENTI_TOKEN_FILE", "")
 
 
-def url_of(listen: str) -> str:
-    """Return the URL of a daemon that listens there: one that listens everywhere is asked on this machine."""
-    host, _, port = listen.rpartition(":")
+def named_url(environment: Mapping[str, str] = os.environ) -> str:
+    """Return the address of the daemon that whoever asks means, whatever the site file says; "" if he names none."""
+    url = environment.get("AMBIENTI_URL", "")
+    return address(url, "AMBIENTI_URL") if url else ""
+
+
+def address(url: str, where: str) -> str:
+    """Return the address of a daemon as somebody gives it, if it can be one."""
+    try:
+        return checked_url(url)
+    except PydanticCustomError as error:
+        context = error.context or {}
+        raise ConfigurationError([Problem("", 0, 0, where, str(context["message"]), str(context["expected"]))]) from error
+
+
+def url_of(settings: DaemonSettings) -> str:
+    """Return where the site's daemon is asked: its own address, else where it listens; "" for a daemon that listens nowhere.
+
+    One that listens everywhere is asked on this machine.
+    """
+    if settings.url or not settings.listen:
+        return settings.url
+    host, _, port = settings.listen.rpartition(":")
     bare = host.strip("[]")
     try:
         everywhere = ipaddress.ip_address(bare).is_unspecified

@@ -27,6 +27,9 @@ def journal_of(found: FarmView) -> Iterator[Journal | str]:
     from scheduler.journal.opening import JournalError
     from scheduler.site import compose
 
+    if not compose.has_journal(found.definitions):
+        yield "those that have ended stand in the journal, which is not on this machine"
+        return
     try:
         journal = compose.open_journal(found.definitions, WallClock().now())
     except JournalError as error:

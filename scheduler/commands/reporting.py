@@ -67,7 +67,7 @@ def report(
     if bool(status) == (code is not None):
         raise fail("give either --status or --nagios-exit-code", Exit.WRONG)
     told: dict[str, Any] = {"object": name, "status": status or str(code), "text": text, "id": report_id, "cause": cause}
-    where, zone = (_address(url), "UTC") if url else _daemon(site)
+    where, zone = (daemon.address(url, "--url"), "UTC") if url else _daemon(site)
     if at:
         told["at"] = in_seconds(instant(at, "--at", zone))
     answer, problem = _sent(where, told, _token(token_file))
@@ -88,18 +88,12 @@ _EXITS = {
 }
 
 
-def _address(url: str) -> str:
-    if not url.startswith(("http://", "https://")):
-        raise fail(f"--url {url}: is not the address of a daemon; expected one like https://farm.example.org", Exit.WRONG)
-    return url.rstrip("/")
-
-
 def _daemon(site: Path | None) -> tuple[str, str]:
     """Return the address of the site's own daemon, and the zone of the site."""
     settings = loaded.load(site).site
-    if not settings.daemon.listen:
+    if not (url := daemon.url_of(settings.daemon)):
         raise fail("the daemon of this site listens nowhere (daemon.listen): nothing can be reported", Exit.WRONG)
-    return daemon.url_of(settings.daemon.listen), settings.timezone
+    return url, settings.timezone
 
 
 def _token(path: Path) -> str:

@@ -106,10 +106,17 @@ def looked(site: Path | None, snapshot: str | None, *, beside: Asking | None = N
         if isinstance(answer, FarmView):
             answer.definitions = found
         else:
-            from scheduler.site import discovering
+            from scheduler.journal.opening import JournalError
+            from scheduler.site import compose, discovering
 
             found, farm, _ = stack.enter_context(discovering.connected(found))
-            answer = _look(found, farm, f"a look of our own{answer}")
+            why_ours = answer
+            try:
+                answer = _look(found, farm, f"a look of our own{why_ours and f' ({why_ours})'}")
+            except JournalError as error:
+                if compose.is_ours(found):
+                    raise
+                raise fail(_nobody_answers(why_ours, error), Exit.UNANSWERED) from error
         answer.beside = asking.answer() if asking is not None else None
         yield answer
 
@@ -124,7 +131,7 @@ def _asked(where: Path, *, live: bool, asking: BatchQuestion | None = None) -> t
     except ConfigurationError as error:
         known = in_force.recall(where)
         file = known.file if known else read_site(where, [])[0]
-        answer = "" if live or file is None else _told_by_daemon(file)
+        answer = "" if live or file is None else _told(file)
         if known is None and file is not None and isinstance(answer, FarmView):
             known = Definitions(file, answer.policy, {}, {}, {})
         if known is None:
@@ -133,7 +140,24 @@ def _asked(where: Path, *, live: bool, asking: BatchQuestion | None = None) -> t
         return known, answer
     if asking is not None:
         asking.begin(found)
-    return found, "" if live else _told_by_daemon(found.file)
+    return found, "" if live else _told(found.file)
+
+
+def _told(file: SiteFile) -> FarmView | str:
+    """Return what the daemon sees, or a sentence why none does; who names one by its address means no other answer."""
+    answer = _told_by_daemon(file)
+    if isinstance(answer, str) and answer and daemon.named_url():
+        raise fail(answer, Exit.UNANSWERED)
+    return answer
+
+
+def _nobody_answers(answer: str, error: Exception) -> str:
+    """Say to whom the daemon has not answered, and who may not open the journal either, what he can do."""
+    told = f"{answer[:1].upper()}{answer[1:]}. " if answer else ""
+    ask = "ask the administrators for a token for reading, and put the path of its file into AMBIENTI_TOKEN_FILE"
+    does = "tell the administrators that their daemon does not answer" if daemon.token_file() else ask
+    own = f"without the daemon only who may open the journal can look at the farm ({error})"
+    return f"{told}To get an answer, {does}: {own}"
 
 
 def tell_standing(found: FarmView) -> None:
@@ -158,7 +182,7 @@ def _told_by_daemon(file: SiteFile) -> FarmView | str:
         return where
     answer = _from_snapshot(told, f"the daemon at {where}", keep_plan=True)
     if answer.policy.site != file.site.site:
-        return f" (the daemon at {where} serves another farm, {answer.policy.site})"
+        return f"the daemon at {where} serves another farm, {answer.policy.site}"
     return answer
 
 
@@ -198,22 +222,34 @@ def _content(snapshot: str) -> bytes:
 
 
 def _ask_daemon(file: SiteFile) -> tuple[bytes, str]:
-    """Ask the running daemon for its last observation: through its socket, else over the network with a token, if there is one.
+    """Ask the daemon that is named by its address, else this machine's through its socket, else (with a token) by its address.
 
-    Returns it with where it comes from; or nothing, and a sentence why.
+    Returns what it saw last, with where it comes from; or nothing, and a sentence why ("": no daemon is to be expected).
     """
-    listen = file.site.daemon.listen
+    named, settings = daemon.named_url(), file.site.daemon
+    where = named or str(file.socket)
     try:
-        answer, where = daemon.ask(file.socket, "/snapshot", seconds=DAEMON_SECONDS), str(file.socket)
+        answer = _by_network(named) if named else daemon.ask(file.socket, "/snapshot", seconds=DAEMON_SECONDS)
     except daemon.NoAnswerError as error:
-        if not listen or not daemon.token_file():
-            nowhere = f" (no daemon answers at {listen})" if listen else ""
-            return b"", f" (no daemon answers at {file.socket}: {error})" if str(error) else nowhere
+        url = daemon.url_of(settings)
+        if named or not url or not daemon.token_file():
+            return b"", f"no daemon answers at {where}: {error}" if str(error) else url and f"no daemon answers at {url}"
+        where = url
         try:
-            token = daemon.read_token(Path(daemon.token_file()))
-            answer, where = daemon.ask(daemon.url_of(listen), "/snapshot", seconds=DAEMON_SECONDS, token=token), listen
-        except (daemon.NoAnswerError, daemon.TokenError) as problem:
-            return b"", f" (no daemon answers at {listen}: {problem})"
+            answer = _by_network(url)
+        except daemon.NoAnswerError as problem:
+            return b"", f"no daemon answers at {where}: {problem}"
     if answer.code == http.HTTPStatus.OK:
         return answer.content, where
-    return b"", f" (the daemon at {where} has nothing to show: {answer.problem or answer.code})"
+    return b"", f"the daemon at {where} has nothing to show: {answer.problem or answer.code}"
+
+
+def _by_network(url: str) -> daemon.Answer:
+    """Ask a daemon by its address with the user's token; a token that cannot be shown is no answer."""
+    if not daemon.token_file():
+        raise daemon.NoAnswerError("put the path of your token's file into AMBIENTI_TOKEN_FILE; the administrators make tokens")
+    try:
+        token = daemon.read_token(Path(daemon.token_file()))
+        return daemon.ask(url, "/snapshot", seconds=DAEMON_SECONDS, token=token)
+    except daemon.TokenError as problem:
+        raise daemon.NoAnswerError(str(problem)) from problem

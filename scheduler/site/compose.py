@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import contextmanager
@@ -221,8 +222,7 @@ def engine(
 
     clock = WallClock()
     url = journal_url(definitions)
-    file = Path(url.partition(":///")[2])
-    if read_only and url.startswith("sqlite") and not file.is_file():
+    if read_only and not has_journal(definitions):
         url = "sqlite://"
     journal = Journal(url, now=clock.now(), side_file=_side_file(definitions))
     lease_seconds = definitions.site.daemon.lease_seconds
@@ -254,6 +254,21 @@ def readings(definitions: Definitions, farm: Farm) -> dict[str, DiscoveryReading
         asks = farm.discoveries[name].asks if name in farm.discoveries else settings.kind
         found[name] = reading(name, asks, known, hidden)
     return found
+
+
+def has_journal(definitions: Definitions) -> bool:
+    """Whether the site has a journal, or may have one where this user may not look."""
+    url = journal_url(definitions)
+    try:
+        return not url.startswith("sqlite") or Path(url.partition(":///")[2]).is_file()
+    except PermissionError:
+        return True
+
+
+def is_ours(definitions: Definitions) -> bool:
+    """Whether the journal is a file that this user may write: what is wrong with it then is no matter of rights."""
+    url = journal_url(definitions)
+    return url.startswith("sqlite") and os.access(url.partition(":///")[2], os.R_OK | os.W_OK)
 
 
 def open_journal(definitions: Definitions, now: float) -> Journal:

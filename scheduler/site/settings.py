@@ -15,7 +15,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from environments.checking import named_error
 from environments.environment import Frozen, Name, Reserve, Seconds, Share, Virtualization, VOName
-from environments.hostnames import checked_address, checked_hosts, checked_machine, checked_port, each_once
+from environments.hostnames import checked_address, checked_hosts, checked_machine, checked_port, checked_url, each_once
 from environments.names import nearest
 from environments.text import OneLine
 from scheduler.model.policy import Limits
@@ -138,6 +138,13 @@ def _listen(text: str) -> str:
     return text
 
 
+def _url(url: str) -> str:
+    found = checked_url(url) if url else ""
+    if found.startswith("http://") and not re.match(r"http://(127\.[0-9.]+|\[::1\]|localhost)(:|/|$)", found):
+        raise named_error("a token is not sent over the network in the clear", "an https address, of a proxy before the daemon")
+    return found
+
+
 def _journal(url: str) -> str:
     if not re.match(r"^(sqlite|postgresql)(\+\w+)?:", url):
         scheme = url.partition(":")[0]
@@ -249,6 +256,8 @@ class DaemonSettings(Frozen):
     """Address of /healthz, /metrics, /snapshot and /status; "" for none. Commands on the machine need none."""
     names: Annotated[tuple[Hostname, ...], AfterValidator(each_once)] = ()
     """By which further names this address is asked (of a proxy, an alias): a request for another name is refused."""
+    url: Annotated[OneLine, AfterValidator(_url)] = ""
+    """https address of a proxy before the daemon: there commands on other machines ask it. `AMBIENTI_URL` comes first."""
     log: Literal["human", "json"] = "human"
     """Form of the log."""
     lease_seconds: Annotated[Seconds, Field(gt=0)] = 60

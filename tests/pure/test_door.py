@@ -17,6 +17,7 @@ from scheduler.journal.records import Declared
 from scheduler.loop.engine import Engine
 from scheduler.model.instants import SECOND
 from scheduler.model.policy import Policy
+from scheduler.site.settings import DaemonSettings
 from simulations.clock import Agenda, SimulatedClock
 from simulations.lanes import AgendaRunner
 
@@ -70,7 +71,12 @@ def test_a_host_is_ours_by_address_or_name(host, ours):
     ],
 )
 def test_who_listens_everywhere_is_asked_on_this_machine(listen, url):
-    assert url_of(listen) == url
+    assert url_of(DaemonSettings(listen=listen)) == url
+
+
+def test_the_address_of_the_site_s_own_proxy_comes_before_where_the_daemon_listens():
+    assert url_of(DaemonSettings(url="https://farm.example/ambienti/")) == "https://farm.example/ambienti"
+    assert url_of(DaemonSettings(listen="")) == ""
 
 
 @pytest.mark.parametrize("url", ["http://192.0.2.1:9620", "http://0.0.0.0:9620"])

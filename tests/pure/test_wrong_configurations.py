@@ -451,6 +451,21 @@ CASES = [
         ("has an empty part", "expected host:port"),
     ),
     Wrong(
+        "an address in the clear",
+        {"site.yaml": SITE + "daemon: {url: 'http://farm.example'}\n"},
+        "site.yaml:13:15",
+        "daemon.url",
+        ("a token is not sent over the network in the clear", "expected an https address"),
+    ),
+    Wrong(
+        "an address of no scheme",
+        {"site.yaml": SITE + "daemon: {url: 'htps://farm.example'}\n"},
+        "site.yaml:13:15",
+        "daemon.url",
+        ("is not the address of a daemon",),
+        nearest="https",
+    ),
+    Wrong(
         "a further name that stands twice",
         {"site.yaml": SITE + "daemon: {names: [farm.example, FARM.example]}\n"},
         "site.yaml:13:17",
