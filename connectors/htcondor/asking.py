@@ -76,8 +76,16 @@ def _looked_at(ad: classad2.ClassAd, names: Iterable[str]) -> set[str]:
         found[name.lower()] = name
         tree = ad.lookup(name)
         if isinstance(tree, classad2.ExprTree):
-            left += [own for other in ad.internalRefs(tree) if (own := _own(other)) and own in ad and own.lower() not in found]
+            left += [own for other in _references(ad, tree) if (own := _own(other)) and own in ad and own.lower() not in found]
     return set(found.values())
+
+
+def _references(ad: classad2.ClassAd, tree: classad2.ExprTree) -> Iterable[str]:
+    """Return the ad's own attributes that an expression looks at; all, where it comes back to itself: nobody can tell then."""
+    try:
+        return ad.internalRefs(tree)
+    except ValueError:
+        return ad.keys()
 
 
 def _own(name: str) -> str:
@@ -90,7 +98,10 @@ def depends_on_slot(ad: classad2.ClassAd, names: Iterable[str]) -> bool:
     """Whether some of these attributes look at something that the job itself does not have."""
     for name in names:
         tree = ad.lookup(name) if name in ad else None
-        if isinstance(tree, classad2.ExprTree) and ad.externalRefs(tree):
+        try:
+            if isinstance(tree, classad2.ExprTree) and ad.externalRefs(tree):
+                return True
+        except ValueError:  # it comes back to itself
             return True
     return False
 
@@ -123,7 +134,7 @@ def amounts_of(ad: classad2.ClassAd, walltime: classad2.ExprTree, slot: classad2
 
 def seconds_of(ad: classad2.ClassAd, walltime: classad2.ExprTree, slot: classad2.ClassAd | None = None) -> int | None:
     """Return the walltime asked for in seconds, None if none."""
-    value = walltime.eval(scope=ad, target=slot) if slot is not None else walltime.eval(scope=ad)
+    value = value_of(walltime, ad, slot)
     return min(math.ceil(value), _MOST) if is_number(value) and 0 < value < math.inf else None
 
 
@@ -133,7 +144,7 @@ def _amount(ad: classad2.ClassAd, name: str, slot: classad2.ClassAd | None) -> i
             return 0
         raise MalformedError(f"{name} is not set, and HTCondor starts no job without it")
     value = evaluated(ad, name, slot)
-    if is_number(value) and 0 <= value <= _MOST:
+    if is_amount(value):
         return math.ceil(value)
     if name == "RequestGPUs" and is_undefined(value):
         return 0
@@ -144,10 +155,17 @@ def evaluated(ad: classad2.ClassAd, name: str, slot: classad2.ClassAd | None = N
     """Return the value of an attribute; what is missing is undefined."""
     if name not in ad:
         return classad2.Value.Undefined
-    tree = ad.lookup(name)
+    return value_of(ad.lookup(name), ad, slot)
+
+
+def value_of(tree: object, ad: classad2.ClassAd, slot: classad2.ClassAd | None = None) -> object:
+    """Return the value of an expression in an ad; what HTCondor gives up (nested too deeply) is an error, as it is for it."""
     if not isinstance(tree, classad2.ExprTree):
         return tree
-    return tree.eval(scope=ad, target=slot) if slot is not None else tree.eval(scope=ad)
+    try:
+        return tree.eval(scope=ad, target=slot) if slot is not None else tree.eval(scope=ad)
+    except classad2.ClassAdException:
+        return classad2.Value.Error
 
 
 def is_undefined(value: object) -> bool:
@@ -158,6 +176,11 @@ def is_undefined(value: object) -> bool:
 def is_number(value: object) -> TypeGuard[int | float]:
     """Whether a value is a number: booleans are not, and the bindings' own Undefined and Error are integers to Python."""
     return isinstance(value, int | float) and not isinstance(value, bool | classad2.Value)
+
+
+def is_amount(value: object) -> TypeGuard[int | float]:
+    """Whether a value is a number that an amount, or an instant, can be."""
+    return is_number(value) and 0 <= value <= _MOST
 
 
 def text_of(ad: classad2.ClassAd, name: str) -> str:

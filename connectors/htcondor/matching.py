@@ -21,6 +21,7 @@ from connectors.htcondor.asking import (
     named,
     seconds_of,
     text,
+    value_of,
 )
 from connectors.htcondor.bindings import classad2
 from connectors.htcondor.expressions import OFFERED, WANTED, clauses
@@ -92,7 +93,7 @@ class Judge:
 
     def vo(self, ad: classad2.ClassAd) -> str:
         """Return the VO of a job or of a slot that holds one; "" where no rule fits."""
-        value = self._vo.eval(scope=ad)
+        value = value_of(self._vo, ad)
         return value if isinstance(value, str) else ""
 
     def walltime(self, ad: classad2.ClassAd) -> int | None:
@@ -235,7 +236,7 @@ def _naming(ad: classad2.ClassAd, environment: str) -> classad2.ClassAd:
 
 def _holds(tree: classad2.ExprTree, job: classad2.ClassAd, slot: classad2.ClassAd) -> bool:
     """Whether an expression is true the way HTCondor sees it: a number other than zero is, undefined and errors are not."""
-    value = tree.eval(scope=job, target=slot) if isinstance(tree, classad2.ExprTree) else tree
+    value = value_of(tree, job, slot)
     return value is True or (is_number(value) and value != 0)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from connectors.htcondor.asking import is_number, text_of
+from connectors.htcondor.asking import evaluated, is_amount, text_of
 from connectors.htcondor.expressions import WORKER
 from connectors.htcondor.messages import Slot
 
@@ -71,16 +71,16 @@ def _entered(ad: classad2.ClassAd) -> float | None:
 
 def _vacate_seconds(ad: classad2.ClassAd) -> int | None:
     """Return how long a job that is taken back may take: what the machine allows, or more where the job asks for it."""
-    allowed = ad.eval("MachineMaxVacateTime") if "MachineMaxVacateTime" in ad else None
-    told = [round(one) for one in (allowed, ad.get("JobMaxVacateTime")) if is_number(one)]
+    allowed = evaluated(ad, "MachineMaxVacateTime")
+    told = [round(one) for one in (allowed, ad.get("JobMaxVacateTime")) if is_amount(one)]
     return max(told, default=None)
 
 
 def _integer(ad: classad2.ClassAd, name: str) -> int | None:
     value = ad.get(name)
-    return round(value) if is_number(value) else None
+    return round(value) if is_amount(value) else None
 
 
 def _time(ad: classad2.ClassAd, name: str) -> float | None:
     value = ad.get(name)
-    return float(value) if is_number(value) and value > 0 else None
+    return float(value) if is_amount(value) and value > 0 else None

@@ -3,7 +3,7 @@
 import inspect
 import re
 from collections import Counter
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -17,6 +17,7 @@ from connectors.htcondor.matching import Judge
 from connectors.htcondor.messages import QueueAnswer, Setting
 from connectors.htcondor.options import HTCondorOptions, VORule
 from connectors.htcondor.queue import Queue
+from connectors.htcondor.slots import ATTRIBUTES, slot_of
 from connectors.htcondor.worker import prototype_of
 from environments.environment import Disk, Environment
 from environments.requirements import Amounts, Chooser
@@ -125,6 +126,46 @@ def test_an_amount_without_a_value_anywhere_is_a_malformed_job_and_not_one_core(
 def test_what_no_worker_could_ever_take_is_told_as_malformed_in_one_line(texts, problem):
     (row,) = rows(an_ad(**texts))
     assert (row.problem, row.requirements.accepts) == (problem, None)
+
+
+_NEVER_EVALUATED = {
+    "looks at itself": {"A": "MY.A"},
+    "goes in a circle": {"A": "B", "B": "C || true", "C": "A"},
+    "is too deep": {"A": " && ".join(["true"] * 500)},
+    "is a sum too deep": {"A": "+".join(["1"] * 3000)},
+}
+_LOOKED_AT = ("Requirements", "RequestCpus", "RequestMemory", "RequestDisk", "RequestGPUs", "WantEnvironment")
+_LOOKED_AT += ("AllowedJobDuration", "AcctGroup", "AccountingGroup")
+
+
+@pytest.mark.parametrize("texts", _NEVER_EVALUATED.values(), ids=_NEVER_EVALUATED)
+@pytest.mark.parametrize("name", _LOOKED_AT)
+@pytest.mark.parametrize("direct", [True, False])
+def test_a_job_that_nobody_can_evaluate_spoils_no_other(name, texts, direct):
+    hostile = {**texts, name: texts["A"].replace("A", name) if direct else "A"}
+    good, bad = rows(an_ad(RequestDisk="46"), an_ad(RequestDisk="47")), rows(an_ad(), an_ad(**hostile), an_ad())
+    assert [row.idle for row in good] == [2]
+    assert sum(row.idle for row in bad) == 3
+    assert good[0].key in {row.key for row in bad}
+
+
+def test_a_job_whose_requirements_come_back_to_themselves_is_told_so():
+    (row,) = rows(an_ad(Requirements="MY.Requirements"))
+    assert row.requirements.refusals == {"small": "MY.Requirements", "big": "MY.Requirements"}
+
+
+@pytest.mark.parametrize(
+    "text", ['real("NaN")', 'real("INF")', '-real("INF")', "1e308", "-5", "MY.Cpus", "+".join(["1"] * 3000), "undefined"]
+)
+@pytest.mark.parametrize("name", [*ATTRIBUTES, "Requirements"])
+def test_a_worker_that_tells_nonsense_of_itself_hides_no_other(name, text):
+    """Whoever is root in a worker may have it advertise anything."""
+    ad = classad2.ClassAd()
+    ad["AmbientiWorker"], ad["Cpus"], ad["Memory"], ad["JobId"] = "w-1", 2, 1000, "1.0"
+    ad[name] = classad2.ExprTree(text)
+    slot = slot_of(ad, judge())
+    amounts = [value for value in (asdict(slot) if slot else {}).values() if isinstance(value, int | float)]
+    assert all(0 <= value < 2**63 for value in amounts)
 
 
 def test_a_walltime_without_end_is_longer_than_any_worker_lives_and_can_be_read():
