@@ -3,13 +3,44 @@
 from __future__ import annotations
 
 import ipaddress
+from dataclasses import dataclass
 
 MAXIMUM_ADDRESSES = 65536
+MOST_TOGETHER = 4 * MAXIMUM_ADDRESSES
+"""Of all environments of a farm."""
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 EXAMPLE = "10.0.2.16-10.0.2.40/24"
 
 
-def expand(text: str) -> tuple[str, ...]:
-    """Return the addresses of a range with their prefix length, in order; a ValueError says what is wrong with it."""
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Addresses from the first to the last, of one network."""
+
+    first: Address
+    last: Address
+    prefix: int
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return int(self.last) - int(self.first) + 1
+
+    @property
+    def begin(self) -> tuple[int, int]:
+        """Return where it begins, for sorting: addresses of IPv4 come before those of IPv6."""
+        return self.first.version, int(self.first)
+
+    @property
+    def end(self) -> tuple[int, int]:
+        """Return where it ends."""
+        return self.last.version, int(self.last)
+
+    def overlaps(self, other: Range) -> bool:
+        """Whether some address lies in both."""
+        return self.begin <= other.end and other.begin <= self.end
+
+
+def read(text: str) -> Range:
+    """Read a range; a ValueError says what is wrong with it."""
     ends, slash, prefix = text.strip().partition("/")
     if not slash:
         raise ValueError(f"{text!r} has no prefix length: write, for example, {EXAMPLE}")
@@ -30,23 +61,27 @@ def expand(text: str) -> tuple[str, ...]:
         raise ValueError(f"{text!r} ends before it begins")
     if count > MAXIMUM_ADDRESSES:
         raise ValueError(f"{text!r} holds {count} addresses, more than {MAXIMUM_ADDRESSES}")
-    return tuple(f"{first + offset}/{network.prefixlen}" for offset in range(count))
+    return Range(first, last, network.prefixlen)
 
 
-def outside(gateway: str, addresses: tuple[str, ...]) -> str:
+def expand(text: str) -> tuple[str, ...]:
+    """Return the addresses of a range with their prefix length, in order; a ValueError says what is wrong with it."""
+    found = read(text)
+    return tuple(f"{found.first + offset}/{found.prefix}" for offset in range(len(found)))
+
+
+def outside(gateway: str, addresses: Range) -> str:
     """Say why a gateway does not suit a range; "" when it does."""
     address = _address(gateway)
-    network = ipaddress.ip_interface(addresses[0]).network
+    network = ipaddress.ip_network(f"{addresses.first}/{addresses.prefix}", strict=False)
     if address not in network:
         return f"{address} is not in the network {network} of the addresses"
-    if any(ipaddress.ip_interface(one).ip == address for one in (addresses[0], addresses[-1])) or (
-        int(ipaddress.ip_interface(addresses[0]).ip) <= int(address) <= int(ipaddress.ip_interface(addresses[-1]).ip)
-    ):
+    if int(addresses.first) <= int(address) <= int(addresses.last):
         return f"{address} lies within the addresses given to workers"
     return ""
 
 
-def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+def _address(text: str) -> Address:
     try:
         return ipaddress.ip_address(text.strip())
     except ValueError:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import os
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -10,13 +11,19 @@ from environments import addresses
 from environments.checking import checked
 from environments.environment import VO, Environment, Frozen, Name, Virtualization, VOName
 from environments.matching import Catalogue
-from environments.names import can_be_read, nearest, nearest_file
+from environments.names import can_be_read, nearest, nearest_file, one_of, some
 from environments.nodes import YamlNode, merged, without
 from environments.problems import ConfigurationError, KeyPath, Problem, problem_at
 from environments.reader import read
 from environments.soundness import faults
-from environments.text import OneLine
+from environments.text import OneLine, unprintable
 
+MOST_FILES = 100
+"""Of one VO, with all that they include."""
+MOST_DEFINITIONS = 1000
+"""Of one VO. To find the nearest names takes the square of it."""
+MOST_VALUES = 2000
+"""Of one definition, with what it extends."""
 NOT_INHERITED = ("extends", "abstract", "default", "name", "vo")
 
 
@@ -69,7 +76,7 @@ def load_vo(path: Path, vo: str) -> VODefinitions:
     """Read the file of one VO and check all that can be checked without the other VOs."""
     scope = _Scope(vo)
     scope.gather(path, ())
-    resolved = {name: scope.resolve(name, ()) for name in scope.definitions}
+    resolved = {name: scope.resolve(name) for name in scope.definitions}
     owned: dict[str, Owned] = {}
     if not scope.problems:
         for name, definition in scope.definitions.items():
@@ -104,20 +111,29 @@ def _sharing(owned: Owned, vos: Mapping[str, VO]) -> Iterator[Problem]:
     for index, vo in enumerate(owned.environment.shared_with):
         if vo not in vos:
             path = ("shared_with", index)
-            expected = f"one of the site's VOs: {', '.join(vos)}"
+            expected = f"one of the site's VOs: {some(vos)}"
             yield _fault(owned, path, f"no VO is called {vo!r}", expected, nearest(vo, vos))
 
 
 def _overlaps(environments: Iterable[Owned]) -> Iterator[Problem]:
-    holders: dict[str, str] = {}
-    for owned in environments:
-        text = owned.environment.network.addresses
-        for address in addresses.expand(text) if text else ():
-            bare = address.partition("/")[0]
-            other = holders.setdefault(bare, owned.environment.name)
-            if other != owned.environment.name:
-                yield _fault(owned, ("network", "addresses"), f"{bare} is also in the range of {other}", "a range of its own")
-                break
+    """Find static addresses that two environments would give away, and more than a farm can be thought to have."""
+    told = [(one, text) for one in environments if (text := one.environment.network.addresses)]
+    ranges = [(addresses.read(text), place, one) for place, (one, text) in enumerate(told)]
+    reaching: tuple[addresses.Range, int, Owned] | None = None
+    for each in sorted(ranges, key=lambda one: one[0].begin):
+        if reaching is not None and reaching[0].overlaps(each[0]):
+            first, second = sorted((reaching, each), key=lambda one: one[1])
+            message = f"{each[0].first} is also in the range of {first[2].environment.name}"
+            yield _fault(second[2], ("network", "addresses"), message, "a range of its own")
+        if reaching is None or each[0].end > reaching[0].end:
+            reaching = each
+    count = 0
+    for one, _, owned in ranges:
+        count += len(one)
+        if count > addresses.MOST_TOGETHER:
+            message = "the ranges of all environments hold too many addresses together"
+            yield _fault(owned, ("network", "addresses"), message, f"at most {addresses.MOST_TOGETHER}")
+            break
 
 
 def _fault(owned: Owned, path: KeyPath, message: str, expected: str = "", nearest: str = "") -> Problem:
@@ -182,6 +198,11 @@ class _Scope:
         except ConfigurationError as error:
             self.problems += error.problems
             return
+        environments = node.items.get("environments")
+        if environments is not None and len(self.definitions) + len(environments.items) > MOST_DEFINITIONS:
+            message = f"a VO has more than {MOST_DEFINITIONS} definitions"
+            self.problems.append(problem_at(environments.key_place, "environments", message, "fewer of them"))
+            return
         checked(VOFile, _without_nulls(node), self.problems)
         written = node.items.get("vo")
         if not trail and written is None:
@@ -192,7 +213,11 @@ class _Scope:
         self._add(node, str(written.value).lower() if trail and written is not None else self.vo)
         include = node.items.get("include")
         for index, name in enumerate(include.elements if include else ()):
-            if isinstance(name.value, str):
+            if len(self.files) >= MOST_FILES:
+                message = f"a VO's files include more than {MOST_FILES} files"
+                self.problems.append(problem_at(name.mark, f"include[{index}]", message, "fewer, larger files"))
+                return
+            if isinstance(name.value, str) and not unprintable(name.value):
                 self._include(name, index, path.parent / name.value, (*trail, path))
 
     def _include(self, name: YamlNode, index: int, path: Path, trail: tuple[Path, ...]) -> None:
@@ -232,36 +257,59 @@ class _Scope:
                 path = f"environments.{name}.{key}"
                 self.problems.append(problem_at(written.mark, path, message, f"{key}: {right}, or nothing"))
 
-    def resolve(self, name: str, trail: tuple[str, ...]) -> YamlNode | None:
-        """Return a definition laid over all that it extends; None when that cannot be done."""
-        if name in self._resolved:
-            return self._resolved[name]
+    def resolve(self, name: str) -> YamlNode | None:
+        """Return a definition laid over all that it extends, in however many steps; None when that cannot be done."""
+        trail: dict[str, str | None] = {}
+        step: str | None = name
+        while step is not None and step not in self._resolved:
+            trail[step] = None
+            trail[step] = base = self._extended(step, trail)
+            step = base
+        for one, base in reversed(trail.items()):
+            if base is not None:
+                below, node = self._resolved[base], self.definitions[one].node
+                laid = None if below is None else merged(without(below, *NOT_INHERITED), node)
+                self._resolved[one] = laid and self._bounded(one, laid)
+        return self._resolved[name]
+
+    def _bounded(self, name: str, node: YamlNode) -> YamlNode | None:
+        """Return what a definition comes to; None for one that grows beyond all measure, by what it extends."""
+        if _values(node) <= MOST_VALUES:
+            return without(node, *NOT_INHERITED[:2])
+        message = f"holds more than {MOST_VALUES} values, with what it extends"
+        self.problems.append(problem_at(self.definitions[name].node.key_place, f"environments.{name}", message))
+        return None
+
+    def _extended(self, name: str, trail: Collection[str]) -> str | None:
+        """Return what a definition extends; None where it extends nothing, or nothing that could be: then it is resolved."""
         node = self.definitions[name].node
         extends = node.items.get("extends")
-        if extends is None or not isinstance(extends.value, str):
-            self._resolved[name] = without(node, *NOT_INHERITED[:2])
-            return self._resolved[name]
-        base, key = extends.value, f"environments.{name}.extends"
-        trail = (*trail, name)
         self._resolved[name] = None
+        if extends is None or not isinstance(extends.value, str):
+            self._resolved[name] = self._bounded(name, node)
+            return None
+        base, key = extends.value, f"environments.{name}.extends"
         if base in trail:
-            circle = " -> ".join((*trail[trail.index(base) :], base))
+            steps = list(trail)
+            circle = " -> ".join((*steps[steps.index(base) :], base))
             message = f"the definitions extend each other in a circle: {circle}"
             self.problems.append(problem_at(extends.mark, key, message))
         elif base not in self.definitions:
             known = [one for one in self.definitions if one != name]
-            message, expected = f"no definition is called {base!r}", f"one of: {', '.join(known)}" if known else ""
             near = nearest(base, known)
-            self.problems.append(problem_at(extends.mark, key, message, "" if near else expected, near))
+            expected = one_of(known) if known and not near else ""
+            self.problems.append(problem_at(extends.mark, key, f"no definition is called {base!r}", expected, near))
         else:
-            below = self.resolve(base, trail)
-            if below is not None:
-                self._resolved[name] = without(merged(without(below, *NOT_INHERITED), node), *NOT_INHERITED[:2])
-        return self._resolved[name]
+            return base
+        return None
+
+
+def _values(node: YamlNode) -> int:
+    return 1 + sum(map(_values, node.items.values())) + sum(map(_values, node.elements))
 
 
 def _same(one: Path, other: Path) -> bool:
-    return one.resolve() == other.resolve()
+    return os.path.realpath(one) == os.path.realpath(other)  # it takes links in a circle, too
 
 
 def _by_name(node: YamlNode, problems: list[Problem]) -> YamlNode:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import difflib
+from itertools import islice
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
     from pathlib import Path
 
 LONGEST = 80
@@ -17,6 +18,17 @@ def nearest(name: str, known: Iterable[str]) -> str:
     """Return the known name most like `name`, or "" when none is near."""
     found = difflib.get_close_matches(name[:LONGEST], list(known), n=1, cutoff=0.6)
     return found[0] if found else ""
+
+
+def some(known: Collection[str], most: int = 20) -> str:
+    """Return names as a sentence lists them: all, or the first and how many more there are."""
+    named = ", ".join(islice(known, most))
+    return named if len(known) <= most else f"{named} and {len(known) - most} more"
+
+
+def one_of(known: Collection[str]) -> str:
+    """Say what may stand in a place."""
+    return f"one of: {some(known)}"
 
 
 def as_known(name: str, known: Iterable[str]) -> str:
@@ -37,10 +49,18 @@ def can_be_read(path: Path) -> bool:
     return True
 
 
+def is_plain_file(path: Path) -> bool:
+    """Whether a plain file stands there that may be looked at; a path that no file can have leads to none."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
 def nearest_file(path: Path) -> str:
     """Return the file beside `path` whose name is most like it (endings do not count), or "" when none is near."""
     try:
         present = {entry.stem: entry.name for entry in path.parent.iterdir() if entry.is_file()}
-    except OSError:
+    except (OSError, ValueError):
         return ""
     return present.get(nearest(path.stem, present), "")

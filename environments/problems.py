@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -12,7 +13,9 @@ if TYPE_CHECKING:
 Step = str | int
 KeyPath = tuple[Step, ...]
 SCREEN_LINES = 22
-_PASSWORD = re.compile(r"(?<=://)(?P<user>[^\s:/@'\"]*:)[^\s@'\"]+(?=@)|(?P<name>[?&;]password=)[^\s&'\"]+")
+_IN_URL = re.compile(r"(?<=://)(?P<name>[^\s:/@'\"]*:)(?P<secret>[^\s@'\"]+)(?P<at>@?)")
+"""It takes in the whole of a word, with a password or without: to begin again within it would take for ever in a long line."""
+_IN_QUERY = re.compile(r"(?P<name>[?&;]password=)(?P<secret>[^\s&'\"]+)(?P<at>)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +104,14 @@ def problem_at(mark: Mark, key: str, message: str, expected: str = "", nearest: 
     return Problem(mark.file, mark.line, mark.column, key, message, expected, nearest, _masked(mark.source), mark.width)
 
 
+@lru_cache(maxsize=4)  # a line may have many problems, and be long
 def _masked(source: str) -> str:
     """Return a line of a file with stars for what looks like a password in a URL; as long as before, so that carets fit."""
-    return _PASSWORD.sub(lambda found: (shown := found["user"] or found["name"]) + "*" * (len(found[0]) - len(shown)), source)
+    return _IN_QUERY.sub(_stars, _IN_URL.sub(lambda found: _stars(found) if found["at"] else found[0], source))
+
+
+def _stars(found: re.Match[str]) -> str:
+    return found["name"] + "*" * len(found["secret"]) + found["at"]
 
 
 def dotted(path: KeyPath) -> str:

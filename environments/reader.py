@@ -282,7 +282,8 @@ class _Builder:
             key = key_node.value
             if key_node.tag == f"{_TAG}merge":
                 for part in self.merge_parts(value_node, path, depth):
-                    inherited = {**part, **inherited}
+                    for name, node_of_part in part.items():
+                        inherited.setdefault(name, node_of_part)
                 continue
             value = replace(self.build(value_node, (*path, key), depth + 1), key_mark=key_mark)
             if key in built:

@@ -127,7 +127,7 @@ def _network_fits(environment: Environment) -> Iterator[Fault]:
         yield ("network", "vlan"), f"a {network.kind} network has no VLAN", "vlan with bridge or libvirt only"
     if network.addresses:
         try:
-            range_ = addresses.expand(network.addresses)
+            range_ = addresses.read(network.addresses)
             wrong = addresses.outside(network.gateway, range_) if network.gateway else ""
         except ValueError as error:
             yield ("network", "addresses"), str(error), f"a range like {addresses.EXAMPLE}"

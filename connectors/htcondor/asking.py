@@ -83,9 +83,9 @@ def _looked_at(ad: classad2.ClassAd, names: Iterable[str]) -> set[str]:
 def _references(ad: classad2.ClassAd, tree: classad2.ExprTree) -> Iterable[str]:
     """Return the ad's own attributes that an expression looks at; all, where it comes back to itself: nobody can tell then."""
     try:
-        return ad.internalRefs(tree)
+        return list(ad.internalRefs(tree))
     except ValueError:
-        return ad.keys()
+        return list(ad.keys())
 
 
 def _own(name: str) -> str:

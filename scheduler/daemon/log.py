@@ -20,20 +20,28 @@ HIDDEN = "***"
 MOST_CHARACTERS = 20_000
 """Of one text of a line."""
 _SECRET_KEY = re.compile(r"(?i)(token|secret|passw|credential|private_key|authorization)")
-_PASSWORD_IN_URL = re.compile(r"(?P<before>[a-z][a-z0-9+.-]*://[^\s:/@]*):[^\s'\"]*@")
-_IN_QUERY = re.compile(
-    r"(?i)(?P<before>[?&;](?:[a-z_-]*(?:passw|token|secret|credential|key|auth)[a-z_-]*|pwd|sig)=)[^&\s'\"#;]+"
-)
+# A text may be long, and come from anybody: each pattern takes in what it has looked at, so that none looks at it twice.
+_IN_URL = re.compile(r"://(?P<user>[^\s:/@]*):(?P<rest>[^\s'\"]*)")
+_IN_QUERY = re.compile(r"(?i)(?P<before>[?&;](?P<name>[a-z_-]+)=)[^&\s'\"#;]+")
+_TELLING = re.compile(r"(?i)passw|token|secret|credential|key|auth|^pwd$|^sig$")
 _BEARER = re.compile(r"(?i)(?P<before>\b(?:bearer|basic)\s+)[a-z0-9._~+/=-]{8,}")
-_TOKEN_TEXT = re.compile(r"eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
+_PART = "[A-Za-z0-9_-]"
+_TOKEN_TEXT = re.compile(rf"(?<!{_PART})(?={_PART}+\.{_PART}+\.{_PART}){_PART}*eyJ{_PART}{{8,}}\.{_PART}+\.{_PART}+")
 
 
 def clean(text: str) -> str:
     """Hide what looks like a password in a URL, or like a JSON web token."""
-    text = _PASSWORD_IN_URL.sub(rf"\g<before>:{HIDDEN}@", text)
-    for pattern in (_IN_QUERY, _BEARER):
-        text = pattern.sub(rf"\g<before>{HIDDEN}", text)
+    text = _BEARER.sub(rf"\g<before>{HIDDEN}", _IN_QUERY.sub(_without_value, _IN_URL.sub(_without_password, text)))
     return _TOKEN_TEXT.sub(HIDDEN, text)
+
+
+def _without_password(found: re.Match[str]) -> str:
+    _, at, after = found["rest"].rpartition("@")
+    return f"://{found['user']}:{HIDDEN}@{after}" if at else found[0]
+
+
+def _without_value(found: re.Match[str]) -> str:
+    return f"{found['before']}{HIDDEN}" if _TELLING.search(found["name"]) else found[0]
 
 
 def hide_secrets(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from environments.checking import checked
-from environments.names import nearest, nearest_file
+from environments.names import is_plain_file, nearest, nearest_file, one_of
 from environments.problems import ConfigurationError, KeyPath, Problem
 from environments.reader import read, read_content
 from scheduler.model import instants
@@ -156,7 +156,7 @@ def _people(settings: OnCall, node: YamlNode) -> Iterator[Problem]:
 
 def _nobody(node: YamlNode, path: KeyPath, name: str, known: Mapping[str, object], what: str) -> Problem:
     near = nearest(name, known)
-    return node.problem(path, f"there is no {what} {name!r}", "" if near else f"one of: {', '.join(known)}", near)
+    return node.problem(path, f"there is no {what} {name!r}", "" if near else one_of(known), near)
 
 
 def _layers(settings: OnCall, node: YamlNode) -> Iterator[Problem]:
@@ -189,7 +189,7 @@ def _layers(settings: OnCall, node: YamlNode) -> Iterator[Problem]:
 def _calendars(settings: OnCall, node: YamlNode, path: Path) -> Iterator[Problem]:
     for index, name in enumerate(settings.holiday_calendars):
         file = path.parent / name
-        if not file.is_file():
+        if not is_plain_file(file):
             place: KeyPath = ("holiday_calendars", index)
             yield node.problem(place, f"there is no file {file}", "an iCalendar file", nearest_file(file))
 
@@ -201,13 +201,23 @@ def _spans(settings: OnCall, node: YamlNode) -> Iterator[Problem]:
     ]
     ends += [(("swaps", i, "end"), one.start < one.end) for i, one in enumerate(settings.swaps)]
     yield from (node.problem(path, "is not after the start", "a later instant") for path, right in ends if not right)
-    for i, one in enumerate(settings.overrides):
-        for k, other in enumerate(settings.overrides[:i]):
-            if other.rotation == one.rotation and other.start < one.end and one.start < other.end:
-                line = node.walk(("overrides", k))[0].mark.line
-                start = instants.write_instant(max(one.start, other.start), settings.zone)
-                message = f"from {start} on {one.person} and {other.person} (line {line}) would both be on call"
-                yield node.problem(("overrides", i), message, "overrides of one rotation that do not overlap")
+    yield from _overlapping(settings, node)
     for i, swap in enumerate(settings.swaps):
         if swap.people[0] == swap.people[1]:
             yield node.problem(("swaps", i, "people"), f"{swap.people[0]} swaps with nobody", "two people")
+
+
+def _overlapping(settings: OnCall, node: YamlNode) -> Iterator[Problem]:
+    """Find overrides that overlap; of each it is told once, with the one that reaches furthest."""
+    reaching: dict[str, int] = {}
+    for i, one in sorted(enumerate(settings.overrides), key=lambda numbered: numbered[1].start):
+        k = reaching.setdefault(one.rotation, i)
+        other = settings.overrides[k]
+        if k != i and one.start < other.end:
+            line = node.walk(("overrides", min(i, k)))[0].mark.line
+            start = instants.write_instant(max(one.start, other.start), settings.zone)
+            people = (settings.overrides[max(i, k)].person, settings.overrides[min(i, k)].person)
+            message = f"from {start} on {people[0]} and {people[1]} (line {line}) would both be on call"
+            yield node.problem(("overrides", max(i, k)), message, "overrides of one rotation that do not overlap")
+        if one.end > other.end:
+            reaching[one.rotation] = i

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from environments import addresses
 from environments.catalogue import VODefinitions, join, load_vo
 from environments.environment import VO, Environment
-from environments.names import can_be_read, nearest, nearest_file
+from environments.names import can_be_read, nearest, nearest_file, one_of
 from environments.problems import ConfigurationError, Problem, ordered, problem_at
 from environments.reader import read_content
 from environments.roots import outside
@@ -179,7 +179,7 @@ def unlabelled(owned: Owned, hosts: Sequence[Mapping[str, str]]) -> Iterator[Pro
         if value not in offered:
             place = owned.node.problem(("labels", label), f"no host of the site carries the label {label}: {value}")
             labels = sorted({one for host in hosts for one in host})
-            expected = f"one of: {', '.join(offered or labels)}" if offered or labels else "hosts with labels in the site file"
+            expected = one_of(offered or labels) if offered or labels else "hosts with labels in the site file"
             near = nearest(value, offered) if offered else nearest(label, labels)
             yield replace(place, key=f"environments.{owned.environment.name}.{place.key}", expected=expected, nearest=near)
 

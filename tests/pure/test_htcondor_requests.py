@@ -154,9 +154,17 @@ def test_a_job_whose_requirements_come_back_to_themselves_is_told_so():
     assert row.requirements.refusals == {"small": "MY.Requirements", "big": "MY.Requirements"}
 
 
-@pytest.mark.parametrize(
-    "text", ['real("NaN")', 'real("INF")', '-real("INF")', "1e308", "-5", "MY.Cpus", "+".join(["1"] * 3000), "undefined"]
-)
+_NO_AMOUNTS = {
+    "no number": 'real("NaN")',
+    "infinite": 'real("INF")',
+    "huge": "1e308",
+    "negative": "-5",
+    "looks at itself": "MY.Cpus",
+    "too deep": "+".join(["1"] * 3000),
+}
+
+
+@pytest.mark.parametrize("text", _NO_AMOUNTS.values(), ids=_NO_AMOUNTS)
 @pytest.mark.parametrize("name", [*ATTRIBUTES, "Requirements"])
 def test_a_worker_that_tells_nonsense_of_itself_hides_no_other(name, text):
     """Whoever is root in a worker may have it advertise anything."""

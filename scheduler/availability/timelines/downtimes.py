@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 import zoneinfo
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from itertools import pairwise
+from datetime import UTC, datetime, timedelta
+from itertools import islice, pairwise
 from typing import TYPE_CHECKING
 
 from dateutil.rrule import rrulestr
@@ -25,6 +25,9 @@ _UNTIL = re.compile(r"UNTIL=(\d{8}T\d{6})Z", re.IGNORECASE)
 _LAST_DAY = re.compile(r"(UNTIL=\d{8})(?=;|$)", re.IGNORECASE)
 """The end of a series as a date: the whole of that local day belongs to it, as the start is a time."""
 _TOO_FAST = re.compile(r"FREQ=(SECONDLY|MINUTELY|HOURLY)", re.IGNORECASE)
+_NO_STEP = re.compile(r"(INTERVAL|COUNT)=(?!\+?0*[1-9])", re.IGNORECASE)
+_LOOKED_AT = 24
+"""So many comings show whether a rule comes more often than every hour."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +73,17 @@ def rule_problem(rule: str, start: str) -> str:
     """Say what is wrong with a recurrence rule and its first local time; empty: nothing."""
     if _TOO_FAST.search(rule):
         return "comes every hour or more often"
+    if found := _NO_STEP.search(rule):
+        return f"needs at least 1 as its {found[1].upper()}"
     try:
-        rrulestr(_LAST_DAY.sub(r"\1T235959", _UNTIL.sub(r"UNTIL=\1", rule)), dtstart=datetime.fromisoformat(start))
+        made = rrulestr(_LAST_DAY.sub(r"\1T235959", _UNTIL.sub(r"UNTIL=\1", rule)), dtstart=datetime.fromisoformat(start))
+        first = list(islice(made, _LOOKED_AT + 1))
     except (ValueError, TypeError, KeyError) as error:
         return f"is no rule of RFC 5545: {error}"
+    if not first:
+        return "never comes"
+    if len(first) > _LOOKED_AT and first[-1] - first[0] <= timedelta(days=1):
+        return "comes every hour or more often"
     return ""
 
 
@@ -90,6 +100,9 @@ def _rule(again: Recurrence) -> Iterator[datetime]:
         moment = datetime.strptime(found[1], "%Y%m%dT%H%M%S").replace(tzinfo=UTC)
         return f"UNTIL={moment.astimezone(zoneinfo.ZoneInfo(again.zone)):%Y%m%dT%H%M%S}"
 
+    if _NO_STEP.search(again.rule):  # a journal may hold one that is never over: it comes at its first time, again and again
+        yield datetime.fromisoformat(again.start)
+        return
     yield from rrulestr(_LAST_DAY.sub(r"\1T235959", _UNTIL.sub(local, again.rule)), dtstart=datetime.fromisoformat(again.start))
 
 
