@@ -324,6 +324,8 @@ class Measure:
     """The figure if all unknown time had been up: a promise that is missed even so is broken."""
     observed: Duration = 0
     """Time in which its state was known (OK, WARNING, CRITICAL), whatever the profile makes of it."""
+    excusable: Duration = 0
+    """Under `excuse`: unknown time inside an accepted exclusion, which would have been excused if it had been bad."""
 
     @property
     def undecided(self) -> Duration:

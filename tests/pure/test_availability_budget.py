@@ -131,6 +131,18 @@ def test_each_profile_counts_its_own_way(profile, known, worst, best):
     ]
 
 
+def test_what_would_have_been_excused_spends_nothing_where_nothing_was_up():
+    """Bad 0-50, UNKNOWN 50-100, all of that excluded: of 50 s that count at worst, half may be bad, so 25 s are overdrawn."""
+    story = History(
+        at(100),
+        objects=(Monitored("ce"),),
+        results=(Result(0, "ce", Status.CRITICAL), Result(at(50), "ce", Status.UNKNOWN)),
+        exclusions=(Exclusion("x", ("ce",), at(50), at(100), "power", "ann", "cut", "bob"),),
+    )
+    found = budget(measure(story, Window("all", 0, at(100)), "excuse")["ce"], Fraction(1, 2))
+    assert (found.left, found.left_at_least, found.left_at_most) == (-25 * SECOND, -25 * SECOND, 0)
+
+
 # --- burn rates -------------------------------------------------------------------------------------------------------
 
 FAST = Alert("fast", Fraction(144, 10), HOUR, 300 * SECOND)

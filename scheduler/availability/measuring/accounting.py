@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scheduler.availability.history import History, Measure, ObjectiveVerdict, Window
-from scheduler.availability.measuring.profiles import DURATIONS, PAIRS, lost, masks
+from scheduler.availability.measuring.profiles import MEASURED, PAIRS, lost, masks
 from scheduler.availability.timelines import windows
 from scheduler.availability.timelines.axis import all_lived, common, lived
 from scheduler.availability.timelines.prepared import Prepared, prepare
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from scheduler.availability.timelines.axis import Stretch
 
 _FIGURES = tuple(f"{name} {side}" for name in PAIRS for side in ("above", "below"))
-_COLUMNS = (*DURATIONS, *_FIGURES, *(lost(cause) for cause in CAUSES))
-_FIRST_CAUSE = len(DURATIONS) + len(_FIGURES)
+_COLUMNS = (*MEASURED, *_FIGURES, *(lost(cause) for cause in CAUSES))
+_FIRST_CAUSE = len(MEASURED) + len(_FIGURES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +57,10 @@ class MeasureTable:
         return {name: self._measure(name, rows[place].tolist()) for name, place in self.places.items()}
 
     def _measure(self, name: str, row: list[int]) -> Measure:
-        figures = iter(row[len(DURATIONS) : _FIRST_CAUSE])
+        figures = iter(row[len(MEASURED) : _FIRST_CAUSE])
         pairs = [Fraction(above, below) if below else None for above, below in zip(figures, figures, strict=True)]
         causes = {str(cause): length for cause, length in zip(CAUSES, row[_FIRST_CAUSE:], strict=True) if length}
-        values: dict[str, Any] = dict(zip((*DURATIONS, *PAIRS), (*row[: len(DURATIONS)], *pairs), strict=True))
+        values: dict[str, Any] = dict(zip((*MEASURED, *PAIRS), (*row[: len(MEASURED)], *pairs), strict=True))
         return Measure(name, self.window, self.profile, lost=causes, **values)
 
 

@@ -32,6 +32,8 @@ DURATIONS = (
     "total", "up", "ok", "bad", "unknown", "missing", "pending", "scheduled_downtime", "unscheduled_downtime", "excused",
     "observed",
 )  # fmt: skip
+MEASURED = (*DURATIONS, "excusable")
+"""All durations of a `Measure`: those that a report shows, and what budgets need beside them."""
 PAIRS = ("figure", "availability", "reliability", "lowest", "highest")
 """Figures, each a numerator and a denominator."""
 
@@ -125,6 +127,7 @@ def _durations(profile: str, kinds: States, states: StateParts) -> dict[str, Mas
     elif profile == "excuse":
         bad = code == Status.CRITICAL
     missing = (code == Status.MISSING) & ~below
+    excusing = states.excluded & (profile == "excuse")
     return {
         "total": there,
         "up": above,
@@ -135,6 +138,7 @@ def _durations(profile: str, kinds: States, states: StateParts) -> dict[str, Mas
         "pending": states.code == PENDING,
         "scheduled_downtime": scheduled,
         "unscheduled_downtime": unscheduled,
-        "excused": bad & states.excluded & (profile == "excuse"),
+        "excused": bad & excusing,
         "observed": states.code <= Status.CRITICAL,
+        "excusable": ((code == Status.UNKNOWN) | missing) & excusing,
     }

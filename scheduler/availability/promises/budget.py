@@ -76,11 +76,8 @@ def parts(measure: Measure) -> Parts:
         counted, whole = total - measure.missing, total
     else:
         counted, whole = total, total
-    worst = whole
-    if measure.profile == "excuse" and measure.lowest:
-        # Unknown time inside an exclusion would have been excused: the lowest figure knows how much.
-        worst = _length(measure.up / measure.lowest)
-    return Parts(_side(counted, measure.figure), _side(worst, measure.lowest), _side(whole, measure.highest))
+    worst = _side(whole - measure.excusable, measure.lowest)
+    return Parts(_side(counted, measure.figure), worst, _side(whole, measure.highest))
 
 
 def _side(counted: Duration, figure: Fraction | None) -> Side:
