@@ -80,7 +80,8 @@ Lines = Annotated[str, in_lines, Field(max_length=MOST_LINES_CHARACTERS)]
 
 
 _BEGINS_A_FORMULA = ("=", "+", "-", "@", "\t", "\r")
-_NUMBER = re.compile(r"[+-]?\d+(\.\d+)?([eE][+-]?\d+)?%?")
+_NO_FORMULA = re.compile(r"-|[+-]?\d+(\.\d+)?([eE][+-]?\d+)?%?")
+"""Numbers, and the dash of a figure that is not defined."""
 
 
 def csv_cell(value: object) -> object:
@@ -89,4 +90,4 @@ def csv_cell(value: object) -> object:
         return value
     shown = printable(value, MOST_LINES_CHARACTERS)
     begins_one = value.startswith(_BEGINS_A_FORMULA) or shown.startswith(_BEGINS_A_FORMULA)
-    return f"'{shown}" if begins_one and not _NUMBER.fullmatch(shown) else shown
+    return f"'{shown}" if begins_one and not _NO_FORMULA.fullmatch(shown) else shown

@@ -168,6 +168,8 @@ class Operator(StrEnum):
     OR = "or"
     AT_LEAST = "at-least"
     """At least `k` members."""
+    QUORUM = "quorum"
+    """Of three and more members that are there the majority, of two one (replicated database)."""
     CAPACITY = "capacity"
     """At least the part `need` of the members' weights (segmented pools)."""
 

@@ -223,10 +223,12 @@ def together(group, there):
         for _, other in there[1:]:
             status = rows[status, other]
         return status
-    need = group.k if group.operator is Operator.AT_LEAST else group.need * sum(weight for weight, _ in there)
+    majority = 1 if len(there) < 3 else len(there) // 2 + 1
+    needs = {Operator.AT_LEAST: group.k, Operator.QUORUM: majority}
+    need = needs.get(group.operator, group.need * sum(weight for weight, _ in there))
     carried = Fraction(0)
     for weight, status in sorted(there, key=lambda m: BEST_FIRST.index(m[1])):
-        carried += 1 if group.operator is Operator.AT_LEAST else weight
+        carried += 1 if group.operator in needs else weight
         if carried >= need:
             return status
     return "CRITICAL"

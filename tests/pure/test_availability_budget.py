@@ -230,7 +230,7 @@ NODES = tuple(Member(f"node{i}") for i in range(3))
     [
         (Strategy.INDEPENDENT, NODES, Operator.OR, 1),
         (Strategy.NATIVE, NODES, Operator.OR, 1),
-        (Strategy.REPLICATED_DATABASE, NODES, Operator.AT_LEAST, 2),
+        (Strategy.REPLICATED_DATABASE, NODES, Operator.QUORUM, 1),
         (Strategy.REPLICATED_DATABASE, NODES[:2], Operator.OR, 1),
         (Strategy.SEGMENTED_POOLS, NODES, Operator.CAPACITY, 1),
     ],

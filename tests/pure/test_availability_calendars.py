@@ -280,6 +280,15 @@ def test_a_further_coming_in_another_zone_moves_no_time_without_one():
     assert found == [(at(2026, 10, 20, 10), at(2026, 10, 20, 11)), (at(2026, 10, 29, 11), at(2026, 10, 29, 12))]
 
 
+@pytest.mark.parametrize("further", ["RDATE:20261018T080000Z", "RDATE;VALUE=PERIOD:20261018T080000Z/PT2H"])
+def test_a_further_coming_may_be_earlier_than_the_start(further):
+    length = HOUR * (2 if "PERIOD" in further else 1)
+    first = (at(2026, 10, 18, 8), at(2026, 10, 18, 8) + length)
+    event = ("UID:1", "DTSTART:20261020T080000Z", "DURATION:PT1H", further)
+    assert spans(*event) == [first, (at(2026, 10, 20, 8), at(2026, 10, 20, 9))]
+    assert [one[0] for one in spans(*event, "EXDATE:20261018T080000Z")] == [at(2026, 10, 20, 8)]
+
+
 def test_days_of_a_further_period_are_days_of_the_calendar():
     """From noon of 24 October to noon of the 25th are 25 hours in Rome."""
     further = "RDATE;TZID=Europe/Rome;VALUE=PERIOD:20261024T120000/P1D,20261101T120000/PT24H"

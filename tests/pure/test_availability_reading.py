@@ -104,7 +104,7 @@ groups:
   pool: {strategy: segmented pools, need: 80%, members: [{name: a, weight: 3}, b]}
 """
     db, web, instances, pool = history_of_text(text, "h.yaml").groups
-    assert (db.operator, db.k) == (Operator.AT_LEAST, 2)
+    assert db.operator is Operator.QUORUM
     assert ([one.name for one in web.members], web.strategy) == (["vip"], "active/standby")
     assert (instances.name, instances.operator, len(instances.members)) == ("web instances", Operator.OR, 2)
     assert (pool.operator, pool.need) == (Operator.CAPACITY, Fraction(4, 5))
@@ -129,7 +129,7 @@ groups:
         ("now: 0\nobjects: [a]\nevents: [{at: 0, object: a, status: OK, cause: fencin}]", "'fencin' is not a cause of lost time; expected one of: detection, "),
         ("now: 0\nobjects: [{name: a, exists: {from: 10, to: 10}}]", "exists[0].end: ends before it begins"),
         ("now: 0\nobjects: [{name: a, exists: {to: 5}}]\nevents: [{at: 7, object: a, status: OK}]", "ends before its first event"),
-        ("now: 0\ngroups: {g: {members: []}}", "groups[0].operator: is missing; expected one of: and, or, at-least, capacity; or a strategy"),
+        ("now: 0\ngroups: {g: {members: []}}", "groups[0].operator: is missing; expected one of: and, or, at-least, quorum, capacity; or a strategy"),
         ("now: 0\nobjects: [a]\ngroups: {g: {operator: capacity, need: 0, members: [a]}}", "'0' needs nothing"),
         ("now: 0\nobjects: [a]\ngroups: {g: {operator: capacity, members: [{name: a, weight: 0}]}}", "weigh nothing together"),
         ("now: 0\nobjects: [a]\ngroups: {g: {operator: or, members: [a], algebra: argos}}", "there is no truth table argos; expected one of"),

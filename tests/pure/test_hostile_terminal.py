@@ -270,7 +270,7 @@ def test_a_cell_that_would_begin_a_formula_is_text(text):
     assert next(csv.reader(io.StringIO(out.getvalue())))[0].startswith("'")
 
 
-@pytest.mark.parametrize("number", ["-5", "+1.25", "-3e-7", "-1.5%", 7, -2.5, None, "99.9", "plain"])
+@pytest.mark.parametrize("number", ["-5", "+1.25", "-3e-7", "-1.5%", "-", 7, -2.5, None, "99.9", "plain"])
 def test_a_cell_that_is_a_number_stays_one(number):
     assert csv_cell(number) == number
 

@@ -14,7 +14,7 @@ from environments.problems import ConfigurationError, Problem
 
 if TYPE_CHECKING:
     import zoneinfo
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 _TOO_FAST = {"SECONDLY", "MINUTELY", "HOURLY"}
 _WRITTEN = "X-AS-WRITTEN"
@@ -76,6 +76,13 @@ def named(event: Any) -> str:
 def listed(value: Any) -> list[Any]:
     """Return what stands under a key once, several times or not at all."""
     return value if isinstance(value, list) else [] if value is None else [value]
+
+
+def starts(event: Any) -> Iterator[date | datetime]:
+    """Yield an event's start and that of each further coming (RDATE), which may be earlier."""
+    yield event["DTSTART"].dt
+    for one in (each for several in listed(event.get("RDATE")) for each in several.dts):
+        yield one.dt[0] if isinstance(one.dt, tuple) else one.dt
 
 
 def moment(value: date | datetime, zone: zoneinfo.ZoneInfo) -> datetime:

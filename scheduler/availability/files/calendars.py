@@ -151,7 +151,7 @@ def _comings(calendar: Any, parts: list[Any], asked: tuple[str, Instant, zoneinf
     """Return what comes of one event before an instant; nothing of it that is cancelled."""
     file, until, usual = asked
     kept = [part for part in parts if not _cancelled(part)]
-    first = min((times.moment(part["DTSTART"].dt, usual) for part in kept), default=None)
+    first = min((times.moment(one, usual) for part in kept for one in times.starts(part)), default=None)
     if first is None or as_micro(first) >= until:
         return []
     try:

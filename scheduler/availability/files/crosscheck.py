@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from environments.nodes import YamlNode
     from environments.problems import KeyPath, Problem
-    from scheduler.availability.files.written import WrittenDowntime, WrittenGroup, WrittenHistory, WrittenSpan
+    from scheduler.availability.files.written import WrittenDowntime, WrittenGroup, WrittenHistory, WrittenMember, WrittenSpan
 
 
 @cache
@@ -120,9 +120,17 @@ def _groups(written: WrittenHistory, node: YamlNode, names: set[str]) -> Iterato
                 yield node.problem((*path, "name"), f"{group.name!r} would be a member of itself", "groups without a circle")
             if member.start is not None and member.end is not None and member.end <= member.start:
                 yield node.problem((*path, "end"), "ends before it begins", "an instant after its start")
+            if any(other.name == member.name and _meet(other, member) for other in group.members[:number]):
+                yield node.problem(
+                    (*path, "name"), f"{member.name!r} is a member twice at once", "each member once at any time"
+                )
         yield from _operator(group, node, ("groups", index), names)
         if group.operator is Operator.CAPACITY and group.members and not sum(one.weight for one in group.members):
             yield node.problem(("groups", index, "members"), "weigh nothing together", "a weight above 0")
+
+
+def _meet(one: WrittenMember, other: WrittenMember) -> bool:
+    return all(a.end is None or b.start is None or b.start < a.end for a, b in ((one, other), (other, one)))
 
 
 def _operator(group: WrittenGroup, node: YamlNode, path: KeyPath, names: set[str]) -> Iterator[Problem]:

@@ -61,5 +61,5 @@ def _rule(
     if strategy is Strategy.SEGMENTED_POOLS:
         return Operator.CAPACITY, members, 1, need
     if strategy is Strategy.REPLICATED_DATABASE and len(members) > 2:
-        return Operator.AT_LEAST, members, len(members) // 2 + 1, Fraction(1)
+        return Operator.QUORUM, members, 1, Fraction(1)
     return Operator.OR, members, 1, Fraction(1)

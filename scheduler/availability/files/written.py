@@ -231,8 +231,8 @@ class WrittenGroup(Frozen):
     name: Named
     """Objects and groups share one set of names."""
     operator: WrittenOperator | None = None
-    """`and`: all members; `or`: one is enough; `at-least`: `k` of them; `capacity`: the part `need` of their weights.
-    Left out: that of the strategy."""
+    """`and`: all members; `or`: one is enough; `at-least`: `k` of them; `quorum`: of those that are there
+    the majority, of two one; `capacity`: the part `need` of their weights. Left out: that of the strategy."""
     members: tuple[WrittenMember, ...] = ()
     """Names, or mappings with name, start, end and weight."""
     k: Annotated[int, Field(ge=1)] = 1

@@ -167,7 +167,7 @@ def _counted(group: Group, by_code: Sequence[npt.NDArray[Any]], scale: int) -> S
     The order is that of the tables: enough up; perhaps enough; perhaps, of those nothing was heard of; but for a downtime.
     """
     there = sum(by_code[1:], by_code[0])
-    need = there * 0 + group.k if group.operator is Operator.AT_LEAST else there * group.need.numerator
+    need = _need(group, there)
     reached, made = there * 0, np.full(len(there), Status.CRITICAL, np.int16)
     undecided = np.ones(len(there), bool)
     for code in (Status.OK, Status.WARNING, Status.UNKNOWN, Status.MISSING, DOWNTIME):
@@ -178,9 +178,16 @@ def _counted(group: Group, by_code: Sequence[npt.NDArray[Any]], scale: int) -> S
     return np.where(there == 0, np.int16(NOT_THERE), made)
 
 
+def _need(group: Group, there: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return how many of the members that are there, or what part of their weights, must be up."""
+    if group.operator is Operator.CAPACITY:
+        return there * group.need.numerator
+    return np.where(there > 2, there // 2 + 1, 1) if group.operator is Operator.QUORUM else there * 0 + group.k
+
+
 def _weights(group: Group, parts: Sequence[Part]) -> tuple[npt.NDArray[Any] | None, int]:
     """Return whole weights, and by what the sum of those that are there is multiplied to be compared with the need."""
-    if group.operator is Operator.AT_LEAST:
+    if group.operator is not Operator.CAPACITY:
         return None, 1
     common, scale = math.lcm(*(part.weight.denominator for part in parts)), group.need.denominator
     weights = [int(part.weight * common) for part in parts]
