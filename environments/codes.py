@@ -185,7 +185,13 @@ CODES: dict[str, Code] = {
         _W,
         "A worker of the environment is larger than any host of the farm.",
         _MANAGER,
-        "give the environment less memory, or add a larger host",
+        "give the environment less memory or fewer cores, or add a larger host",
+    ),
+    "storage-full": Code(
+        _W,
+        "Hosts have memory and cores for one more worker, but too little room in their storage pool for its disk.",
+        _SITE,
+        "make room in the storage pool, or give the environment a smaller disk",
     ),
     "no-host": Code(
         _W,

@@ -240,12 +240,14 @@ def _limits_of(environment: Environment, left: CapacityLeft) -> Reason | None:
 
 
 def _at_maximum(name: str, workers: int, maximum: int, unseen: int) -> Reason:
-    sentence = f"environment {name} has {workers} workers, at most {maximum} are allowed"
+    sentence = f"environment {name} has {counted(workers, 'worker')} and may have at most {maximum}"
     numbers: dict[str, int | float | str] = {"workers": workers, "maximum_workers": maximum}
     if unseen:
         sentence += f"; {unseen} of them are on hosts that do not answer"
         numbers["unseen"] = unseen
-    remedy = f"wait until workers of {name} end, or let the VO manager raise maximum_workers"
+    remedy = f"let the VO manager raise maximum_workers of {name}"
+    if maximum:
+        remedy = f"wait until workers of {name} end, or {remedy}"
     return Reason("maximum-workers", sentence, numbers, remedy)
 
 

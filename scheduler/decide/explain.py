@@ -35,7 +35,9 @@ _CONTENTION = frozenset(
     {"farm-full", "boots-limit", "in-flight-limit", "host-boots-limit", "pool-boots-limit", "reclaiming", "kept-for-canary"}
 )
 """Codes that mean: somebody else uses, or gets first, what the job needs."""
-_ABOUT_HOSTS = frozenset({"farm-full", "host-boots-limit", "no-host", "hosts-silent", "larger-than-hosts", "reclaiming"})
+_ABOUT_HOSTS = frozenset(
+    {"farm-full", "host-boots-limit", "no-host", "hosts-silent", "larger-than-hosts", "storage-full", "reclaiming"}
+)
 _SERVED = SERVED | {"reclaiming"}
 """Codes that name something to wait for."""
 _WORKERS_NAMED = 3

@@ -49,8 +49,6 @@ class HostClass:
     """The hosts that can take some environments at all, ordered by free room."""
 
     members: frozenset[str]
-    largest_mib: int = 0
-    """Memory of the largest of them when it is empty."""
     ready: dict[int, Bucket] = field(default_factory=dict)
     """By free cores."""
     resting: dict[int, Bucket] = field(default_factory=dict)
@@ -102,6 +100,11 @@ def survey(facts: Facts, *, hold: bool) -> HostCapacity:
     return capacity
 
 
+def cores(host: Host, reading: HostReading) -> int:
+    """Return how many cores a host gives to domains."""
+    return int(reading.cpus * host.cpu_overcommit)
+
+
 def measure(host: Host, reading: HostReading, workers: Collection[Worker]) -> HostRoom:
     """Return the free room of one host: all domains count, strangers too, and workers whose domain is not seen yet."""
     cpus = memory = 0
@@ -126,7 +129,7 @@ def measure(host: Host, reading: HostReading, workers: Collection[Worker]) -> Ho
     return HostRoom(
         host,
         reading,
-        int(reading.cpus * host.cpu_overcommit) - cpus,
+        cores(host, reading) - cpus,
         reading.memory_mib - memory,
         host.max_boots - in_flight,
         {pool.name: pool.available_gib for pool in reading.pools if pool.active},
@@ -166,8 +169,7 @@ def _build_class(environment: Environment, capacity: HostCapacity) -> HostClass:
         first = capacity.open[names[0]]
         if unsuitable(environment, first.host, first.reading) is None:
             members += names
-    largest = max((capacity.open[name].reading.memory_mib for name in members), default=0)
-    host_class = HostClass(frozenset(members), largest)
+    host_class = HostClass(frozenset(members))
     for name in members:
         room = capacity.open[name]
         bins = host_class.ready if room.boots_left > 0 and not room.held else host_class.resting
@@ -201,7 +203,7 @@ def find_host(
             memory_mib, name = bucket[index]
             if best is not None and (memory_mib, cpus, name) >= best:
                 break
-            if name not in avoid and _disk_fits(environment, capacity.open[name]):
+            if name not in avoid and disk_fits(environment, capacity.open[name]):
                 best = (memory_mib, cpus, name)
                 break
     return best[2] if best else None
@@ -210,10 +212,11 @@ def find_host(
 def fits(environment: Environment, room: HostRoom) -> bool:
     """Whether one more worker fits on a host that can take the environment at all."""
     enough = room.cpus >= environment.vcpus and room.memory_mib >= environment.memory_mib
-    return enough and _disk_fits(environment, room)
+    return enough and disk_fits(environment, room)
 
 
-def _disk_fits(environment: Environment, room: HostRoom) -> bool:
+def disk_fits(environment: Environment, room: HostRoom) -> bool:
+    """Whether a host's storage pool has room for the disk of one more worker."""
     disk = environment.disk
     if disk.mode not in (DiskMode.COPY, DiskMode.LVM) or not disk.pool:
         return True

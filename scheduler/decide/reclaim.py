@@ -44,6 +44,8 @@ class Reclaim:
     """By host with drains under way: the room there when they have ended."""
     given: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     """Cores that each VO gives back."""
+    drained: dict[str, list[Worker]] = field(default_factory=lambda: defaultdict(list))
+    """Workers that drain for each want, by its key."""
     promised: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     """Cores that each VO will get out of the room that comes."""
     lent: list[Victim] | None = None
@@ -234,12 +236,13 @@ def _drain(group: list[Worker], want: Want, environment: Environment, cause: str
     for worker in group:
         state.given[worker.vo] += worker.cpus
         state.orders.drain(worker, cause, _why(worker, want, environment, cause, state))
-    sentence = (
-        f"{counted(len(group), 'worker', 'drain')} on {group[0].host} ({cause}) to make room for a worker of {environment.name}"
-    )
-    want.reclaiming = Reason(
-        "reclaiming", sentence, {"draining": len(group), "host": group[0].host}, "wait until they are empty"
-    )
+    state.drained[want.key] += group
+    drained = state.drained[want.key]
+    hosts = len({worker.host for worker in drained})
+    where = group[0].host if hosts == 1 else counted(hosts, "host")
+    sentence = f"{counted(len(drained), 'worker', 'drain')} on {where} to make room for workers of {environment.name}"
+    numbers = {"draining": len(drained), "hosts": hosts}
+    want.reclaiming = Reason("reclaiming", sentence, numbers, "wait until they are empty")
 
 
 def _why(worker: Worker, want: Want, environment: Environment, cause: str, state: Reclaim) -> Reason:

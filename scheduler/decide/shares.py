@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from environments.environment import VO
-from environments.reason import Reason
+from environments.reason import Reason, counted
 from scheduler.model.hosts import HostReading
 
 if TYPE_CHECKING:
@@ -91,9 +91,11 @@ def over_ceiling(shares: Shares, vo: str, environment: Environment) -> Reason | 
     ceiling = standing.vo.share.ceiling_cpus
     if ceiling is None or standing.cpus + environment.vcpus <= ceiling:
         return None
+    remedy = f"let the administrators raise ceiling_cpus of VO {vo}"
     return Reason(
         "over-ceiling",
-        f"VO {vo} holds {standing.cpus} of at most {ceiling} cores, a worker of {environment.name} has {environment.vcpus}",
+        f"VO {vo} holds {standing.cpus} of at most {counted(ceiling, 'core')}, "
+        f"a worker of {environment.name} has {environment.vcpus}",
         {"held_cpus": standing.cpus, "ceiling_cpus": ceiling, "worker_cpus": environment.vcpus},
-        f"wait until jobs of {vo} end, or let the administrators raise its ceiling_cpus",
+        f"wait until jobs of {vo} end, or {remedy}" if environment.vcpus <= ceiling else remedy,
     )

@@ -4,35 +4,33 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from environments.reason import Reason
-from scheduler.decide.placement import class_of
+from environments.reason import Reason, counted
+from scheduler.decide.placement import class_of, cores, disk_fits
 from scheduler.decide.suitability import unsuitable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from environments.environment import Environment
-    from scheduler.decide.placement import Bucket, HostCapacity
+    from environments.reason import Number
+    from scheduler.decide.placement import Bucket, HostCapacity, HostRoom
 
 
 def shortage(environment: Environment, capacity: HostCapacity) -> Reason:
     """Say, with numbers, why no host takes one more worker of an environment."""
     host_class = class_of(environment, capacity)
-    name, members, largest = environment.name, host_class.members, host_class.largest_mib
+    name, members = environment.name, host_class.members
     if not members:
         return _no_host(environment, capacity)
-    asked: dict[str, int | float | str] = {
+    asked: dict[str, Number] = {
         "asked_memory_mib": environment.memory_mib,
         "asked_cpus": environment.vcpus,
         "hosts": len(members),
     }
-    if largest < environment.memory_mib:
-        return Reason(
-            "larger-than-hosts",
-            f"a worker of {name} needs {environment.memory_mib} MiB, the largest of {len(members)} hosts has {largest} MiB",
-            {**asked, "largest_memory_mib": largest},
-            f"let the VO manager give {name} less memory, or add a larger host",
-        )
+    rooms = [capacity.open[member] for member in members]
+    against = _too_large(environment, rooms, asked) or _without_disk(environment, rooms, asked)
+    if against is not None:
+        return against
     resting = _roomiest(host_class.resting, environment.vcpus)
     if resting is not None and resting[0] >= environment.memory_mib and not capacity.open[resting[1]].held:
         return Reason(
@@ -59,6 +57,37 @@ def shortage(environment: Environment, capacity: HostCapacity) -> Reason:
     )
     numbers = {**asked, "best_host": best[1], "best_free_memory_mib": room.memory_mib, "best_free_cpus": room.cpus}
     return Reason("farm-full", sentence, numbers, "wait until workers end, or add hosts")
+
+
+def _too_large(environment: Environment, rooms: Sequence[HostRoom], asked: Mapping[str, Number]) -> Reason | None:
+    """Say that not even an empty host takes a worker of this environment, or None."""
+    sizes = [(cores(room.host, room.reading), room.reading.memory_mib) for room in rooms]
+    if any(cpus >= environment.vcpus and memory_mib >= environment.memory_mib for cpus, memory_mib in sizes):
+        return None
+    cpus, memory_mib = (max(each) for each in zip(*sizes, strict=True))
+    sentence = (
+        f"a worker of {environment.name} needs {environment.memory_mib} MiB and {counted(environment.vcpus, 'core')}; "
+        f"of {counted(len(sizes), 'host')} none has both: at most {memory_mib} MiB, and at most {counted(cpus, 'core')}"
+    )
+    numbers = {**asked, "largest_memory_mib": memory_mib, "largest_cpus": cpus}
+    remedy = f"let the VO manager give {environment.name} less memory or fewer cores, or add a larger host"
+    return Reason("larger-than-hosts", sentence, numbers, remedy)
+
+
+def _without_disk(environment: Environment, rooms: Sequence[HostRoom], asked: Mapping[str, Number]) -> Reason | None:
+    """Say that the hosts with room have too little of it in their storage pool, or None."""
+    fitting = [r for r in rooms if r.cpus >= environment.vcpus and r.memory_mib >= environment.memory_mib and not r.held]
+    if not fitting or any(disk_fits(environment, room) for room in fitting):
+        return None
+    pool, size_gib = str(environment.disk.pool), environment.disk.size_gib
+    most = max(room.pools.get(pool, 0.0) for room in fitting)
+    sentence = (
+        f"the disk of a worker of {environment.name} needs {size_gib} GiB in storage pool {pool}; "
+        f"of {counted(len(fitting), 'host')} with memory and cores for it none has more than {most:.1f} GiB free there"
+    )
+    numbers = {**asked, "pool": pool, "asked_disk_gib": size_gib, "best_free_disk_gib": most}
+    remedy = f"wait until workers end, make room in {pool}, or let the VO manager give {environment.name} a smaller disk"
+    return Reason("storage-full", sentence, numbers, remedy)
 
 
 def _roomiest(buckets: Mapping[int, Bucket], cpus: int) -> tuple[int, str] | None:

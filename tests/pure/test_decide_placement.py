@@ -14,10 +14,12 @@ from tests.pure.builders import (
     a_host,
     a_policy,
     a_pool,
+    a_vo,
     a_worker,
     an_environment,
     boots,
     codes,
+    drains,
     plan_for,
     silent,
 )
@@ -167,10 +169,50 @@ def test_a_worker_larger_than_every_host_is_told_with_the_largest_host():
     assert only_reason(plan).numbers["largest_memory_mib"] == 65536
 
 
+@pytest.mark.parametrize("sizes", [[(1, 65536)], [(1, 65536), (32, 4095)]])
+def test_a_worker_for_which_no_host_has_both_cores_and_memory_waits_for_none_to_end(sizes):
+    names = [f"h{n}" for n in range(len(sizes))]
+    hosts = [a_host(name, cpus=cpus, memory_mib=memory) for name, (cpus, memory) in zip(names, sizes, strict=True)]
+    reason = only_reason(plan_for(a_cluster(idle=1), policy=a_policy(hosts=names), hosts=hosts))
+    assert reason.code == "larger-than-hosts"
+    assert reason.numbers["largest_cpus"] == max(cpus for cpus, _ in sizes)
+    assert "end" not in reason.remedy.split()
+
+
+def test_cores_that_are_promised_twice_count_for_the_largest_worker():
+    plan = plan_for(a_cluster(idle=1), policy=a_policy(cpu_overcommit=2.0), hosts=[a_host(cpus=1)])
+    assert len(boots(plan)) == 1
+
+
 def test_cores_short_is_told_with_the_best_host():
-    plan = plan_for(a_cluster(idle=1), hosts=[a_host(cpus=1)])
+    plan = plan_for(a_cluster(idle=1), hosts=[a_host("h1", a_domain(cpus=31))])
     assert only_reason(plan).code == "farm-full"
     assert only_reason(plan).numbers["best_free_cpus"] == 1
+
+
+@pytest.mark.parametrize(("free_gib", "booted"), [(120.0, 2), (49.9, 0)])
+def test_a_full_storage_pool_is_no_full_farm(free_gib, booted):
+    disk = Disk(mode=DiskMode.COPY, pool="shared", size_gib=50)
+    plan = plan_for(
+        a_cluster(idle=10), policy=a_policy(an_environment(disk=disk)), hosts=[a_host(pools=(a_pool(available_gib=free_gib),))]
+    )
+    assert len(boots(plan)) == booted
+    (reason,) = (one for one in plan.clusters["pool:1"].reasons if one.code != "boot-ordered")
+    assert reason.code == "storage-full"
+    assert reason.numbers["best_free_disk_gib"] == free_gib - 50 * booted
+
+
+def test_nothing_is_taken_back_for_a_worker_that_lacks_a_disk():
+    """The farm has memory and cores: ending what others have lent would give atlas nothing."""
+    theirs = an_environment("cms7", "cms")
+    policy = a_policy(
+        an_environment(disk=Disk(mode=DiskMode.LVM, pool="shared", size_gib=50)), theirs, vos=[a_vo("atlas", guarantee_cpus=8)]
+    )
+    busy = [a_worker(f"cms7-{n}", state=WorkerState.BUSY, environment="cms7", vo="cms") for n in range(4)]
+    hosts = [a_host(pools=(a_pool(available_gib=10.0),))]
+    plan = plan_for(a_cluster(idle=4), policy=policy, workers=busy, hosts=hosts, proven=[("el9", "1"), ("cms7", "1")])
+    assert drains(plan) == {}
+    assert only_reason(plan).code == "storage-full"
 
 
 def test_large_workers_are_placed_before_small_ones_take_their_room():

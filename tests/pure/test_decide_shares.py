@@ -1,6 +1,7 @@
 """Shares: whose jobs are served when not all can be, and how lent cores come back."""
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
@@ -80,6 +81,16 @@ def test_idle_share_is_lent():
 def test_a_guarantee_goes_before_weights():
     policy = farm(a_vo("atlas", guarantee_cpus=24), a_vo("cms", weight=100))
     assert served(plan_for(*both(), policy=policy, proven=PROVEN)) == {"atlas": 12, "cms": 4}
+
+
+@pytest.mark.parametrize(
+    ("share", "changes", "code"), [({"ceiling_cpus": 1}, {}, "over-ceiling"), ({}, {"maximum_workers": 0}, "maximum-workers")]
+)
+def test_nobody_is_told_to_wait_for_an_end_that_frees_nothing(share, changes, code):
+    plan = plan_for(a_cluster(idle=1), policy=a_policy(an_environment(**changes), vos=(a_vo("atlas", **share),)))
+    (reason,) = plan.clusters["pool:1"].reasons
+    assert reason.code == code
+    assert "wait" not in reason.remedy
 
 
 def test_a_ceiling_holds_even_when_the_farm_is_idle_and_is_told_with_numbers():
@@ -194,6 +205,17 @@ def test_lent_cores_come_back_by_drain_those_whose_jobs_end_first():
     assert boots(plan) == []
     assert codes(plan.clusters["pool:1"]) == ["reclaiming", "farm-full"]
     assert codes(plan.vos["atlas"]) == ["below-guarantee"]
+
+
+def test_all_that_drain_for_jobs_are_told_to_them():
+    workers = [*lent(4), *(replace(one, name=f"{one.name}0", host="h2") for one in lent(4))]
+    policy = farm(a_vo("atlas", guarantee_cpus=8), a_vo("cms"), hosts=("h1", "h2"))
+    hosts = (a_host("h1", cpus=8), a_host("h2", cpus=8))
+    plan = plan_for(a_cluster(idle=8), policy=policy, workers=workers, hosts=hosts, proven=PROVEN)
+    reason = plan.clusters["pool:1"].reasons[0]
+    assert len(drains(plan)) == 4
+    assert reason.numbers == {"draining": 4, "hosts": 2}
+    assert reason.sentence == "4 workers drain on 2 hosts to make room for workers of el9"
 
 
 def test_an_idle_lent_worker_goes_before_a_busy_one():
