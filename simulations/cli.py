@@ -19,6 +19,8 @@ from simulations.seeds import SeedResult, run_seed
 from simulations.summary import farm_data, table_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from simulations.farm import SimulatedFarm
 
 
@@ -128,7 +130,7 @@ def _told(result: SeedResult) -> str:
 def replay(  # noqa: PLR0917 - each is an option of the command line
     log: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="A workload log in SWF, packed or not.")],
     vo: Annotated[Column, typer.Option(help="The column that stands for the VO.")] = Column.GROUP,
-    jobs: Annotated[int, typer.Option(min=1, help="How many jobs of the log.")] = 1000,
+    jobs: Annotated[int, typer.Option(min=1, help="How many jobs of the log that ran.")] = 1000,
     hosts: Annotated[int, typer.Option(min=1, help="How many hosts the farm has.")] = 20,
     cpus: Annotated[int, typer.Option(min=1, help="Cores of each host.")] = 32,
     as_json: JsonOption = False,
@@ -142,11 +144,12 @@ def replay(  # noqa: PLR0917 - each is an option of the command line
 
     with tempfile.TemporaryDirectory(prefix="ambienti-") as state:
         try:
-            farm = farm_for(log, Path(state), column=vo.value, jobs=jobs, hosts=hosts, cpus=cpus)
+            farm, altered = farm_for(log, Path(state), column=vo.value, jobs=jobs, hosts=hosts, cpus=cpus)
         except WorkloadError as error:
             raise fail(str(error), Exit.WRONG) from error
         play(farm, last_arrival(farm))
-        _print_farm(farm, f"{log.name} on {hosts} hosts of {cpus} cores", as_json=as_json)
+        title = f"{log.name} on {hosts} hosts of {cpus} cores"
+        _print_farm(farm, title, as_json=as_json, more=asdict(altered), said=altered.told(cpus))
         farm.close()
 
 
@@ -177,8 +180,10 @@ def snapshot(
         farm.close()
 
 
-def _print_farm(farm: SimulatedFarm, title: str, *, as_json: bool) -> None:
-    data = farm_data(farm)
+def _print_farm(
+    farm: SimulatedFarm, title: str, *, as_json: bool, more: Mapping[str, object] | None = None, said: str = ""
+) -> None:
+    data = {**farm_data(farm), **(more or {})}
     if as_json:
         print_json(data)
         return
@@ -187,6 +192,8 @@ def _print_farm(farm: SimulatedFarm, title: str, *, as_json: bool) -> None:
         f"{data['simulated_hours']:.1f} simulated hours, {data['cycles']} cycles, {data['workers_booted']} workers booted, "
         f"{data['workers_powered_off']} powered off, {data['idle_worker_hours']:.1f} idle worker-hours"
     )
+    if said:
+        typer.echo(said)
 
 
 def demo(

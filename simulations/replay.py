@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from environments.environment import Share
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from simulations.workload import Arrival
+    from simulations.workload import SwfJob
 
 MEMORY_PER_CORE_MIB = 1024
 LAST_SECONDS = 30 * 86400.0
@@ -28,9 +29,31 @@ def lines_of(path: Path) -> Iterator[str]:
         yield from file
 
 
-def farm_for(path: Path, directory: Path, *, column: str, jobs: int, hosts: int, cpus: int) -> SimulatedFarm:
-    """Make a farm of equal hosts, an environment for each VO, and let the first `jobs` jobs of a log arrive there."""
-    coming = _first(arrivals(read_swf(lines_of(path), path.name), column=column, largest_cpus=cpus), jobs)
+@dataclass(frozen=True, slots=True)
+class Altered:
+    """How many jobs of a log are not replayed as they stand there."""
+
+    never_ran: int
+    cut_to_a_host: int
+    """They ask for more cores than a host has."""
+    cut_memory: int
+    """They ask for more memory than there is for each of their cores."""
+
+    def told(self, cpus: int) -> str:
+        """Say it to people; "" where all are replayed as they stand."""
+        parts = (
+            (self.never_ran, "left out because they never ran"),
+            (self.cut_to_a_host, f"cut to the {cpus} cores of a host"),
+            (self.cut_memory, f"cut to {MEMORY_PER_CORE_MIB} MiB for each core"),
+        )
+        said = ", ".join(f"{count} {what}" for count, what in parts if count)
+        return f"jobs of the log: {said}" if said else ""
+
+
+def farm_for(path: Path, directory: Path, *, column: str, jobs: int, hosts: int, cpus: int) -> tuple[SimulatedFarm, Altered]:
+    """Make a farm of equal hosts, an environment for each VO, and let the first `jobs` jobs of a log that ran arrive there."""
+    taken = _first(read_swf(lines_of(path), path.name), jobs)
+    coming = list(arrivals(taken, column=column, memory_mib=MEMORY_PER_CORE_MIB, largest_cpus=cpus))
     if not coming:
         raise WorkloadError(f"{path.name}: there is no job that ran")
     vos = sorted({arrival.request.vo for arrival in coming})
@@ -38,7 +61,12 @@ def farm_for(path: Path, directory: Path, *, column: str, jobs: int, hosts: int,
     farm = SimulatedFarm(_scenario(largest, hosts, cpus), directory)
     for arrival in coming:
         farm.expect(arrival)
-    return farm
+    ran = [job for job in taken if job.run]
+    return farm, Altered(
+        len(taken) - len(ran),
+        sum((job.processors or 1) > cpus for job in ran),
+        sum((job.memory_kib or 0) // 1024 > MEMORY_PER_CORE_MIB for job in ran),
+    )
 
 
 def play(farm: SimulatedFarm, last_arrival: float) -> None:
@@ -58,14 +86,15 @@ def _unfinished(farm: SimulatedFarm) -> bool:
     return any(one.submitted > one.completed + one.removed for one in farm.queue.book.served.values())
 
 
-def _first(coming: Iterator[Arrival], jobs: int) -> list[Arrival]:
-    taken: list[Arrival] = []
-    count = 0
-    for arrival in coming:
-        if count >= jobs:
+def _first(log: Iterator[SwfJob], jobs: int) -> list[SwfJob]:
+    """Return the jobs of a log up to the last of so many that ran."""
+    taken: list[SwfJob] = []
+    ran = 0
+    for job in log:
+        taken.append(job)
+        ran += bool(job.run)
+        if ran == jobs:
             break
-        taken.append(arrival)
-        count += arrival.count
     return taken
 
 

@@ -33,7 +33,7 @@ def data_of(served: Mapping[str, Served]) -> list[dict[str, Any]]:
                 "served": one.completed,
                 "waiting": one.submitted - one.completed - one.removed,
                 "median_wait_seconds": statistics.median(waits) if waits else None,
-                "wait_95_percent_seconds": waits[min(len(waits) - 1, int(0.95 * len(waits)))] if waits else None,
+                "wait_95_percent_seconds": waits[-(-95 * len(waits) // 100) - 1] if waits else None,
                 "core_seconds": one.core_seconds,
             }
         )

@@ -14,10 +14,11 @@ from simulations.cli import _told, simulate
 from simulations.clock import START, Agenda, SimulatedClock
 from simulations.interrupted import cuts
 from simulations.interruptions import Killed, Knife
-from simulations.jobs import JobState, Request
+from simulations.jobs import JobState, Request, Served
 from simulations.queue import Habits, SimulatedQueue
 from simulations.scenario import Deed, Scenario
 from simulations.seeds import SeedResult, random_scenario, run_seed
+from simulations.summary import data_of
 from simulations.workload import WorkloadError, arrivals, random_arrivals, read_swf, vo_of
 
 # --- clock and agenda -------------------------------------------------------------------------------------------------
@@ -338,6 +339,24 @@ def test_a_log_is_replayed_until_every_job_is_done_and_every_worker_gone(tmp_pat
     told = json.loads(answer.output)
     assert {row["vo"]: row["served"] for row in told["vos"]} == {"group-3": 2, "group-4": 1, "group-none": 1}
     assert told["workers_booted"] == told["workers_powered_off"] == 3
+
+
+def test_what_of_a_log_is_not_replayed_as_it_stands_there_is_told(tmp_path):
+    """Job 3 never ran, job 5 wants 256 cores of 8, job 4 wants 2 GiB for each core; of two that come together one may be the last."""
+    log = tmp_path / "log.swf"
+    log.write_text(SWF)
+    for jobs, altered in ((1, (0, 0, 0)), (3, (1, 0, 1)), (9, (1, 1, 1))):
+        answer = invoked("replay", log, "--hosts", 2, "--cpus", 8, "--jobs", jobs, "--json")
+        told = json.loads(answer.output)
+        assert sum(row["submitted"] for row in told["vos"]) == min(jobs, 4)
+        assert (told["never_ran"], told["cut_to_a_host"], told["cut_memory"]) == altered
+    said = invoked("replay", log, "--hosts", 2, "--cpus", 8).output
+    assert "1 left out because they never ran, 1 cut to the 8 cores of a host, 1 cut to 1024 MiB for each core" in said
+
+
+def test_the_wait_of_95_in_a_hundred_is_longer_than_theirs_alone():
+    (row,) = data_of({"atlas": Served(waits_seconds=[float(n) for n in range(1, 21)])})
+    assert (row["median_wait_seconds"], row["wait_95_percent_seconds"]) == (10.5, 19)
 
 
 def test_a_log_that_cannot_be_read_is_refused_with_its_line(tmp_path):
