@@ -56,7 +56,7 @@ def main():
     while not select.select([sys.stdin], [], [], 0.5)[0]:
         if time.monotonic() - renewed > 5:
             engine.lease.hold()
-            renewed = time.monotonic()
+            renewed = shown.ended_at = time.monotonic()
         print(sum(1 for _ in Path("/proc/self/fd").iterdir()), time.process_time(), flush=True)
     web.close()
     engine.close()

@@ -27,7 +27,7 @@ _serials = itertools.count(1)
 
 
 @contextlib.contextmanager
-def connected(pool, deadline_seconds=15.0, name="pool", **options):
+def connected(pool, deadline_seconds=60.0, name="pool", **options):
     """Connect to a pool; everything is given back afterwards."""
     system = connect(
         name,

@@ -176,16 +176,16 @@ def test_sighup_and_changed_files_come_into_force_and_wrong_ones_do_not(running)
 
 
 def test_the_ads_of_a_worker_that_dies_are_invalidated_long_before_the_next_poll(make):
-    running = make(limits={"poll_seconds": 40})
+    running = make(limits={"poll_seconds": 60})
     running.start()
     running.boot_workers(2)
     victim = running.farm.domains()[0]
     begun = time.monotonic()
     running.farm.destroy(victim)
-    running.until(lambda: any(call[1:] == ("forget", (victim,)) for call in running.farm.queue.calls), 30)
+    running.until(lambda: any(call[1:] == ("forget", (victim,)) for call in running.farm.queue.calls), 300)
     told = next(at for at, what, first in running.farm.queue.calls if (what, first) == ("forget", (victim,)))
-    assert told - begun < 15
-    running.until(lambda: len(set(running.farm.domains())) == 2, 20)
+    assert told - begun < 30
+    running.until(lambda: len(set(running.farm.domains())) == 2, 300)
     assert victim not in running.farm.domains(), "its job waits again and gets a new worker long before the next poll"
 
 

@@ -68,7 +68,7 @@ def test_a_refusal_and_silence_are_no_answers(names):
         deaf.bind(("127.0.0.1", names.port))
         with pytest.raises(SourceError, match="expired"):
             ask(names)
-    assert time.monotonic() - begun < 15
+    assert time.monotonic() - begun < 120
 
 
 # --- a daemon ---------------------------------------------------------------------------------------------------------
