@@ -14,10 +14,11 @@ from environments.problems import KeyPath, Problem
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from environments.environment import Scalar
     from environments.nodes import YamlNode
 
 _SAID_BY_THE_WORKER = frozenset(
-    "activity cpus disk environment gpus machine memory mytype name rank requirements slotid start state totalcpus totaldisk "
+    "activity cpus disk environment machine memory mytype name rank requirements slotid start state totalcpus totaldisk "
     "totalmemory totalslotcpus totalslotdisk totalslotmemory".split()
 )
 """Attributes of a worker that jobs match and that follow from its size or state; small letters."""
@@ -80,6 +81,12 @@ def _provides_what_is_its_own(environment: Environment) -> Iterator[Fault]:
     for name in environment.provides:
         if name.lower() in _SAID_BY_THE_WORKER or name.lower().startswith("ambienti"):
             yield ("provides", name), "the worker itself tells this attribute", "another name"
+        elif name.lower() == "gpus" and not _is_a_count(environment.provides[name]):
+            yield ("provides", name), f"{environment.provides[name]!r} is no number of GPUs", "a whole number: GPUs: 1"
+
+
+def _is_a_count(value: Scalar) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
 def _image_in_one_place(environment: Environment) -> Iterator[Fault]:

@@ -79,7 +79,8 @@ def worker_config(
     machine = machine_name(worker, domain)
     advertised: dict[str, Scalar] = {
         **options.slot_attributes,
-        **environment.provides,
+        # GPUs are told by the worker's own discovery: which are there, and how many are free.
+        **{name: value for name, value in environment.provides.items() if name.lower() != "gpus"},
         OFFERED: environment.name,
         WORKER: worker,
         "AmbientiVersion": environment.version,

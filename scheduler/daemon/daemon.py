@@ -219,19 +219,13 @@ class Daemon:
                 self._log.error("event", problem=f"{type(error).__name__}: {error}", exc_info=True)
                 continue
             self._changes.right("event")
-            leaving = self._leaving() if ended else frozenset()
             for worker in ended:
-                if worker in leaving:
+                if self.engine.is_leaving(worker):
                     self._log.info("domain ended, after its drain", worker=worker)
                 else:
                     self._log.warning("domain ended by itself", worker=worker)
-            self.metrics.count_ended(len(ended))
+                    self.metrics.count_ended(1)
             self._want_cycle()
-
-    def _leaving(self) -> frozenset[str]:
-        """Return the workers whose end was to come: they were drained."""
-        last = self.engine.last
-        return frozenset(worker.name for worker in (last.observation.workers if last else ()) if worker.drain_cause)
 
     def _want_cycle(self) -> None:
         """Start a cycle soon, or directly after the one that runs."""
@@ -365,7 +359,10 @@ class Daemon:
     def _take_up_files(self) -> None:
         forced = self._reload.is_set()
         self._reload.clear()
+        were_wrong = bool(self._shown.refused())
         policy = self._refresh(forced)
+        if were_wrong and not self._shown.refused():
+            self._log.info("files: all is well again")
         if policy is None:
             if forced:
                 self._log.info("reload", result="nothing changed, or refused: the last good definition stays in force")

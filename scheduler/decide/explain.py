@@ -36,7 +36,10 @@ _CONTENTION = frozenset(
 )
 """Codes that mean: somebody else uses, or gets first, what the job needs."""
 _ABOUT_HOSTS = frozenset(
-    {"farm-full", "host-boots-limit", "no-host", "hosts-silent", "larger-than-hosts", "storage-full", "reclaiming"}
+    {
+        "farm-full", "host-boots-limit", "no-host", "hosts-closed", "hosts-silent", "larger-than-hosts", "storage-full",
+        "reclaiming",
+    }  # fmt: skip
 )
 _SERVED = SERVED | {"reclaiming"}
 """Codes that name something to wait for."""
@@ -155,10 +158,14 @@ def _not_waiting(job: JobRecord, observation: Observation, policy: Policy) -> Ex
     subject, status = f"job {job.job}", job.status.lower()
     if status == "running":
         worker = next((worker for worker in observation.workers if worker.name == job.worker), None)
-        if worker.state is WorkerState.GONE if worker else _was_ours(job.worker, policy):
+        serial = _serial_of_ours(job.worker, policy) if worker is None else None
+        # The job was asked for just now, the workers at the last look: one with a newer number was ordered by that or since.
+        booted_since = serial is not None and serial >= observation.next_serial
+        if worker.state is WorkerState.GONE if worker else serial is not None and not booted_since:
             return _worker_gone(subject, job)
         if worker is None:
-            where = f"in {job.worker}, which is no worker of this farm" if job.worker else "in a worker that is not known yet"
+            known = "was booted since the last look" if booted_since else "is no worker of this farm"
+            where = f"in {job.worker}, which {known}" if job.worker else "in a worker that is not known yet"
             return _told(Explanation(subject, "runs", f"{subject} runs {where}"))
         headline = f"{subject} runs in {worker.name} (environment {worker.environment}) on host {worker.host}"
         details = _of_running(job, worker, observation.now, policy.zone)
@@ -181,10 +188,11 @@ def _told(told: Explanation) -> Explanation:
     return replace(told, plain=a_sentence(told.headline))
 
 
-def _was_ours(worker: str, policy: Policy) -> bool:
-    """Whether a name is one that a worker of this farm has had."""
+def _serial_of_ours(worker: str, policy: Policy) -> int | None:
+    """Return the number in the name of a worker of this farm; None if no worker of it is called like that."""
     environment, _, serial = worker.rpartition("-")
-    return environment in policy.catalogue.environments and serial.isdigit()
+    ours = environment in policy.catalogue.environments and serial.isdecimal() and len(serial) < 20
+    return int(serial) if ours else None
 
 
 def _worker_gone(subject: str, job: JobRecord) -> Explanation:

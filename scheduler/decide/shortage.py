@@ -95,7 +95,10 @@ def _roomiest(buckets: Mapping[int, Bucket], cpus: int) -> tuple[int, str] | Non
 
 
 def _no_host(environment: Environment, capacity: HostCapacity) -> Reason:
-    """Say why not a single host can take an environment: the causes, counted."""
+    """Say why not a single host can take an environment: the causes, counted.
+
+    "As it is described" is told only where every host was held against it: one that is drained or silent might well run it.
+    """
     causes: dict[str, int] = {}
     for names in capacity.signatures.values():
         first = capacity.open[names[0]]
@@ -106,6 +109,11 @@ def _no_host(environment: Environment, capacity: HostCapacity) -> Reason:
         causes[reason.code] = causes.get(reason.code, 0) + 1
     told = ", ".join(f"{count} {code}" for code, count in sorted(causes.items())) or "there are none"
     silent = sum(count for code, count in causes.items() if code in {"host-silent", "host-unread", "host-stale"})
-    code = "hosts-silent" if silent and silent == sum(causes.values()) else "no-host"
-    remedy = "bring the hosts back" if code == "hosts-silent" else f"compare {environment.name} with `ambienti status`"
+    passing = any(reason.code != "same-machine" for reason in capacity.closed.values())
+    if silent and silent == sum(causes.values()):
+        code, remedy = "hosts-silent", "bring the hosts back"
+    elif passing:
+        code, remedy = "hosts-closed", "see in `ambienti status` what stands against each host: undrain it, or bring it back"
+    else:
+        code, remedy = "no-host", f"compare {environment.name} with `ambienti status`"
     return Reason(code, f"no host can take {environment.name} ({told})", dict(causes), remedy)

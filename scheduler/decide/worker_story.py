@@ -65,14 +65,17 @@ def _unknown_worker(name: str, observation: Observation) -> Explanation:
 
 
 def explain_ended(past: PastWorker, now: float, zone: str) -> Explanation:
-    """Say when, why and by whom a worker ended, and which jobs ran in it."""
-    ended = "is ending" if past.ended_at is None else f"ended at {clock_time(past.ended_at, now, zone)}"
-    headline = f"worker {past.name} {ended}, by {past.by}: {past.how}"
+    """Say when, why and by whom a worker ended, and which jobs ran in it; one that is open is newer than the last look."""
+    began = clock_time(past.requested_at, now, zone)
+    if past.ended_at is None:
+        headline, code = f"worker {past.name} was ordered at {began}; the next look at the farm tells more", "booting"
+    else:
+        ended = clock_time(past.ended_at, now, zone)
+        headline, code = f"worker {past.name} ended at {ended}, by {past.by}: {past.how}", past.code
     lines = [f"environment {past.environment} version {past.version}, on host {past.host}"]
     lines += [f"it was booted for this: {past.booted_for}"] if past.booted_for else ["it was adopted: its domain was found"]
-    began = clock_time(past.requested_at, now, zone)
     if past.registered_at is None:
-        lines.append(f"ordered at {began}; it never registered")
+        lines.append(f"ordered at {began}; it never registered" if past.ended_at else f"ordered at {began}")
     else:
         lines.append(f"ordered at {began}, registered at {clock_time(past.registered_at, now, zone)}")
     lines.append(f"{counted(past.jobs, 'job')} ran in it" if past.jobs else "no job ran in it")
@@ -81,7 +84,7 @@ def explain_ended(past: PastWorker, now: float, zone: str) -> Explanation:
         lines.append(f"job {run.job} of {run.vo or 'an unknown VO'} ({run.user or 'unknown user'}): {span}")
     if past.jobs > len(past.runs):
         lines.append(f"and {past.jobs - len(past.runs)} jobs before these")
-    return Explanation(f"worker {past.name}", past.code, headline, plain=sentence(headline), details=tuple(lines))
+    return Explanation(f"worker {past.name}", code, headline, plain=sentence(headline), details=tuple(lines))
 
 
 def why_kept(worker: Worker, environment: Environment | None, observation: Observation, policy: Policy) -> Reason:

@@ -31,7 +31,10 @@ def past_worker(journal: JournalReader, name: str) -> PastWorker | None:
         return None
     intents = _intents(journal, name)
     events = journal.events(subject=name)
-    how, by, code = _end(entry, intents, events, _boot_failure(journal, name))
+    since = _last_life(events)
+    acts = [row for row in intents if row.begun_at >= since]
+    ends = [one for one in events if one.at >= since]
+    how, by, code = _end(entry, acts, ends, _boot_failure(journal, name))
     runs = [
         PastRun(one.job, one.vo, one.user, one.first_seen, one.last_seen) for one in reversed(journal.sightings(worker=name))
     ]
@@ -43,7 +46,7 @@ def past_worker(journal: JournalReader, name: str) -> PastWorker | None:
         host=entry.host,
         requested_at=entry.requested_at,
         registered_at=entry.registered_at,
-        ended_at=_ended_at(entry, events),
+        ended_at=_ended_at(entry, ends),
         booted_for=boot.sentence if boot is not None else "",
         how=how,
         by=by,
@@ -80,6 +83,11 @@ def _boot_failure(journal: JournalReader, name: str) -> str:
     with journal.read("end of a boot") as connection:
         row = connection.execute(sa.select(t.boots.c.registered, t.boots.c.cause).where(t.boots.c.worker == name)).one_or_none()
     return "" if row is None or row.registered else str(row.cause)
+
+
+def _last_life(events: Sequence[Event]) -> float:
+    """Return when a worker was taken in last: one that had been given up and lives after all is told of from there on."""
+    return max((one.at for one in events if one.note.kind == "adopted"), default=0.0)
 
 
 def _ended_at(entry: Entry, events: Sequence[Event]) -> float | None:

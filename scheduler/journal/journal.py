@@ -218,9 +218,9 @@ class Journal(JournalWriter):
     # --- hosts that an administrator drains ---------------------------------------------------------------------------
 
     def drain_host(self, host: str, why: str, now: float, by: str = "") -> None:
-        """Drain a host from now on, across restarts, until `undrain_host`."""
+        """Drain a host from now on, across restarts, until `undrain_host`; one that is drained gets another `why` only."""
         with self.write("drain-host") as connection:
-            self.upsert(connection, t.drained_hosts, ["host"], [{"host": host, "since": now, "why": why}])
+            self.upsert(connection, t.drained_hosts, ["host"], [{"host": host, "since": now, "why": why}], keep=["since"])
             self.note(connection, now, [Note("host-drain", host, "by-hand", detail={"why": why, "by": by})])
 
     def undrain_host(self, host: str, now: float, by: str = "") -> bool:

@@ -209,6 +209,11 @@ class Engine:
         """
         return self._events.attend(self._statuses.looked_at, leading=self.leading)
 
+    def is_leaving(self, worker: str) -> bool:
+        """Whether the end of a worker was to come: its drain or power-off was ordered, perhaps since the last look."""
+        entry, act = self._tools.journal.ledger().entries.get(worker), self._tools.under_way.busy().get(worker)
+        return bool(entry and entry.drain_cause) or isinstance(act, Drain | PowerOff)
+
     def close(self) -> None:
         """Let the next daemon act at once, unless something of ours is still under way."""
         self._runner.close()

@@ -7,6 +7,7 @@ and again how it stands; when he no longer does, its worker is taken down.
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -14,7 +15,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from environments.matching import Catalogue
-from environments.reason import Reason
+from environments.reason import Reason, counted
 from scheduler.decide.blame import advice, culprit_of
 from scheduler.journal.records import Outcome
 from scheduler.loop.under_way import ActionResult
@@ -221,7 +222,7 @@ def _follow_worker(trial: Trial, cycle: Round, policy: Policy, now: float, *, no
     worker = next((one for one in cycle.observation.workers if one.name == trial.worker), None)
     if worker is not None and worker.registered_at is not None and trial.verdict is TrialVerdict.OPEN:
         trial.verdict = TrialVerdict.WORKS
-        trial.tell(now, "registered", _registered(worker, policy.catalogue.environments[trial.environment]))
+        trial.tell(now, "registered", _registered(worker, policy.catalogue.environments[trial.environment], now))
     if worker is not None and worker.state in _DEAD and trial.verdict is TrialVerdict.OPEN:
         trial.verdict = TrialVerdict.FAILED
     if trial.verdict is TrialVerdict.FAILED:
@@ -244,11 +245,12 @@ def _follow_worker(trial: Trial, cycle: Round, policy: Policy, now: float, *, no
             trial.end(TrialVerdict.FAILED if trial.verdict is TrialVerdict.OPEN else None)
 
 
-def _registered(worker: Worker, environment: Environment) -> str:
-    seconds = (worker.registered_at or worker.requested_at) - worker.requested_at
+def _registered(worker: Worker, environment: Environment, now: float) -> str:
+    # The batch system tells whole seconds, cut off: it was within the next one.
+    seconds = math.ceil(min((worker.registered_at or now) + 1, now) - worker.requested_at)
     provides = ", ".join(f"{name}={value}" for name, value in environment.provides.items()) or "nothing by name"
-    size = f"{worker.cpus} cores, {environment.slot_memory_mib} MiB for jobs"
-    return f"it registered {seconds:.0f} s after the order: {size}; it provides {provides}"
+    size = f"{counted(worker.cpus, 'core')}, {environment.slot_memory_mib} MiB for jobs"
+    return f"it registered within {seconds} s of the order: {size}; it provides {provides}"
 
 
 def _blame(trial: Trial, cycle: Round, policy: Policy, now: float) -> None:

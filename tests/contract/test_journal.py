@@ -350,7 +350,7 @@ def test_drained_hosts_survive_and_are_seen_by_the_daemon_at_once(journal, opene
     administrator.drain_host("h1", "new memory", 200.0)
     administrator.drain_host("h1", "new board", 201.0)
     assert journal.ledger().draining_hosts == {"h1"}
-    assert administrator.drained_hosts() == {"h1": (201.0, "new board")}
+    assert administrator.drained_hosts() == {"h1": (200.0, "new board")}, "drained since the first time"
     assert administrator.undrain_host("h1", 300.0)
     assert not administrator.undrain_host("h1", 301.0)
     assert journal.ledger().draining_hosts == frozenset()

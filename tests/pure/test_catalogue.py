@@ -211,6 +211,11 @@ def test_every_lane_has_a_sound_environment(load, fields):
     environment(load("a", f"vo: a\nenvironments:\n  e: {{{fields}}}\n"), "e")
 
 
+def test_an_environment_says_how_many_gpus_its_workers_have(load):
+    definitions = load("atlas", f"vo: atlas\nenvironments: {{gpu: {{{BOOTABLE}, provides: {{GPUs: 2}}}}}}\n")
+    assert environment(definitions, "gpu").slot_gpus == 2
+
+
 def test_a_name_or_vo_that_is_repeated_must_not_contradict(load):
     found = load("a", f"vo: a\nenvironments:\n  e: {{{BOOTABLE}, name: f, vo: b}}\n  g: {{{BOOTABLE}, name: g, vo: a}}\n")
     assert [(p.key, p.message) for p in found.problems] == [

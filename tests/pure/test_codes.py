@@ -26,7 +26,7 @@ COMPUTED = {
     "scheduler/decide/idleness.py: cause": {"idle", "drift", "surplus"},
     "scheduler/decide/reclaim.py: cause": {"reclaim", "surplus"},
     "scheduler/decide/retirement.py: cause": {"black-hole", "host-drain", "unwanted", "lifetime"},
-    "scheduler/decide/shortage.py: code": {"hosts-silent", "no-host"},
+    "scheduler/decide/shortage.py: code": {"hosts-closed", "hosts-silent", "no-host"},
     "scheduler/decide/trust.py: code": {"host-drain", "host-draining"},
     "scheduler/decide/verdicts.py: code": {"share", "below-guarantee"},
     "scheduler/decide/worker_story.py: against.code": set(),

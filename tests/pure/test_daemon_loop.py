@@ -6,15 +6,18 @@ import time
 from dataclasses import replace
 
 import pytest
+from structlog.testing import capture_logs
 
+from environments.problems import Problem
 from scheduler.daemon.daemon import Daemon
 from scheduler.daemon.stuck import longest_cycle_seconds
 from scheduler.loop.lanes import ThreadRunner
+from scheduler.model.actions import Drain
 from scheduler.model.clock import WallClock
 from scheduler.model.policy import Limits
 from scheduler.model.ports import EventKind
 from scheduler.model.readings import Unanswered
-from tests.pure.test_engine import Farm
+from tests.pure.test_engine import EL9, WHY, Farm, boot
 
 
 @pytest.fixture
@@ -25,7 +28,7 @@ def farm():
     made.journal.close()
 
 
-def until(holds, seconds=10.0):
+def until(holds, seconds=120.0):
     end = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < end
@@ -109,6 +112,41 @@ def test_new_definitions_come_into_force_before_the_next_cycle_and_change_its_pa
         assert forced[:3] == [False, True, False]
     finally:
         daemon.stop()
+
+
+def test_files_that_are_right_again_are_told_once_though_nothing_changed_in_them(farm):
+    wrong = [(), (Problem("site.yaml", 1, 1, "limits", "is not a known key"),), ()]
+    now_wrong = [()]
+
+    def refresh(_forced):
+        now_wrong[0] = wrong.pop(0) if wrong else ()
+
+    daemon = Daemon(farm.engine, refresh=refresh, refused=lambda: now_wrong[0])
+    with capture_logs() as said:
+        daemon.start()
+        try:
+            for asked in (1, 2, 3, 4):
+                until(lambda asked=asked: farm.orders.asked >= asked)
+                daemon._want_cycle()
+        finally:
+            daemon.stop()
+    assert [line["event"] for line in said].count("files: all is well again") == 1
+
+
+def test_a_domain_that_ends_before_the_next_look_after_its_drain_is_no_warning(farm, daemon):
+    for serial in (1, 2):
+        farm.order(boot(serial))
+        farm.queue.register(f"el9-{serial}", EL9, farm.queue.token(f"el9-{serial}"), "h1")
+        farm.order()
+    daemon.start()
+    until(lambda: farm.orders.asked == 5)
+    farm.order(Drain("el9-1", "idle", WHY))
+    with capture_logs() as said:
+        for serial in (1, 2):
+            farm.hosts["h1"].stop(f"el9-{serial}", EventKind.STOPPED)
+            until(lambda n=serial: any(line.get("worker") == f"el9-{n}" and "domain" in line["event"] for line in said))
+    ends = {line["worker"]: line["event"] for line in said if "domain" in line["event"]}
+    assert ends == {"el9-1": "domain ended, after its drain", "el9-2": "domain ended by itself"}
 
 
 def test_a_daemon_that_stops_lets_the_act_that_runs_end_and_gives_the_lease_back(farm):

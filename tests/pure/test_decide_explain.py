@@ -55,10 +55,15 @@ def test_why_a_running_job_names_its_worker_environment_and_host():
 
 def test_why_a_job_whose_worker_is_gone_waits_for_the_end_of_its_lease():
     for workers in ([], [a_worker("el9-7", WorkerState.GONE)]):
-        answer = why(job=a_job("running", worker="el9-7"), workers=workers)
+        answer = why(job=a_job("running", worker="el9-7"), workers=workers, next_serial=8)
         assert answer.code == "worker-gone"
         assert "el9-7, which is gone: pool starts it again when the job's lease ends" in answer.headline
     assert why(job=a_job("running", worker="wn-7")).code == "runs", "a node that is not ours"
+
+
+def test_why_a_job_in_a_worker_that_was_booted_since_the_last_look_says_that_it_runs():
+    answer = why(job=a_job("running", worker="el9-8"), next_serial=8)
+    assert (answer.code, answer.headline) == ("runs", "job 12.0 runs in el9-8, which was booted since the last look")
 
 
 def test_why_a_held_job_gives_the_batch_systems_own_words():

@@ -97,6 +97,7 @@ def test_nothing_starts_on_a_host_that_is_drained(drained):
     plan = plan_for(a_cluster(idle=1), policy=policy, **drained)
     assert boots(plan) == []
     assert codes(plan.hosts["h1"]) == ["host-draining"]
+    assert only_reason(plan).code == "hosts-closed"
 
 
 @pytest.mark.parametrize("reading", [silent("h1"), a_host(at=NOW - 181), a_host(complete=False)])
@@ -109,6 +110,13 @@ def test_nothing_starts_on_a_host_whose_answer_cannot_be_believed(reading):
 def test_hosts_that_are_all_silent_are_the_reason_given():
     plan = plan_for(a_cluster(idle=1), hosts=[silent("h1")])
     assert only_reason(plan).code == "hosts-silent"
+
+
+def test_a_drained_host_beside_others_that_do_not_suit_is_the_reason_and_not_the_description_of_the_environment():
+    policy = a_policy(an_environment(labels={"rack": "a"}), hosts=[Host("h1", draining=True, labels={"rack": "a"}), Host("h2")])
+    reason = only_reason(plan_for(a_cluster(idle=1), policy=policy, hosts=[a_host("h1"), a_host("h2")]))
+    assert (reason.code, reason.numbers) == ("hosts-closed", {"host-draining": 1, "labels": 1})
+    assert "undrain" in reason.remedy
 
 
 def test_a_host_that_the_site_does_not_name_is_not_used():

@@ -169,6 +169,14 @@ def test_a_worker_is_told_what_it_is_and_when_it_retires():
     assert set(lines["STARTD_ATTRS"].split()) >= {"AmbientiWorker", "AmbientiEnvironment", "OpSysAndVer", "HasCVMFS", "Scale"}
 
 
+def test_the_gpus_of_an_environment_are_expected_of_a_worker_and_told_by_itself():
+    environment = ATLAS.model_copy(update={"provides": {"GPUs": 2, "Lane": "a"}})
+    assert dict(prototype_of(environment, OPTIONS, "$CondorVersion: 24 $").attributes)["GPUs"] == 2
+    text = worker_config("w", environment, OPTIONS, requested_at=0, trust_domain="d")
+    assert "Lane" in text
+    assert "GPUs" not in text, "all of them would look free for ever, or be there where none is"
+
+
 def test_no_attribute_of_an_environment_outranks_what_a_worker_must_have():
     environment = ATLAS.model_copy(update={"provides": {"allow_administrator": "*", "num_cpus": 99}})
     text = worker_config("w", environment, OPTIONS, requested_at=0, trust_domain="d")

@@ -1,5 +1,6 @@
 """Trials of environments on the simulated plant: the way of every worker, followed, and taken down whoever stops asking."""
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -45,6 +46,21 @@ def test_a_worker_is_ordered_booted_registered_and_taken_down(farm):
     causes = [event.note.cause for event in farm.journal.events(subject=told["worker"]) if event.note.kind == "state"]
     assert causes[-1] == "gone"
     assert not farm.engine.trials.active
+
+
+def test_a_quick_worker_is_not_said_to_register_before_its_domain_started(farm):
+    """HTCondor tells whole seconds, cut off: what registers half a second after its order seems older than that."""
+    farm.wait(0.7)
+    while "started" not in steps(told := ask(farm)):
+        farm.engine.cycle()
+        farm.wait(1)
+    while not farm.queue.nodes:
+        farm.wait(1)
+    ordered = next(step["at"] for step in told["steps"] if step["what"] == "ordered")
+    (node,) = farm.queue.nodes.values()
+    node.registered_monotonic = math.floor(ordered) - farm.clock.now() + farm.clock.monotonic()
+    sentence = next(step["sentence"] for step in go_on(farm)["steps"] if step["what"] == "registered")
+    assert sentence.startswith("it registered within 1 s of the order: 1 core, ")
 
 
 def test_a_kept_worker_stays_and_goes_when_it_has_been_idle_for_long_enough(farm):

@@ -359,6 +359,13 @@ CASES = [
         ("the worker itself tells this attribute",),
     ),
     Wrong(
+        "a number of GPUs in words",
+        {"vos/atlas.yaml": ATLAS + "    provides: {GPUs: one}\n"},
+        "vos/atlas.yaml:7:22",
+        "environments.atlas-el9.provides.GPUs",
+        ("'one' is no number of GPUs", "expected a whole number: GPUs: 1"),
+    ),
+    Wrong(
         "a typo in the driver of a URI",
         {"site.yaml": changed(SITE, "xen+ssh", "xne+ssh")},
         "site.yaml:8:10",

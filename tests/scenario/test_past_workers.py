@@ -13,10 +13,17 @@ from simulations.faults import schedule
 from simulations.scenario import directories, load
 
 
-@contextmanager
 def after(name, seconds, tmp_path):
+    """The farm of one of our scenarios so long after its beginning, and its journal."""
+    return at(next(path for path in directories() if path.name == name), seconds, tmp_path)
+
+
+@contextmanager
+def at(scenario, seconds, tmp_path):
     """The farm of a scenario so long after its beginning, and its journal."""
-    farm = SimulatedFarm(load(next(path for path in directories() if path.name == name)).scenario, tmp_path)
+    directory = tmp_path / f"after-{seconds}"
+    directory.mkdir()
+    farm = SimulatedFarm(load(scenario).scenario, directory)
     schedule(farm)
     farm.run(seconds)
     journal = Journal(farm.journal_url, now=farm.clock.now())
@@ -75,3 +82,38 @@ def test_a_job_that_runs_where_it_always_ran_has_no_past(tmp_path):
     with after("worker-dies", 170, tmp_path) as (farm, journal):
         assert all(run_before(journal, farm.queue.job(job, ())) is None for job in farm.queue.book.jobs)
         assert past_worker(journal, "atlas-el9-99") is None
+
+
+GIVEN_UP_TOO_SOON = """
+lasts: 20 min
+hosts:
+  xen1: {cpus: 4, memory_mib: 8 GiB}
+vos:
+  atlas: {}
+environments:
+  atlas-el9: {vo: atlas, vcpus: 2, memory_mib: 4 GiB}
+jobs:
+  - {at: 10 s, vo: atlas, count: 1, wants: atlas-el9, cpus: 2, runs: 8 min}
+faults:
+  - {at: 2 min, do: host-silent, host: xen1, lasts: 4 min}
+  - {at: 3 min, do: host-forgotten, host: xen1}
+"""
+
+
+def test_a_worker_that_was_given_up_and_came_back_tells_its_real_end(tmp_path):
+    (tmp_path / "README.md").write_text("A host was given up as off, and answers after all.\n")
+    (tmp_path / "scenario.yaml").write_text(GIVEN_UP_TOO_SOON)
+    with at(tmp_path, 240, tmp_path) as (farm, journal):
+        assert "its host xen1 was given up as off" in told(farm, journal, "atlas-el9-1").headline
+    with at(tmp_path, 1100, tmp_path) as (farm, journal):
+        answer = told(farm, journal, "atlas-el9-1")
+    assert answer.code == "boot-failed"
+    assert ", by Ambienti: it was powered off: it did not register" in answer.headline, "its ads had been taken back"
+
+
+def test_a_worker_that_was_ordered_at_the_last_look_is_not_said_to_end(tmp_path):
+    with after("worker-dies", 31, tmp_path) as (farm, journal):
+        answer = told(farm, journal, "atlas-el9-1")
+    assert answer.code == "booting"
+    assert answer.headline.startswith("worker atlas-el9-1 was ordered at ")
+    assert not any("never registered" in line for line in answer.details)
