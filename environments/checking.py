@@ -165,6 +165,8 @@ def _expected(kind: str, context: Mapping[str, Any], said: str, place: YamlNode,
     if kind == "string_pattern_mismatch":
         pattern = str(context["pattern"])
         return _PATTERNS.get(pattern, f"text like {pattern}")
+    if kind == "too_long" and isinstance(place.value, str):
+        kind = "string_too_long"
     if kind in _BOUNDS:
         return _BOUNDS[kind].format_map(context)
     stem = kind.removesuffix("_type").removesuffix("_parsing").removesuffix("_from_float")

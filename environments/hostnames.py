@@ -9,6 +9,8 @@ from environments.checking import named_error
 from environments.names import nearest
 
 MAXIMUM_HOSTS = 20_000
+MOST_DIGITS = 18
+"""Of a number in a range."""
 
 
 def expand_hosts(text: str) -> tuple[str, ...]:
@@ -22,11 +24,13 @@ def expand_hosts(text: str) -> tuple[str, ...]:
     names: list[str] = []
     for part in ranges.replace(" ", "").split(","):
         first, dash, last = part.partition("-")
-        if not first.isdigit() or (dash and not last.isdigit()) or (dash and int(last) < int(first)):
-            raise named_error(f"{part!r} in {text!r} is not a range", "first-last with first not above last: node[001-300]")
+        digits = (first, last) if dash else (first,)
+        if not all(one.isdigit() and len(one) <= MOST_DIGITS for one in digits) or (dash and int(last) < int(first)):
+            message = f"{_shortened(part)!r} in {_shortened(text)!r} is not a range"
+            raise named_error(message, "first-last with first not above last: node[001-300]")
         numbers = range(int(first), int(last or first) + 1)
         if len(names) + len(numbers) > MAXIMUM_HOSTS:
-            raise named_error(f"{text!r} stands for too many hosts", f"at most {MAXIMUM_HOSTS}")
+            raise named_error(f"{_shortened(text)!r} stands for too many hosts", f"at most {MAXIMUM_HOSTS}")
         names += [f"{before}{number:0{len(first)}}{after}" for number in numbers]
     _possible(max(names, key=len))  # they differ in digits only
     return tuple(names)

@@ -10,12 +10,13 @@ import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from io import BytesIO
 from typing import TYPE_CHECKING, BinaryIO
 
 import yaml
 
 from environments.garbage import uncollected
-from environments.names import nearest_file
+from environments.names import is_plain_file, nearest_file
 from environments.nodes import Plain, YamlNode
 from environments.problems import ConfigurationError, KeyPath, Mark, Problem, dotted, problem_at
 
@@ -82,8 +83,9 @@ _KINDS = {stat.S_IFIFO: "a pipe", stat.S_IFCHR: "a device", stat.S_IFBLK: "a dev
 @contextmanager
 def opened_content(path: Path) -> Iterator[BinaryIO]:
     """Open a file that somebody named in a command, to read it piece by piece: it may be larger than one wants to hold."""
-    if not path.is_file():
-        read_content(path, given=True)
+    if not is_plain_file(path):  # a pipe can be read once
+        yield BytesIO(read_content(path, given=True))
+        return
     with path.open("rb") as file:
         yield file
 

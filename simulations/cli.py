@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.progress import Progress
 
-from environments.names import nearest
+from environments.names import is_plain_file, nearest
+from environments.reader import read_content
 from scheduler.commands.common import Exit, JsonOption, console, fail, print_json
 from simulations import scenario as scenarios
 from simulations.runs import complaint, run_scenario
@@ -79,7 +80,7 @@ def _chosen(names: list[str] | None) -> list[Path]:
     if not names:
         return list(known.values())
     for name in names:
-        if name not in known and not (Path(name) / "scenario.yaml").is_file():
+        if name not in known and not is_plain_file(Path(name) / "scenario.yaml"):
             near = nearest(name, known)
             hint = f"did you mean {near}?" if near else "`ambienti simulate scenario --list` names those there are"
             raise fail(f"there is no scenario {name!r}, and no directory of that name with a scenario.yaml; {hint}", Exit.WRONG)
@@ -170,7 +171,7 @@ def snapshot(
 
     with tempfile.TemporaryDirectory(prefix="ambienti-") as state:
         try:
-            farm = farm_from(load(file.read_bytes()), Path(state), runs)
+            farm = farm_from(load(read_content(file, given=True)), Path(state), runs)
         except SnapshotError as error:
             raise fail(f"{file}: {error}", Exit.WRONG) from error
         farm.run(hours * 3600)

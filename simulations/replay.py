@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from environments.environment import Share
+from environments.reader import opened_content
 from scheduler.model.policy import Limits
 from simulations.farm import SimulatedFarm
 from simulations.scenario import EnvironmentLines, HostLines, Scenario
@@ -19,14 +20,17 @@ if TYPE_CHECKING:
     from simulations.workload import SwfJob
 
 MEMORY_PER_CORE_MIB = 1024
+MOST_OF_A_LINE = 10_000
+"""Bytes: a line of a log has some hundred."""
 LAST_SECONDS = 30 * 86400.0
 """After the last arrival nothing is waited for longer than this."""
 
 
 def lines_of(path: Path) -> Iterator[str]:
     """Yield the lines of a log, packed or not."""
-    with gzip.open(path, "rt", encoding="latin-1") if path.suffix == ".gz" else path.open(encoding="latin-1") as file:
-        yield from file
+    with opened_content(path) as content, gzip.open(content) if path.suffix == ".gz" else content as file:
+        while line := file.readline(MOST_OF_A_LINE):
+            yield line.decode("latin-1")
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,7 @@ from connectors.htcondor.worker import (
     worker_config,
     worker_identity,
 )
+from environments.names import is_plain_file
 from environments.reason import counted
 from scheduler.model.ports import Enrolment, SourceError, WrongNameError
 from scheduler.model.queues import EndedJob, HeldJob, QueueReading
@@ -382,7 +383,7 @@ class HTCondorPool:
     def _check_installation(self, asked: str) -> None:
         if importlib.util.find_spec("htcondor2") is None:
             raise SourceError(self.name, asked, "HTCondor's Python bindings are missing: pip install 'ambienti[htcondor]'")
-        if self.options.config and not Path(self.options.config).is_file():
+        if self.options.config and not is_plain_file(Path(self.options.config)):
             raise SourceError(self.name, asked, f"there is no HTCondor configuration {self.options.config} (options: config)")
 
     def _setting(self) -> Setting:

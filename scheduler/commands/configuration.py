@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.text import Text
 
-from environments.names import nearest
+from environments.names import can_be_read, nearest
 from environments.problems import ConfigurationError, excerpt
 from scheduler.commands import loaded
 from scheduler.commands.common import (
@@ -96,7 +96,7 @@ def check(
 def _beside(found: Definitions) -> tuple[Finding, ...]:
     """Check the files beside the site file; where there are none, nothing of what reads them is even loaded."""
     beside = [found.file.services, found.file.objectives, found.file.oncall]
-    if not any(path.exists() for path in beside) and not {"services", "oncall", "reports"} & found.file.node.items.keys():
+    if not any(map(can_be_read, beside)) and not {"services", "oncall", "reports"} & found.file.node.items.keys():
         return ()
     from scheduler.commands import journaled
     from scheduler.publish import oncall_check, reports

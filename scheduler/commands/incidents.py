@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from scheduler.site.definitions import Definitions
 
 incidents = typer.Typer(no_args_is_help=True, help="Incidents: what is bad, who was paged, who answered and how soon.")
-NumberArgument = Annotated[int, typer.Argument(metavar="NUMBER", help="Number of the incident.")]
+NumberArgument = Annotated[int, typer.Argument(metavar="NUMBER", max=2**31 - 1, help="Number of the incident.")]
 
 
 class CutBy(StrEnum):

@@ -59,10 +59,16 @@ def now() -> Instant:
     return micro(WallClock().now())
 
 
+MOST_OF_A_NAME = 200
+"""Of who asks or agrees, as a history file may hold it."""
+
+
 def asker(given: str = "", token: Path | None = None, journal: JournalReader | None = None) -> Signature:
     """Return who asks: the name that he gives, and the token that he shows, else the login that he typed it under."""
     if found := unprintable(given):
         raise fail(f"--by: {found}", Exit.WRONG)
+    if len(given) > MOST_OF_A_NAME:
+        raise fail(f"--by: a name has at most {MOST_OF_A_NAME} characters", Exit.WRONG)
     if "(" in given or (given and not given.strip()):
         raise fail("--by is a name, without brackets: what stands in these is added by Ambienti", Exit.WRONG)
     name = given.strip()

@@ -10,7 +10,7 @@ import typer
 from rich.table import Column
 from rich.text import Text
 
-from environments.names import nearest
+from environments.names import can_be_read, nearest
 from environments.problems import ConfigurationError, Problem
 from scheduler.commands.common import Exit, JsonOption, console, examples, fail, plural, print_json, say
 from scheduler.model.clock import WallClock
@@ -45,7 +45,7 @@ def _of_site() -> SiteFile | None:
     given = os.environ.get("AMBIENTI_SITE")
     site = Path(given) if given else next((place for place in common.PLACES if place.is_file()), None)
     file = read_site(site, [])[0] if site else None
-    return file if file is not None and file.oncall.is_file() else None
+    return file if file is not None and can_be_read(file.oncall) else None
 
 
 def find_file(given: Path | None) -> Path:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from environments.names import can_be_read
 from scheduler.commands.common import Exit, JsonOption, SiteOption, examples, fail, print_json, say
 from scheduler.commands.journaled import opened
 from scheduler.commands.report import FromOption, HistoryOption, ToOption, WindowOption, ZoneOption, read, window_of
@@ -107,6 +108,8 @@ def verify(
             found = bundles.verify(source, compute)
     except bundles.BundleError as error:
         raise fail(f"{given} {error}", Exit.WRONG) from error
+    except OSError as error:
+        raise fail(f"{given} cannot be read: {error.strerror}", Exit.WRONG) from error
     here, there = zone_data(), found.parameters.get("zone_data")
     if as_json:
         told = {"identical": found.identical, "differences": list(found.differences), "sha256": found.digest}
@@ -172,7 +175,7 @@ def _versions(windows: Sequence[Window], file: Path | None, site: Path | None, *
     if file is None and live:
         with opened(site) as (_, journal):
             return kept.versions(journal, windows)
-    if file is not None and not file.exists():
+    if file is not None and not can_be_read(file):
         raise fail(f"there is no file {file} of published versions", Exit.WRONG)
     found = [] if file is None else read_file(file)
     spans = {(one.start, one.end) for one in windows}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from environments.names import can_be_read
 from scheduler.commands.common import Exit, JsonOption, SiteOption, console, examples, fail, plural, print_json, say
 from scheduler.commands.journaled import ByOption, asker, now, opened
 from scheduler.commands.report import FromOption, HistoryOption, ToOption, WindowOption, ZoneOption, read, window_of
@@ -89,7 +90,7 @@ def listed(
     from scheduler.site import publications
 
     if file is not None:
-        if not file.exists():
+        if not can_be_read(file):
             raise fail(f"there is no file {file}", Exit.WRONG)
         found, zone = publications.read_file(file), "UTC"
     else:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from environments.problems import ConfigurationError
+from environments.reader import read_content
 from scheduler.commands import daemon
 from scheduler.commands.common import Exit, fail, find_site, plural, say
 from scheduler.commands.loaded import problems_told, tell_problems
@@ -215,10 +216,7 @@ def _from_snapshot(content: bytes, origin: str, *, keep_plan: bool = False) -> F
 def _content(snapshot: str) -> bytes:
     if snapshot == "-":
         return sys.stdin.buffer.read()
-    try:
-        return Path(snapshot).read_bytes()
-    except OSError as error:
-        raise fail(f"snapshot {snapshot}: {error.strerror}", Exit.WRONG) from error
+    return read_content(Path(snapshot), given=True)
 
 
 def _ask_daemon(file: SiteFile) -> tuple[bytes, str]:

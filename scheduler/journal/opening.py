@@ -83,7 +83,10 @@ def _connect_sqlite(url: URL, durable: bool, busy_seconds: float) -> tuple[Engin
         options["poolclass"] = StaticPool
     else:
         _keep_private(path)
-    engine = sa.create_engine(url, **options)
+    try:
+        engine = sa.create_engine(url, **options)
+    except (NoSuchModuleError, ImportError) as error:
+        raise JournalError(f"journal {told(url)}: {error}; supported are sqlite and postgresql (extra `postgresql`)") from error
 
     @sa.event.listens_for(engine, "connect")
     def _prepare(connection: Any, _record: object) -> None:

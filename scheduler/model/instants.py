@@ -22,6 +22,8 @@ EXAMPLE_INSTANT = "2026-03-10T12:00:00Z"
 EXAMPLE_DURATION = "10m"
 _EXPECTED_INSTANT = f"ISO 8601 ({EXAMPLE_INSTANT}, 2026-03-10 13:00 in the zone) or seconds since 1970"
 _EXPECTED_DURATION = "seconds, or an amount like 10m, 1h30m, PT10M"
+_LONGEST_TEXT = 100
+"""Of a number, an instant or a length of time, in characters."""
 _LONGEST = 10_000 * 366 * 86400 * SECOND
 _FIRST, _LAST = datetime(2, 1, 1, tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -64,7 +66,7 @@ def in_seconds(microseconds: int) -> float:
 
 def read_instant(text: str, zone: str) -> Instant:
     """Read an instant; a local time without offset is taken in `zone`, and refused where a DST change makes it unclear."""
-    written = text.strip()
+    written = _shortly(text, "an instant", _EXPECTED_INSTANT)
     if _NUMBER.fullmatch(written):
         return within(_whole(Decimal(written) * SECOND, text), text)
     found = _WRITTEN.fullmatch(written)
@@ -97,7 +99,7 @@ def in_zone(local: datetime, zone: str, text: str) -> datetime:
 
 def read_duration(text: str) -> Duration:
     """Read a duration: seconds, `10m`, `1h30m`, `1 d 12 h`, or ISO 8601 (`PT10M`; a day of it is 24 hours)."""
-    written = text.strip()
+    written = _shortly(text, "a duration", _EXPECTED_DURATION)
     if _NUMBER.fullmatch(written):
         micro = _whole(Decimal(written) * SECOND, text)
         if micro < 0:
@@ -120,6 +122,14 @@ def read_duration(text: str) -> Duration:
     return _bounded(_whole(total, text), text)
 
 
+def _shortly(text: str, what: str, expected: str) -> str:
+    """Return what was written, if it can be meant: digits without end cost without measure, and say nothing."""
+    written = text.strip()
+    if len(written) > _LONGEST_TEXT:
+        raise named_error(f"a text of {len(written)} characters is not {what}", expected)
+    return written
+
+
 def _bounded(micro: int, text: str) -> Duration:
     if micro > _LONGEST:
         raise named_error(f"{text!r} is longer than ten thousand years", _EXPECTED_DURATION)
@@ -128,9 +138,10 @@ def _bounded(micro: int, text: str) -> Duration:
 
 def read_ratio(text: str) -> Fraction:
     """Read `99.9%`, `0.999` or `999/1000` exactly."""
-    found = re.fullmatch(r"(\d+(?:\.\d*)?)\s*(?:(%)|/\s*([1-9]\d*))?", text.strip())
+    expected = "a ratio like 99.9%, 0.999 or 999/1000"
+    found = re.fullmatch(r"(\d+(?:\.\d*)?)\s*(?:(%)|/\s*([1-9]\d*))?", _shortly(text, "a ratio", expected))
     if not found:
-        raise named_error(f"{text!r} is not a ratio", "a ratio like 99.9%, 0.999 or 999/1000")
+        raise named_error(f"{text!r} is not a ratio", expected)
     return Fraction(found[1]) / (100 if found[2] else int(found[3] or 1))
 
 

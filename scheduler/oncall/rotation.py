@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 
-from scheduler.model.instants import Instant, as_time, instant_of
+from scheduler.model.instants import Instant, as_micro, as_time, instant_of
 from scheduler.oncall.hours import Weekly
+
+_FIRST, _LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +34,10 @@ class Layer:
 
     def handover(self, shift: int) -> Instant:
         """Return when a shift begins; the first is number 0, and there is no first."""
-        return self._at(self.start + timedelta(days=shift * self.shift_days))
+        try:
+            return self._at(self.start + timedelta(days=shift * self.shift_days))
+        except OverflowError:  # before the first year, or after the last
+            return as_micro(_FIRST if shift < 0 else _LAST)
 
     def shift(self, instant: Instant) -> int:
         """Return the number of the shift an instant lies in: `handover(n) <= instant < handover(n + 1)`."""

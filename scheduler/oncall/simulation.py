@@ -9,7 +9,7 @@ from pydantic import Field
 
 from environments.checking import checked
 from environments.environment import Frozen
-from environments.names import nearest, nearest_file
+from environments.names import can_be_read, nearest, nearest_file
 from environments.nodes import YamlNode, without
 from environments.problems import ConfigurationError, KeyPath, Problem, problem_at
 from environments.reader import read
@@ -115,7 +115,7 @@ def _on_call(node: YamlNode, path: Path, problems: list[Problem]) -> oncall.OnCa
         return None
     if isinstance(given.value, str):
         file = path.parent / given.value
-        if not file.exists():
+        if not can_be_read(file):
             problems.append(problem_at(given.mark, "oncall", f"there is no file {file}", "an on-call file", nearest_file(file)))
             return None
         try:

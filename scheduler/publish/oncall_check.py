@@ -5,7 +5,7 @@ from __future__ import annotations
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
-from environments.names import nearest, nearest_file
+from environments.names import can_be_read, nearest, nearest_file
 from environments.problems import ConfigurationError
 from environments.reader import read
 from scheduler.availability.timelines.windows import days_later
@@ -34,7 +34,7 @@ def check(definitions: Definitions, names: Sequence[str]) -> tuple[Finding, ...]
     `names`: of all objects and groups.
     """
     path = definitions.file.oncall
-    if not path.exists():
+    if not can_be_read(path):
         if "oncall" in definitions.file.node.items:
             said = f"there is no file {path}: nobody is paged"
             problem = definitions.file.node.problem(("oncall",), said, "an on-call file", nearest_file(path))

@@ -6,7 +6,7 @@ import logging
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from environments.names import nearest
+from environments.names import is_plain_file, nearest
 from environments.problems import ConfigurationError, Problem
 from environments.whole import written_whole
 from scheduler.availability.reports import report_data
@@ -57,7 +57,7 @@ def _unmade(definitions: Definitions) -> Iterator[Problem]:
 
 def _unreached(definitions: Definitions) -> Iterator[Problem]:
     node, path = definitions.file.node, definitions.file.oncall
-    if not path.is_file():
+    if not is_plain_file(path):
         expected = "the on-call file, with these people and their addresses"
         yield node.problem(("reports", 0, "to"), f"there is no file {path}: nobody can be reached", expected)
         return

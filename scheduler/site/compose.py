@@ -261,7 +261,7 @@ def has_journal(definitions: Definitions) -> bool:
     url = journal_url(definitions)
     try:
         return not url.startswith("sqlite") or Path(url.partition(":///")[2]).is_file()
-    except PermissionError:
+    except OSError:  # it may not be looked at, or bears a name that no file can have: whoever opens it says so
         return True
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from environments.checking import checked
+from environments.names import can_be_read
 from environments.problems import ConfigurationError, Problem
 from environments.reader import read
 from scheduler.availability.files import crosscheck
@@ -91,7 +92,7 @@ def load(definitions: Definitions) -> Services:
     """Read the services file; a ConfigurationError holds all that is wrong with it. There need not be one."""
     own = own_objects(definitions)
     path = services_path(definitions)
-    if not path.exists() and "services" not in definitions.file.node.items:
+    if not can_be_read(path) and "services" not in definitions.file.node.items:
         return Services(own=own)
     problems: list[Problem] = []
     whole = _understood(shaped(read(path)), own, definitions.site.timezone, problems)

@@ -68,10 +68,11 @@ def _uri(uri: str) -> str:
 def _checked_uri(uri: str, known: tuple[str, ...]) -> str:
     expected = " or ".join(f"{{{name}}}" for name in known) + " where the host's name goes"
     try:
-        fields = [name for _, name, _, _ in string.Formatter().parse(uri) if name is not None]
+        parsed = [one[1:] for one in string.Formatter().parse(uri) if one[1] is not None]
     except ValueError as error:
         raise named_error(f"a brace is left alone ({error})", expected) from error
-    wrong = next((name for name in fields if name not in known), None)
+    fields = [f"{name}{f'!{kind}' if kind else ''}{f':{spec}' if spec else ''}" for name, spec, kind in parsed]
+    wrong = next((field for field in fields if field not in known), None)
     if wrong is not None:
         raise named_error(f"{{{wrong}}} stands for nothing", expected, f"{{{nearest(wrong, known) or known[0]}}}")
     if "://" not in uri:

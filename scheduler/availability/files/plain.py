@@ -5,6 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from environments.text import printable, unprintable
 from scheduler.availability.timelines import algebra
 from scheduler.model.instants import SECOND, write_instant
 
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from scheduler.model.instants import Duration, Instant
 
 Data = dict[str, Any]
+MOST_SAID = 10_000
+"""Characters of what somebody said."""
+MOST_OF_A_NAME = 200
 
 
 def history(whole: History) -> Data:
@@ -68,7 +72,7 @@ def event(one: Result) -> Data:
         id=one.id,
         received=_instant(one.received),
         cause=one.cause,
-        text=one.text,
+        text=_said(one.text),
         confirmed=_instant(one.confirmed),
     )
 
@@ -76,6 +80,17 @@ def event(one: Result) -> Data:
 def _present(data: Data, **more: Any) -> Data:
     """Add what has a value: an absent key and an empty one mean the same in the format."""
     return data | {key: value for key, value in more.items() if value is not None and value not in ("", [])}
+
+
+def _said(text: str) -> str:
+    """Return what somebody said as the format holds it: an old journal may hold longer texts, and worse ones."""
+    if len(text) <= MOST_SAID and not unprintable(text, lines=True):
+        return text
+    return "\n".join(printable(line, MOST_SAID) for line in text[:MOST_SAID].split("\n"))[:MOST_SAID]
+
+
+def _named(text: str, most: int = MOST_SAID) -> str:
+    return printable(text, most)[:most]
 
 
 def _instant(instant: Instant | None) -> str | None:
@@ -110,7 +125,7 @@ def _downtime(one: Downtime) -> Data:
     revisions = [
         _present(
             {"declared": write_instant(said.declared_at), "start": write_instant(said.start), "end": write_instant(said.end)},
-            by=said.by,
+            by=_named(said.by),
         )
         for said in one.revisions
     ]
@@ -120,19 +135,25 @@ def _downtime(one: Downtime) -> Data:
         recurring = {"rule": again.rule, "zone": again.zone, "start": again.start, "length": _length(again.length)}
         recurring = _present(recurring, until=_instant(again.until), ended=_instant(again.ended))
     declared = _instant(one.declared_at)
-    return _present(data, revisions=revisions, recurring=recurring, declared=declared, reason=one.reason, by=one.by)
+    return _present(
+        data, revisions=revisions, recurring=recurring, declared=declared, reason=_said(one.reason), by=_named(one.by)
+    )
 
 
 def _exclusion(one: Exclusion) -> Data:
     data = {"id": one.id, "objects": list(one.objects), "start": write_instant(one.start), "end": write_instant(one.end)}
-    data |= {"cause": one.cause, "author": one.author, "reason": one.reason}
-    return _present(data, accepted_by=one.accepted_by, accepted_at=_instant(one.accepted_at))
+    data |= {
+        "cause": _named(one.cause, MOST_OF_A_NAME),
+        "author": _named(one.author, MOST_OF_A_NAME),
+        "reason": _said(one.reason),
+    }
+    return _present(data, accepted_by=_named(one.accepted_by), accepted_at=_instant(one.accepted_at))
 
 
 def _correction(one: Correction) -> Data:
     data = {"id": one.id, "object": one.object, "at": write_instant(one.at), "status": one.status.name}
-    data |= {"received": write_instant(one.received), "by": one.by}
-    return _present(data, text=one.text, accepted_by=one.accepted_by, accepted_at=_instant(one.accepted_at))
+    data |= {"received": write_instant(one.received), "by": _named(one.by)}
+    return _present(data, text=_said(one.text), accepted_by=_named(one.accepted_by), accepted_at=_instant(one.accepted_at))
 
 
 def _objective(one: Objective) -> Data:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from environments.checking import checked
 from environments.garbage import uncollected
-from environments.names import nearest_file
+from environments.names import is_plain_file, nearest_file
 from environments.nodes import YamlNode
 from environments.problems import ConfigurationError, Problem
 from environments.reader import parse, read_content
@@ -160,7 +160,7 @@ def _table(node: YamlNode, index: int, written: Any) -> YamlNode:
     if isinstance(written, Mapping):
         return place if not left else parse(json.dumps(written), node.mark.file)
     path = Path(node.mark.file).parent / str(written)
-    if not path.is_file():
+    if not is_plain_file(path):
         near = nearest_file(path)
         problem = node.problem(("algebras", index), f"there is no file {path}", "a file relative to this one", near)
         raise ConfigurationError([problem])
