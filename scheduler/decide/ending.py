@@ -121,8 +121,8 @@ def _domain_state(worker: Worker, trust: Trust) -> DomainState | None:
     reading = trust.observation.hosts.get(worker.host)
     if not isinstance(reading, HostReading):
         return None
-    ours = (domain for domain in reading.domains if domain.identity is not None and domain.identity.site == trust.policy.site)
-    return next((domain.state for domain in ours if domain.identity and domain.identity.worker == worker.name), None)
+    ours = (domain for domain in reading.domains if domain.of_site(trust.policy.site))
+    return next((domain.state for domain in ours if domain.name == worker.name), None)
 
 
 def _end_silent(fleet: Fleet, brake: Reason | None, trust: Trust, orders: Orders) -> None:

@@ -116,8 +116,8 @@ def _ordered(action: Boot, policy: Policy, now: float) -> Entry:
 def _adopted(action: Adopt, observation: Observation, policy: Policy, now: float) -> Entry | None:
     reading = observation.hosts.get(action.host)
     for domain in reading.domains if isinstance(reading, HostReading) else ():
-        identity = domain.identity
-        if identity is not None and identity.worker == action.worker and identity.site == policy.site:
+        identity = domain.of_site(policy.site)
+        if identity is not None and identity.worker == action.worker:
             environment = policy.catalogue.environments.get(identity.environment)
             return entry_of(domain, identity, action.host, now, environment.boot_seconds if environment else BOOT_SECONDS)
     return None

@@ -37,8 +37,8 @@ def join(queues: Queues, hosts: Hosts, site: str) -> JoinedFarm:
             continue
         strangers = len(farm.strangers)
         for domain in reading.domains:
-            identity = domain.identity
-            if identity is None or identity.site != site:
+            identity = domain.of_site(site)
+            if identity is None:
                 farm.strangers.append((host, domain.name))
                 continue
             worker, alive = identity.worker, domain.state.alive

@@ -126,6 +126,15 @@ def test_an_empty_calendar_has_no_period():
         ("hello", "not an iCalendar file"),
         (calendar("UID:1", "SUMMARY:run"), "has no start"),
         (calendar("UID:1", "DTSTART:20260101T000000Z", "RRULE:FREQ=SECONDLY"), "every hour or more often"),
+        (
+            calendar(
+                "UID:1",
+                "DTSTART:20260101T000000Z",
+                "DURATION:PT1S",
+                "RRULE:FREQ=DAILY;BYHOUR=1,2,3;BYMINUTE=1,2;BYSECOND=1,2,3,4",
+            ),
+            "every hour or more often",
+        ),
         (calendar("UID:1", "DTSTART:20260132T000000Z"), "its DTSTART cannot be understood"),
         (
             calendar("UID:1", "DTSTART:20260101T000000Z", "DTEND:20260102T000000Z", "DTEND:20260103T000000Z"),

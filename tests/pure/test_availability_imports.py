@@ -111,6 +111,12 @@ def test_an_entity_bomb_does_not_go_off():
     assert "declares entities" in str(problems(imports.gocdb, outside, "x.xml", HOSTS)[0])
 
 
+@pytest.mark.parametrize("encoding", ["utf-7", "idna", "rot13", "hex", "no-such", "punycode", "undefined"])
+def test_an_encoding_that_is_none_of_xml_is_told_as_that(encoding):
+    content = f'<?xml version="1.0" encoding="{encoding}"?><results/>'.encode()
+    assert "is not XML" in str(problems(imports.gocdb, content, "x.xml", HOSTS)[0])
+
+
 def test_host_names_have_no_case():
     content = GOCDB.replace(b">ce1.example.org<", b">CE1.Example.Org<")
     assert imports.gocdb(content, "gocdb.xml", HOSTS).downtimes[0].objects == ("ce1.example.org", "se.example.org")

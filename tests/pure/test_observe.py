@@ -509,6 +509,17 @@ def test_domains_of_others_are_strangers():
     assert seen.observation.workers == ()
 
 
+def test_a_copy_of_a_worker_under_another_name_is_a_stranger():
+    """As virt-clone makes them, with all metadata: nothing of its own would be found by the worker's name."""
+    copy = replace(domain(), name="backup-of-el9-1", uuid="another", memory_mib=9999)
+    for shown in ((domain(), copy), (copy, domain())):
+        seen = see(registered(), h1=host(*shown), pool=queue(node()))
+        assert (worker(seen).state, worker(seen).host, seen.twins) == (S.IDLE, "h1", {})
+        assert seen.observation.strangers == (("h1", "backup-of-el9-1"),)
+    alone = see(h1=host(copy), pool=queue())
+    assert (alone.observation.workers, alone.observation.unjournaled) == ((), frozenset())
+
+
 def test_one_name_on_two_hosts_is_shouted_about_once_and_touched_never():
     seen = see(registered(), h1=host(domain()), h2=host(domain(), name="h2"), pool=queue(node()))
     assert seen.twins == {"el9-1": ("h1", "h2")}

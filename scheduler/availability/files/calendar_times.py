@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import icalendar
@@ -128,7 +129,8 @@ def check(event: Any, file: str) -> None:
     for rule in listed(event.get("RRULE")):
         if not isinstance(rule, icalendar.vRecur):
             raise refused(file, f"{name}: its RRULE cannot be understood")
-        if {str(part).upper() for part in rule.get("FREQ", ())} & _TOO_FAST:
+        in_a_day = prod(len(listed(rule.get(part))) or 1 for part in ("BYHOUR", "BYMINUTE", "BYSECOND"))
+        if in_a_day >= 24 or {str(part).upper() for part in rule.get("FREQ", ())} & _TOO_FAST:
             raise refused(file, f"{name} comes every hour or more often")
     start = event["DTSTART"].dt
     if "DTEND" in event and isinstance(start, datetime) != isinstance(event["DTEND"].dt, datetime):

@@ -47,12 +47,12 @@ def gocdb(content: bytes, file: str, naming: Naming) -> Imported:
     found = ReadImport(file, naming, "gocdb")
     try:
         root = defusedxml.ElementTree.fromstring(content, forbid_dtd=True)
-    except (ParseError, UnicodeDecodeError, LookupError) as error:
-        line, column = getattr(error, "position", (0, 0))
-        raise ConfigurationError([Problem(file, line, column + 1 if line else 0, "", f"is not XML: {error}")]) from error
     except defusedxml.DefusedXmlException as error:
         problem = Problem(file, 0, 0, "", "declares entities or a document type", "plain XML, as GOCDB writes it")
         raise ConfigurationError([problem]) from error
+    except (ParseError, ValueError, LookupError) as error:  # the latter two of encodings that are none of XML
+        line, column = getattr(error, "position", (0, 0))
+        raise ConfigurationError([Problem(file, line, column + 1 if line else 0, "", f"is not XML: {error}")]) from error
     lines = _lines(content)
     for index, entry in enumerate(root.iter("DOWNTIME")):
         _gocdb_entry(entry, lines[index] if index < len(lines) else 0, found)
