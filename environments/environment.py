@@ -82,10 +82,11 @@ def _measure(text: object, units: dict[str, int], example: str) -> object:
     """Read `90`, `"90 s"`, `"2 h"`; anything else is left to pydantic, which refuses it by name."""
     if not isinstance(text, str):
         return text
-    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", text)
+    written = text.strip()  # not by the pattern: with many spaces in a long text it would try for ever
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([A-Za-z]*)", written)
     if not found or (found[2] and found[2].lower() not in units):
-        known = ", ".join(units)
-        raise ValueError(f"{text!r} is not an amount: write a number or, for example, {example!r} (units: {known})")
+        shown, known = written if len(written) <= 60 else f"{written[:57]}...", ", ".join(units)
+        raise ValueError(f"{shown!r} is not an amount: write a number or, for example, {example!r} (units: {known})")
     amount = float(found[1]) * units[found[2].lower() or next(iter(units))]
     return round(min(amount, _BEYOND_ALL))
 

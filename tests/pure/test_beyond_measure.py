@@ -134,6 +134,14 @@ def test_overrides_are_compared_without_comparing_each_with_each(tmp_path):
     assert len(raised.value.problems) == len(spans) - 1
 
 
+@pytest.mark.parametrize("text", ["1{} !", "{}!", "1{}", "1.{}x", "{}1 GiB{}!"])
+@pytest.mark.parametrize("piece", [" ", "1", "a", "1 ", "\u00a0"])
+def test_an_amount_without_measure_is_none(tmp_path, text, piece):
+    long = text.replace("{}", piece * 1_000_000)
+    found = messages(tmp_path / "atlas.yaml", chained(1, lambda _: f"{WORKER[:-1]}, idle_seconds: '{long}'}}"))
+    assert sum(map(len, found)) < 400
+
+
 # --- texts ----------------------------------------------------------------------------------------------------------------
 
 PIECES = [
