@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from environments.checking import checked
 from environments.environment import Frozen
-from environments.hostnames import checked_hosts, expand_hosts
+from environments.hostnames import MAXIMUM_HOSTS, checked_hosts, expand_hosts
 from environments.problems import ConfigurationError, Mark, Problem, problem_at
 from environments.reader import parse, read_content
 from environments.text import OneLine
@@ -94,7 +94,11 @@ def _each_once(read: Iterable[tuple[InventoryHost, Mark]], problems: list[Proble
     """Expand ranges. A host may stand there twice if both times the same is said of it, and its name is written alike."""
     seen: dict[str, tuple[FoundHost, int]] = {}
     for host, mark in read:
-        for name in expand_hosts(host.name):
+        names = expand_hosts(host.name)
+        if len(seen) + len(names) > MAXIMUM_HOSTS:
+            problems.append(problem_at(mark, "", "there are too many hosts", f"at most {MAXIMUM_HOSTS} in all"))
+            return
+        for name in names:
             found = FoundHost(name, host.labels, host.port)
             first, line = seen.setdefault(name.lower(), (found, mark.line))
             if first is found:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from environments.checking import checked
-from environments.hostnames import expand_hosts
+from environments.hostnames import MAXIMUM_HOSTS, expand_hosts
 from environments.nodes import YamlNode
 from environments.problems import ConfigurationError, Problem
 from environments.reader import read
@@ -79,6 +79,10 @@ def expanded(site: Site, node: YamlNode, problems: list[Problem]) -> dict[str, H
     lower: dict[str, str] = {}
     for index, settings in enumerate(site.hosts):
         names = expand_hosts(settings.name)
+        if len(hosts) + len(names) > MAXIMUM_HOSTS:
+            message, expected = "there are too many hosts", f"at most {MAXIMUM_HOSTS} in all"
+            problems.append(node.problem(("hosts", index, "name"), message, expected))
+            break
         if len(names) > 1 and "{host}" not in settings.uri:
             message = f"{len(names)} hosts would share one connection"
             problems.append(node.problem(("hosts", index, "uri"), message, "{host} where the host's name goes"))

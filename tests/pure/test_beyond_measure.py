@@ -8,12 +8,14 @@ from contextlib import contextmanager
 
 import pytest
 
+from connectors.discovery import inventory
 from environments.catalogue import load_vo
 from environments.problems import ConfigurationError, Mark, problem_at
 from scheduler.availability.history import Recurrence
 from scheduler.availability.timelines.downtimes import occurrences, rule_problem
 from scheduler.daemon.log import clean
 from scheduler.model.instants import SECOND
+from scheduler.model.ports import SourceError
 from scheduler.oncall import reading as oncall
 from scheduler.site import definitions
 
@@ -132,6 +134,16 @@ def test_overrides_are_compared_without_comparing_each_with_each(tmp_path):
     with soon(), pytest.raises(ConfigurationError) as raised:
         oncall.load(tmp_path / "oncall.yaml")
     assert len(raised.value.problems) == len(spans) - 1
+
+
+def test_more_hosts_than_a_farm_can_have_are_refused(tmp_path):
+    many = ", ".join(f'{{name: "h{number}-[1-20000]", uri: "test:///{{host}}"}}' for number in range(2000))
+    (tmp_path / "site.yaml").write_text(SITE.replace('{name: xen1, uri: "test:///default"}', many))
+    with soon(), pytest.raises(ConfigurationError, match="there are too many hosts; expected at most 20000 in all"):
+        definitions.load(tmp_path / "site.yaml")
+    (tmp_path / "hosts").write_text("".join(f"h{number}-[1-20000]\n" for number in range(2000)))
+    with soon(), pytest.raises(SourceError, match="there are too many hosts"):
+        inventory.connect("rack", {"path": "hosts"}, base=tmp_path, deadline_seconds=1).read()
 
 
 @pytest.mark.parametrize("text", ["1{} !", "{}!", "1{}", "1.{}x", "{}1 GiB{}!"])
