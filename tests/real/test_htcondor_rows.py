@@ -71,6 +71,21 @@ def test_one_large_retried_job_does_not_make_the_fresh_ones_large(pool, system):
     assert (job.memory_mib, job.cluster_key) == (1, next(row.key for row in reading.clusters if row.idle == 20))
 
 
+NEVER_TRUE = ("MY.Requirements", " && ".join(["true"] * 1000), "Rank2 || Rank2")
+
+
+def test_jobs_that_nobody_can_evaluate_hide_no_other(pool, system):
+    plain(pool, count=3)
+    for expression in NEVER_TRUE:
+        cluster = plain(pool)
+        pool.tool("condor_qedit", f"{cluster}.0", "Rank2", "MY.Rank2", user="alice")
+        pool.tool("condor_qedit", f"{cluster}.0", "Requirements", expression, user="alice")
+    reading = system.read(ENVIRONMENTS, cheap=False)
+    found = Counter({(row.requirements.accepts, row.problem): row.idle for row in reading.clusters})
+    assert found[ALL, ""] == 3
+    assert sum(row.idle for row in reading.clusters if not row.requirements.accepts) == len(NEVER_TRUE)
+
+
 def test_nor_where_the_schedd_knows_them_by_autocluster(pool, system):
     with worker_of(system, ATLAS_OLD):
         fresh = plain(pool, count=20, requirements="TARGET.Never =?= true")
