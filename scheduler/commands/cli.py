@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
+import os
 import sys
 from contextvars import copy_context
 from importlib import metadata
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -19,6 +22,9 @@ from scheduler.model.ports import SourceError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
+_LEAST_SIZE, _MOST_SIZE = 10, 10_000
+"""Of a terminal, in characters; some programs say 0."""
 FURTHER_COMMANDS = "ambienti.commands"
 EPILOG = "Exit codes: 0 ok, 1 a problem was found, 2 wrong use or configuration, 3 a source did not answer."
 
@@ -151,19 +157,40 @@ def _refuse_unprintable(words: Sequence[str]) -> None:
             sys.exit(Exit.WRONG)
 
 
+def _mend_surroundings() -> None:
+    """Make good what whoever started this may have left: closed streams, and a terminal of a size in which nothing is seen."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # no journal shall be opened in its place
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - until the end
+    for name in ("COLUMNS", "LINES"):
+        size = os.environ.get(name, "")
+        if size and not (size.isascii() and size.isdigit() and _LEAST_SIZE <= int(size[:9]) <= _MOST_SIZE):
+            del os.environ[name]
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and leave with its exit code."""
+    _mend_surroundings()
     completion.prepare()
     given = sys.argv[1:] if arguments is None else list(arguments)
     _refuse_unprintable(given)
     wanted = next((word for word in given if not word.startswith("-")), None)
     try:
-        copy_context().run(build(wanted), args=given, prog_name="ambienti")
+        try:
+            copy_context().run(build(wanted), args=given, prog_name="ambienti")
+        finally:
+            sys.stdout.flush()
     except ConfigurationError as error:
         show_problems(error.problems)
         sys.exit(Exit.WRONG)
     except SourceError as error:
         say(f"no answer: {error}", error=True, style="red")
+        sys.exit(Exit.UNANSWERED)
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            raise
+        say(f"what is printed cannot be written: {error.strerror}", error=True, style="red")
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is left of it is not tried again at the end
         sys.exit(Exit.UNANSWERED)
     except Exception as error:
         from scheduler.journal.opening import JournalError  # late: SQLAlchemy takes its time to load

@@ -1,6 +1,7 @@
 """What no file, no number and no calendar can be is told in a sentence, wherever it is written or typed."""
 
 import json
+import os
 import subprocess
 import sys
 from datetime import UTC, date, datetime
@@ -173,3 +174,36 @@ def test_whatever_somebody_said_is_written_so_that_it_can_be_read_again(text):
     found = history_of_text(json.dumps(plain.history(told)), "history.json")
     assert [len(one) for one in (found.results, found.downtimes, found.exclusions, found.corrections)] == [1, 1, 1, 1]
     assert found.results[0].text[:10].isprintable() or found.results[0].text == text
+
+
+PRINTS = (("check",), ("check", "--json"), ("env", "list"), ("--help",))
+
+
+def program(words, **how):
+    code = "import sys; from scheduler.commands.cli import main; main(sys.argv[1:])"
+    root = str(Path(__file__).parents[2])
+    environment = {**os.environ, "PYTHONPATH": root, **how.pop("variables", {})}
+    given = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "check": False, "timeout": 300, **how}
+    return subprocess.run([sys.executable, "-c", code, *words], env=environment, **given)
+
+
+@pytest.mark.parametrize("words", PRINTS, ids=" ".join)
+def test_what_is_printed_to_a_full_disk_is_told(ambienti, words):
+    assert ambienti("check")[0] == 0
+    with Path("/dev/full").open("w") as full:
+        done = program(words, stdout=full)
+    assert (done.returncode, done.stderr.strip()) == (3, "what is printed cannot be written: No space left on device")
+
+
+@pytest.mark.parametrize("words", PRINTS, ids=" ".join)
+def test_a_program_whose_output_is_closed_goes_on(ambienti, words):
+    assert ambienti("check")[0] == 0
+    done = program(words, stdout=None, preexec_fn=lambda: os.close(1))
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("columns", ["0", "1", "-1", "abc", "9" * 5000, "\u00b2"])
+def test_no_width_of_a_terminal_hides_what_is_told(ambienti, columns):
+    assert ambienti("check")[0] == 0
+    done = program(("host", "list"), variables={"COLUMNS": columns})
+    assert "xen1" in done.stdout, done.stderr
