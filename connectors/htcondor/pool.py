@@ -17,6 +17,7 @@ from connectors.htcondor.advice import advice
 from connectors.htcondor.announcement import announcement
 from connectors.htcondor.expressions import vo_attributes, vo_expression, walltime_expression
 from connectors.htcondor.hints import with_hint
+from connectors.htcondor.job_names import CALLED, read_name
 from connectors.htcondor.messages import EndedRun, Question, QueueAnswer, Refused, Setting
 from connectors.htcondor.nodes import Idleness, nodes_of, quick_failures
 from connectors.htcondor.options import HTCondorOptions
@@ -135,19 +136,18 @@ class HTCondorPool:
     def job(self, job: str, environments: Sequence[Environment]) -> JobRecord | None:
         """Return one job: `12.0`, or `12.0@schedd` where several schedds have one of that number."""
         asked = f"look for job {job}"
-        found = re.fullmatch(r"(\d+)\.(\d+)(?:@(.+))?", job.strip())
-        if not found:
-            raise WrongNameError(self.name, asked, "jobs of HTCondor are called like 12.0 or 12.0@schedd, a whole cluster 12")
+        named = read_name(job)
+        if named is None or named[1] is None:
+            raise WrongNameError(self.name, asked, CALLED)
+        cluster, process, of_schedd = named
         pool: PoolAnswer = self._ask_collector("read schedds", Question("schedds"))
         schedds, missing = self._schedds.sort(pool.schedds, time.time())
         prototypes = self._prototypes(environments, schedds)
         records: list[JobRecord] = []
         for schedd in schedds:
-            if found[3] in {None, schedd.name}:
-                question = Question(
-                    "job",
-                    {"schedd": schedd, "cluster": int(found[1]), "process": int(found[2]), "prototypes": prototypes},
-                )
+            if of_schedd in {"", schedd.name}:
+                told = {"schedd": schedd, "cluster": cluster, "process": process, "prototypes": prototypes}
+                question = Question("job", told)
                 record: JobRecord | None = self._ask(_LOOK_UP, asked, question, self._deadline_seconds)
                 records += [record] if record is not None else []
         if len(records) > 1:
@@ -160,15 +160,16 @@ class HTCondorPool:
     def submission(self, name: str) -> Submission | None:
         """Return how the jobs of a cluster stand: `12`, or `12@schedd` where several schedds have one of that number."""
         asked = f"look for cluster {name}"
-        found = re.fullmatch(r"(\d+)(?:@(.+))?", name.strip())
-        if not found:
+        named = read_name(name)
+        if named is None or named[1] is not None:
             return None
+        cluster, _, of_schedd = named
         pool: PoolAnswer = self._ask_collector("read schedds", Question("schedds"))
         schedds, missing = self._schedds.sort(pool.schedds, time.time())
         told: list[Submission] = []
         for schedd in schedds:
-            if found[2] in {None, schedd.name}:
-                question = Question("submission", {"schedd": schedd, "cluster": int(found[1])})
+            if of_schedd in {"", schedd.name}:
+                question = Question("submission", {"schedd": schedd, "cluster": cluster})
                 answer: Submission | None = self._ask(_LOOK_UP, asked, question, self._deadline_seconds)
                 told += [answer] if answer is not None else []
         if len(told) > 1:
@@ -178,8 +179,8 @@ class HTCondorPool:
             if missing:
                 raise SourceError(self.name, asked, f"not seen, but schedd {', '.join(missing)} is not in the collector")
             return None
-        of_schedd = f"@{found[2]}" if found[2] else ""
-        return replace(told[0], batch_system=self.name, first=told[0].first and f"{told[0].first}{of_schedd}")
+        at_schedd = f"@{of_schedd}" if of_schedd else ""
+        return replace(told[0], batch_system=self.name, first=told[0].first and f"{told[0].first}{at_schedd}")
 
     # --- acting -------------------------------------------------------------------------------------------------------
 

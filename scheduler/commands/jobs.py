@@ -69,7 +69,7 @@ def asked_for(name: str, found: FarmView) -> tuple[JobRecord, Submission | None]
     if told.silent:
         raise _silence(name, told.silent[0], found)
     hint = f": {told.wrong}" if told.wrong else ""
-    raise fail(f"no batch system knows a job {name} (asked: {', '.join(told.asked)}){hint}", Exit.PROBLEM)
+    raise fail(f"no batch system knows a job {name!r} (asked: {', '.join(told.asked)}){hint}", Exit.PROBLEM)
 
 
 def _over(submission: Submission) -> JobRecord:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from rich.console import Group
 from rich.text import Text
 
+from scheduler.decide.submit import sentence
 from scheduler.model.actions import Action, Adopt, Boot, CancelDrain, Drain, PowerOff, host_of
 from scheduler.show import rows
 from scheduler.show.fitting import fitted
@@ -162,8 +163,9 @@ def explanation(told: Explanation, *, details: bool = True, clock: Callable[[flo
     lines = [Text(told.plain or told.headline, style="bold")]
     lines += [Text(told.submit, style="green")] if told.submit else []
     lines += [Text(one) for one in (told.submission, *told.notes) if one]
-    if told.headline.rstrip(".") != told.plain.rstrip(".") or details:
-        lines.append(Text(f"{told.code}: {told.headline}", style="dim"))
+    said = told.plain in {"", sentence(told.headline)}
+    if details or not said:
+        lines.append(Text(f"{told.code}{'' if said else f': {told.headline}'}", style="dim"))
     if not details:
         return Group(*lines)
     if told.matched:

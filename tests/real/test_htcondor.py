@@ -320,7 +320,7 @@ def test_a_job_that_never_was_is_none(pool, system):
 
 
 def test_a_job_that_is_no_job_is_refused_in_words(pool, system):
-    with pytest.raises(SourceError, match=r"called like 12\.0"):
+    with pytest.raises(SourceError, match=r"calls a job 123\.4 and all jobs of a submission 123"):
         system.job("twelve", ENVIRONMENTS)
 
 

@@ -89,7 +89,7 @@ def test_a_physicist_is_told_why_a_submission_waits_and_what_to_change(shell, po
         assert f"job {small}.1 waits, one of 3 idle jobs that ask for the same" in told
         assert "boots on host h1 since " in told
         assert " CE" in told, "the clock times are those of the site's zone"
-    assert "no batch system knows a job 987654" in shell.ambienti("why", "987654", code=1)
+    assert "no batch system knows a job '987654'" in shell.ambienti("why", "987654", code=1)
 
 
 def test_a_held_submission_says_why_and_one_that_is_removed_is_over(shell, pool):
