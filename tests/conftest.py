@@ -2,7 +2,12 @@
 
 import os
 
+import hypothesis
 import pytest
+
+hypothesis.settings.register_profile("no-deadline", deadline=None)
+hypothesis.settings.load_profile("no-deadline")
+"""How long an example takes is a matter of the machine, and of what else runs on it."""
 
 
 @pytest.hookimpl(wrapper=True)

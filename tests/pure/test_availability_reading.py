@@ -235,6 +235,41 @@ def test_what_says_the_same_twice_or_has_a_number_is_no_contradiction(line):
     assert len(history_of_text(f"{LINES}  - {{{line}}}\n", "h.yaml").results) == 4
 
 
+ACCEPTED = "received: 2026-03-02T11:30:00Z, by: nagios, accepted_by: anna"
+
+
+def corrected(*lines):
+    return f"{LINES}corrections:\n" + "".join(f"  - {{{line}}}\n" for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (f"at: 2026-03-02T10:30:00Z, object: a, status: OK, {ACCEPTED}", "8:5 corrections[0]: no event says that a was OK at 2026-03-02T10:30:00Z: this correction would change nothing; the nearest says CRITICAL at 2026-03-02T10:30:00Z; expected what is accepted stands among the events too"),
+        (f"at: 2026-03-02T10:20:00Z, object: a, status: CRITICAL, {ACCEPTED}", "no event says that a was CRITICAL at 2026-03-02T10:20:00Z"),
+        (f"at: 2026-03-02T10:00:00Z, object: aa, status: OK, {ACCEPTED}", "8:40 corrections[0].object: no object or group is called 'aa'"),
+        ("at: 2026-03-02T10:00:00Z, object: x, status: OK, received: 2026-03-02T11:30:00Z, by: nagios", "no object or group is called 'x'"),
+    ],
+)  # fmt: skip
+def test_a_correction_that_no_event_bears_out_is_refused_with_what_was_looked_for(line, said):
+    assert any(said in problem for problem in problems(corrected(line))), problems(corrected(line))
+
+
+def test_such_a_correction_is_refused_in_json_too():
+    correction = {"object": "a", "at": 0, "status": "OK", "received": 60, "by": "nagios", "accepted_by": "anna"}
+    with pytest.raises(ConfigurationError, match="no event says that a was OK at 1970"):
+        history_of_text(json.dumps({"now": 90, "objects": ["a"], "corrections": [correction]}), "h.json")
+
+
+def test_a_correction_that_stands_among_the_events_or_waits_or_is_itself_corrected_is_taken():
+    wrong = "at: 2026-03-02T10:30:00Z, object: a, status: OK, received: 2026-03-02T11:00:00Z, by: nagios"
+    right = f"at: 2026-03-02T10:30:00Z, object: a, status: CRITICAL, {ACCEPTED}"
+    text = corrected(f"{wrong}, accepted_by: anna", right, wrong)
+    assert len(history_of_text(text, "h.yaml").corrections) == 3
+    again = corrected(f"at: 2026-03-02T10:20:00Z, object: a, status: OK, {ACCEPTED}")
+    assert history_of_text(again.replace("id: e1", "confirmed: 2026-03-02T10:25:00Z"), "h.yaml").corrections
+
+
 @given(st.integers(-8_000_000_000 * SECOND, 8_000_000_000 * SECOND))
 def test_an_instant_in_the_clocks_unit_and_back_is_the_same_to_the_microsecond(instant):
     assert micro(in_seconds(instant)) == instant

@@ -1,4 +1,4 @@
-"""Lines of a history that contradict each other: two that mean one event and say different things of it.
+"""Lines of a history that contradict each other: two that mean one event and say different things, corrections and events.
 
 Which of them holds would be decided by their order in the file, and so would the figures: such a file is refused. What says the
 same twice is a repetition and counts once; when it was received, and the words that came with it, decide no figure.
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from environments.nodes import YamlNode
     from environments.problems import Problem
-    from scheduler.availability.files.written import WrittenEvent, WrittenHistory
+    from scheduler.availability.files.written import WrittenCorrection, WrittenEvent, WrittenHistory
 
 
 def contradictions(written: WrittenHistory, node: YamlNode) -> Iterator[Problem]:
@@ -36,6 +36,32 @@ def contradictions(written: WrittenHistory, node: YamlNode) -> Iterator[Problem]
             number = "" if event.sequence is None else f" with the number {event.sequence}"
             message = f"two results of {event.object} at {write_instant(event.at)}{number} contradict each other"
             yield _problem(written, node, (first, index), message)
+
+
+def unheeded(written: WrittenHistory, node: YamlNode) -> Iterator[Problem]:
+    """Yield the accepted corrections that no event bears out: the report would tell of a change that its figures do not know.
+
+    Of several of one instant the last is meant; one that only waits changes nothing.
+    """
+    accepted = {(one.object, one.at): one for one in written.corrections if one.accepted_by}
+    events: dict[str, list[WrittenEvent]] = {name: [] for name, _ in accepted}
+    for event in written.events:
+        events.get(event.object, []).append(event)
+    for index, one in enumerate(written.corrections):
+        of_object = events.get(one.object, [])
+        if accepted.get((one.object, one.at)) is not one or any(_bears_out(event, one) for event in of_object):
+            continue
+        near = min(of_object, key=lambda event: abs(event.at - one.at), default=None)
+        told = f"no event says that {one.object} was {one.status.name} at {write_instant(one.at)}"
+        nearest = f"; the nearest says {near.status.name} at {write_instant(near.at)}" if near else ""
+        expected = "what is accepted stands among the events too; or no accepted_by, while it waits"
+        yield node.problem(("corrections", index), f"{told}: this correction would change nothing{nearest}", expected)
+
+
+def _bears_out(event: WrittenEvent, correction: WrittenCorrection) -> bool:
+    """Whether an event, or its last repetition, says what a correction says."""
+    until = event.at if event.confirmed is None else event.confirmed
+    return event.status == correction.status and event.at <= correction.at <= until
 
 
 def _said(event: WrittenEvent) -> Hashable:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from pydantic_core import PydanticCustomError
 
 from environments.names import nearest
-from scheduler.availability.files.contradictions import contradictions
+from scheduler.availability.files.contradictions import contradictions, unheeded
 from scheduler.availability.files.strategies import instances_of
 from scheduler.availability.history import EVERYTHING, Operator
 from scheduler.availability.timelines import windows
@@ -35,8 +35,8 @@ def near_zone(name: str) -> str:
     return nearest(name, zoneinfo.available_timezones())
 
 
-def problems(written: WrittenHistory, node: YamlNode) -> Iterator[Problem]:
-    """Return all that is wrong between the parts of a history."""
+def problems(written: WrittenHistory, node: YamlNode, *, whole: bool = True) -> Iterator[Problem]:
+    """Return all that is wrong between the parts of a history; `whole`: its events are all there, and in their places."""
     objects = {one.name for one in written.objects}
     names = objects | {one.name for one in written.groups}
     names |= {instances_of(one.name) for one in written.groups if one.address}
@@ -47,6 +47,11 @@ def problems(written: WrittenHistory, node: YamlNode) -> Iterator[Problem]:
     yield from _groups(written, node, names)
     yield from _downtimes(written, node, names)
     yield from _exclusions(written, node, names)
+    unknown = [(i, one.object) for i, one in enumerate(written.corrections) if one.object not in objects]
+    for index, name in unknown:
+        yield _unknown(node, ("corrections", index, "object"), name, objects)
+    if whole and not unknown:
+        yield from unheeded(written, node)
     for index, gap in enumerate(written.gaps):
         yield from _ends_first(gap, node, ("gaps", index))
     yield from _objectives(written, node, names)
@@ -68,6 +73,7 @@ def _twice(written: WrittenHistory, node: YamlNode) -> Iterator[Problem]:
     for listed, ids in (
         ("downtimes", [one.id for one in written.downtimes]),
         ("exclusions", [one.id for one in written.exclusions]),
+        ("corrections", [one.id for one in written.corrections]),
         ("objectives", [one.name for one in written.objectives]),
     ):
         for index, one in enumerate(ids):

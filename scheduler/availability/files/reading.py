@@ -78,22 +78,22 @@ def read_history(path: Path) -> History:
 
 
 @uncollected()
-def history_of_text(content: bytes | str, file: str) -> History:
-    """Read the text of a history file."""
+def history_of_text(content: bytes | str, file: str, *, whole: bool = True) -> History:
+    """Read the text of a history file; not `whole`: what its corrections changed need not stand among these events."""
     data = _json(content)
     if data is not None:
         problems: list[Problem] = []
-        history = _history(YamlNode(None, parse("{}", file).mark), data, problems)
+        history = _history(YamlNode(None, parse("{}", file).mark), data, problems, whole=whole)
         if history is not None and not problems:
             return history
-    return history_of_node(parse(content, file, given=True))
+    return history_of_node(parse(content, file, given=True), whole=whole)
 
 
-def history_of_node(node: YamlNode) -> History:
+def history_of_node(node: YamlNode, *, whole: bool = True) -> History:
     """Make the history that a node of a YAML file describes."""
     problems: list[Problem] = []
     node = cast("YamlNode", shaped(node))
-    history = _history(node, exact(node), problems)
+    history = _history(node, exact(node), problems, whole=whole)
     if history is None or problems:
         raise ConfigurationError(problems)
     return history
@@ -126,7 +126,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return made
 
 
-def _history(node: YamlNode, data: Any, problems: list[Problem]) -> History | None:
+def _history(node: YamlNode, data: Any, problems: list[Problem], *, whole: bool) -> History | None:
     """Check the data and turn it into a history; `node` says where things stand."""
     own = algebras(node, data, problems)
     if problems:
@@ -134,7 +134,7 @@ def _history(node: YamlNode, data: Any, problems: list[Problem]) -> History | No
     written = checked(WrittenHistory, node, problems, data=data, context=context(_zone(data), own))
     if written is None:
         return None
-    problems += crosscheck.problems(written, node)
+    problems += crosscheck.problems(written, node, whole=whole)
     return None if problems else made(written, own)
 
 

@@ -120,13 +120,16 @@ class _OtherwiseError(Exception):
 
 
 def read(source: BinaryIO, file: str, block: int = BLOCK) -> Prepared:
-    """Read a history and make it ready; `source` is at its beginning, and may be read twice."""
+    """Read a history and make it ready; `source` is at its beginning, and may be read twice.
+
+    It is what a journal knew at an instant: a correction that was accepted then may have come into its place later.
+    """
     start = source.tell()
     try:
         history, results = _read(source, file, block)
     except (_OtherwiseError, ValueError, KeyError, TypeError, OverflowError):
         source.seek(start)
-        return prepare(history_of_text(source.read(), file))
+        return prepare(history_of_text(source.read(), file, whole=False))
     return prepare(history, results)
 
 
@@ -151,7 +154,7 @@ def _read(source: BinaryIO, file: str, block: int) -> tuple[History, Columns]:
     data = json.loads(whole)
     if data["events"] != [] or any("start" not in span for one in data["objects"] for span in one.get("exists", ())):
         raise _OtherwiseError
-    history = history_of_text(whole, file)
+    history = history_of_text(whole, file, whole=False)
     return history, columns.made({one.name: place for place, one in enumerate(history.objects)})
 
 

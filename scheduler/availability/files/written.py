@@ -326,7 +326,7 @@ class WrittenExclusion(Frozen):
 
 
 class WrittenCorrection(Frozen):
-    """A result that came when its time had been told of already. An accepted one stands among the events as well."""
+    """A result that came when its time had been told of already. An accepted one stands among the events too, or is refused."""
 
     id: Text = ""
     """Left out: numbered."""
