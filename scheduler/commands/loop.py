@@ -68,7 +68,7 @@ def run(
             farm = compose.connect(found)
             until_held.callback(farm.close)
             log_upgrade(*compose.upgrade_journal(found, WallClock(), log_waiting))
-            engine = stack.enter_context(compose.engine(found, farm, owner=owner_name()))
+            engine = stack.enter_context(compose.engine(found, farm, owner=owner_name(), tell=log_journal))
             kept = in_force.Keeper(found, in_force.Running(os.getpid(), engine.clock.now()), log_unkept)
             stack.callback(kept.close)
             asked = discovering.begin(found, tell=log_discovery)
@@ -168,6 +168,7 @@ def once(site: SiteOption = None, as_json: JsonOption = False) -> None:
             farm,
             owner=f"once@{socket.gethostname()}:{os.getpid()}",
             act_seconds=2 * found.policy.limits.reading_deadline_seconds,
+            tell=lambda told: say(told, error=True, style="yellow"),
         ) as engine,
     ):
         if not engine.lease.wait(tell_watched):
@@ -194,6 +195,13 @@ def log_upgrade(before: str, after: str) -> None:
 
     if before != after:
         structlog.get_logger("ambienti").info("journal upgraded" if before else "journal made", before=before, form=after)
+
+
+def log_journal(told: str) -> None:
+    """Tell the log that the journal was restored, or that such a thing would not be noticed."""
+    import structlog
+
+    structlog.get_logger("ambienti").warning("journal", told=told)
 
 
 def log_waiting(holder: str) -> None:

@@ -49,7 +49,14 @@ KINDS: dict[str, LineKind] = {
     ),
     "lease": LineKind("Which daemon acts.", {"taken": "it acts from now on", "released": "it has ended by itself"}),
     "clock": LineKind("The machine's clock.", {"stepped": "somebody set it; open times were moved along"}),
-    "journal": LineKind("The journal itself.", {"forgotten": "rows older than `journal_days` were removed"}),
+    "journal": LineKind(
+        "The journal itself.",
+        {
+            "forgotten": "rows older than `journal_days` were removed",
+            "restored": "it is older than what this machine had seen of it: names of workers go on behind those given since",
+            "unseen-here": "this machine had not seen it before: names go on behind all that may have been given since",
+        },
+    ),
     "watch": LineKind(
         "The daemon watches.",
         {

@@ -117,6 +117,11 @@ class JournalWriter(JournalReader):
     def _time(self) -> float | None:
         return self.monotonic() if self.monotonic else None
 
+    def reload(self) -> None:
+        """Read afresh what is kept in memory of the workers: the journal's row has changed."""
+        with self._turn:
+            self._cache = None
+
     def _trust_nothing(self) -> None:
         self._cache = self.stored_objects = self.watch = None
 

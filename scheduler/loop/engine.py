@@ -29,6 +29,7 @@ from scheduler.observe.merge import Merged, Readings, merge
 if TYPE_CHECKING:
     from scheduler.journal.journal import Journal
     from scheduler.journal.records import Declared, Push, Said
+    from scheduler.journal.seen import SeenJournal
     from scheduler.loop.runner import Runner
     from scheduler.model.clock import Clock
     from scheduler.model.hosts import DiscoveryReading
@@ -103,6 +104,8 @@ class Engine:
         """What others report on; replaced between cycles. None: not known here, so nothing is changed."""
         self.groups: Mapping[str, frozenset[str]] = {}
         """The objects of each group, for tokens that are for groups; replaced with what is declared."""
+        self.seen: SeenJournal | None = None
+        """By what an older copy of the journal is known; None: nothing is kept of it."""
         self._runner = runner
         self._decide = decide
         self._still_holds = still_holds
@@ -137,7 +140,10 @@ class Engine:
     def cycle(self) -> Cycle:
         """Go round once. Raises JournalError when the journal fails: then nothing is done without a committed intent."""
         started = self.clock.monotonic()
-        if not self.lease.hold():
+        leading = self.lease.hold()
+        if self.seen is not None:
+            self.seen.follow(self.journal, self.owner, self.clock.now(), started, leading=leading)
+        if not leading:
             now = self.clock.now()
             nothing, seconds = Observation(now, {}, {}, ()), self.clock.monotonic() - started
             return Cycle(nothing, Plan(now, ()), (), seconds, leading=False, holder=self.lease.holder())

@@ -209,13 +209,21 @@ def connected(definitions: Definitions, *, hosts: bool = True) -> Iterator[Farm]
 
 @contextmanager
 def engine(
-    definitions: Definitions, farm: Farm, *, owner: str = "look", read_only: bool = False, act_seconds: float | None = None
+    definitions: Definitions,
+    farm: Farm,
+    *,
+    owner: str = "look",
+    read_only: bool = False,
+    act_seconds: float | None = None,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> Iterator[Engine]:
     """Make an engine on the site's journal for a while; `read_only` makes no journal where there is none yet.
 
-    `act_seconds`: how long a cycle waits for the ends of its acts, by default as the daemon does.
+    `act_seconds`: how long a cycle waits for the ends of its acts, by default as the daemon does. `tell` is told of a journal
+    that was restored.
     """
     from scheduler.journal.journal import Journal
+    from scheduler.journal.seen import SeenJournal
     from scheduler.loop.engine import ACT_SECONDS, Engine
     from scheduler.loop.lanes import ThreadRunner
     from scheduler.model.clock import WallClock
@@ -233,6 +241,7 @@ def engine(
         act_seconds=ACT_SECONDS if act_seconds is None else act_seconds,
     )
     made.discoveries = readings(definitions, farm)
+    made.seen = None if read_only else SeenJournal(definitions.file.directory / "journal-seen.json", tell)
     try:
         yield made
     finally:
