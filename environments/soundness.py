@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from environments import addresses
-from environments.domain import own_words_bytes, too_long
 from environments.environment import DiskMode, Environment, NetworkKind, Virtualization
 from environments.problems import KeyPath, Problem
 
@@ -114,8 +113,12 @@ def _disk_has_its_image(environment: Environment) -> Iterator[Fault]:
 
 
 def _command_line_fits(environment: Environment) -> Iterator[Fault]:
+    if not environment.image.kernel:
+        return
+    from environments.domain import own_words_bytes, too_long  # late: few need it, and it loads what reads and writes XML
+
     length, own = len(environment.image.cmdline.encode()), own_words_bytes(environment)
-    if environment.image.kernel and (problem := too_long(environment.virtualization, length + own)):
+    if problem := too_long(environment.virtualization, length + own):
         told = f"is {length} bytes long, and {own} more tell the worker who it is"
         yield ("image", "cmdline"), told, f"a shorter one: {problem}"
 

@@ -13,7 +13,6 @@ from environments.identity import TOKEN, Signature
 from environments.names import as_known, nearest
 from environments.problems import ConfigurationError, Problem
 from environments.text import unprintable
-from scheduler.availability.history import EVERYTHING
 from scheduler.commands import daemon, loaded
 from scheduler.commands.common import Exit, fail
 from scheduler.commands.login import login
@@ -142,6 +141,8 @@ def _understood(read: Callable[[], int], option: str) -> int:
 
 def check_names(names: Iterable[str], known: Iterable[str]) -> list[str]:
     """Return the names as the site writes them, whose hosts have no case; refuse what is neither an object nor a group."""
+    from scheduler.availability.history import EVERYTHING
+
     whole = [*known, EVERYTHING]
     meant = [as_known(name, whole) for name in names]
     for name in meant:

@@ -10,7 +10,6 @@ from environments.checking import named_error
 from environments.environment import Frozen, Name
 from environments.names import nearest
 from scheduler.availability.reports.schedule import Every, Schedule
-from scheduler.availability.timelines import windows
 from scheduler.model.instants import TimeOfDay
 
 _LONG = {"monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"}
@@ -27,6 +26,8 @@ def _every(value: object) -> object:
 
 def _window(name: str) -> str:
     if name:
+        from scheduler.availability.timelines import windows  # late, as below
+
         windows.named(name, 0, "UTC")
     return name
 

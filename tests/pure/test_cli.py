@@ -627,6 +627,16 @@ def test_why_loads_neither_the_journal_s_database_nor_the_report_s_arithmetic():
     assert done.stdout.strip() == "[]"
 
 
+def test_status_and_why_load_nothing_that_only_others_need(site, farm):
+    late = {"numpy", "sqlalchemy", "scheduler.availability.history", "xml.etree.ElementTree", "apscheduler"}
+    for words in (["status", "--snapshot", str(farm)], ["why", "--snapshot", str(farm)]):
+        code = f"""import sys; from pathlib import Path; from scheduler.commands.cli import build; from scheduler.site import definitions
+definitions.load(Path({str(site)!r})); build({words[0]!r})({words!r}, standalone_mode=False)
+print("late:", sorted({late!r} & set(sys.modules)))"""
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=240)
+        assert done.stdout.splitlines()[-1:] == ["late: []"], done.stdout[-500:] + done.stderr
+
+
 def test_a_mistyped_command_or_option_is_wrong_use(ambienti):
     assert ambienti("statsu")[0] == 2
     assert ambienti("status", "--jsno")[0] == 2
