@@ -7,6 +7,7 @@ the verdict in each environment. Their texts do not matter, and nothing that the
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -34,6 +35,12 @@ if TYPE_CHECKING:
 
 
 _LONGEST_CLAUSE = 300
+_OF_GPUS = "gpus_"
+"""Begins the name of an attribute that tells what all GPUs of a worker are: GPUs_Capability, GPUs_GlobalMemoryMb."""
+_GPUS_THERE = "AvailableGPUs"
+_MOST_GPUS = 1024
+_SUCH_A_GPU = classad2.ExprTree(f"countMatches(MY.RequireGPUs, TARGET.{_GPUS_THERE}) > 0")
+_FLOAT = re.compile(r"\d+\.\d+E[+-]\d+")
 _MOST_REMEMBERED = 200_000
 
 
@@ -209,8 +216,26 @@ def refusal(job: classad2.ClassAd, slot: classad2.ClassAd) -> str:
         return ""
     for clause in clauses(requirements):
         if not _holds(classad2.ExprTree(clause), job, slot):
-            return clause[:_LONGEST_CLAUSE]
+            return _of_gpus(clause, job, slot) or clause[:_LONGEST_CLAUSE]
     return requirements[:_LONGEST_CLAUSE]
+
+
+def _of_gpus(clause: str, job: classad2.ClassAd, slot: classad2.ClassAd) -> str:
+    """Say of a clause that condor_submit made of `require_gpus` what GPUs are asked for, and what is told of them.
+
+    "" of another clause, and where it is only their number that does not suffice.
+    """
+    asked = text(job, "RequireGPUs")
+    if not asked or "requiregpus" not in clause.lower() or _holds(_SUCH_A_GPU, job, slot):
+        return ""
+    told = next(iter(slot.get(_GPUS_THERE) or ()), None)
+    known = ", ".join(f"{name} = {_plain(str(told.lookup(name)))}" for name in sorted(told)) if told else "nothing of its GPUs"
+    return f"require_gpus asks for {_plain(asked)}, the environment tells {known}"[:_LONGEST_CLAUSE]
+
+
+def _plain(words: str) -> str:
+    """Write the numbers of an expression as people do, not as ClassAds are unparsed."""
+    return _FLOAT.sub(lambda found: f"{float(found[0]):.12g}", words)
 
 
 def _first_amounts(ad: classad2.ClassAd, walltime: classad2.ExprTree, slots: Iterable[classad2.ClassAd]) -> Amounts:
@@ -245,6 +270,10 @@ def _slot(prototype: Prototype) -> classad2.ClassAd:
     for name, value in prototype.attributes:
         slot[name] = value
     slot[OFFERED] = prototype.name
+    gpu = {name[len(_OF_GPUS) :]: value for name, value in prototype.attributes if name.lower().startswith(_OF_GPUS)}
+    count = slot.get("GPUs")
+    if gpu and isinstance(count, int):
+        slot[_GPUS_THERE] = [gpu] * min(count, _MOST_GPUS)  # as a startd tells of GPUs that are all alike
     return slot
 
 

@@ -78,7 +78,8 @@ def _fit(asked: Requirements, usable: Sequence[Environment]) -> str:
         clauses = dict.fromkeys(asked.refusals.get(one.name, "") for one in usable)
         told = "; ".join(f"`{clause}`" for clause in clauses if clause)
         what = f", which no environment of your VO meets: {told}" if told else ": no environment of your VO meets them"
-        return f"Change `requirements`{what}."
+        line = "require_gpus" if clauses and all(clause.startswith("require_gpus") for clause in clauses) else "requirements"
+        return f"Change `{line}`{what}."
     best = min(changes, key=lambda change: (change.loss, len(change.lines), change.environment))
     return f"Write {' and '.join(best.lines)}: that fits {best.environment}."
 

@@ -20,7 +20,10 @@ from connectors.htcondor.queue import Queue
 from connectors.htcondor.slots import ATTRIBUTES, slot_of
 from connectors.htcondor.worker import prototype_of
 from environments.environment import Disk, Environment
+from environments.matching import Catalogue, misfit
 from environments.requirements import Amounts, Chooser
+from scheduler.decide.submit import in_submit_file
+from scheduler.model.queues import RequestCluster
 
 OPTIONS = HTCondorOptions(collector="x")
 SMALL = Environment(
@@ -201,6 +204,55 @@ def test_jobs_that_say_the_same_in_other_words_are_one_row():
 def test_disk_and_gpus_are_amounts():
     found = asked(RequestGPUs="2", RequestDisk="5 * 1024 * 1024 + 1")
     assert (found.gpus, found.disk_mib) == (2, 5121)
+
+
+# What condor_submit of HTCondor 23 makes of `require_gpus = Capability >= 8.0` and `gpus_minimum_memory = 20G`.
+GPU_JOB = {
+    "RequestGPUs": "1",
+    "RequireGPUs": "Capability >= 8.0 && GlobalMemoryMb >= 20480",
+    "Requirements": "(countMatches(MY.RequireGPUs,TARGET.AvailableGPUs) >= RequestGPUs) && (TARGET.Memory >= RequestMemory)",
+}
+
+
+@pytest.mark.parametrize(
+    ("provides", "says"),
+    [
+        ({"GPUs": 1, "GPUs_Capability": 8.6, "GPUs_GlobalMemoryMb": 24576}, ""),
+        ({"GPUs": 2, "gpus_capability": 8.6, "GPUs_GlobalMemoryMb": 24576}, ""),
+        ({"GPUs": 1, "GPUs_Capability": 7.5, "GPUs_GlobalMemoryMb": 24576}, "the environment tells Capability = 7.5, GlobalMemoryMb = 24576"),
+        ({"GPUs": 1, "GPUs_Capability": 8.6}, "the environment tells Capability = 8.6"),
+        ({"GPUs": 1}, "the environment tells nothing of its GPUs"),
+        ({"GPUs_Capability": 8.6, "GPUs_GlobalMemoryMb": 24576}, "the environment tells nothing of its GPUs"),
+        ({}, "the environment tells nothing of its GPUs"),
+    ],
+)  # fmt: skip
+def test_what_gpus_a_job_requires_is_matched_with_what_an_environment_tells_of_its_gpus(provides, says):
+    environment = BIG.model_copy(update={"provides": provides})
+    judged = Judge(SETTING)
+    judged.know((prototype_of(environment, OPTIONS, "$CondorVersion: 23.9.6 $"),))
+    found = judged.judge(judged.ask(an_ad(**GPU_JOB))).requirements
+    if not says:
+        assert (found.accepts, found.refusals, found.gpus) == (frozenset({"big"}), {}, 1)
+        return
+    assert found.accepts == frozenset()
+    asked_for = "require_gpus asks for Capability >= 8 && GlobalMemoryMb >= 20480"
+    assert found.refusals["big"] == f"{asked_for}, {says}"
+
+
+@pytest.mark.parametrize(
+    ("provides", "gpus", "says"),
+    [
+        ({"GPUs": 1, "GPUs_Capability": 7.5}, "1", "Change `require_gpus`, which no environment of your VO meets: `require_gpus asks for "),
+        ({"GPUs": 2, "GPUs_Capability": 8.6, "GPUs_GlobalMemoryMb": 24576}, "4", "Write `request_gpus = 2` or less: that fits big."),
+    ],
+)  # fmt: skip
+def test_why_says_which_line_of_the_submit_file_asks_for_other_gpus(provides, gpus, says):
+    environment = BIG.model_copy(update={"provides": provides})
+    judged = Judge(SETTING)
+    judged.know((prototype_of(environment, OPTIONS, "$CondorVersion: 23.9.6 $"),))
+    found = judged.judge(judged.ask(an_ad(**GPU_JOB | {"RequestGPUs": gpus}))).requirements
+    cluster = RequestCluster("c", "pool", "atlas", found, idle=1)
+    assert in_submit_file(misfit(found, environment), cluster, Catalogue({"big": environment}, {})).startswith(says)
 
 
 def test_a_job_that_avoids_its_last_machine_is_judged_with_it():
