@@ -267,6 +267,7 @@ class Engine:
             # Somebody else may have acted since we last did: what we remember is worth nothing now.
             opened = self.journal.sightings(opened=True)
             self._memory = Memory(sightings={(s.batch_system, s.job, s.worker): s for s in opened})
+            self._invalidator.recall(self.journal, readings.now, self.clock.monotonic())
             self._epoch = ledger.epoch
         explained = self._tools.under_way.forget_others(ledger.entries)
         return merge(replace(readings, performing=performing, explained=explained), ledger, self._memory, self.policy)

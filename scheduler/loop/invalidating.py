@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from scheduler.journal import hosts
 from scheduler.loop.errands import batch_lane
 from scheduler.loop.runner import Call
 from scheduler.model.ports import SourceError
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from collections.abc import Set as AbstractSet
 
+    from scheduler.journal.reading import JournalReader
     from scheduler.journal.records import Entry
     from scheduler.loop.runner import Errand
     from scheduler.model.ports import BatchSystem
@@ -27,12 +29,23 @@ LASTS_SECONDS = 3600.0
 
 @dataclass(slots=True)
 class Invalidator:
-    """Remembers of which workers something may be shown still; asks again in each cycle until the batch system has done it."""
+    """Remembers of which workers something may be shown still; asks again in each cycle until the batch system has done it.
+
+    The line of the log by which a worker was given up is the intent: it is written before the first question.
+    """
 
     problems: dict[str, str] = field(default_factory=dict)
     """By worker: why it could not be done the last time."""
     _waiting: dict[str, tuple[str, float]] = field(default_factory=dict)
     _asked: set[str] = field(default_factory=set)
+
+    def recall(self, journal: JournalReader, now: float, monotonic: float) -> None:
+        """Take up what the journal tells of workers that were given up lately: whoever acted then may not have come to them.
+
+        What was done already is done once more: it may be repeated.
+        """
+        for entry, at in hosts.given_up(journal, now - LASTS_SECONDS):
+            self._waiting.setdefault(entry.name, (entry.batch_system, monotonic - max(0.0, now - at)))
 
     def due(
         self,

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from scheduler.journal.hosts import BY_WORD
 from scheduler.journal.records import Note
 from scheduler.model.hosts import HostReading
 from scheduler.model.workers import WorkerState
@@ -59,4 +60,4 @@ def _tell(entry: Entry, word: HostOff, now: float, news: Additions) -> None:
     gone = WorkerState.GONE.value
     news.changes[entry.name] = {"state": gone, "since": now, "closed_at": now}
     detail = {"from": entry.state.value, "host": entry.host, "environment": entry.environment, "vo": entry.vo}
-    news.notes.append(Note("state", entry.name, gone, detail=detail | {"off_by_word_of": word.by}))
+    news.notes.append(Note("state", entry.name, gone, detail=detail | {BY_WORD: word.by}))

@@ -598,6 +598,20 @@ def test_taking_out_what_is_shown_of_them_is_tried_again_until_it_is_done(farm, 
     assert name not in farm.queue.nodes
 
 
+@pytest.mark.parametrize("later", [0, 3700], ids=["at once", "when nothing of it is shown any more"])
+def test_whoever_acts_next_takes_out_what_the_last_one_did_not_come_to(farm, later):
+    name = given_up(farm)
+    farm.queue.faults.silent = True
+    assert farm.order().uninvalidated == {name: "connection refused"}
+    farm.queue.faults.silent = False
+    farm.engine.lease.release()
+    farm.clock.sleep(later)
+    sources = {"pool": farm.queue}, farm.hosts, farm.journal
+    engine = Engine(farm.policy, *sources, farm.clock, AgendaRunner(farm.agenda), owner="b", decide=Orders())
+    assert engine.cycle().leading
+    assert (name in farm.queue.nodes) is bool(later)
+
+
 def test_when_the_clock_is_set_forward_no_deadline_passes(farm):
     farm.order(boot(1))
     farm.plant.broken_images["el9", "1"] = "hangs"
