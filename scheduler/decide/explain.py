@@ -37,9 +37,15 @@ _CONTENTION = frozenset(
 """Codes that mean: somebody else uses, or gets first, what the job needs."""
 _ABOUT_HOSTS = frozenset(
     {
-        "farm-full", "host-boots-limit", "no-host", "hosts-closed", "hosts-silent", "larger-than-hosts", "storage-full",
+        "farm-full",
+        "host-boots-limit",
+        "no-host",
+        "hosts-closed",
+        "hosts-silent",
+        "larger-than-hosts",
+        "storage-full",
         "reclaiming",
-    }  # fmt: skip
+    }
 )
 _SERVED = SERVED | {"reclaiming"}
 """Codes that name something to wait for."""
