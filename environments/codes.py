@@ -200,12 +200,7 @@ CODES: dict[str, Code] = {
         "compare the environment's virtualization, labels, network and storage pool with the hosts (`check --live`)",
     ),
     "hosts-silent": Code(_W, "No host that could run a worker for it answers just now.", _SITE, "bring the hosts back"),
-    "hosts-closed": Code(
-        _W,
-        "No host that is in service can run a worker for it; others are drained, silent or held back: the causes are counted.",
-        _SITE,
-        "`ambienti host undrain`, bring silent hosts back, or wait for the probe of a host whose boots failed",
-    ),
+    "hosts-closed": Code(_W, "No host in service can run it; others are drained or silent.", _SITE, "bring hosts back"),
     "adopting": Code(
         _W,
         "Ambienti has just started with a new journal and asks all hosts first what runs there.",
