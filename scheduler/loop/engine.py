@@ -163,7 +163,8 @@ class Engine:
             seen = self._merge(readings)
             plan = self._plan_for(seen.observation)
         decided_at = self.clock.monotonic()
-        here = self._statuses.look_at(seen.observation, self.policy, plan, self._events)
+        told = self._events.since(self._statuses.looked_at)
+        here = self._statuses.look_at(seen.observation, self.policy, plan, told)
         memo = self._statuses.added(seen.memo, here, self.policy.limits.stale_seconds)
         self.journal.remember(self.owner, self.clock.now(), memo)
         self._memory, self._statuses.last = seen.memory, here

@@ -10,13 +10,11 @@ from typing import TYPE_CHECKING
 from scheduler.journal.records import Memo, Note
 from scheduler.loop.errands import Tools, batch_lane, host_lane
 from scheduler.loop.runner import unexpected
-from scheduler.model.ports import DomainEvent, EventKind, Hypervisor, SourceError
+from scheduler.model.ports import DomainEvent, Hypervisor, SourceError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-MOST_AWAY = 10_000
-"""So many absences of hosts between two looks are kept."""
 EVENT_SECONDS = 2.0
 """So long may the look at one domain take that an event tells of; the next cycle looks at it anyway."""
 Wake = Callable[[DomainEvent], None]
@@ -32,9 +30,6 @@ class HostEvents:
     _queued: deque[DomainEvent] = field(default_factory=deque)
     _newest: dict[HostDomain, DomainEvent] = field(default_factory=dict)
     """What was told last of each host, and the ends that were found true."""
-    _lost: dict[str, float] = field(default_factory=dict)
-    """When each host told that it was lost, until it tells that it is back."""
-    _away: deque[tuple[str, float, float]] = field(default_factory=lambda: deque(maxlen=MOST_AWAY))
     _watched: dict[str, Hypervisor] = field(default_factory=dict)
     _wake: Wake | None = None
 
@@ -73,23 +68,10 @@ class HostEvents:
             event = self._queued.popleft()
             if not event.domain:
                 self._newest[event.host, ""] = event
-                self._follow(event)
             elif event.what.is_end and leading and self._attend_end(event, looked_at):
                 self._newest[event.host, event.domain] = event
                 ended.append(event.domain)
         return ended
-
-    def away(self, looked_at: float | None) -> list[tuple[str, float, float]]:
-        """Return which hosts told that they were lost and then back since a look, each with both instants."""
-        while self._away and looked_at is not None and self._away[0][2] <= looked_at:
-            self._away.popleft()
-        return list(self._away)
-
-    def _follow(self, event: DomainEvent) -> None:
-        if event.what is EventKind.HOST_LOST:
-            self._lost.setdefault(event.host, event.at)
-        elif event.what is EventKind.HOST_BACK and event.host in self._lost:
-            self._away.append((event.host, self._lost.pop(event.host), event.at))
 
     def since(self, looked_at: float | None) -> Mapping[HostDomain, DomainEvent]:
         """Return what dates a look: the newest word of each host, and the ends since the look before."""

@@ -13,10 +13,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from scheduler.journal.records import Declared, Memo, Push, Said
-    from scheduler.loop.events import HostEvents
+    from scheduler.loop.events import HostDomain
     from scheduler.model.actions import Plan
     from scheduler.model.observation import Observation
     from scheduler.model.policy import Policy
+    from scheduler.model.ports import DomainEvent
 
 
 @dataclass(slots=True)
@@ -50,12 +51,11 @@ class StatusTeller:
         clock = self.tools.clock
         return push(self.tools.journal, self.tools.lease.owner, clock.now(), clock.monotonic(), pushed)
 
-    def look_at(self, observation: Observation, policy: Policy, plan: Plan, events: HostEvents) -> LastLook:
-        """Say what everything is at this look, with the look's instant on both clocks, dated by the events of the hosts."""
+    def look_at(self, observation: Observation, policy: Policy, plan: Plan, told: Mapping[HostDomain, DomainEvent]) -> LastLook:
+        """Say what everything is at this look, with the look's instant on both clocks; `told` by events of the hosts."""
         clock = self.tools.clock
         monotonic = clock.monotonic() - (clock.now() - observation.now)
-        told, away = events.since(self.looked_at), events.away(self.looked_at)
-        return looked(observation, policy, plan, self.last, monotonic=monotonic, told=told, away=away)
+        return looked(observation, policy, plan, self.last, monotonic=monotonic, told=told)
 
     def added(self, memo: Memo, now: LastLook, stale_seconds: float) -> Memo:
         """Return what is to be remembered with the look added."""

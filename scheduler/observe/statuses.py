@@ -8,10 +8,7 @@ Rules:
 3. Nobody asked is not "no answer": what this daemon did not come to ask is UNKNOWN.
 4. Nor is an answer that has time left: what was said of a source stands until its deadline, and no answer then counts from
    when it was asked.
-5. What a host told of by itself is dated by when it told it, if that lies between the last look and this one. A host that told
-   that it was lost and back between two looks was lost for so long, though both looks found it well.
-6. A worker that ended by itself after it had registered is lost as one whose boot failed is: until it is cleaned up. Where it
-   cannot be, because its host does not answer, no look knows more than that host does.
+5. What a host told of by itself is dated by when it told it, if that lies between the last look and this one.
 """
 
 from __future__ import annotations
@@ -25,7 +22,6 @@ from typing import TYPE_CHECKING
 
 from scheduler.availability.history import Cause, ObjectKind, Status
 from scheduler.journal.records import Look, Said
-from scheduler.model.hosts import HostReading
 from scheduler.model.ports import EventKind
 from scheduler.model.queues import QueueReading
 from scheduler.model.readings import Unanswered, is_pending, is_silent
@@ -37,10 +33,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from scheduler.model.actions import Plan
+    from scheduler.model.hosts import HostReading
     from scheduler.model.observation import Observation
     from scheduler.model.policy import Policy
     from scheduler.model.ports import DomainEvent
-    from scheduler.model.workers import Worker
 
 DAEMON = "ambienti"
 """The object that stands for the daemon itself."""
@@ -61,8 +57,6 @@ class LastLook:
     monotonic: float
     provisioned: Provisioned = field(default_factory=Provisioned)
     """Which demand waits for its share since when."""
-    passed: tuple[Said, ...] = ()
-    """What began and was over since the last look."""
     known_at: Mapping[str, float] = field(default_factory=dict)
     """For sources that have not answered yet: the instant of the last look that knew better."""
 
@@ -75,36 +69,21 @@ def looked(
     *,
     monotonic: float = 0.0,
     told: Mapping[tuple[str, str], DomainEvent] = MappingProxyType({}),
-    away: Iterable[tuple[str, float, float]] = (),
 ) -> LastLook:
     """Look at everything once: what it is now, and which demand has waited since when.
 
-    `told`: by (host, domain), the ends of domains since the last look; by (host, ""), what was told last of a host. `away`:
-    (host, from, to) for hosts that told that they were lost, and then that they were back.
+    `told`: by (host, domain), the ends of domains since the last look; by (host, ""), what was told last of a host.
     """
     found = provisioned(observation, policy, plan, before.provisioned if before else Provisioned(), monotonic)
     said = statuses(observation, policy)
     shares = {one.object: one for one in provisioning.statuses(found.waiting, observation, policy, monotonic)}
     said |= shares
     known_at: dict[str, float] = {}
-    passed: list[Said] = []
     if before is not None:
         for name in _undecided(observation, shares) & before.said.keys():
             said[name], known_at[name] = before.said[name], before.known_at.get(name, before.at)
         said |= {name: replace(said[name], at=at) for name, at in _dated(observation, said, before, told)}
-        passed = list(_passed(said, before, away, observation.now))
-    return LastLook(said, observation.now, monotonic, found, tuple(passed), known_at)
-
-
-def _passed(said: Mapping[str, Said], before: LastLook, away: Iterable[tuple[str, float, float]], now: float) -> Iterator[Said]:
-    """Return what hosts were in between that this look and the one before both found well: lost, then well again."""
-    for host, lost_at, back_at in away:
-        one, last = said.get(host), before.said.get(host)
-        if one is None or last is None or not one.status is last.status is Status.OK or host in before.known_at:
-            continue
-        if before.at < lost_at < back_at <= now:
-            yield replace(one, status=Status.CRITICAL, text="it was lost, and came back", at=lost_at)
-            yield replace(one, at=back_at)
+    return LastLook(said, observation.now, monotonic, found, known_at)
 
 
 def _dated(
@@ -119,7 +98,7 @@ def _dated(
             yield host, event.at if one.at is None else min(event.at, one.at)
     lost: dict[str, list[tuple[str, str]]] = {}
     for worker in observation.workers if ends else ():
-        if worker.state in {S.FAILED, S.SILENT} or _ended_by_itself(worker, observation):
+        if worker.state in {S.FAILED, S.SILENT}:
             lost.setdefault(workers_of(worker.environment), []).append((worker.host, worker.name))
     for name, workers in lost.items():
         # Where one was lost without a word, this look is the first to know.
@@ -164,7 +143,6 @@ def _workers(observation: Observation, policy: Policy) -> Iterator[Said]:
     counted = Counter(map(_WHERE, observation.workers))
     silent = {name for name, one in observation.queues.items() if is_silent(one)}
     behind = Counter(one.environment for one in observation.workers if one.batch_system in silent and one.state in _SERVE)
-    ended = Counter(one.environment for one in observation.workers if _ended_by_itself(one, observation))
     environments = {*policy.catalogue.environments, *(environment for environment, _ in counted)}
     for environment in sorted(environments):
         count = {state: counted[environment, state] for state in S}
@@ -173,18 +151,13 @@ def _workers(observation: Observation, policy: Policy) -> Iterator[Said]:
         if count[S.UNSEEN] + behind[environment] and not served:
             text += f" when {', '.join(sorted(silent))} last answered" if behind[environment] else ""
             yield Said(workers_of(environment), Status.UNKNOWN, text=text)
-        elif count[S.SILENT] + count[S.FAILED] + ended[environment]:
+        elif count[S.SILENT] + count[S.FAILED]:
             # Until a silent one is given up nobody knows that it is lost; then its time goes into the next boot.
-            boots = count[S.REQUESTED] + count[S.BOOTING] + count[S.FAILED] + ended[environment]
+            boots = count[S.REQUESTED] + count[S.BOOTING] + count[S.FAILED]
             cause = "" if served else (Cause.BOOT if boots else Cause.DETECTION).value
             yield Said(workers_of(environment), Status.WARNING if served else Status.CRITICAL, cause=cause, text=text)
         else:
             yield Said(workers_of(environment), Status.OK, text=text)
-
-
-def _ended_by_itself(worker: Worker, observation: Observation) -> bool:
-    """Whether a worker that had registered ended, its host says so now, and nobody had it drained."""
-    return worker.state is S.GONE and not worker.drain_cause and isinstance(observation.hosts.get(worker.host), HostReading)
 
 
 def look(before: LastLook | None, now: LastLook, *, stale_seconds: float, watched: bool) -> Look:
@@ -196,7 +169,6 @@ def look(before: LastLook | None, now: LastLook, *, stale_seconds: float, watche
         for name, said in now.said.items()
         if began or before is None or _differs(before.said.get(name), said)
     )
-    changes += now.passed if not began else ()
     retired = () if before is None else tuple(sorted(before.said.keys() - now.said.keys()))
     return Look(now.at, now.monotonic, changes, retired, began)
 

@@ -10,9 +10,6 @@ import pytest
 from environments.environment import VO, Environment
 from environments.matching import Catalogue
 from environments.reason import Reason
-from scheduler.availability.measuring.accounting import measure
-from scheduler.availability.timelines.windows import between
-from scheduler.journal.histories import load_history
 from scheduler.journal.hosts import say_off
 from scheduler.journal.journal import KEPT_KINDS, Journal, JournalError, LeaseLostError
 from scheduler.journal.records import HostOff, Outcome
@@ -23,7 +20,6 @@ from scheduler.loop.leading import Holder
 from scheduler.model.actions import Adopt, Boot, CleanUp, Drain, Plan, PowerOff
 from scheduler.model.clock import WallClock
 from scheduler.model.hosts import DomainState, Host, worker_uuid
-from scheduler.model.instants import SECOND, micro
 from scheduler.model.policy import Limits, Policy
 from scheduler.model.ports import EventKind
 from scheduler.model.queues import Node, RunningJob
@@ -455,45 +451,6 @@ def test_lost_seconds_of_a_host_are_exact_to_its_events_however_late_the_looks_c
         farm.order()
     kept = [(event.note.detail["status"], event.at - begun) for event in farm.journal.events(subject="h2", kind="status")]
     assert sorted(kept)[:3] == [("CRITICAL", 7.25), ("OK", 0.0), ("OK", 41.5)]
-
-
-def test_a_host_that_was_lost_and_back_between_two_looks_was_lost_for_so_long(farm):
-    farm.engine.watch()
-    farm.order()
-    begun = farm.clock.now()
-    for lost, back in ((7.25, 9.5), (21.5, 28.0), (43.0, 44.0)):
-        farm.agenda.after(lost, farm.hosts["h2"].fall_silent)
-        farm.agenda.after(back, farm.hosts["h2"].answer_again)
-    for _ in range(3):
-        farm.wait(30)
-        farm.order()
-    kept = [(event.note.detail["status"], event.at - begun) for event in farm.journal.events(subject="h2", kind="status")]
-    assert kept == [
-        ("OK", 0.0),
-        ("CRITICAL", 7.25),
-        ("OK", 9.5),
-        ("CRITICAL", 21.5),
-        ("OK", 28.0),
-        ("CRITICAL", 43.0),
-        ("OK", 44.0),
-    ]
-    history = load_history(farm.journal, farm.clock.now())
-    now = micro(farm.clock.now())
-    assert measure(history, between(micro(begun), now, now), "excuse")["h2"].bad == 9.75 * SECOND
-
-
-def test_a_registered_worker_that_crashes_is_lost_time_of_its_environment(farm):
-    name = farm.worker()
-    farm.engine.watch()
-    farm.agenda.after(3.5, lambda: farm.hosts["h1"].stop(name, EventKind.CRASHED))
-    died = farm.clock.now() + 3.5
-    farm.wait(20)
-    farm.order(CleanUp(name, "h1", WHY))
-    farm.wait(10)
-    farm.order()
-    kept = [(event.note.detail["status"], event.at) for event in farm.journal.events(subject="workers/el9", kind="status")]
-    assert [status for status, _ in kept][-2:] == ["CRITICAL", "OK"]
-    assert kept[-2][1] == died
 
 
 def test_a_worker_ended_when_its_host_told_so_not_when_that_was_attended_to(farm):

@@ -51,9 +51,6 @@ def test_a_part_of_an_answer_and_one_that_is_not_believed_are_a_warning():
         ((S.IDLE, S.SILENT), "WARNING"),
         ((S.BUSY, S.FAILED), "WARNING"),
         ((S.SILENT, S.BOOTING), "CRITICAL"),
-        ((S.GONE,), "CRITICAL"),
-        ((S.GONE, S.BOOTING), "CRITICAL"),
-        ((S.GONE, S.IDLE), "WARNING"),
         ((S.UNSEEN, S.UNSEEN), "UNKNOWN"),
         ((S.UNSEEN, S.BUSY), "OK"),
         ((S.UNSEEN, S.SILENT), "UNKNOWN"),
@@ -71,8 +68,6 @@ def test_the_workers_of_an_environment_are_one_object(states, status):
         ((S.SILENT, S.BOOTING), "boot"),
         ((S.SILENT, S.REQUESTED), "boot"),
         ((S.FAILED,), "boot"),
-        ((S.GONE,), "boot"),
-        ((S.GONE, S.IDLE), ""),
         ((S.SILENT, S.IDLE), ""),
         ((S.IDLE,), ""),
     ],
@@ -178,17 +173,6 @@ def test_a_worker_that_ended_by_itself_is_lost_from_when_its_host_told_so():
     assert dated(EventKind.CRASHED, 104.5, before, workers=(failed, idle))["workers/el9"] == ("WARNING", 104.5)
     more = (failed, a_worker("el9-3", S.SILENT))
     assert dated(EventKind.CRASHED, 104.5, before, workers=more)["workers/el9"] == ("CRITICAL", None), "of one nobody told"
-
-
-def test_a_worker_that_was_drained_or_whose_host_is_silent_is_not_lost_by_itself():
-    drained = (a_worker("el9-1", S.GONE, drain_cause="idle"),)
-    assert said(an_observation(workers=drained))["workers/el9"] == "OK"
-    assert said(an_observation(workers=(a_worker("el9-1", S.GONE),), hosts=[silent("h1")]))["workers/el9"] == "OK"
-
-
-def test_a_registered_worker_that_crashed_is_lost_from_when_its_host_told_so():
-    gone = (a_worker("el9-1", S.GONE),)
-    assert dated(EventKind.CRASHED, 104.5, looked(100), workers=gone)["workers/el9"] == ("CRITICAL", 104.5)
 
 
 def test_an_object_that_is_no_longer_there_retires():
