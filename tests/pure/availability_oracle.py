@@ -322,13 +322,14 @@ def count(lines, name, window, profile):
         lost,
         *(ratio(*figure(profile, one)) for one in supposed),
         sum(number * lines.step for (plain, *_), number in ticks.items() if plain != PENDING and plain[0] not in NOT_KNOWN),
+        seconds["excusable"],
     )
 
 
 def tally(lines, name, ticks, profile, instead=""):
     """Sum up what the ticks of a window count as; `instead` takes the place of what is unknown."""
     is_host = name in lines.objects and lines.objects[name].kind is ObjectKind.HOST
-    seconds = dict.fromkeys(("total up ok bad unknown missing pending scheduled unscheduled excused".split()), 0)
+    seconds = dict.fromkeys(("total up ok bad unknown missing pending scheduled unscheduled excused excusable".split()), 0)
     lost = {}
     for (plain, overlaid, agreed, excluded), number in ticks.items():
         length = number * lines.step
@@ -347,8 +348,10 @@ def tally(lines, name, ticks, profile, instead=""):
         kinds = classes(profile, status, is_host, agreed is not None)
         for kind in kinds:
             seconds[kind] += length
+        excused = profile == "excuse" and excluded
+        if status in NOT_KNOWN:
+            seconds["excusable"] += length * excused
         if "bad" in kinds:
-            excused = profile == "excuse" and excluded
             seconds["excused"] += length * excused
             why = "excluded" if excused else cause or "unknown"
             lost[why] = lost.get(why, 0) + length

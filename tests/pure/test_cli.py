@@ -143,7 +143,7 @@ def test_what_is_no_snapshot_is_wrong_use(ambienti, tmp_path):
     assert ambienti("status", "--snapshot", tmp_path / "x.json")[0] == 2
     code, _, err = ambienti("plan", "--snapshot", tmp_path / "y.json")
     assert code == 2
-    assert "No such file" in err
+    assert "there is no such file" in err
 
 
 def test_tables_are_not_cut_where_there_is_no_terminal(ambienti, tmp_path):
