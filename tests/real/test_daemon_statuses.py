@@ -85,7 +85,9 @@ def test_a_killed_libvirtd_is_lost_time_and_a_foreign_watcher_agrees(running):
     running.until(lambda: statuses(running, "lxc1")[-1] == "CRITICAL")
     time.sleep(4)
     running.farm.libvirtd.recover()
+    recovered = time.time()
     running.until(lambda: statuses(running, "lxc1")[-1] == "OK", 240)
+    late = time.time() - recovered  # on a busy machine the next look at the host comes later
     time.sleep(2)
     over.set()
     watcher.join()
@@ -95,7 +97,7 @@ def test_a_killed_libvirtd_is_lost_time_and_a_foreign_watcher_agrees(running):
     assert down >= 3
     began = next(one.at / SECOND for one in history(running).results if (one.object, one.status.name) == ("lxc1", "CRITICAL"))
     assert crashing <= began <= crashed + 0.5, "by the connection that broke, not by the next look"
-    assert abs(found["lxc1"].bad / SECOND - down) <= 2, (found["lxc1"], seen)
+    assert -2 <= found["lxc1"].bad / SECOND - down <= 1 + max(1, late), (found["lxc1"], seen)
     assert found["pool"].bad == 0
     assert found["lxc1"].unknown == 0
 
