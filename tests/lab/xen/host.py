@@ -104,6 +104,7 @@ class XenHost:
                 self._command(images), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
         (self.directory / "pid").write_text(f"{self._process.pid}\n")
+        _prefer(self._process.pid)
         try:
             self._wait_until_ready(began + seconds)
         except HostError:
@@ -283,6 +284,16 @@ def _free_port(first: int) -> int:
 
 def _tail(console: str) -> str:
     return "\n" + "\n".join(console.splitlines()[-20:])
+
+
+def _prefer(pid: int) -> None:
+    """Let a busy machine run this emulator first: Xen's own tools give up after ten seconds, and dom0 has the one processor."""
+    os.setpriority(os.PRIO_PROCESS, pid, -10)
+    group = Path(
+        f"/proc/{pid}/autogroup"
+    )  # where sessions share the processor between them, a process's own value counts for nothing
+    if group.exists():
+        group.write_text("-10")
 
 
 def _run(*command: object) -> None:
