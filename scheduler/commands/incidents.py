@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from contextlib import contextmanager
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
@@ -92,19 +91,15 @@ def list_incidents(
         call = view.calls[-1] if view.calls else None
         first: list[str | Text] = [
             str(view.number),
-            Text(view.cause),
+            Text(to_the_second(view.cause)),
             Text(", ".join(view.objects)),
-            _to_the_second(view.bad_since),
+            to_the_second(view.bad_since),
             view.state,
         ]
-        rest = [_to_the_second(call.deadline) if call else "-", (call.by if call else "") or "-", str(len(view.pages))]
+        rest = [to_the_second(call.deadline) if call else "-", (call.by if call else "") or "-", str(len(view.pages))]
         table.add_row(*first, *rest, Text(view.verdict, style=COLOURS[view.verdict]))
     console().print(table)
     say(f"{plural(len(views), 'incident')}{'' if everything else ' not over'}.")
-
-
-def _to_the_second(written: str) -> str:
-    return re.sub(r"\.\d+", "", written)
 
 
 @incidents.command("show", epilog=examples("ambienti incident show 12", "ambienti incident show 12 --json"))
@@ -139,7 +134,7 @@ def show(number: NumberArgument, site: SiteOption = None, as_json: JsonOption = 
 
 
 def _show(view: IncidentView, notices: Sequence[Mapping[str, object]], story: Sequence[Mapping[str, object]]) -> None:
-    head = f"incident {view.number}: {view.cause} ({', '.join(view.objects)}): {view.state}, {view.verdict}"
+    head = f"incident {view.number}: {to_the_second(view.cause)} ({', '.join(view.objects)}): {view.state}, {view.verdict}"
     say(head, style=COLOURS[view.verdict])
     lines = Table("when", "", "what", box=None, pad_edge=False)
     for line in story:

@@ -14,7 +14,7 @@ from environments.names import can_be_read, nearest
 from environments.problems import ConfigurationError, Problem
 from scheduler.commands.common import Exit, JsonOption, console, examples, fail, plural, print_json, say
 from scheduler.model.clock import WallClock
-from scheduler.model.instants import micro
+from scheduler.model.instants import micro, to_the_second
 from scheduler.show.terminal import Table
 
 if TYPE_CHECKING:
@@ -234,7 +234,7 @@ def _show(view: StoryView) -> None:
 
 def _rows(incident: IncidentView) -> list[list[str | Text]]:
     end = incident.state
-    first: list[str | Text] = [str(incident.number), Text(incident.cause), incident.response_class or "-"]
+    first: list[str | Text] = [str(incident.number), Text(to_the_second(incident.cause)), incident.response_class or "-"]
     if not incident.calls:
         return [[*first, _in_two(incident.bad_since), "-", "-", "-", "0", end, ""]]
     rows: list[list[str | Text]] = []

@@ -119,4 +119,4 @@ def _common(book: Book, new: Collection[str], at: Instant, watching: Watching) -
     if fresh:
         return fresh[-1]
     many = watching.together and len(new) >= watching.together
-    return f"{COMMON}{write_instant(at - at % SECOND)}" if many else ""
+    return f"{COMMON}{write_instant(at)}" if many else ""

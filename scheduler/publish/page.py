@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from environments.text import printable
 from scheduler.availability.reports.report_data import COLUMNS
-from scheduler.model.instants import seconds, write_instant, write_seconds
+from scheduler.model.instants import seconds, to_the_second, write_instant, write_seconds
 from scheduler.publish import apart, charts, writing
 from scheduler.publish.apart import UndrawnError
 from scheduler.show.availability_view import partly_observed
@@ -132,6 +132,7 @@ def _template() -> Template:
     made = jinja2.Environment(
         loader=loader, autoescape=True, undefined=strict, finalize=_shown, trim_blocks=True, lstrip_blocks=True
     )
+    made.filters["to_the_second"] = to_the_second
     return made.get_template("page.html")
 
 

@@ -17,7 +17,7 @@ from scheduler.journal import outbox
 from scheduler.journal.outbox import Letter
 from scheduler.journal.records import Note
 from scheduler.loop.runner import unexpected
-from scheduler.model.instants import SECOND, Instant, in_seconds, write_instant
+from scheduler.model.instants import Instant, in_seconds, shown_instant, to_the_second
 from scheduler.model.ports import Notice, SourceError
 from scheduler.oncall.follow import FollowResult, follow
 from scheduler.oncall.incident import Incident, IncidentEvent, OncallDecision, Rules, What
@@ -93,13 +93,15 @@ def _followed(book: Book, changes: Sequence[IncidentEvent], rules: Rules, now: I
 
 
 def _letters(incident: Incident, page: Page, paging_rules: PagingRules, now: Instant) -> list[Letter]:
-    subject = f"[{paging_rules.site}] incident {incident.number}: {', '.join(incident.bad[:3]) or incident.cause} bad"
-    deadline = _to_the_second(incident.call.deadline, paging_rules.zone)
+    subject = (
+        f"[{paging_rules.site}] incident {incident.number}: {', '.join(incident.bad[:3]) or to_the_second(incident.cause)} bad"
+    )
+    deadline = shown_instant(incident.call.deadline, paging_rules.zone)
     body = "\n".join(
         [
-            f"Incident {incident.number} at {paging_rules.site}: {incident.cause.removeprefix('object:')}",
+            f"Incident {incident.number} at {paging_rules.site}: {to_the_second(incident.cause.removeprefix('object:'))}",
             f"Bad: {', '.join(incident.bad)}" + (f" ({incident.text})" if incident.text else ""),
-            f"Bad since: {_to_the_second(incident.bad_since, paging_rules.zone)}",
+            f"Bad since: {shown_instant(incident.bad_since, paging_rules.zone)}",
             f"Acknowledge by: {deadline}  ({incident.response_class})",
             f"You: {page.person}, level {page.level} ({page.because})",
             "",
@@ -112,10 +114,6 @@ def _letters(incident: Incident, page: Page, paging_rules: PagingRules, now: Ins
         Letter(f"{page.key}.{page.person}.{index}@{paging_rules.site}", incident.number, page.person, place, subject, body, now)
         for index, place in enumerate(paging_rules.addresses.get(page.person, ()))
     ]
-
-
-def _to_the_second(instant: Instant, zone: str) -> str:
-    return write_instant(instant - instant % SECOND, zone)
 
 
 def deliver(journal: JournalWriter, notifier: Callable[[str, str], Notifier], clock: Callable[[], Instant]) -> int:

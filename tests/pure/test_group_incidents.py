@@ -5,7 +5,7 @@ from fnmatch import fnmatchcase
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from scheduler.availability.history import Group, Member, Operator, Revision, Status
@@ -344,6 +344,15 @@ watchings = st.builds(
 SHORT = replace(RULES, reopen=6)
 
 
+A_AND_B = Group("g0", Operator.AND, (Member("a"), Member("b")))
+WITHIN_A_SECOND = [
+    (0, {"a": CRITICAL, "b": CRITICAL}, False),
+    (1, {"a": OK}, False),
+    (0, {"a": CRITICAL, "c": CRITICAL, "b": OK}, False),
+]
+
+
+@example((A_AND_B,), WITHIN_A_SECOND, Watching(together=2, gather=0))  # two common causes, not one
 @given(farms(), happenings, watchings)
 def test_a_look_tells_nothing_twice_and_leaves_no_watched_outage_out(groups, story, watching):
     by_name, at, book = {one.name: one for one in groups}, 0, Book()
