@@ -136,7 +136,7 @@ def test_a_pool_that_is_not_there_is_an_error_at_once(session_pool):
             SourceError, match=r"read schedds and workers: .*is 127\.0\.0\.2:\d+ up, and does it accept our token"
         ):
             system.read(ENVIRONMENTS, cheap=False)
-        assert time.monotonic() - begun < 10
+        assert time.monotonic() - begun < DEADLINE_SECONDS + 30
 
 
 def test_a_configuration_that_is_not_there_is_an_error_at_once(session_pool):
