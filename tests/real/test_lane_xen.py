@@ -137,14 +137,14 @@ def test_the_connector_reads_the_same_host_through_ssh(host):
 
 
 def test_a_host_that_falls_silent_is_an_error_within_the_deadline_and_is_read_again_after(host):
-    connector = connect(host.name, host.uri, {"keepalive_seconds": 1}, site="silent", deadline_seconds=4)
+    connector = connect(host.name, host.uri, {"keepalive_seconds": 1}, site="silent", deadline_seconds=10)
     before = connector.read()
     host.freeze()
     try:
         began = time.monotonic()
         with pytest.raises(SourceError) as caught:
             connector.read()
-        assert time.monotonic() - began < 4 + 16
+        assert time.monotonic() - began < 10 + 60
         assert caught.value.source == host.name
     finally:
         host.thaw()

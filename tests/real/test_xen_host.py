@@ -48,7 +48,7 @@ def test_a_silent_host_still_accepts_connections_and_is_not_taken_for_ready(host
             assert not host.answers(1.5)
     finally:
         host.thaw()
-    eventually(lambda: host.answers(5), 30)
+    eventually(lambda: host.answers(5), 120)
 
 
 def test_a_crashed_host_is_gone_at_once_and_returns_with_nothing_of_its_past(host):
