@@ -81,7 +81,7 @@ class Live(Simulated):
         from simulations.live import connect
 
         super().__init__()
-        self.system = connect("pool", {"boot_seconds": 0.05}, site="contract", deadline_seconds=5.0, directory=Path())
+        self.system = connect("pool", {"boot_seconds": 0.05}, site="contract", deadline_seconds=60.0, directory=Path())
 
     @contextlib.contextmanager
     def worker(self, environment):

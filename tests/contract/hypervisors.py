@@ -129,7 +129,7 @@ class TestDriver:
         pool.createXML(
             "<volume><name>base.qcow2</name><capacity unit='MiB'>64</capacity><target><format type='qcow2'/></target></volume>"
         )
-        self.host = connect("test1", "test:///default", {"disk_pool": "default-pool"}, site=SITE, deadline_seconds=5.0)
+        self.host = connect("test1", "test:///default", {"disk_pool": "default-pool"}, site=SITE, deadline_seconds=120.0)
         self.environment = Environment(
             name="test-env", vo="atlas", virtualization=Virtualization.XEN_PV, memory_mib=512, disk={"mode": "overlay", "size_gib": 1},
             image={"pool": "default-pool", "volume": "base.qcow2"},
@@ -181,7 +181,7 @@ class _Libvirtd:
         start_event_loop()
         self.daemon = daemon
         self._libvirt = libvirt
-        self.host = connect(f"{self.driver}1", daemon.uri(self.driver), daemon.options(), site=SITE, deadline_seconds=20.0)
+        self.host = connect(f"{self.driver}1", daemon.uri(self.driver), daemon.options(), site=SITE, deadline_seconds=120.0)
 
     def hand(self):
         return self._libvirt.open(self.daemon.uri(self.driver))

@@ -16,7 +16,7 @@ class Lines:
 
     def __init__(self, directory):
         self.path = directory / self.name
-        self.source = inventory.connect("farm", {"path": self.name}, base=directory, deadline_seconds=1.0)
+        self.source = inventory.connect("farm", {"path": self.name}, base=directory, deadline_seconds=60.0)
 
     def tell(self, hosts):
         self.path.write_text("".join(f"{host.name} port={host.port}\n" for host in hosts))
@@ -46,7 +46,7 @@ class Names:
     def __init__(self, directory):
         self.server = NameServer()
         options = {"record": "_libvirt._tcp.farm.test", "servers": [self.server.address]}
-        self.source = dns.connect("farm", options, base=directory, deadline_seconds=1.0)
+        self.source = dns.connect("farm", options, base=directory, deadline_seconds=10.0)
 
     def tell(self, hosts):
         self.server.serve(*(f"_libvirt._tcp.farm.test,{host.name},{host.port}" for host in hosts))

@@ -444,7 +444,7 @@ def test_a_journal_in_memory_is_read_and_written_from_several_threads():
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(20)
+        thread.join(120)
     journal.close()
     assert failed == []
 

@@ -145,7 +145,7 @@ def test_two_writers_never_open_two_incidents_of_one_cause(opened):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(120)
     [one] = all_incidents(journals[0])
     assert sorted(one.objects) == ["ce0", "ce1", "ce2", "ce3"]
     assert len(one.pages) == 1

@@ -175,7 +175,7 @@ def test_of_two_standbys_that_see_the_same_one_takes_over(daemons):
 
 
 def test_a_takeover_and_an_intent_wait_for_each_other(opened):
-    first, second = opened(), opened(busy_seconds=20)
+    first, second = opened(), opened(busy_seconds=120)
     assert first.hold_lease("a", 100, 60)
     unmoved, order = first.lease(), []
 
@@ -189,7 +189,7 @@ def test_a_takeover_and_an_intent_wait_for_each_other(opened):
         thread.start()
         thread.join(0.5)
         order.append("written")
-    thread.join(20)
+    thread.join(120)
     assert order == ["written", "taken"]
 
 

@@ -44,7 +44,7 @@ def refused(operation):
 
 
 def test_what_libvirt_knows_by_a_code_needs_no_words():
-    line = HostConnection("h1", "test:///default", deadline_seconds=5.0, keepalive_seconds=5)
+    line = HostConnection("h1", "test:///default", deadline_seconds=60.0, keepalive_seconds=5)
 
     def asked(function):
         def operation(talk):
@@ -73,7 +73,7 @@ def test_a_boot_says_whether_its_image_or_its_pool_is_missing():
 
 
 def test_a_host_that_cannot_be_connected_is_unreachable():
-    host = connect("h1", "qemu+unix:///system?socket=/nowhere/at-all", {}, site=SITE, deadline_seconds=5.0)
+    host = connect("h1", "qemu+unix:///system?socket=/nowhere/at-all", {}, site=SITE, deadline_seconds=60.0)
     try:
         assert refused(host.read) is F.UNREACHABLE
     finally:

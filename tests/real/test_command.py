@@ -46,7 +46,7 @@ def companion(tmp_path):
     companion.close()
 
 
-def ask(companion, question, seconds=10.0):
+def ask(companion, question, seconds=60.0):
     return companion.ask(question, asked="a question", deadline_seconds=seconds)
 
 
@@ -62,7 +62,7 @@ def group_is_gone(leader):
     return False
 
 
-def asked(*arguments, deadline_seconds=10.0, **more):
+def asked(*arguments, deadline_seconds=60.0, **more):
     return run(arguments, source="source", asked="a question", deadline_seconds=deadline_seconds, **more)
 
 

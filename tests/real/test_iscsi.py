@@ -43,7 +43,7 @@ def daemon(target, lun):
 
 @pytest.fixture
 def host(daemon):
-    host = connect("qemu1", daemon.uri("qemu"), daemon.options(), site=SITE, deadline_seconds=15.0)
+    host = connect("qemu1", daemon.uri("qemu"), daemon.options(), site=SITE, deadline_seconds=120.0)
     yield host
     connection = libvirt.open(daemon.uri("qemu"))
     for domain in connection.listAllDomains():

@@ -64,7 +64,7 @@ def containers(daemon):
 
 
 def opened(daemon, driver, **options):
-    host = connect(f"{driver}1", daemon.uri(driver), daemon.options(**options), site=SITE, deadline_seconds=15.0)
+    host = connect(f"{driver}1", daemon.uri(driver), daemon.options(**options), site=SITE, deadline_seconds=120.0)
     yield host
     host.close()
     if not daemon.answers():
@@ -276,7 +276,7 @@ def test_a_pool_that_is_not_there_is_named_with_those_that_are(host, daemon, ima
 
 
 def test_kvm_is_offered_only_after_a_guest_has_lived(daemon):
-    line = HostConnection("qemu1", daemon.uri("qemu"), deadline_seconds=15, keepalive_seconds=5)
+    line = HostConnection("qemu1", daemon.uri("qemu"), deadline_seconds=120, keepalive_seconds=5)
     assert line.run("try emulation", lambda talk: guest_lives(talk, "qemu"))
     assert not line.run("try KVM", lambda talk: guest_lives(talk, "kvm"))
     assert line.run("count", lambda talk: talk.connection.numOfDomains()) == 0
@@ -345,7 +345,7 @@ def test_an_image_in_a_storage_pool_that_is_switched_off_is_not_called_missing(h
 
 
 def test_a_host_is_used_only_for_what_it_is_allowed_to(daemon):
-    (host,) = [connect("h", daemon.uri("qemu"), daemon.options(virtualizations=["kvm"]), site=SITE, deadline_seconds=10)]
+    (host,) = [connect("h", daemon.uri("qemu"), daemon.options(virtualizations=["kvm"]), site=SITE, deadline_seconds=120)]
     assert host.read().virtualizations == frozenset()
     with pytest.raises(SourceError, match="offers nothing, not qemu"):
         host.boot(order(machine("x")))
@@ -360,12 +360,12 @@ def test_a_boot_of_another_kind_is_refused_with_what_is_offered(containers):
 
 def test_options_that_are_misspelt_are_refused_at_once():
     with pytest.raises(ValidationError, match="config_pol"):
-        connect("h", "qemu:///system", {"config_pol": "x"}, site=SITE, deadline_seconds=10)
+        connect("h", "qemu:///system", {"config_pol": "x"}, site=SITE, deadline_seconds=120)
 
 
 def test_memory_kept_for_the_host_itself_is_not_offered(daemon):
     plain, modest = (
-        connect("h", daemon.uri("lxc"), daemon.options(reserve_mib=reserve), site=SITE, deadline_seconds=10)
+        connect("h", daemon.uri("lxc"), daemon.options(reserve_mib=reserve), site=SITE, deadline_seconds=120)
         for reserve in (0, 1000)
     )
     assert plain.read().memory_mib - modest.read().memory_mib == 1000
@@ -437,7 +437,7 @@ def test_several_hosts_of_the_test_driver_live_in_one_process_and_know_nothing_o
         "<threads>1</threads></cpu><memory>33554432</memory><pool type='dir'><name>default</name><target><path>/pool</path></target></pool>"
         "<network><name>default</name><bridge name='virbr0'/></network></node>"
     )
-    hosts = [connect(f"node{i}", f"test://{path}", {}, site=SITE, deadline_seconds=5) for i in range(3)]
+    hosts = [connect(f"node{i}", f"test://{path}", {}, site=SITE, deadline_seconds=120) for i in range(3)]
     environment = Environment(
         name="demo", vo="atlas", virtualization="xen-pv", memory_mib=2048, image={"kernel": "/k", "initrd": "/i"}
     )
@@ -457,7 +457,7 @@ def test_a_thousand_domains_are_read_quickly(tmp_path):
     path.write_text(
         "<node><memory>1073741824</memory><pool type='dir'><name>default</name><target><path>/p</path></target></pool></node>"
     )
-    host = connect("big", f"test://{path}", {}, site=SITE, deadline_seconds=20)
+    host = connect("big", f"test://{path}", {}, site=SITE, deadline_seconds=120)
     environment = Environment(
         name="demo", vo="atlas", virtualization="lxc", memory_mib=128, image={"path": "/i"}, network={"kind": "host"}
     )

@@ -141,7 +141,7 @@ def paged(journal, at=NOW):
 
 def test_a_mail_refused_twice_is_sent_again_with_the_same_message_id(mail, journal):
     server = mail(refusals=2)
-    desk_notifier = {"mail": connect("anna", mail_address(server), deadline_seconds=5)}
+    desk_notifier = {"mail": connect("anna", mail_address(server), deadline_seconds=60)}
     happened(journal, [IncidentEvent(NOW, What.BAD, "ce1")], DESK_MAIL, NOW)
     clock = NOW
     taken = []
@@ -168,7 +168,7 @@ DESK_MAIL = PagingRules("perugia", "Europe/Rome", RULES, {"anna": ("mail",)})
 
 def test_a_webhook_that_answers_500_gets_the_same_idempotency_key_again(hook, journal):
     server = hook(refusals=2)
-    notifier = connect("bruno", hook_address(server), deadline_seconds=5)
+    notifier = connect("bruno", hook_address(server), deadline_seconds=60)
     happened(
         journal, [IncidentEvent(NOW, What.BAD, "ce1", "san")], PagingRules("perugia", "UTC", RULES, {"anna": ("hook",)}), NOW
     )
@@ -202,7 +202,7 @@ journal = Journal("sqlite:///{tmp_path}/journal.db", now=1.0)
 paged(journal)
 addresses = {{"mail": {mail_address(mailbox)!r}, "hook": {hook_address(receiver)!r}}}
 letters = iter([0])
-deliver(journal, lambda person, place: Dies(connect(person, addresses[place], deadline_seconds=5)), lambda: NOW)
+deliver(journal, lambda person, place: Dies(connect(person, addresses[place], deadline_seconds=60)), lambda: NOW)
 """
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     died = subprocess.run(
@@ -215,7 +215,7 @@ deliver(journal, lambda person, place: Dies(connect(person, addresses[place], de
     addresses = {"mail": mail_address(mailbox), "hook": hook_address(receiver)}
     assert all(letter.outcome == "" for letter in outbox.letters(journal)), "nothing was marked"
     later = NOW + outbox.wait(1)
-    taken = deliver(journal, lambda person, place: connect(person, addresses[place], deadline_seconds=5), lambda: later)
+    taken = deliver(journal, lambda person, place: connect(person, addresses[place], deadline_seconds=60), lambda: later)
     assert taken == 2
     assert deliver(journal, lambda *_: pytest.fail("nothing is left"), lambda: later + outbox.GIVE_UP) == 0
     journal.close()

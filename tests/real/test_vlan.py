@@ -49,7 +49,7 @@ def daemon(switch):
 @pytest.fixture
 def hosts(daemon):
     hosts = {
-        driver: connect(driver, daemon.uri(driver), daemon.options(), site=SITE, deadline_seconds=20.0)
+        driver: connect(driver, daemon.uri(driver), daemon.options(), site=SITE, deadline_seconds=120.0)
         for driver in ("qemu", "lxc")
     }
     yield hosts
