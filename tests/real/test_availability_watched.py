@@ -1,16 +1,19 @@
 """A real farm while its schedd, the libvirtd of its host and workers with jobs in them are killed: a foreign watcher agrees with the report.
 
 AMBIENTI_WATCH_SECONDS is how long each part stays away. The daemon and the watcher both look once a second, so the report and
-the watcher must agree to within two seconds about the begin, the end and the length of every outage.
+the watcher must agree to within two seconds about the begin, the end and the length of every outage; on a busy machine to
+within as much more as the one or the other looked later than that.
 """
 
 import contextlib
 import itertools
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,12 +24,12 @@ from pathlib import Path
 
 import pytest
 
+from scheduler.commands.daemon import ask
 from tests.lab.lanes import container
 from tests.real.lane import GONE, lane
 
 AWAY_SECONDS = float(os.environ.get("AMBIENTI_WATCH_SECONDS", "20"))
 INTERVAL_SECONDS = 1.0
-AGREED_SECONDS = 2 * INTERVAL_SECONDS
 PROMISED_SECONDS = 12
 """A worker of cms is promised within so long."""
 LEASE_SECONDS = 10
@@ -45,16 +48,16 @@ class Story:
     end: float
     watched: dict
     """Name -> stretches in which the watcher found it bad."""
-    slowest: float
-    """The longest time between two looks of the watcher at one thing."""
+    slowest: tuple[float, float]
+    """The longest time between two looks: of the watcher at one thing, and of the daemon."""
     jobs: dict
     workers: dict
     """The workers in which jobs ran first."""
 
     @property
     def agreed(self):
-        """So far apart two accounts may be: two intervals, more only where the watcher itself was slower than it should be."""
-        return max(AGREED_SECONDS, INTERVAL_SECONDS + self.slowest)
+        """So far apart two accounts may be: an interval of each, longer where it was slower than it should be."""
+        return sum(max(INTERVAL_SECONDS, slowest) for slowest in self.slowest)
 
     @property
     def window(self):
@@ -110,7 +113,7 @@ def played(lxc, host):
     looks = lxc.farm.directory / "looks"
     spared, out = lxc.submit("theory-box", 2 * AWAY_SECONDS + 30, vo="theory", lease_seconds=AWAY_SECONDS + 60)
     workers = {"spared": lxc.wait_until_it_runs(spared)}
-    with watching(lxc, looks):
+    with watching(lxc, looks), noting_looks(lxc) as looked:
         lxc.farm.until(lambda: len(seen(looks)) == 3, 240, "the watcher has looked at everything")
         time.sleep(2)
         start = time.time()
@@ -140,8 +143,31 @@ def played(lxc, host):
     for name, found in seen(looks).items():
         found = [look for look in found if start <= look[0] < end]
         stretches[name] = bad_stretches(found)
-        slowest = max(slowest, *(b[0] - a[0] for a, b in itertools.pairwise(found)))
-    return Story(lxc, host, start, end, stretches, slowest, jobs, workers)
+        slowest = max(slowest, longest_between(look[0] for look in found))
+    return Story(lxc, host, start, end, stretches, (slowest, longest_between(looked)), jobs, workers)
+
+
+def longest_between(instants):
+    return max(later - earlier for earlier, later in itertools.pairwise(instants))
+
+
+@contextlib.contextmanager
+def noting_looks(lxc):
+    """Note when the daemon looked, as its metrics tell."""
+    looked, over = [], threading.Event()
+
+    def note():
+        while not over.wait(0.3):
+            told = ask(lxc.farm.directory / "state/daemon.sock", "/metrics", seconds=120).content.decode()
+            looked.append(float(re.search(r"^ambienti_cycle_timestamp_seconds (\S+)$", told, re.MULTILINE)[1]))
+
+    noting = threading.Thread(target=note)
+    noting.start()
+    try:
+        yield looked
+    finally:
+        over.set()
+        noting.join()
 
 
 @contextlib.contextmanager
@@ -235,7 +261,7 @@ def test_begin_end_and_length_of_every_outage_are_what_the_watcher_saw(story, re
         differences = [f"{a[0] - b[0]:+.2f} and {a[1] - b[1]:+.2f} s" for a, b in zip(ours, theirs, strict=False)]
         told = f"bad {row['bad']:.2f} s, watched {length(theirs):.2f} s, begins and ends {', '.join(differences)}"
         record_property(watched, told)
-        print(f"{watched}: {told}; slowest watch {story.slowest:.2f} s")
+        print(f"{watched}: {told}; slowest looks {story.slowest}")
     for name, watched in objects.items():
         theirs = story.watched[watched]
         agree(story.stretches(name, "CRITICAL"), theirs, story.agreed)
@@ -304,12 +330,15 @@ def test_the_usage_names_the_jobs_that_the_killed_workers_cost(story):
     told = json.loads(
         story.lxc.farm.ambienti("usage", "--since", instant(story.start), "--until", instant(story.end), "--json")
     )
-    (lost,) = told["lost_workers"]
-    assert (lost["worker"], lost["host"]) == (story.workers["killed"], story.host)
-    assert [lost[key] for key in FATES] == [[f"{story.jobs['killed']}.0"], [], []]
     (outage,) = told["outages"]
     assert outage["host"] == story.host
-    assert [outage[key] for key in FATES] == [[f"{story.jobs['hidden']}.0"], [], []]
+    lost, *late = told["lost_workers"]
+    assert (lost["worker"], lost["host"]) == (story.workers["killed"], story.host)
+    assert [lost[key] for key in FATES] == [[f"{story.jobs['killed']}.0"], [], []]
+    # A libvirtd that has just started may show for a moment what died while it was away: then it died after the outage.
+    with_it = late[0] if late else outage
+    assert [one["worker"] for one in late] in ([], [story.workers["hidden"]])
+    assert [with_it[key] for key in FATES] == [[f"{story.jobs['hidden']}.0"], [], []]
     ((start, end),) = story.watched["host"]
     assert abs(outage["seconds"] - (end - start)) <= story.agreed
     hours = {row["environment"]: row for row in told["workers"]}
