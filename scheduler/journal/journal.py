@@ -162,13 +162,18 @@ class Journal(JournalWriter):
         self.looked, self.tells = memo.look or self.looked, tells
 
     def shift(self, owner: str, now: float, seconds: float) -> None:
-        """Move the times of all open workers and intents: the clock was set, and what has passed stays what it was."""
+        """Move the times of open workers and intents and of ended boots: the clock was set, and what has passed stays so.
+
+        Else a breaker would stay open for as long as the clock was set back, and a boot that registers since would stand before
+        the failures that it ends.
+        """
         with self.write("shift") as connection:
             self.fence(connection, owner)
             moved = {c.name: c + seconds for c in t.workers.c if c.name in _TIMES_OF_WORKER}
             connection.execute(t.workers.update().where(t.workers.c.closed_at.is_(None)).values(moved))
             opened = t.intents.c.ended_at.is_(None)
             connection.execute(t.intents.update().where(opened).values(begun_at=t.intents.c.begun_at + seconds))
+            connection.execute(t.boots.update().values(at=t.boots.c.at + seconds))
             self.note(connection, now, [Note("clock", "clock", "stepped", detail={"seconds": round(seconds, 3)})])
             self._cache = None
 

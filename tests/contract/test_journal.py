@@ -312,8 +312,11 @@ def test_when_the_clock_is_set_all_open_times_move_along(journal, opened):
     (number,) = journal.begin("a", 101, [boot(1)])
     journal.begin("a", 101, [boot(2)])
     journal.end(102, number, Outcome.DONE, changes={"booted_at": 102.0})
+    failed = BootOutcome("el9-0", "el9", "1", "h1", 90.0, False)
+    journal.remember("a", 102, Memo(outcomes=(failed,)))
     journal.shift("a", 4000, 3600.0)
     ledger = opened().ledger()
+    assert ledger.boots == (replace(failed, at=3690.0),)
     moved = ledger.entries["el9-1"]
     assert (moved.requested_at, moved.since, moved.booted_at, moved.registered_at) == (3701.0, 3701.0, 3702.0, None)
     assert [intent.begun_at for intent in ledger.intents] == [3701.0]
