@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.text import Text
@@ -29,8 +30,11 @@ from scheduler.commands.common import (
 from scheduler.show.terminal import Table
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from environments.environment import Environment
     from environments.nodes import YamlNode
+    from environments.problems import Problem
     from scheduler.site.definitions import Definitions
     from scheduler.site.live_check import Finding
 
@@ -57,8 +61,9 @@ def check(
     live: Annotated[bool, typer.Option("--live", help="Also ask the batch systems and the hosts.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Check the site file, the files of all VOs and the on-call file; every problem is shown at once.
+    """Check the site file, the files of all VOs and those beside them: services, objectives, reports, on call.
 
+    Every problem of the site's and the VOs' files is shown at once; what refers to these is checked once they are right.
     With --live: does every batch system answer, and can at least one host boot each environment (image, network, pool, memory)?
     """
     from scheduler.site import compose, definitions, discovering, live_check
@@ -76,6 +81,7 @@ def check(
             print_json({"ok": False, "problems": problem_data(error.problems)})
         else:
             show_problems(error.problems, error=False)
+            say("What refers to these is checked once they are right.", style="dim")
         raise typer.Exit(int(Exit.WRONG)) from error
     if as_json:
         print_json(
@@ -99,13 +105,28 @@ def _beside(found: Definitions) -> tuple[Finding, ...]:
     if not any(map(can_be_read, beside)) and not {"services", "oncall", "reports"} & found.file.node.items.keys():
         return ()
     from scheduler.commands import journaled
+    from scheduler.oncall import reading as oncall
     from scheduler.publish import oncall_check, reports
     from scheduler.site import promises, services
 
-    names = services.load(found).names
-    promises.load(found, names, journaled.now())
-    reports.check(found)
-    return oncall_check.check(found, names)
+    on_call = [partial(oncall.load, found.file.oncall)] if can_be_read(found.file.oncall) else []
+    known = _each(partial(services.load, found), partial(reports.check, found), *on_call)[0]
+    promised = partial(promises.load, found, known.names, journaled.now())
+    return tuple(_each(promised, partial(oncall_check.check, found, known.names))[1])
+
+
+def _each(*steps: Callable[[], Any]) -> list[Any]:
+    """Return what each step gives; a ConfigurationError holds what is wrong with any of them."""
+    results: list[Any] = []
+    problems: list[Problem] = []
+    for step in steps:
+        try:
+            results.append(step())
+        except ConfigurationError as error:
+            problems += error.problems
+    if problems:
+        raise ConfigurationError(problems)
+    return results
 
 
 def _show_findings(found: Definitions, findings: tuple[Finding, ...]) -> None:

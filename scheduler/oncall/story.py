@@ -12,7 +12,7 @@ from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
-from scheduler.model.instants import SECOND, write_instant
+from scheduler.model.instants import write_instant
 from scheduler.oncall.incident import IncidentEvent, What
 from scheduler.oncall.watch import COMMON
 
@@ -55,6 +55,6 @@ def _together(changes: list[IncidentEvent], watching: Watching) -> tuple[Inciden
             if begun is None or one.at > begun + watching.gather:
                 begun = one.at if many[one.at] >= watching.together else None
             if begun is not None:
-                cause = f"{COMMON}{write_instant(begun - begun % SECOND)}"
+                cause = f"{COMMON}{write_instant(begun)}"
         made.append(replace(one, cause=cause))
     return tuple(made)

@@ -270,6 +270,42 @@ def test_a_correction_that_stands_among_the_events_or_waits_or_is_itself_correct
     assert history_of_text(again.replace("id: e1", "confirmed: 2026-03-02T10:25:00Z"), "h.yaml").corrections
 
 
+def test_of_several_corrections_of_one_instant_the_one_accepted_last_is_meant_wherever_it_stands():
+    told = "at: 2026-03-02T10:30:00Z, object: a, received: 2026-03-02T11:00:00Z, by: nagios, accepted_by: anna"
+    lines = (
+        f"{told}, status: CRITICAL, accepted_at: 2026-03-02T11:50:00Z",
+        f"{told}, status: OK, accepted_at: 2026-03-02T11:40:00Z",
+    )
+    for order in (lines, lines[::-1]):
+        assert len(history_of_text(corrected(*order), "h.yaml").corrections) == 2
+
+
+def test_two_spans_of_a_downtime_that_were_declared_at_one_instant_are_refused():
+    revisions = [
+        f"{{declared: 2026-02-20, start: 2026-03-02T01:00:00Z, end: 2026-03-02T{hour}:00:00Z}}" for hour in ("02", "11")
+    ]
+    above = f"{LINES}downtimes:\n  - objects: [a]\n    revisions:\n      - {revisions[0]}\n      - "
+    said = "11:20 downtimes[0].revisions[1].declared: was declared at the instant of the one above, and says another span"
+    assert any(said in problem for problem in problems(above + revisions[1])), problems(above + revisions[1])
+    assert history_of_text(above + revisions[0], "h.yaml").downtimes
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("id: e1", "sequence: 9223372036854775808", "events[0].sequence: "),
+        ("id: e1", "sequence: -9223372036854775809", "events[0].sequence: "),
+        (
+            "events:",
+            "groups:\n  - {name: g, operator: at-least, k: 9223372036854775808, members: [a]}\nevents:",
+            "groups[0].k: ",
+        ),
+    ],
+)
+def test_a_number_without_measure_is_refused_with_its_place(old, new, said):
+    assert any(said in problem for problem in problems(LINES.replace(old, new)))
+
+
 @given(st.integers(-8_000_000_000 * SECOND, 8_000_000_000 * SECOND))
 def test_an_instant_in_the_clocks_unit_and_back_is_the_same_to_the_microsecond(instant):
     assert micro(in_seconds(instant)) == instant

@@ -300,6 +300,16 @@ def test_a_sound_configuration_is_told_in_one_line(ambienti, site):
     assert json.loads(ambienti("check", "--json")[1]) == {"ok": True, "problems": [], "findings": []}
 
 
+def test_the_files_beside_the_site_file_are_checked_together_and_what_comes_later_is_said(ambienti, site):
+    (site.parent / "services.yaml").write_text("groups:\n  core: {operator: andd, members: [pool]}\n")
+    (site.parent / "oncall.yaml").write_text("zone: Europe/Rome\npeple: {anna: {}}\n")
+    code, out, _ = ambienti("check")
+    assert code == 2
+    assert "services.yaml:2:" in out
+    assert "oncall.yaml:2:1 peple" in out
+    assert out.endswith("What refers to these is checked once they are right.\n")
+
+
 def test_a_live_check_of_a_farm_that_is_down_tells_who_does_not_answer(ambienti, site):
     code, out, _ = ambienti("check", "--live")
     assert code == 3

@@ -73,6 +73,16 @@ def test_what_is_wrong_with_an_event_is_told_as_of_any_history(old):
     assert "events[0]" in str(found.value)
 
 
+@pytest.mark.parametrize("key", ["sequence", "monotonic"])
+def test_a_number_without_measure_is_refused_as_in_any_history(key):
+    result = Result(0, "a", Status.OK, **{key: 7 if key == "sequence" else 7 * SECOND})
+    content = written(History(now=100 * SECOND, objects=(Monitored("a"),), results=(result,)))
+    large = content.replace(f'"{key}":7'.encode(), f'"{key}":{10**20}'.encode()).replace(b'"7"', f'"{10**20}"'.encode())
+    assert large != content
+    with pytest.raises(ConfigurationError, match=rf"events\[0\].{key}"):
+        streamed.read(io.BytesIO(large), "history.json")
+
+
 def test_a_history_that_others_wrote_is_read_all_the_same():
     history = History(
         now=100 * SECOND,

@@ -409,6 +409,14 @@ def test_a_story_obeys_how_many_objects_have_one_cause(ambienti, tmp_path):
     assert len(told(ambienti, tmp_path, "common_cause_objects: 3", *events)) == 4
 
 
+def test_two_common_causes_within_a_second_are_two(ambienti, tmp_path):
+    events = [("10:00:00.1", "bad", name) for name in "abc"] + [("10:00:00.6", "bad", name) for name in "def"]
+    assert [objects for _, objects, _ in told(ambienti, tmp_path, "common_cause_seconds: 0", *events)] == [
+        ["a", "b", "c"],
+        ["d", "e", "f"],
+    ]
+
+
 def test_who_never_gets_a_turn_is_a_finding(tmp_path):
     """Fourteen people by the day are two weeks: the same four always have the weekends, which the layer below covers."""
     people = [f"p{number:02}" for number in range(1, 15)]

@@ -41,9 +41,10 @@ def contradictions(written: WrittenHistory, node: YamlNode) -> Iterator[Problem]
 def unheeded(written: WrittenHistory, node: YamlNode) -> Iterator[Problem]:
     """Yield the accepted corrections that no event bears out: the report would tell of a change that its figures do not know.
 
-    Of several of one instant the last is meant; one that only waits changes nothing.
+    Of several of one instant the one that was accepted last is meant; one that only waits changes nothing.
     """
-    accepted = {(one.object, one.at): one for one in written.corrections if one.accepted_by}
+    in_order = sorted(written.corrections, key=lambda one: one.received if one.accepted_at is None else one.accepted_at)
+    accepted = {(one.object, one.at): one for one in in_order if one.accepted_by}
     events: dict[str, list[WrittenEvent]] = {name: [] for name, _ in accepted}
     for event in written.events:
         events.get(event.object, []).append(event)

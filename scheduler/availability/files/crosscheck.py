@@ -175,8 +175,12 @@ def _downtimes(written: WrittenHistory, node: YamlNode, names: set[str]) -> Iter
             place = (*path, "revisions", number)
             if revision.end < revision.start:
                 yield node.problem((*place, "end"), "ends before it begins", "an instant not before its start")
-            if number and revision.declared < downtime.revisions[number - 1].declared:
+            above = downtime.revisions[number - 1] if number else None
+            if above and revision.declared < above.declared:
                 yield node.problem((*place, "declared"), "was declared before the one above", "revisions in their order")
+            if above and revision.declared == above.declared and (revision.start, revision.end) != (above.start, above.end):
+                message = "was declared at the instant of the one above, and says another span"
+                yield node.problem((*place, "declared"), message, "one of them, or when each was said")
         if downtime.start is not None and downtime.end is not None and downtime.end < downtime.start:
             yield node.problem((*path, "end"), "ends before it begins", "an instant not before its start")
         if downtime.recurring is not None:

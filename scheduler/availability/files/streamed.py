@@ -262,7 +262,7 @@ def _text(value: object) -> str:
     return value
 
 
-_LENGTHS = re.compile(r"[0-9]+(\.[0-9]{1,6})?(,[0-9]+(\.[0-9]{1,6})?)*")
+_LENGTHS = re.compile(r"[0-9]{1,12}(\.[0-9]{1,6})?(,[0-9]{1,12}(\.[0-9]{1,6})?)*")
 _STATUSES = {status.name: int(status) for status in Status}
 _KEYS = {"at", "boot", "cause", "confirmed", "id", "monotonic", "object", "received", "sequence", "status", "text"}
 
@@ -303,7 +303,7 @@ def _lengths(written: list[Any]) -> Whole:
 
 
 def _whole_numbers(written: list[Any]) -> Whole:
-    if set(map(type, written)) != {int}:
+    if set(map(type, written)) != {int} or max(map(abs, written)) > 2**62:
         raise _OtherwiseError
     return np.array(written, np.int64)
 

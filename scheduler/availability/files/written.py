@@ -194,7 +194,7 @@ class WrittenEvent(Frozen):
     """Of which object."""
     status: WrittenStatus
     """OK, WARNING, CRITICAL, UNKNOWN, MISSING in any case (UP is OK, DOWN is CRITICAL), or a plug-in's exit code 0-3."""
-    sequence: int | None = None
+    sequence: Annotated[int, Field(ge=-(2**62), le=2**62)] | None = None
     """Its number in the monitor's order; with it the order is kept through a jump of the clock."""
     monotonic: Length | None = None
     """The monitor's monotonic clock at `at`, in seconds: durations follow it where both ends have one of the same boot."""
@@ -235,7 +235,7 @@ class WrittenGroup(Frozen):
     the majority, of two one; `capacity`: the part `need` of their weights. Left out: that of the strategy."""
     members: tuple[WrittenMember, ...] = ()
     """Names, or mappings with name, start, end and weight."""
-    k: Annotated[int, Field(ge=1)] = 1
+    k: Annotated[int, Field(ge=1, le=1_000_000)] = 1
     """For `at-least`: how many members."""
     need: Need = Fraction(1)
     """For `capacity`: which part of the weights (80%)."""
