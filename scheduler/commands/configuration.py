@@ -63,7 +63,7 @@ def check(
 ) -> None:
     """Check the site file, the files of all VOs and those beside them: services, objectives, reports, on call.
 
-    Every problem of the site's and the VOs' files is shown at once; what refers to these is checked once they are right.
+    Every problem of the site's and the VOs' files is shown at once; what depends on these is checked once they are right.
     With --live: does every batch system answer, and can at least one host boot each environment (image, network, pool, memory)?
     """
     from scheduler.site import compose, definitions, discovering, live_check
@@ -81,7 +81,7 @@ def check(
             print_json({"ok": False, "problems": problem_data(error.problems)})
         else:
             show_problems(error.problems, error=False)
-            say("What refers to these is checked once they are right.", style="dim")
+            say("More may follow: what depends on these is checked once they are right.", style="dim")
         raise typer.Exit(int(Exit.WRONG)) from error
     if as_json:
         print_json(

@@ -307,7 +307,7 @@ def test_the_files_beside_the_site_file_are_checked_together_and_what_comes_late
     assert code == 2
     assert "services.yaml:2:" in out
     assert "oncall.yaml:2:1 peple" in out
-    assert out.endswith("What refers to these is checked once they are right.\n")
+    assert out.endswith("More may follow: what depends on these is checked once they are right.\n")
 
 
 def test_a_live_check_of_a_farm_that_is_down_tells_who_does_not_answer(ambienti, site):
