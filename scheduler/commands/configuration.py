@@ -165,7 +165,8 @@ def hooks(
     if not chosen:
         known = [name for one in found.site.batch_systems for name in (one.name, one.kind)]
         near = nearest(batch_system, known)
-        hint = f"; did you mean {near}?" if near else f"; there are {', '.join(dict.fromkeys(known))}"
+        there = ", ".join(f"{one.name} (kind {one.kind})" for one in found.site.batch_systems)
+        hint = f"; did you mean {near}?" if near else f"; it has {there}"
         raise fail(f"the site has no batch system called {batch_system!r}{hint}", Exit.WRONG)
     if len(chosen) > 1:
         names = ", ".join(one.name for one in chosen)

@@ -8,7 +8,7 @@ import typer
 
 from scheduler.commands import loaded
 from scheduler.commands.common import Exit, JsonOption, SiteOption, console, examples, fail, print_json, say
-from scheduler.commands.journaled import ByOption, asker, check_names, end_of, instant, now, opened
+from scheduler.commands.journaled import ByOption, asker, check_names, end_of, instant, now, opened, ordered
 from scheduler.show.terminal import Table
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def add(
         objects = check_names(objects, loaded.answered(found, services.load).names)
         begins, declared = instant(start, "--start", zone), now()
         ends = end_of(begins, end, length, zone)
-        _ordered(begins, ends)
+        ordered(begins, ends)
         agreed: Revision | Recurrence = Revision(declared, begins, ends, author)
         if every:
             local = as_time(begins, zone).replace(tzinfo=None, microsecond=0).isoformat()
@@ -153,7 +153,7 @@ def _revise(one: Downtime, end: Instant, why: str, by: str, where: tuple[Definit
     found, journal = where
     start = one.revisions[-1].start
     if end < start:
-        _ordered(start, end)
+        ordered(start, end)
     revision = Revision(now(), start, end, by)
     revise_downtime(journal, one.id, revision, why)
     span = "" if end == start else f", now until {shown_instant(end, found.site.timezone)}"
@@ -167,11 +167,6 @@ def _known(name: str, journal: Journal) -> Downtime:
     if name not in listed:
         raise fail(f"there is no downtime {name}; there are {', '.join(listed) or 'none'}", Exit.PROBLEM)
     return listed[name]
-
-
-def _ordered(start: Instant, end: Instant) -> None:
-    if end <= start:
-        raise fail("it would end before it begins", Exit.WRONG)
 
 
 def _rule(every: str, start: str) -> str:

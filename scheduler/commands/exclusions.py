@@ -9,7 +9,7 @@ import typer
 
 from scheduler.commands import loaded
 from scheduler.commands.common import Exit, JsonOption, SiteOption, console, examples, fail, print_json, say
-from scheduler.commands.journaled import AsTokenOption, ByOption, asker, check_names, end_of, instant, now, opened
+from scheduler.commands.journaled import AsTokenOption, ByOption, asker, check_names, end_of, instant, now, opened, ordered
 from scheduler.show.terminal import Table
 
 exclusions = typer.Typer(no_args_is_help=True, help="Exclusions: bad time that does not count, once somebody accepted it.")
@@ -46,8 +46,7 @@ def add(
         objects = check_names(objects, loaded.answered(found, services.load).names)
         begins = instant(start, "--start", found.site.timezone)
         ends = end_of(begins, end, length, found.site.timezone)
-        if ends <= begins:
-            raise fail("it would end before it begins", Exit.WRONG)
+        ordered(begins, ends)
         who = asker(by, token, journal)
         name = add_exclusion(journal, Exclusion("", tuple(objects), begins, ends, cause, who.name, why), now(), who.login)
     say(f"{name} is proposed for {', '.join(objects)}; it counts once somebody else says `ambienti exclusion accept {name}`.")

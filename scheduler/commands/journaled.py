@@ -115,6 +115,14 @@ def duration(text: str, option: str) -> Duration:
     return _understood(lambda: read_duration(text), option)
 
 
+def ordered(start: Instant, end: Instant) -> None:
+    """Refuse a span that ends before it begins, with both instants."""
+    from scheduler.model.instants import shown_instant
+
+    if end <= start:
+        raise fail(f"it would end before it begins: from {shown_instant(start)} to {shown_instant(end)}", Exit.WRONG)
+
+
 def end_of(begins: Instant, end: str, length: str, zone: str) -> Instant:
     """Return when a span ends of which `--end` or `--duration` was given."""
     return instant(end, "--end", zone) if end else _later(begins, length, "--duration")

@@ -120,7 +120,7 @@ def test_a_recurring_downtime_has_a_rule_and_is_stopped(ambienti):
     [
         (("downtime", "add", "xen3", "--duration", "2h", "--why", "x"), 1, "did you mean xen"),
         (("downtime", "add", "xen1", "--why", "x"), 2, "give either --end or --duration"),
-        (("downtime", "add", "xen1", "--start", "+2h", "--end", "+1h", "--why", "x"), 2, "would end before it begins"),
+        (("downtime", "add", "xen1", "--start", "+2h", "--end", "+1h", "--why", "x"), 2, "would end before it begins: from 20"),
         (("downtime", "add", "xen1", "--duration", "2 parsec", "--why", "x"), 2, "is not a duration"),
         (("downtime", "add", "xen1", "--duration", "9999999999d", "--why", "x"), 2, "longer than ten thousand years"),
         (
