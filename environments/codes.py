@@ -201,6 +201,12 @@ CODES: dict[str, Code] = {
     ),
     "hosts-silent": Code(_W, "No host that could run a worker for it answers just now.", _SITE, "bring the hosts back"),
     "hosts-closed": Code(_W, "No host in service can run it; others are drained or silent.", _SITE, "bring hosts back"),
+    "addresses-unknown": Code(
+        _W,
+        "The journal is new, and a host that has not answered since may run workers with addresses of the environment.",
+        _SITE,
+        "bring the host back, or `ambienti host forget` if it is off for good",
+    ),
     "adopting": Code(
         _W,
         "Ambienti has just started with a new journal and asks all hosts first what runs there.",

@@ -11,6 +11,7 @@ from collections import defaultdict, deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from environments.names import some
 from environments.reason import Reason, counted
 from scheduler.decide.demand import jobs_per_worker
 from scheduler.decide.facts import Facts
@@ -81,17 +82,42 @@ def adopting(facts: Facts) -> Reason | None:
     until, now = facts.observation.adopting_until, facts.now
     if until is None or now >= until:
         return None
-    silent = sum(1 for name in facts.policy.hosts if facts.trust.of_host(name) is not None)
-    untold = sorted(name for name, found in facts.observation.discoveries.items() if found.answered_at is None)
-    who = [f"{silent} hosts"] if silent or not untold else []
-    who += [f"discovery {name}" for name in untold]
     latest = clock_time(until, now, facts.policy.zone)
     return Reason(
         "adopting",
-        f"the journal is new and {' and '.join(who)} have not answered yet: nothing boots until they have, or until {latest}",
-        {"silent_hosts": silent, "silent_discoveries": len(untold), "until": until},
+        f"{_never_heard(facts)}: nothing boots until all have answered, or until {latest}",
+        _numbers_of_unheard(facts) | {"until": until},
         "bring the hosts back, or wait",
     )
+
+
+def _addresses_unknown(environment: str, facts: Facts) -> Reason | None:
+    """Say that workers that the journal does not know may have static addresses of an environment, or None."""
+    numbers = _numbers_of_unheard(facts)
+    if environment not in facts.policy.address_pools or not any(numbers.values()):
+        return None
+    return Reason(
+        "addresses-unknown",
+        f"{_never_heard(facts)}: workers there may have static addresses of {environment}",
+        numbers,
+        "bring the hosts back, or say which are off for good: ambienti host forget HOST",
+    )
+
+
+def _never_heard(facts: Facts) -> str:
+    """Say who has not told of workers since the journal began."""
+    hosts, untold = facts.observation.unheard, _untold_discoveries(facts)
+    who = [counted(len(hosts), "host") + f" ({some(hosts, 3)})"] if hosts else []
+    who += [f"discovery {name}" for name in untold]
+    return f"the journal is new and nothing has been heard yet of {' and '.join(who)}"
+
+
+def _numbers_of_unheard(facts: Facts) -> dict[str, int | float | str]:
+    return {"silent_hosts": len(facts.observation.unheard), "silent_discoveries": len(_untold_discoveries(facts))}
+
+
+def _untold_discoveries(facts: Facts) -> list[str]:
+    return sorted(name for name, found in facts.observation.discoveries.items() if found.answered_at is None)
 
 
 def no_budget(left: CapacityLeft) -> Reason:
@@ -236,7 +262,7 @@ def _limits_of(environment: Environment, left: CapacityLeft) -> Reason | None:
             {"addresses": len(pool)},
             f"wait until workers of {name} end, or give its network more addresses",
         )
-    return None
+    return _addresses_unknown(name, left.facts)
 
 
 def _at_maximum(name: str, workers: int, maximum: int, unseen: int) -> Reason:

@@ -155,6 +155,7 @@ class Journal(JournalWriter):
                 connection.execute(t.intents.update().where(t.intents.c.id.in_(memo.settled)).values(cut))
             if memo.words or memo.void:
                 hosts.settle(connection, memo.words, memo.void)
+            self._keep_heard(connection, memo.heard)
             self.note(connection, now, memo.notes)
             keep_holds(self, connection, now, memo.holds)
             if memo.look is not None:
@@ -186,6 +187,11 @@ class Journal(JournalWriter):
             self.each(connection, t.workers.update().where(t.workers.c.name == sa.bindparam("of")).values(values), rows)
         if self._cache is not None and changes:
             _change_kept(self._cache.entries, changes)
+
+    def _keep_heard(self, connection: Connection, heard: Sequence[str]) -> None:
+        self.upsert(connection, t.hosts_heard, ["host"], [{"host": host} for host in heard], each=True)
+        if self._cache is not None and heard:
+            self._cache = replace(self._cache, heard=self._cache.heard.union(heard))
 
     def _keep_outcomes(self, connection: Connection, outcomes: Sequence[BootOutcome]) -> None:
         if not outcomes:

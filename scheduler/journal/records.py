@@ -229,6 +229,8 @@ class Ledger:
     draining_hosts: frozenset[str] = frozenset()
     hosts_off: Mapping[str, HostOff] = field(default_factory=dict)
     """Hosts that somebody says are off for good, and that nobody has acted upon yet."""
+    heard: frozenset[str] = frozenset()
+    """Hosts of which the journal knows all workers: they have answered since it began, or somebody gave them up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,9 +252,11 @@ class Memo:
     """Of each batch system that answered: jobs on hold, some known already; None: it did not tell."""
     void: tuple[str, ...] = ()
     """Hosts said to be off that answer: the word goes, the host stays as it is."""
+    heard: tuple[str, ...] = ()
+    """Hosts of which the journal knows all workers from now on."""
 
     def __bool__(self) -> bool:
         """Whether there is anything to write at once: that nothing has changed is written with the next lease."""
         news = self.look is not None and (self.look.changes or self.look.retired or self.look.began)
         seen = self.changes or self.outcomes or self.appeared or self.ended or any(self.holds.values())
-        return bool(seen or self.notes or self.settled or self.words or self.void or news)
+        return bool(seen or self.notes or self.settled or self.words or self.void or self.heard or news)

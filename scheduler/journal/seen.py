@@ -2,7 +2,8 @@
 
 Whoever leads compares once, before the first decision. An older copy knows neither the names that were given since nor which
 tokens were revoked: the names go on behind those, and the tokens are revoked again. Where there is no such file, the names go
-on behind all that a farm can have booted since the journal was written last.
+on behind all that a farm can have booted since the journal was written last; where it is of another journal, behind
+the names of that one as well.
 """
 
 from __future__ import annotations
@@ -71,8 +72,13 @@ class SeenJournal:
         if leading and not self._compared:
             if known is not None and here.is_before(known):
                 self._restore(journal, owner, now, known)
-            elif known is None and (unseen := _unseen_seconds(journal, now)) is not None:
-                _go_on(journal, owner, now, here.next_serial + NAMES_KEPT_FREE + round(unseen))
+            elif known is None:
+                unseen = _unseen_seconds(journal, now)
+                serial = 0 if unseen is None else here.next_serial + NAMES_KEPT_FREE + round(unseen)
+                if self._mark is not None:  # of a journal that was lost, or is not used any more
+                    serial = max(serial, self._mark.next_serial + NAMES_KEPT_FREE)
+                if serial:
+                    _go_on(journal, owner, now, serial)
             here = _look(journal)
         elif known is not None and here.is_before(known):
             return  # whoever leads next compares it with what is known here
@@ -132,10 +138,14 @@ def _unseen_seconds(journal: Journal, now: float) -> float | None:
 
 
 def _go_on(journal: Journal, owner: str, now: float, serial: int, restored: JournalMark | None = None) -> list[str]:
-    """Let names of workers go on from a serial number on; return which tokens of a restored journal are revoked again."""
+    """Let names of workers go on from a serial number on, and what runs on hosts be unknown until each has answered.
+
+    Return which tokens of a restored journal are revoked again.
+    """
     with journal.write("go-on") as connection:
         journal.fence(connection, owner)
         connection.execute(t.journal.update().where(t.journal.c.next_serial < serial).values(next_serial=serial))
+        connection.execute(t.hosts_heard.delete())
         revoked = sa.and_(t.tokens.c.hash.in_(restored.revoked if restored else ()), t.tokens.c.revoked_at.is_(None))
         again = connection.execute(t.tokens.update().where(revoked).values(revoked_at=micro(now)).returning(t.tokens.c.name))
         names = sorted(again.scalars())

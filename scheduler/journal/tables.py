@@ -133,6 +133,12 @@ hosts_off = Table(
     Column("why", Words, nullable=False),
     comment="Hosts that somebody says are off for good; a row goes when the daemon has acted upon it.",
 )
+hosts_heard = Table(
+    "hosts_heard",
+    metadata,
+    Column("host", BoundedText(200), primary_key=True),
+    comment="Hosts of which this journal knows all workers: they have answered since it began, or somebody gave them up.",
+)
 events = Table(
     "events",
     metadata,

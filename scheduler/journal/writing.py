@@ -221,7 +221,7 @@ class JournalWriter(JournalReader):
         if rows:
             insert = _INSERT[connection.dialect.name](table)
             new = {name: insert.excluded[name] for name in rows[0] if name not in key and name not in keep}
-            statement = insert.on_conflict_do_update(index_elements=key, set_=new)
+            statement = insert.on_conflict_do_update(index_elements=key, set_=new) if new else insert.on_conflict_do_nothing()
             if each:
                 self.each(connection, statement, rows)
             else:

@@ -32,6 +32,8 @@ class Observation:
     """(host, domain name) of domains that are not ours."""
     unjournaled: frozenset[str] = frozenset()
     """Those of `workers` whose domain carries our identity but that the journal does not know: to be adopted."""
+    unheard: tuple[str, ...] = ()
+    """Hosts that have told of no workers since the journal began: it does not know of those that they may run."""
     left: tuple[LeftStorage, ...] = ()
     """What was found on storage just now and no worker needs; hosts are asked for it now and then only."""
     discoveries: Mapping[str, DiscoveryReading] = field(default_factory=dict, metadata=ASIDE)

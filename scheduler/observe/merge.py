@@ -8,7 +8,7 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -126,7 +126,8 @@ def merge(readings: Readings, ledger: Ledger, memory: Memory, policy: Policy) ->
     news.tell_sources(sources, silent, memory.silent)
     news.settle(ledger.intents, readings.performing, workers)
     news.tell_twins(farm.twins, memory.twins)
-    never_heard = _never_heard(hosts, readings.discoveries)
+    unheard = _unheard(round_, ledger, hosts, [entries[name].host for name in unjournaled], news)
+    never_heard = bool(unheard) or any(reading.answered_at is None for reading in readings.discoveries.values())
     left, left_since = left_behind(_shelves(readings, entries), farm, hosts, memory.left_since)
     observation = Observation(
         now=readings.now,
@@ -139,6 +140,7 @@ def merge(readings: Readings, ledger: Ledger, memory: Memory, policy: Policy) ->
         next_serial=_next_serial(ledger, entries, unjournaled, never_heard=never_heard),
         strangers=tuple(farm.strangers),
         unjournaled=unjournaled,
+        unheard=unheard,
         left=left,
         discoveries=readings.discoveries,
         last_jobs={name: memory.jobs[name] for name in queues.keys() & memory.jobs.keys() if not tells_all(queues[name])},
@@ -284,10 +286,16 @@ def _adopting_until(readings: Readings, ledger: Ledger, policy: Policy) -> float
     return until if readings.now < until else None
 
 
-def _never_heard(hosts: Hosts, discoveries: Mapping[str, DiscoveryReading]) -> bool:
-    """Whether there may be workers of ours on hosts that have not answered yet, or of which we have not been told."""
-    silent = any(isinstance(reading, Unanswered) and reading.answered_at is None for reading in hosts.values())
-    return silent or any(reading.answered_at is None for reading in discoveries.values())
+def _unheard(
+    round_: _Round, ledger: Ledger, hosts: Iterable[str], adopting: Collection[str], news: Additions
+) -> tuple[str, ...]:
+    """Return the hosts with workers, perhaps, that the journal does not know; tell which of them it knows from now on.
+
+    `adopting`: hosts that show such workers; the journal knows those only once they are adopted.
+    """
+    unheard = set(hosts) - ledger.heard
+    news.heard = tuple(sorted(unheard & round_.answering_hosts - set(adopting) | unheard & set(news.words)))
+    return tuple(sorted(unheard - round_.answering_hosts - set(news.words)))
 
 
 def _answered_at(sources: Sources, before: Mapping[str, float], now: float) -> dict[str, float]:

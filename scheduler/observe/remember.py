@@ -38,6 +38,7 @@ class Additions:
     settled: list[int] = field(default_factory=list)
     words: list[str] = field(default_factory=list)
     void: list[str] = field(default_factory=list)
+    heard: tuple[str, ...] = ()
     holds: dict[str, tuple[HeldJob, ...] | None] = field(default_factory=dict)
     illegal: list[tuple[str, S, S]] = field(default_factory=list)
 
@@ -53,6 +54,7 @@ class Additions:
             tuple(self.words),
             holds=self.holds,
             void=tuple(self.void),
+            heard=self.heard,
         )
 
     def tell(self, facts: WorkerFacts, worker: Worker, ledger: Ledger) -> None:

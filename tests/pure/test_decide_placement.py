@@ -165,6 +165,17 @@ def test_static_addresses_are_given_lowest_first_and_never_twice():
     assert only_reason(plan).numbers == {"addresses": 3}
 
 
+def test_no_static_address_is_given_while_workers_that_the_journal_does_not_know_may_have_it():
+    policy = a_policy(addresses={"el9": ("10.0.0.1/24",)})
+    plan = plan_for(a_cluster(idle=1), policy=policy, unheard=("h7", "h8"))
+    assert boots(plan) == []
+    assert only_reason(plan).code == "addresses-unknown"
+    assert only_reason(plan).sentence == (
+        "the journal is new and nothing has been heard yet of 2 hosts (h7, h8): workers there may have static addresses of el9"
+    )
+    assert len(boots(plan_for(a_cluster(idle=1), unheard=("h7",)))) == 1
+
+
 def test_the_address_of_a_worker_that_is_not_cleaned_up_yet_is_not_given_again():
     policy = a_policy(addresses={"el9": ("10.0.0.1/24",)})
     gone = a_worker(state=WorkerState.GONE, address="10.0.0.1/24")

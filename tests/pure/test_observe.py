@@ -79,7 +79,8 @@ MUTE = Unanswered("pool", "read: timed out", NOW)
 
 
 def ledger(*entries, **changes):
-    made = {"made_at": 0.0, "next_serial": 50, "entries": {e.name: e for e in entries}, "epoch": 1}
+    heard = frozenset({"h1", "h2"})
+    made = {"made_at": 0.0, "next_serial": 50, "entries": {e.name: e for e in entries}, "epoch": 1, "heard": heard}
     return Ledger(**{**made, **changes})
 
 
@@ -545,12 +546,33 @@ def test_a_worker_that_somebody_moved_is_followed():
 
 
 def test_with_a_new_journal_nothing_boots_until_every_host_answered_or_the_time_is_over():
-    fresh = ledger(made_at=NOW - 10)
+    fresh = ledger(made_at=NOW - 10, heard=frozenset())
     assert merge(readings(h1=DEAD), fresh, Memory(), POLICY).observation.adopting_until == NOW + 290
     assert merge(readings(), fresh, Memory(), POLICY).observation.adopting_until is None
-    assert merge(readings(h1=DEAD), ledger(made_at=NOW - 301), Memory(), POLICY).observation.adopting_until is None
-    answered = merge(readings(), fresh, Memory(), POLICY).memory
-    assert merge(readings(h1=DEAD), fresh, answered, POLICY).observation.adopting_until is None
+    old = replace(fresh, made_at=NOW - 301)
+    assert merge(readings(h1=DEAD), old, Memory(), POLICY).observation.adopting_until is None
+    heard = merge(readings(), fresh, Memory(), POLICY).memo.heard
+    assert heard == ("h1", "h2")
+    known = replace(fresh, heard=frozenset(heard))
+    assert merge(readings(h1=DEAD), known, Memory(), POLICY).observation.adopting_until is None
+
+
+def test_the_journal_knows_the_workers_of_a_host_once_it_has_answered_and_they_are_adopted():
+    silent = merge(readings(h1=DEAD), ledger(heard=frozenset()), Memory(), POLICY)
+    assert (silent.observation.unheard, silent.memo.heard) == (("h1",), ("h2",))
+    partial = merge(readings(h1=replace(host(), complete=False)), ledger(heard=frozenset()), Memory(), POLICY)
+    assert (partial.observation.unheard, partial.memo.heard) == (("h1",), ("h2",))
+    to_adopt = merge(readings(h1=host(domain())), ledger(heard=frozenset()), Memory(), POLICY)
+    assert to_adopt.observation.unjournaled
+    assert (to_adopt.observation.unheard, to_adopt.memo.heard) == ((), ("h2",))
+    adopted = merge(readings(h1=host(domain())), ledger(registered(), heard=frozenset()), Memory(), POLICY)
+    assert (adopted.observation.unheard, adopted.memo.heard) == ((), ("h1", "h2"))
+
+
+def test_of_a_host_that_somebody_gave_up_the_journal_knows_all():
+    word = HostOff("h1", NOW, "anna")
+    seen = merge(readings(h1=DEAD), ledger(heard=frozenset({"h2"}), hosts_off={"h1": word}), Memory(), POLICY)
+    assert (seen.observation.unheard, seen.memo.heard) == ((), ("h1",))
 
 
 # --- jobs -------------------------------------------------------------------------------------------------------------

@@ -10,8 +10,8 @@ from environments.identity import Signature
 from environments.reason import Reason
 from scheduler.journal.agreements import Token, add_token, holder, revoke_token
 from scheduler.journal.journal import Journal
-from scheduler.journal.records import Entry, Intent
-from scheduler.journal.seen import SeenJournal
+from scheduler.journal.records import Entry, Intent, Memo
+from scheduler.journal.seen import NAMES_KEPT_FREE, SeenJournal
 from scheduler.loop.engine import Engine
 from scheduler.model.actions import Boot
 from scheduler.model.hosts import worker_uuid
@@ -102,6 +102,23 @@ def test_names_given_since_a_back_up_are_not_given_again_though_their_workers_ha
     assert (farm.cycles(), len(farm.told)) == (before, 1), "it is known once"
 
 
+def heard(farm):
+    journal = farm.open()
+    known = journal.ledger().heard
+    journal.close()
+    return known
+
+
+def test_what_runs_on_a_host_is_unknown_after_a_restore_until_it_answers(farm):
+    farm.cycles(lambda journal: journal.remember("daemon", NOW, Memo(heard=("h1", "h2"))))
+    farm.backup()
+    farm.cycles(boots(1))
+    assert heard(farm) == {"h1", "h2"}, "a restart asks nobody anew"
+    farm.restore()
+    farm.cycles()
+    assert heard(farm) == set()
+
+
 def test_a_token_that_was_revoked_since_a_back_up_is_revoked_again_and_the_others_are_in_force(farm):
     def add(journal):
         for name in ("anna", "nagios"):
@@ -152,12 +169,13 @@ def test_on_a_machine_that_has_not_seen_it_names_go_on_behind_all_that_may_have_
     assert farm.cycles() < 100_000, "once"
 
 
-def test_a_new_journal_after_a_lost_one_begins_anew(farm):
-    farm.cycles(boots(1))
+def test_names_of_a_new_journal_go_on_behind_those_of_the_lost_one(farm):
+    farm.cycles(boots(1, 2, 3))
     farm.file.unlink()
     farm.clock.sleep(10)
-    assert farm.cycles() == 1
-    assert farm.told == []
+    assert farm.cycles() == 4 + NAMES_KEPT_FREE
+    assert restorations(farm) == [("journal", "unseen-here")]
+    assert (farm.cycles(), farm.told) == (4 + NAMES_KEPT_FREE, [])
 
 
 def test_a_standby_sees_it_too_and_does_not_take_an_older_copy_for_the_present(farm):
