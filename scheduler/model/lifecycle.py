@@ -26,6 +26,8 @@ TRANSITIONS: dict[S, dict[S, str]] = {
         S.BOOTING: "the domain is seen",
         S.IDLE: "registered before the next look",
         S.BUSY: "registered and claimed before the next look",
+        S.DRAINING: "registered, claimed and drained by hand before the next look",
+        S.DRAINED: "registered and drained by hand before the next look",
         S.FAILED: "no domain, and the boot call failed",
         S.UNSEEN: "the host does not answer",
     },
@@ -64,6 +66,8 @@ TRANSITIONS: dict[S, dict[S, str]] = {
     S.DRAINED: {
         S.IDLE: "drain cancelled: demand returned",
         S.BUSY: "drain cancelled, and claimed before the next look",
+        S.DRAINING: "drain cancelled, claimed and drained again before the next look",
+        S.SILENT: "drain cancelled, and the batch system no longer sees it at the next look",
         S.GONE: "powered off",
         S.UNSEEN: "the host does not answer",
     },
@@ -89,6 +93,8 @@ TRANSITIONS: dict[S, dict[S, str]] = {
     S.FAILED: {
         S.IDLE: "registered after all",
         S.BUSY: "registered after all, and claimed",
+        S.DRAINING: "registered after all, claimed and drained by hand",
+        S.DRAINED: "registered after all, and drained by hand",
         S.GONE: "cleaned up",
         S.UNSEEN: "the host does not answer",
     },

@@ -1,6 +1,7 @@
 """What is made of readings, journal and memory: states, doubts, adoption, twins, sightings."""
 
 from dataclasses import replace
+from itertools import product
 
 import pytest
 from hypothesis import given
@@ -17,6 +18,7 @@ from scheduler.model.queues import EndedJob, JobCount, JobCounts, Node, QueueRea
 from scheduler.model.readings import Unanswered
 from scheduler.model.workers import BootOutcome
 from scheduler.model.workers import WorkerState as S
+from scheduler.observe.derive import WorkerFacts, state_of
 from scheduler.observe.memory import Memory, moved
 from scheduler.observe.merge import ADOPTION_GAP, Readings, merge
 
@@ -315,6 +317,38 @@ def test_a_step_that_the_table_does_not_hold_is_told_not_hidden():
     seen = see(registered(state=S.GONE), h1=host(domain()), pool=queue(node()))
     assert seen.illegal == (("el9-1", S.GONE, S.IDLE),)
     assert [note.kind for note in seen.memo.notes] == ["illegal-step"]
+
+
+def steps():
+    """Yield (before, after) for all that two sources may say of a worker in each state, by its own drain or by hand."""
+    unregistered, open_states = (S.REQUESTED, S.BOOTING, S.FAILED), set(S) - {S.GONE}
+    lately, long_ago, running = NOW - 10, NOW - 200, domain()
+    hosts = [(running, True, False), (domain(state=DomainState.STOPPED), True, False)]
+    hosts += [(None, *says) for says in ((True, False), (False, False), (False, True))]
+    nodes = [None, *(node(draining=draining, claimed=claimed) for draining in (False, True) for claimed in (False, True))]
+    for state, (found, answers, pending), shown, batch_answers, drain, cancelled_at, drained_at in product(
+        open_states, hosts, nodes, (True, False), ("", "idle"), (None, lately, long_ago), (lately, long_ago)
+    ):
+        registered_at = None if state in unregistered else long_ago
+        row = entry(state=state, registered_at=registered_at, drain_cause=drain, cancelled_at=cancelled_at)
+        facts = WorkerFacts(
+            now=NOW,
+            entry=replace(row, drained_at=drained_at if drain else None),
+            host=row.host,
+            domain=found,
+            host_answers=answers,
+            host_pending=pending,
+            node=shown,
+            batch_answers=batch_answers,
+            before=None,
+            boot_seconds=300,
+            grace_seconds=30,
+        )
+        yield state, state_of(facts)
+
+
+def test_the_table_holds_every_step_that_is_ever_derived():
+    assert {step for step in steps() if not allowed(*step)} == set()
 
 
 def test_a_worker_is_charged_to_the_vo_whose_jobs_run_in_it():
