@@ -15,6 +15,7 @@ from environments.names import can_be_read, nearest, nearest_file, one_of, some
 from environments.nodes import YamlNode, merged, without
 from environments.problems import ConfigurationError, KeyPath, Problem, problem_at
 from environments.reader import read
+from environments.roots import is_below
 from environments.soundness import faults
 from environments.text import OneLine, unprintable
 
@@ -48,7 +49,10 @@ class VOFile(Frozen):
     vo: VOName | None = None
     """The VO that owns these environments; an included file of templates has none."""
     include: tuple[OneLine, ...] = ()
-    """Files with more definitions, relative to this file. Those of a file that names another VO can be extended only."""
+    """Files with more definitions, relative to this file, below the directory of the VO's or of the site file.
+
+    Those of a file that names another VO can be extended only.
+    """
     environments: dict[Name, Definition] = {}
     """The definitions by name."""
 
@@ -72,9 +76,12 @@ class VODefinitions:
     problems: tuple[Problem, ...] = ()
 
 
-def load_vo(path: Path, vo: str) -> VODefinitions:
-    """Read the file of one VO and check all that can be checked without the other VOs."""
-    scope = _Scope(vo)
+def load_vo(path: Path, vo: str, site: Path | None = None) -> VODefinitions:
+    """Read the file of one VO and check all that can be checked without the other VOs.
+
+    What it includes lies below its own directory or that of the `site` file: the daemon can read more than a VO manager may.
+    """
+    scope = _Scope(vo, tuple(os.path.realpath(one.parent) for one in (path, site) if one is not None))
     scope.gather(path, ())
     resolved = {name: scope.resolve(name) for name in scope.definitions}
     owned: dict[str, Owned] = {}
@@ -181,8 +188,9 @@ class _Written:
 class _Scope:
     """The definitions one VO's file can see, while they are gathered."""
 
-    def __init__(self, vo: str) -> None:
+    def __init__(self, vo: str, roots: tuple[str, ...]) -> None:
         self.vo = vo
+        self.roots = roots
         self.definitions: dict[str, _Written] = {}
         self.files: list[Path] = []
         self.problems: list[Problem] = []
@@ -226,6 +234,10 @@ class _Scope:
         if cycle is not None:
             shown = " -> ".join(p.name for p in (*trail[cycle:], path))
             self.problems.append(problem_at(place, f"include[{index}]", f"the files include each other in a circle: {shown}"))
+            return
+        if not any(is_below(os.path.realpath(path), root) for root in self.roots):
+            expected = "a file below the directory of this VO's file, or of the site file"
+            self.problems.append(problem_at(place, f"include[{index}]", f"{path} lies elsewhere: it is not read", expected))
             return
         if not can_be_read(path):
             near = nearest_file(path)

@@ -56,7 +56,7 @@ def load(path: Path) -> Definitions:
     """Read everything; a ConfigurationError holds all problems of all files."""
     problems: list[Problem] = []
     file, node = read_site(path, problems)
-    latest = {vo: missing or load_vo(where, vo) for vo, where, missing in _vo_files(path, node)}
+    latest = {vo: missing or load_vo(where, vo, path) for vo, where, missing in _vo_files(path, node)}
     problems += [problem for one in latest.values() for problem in one.problems]
     if file is None or problems:
         raise ConfigurationError(problems)
@@ -229,7 +229,7 @@ def _latest(
         ):
             yield vo, known
         else:
-            yield vo, load_vo(path, vo)
+            yield vo, load_vo(path, vo, file.path)
 
 
 def _acceptable(

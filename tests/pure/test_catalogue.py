@@ -100,6 +100,24 @@ def test_templates_of_an_included_file_can_be_extended(load, tmp_path):
     assert found.files == (tmp_path / "a.yaml", tmp_path / "common.yaml")
 
 
+def test_a_file_is_included_from_below_the_own_directory_or_that_of_the_site_only(tmp_path):
+    outside, site, own = tmp_path / "secret.yaml", tmp_path / "site/site.yaml", tmp_path / "site/vos/a/a.yaml"
+    own.parent.mkdir(parents=True)
+    for path in (outside, site.parent / "common.yaml", own.parent / "base.yaml"):
+        path.write_text("environments:\n  " + path.stem + ": {abstract: true, " + BOOTABLE + "}\n")
+    (own.parent / "link.yaml").symlink_to(outside)
+    (own.parent / "loop.yaml").symlink_to("loop.yaml")
+    own.write_text("vo: a\ninclude: [base.yaml, ../../common.yaml]\nenvironments:\n  el9: {extends: common}\n")
+    assert load_vo(own, "a", site).problems == ()
+    for name in ("../../../secret.yaml", str(outside), "link.yaml", "/etc/shadow", "/no/such/file"):
+        own.write_text(f"vo: a\ninclude: [{name}]\n")
+        (problem,) = load_vo(own, "a", site).problems
+        assert (problem.line, problem.key) == (2, "include[0]")
+        assert problem.message == f"{own.parent / name} lies elsewhere: it is not read"
+    own.write_text("vo: a\ninclude: [loop.yaml]\n")
+    assert len(load_vo(own, "a", site).problems) == 1
+
+
 def test_a_file_included_along_two_ways_is_read_once(load):
     common = "environments:\n  base: {abstract: true, " + BOOTABLE + "}\n"
     middle = "include: [common.yaml]\nenvironments: {}\n"
