@@ -15,7 +15,7 @@ from environments.environment import Disk, DiskMode, Network, NetworkKind, Share
 from scheduler.model.policy import Limits
 from simulations.farm import SimulatedFarm
 from simulations.faults import befall, mend_everything
-from simulations.invariants import InvariantWatch, unserved, zero_jobs_zero_workers
+from simulations.invariants import InvariantWatch, nothing_is_left_behind, unserved, zero_jobs_zero_workers
 from simulations.scenario import Deed, EnvironmentLines, FaultLines, HostLines, Scenario
 from simulations.workload import random_arrivals
 
@@ -82,10 +82,13 @@ def run_seed(seed: int, directory: Path) -> SeedResult:
 
 
 def _live_on(farm: SimulatedFarm, watch: InvariantWatch) -> None:
-    """Let time pass until all is served and at rest, or nothing moves any more."""
+    """Let time pass until all is served, at rest and tidied up, or nothing moves any more.
+
+    What a lost journal does not know may need long: until its ad expires it may be in use.
+    """
     moved, moved_at = (-1, -1), farm.clock.monotonic()
     while not watch.violations and farm.clock.monotonic() - moved_at < PATIENCE_SECONDS:
-        if not (unserved(farm) or any(zero_jobs_zero_workers(farm))):
+        if not (unserved(farm) or any(zero_jobs_zero_workers(farm)) or any(nothing_is_left_behind(farm))):
             return
         done = sum(one.completed for one in farm.queue.book.served.values())
         if (done, len(farm.plant.calls)) != moved:

@@ -18,7 +18,7 @@ from scheduler.journal import tables as t
 from scheduler.journal.holds import keep_holds
 from scheduler.journal.opening import JournalError, RefusedError
 from scheduler.journal.reading import NAMES_PER_QUERY, as_words
-from scheduler.journal.records import Entry, Note, Outcome, Sighting
+from scheduler.journal.records import TIMES_OF_WORKER, Entry, Note, Outcome, Sighting
 from scheduler.journal.statuses import keep_look
 from scheduler.journal.writing import JournalWriter, LeaseLostError
 from scheduler.model.actions import host_of
@@ -170,7 +170,7 @@ class Journal(JournalWriter):
         """
         with self.write("shift") as connection:
             self.fence(connection, owner)
-            moved = {c.name: c + seconds for c in t.workers.c if c.name in _TIMES_OF_WORKER}
+            moved = {c.name: c + seconds for c in t.workers.c if c.name in TIMES_OF_WORKER}
             connection.execute(t.workers.update().where(t.workers.c.closed_at.is_(None)).values(moved))
             opened = t.intents.c.ended_at.is_(None)
             connection.execute(t.intents.update().where(opened).values(begun_at=t.intents.c.begun_at + seconds))
@@ -257,7 +257,6 @@ _FORGETTABLE: list[tuple[sa.Column[Any], sa.ColumnElement[Any]]] = [
     (t.pushes.c.id, t.pushes.c.received / SECOND),
 ]
 """Key of each table that grows, and when its rows ended; rows that have not are kept."""
-_TIMES_OF_WORKER = ("since", "requested_at", "booted_at", "registered_at", "drained_at", "cancelled_at")
 
 
 def _old_rows(

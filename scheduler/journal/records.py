@@ -86,6 +86,9 @@ class Entry:
     closed_at: float | None = None
 
 
+TIMES_OF_WORKER = ("since", "requested_at", "booted_at", "registered_at", "drained_at", "cancelled_at")
+
+
 @dataclass(frozen=True, slots=True)
 class Intent:
     """An action about to be performed; `entry` is the row that it opens (boot, adopt)."""
@@ -231,6 +234,13 @@ class Ledger:
     """Hosts that somebody says are off for good, and that nobody has acted upon yet."""
     heard: frozenset[str] = frozenset()
     """Hosts of which the journal knows all workers: they have answered since it began, or somebody gave them up."""
+
+    @property
+    def newest(self) -> float:
+        """The newest of the times that a daemon wrote by its clock; `shift` moves each of them."""
+        of_entries = (getattr(entry, name) for entry in self.entries.values() for name in TIMES_OF_WORKER)
+        of_acts = (*(intent.begun_at for intent in self.intents), *(boot.at for boot in self.boots))
+        return max((at for at in (*of_entries, *of_acts) if at is not None), default=float("-inf"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,9 +30,12 @@ class ClockSteps:
     """The last look, on the wall clock and on the monotonic one."""
 
     def take(self) -> float:
-        """Return by how many seconds the clock was set since the last look; 0 if it was not."""
+        """Return by how many seconds the clock was set since the last look; 0 if it was not.
+
+        Before the first look it was set back if the journal holds times of what is under way that are still to come.
+        """
         now, monotonic = self.tools.clock.now(), self.tools.clock.monotonic()
-        before = self._looked or (now, monotonic)
+        before = self._looked or (max(now, self.tools.journal.ledger().newest), monotonic)
         step = (now - before[0]) - (monotonic - before[1])
         if abs(step) <= CLOCK_STEP_SECONDS:
             step = 0.0

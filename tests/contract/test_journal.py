@@ -315,6 +315,7 @@ def test_when_the_clock_is_set_all_open_times_move_along(journal, opened):
     failed = BootOutcome("el9-0", "el9", "1", "h1", 90.0, False)
     journal.remember("a", 102, Memo(outcomes=(failed,)))
     journal.shift("a", 4000, 3600.0)
+    assert journal.ledger().newest == 3702.0
     ledger = opened().ledger()
     assert ledger.boots == (replace(failed, at=3690.0),)
     moved = ledger.entries["el9-1"]

@@ -635,6 +635,19 @@ def test_when_the_clock_is_set_back_deadlines_still_pass(farm):
     assert farm.state("el9-1") is S.FAILED
 
 
+def test_deadlines_pass_when_the_clock_is_set_back_while_no_daemon_runs(farm):
+    farm.plant.broken_images["el9", "1"] = "hangs"
+    farm.order(boot(1))
+    farm.engine.lease.release()
+    farm.clock.jump(-7200)
+    sources = {"pool": farm.queue}, farm.hosts, farm.journal
+    engine = Engine(farm.policy, *sources, farm.clock, AgendaRunner(farm.agenda), owner="b", decide=farm.orders)
+    assert engine.cycle().clock_step_seconds == -7200
+    farm.wait(602)
+    assert engine.cycle().clock_step_seconds == 0
+    assert farm.state("el9-1") is S.FAILED
+
+
 def test_a_quiet_cycle_does_not_decide_again_until_something_changes():
     farm = Farm(by_itself=True)
     farm.engine.cycle()
