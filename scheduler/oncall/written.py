@@ -44,8 +44,8 @@ def _date(value: object) -> object:
         day = dt.date.fromisoformat(str(value).strip())
     except ValueError:
         raise named_error(f"{str(value)!r} is no date of the calendar", _EXPECTED_DATE) from None
-    if not 1970 <= day.year <= 2999:  # to lay out turns from so far away would take for ever, or run past the calendar
-        raise named_error(f"{str(value)!r} is not within the years 1970 to 2999", _EXPECTED_DATE)
+    if not 1970 <= day.year <= 2199:  # to lay out turns from so far away would take for ever, or run past the calendar
+        raise named_error(f"{str(value)!r} is not within the years 1970 to 2199", _EXPECTED_DATE)
     return day
 
 

@@ -69,6 +69,7 @@ objectives:
         "oncall schedule --from 9999-12-20 --days 3660 --file oncall.yaml",
         "oncall who --at 9999-12-31T23:59:59Z --file oncall.yaml",
         "oncall simulate story.yaml",
+        "report argo --history farm.yaml --window year --granularity monthly",
         "objective status --history farm.yaml",
         "report --history farm.yaml --profile all",
     ],
@@ -78,7 +79,7 @@ def test_commands_tell_of_the_last_days_of_the_calendar(tmp_path, monkeypatch, c
     for name, text in (("oncall.yaml", ON_CALL), ("story.yaml", STORY), ("farm.yaml", HISTORY)):
         (tmp_path / name).write_text(text)
     with pytest.raises(SystemExit) as left:
-        main([*command.split(), "--json"])
+        main([*command.split(), *(() if "argo" in command else ("--json",))])
     assert left.value.code == 0
     assert json.loads(capsys.readouterr().out)
 

@@ -82,7 +82,7 @@ WRONG = {
     "the end of the calendar": (
         "start: 2026-03-02",
         "start: 9999-12-31",
-        "4:53 rotations.primary.layers[0].start: '9999-12-31' is not within the years 1970 to 2999",
+        "4:53 rotations.primary.layers[0].start: '9999-12-31' is not within the years 1970 to 2199",
         "like 2026-03-02",
     ),
     "no such date": (
