@@ -143,6 +143,9 @@ def schedule(
         raise fail(
             f"there is no rotation {rotation!r}; {f'did you mean {near}?' if near else 'see the on-call file'}", Exit.PROBLEM
         )
+    end = days_later(start, days, zone)
+    if end <= start:
+        raise fail(f"--from {at}: so late in the year 9999 the calendar has no days left to lay out", Exit.WRONG)
     rows = [
         {
             "rotation": name,
@@ -152,7 +155,7 @@ def schedule(
         }
         | {"because": turn.because}
         for name in ([rotation] if rotation else roster.rotations)
-        for turn in laid_out(roster, name, start, days_later(start, days, zone))
+        for turn in laid_out(roster, name, start, end)
     ]
     if as_json:
         print_json(rows)

@@ -101,16 +101,12 @@ def history_of(file: Path | None, site: Path | None) -> History:
 
 def pieces(window: Window, period: str, zone: str) -> Iterator[Window]:
     """Cut a window into the days or months that it touches; the first and the last may be parts of one."""
-    from datetime import timedelta
-
     from scheduler.availability.history import Window
-    from scheduler.availability.timelines.windows import midnight
-    from scheduler.model.instants import as_time
+    from scheduler.availability.timelines.windows import PERIODS, period_end
 
     start = window.start
     while start < window.end:
-        day = as_time(start, zone).date()
-        after = (day.replace(day=1) + timedelta(days=32)).replace(day=1) if period == "month" else day + timedelta(days=1)
-        end = min(midnight(after, zone), window.end)
+        end = min(period_end(PERIODS[period], start, zone) or window.end, window.end)
+        end = end if end > start else window.end  # where the calendar ends
         yield Window(period, start, end)
         start = end

@@ -25,7 +25,7 @@ _EXPECTED_DURATION = "seconds, or an amount like 10m, 1h30m, PT10M"
 _LONGEST_TEXT = 100
 """Of a number, an instant or a length of time, in characters."""
 _LONGEST = 10_000 * 366 * 86400 * SECOND
-_FIRST, _LAST = datetime(2, 1, 1, tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
+_FIRST, _LAST = datetime(1000, 1, 1, tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NUMBER = re.compile(r"[+-]?\d+(\.\d*)?([eE][+-]?\d{1,2})?")
 _WRITTEN = re.compile(
@@ -154,7 +154,7 @@ def _whole(micro: Decimal, text: str) -> int:
 def within(instant: Instant, text: str) -> Instant:
     """Return an instant that was written somehow; refuse one that no calendar has."""
     if not as_micro(_FIRST) <= instant <= as_micro(_LAST):
-        raise named_error(f"{text!r} is not within the years 2 to 9999", _EXPECTED_INSTANT)
+        raise named_error(f"{text!r} is not within the years 1000 to 9999", _EXPECTED_INSTANT)
     return instant
 
 
@@ -189,6 +189,8 @@ def as_time(instant: Instant, zone: str = "UTC") -> datetime:
 
 _EARLIEST_WRITTEN, _LATEST_WRITTEN = as_micro(datetime(1, 1, 2, tzinfo=UTC)), as_micro(_LAST - timedelta(days=1))
 """No zone is further from UTC."""
+CALENDAR_BEGINS, CALENDAR_ENDS = as_micro(datetime(1, 1, 4, tzinfo=UTC)), as_micro(datetime(9999, 12, 29, tzinfo=UTC))
+"""A window that would run past the calendar is cut here: in every zone there is a whole day more."""
 
 
 def write_instant(instant: Instant, zone: str = "UTC") -> str:

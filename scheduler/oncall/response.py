@@ -103,11 +103,16 @@ def report(incidents: Iterable[Incident], cut: Cut, zone: str, now: Instant) -> 
     periods: list[Period] = []
     local, last = _begin(as_time(opened[0].opened_at, zone), cut), opened[-1].opened_at or 0
     while (start := instant_of(local, zone)) <= last:
-        following = _next(local, cut)
-        end = instant_of(following, zone)
+        try:
+            following = _next(local, cut)
+            end = instant_of(following, zone)
+        except OverflowError:  # the last period of the calendar
+            following, end = local, last + 1
         within = [one for one in opened if one.opened_at is not None and start <= one.opened_at < end]
         name = f"{local:%Y-%m}" if cut is Cut.MONTH else f"{local:%G-W%V}"
         periods.append(_period(name, start, min(end, now), within, now))
+        if following == local:
+            break
         local = following
     return tuple(periods)
 

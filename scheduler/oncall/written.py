@@ -37,11 +37,25 @@ def _day_name(value: object) -> object:
     return value.strip().lower()[:3] if isinstance(value, str) and value.strip().lower() in _LONG else value
 
 
+def _date(value: object) -> object:
+    if not isinstance(value, (str, int)):
+        return value
+    try:
+        day = dt.date.fromisoformat(str(value).strip())
+    except ValueError:
+        raise named_error(f"{str(value)!r} is no date of the calendar", _EXPECTED_DATE) from None
+    if not 1970 <= day.year <= 2199:  # to lay out turns from so far away would take for ever, or run past the calendar
+        raise named_error(f"{str(value)!r} is not within the years 1970 to 2199", _EXPECTED_DATE)
+    return day
+
+
 def _holiday(value: object) -> object:
     return {"date": value} if isinstance(value, str) else value
 
 
 _LONG = {"monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"}
+_EXPECTED_DATE = "year, month and day, like 2026-03-02"
+Date = Annotated[dt.date, BeforeValidator(_date)]
 HandOver = Annotated[TimeOfDay, Field(lt=24 * 3600)]
 Day = Annotated[Weekday, BeforeValidator(_day_name)]
 Moment = Annotated[When, BeforeValidator(lambda v: str(v) if isinstance(v, (int, float)) and not isinstance(v, bool) else v)]
@@ -82,9 +96,9 @@ class ResponseSettings(Frozen):
 class Holiday(Frozen):
     """A local date, or the dates from one to another, without business hours."""
 
-    date: dt.date
+    date: Date
     """The day, or the first of them: 2026-12-25."""
-    last: dt.date | None = None
+    last: Date | None = None
     """The last of them."""
     name: OneLine = ""
     """What is celebrated."""
@@ -113,7 +127,7 @@ class LayerSettings(Frozen):
 
     people: Annotated[tuple[Name, ...], Field(min_length=1)]
     """In the order of their turns."""
-    start: dt.date
+    start: Date
     """Local date of the hand-over to the first of them; before it the turns go on backwards."""
     handover: HandOver = 9 * 3600
     """Local time of the hand-over."""
@@ -123,7 +137,7 @@ class LayerSettings(Frozen):
     """Zone of the hand-over; by default that of the file."""
     during: HoursSettings | None = None
     """Of a layer above the lowest: the hours it takes over."""
-    end: dt.date | None = None
+    end: Date | None = None
     """Of a layer above the lowest: the local date on which it gives back, at the time of the hand-over."""
 
 

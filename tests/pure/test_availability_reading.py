@@ -310,3 +310,56 @@ def test_a_number_without_measure_is_refused_with_its_place(old, new, said):
 def test_an_instant_in_the_clocks_unit_and_back_is_the_same_to_the_microsecond(instant):
     assert micro(in_seconds(instant)) == instant
     assert micro(seconds(instant)) == instant
+
+
+AS_OF_NOON = """\
+now: 2026-03-10T12:00:00Z
+objects: [a, b]
+events:
+  - {at: 2026-03-10T12:00:00Z, object: a, status: OK}
+"""
+
+
+@pytest.mark.parametrize(
+    ("line", "place"),
+    [
+        ("  - {at: 2027-03-04T08:00:00Z, object: a, status: CRITICAL}", "5:10 events[1].at"),
+        ("  - {at: 2026-03-10T12:00:00.000001Z, object: b, status: OK, sequence: 1}", "5:10 events[1].at"),
+        ("  - {at: 2026-03-04, object: b, status: OK, confirmed: 2027-03-04}", "events[1].confirmed"),
+        ("gaps: [{start: 2027-03-04, end: 2027-03-05}]", "gaps[0].start"),
+        ("downtimes: [{object: a, start: 2027-03-04, end: 2027-03-05, declared: 2026-12-01}]", "downtimes[0].declared"),
+        (
+            "downtimes: [{object: a, revisions: [{start: 2026-03-04, end: 2026-03-05, declared: 2027-03-01}]}]",
+            "downtimes[0].revisions[0].declared",
+        ),
+        (
+            "exclusions: [{object: a, start: 2026-03-04, end: 2026-03-05, cause: c, author: x, reason: r, accepted_by: y,"
+            " accepted_at: 2027-03-06}]",
+            "exclusions[0].accepted_at",
+        ),
+        (
+            "corrections: [{object: a, at: 2026-03-04, status: OK, received: 2027-03-04, by: x}]",
+            "corrections[0].received",
+        ),
+    ],
+)
+def test_what_was_seen_or_said_after_now_is_refused_with_its_line_and_the_instant(line, place):
+    [problem] = problems(AS_OF_NOON + line)
+    assert place in problem
+    assert "lies after `now` (2026-03-10T12:00:00Z), for which the report is made; expected an instant that has passed" in problem
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "downtimes: [{object: a, start: 2027-03-04, end: 2027-03-05, declared: 2026-03-10T12:00:00Z}]",
+        "exclusions: [{object: a, start: 2027-03-04, end: 2027-03-05, cause: c, author: x, reason: r, accepted_by: y}]",
+        "groups: {g: {operator: or, members: [a, {name: b, start: 2027-01-01}]}}",
+        # The clock was set back by a minute: the monitor's own clock, or a later number, says that the event is past.
+        "  - {at: 2026-03-10T12:00:40Z, object: b, status: OK, monotonic: 100, boot: x}\nmonotonic_now: 120\nboot: x",
+        "  - {at: 2026-03-10T12:00:40Z, object: b, status: OK, sequence: 1}\n"
+        "  - {at: 2026-03-10T11:59:50Z, object: b, status: OK, sequence: 2}",
+    ],
+)
+def test_what_is_planned_and_what_was_lived_before_a_clock_was_set_back_may_lie_after_now(line):
+    assert history_of_text(AS_OF_NOON + line, "h.yaml").now

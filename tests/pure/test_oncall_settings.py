@@ -73,6 +73,18 @@ WRONG = {
         "a layer above",
     ),
     "an empty rotation": ("[anna, bruno]", "[]", "people: is a list of 0", "at least 1"),
+    "no such month": (
+        "start: 2026-03-02",
+        "start: 2026-13-02",
+        "4:53 rotations.primary.layers[0].start: '2026-13-02' is no date of the calendar",
+        "expected year, month and day, like 2026-03-02",
+    ),
+    "the end of the calendar": (
+        "start: 2026-03-02",
+        "start: 9999-12-31",
+        "4:53 rotations.primary.layers[0].start: '9999-12-31' is not within the years 1970 to 2199",
+        "like 2026-03-02",
+    ),
     "no such date": (
         "start: 2026-03-02",
         "start: 2026-02-30",

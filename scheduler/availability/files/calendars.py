@@ -6,7 +6,7 @@ import threading
 import zoneinfo
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import icalendar
@@ -17,7 +17,7 @@ from environments.problems import ConfigurationError, Problem
 from scheduler.availability.files import calendar_settled as settled
 from scheduler.availability.files import calendar_times as times
 from scheduler.availability.history import Span
-from scheduler.model.instants import Instant, as_micro
+from scheduler.model.instants import Instant, as_micro, as_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 MAXIMUM_OCCURRENCES = 20_000
 _ZONES = threading.Lock()
 """Held while the library's table of time zones is in use."""
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +163,7 @@ def _comings(calendar: Any, parts: list[Any], asked: tuple[str, Instant, zoneinf
 
 def _expanded(calendar: Any, first: datetime, until: Instant) -> list[Any]:
     """Return all comings of all events; they are searched by local dates: a day more on either side cuts off no zone."""
-    day, last = timedelta(days=1), _EPOCH + timedelta(microseconds=until)
+    day, last = timedelta(days=1), as_time(until)
     return list(recurring_ical_events.of(calendar, skip_bad_series=False).between(first - day, last + day))
 
 

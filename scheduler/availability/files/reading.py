@@ -19,6 +19,7 @@ from environments.nodes import YamlNode
 from environments.problems import ConfigurationError, Problem
 from environments.reader import parse, read_content
 from scheduler.availability.files import crosscheck
+from scheduler.availability.files.after_now import after_now
 from scheduler.availability.files.strategies import Strategy, groups_of
 from scheduler.availability.files.written import (
     WrittenCorrection,
@@ -135,7 +136,12 @@ def _history(node: YamlNode, data: Any, problems: list[Problem], *, whole: bool)
     if written is None:
         return None
     problems += crosscheck.problems(written, node, whole=whole)
-    return None if problems else made(written, own)
+    if problems:
+        return None
+    history = made(written, own)
+    if whole:
+        problems += after_now(written, history, node)
+    return history
 
 
 def context(zone: str, own: Iterable[Algebra]) -> dict[str, Any]:

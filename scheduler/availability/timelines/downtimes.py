@@ -62,7 +62,7 @@ def occurrences(again: Recurrence, until: Instant) -> Iterator[Stretch]:
     # Local time may run back by hours at a change of the clocks: what is searched for reaches a day further.
     last = as_time(end, again.zone).replace(tzinfo=None)
     for local in _rule(again):
-        begin = as_micro(local.replace(tzinfo=zone).astimezone(UTC))
+        begin = as_micro(local.replace(tzinfo=zone))
         if begin < end:
             yield begin, min(begin + again.length, ended)
         elif (local - last).days > 0:

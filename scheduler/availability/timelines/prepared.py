@@ -119,6 +119,12 @@ def prepare(history: History, results: Columns | None = None) -> Prepared:
     )
 
 
+def left_out(results: Columns, history: History) -> Columns:
+    """Return the results that count nowhere because they are later than now."""
+    ordered = _in_order(results)
+    return picked(ordered, np.arange(len(_past(ordered, history).at), len(ordered.at)))
+
+
 def group_timeline(row: PreparedRow, timelines: Mapping[int, Timeline]) -> Timeline:
     """Return the timeline of a group from its members'."""
     assert row.group is not None

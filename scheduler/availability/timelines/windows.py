@@ -5,14 +5,14 @@ from __future__ import annotations
 import importlib.resources
 import re
 import zoneinfo
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from environments.checking import named_error
 from environments.names import nearest
 from scheduler.availability.history import Window
-from scheduler.model.instants import as_micro, as_time
+from scheduler.model.instants import CALENDAR_BEGINS, CALENDAR_ENDS, as_micro, as_time
 
 if TYPE_CHECKING:
     from scheduler.model.instants import Instant
@@ -51,14 +51,26 @@ def named(name: str, now: Instant, zone: str) -> Window:
 def period_end(name: str, now: Instant, zone: str) -> Instant | None:
     """Return when the period of the calendar is over of which this window is the part so far; None: it is no such window."""
     period = _TO_DATE.get(name)
-    return None if period is None else midnight(_next(_begin(as_time(now, zone).date(), period), period), zone)
+    if period is None:
+        return None
+    try:
+        following = _next(_begin(as_time(now, zone).date(), period), period)
+    except OverflowError:  # the last period of the calendar
+        return max(now, CALENDAR_ENDS)
+    return max(now, midnight(following, zone))
 
 
 def days_later(start: Instant, days: int, zone: str) -> Instant:
-    """Return the same local time so many days of the calendar later; one that a change of the clocks skips is moved on."""
+    """Return the same local time so many days of the calendar later; one that a change of the clocks skips is moved on.
+
+    Where the calendar ends before, so do the days.
+    """
     local = as_time(start, zone)
-    later = (local.replace(tzinfo=None) + timedelta(days=days)).replace(fold=local.fold)
-    return as_micro(later.replace(tzinfo=zoneinfo.ZoneInfo(zone)).astimezone(UTC))
+    try:
+        later = (local.replace(tzinfo=None) + timedelta(days=days)).replace(fold=local.fold)
+    except OverflowError:
+        return CALENDAR_BEGINS if days < 0 else CALENDAR_ENDS
+    return max(CALENDAR_BEGINS, min(as_micro(later.replace(tzinfo=zoneinfo.ZoneInfo(zone))), CALENDAR_ENDS))
 
 
 def between(start: Instant, end: Instant, now: Instant, name: str = "") -> Window:
