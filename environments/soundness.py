@@ -13,6 +13,8 @@ from environments.problems import KeyPath, Problem
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from pydantic import BaseModel
+
     from environments.environment import Scalar
     from environments.nodes import YamlNode
 
@@ -163,12 +165,24 @@ def _counts_fit(environment: Environment) -> Iterator[Fault]:
         count = getattr(environment, name)
         if most is not None and count > most:
             yield (name,), f"{count} is more than maximum_workers ({most})", f"at most {most}"
-    if environment.idle_seconds > environment.lifetime_seconds:
-        message = f"{environment.idle_seconds} s is longer than the worker lives ({environment.lifetime_seconds} s)"
-        yield ("idle_seconds",), message, "less than lifetime_seconds"
-    if environment.boot_seconds == 0 or environment.boot_seconds >= environment.lifetime_seconds:
-        message = f"{environment.boot_seconds} s to boot in a life of {environment.lifetime_seconds} s"
-        yield ("boot_seconds",), message, "more than 0 and less than lifetime_seconds"
+    idle, boot, life = environment.idle_seconds, environment.boot_seconds, environment.lifetime_seconds
+    if idle > life:
+        key, expected = written_of(
+            environment, ("idle_seconds", "at most lifetime_seconds"), ("lifetime_seconds", f"at least {idle}")
+        )
+        yield (key,), f"{idle} s of idling is longer than the worker lives ({life} s)", expected
+    if boot == 0 or boot >= life:
+        right = "more than 0 and less than lifetime_seconds"
+        key, expected = written_of(
+            environment, ("boot_seconds", right), ("lifetime_seconds", f"more than boot_seconds ({boot})")
+        )
+        yield (key,), f"{boot} s to boot in a life of {life} s", expected
+
+
+def written_of(model: BaseModel, first: tuple[str, str], second: tuple[str, str]) -> tuple[str, str]:
+    """Return which of two keys that contradict each other is to blame, with what is expected there: the one that is written."""
+    only_second = first[0] not in model.model_fields_set and second[0] in model.model_fields_set
+    return second if only_second else first
 
 
 RULES: tuple[Callable[[Environment], Iterator[Fault]], ...] = (

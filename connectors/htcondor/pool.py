@@ -140,16 +140,13 @@ class HTCondorPool:
         if named is None or named[1] is None:
             raise WrongNameError(self.name, asked, CALLED)
         cluster, process, of_schedd = named
-        pool: PoolAnswer = self._ask_collector("read schedds", Question("schedds"))
-        schedds, missing = self._schedds.sort(pool.schedds, time.time())
+        schedds, missing = self._schedds_of(of_schedd, asked)
         prototypes = self._prototypes(environments, schedds)
         records: list[JobRecord] = []
         for schedd in schedds:
-            if of_schedd in {"", schedd.name}:
-                told = {"schedd": schedd, "cluster": cluster, "process": process, "prototypes": prototypes}
-                question = Question("job", told)
-                record: JobRecord | None = self._ask(_LOOK_UP, asked, question, self._deadline_seconds)
-                records += [record] if record is not None else []
+            told = {"schedd": schedd, "cluster": cluster, "process": process, "prototypes": prototypes}
+            record: JobRecord | None = self._ask(_LOOK_UP, asked, Question("job", told), self._deadline_seconds)
+            records += [record] if record is not None else []
         if len(records) > 1:
             names = ", ".join(f"{record.job}@{record.batch_system}" for record in records)
             raise WrongNameError(self.name, asked, f"several schedds have one; say which: {names}")
@@ -164,14 +161,12 @@ class HTCondorPool:
         if named is None or named[1] is not None:
             return None
         cluster, _, of_schedd = named
-        pool: PoolAnswer = self._ask_collector("read schedds", Question("schedds"))
-        schedds, missing = self._schedds.sort(pool.schedds, time.time())
+        schedds, missing = self._schedds_of(of_schedd, asked)
         told: list[Submission] = []
         for schedd in schedds:
-            if of_schedd in {"", schedd.name}:
-                question = Question("submission", {"schedd": schedd, "cluster": cluster})
-                answer: Submission | None = self._ask(_LOOK_UP, asked, question, self._deadline_seconds)
-                told += [answer] if answer is not None else []
+            question = Question("submission", {"schedd": schedd, "cluster": cluster})
+            answer: Submission | None = self._ask(_LOOK_UP, asked, question, self._deadline_seconds)
+            told += [answer] if answer is not None else []
         if len(told) > 1:
             names = ", ".join(f"{one.name}@{one.batch_system}" for one in told)
             raise WrongNameError(self.name, asked, f"several schedds have one; say which: {names}")
@@ -181,6 +176,16 @@ class HTCondorPool:
             return None
         at_schedd = f"@{of_schedd}" if of_schedd else ""
         return replace(told[0], batch_system=self.name, first=told[0].first and f"{told[0].first}{at_schedd}")
+
+    def _schedds_of(self, named: str, asked: str) -> tuple[list[Located], list[str]]:
+        """Return the schedds to ask for a job, one or all, and the names of those that are not in the collector."""
+        try:
+            pool: PoolAnswer = self._ask_collector("read schedds", Question("schedds"))
+        except SourceError as error:
+            if not named or self._schedds.knows(named):
+                raise
+            raise SourceError(self.name, error.asked, f"{error.answer}; no schedd {named!r} was heard of before") from error
+        return self._schedds.sort_named(pool.schedds, time.time(), named, asked)
 
     # --- acting -------------------------------------------------------------------------------------------------------
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from environments.names import nearest, one_of
 from environments.whole import written_whole
-from scheduler.model.ports import SourceError
+from scheduler.model.ports import SourceError, WrongNameError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,6 +41,20 @@ class KnownSchedds:
         self._save(at)
         names = {schedd.name for schedd in located}
         return list(located), sorted(name for name in self._seen if name not in names)
+
+    def sort_named(self, located: Sequence[Located], at: float, name: str, asked: str) -> tuple[list[Located], list[str]]:
+        """Return the same of the schedd that a job's name tells; all for ""."""
+        present, missing = self.sort(located, at)
+        known = [*(schedd.name for schedd in present), *missing]
+        if name and name not in known:
+            near = nearest(name, known)
+            hint = f"did you mean {near}?" if near else one_of(known) if known else "the collector knows none"
+            raise WrongNameError(self._source, asked, f"no schedd is called {name!r}; {hint}")
+        return [one for one in present if name in {"", one.name}], [one for one in missing if name in {"", one}]
+
+    def knows(self, name: str) -> bool:
+        """Whether a schedd was seen within the last day, or is one that should be there."""
+        return name in (self._configured or self._load())
 
     def _load(self) -> dict[str, float]:
         if self._seen is None:

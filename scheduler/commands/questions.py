@@ -114,6 +114,7 @@ def _tell(explanation: Explanation, found: FarmView, *, details: bool, as_json: 
 
 
 def _all_that_waits(found: FarmView, *, as_json: bool) -> None:
+    from scheduler.observe.counting import untold
     from scheduler.show import sources_view, view
 
     unheard_queues = tuple(name for name, queue in found.observation.queues.items() if not isinstance(queue, QueueReading))
@@ -130,9 +131,8 @@ def _all_that_waits(found: FarmView, *, as_json: bool) -> None:
     say(f"Seen by {found.origin}.", style="dim")
     tell_standing(found)
     out = console()
-    unknown = sources_view.unheard(found.observation)
-    for line in unknown:
+    for line in sources_view.unheard(found.observation):
         out.print(line, style="yellow", soft_wrap=True)
-    nothing = "no job is known to wait" if unknown else "no job waits"
+    nothing = "whether jobs wait is not known" if untold(found.observation) else "no job waits"
     out.print(view.waiting(waiting, found.plan, width=out.width) if waiting else nothing)
     leave(unheard_queues)

@@ -299,9 +299,9 @@ def _turn(vo: str, plan: Plan) -> list[str]:
         numbers = verdict.reasons[-1].numbers
         if not numbers.get("missing_jobs"):
             continue
-        held, guarantee = float(numbers["held_cpus"]), float(numbers["guarantee_cpus"])
+        held, guarantee = float(numbers.get("held_cpus", 0)), float(numbers["guarantee_cpus"])
         below = held < guarantee
-        weighted = held / guarantee if below else float(numbers["dominant_share"]) / float(numbers["weight"])
+        weighted = held / guarantee if below else float(numbers.get("dominant_share", 0)) / float(numbers["weight"])
         waiting.append((not below, weighted, name))
     waiting.sort()
     names = [name for _, _, name in waiting]

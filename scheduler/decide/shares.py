@@ -43,6 +43,10 @@ class Shares:
     total_cpus: int
     total_memory_mib: int
     standings: dict[str, VOShare] = field(default_factory=dict)
+    whole: bool = True
+    """Whether all hosts answer; else the farm has at least that total."""
+    all_heard: bool = True
+    """Whether every host has answered once; else a VO holds at least what is booked on it."""
 
     def of(self, vo: str) -> VOShare:
         """Return a VO's standing; one that the catalogue no longer knows has no share of its own."""
@@ -73,12 +77,14 @@ class Shares:
 
 def open_ledger(facts: Facts) -> Shares:
     """Book what living workers hold; the total is what the hosts that answer can give."""
-    shares = Shares(0, 0)
+    shares = Shares(0, 0, all_heard=not facts.observation.never_heard)
     for name, host in facts.policy.hosts.items():
         reading = facts.observation.hosts.get(name)
         if isinstance(reading, HostReading):
             shares.total_cpus += int(reading.cpus * host.cpu_overcommit)
             shares.total_memory_mib += reading.memory_mib
+        else:
+            shares.whole = False
     census = facts.census
     for name, vo in facts.policy.catalogue.vos.items():
         shares.standings[name] = VOShare(vo, census.cpus_of_vo.get(name, 0), census.memory_of_vo.get(name, 0))

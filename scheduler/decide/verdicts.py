@@ -90,26 +90,35 @@ def share_reason(vo: str, missing: int, shares: Shares, *, all_told: bool) -> Re
     standing, share = shares.of(vo), shares.of(vo).vo.share
     part = shares.dominant_share(vo)
     ceiling = "no ceiling" if share.ceiling_cpus is None else f"ceiling {share.ceiling_cpus}"
+    cpus, mib = (_known(count, whole=shares.all_heard) for count in (standing.cpus, standing.memory_mib))
+    all_cpus, all_mib = (_known(count, whole=shares.whole) for count in (shares.total_cpus, shares.total_memory_mib))
+    of_what = "" if shares.whole and shares.all_heard else " of what is known"
+    dominant = f"{part:.1%}{of_what}" if shares.total_cpus else "?"
     sentence = (
-        f"{vo} holds {standing.cpus} of {shares.total_cpus} cores and {standing.memory_mib} of {shares.total_memory_mib} MiB "
-        f"(dominant share {part:.1%}, weight {share.weight:g}, guarantee {share.guarantee_cpus}, {ceiling}); "
+        f"{vo} holds {cpus} of {all_cpus} cores and {mib} of {all_mib} MiB "
+        f"(dominant share {dominant}, weight {share.weight:g}, guarantee {share.guarantee_cpus}, {ceiling}); "
         f"{_lacking(missing, all_told=all_told)}"
     )
-    numbers: dict[str, int | float | str] = {
-        "held_cpus": standing.cpus,
-        "total_cpus": shares.total_cpus,
-        "held_memory_mib": standing.memory_mib,
-        "total_memory_mib": shares.total_memory_mib,
-        "dominant_share": round(part, 4),
-        "weight": share.weight,
-        "guarantee_cpus": share.guarantee_cpus,
-    }
+    numbers: dict[str, int | float | str] = {"weight": share.weight, "guarantee_cpus": share.guarantee_cpus}
+    if shares.all_heard or standing.cpus:  # of what is not known at all there is no number
+        numbers |= {"held_cpus": standing.cpus, "held_memory_mib": standing.memory_mib}
+    if shares.total_cpus:
+        numbers |= {
+            "total_cpus": shares.total_cpus,
+            "total_memory_mib": shares.total_memory_mib,
+            "dominant_share": round(part, 4),
+        }
     if missing or all_told:
         numbers["missing_jobs"] = missing
     if share.ceiling_cpus is not None:
         numbers["ceiling_cpus"] = share.ceiling_cpus
     code = "below-guarantee" if missing and standing.below_guarantee else "share"
     return Reason(code, sentence, numbers)
+
+
+def _known(count: int, *, whole: bool) -> str:
+    """Write an amount: while some host does not tell it is a least one, or not known at all."""
+    return str(count) if whole else f"at least {count}" if count else "?"
 
 
 def _lacking(missing: int, *, all_told: bool) -> str:

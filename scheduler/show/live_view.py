@@ -110,7 +110,9 @@ def _live_vos(vos: tuple[VORow, ...], *, wide: bool) -> Table:
         unknown = row.idle is None
         waiting = Text(number(row.idle, row.known.idle), style="yellow" if row.idle or unknown else "dim")
         wait = ["?" if unknown else duration(row.oldest_wait_seconds)] if wide else []
-        table.add_row(row.vo, waiting, number(row.running, row.known.running), str(row.workers), str(row.cpus), *wait)
+        running = number(row.running, row.known.running)
+        held = (number(row.workers, row.known_workers), number(row.cpus, row.known_cpus))
+        table.add_row(row.vo, waiting, running, *held, *wait)
     return table
 
 
@@ -122,7 +124,10 @@ def _live_hosts(hosts: tuple[HostRow, ...], room: int, *, wide: bool) -> Table:
         cores = f"{number(row.used_cpus)}/{number(row.cpus)}"
         name = f"{row.host} (drained)" if row.draining else row.host
         table.add_row(
-            Text(name, style=style), bar(row.used_memory_mib, row.memory_mib, 16 if wide else 8), cores, str(row.workers)
+            Text(name, style=style),
+            bar(row.used_memory_mib, row.memory_mib, 16 if wide else 8),
+            cores,
+            number(row.workers, row.known_workers),
         )
     if len(shown) < len(hosts):
         table.add_row(f"and {len(hosts) - len(shown)} more", "", "", "")
@@ -133,7 +138,7 @@ def _liveliest(environments: tuple[EnvironmentRow, ...], count: int) -> tuple[En
     """Leave out environments without workers, then whatever is too much."""
     if len(environments) <= count:
         return environments
-    alive = [row for row in environments if row.in_flight + row.idle + row.busy + row.draining + row.other]
+    alive = [row for row in environments if any(row.known_workers.values())]
     return tuple(alive[:count])
 
 
@@ -141,17 +146,10 @@ def _live_environments(environments: tuple[EnvironmentRow, ...]) -> Table:
     numbers = ("booting", "idle", "busy", "draining", "other")
     table = plain_table("Workers", "environment", "VO", *numbers, "", right=numbers)
     for row in environments:
-        counts = (
-            (row.in_flight, "cyan"),
-            (row.idle, "green"),
-            (row.busy, "blue"),
-            (row.draining, "yellow"),
-            (row.other, "red"),
-        )
-        blocks = Text()
-        for count, style in counts:
-            blocks.append("■" * min(count, 24), style=style)
-        cells = [Text(str(count), style=style if count else "dim") for count, style in counts]
+        blocks, cells = Text(), []
+        for (name, known), style in zip(row.known_workers.items(), ("cyan", "green", "blue", "yellow", "red"), strict=True):
+            blocks.append("■" * min(known, 24), style=style)
+            cells.append(Text(number(getattr(row, name), known), style=style if known else "dim"))
         table.add_row(row.environment, row.vo, *cells, blocks)
     return table
 

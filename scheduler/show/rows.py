@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from scheduler.decide.promising import over_promised
 from scheduler.model.hosts import DomainState, HostReading
 from scheduler.model.lifecycle import ALIVE, IN_FLIGHT, SERVING
 from scheduler.model.queues import QueueReading
-from scheduler.model.readings import Unanswered, is_silent
+from scheduler.model.readings import Unanswered, is_silent, never_answered
 from scheduler.model.workers import WorkerState
 from scheduler.observe import counting
 from scheduler.show.job_numbers import NO_JOBS, JobNumbers, Jobs, all_of, jobs_by_vo
@@ -40,10 +41,11 @@ class VORow:
     held: int | None
     oldest_wait_seconds: float | None
     """None when nothing waits, and while it is not known."""
-    workers: int
-    cpus: int
+    workers: int | None
+    """None, as `cpus` and `memory_mib`, while some host has never been heard; `known_*` say what is known then."""
+    cpus: int | None
     """Cores of its workers, those in flight included."""
-    memory_mib: int
+    memory_mib: int | None
     weight: float | None
     guarantee_cpus: int
     ceiling_cpus: int | None
@@ -51,6 +53,9 @@ class VORow:
     """Jobs that are seen now: at least so many there are."""
     last: JobNumbers | None = None
     """The jobs as all batch systems told of them last, while `idle` is None; None if some never did."""
+    known_workers: int = 0
+    known_cpus: int = 0
+    known_memory_mib: int = 0
     says: str = ""
     """The decisive reason of the last plan."""
 
@@ -64,11 +69,12 @@ class EnvironmentRow:
     version: str
     wanted: int | None
     """Idle jobs that name it; None while some batch system does not tell of all its jobs."""
-    in_flight: int
-    idle: int
-    busy: int
-    draining: int
-    other: int
+    in_flight: int | None
+    """None, as the other states, while some host has never been heard; `known_workers` says what is known then."""
+    idle: int | None
+    busy: int | None
+    draining: int | None
+    other: int | None
     """Silent, unseen or failed."""
     as_last_seen: int
     """Those of the idle, busy and draining ones of which their batch system tells nothing now."""
@@ -78,6 +84,8 @@ class EnvironmentRow:
     """False: workers of it run, but no file defines it any more."""
     known_wanted: int = 0
     """Idle jobs that name it and are seen now: at least so many there are."""
+    known_workers: Mapping[str, int] = field(default_factory=dict)
+    """By state, as above: at least so many there are."""
     says: str = ""
 
 
@@ -113,11 +121,13 @@ class HostRow:
     used_cpus: int | None
     memory_mib: int | None
     used_memory_mib: int | None
-    workers: int
-    """Of the journal: those that are, or may be, alive there."""
+    workers: int | None
+    """Of the journal: those that are, or may be, alive there. None while the host has never been heard."""
     strangers: int | None
     draining: bool
     answered_seconds_ago: float | None
+    known_workers: int = 0
+    """At least so many there are."""
     says: str = ""
 
 
@@ -144,7 +154,8 @@ def vo_rows(observation: Observation, policy: Policy, plan: Plan | None = None) 
             workers[worker.vo].append(worker)
     vos = policy.catalogue.vos
     names = [*vos, *sorted((jobs.vos | set(workers)) - set(vos))]
-    rows = (_vo_row(name, vos.get(name), jobs, workers[name], observation.now) for name in names)
+    heard = not observation.never_heard
+    rows = (_vo_row(name, vos.get(name), jobs, workers[name], observation.now, heard=heard) for name in names)
     over = _over_promised(observation, policy)
     said = ((row, _says(plan.vos.get(row.vo) if plan else None)) for row in rows)
     return tuple(replace(row, says="; ".join(filter(None, (over.get(row.vo, ""), says)))) for row, says in said)
@@ -159,22 +170,26 @@ def _over_promised(observation: Observation, policy: Policy) -> dict[str, str]:
     return {name: said for name, (_, said) in over_promised(shares, sum(one.cpus for one in heard)).items()}
 
 
-def _vo_row(name: str, vo: VO | None, jobs: Jobs, workers: list[Worker], now: float) -> VORow:
+def _vo_row(name: str, vo: VO | None, jobs: Jobs, workers: list[Worker], now: float, *, heard: bool) -> VORow:
     known, since = jobs.known.get(name, NO_JOBS), jobs.waits_since.get(name)
+    cpus, memory_mib = sum(worker.cpus for worker in workers), sum(worker.memory_mib for worker in workers)
     return VORow(
         vo=name,
         idle=known.idle if jobs.whole else None,
         running=known.running if jobs.whole else None,
         held=known.held if jobs.whole else None,
         oldest_wait_seconds=None if since is None or not jobs.whole else max(0.0, now - since),
-        workers=len(workers),
-        cpus=sum(worker.cpus for worker in workers),
-        memory_mib=sum(worker.memory_mib for worker in workers),
+        workers=len(workers) if heard else None,
+        cpus=cpus if heard else None,
+        memory_mib=memory_mib if heard else None,
         weight=vo.share.weight if vo else None,
         guarantee_cpus=vo.share.guarantee_cpus if vo else 0,
         ceiling_cpus=vo.share.ceiling_cpus if vo else None,
         known=known,
         last=jobs.last_of(name),
+        known_workers=len(workers),
+        known_cpus=cpus,
+        known_memory_mib=memory_mib,
     )
 
 
@@ -195,21 +210,25 @@ def environment_rows(observation: Observation, policy: Policy, plan: Plan | None
     for name in [*sorted(defined, key=lambda n: (defined[n].vo, n)), *sorted(set(states) - set(defined))]:
         count, environment = states[name], defined.get(name)
         draining = count[WorkerState.DRAINING] + count[WorkerState.DRAINED]
+        known = {
+            "in_flight": sum(count[state] for state in IN_FLIGHT),
+            "idle": count[WorkerState.IDLE],
+            "busy": count[WorkerState.BUSY],
+            "draining": draining,
+            "other": sum(count.values()) - sum(count[s] for s in IN_FLIGHT | SERVING) - draining,
+        }
         row = EnvironmentRow(
             environment=name,
             vo=environment.vo if environment else "",
             version=environment.version if environment else "",
             wanted=wanted[name] if whole else None,
-            in_flight=sum(count[state] for state in IN_FLIGHT),
-            idle=count[WorkerState.IDLE],
-            busy=count[WorkerState.BUSY],
-            draining=draining,
-            other=sum(count.values()) - sum(count[s] for s in IN_FLIGHT | SERVING) - draining,
+            **(dict.fromkeys(known) if observation.never_heard else known),
             as_last_seen=unseen[name],
             minimum_workers=environment.minimum_workers if environment else 0,
             maximum_workers=environment.maximum_workers if environment else 0,
             defined=environment is not None,
             known_wanted=wanted[name],
+            known_workers=known,
             says=_trouble(plan.environments.get(name) if plan else None),
         )
         rows.append(row)
@@ -262,10 +281,11 @@ def host_rows(observation: Observation, policy: Policy, plan: Plan | None = None
             used_cpus=sum(domain.cpus for domain in running) if answered else None,
             memory_mib=answered.memory_mib if answered else None,
             used_memory_mib=sum(domain.memory_mib for domain in running) if answered else None,
-            workers=workers[name],
+            workers=None if reading is None or never_answered(reading) else workers[name],
             strangers=strangers[name] if answered else None,
             draining=host.draining or name in observation.draining_hosts,
             answered_seconds_ago=_age(reading, observation.now),
+            known_workers=workers[name],
             says=reading.reason if isinstance(reading, Unanswered) else _says(plan.hosts.get(name) if plan else None),
         )
         rows.append(row)

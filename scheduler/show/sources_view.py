@@ -78,7 +78,7 @@ def host_table(hosts: Iterable[HostRow], *, everything: bool = False) -> Table:
         silent = []
     else:
         listed = [row for row in listed if row.memory_mib is not None]
-        workers = str(sum(row.workers for row in silent))
+        workers = _workers(silent)
         told = "do not answer (see Sources); --all shows them"
         table.add_row(f"{len(silent)} hosts", bar(None, None), "?", "?", workers, "?", told)
     shown = listed
@@ -89,11 +89,17 @@ def host_table(hosts: Iterable[HostRow], *, everything: bool = False) -> Table:
         cores = f"{number(row.used_cpus)}/{number(row.cpus)}"
         says = "; ".join(filter(None, ("draining" if row.draining else "", row.says)))
         full = bar(row.used_memory_mib, row.memory_mib)
-        table.add_row(row.host, full, used, cores, str(row.workers), number(row.strangers), says)
+        table.add_row(row.host, full, used, cores, number(row.workers, row.known_workers), number(row.strangers), says)
     if len(shown) < len(listed):
         rest = [row for row in listed if row not in shown]
-        table.add_row(f"and {len(rest)} more", "", "", "", str(sum(row.workers for row in rest)), "", "--all shows them")
+        table.add_row(f"and {len(rest)} more", "", "", "", _workers(rest), "", "--all shows them")
     return table
+
+
+def _workers(hosts: Sequence[HostRow]) -> str:
+    """Write how many workers hosts have together: of those never heard that is a least number."""
+    known = sum(row.known_workers for row in hosts)
+    return number(None if any(row.workers is None for row in hosts) else known, known)
 
 
 def unheard(observation: Observation) -> list[str]:

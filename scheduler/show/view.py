@@ -57,7 +57,7 @@ def vo_table(vos: Iterable[VORow]) -> Table:
             row.vo,
             *(number(row.idle, row.known.idle), number(row.running, row.known.running), number(row.held, row.known.held)),
             "?" if row.idle is None else duration(row.oldest_wait_seconds),
-            *(str(row.workers), str(row.cpus), weight, str(row.guarantee_cpus)),
+            *(number(row.workers, row.known_workers), number(row.cpus, row.known_cpus), weight, str(row.guarantee_cpus)),
             *("-" if row.ceiling_cpus is None else str(row.ceiling_cpus), "; ".join(filter(None, (last, row.says)))),
         )
     return table
@@ -72,11 +72,12 @@ def environment_table(environments: Iterable[EnvironmentRow]) -> Table:
         says = row.says if row.defined else "no file defines it any more: its workers are retired"
         if row.as_last_seen:
             says = "; ".join(filter(None, (f"{row.as_last_seen} of them as last seen: their batch system is silent", says)))
-        other = Text(str(row.other), style="red" if row.other else "")
+        count = {name: number(getattr(row, name), known) for name, known in row.known_workers.items()}
+        other = Text(count["other"], style="red" if row.other else "")
         table.add_row(
-            *(row.environment, row.vo, row.version, number(row.wanted, row.known_wanted), str(row.in_flight)),
-            *(str(row.idle), str(row.busy)),
-            *(str(row.draining), other, f"{row.minimum_workers}..{most}", Text(says)),
+            *(row.environment, row.vo, row.version, number(row.wanted, row.known_wanted), count["in_flight"]),
+            *(count["idle"], count["busy"]),
+            *(count["draining"], other, f"{row.minimum_workers}..{most}", Text(says)),
         )
     return table
 

@@ -11,6 +11,7 @@ from environments.hostnames import MAXIMUM_HOSTS, expand_hosts
 from environments.nodes import YamlNode
 from environments.problems import ConfigurationError, Problem
 from environments.reader import read
+from environments.soundness import written_of
 from scheduler.site.machines import HostEntry, one_machine_twice
 from scheduler.site.settings import Site
 
@@ -126,11 +127,16 @@ def _reports_twice(site: Site, node: YamlNode) -> Iterator[Problem]:
 def _limits(site: Site, node: YamlNode) -> Iterator[Problem]:
     limits = site.limits
     if limits.breaker_maximum_seconds < limits.breaker_seconds:
-        message = f"{limits.breaker_maximum_seconds} s is less than breaker_seconds ({limits.breaker_seconds} s)"
-        yield node.problem(("limits", "breaker_maximum_seconds"), message, f"at least {limits.breaker_seconds}")
+        least, most = limits.breaker_seconds, limits.breaker_maximum_seconds
+        right = ("breaker_maximum_seconds", f"at least {least}"), ("breaker_seconds", f"at most {most}")
+        key, expected = written_of(limits, *right)
+        message = f"breaker_maximum_seconds ({most} s) is less than breaker_seconds ({least} s)"
+        yield node.problem(("limits", key), message, expected)
     if limits.stale_seconds < limits.poll_seconds:
-        message = f"{limits.stale_seconds} s is less than poll_seconds ({limits.poll_seconds} s): every reading would be stale"
-        yield node.problem(("limits", "stale_seconds"), message, f"at least {limits.poll_seconds}")
+        poll, stale = limits.poll_seconds, limits.stale_seconds
+        key, expected = written_of(limits, ("stale_seconds", f"at least {poll}"), ("poll_seconds", f"at most {stale}"))
+        message = f"stale_seconds ({stale} s) is less than poll_seconds ({poll} s): every reading would be stale"
+        yield node.problem(("limits", key), message, expected)
     for name, vo in site.vos.items():
         most = vo.share.ceiling_cpus
         if most is not None and vo.share.guarantee_cpus > most:

@@ -203,7 +203,8 @@ def test_overlapping_address_ranges_are_refused(load):
         ),
         (f"{BOOTABLE}, memory_mib: 64", "memory_mib", "64 MiB leave nothing for jobs"),
         (f"{BOOTABLE}, minimum_workers: 5, maximum_workers: 3", "minimum_workers", "5 is more than maximum_workers (3)"),
-        (f"{BOOTABLE}, idle_seconds: 3 d", "idle_seconds", "259200 s is longer than the worker lives (172800 s)"),
+        (f"{BOOTABLE}, idle_seconds: 3 d", "idle_seconds", "259200 s of idling is longer than the worker lives (172800 s)"),
+        (f"{BOOTABLE}, lifetime_seconds: 500", "lifetime_seconds", "600 s to boot in a life of 500 s"),
         (f"{BOOTABLE}, boot_seconds: 0", "boot_seconds", "0 s to boot in a life of 172800 s"),
     ],
 )

@@ -14,15 +14,17 @@ from connectors.htcondor.bindings import classad2
 from connectors.htcondor.companion_server import CompanionServer
 from connectors.htcondor.expressions import vo_attributes, vo_expression, walltime_expression
 from connectors.htcondor.matching import Judge
-from connectors.htcondor.messages import QueueAnswer, Setting
+from connectors.htcondor.messages import Located, QueueAnswer, Setting
 from connectors.htcondor.options import HTCondorOptions, VORule
 from connectors.htcondor.queue import Queue
+from connectors.htcondor.schedds import KnownSchedds
 from connectors.htcondor.slots import ATTRIBUTES, slot_of
 from connectors.htcondor.worker import prototype_of
 from environments.environment import Disk, Environment
 from environments.matching import Catalogue, misfit
 from environments.requirements import Amounts, Chooser
 from scheduler.decide.submit import in_submit_file
+from scheduler.model.ports import WrongNameError
 from scheduler.model.queues import RequestCluster
 
 OPTIONS = HTCondorOptions(collector="x")
@@ -433,3 +435,15 @@ def test_everything_that_a_companion_can_be_asked_can_pass_the_line():
     assert set(functions) == set(wire._ANSWERS)
     asked = {name for one in functions.values() for name in inspect.signature(one).parameters} - {"self"}
     assert asked == set(wire._ARGUMENTS)
+
+
+def test_a_job_of_a_schedd_that_nobody_knows_is_asked_for_by_a_wrong_name(tmp_path):
+    known = KnownSchedds("pool", tmp_path / "schedds.json", ())
+    alma, nova = Located("alma", ""), Located("nova", "")
+    assert known.sort_named([alma, nova], 1.0, "nova", "look for job 1.0@nova") == ([nova], [])
+    assert known.sort_named([nova], 2.0, "alma", "look for job 1.0@alma") == ([], ["alma"]), "it was heard of: it is missed"
+    for name, says in (("novae", "did you mean nova?"), ("x", "one of: nova, alma")):
+        with pytest.raises(WrongNameError) as found:
+            known.sort_named([nova], 3.0, name, f"look for job 1.0@{name}")
+        assert found.value.answer == f"no schedd is called {name!r}; {says}"
+    assert (known.knows("alma"), known.knows("nix")) == (True, False)

@@ -159,6 +159,31 @@ def test_of_a_silent_host_nothing_is_said_but_what_the_journal_knows():
     assert line.split()[2:6] == ["?", "?/?", "1", "?"]
 
 
+def test_what_hosts_have_that_were_never_heard_is_unknown_and_not_none():
+    observation, policy = an_observation(hosts=[replace(silent("h1"), answered_at=None)]), a_policy()
+    told = rows.status_data(observation, policy, decide(observation, policy))
+    (vo,), (environment,), (host,) = told["vos"], told["environments"], told["hosts"]
+    assert [vo[name] for name in ("workers", "cpus", "memory_mib")] == [None, None, None]
+    assert [environment[name] for name in ("in_flight", "idle", "busy", "draining", "other")] == [None] * 5
+    assert host["workers"] is None
+    assert "atlas holds ? of ? cores and ? of ? MiB (dominant share ?" in vo["says"]
+    text = status_of(observation)
+    assert line_of(text, "atlas").split()[5:7] == ["?", "?"]
+    assert line_of(text, "el9").split()[4:9] == ["?"] * 5
+    assert line_of(text, "h1    ??").split()[2:6] == ["?", "?/?", "?", "?"]
+    live = LiveView(console(width=160)).picture(observation, policy, Plan(NOW, ()))
+    assert line_of(printed(console(width=160, terminal=False), live), "atlas").split()[3:5] == ["?", "?"]
+
+
+def test_beside_a_host_never_heard_there_are_at_least_the_workers_that_are_known():
+    observation = an_observation(workers=[a_worker()], hosts=[a_host(cpus=32), replace(silent("h2"), answered_at=None)])
+    policy = a_policy(hosts=("h1", "h2"))
+    (vo,) = rows.vo_rows(observation, policy, decide(observation, policy))
+    assert (vo.workers, vo.known_workers, vo.known_cpus) == (None, 1, 2)
+    assert "atlas holds at least 2 of at least 32 cores" in vo.says
+    assert line_of(status_of(observation, policy), "atlas").split()[5:7] == ["1+", "2+"]
+
+
 def test_forty_silent_hosts_are_one_line_in_every_table_and_all_of_them_with_all():
     names = [f"h{n:02d}" for n in range(41)]
     observation = an_observation(hosts=[a_host("h00"), *(silent(name) for name in names[1:])])

@@ -608,7 +608,14 @@ CASES = [
         {"site.yaml": SITE + "limits: {poll_seconds: 10 min, stale_seconds: 5 min}\n"},
         "site.yaml:13:47",
         "limits.stale_seconds",
-        ("300 s is less than poll_seconds (600 s)", "expected at least 600"),
+        ("stale_seconds (300 s) is less than poll_seconds (600 s)", "expected at least 600"),
+    ),
+    Wrong(
+        "readings that are stale before the next look, by the one key that is written",
+        {"site.yaml": SITE + "limits: {poll_seconds: 10 h}\n"},
+        "site.yaml:13:24",
+        "limits.poll_seconds",
+        ("is less than poll_seconds (36000 s)", "expected at most"),
     ),
     Wrong(
         "a virtualization that no host may run",
