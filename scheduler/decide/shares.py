@@ -46,7 +46,7 @@ class Shares:
     whole: bool = True
     """Whether all hosts answer; else the farm has at least that total."""
     all_heard: bool = True
-    """Whether every host has answered once; else a VO holds at least what is booked on it."""
+    """Whether the journal knows the workers of every host; else a VO holds at least what is booked on it."""
 
     def of(self, vo: str) -> VOShare:
         """Return a VO's standing; one that the catalogue no longer knows has no share of its own."""
@@ -77,7 +77,7 @@ class Shares:
 
 def open_ledger(facts: Facts) -> Shares:
     """Book what living workers hold; the total is what the hosts that answer can give."""
-    shares = Shares(0, 0, all_heard=not facts.observation.never_heard)
+    shares = Shares(0, 0, all_heard=not facts.observation.unheard)
     for name, host in facts.policy.hosts.items():
         reading = facts.observation.hosts.get(name)
         if isinstance(reading, HostReading):

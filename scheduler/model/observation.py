@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from scheduler.model.deciding import ASIDE
 from scheduler.model.hosts import DiscoveryReading, HostReading
 from scheduler.model.queues import JobCounts, QueueReading
-from scheduler.model.readings import Unanswered, never_answered
+from scheduler.model.readings import Unanswered
 from scheduler.model.workers import BootOutcome, LeftStorage, Worker
 
 
@@ -41,8 +41,3 @@ class Observation:
     """By batch system that does not tell of all its jobs now: what it told last. Shown, with its age; never decided upon."""
     adopting_until: float | None = None
     """Set while the journal is new and some host has never answered: until then nothing boots, names could be taken already."""
-
-    @property
-    def never_heard(self) -> frozenset[str]:
-        """The hosts of which nobody knows what they have, nor whether workers run there that the journal does not know."""
-        return frozenset(name for name, reading in self.hosts.items() if never_answered(reading))

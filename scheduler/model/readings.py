@@ -26,11 +26,6 @@ def is_silent(reading: object) -> TypeGuard[Unanswered]:
     return isinstance(reading, Unanswered) and not reading.pending
 
 
-def never_answered(reading: object) -> bool:
-    """Whether a source has not answered once since this daemon started."""
-    return isinstance(reading, Unanswered) and reading.answered_at is None
-
-
 def is_pending(reading: object) -> TypeGuard[Unanswered]:
     """Whether a source has not answered yet but still may."""
     return isinstance(reading, Unanswered) and reading.pending

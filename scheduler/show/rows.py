@@ -11,7 +11,7 @@ from scheduler.decide.promising import over_promised
 from scheduler.model.hosts import DomainState, HostReading
 from scheduler.model.lifecycle import ALIVE, IN_FLIGHT, SERVING
 from scheduler.model.queues import QueueReading
-from scheduler.model.readings import Unanswered, is_silent, never_answered
+from scheduler.model.readings import Unanswered, is_silent
 from scheduler.model.workers import WorkerState
 from scheduler.observe import counting
 from scheduler.show.job_numbers import NO_JOBS, JobNumbers, Jobs, all_of, jobs_by_vo
@@ -154,7 +154,7 @@ def vo_rows(observation: Observation, policy: Policy, plan: Plan | None = None) 
             workers[worker.vo].append(worker)
     vos = policy.catalogue.vos
     names = [*vos, *sorted((jobs.vos | set(workers)) - set(vos))]
-    heard = not observation.never_heard
+    heard = not observation.unheard
     rows = (_vo_row(name, vos.get(name), jobs, workers[name], observation.now, heard=heard) for name in names)
     over = _over_promised(observation, policy)
     said = ((row, _says(plan.vos.get(row.vo) if plan else None)) for row in rows)
@@ -222,7 +222,7 @@ def environment_rows(observation: Observation, policy: Policy, plan: Plan | None
             vo=environment.vo if environment else "",
             version=environment.version if environment else "",
             wanted=wanted[name] if whole else None,
-            **(dict.fromkeys(known) if observation.never_heard else known),
+            **(dict.fromkeys(known) if observation.unheard else known),
             as_last_seen=unseen[name],
             minimum_workers=environment.minimum_workers if environment else 0,
             maximum_workers=environment.maximum_workers if environment else 0,
@@ -281,7 +281,7 @@ def host_rows(observation: Observation, policy: Policy, plan: Plan | None = None
             used_cpus=sum(domain.cpus for domain in running) if answered else None,
             memory_mib=answered.memory_mib if answered else None,
             used_memory_mib=sum(domain.memory_mib for domain in running) if answered else None,
-            workers=None if reading is None or never_answered(reading) else workers[name],
+            workers=None if reading is None or name in observation.unheard else workers[name],
             strangers=strangers[name] if answered else None,
             draining=host.draining or name in observation.draining_hosts,
             answered_seconds_ago=_age(reading, observation.now),

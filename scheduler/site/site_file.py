@@ -138,7 +138,7 @@ def _limits(site: Site, node: YamlNode) -> Iterator[Problem]:
         message = f"stale_seconds ({stale} s) is less than poll_seconds ({poll} s): every reading would be stale"
         yield node.problem(("limits", key), message, expected)
     for name, vo in site.vos.items():
-        most = vo.share.ceiling_cpus
-        if most is not None and vo.share.guarantee_cpus > most:
+        ceiling = vo.share.ceiling_cpus
+        if ceiling is not None and vo.share.guarantee_cpus > ceiling:
             path = ("vos", name, "share", "guarantee_cpus")
-            yield node.problem(path, f"{vo.share.guarantee_cpus} is more than ceiling_cpus ({most})", f"at most {most}")
+            yield node.problem(path, f"{vo.share.guarantee_cpus} is more than ceiling_cpus ({ceiling})", f"at most {ceiling}")

@@ -160,7 +160,7 @@ def test_of_a_silent_host_nothing_is_said_but_what_the_journal_knows():
 
 
 def test_what_hosts_have_that_were_never_heard_is_unknown_and_not_none():
-    observation, policy = an_observation(hosts=[replace(silent("h1"), answered_at=None)]), a_policy()
+    observation, policy = an_observation(hosts=[replace(silent("h1"), answered_at=None)], unheard=("h1",)), a_policy()
     told = rows.status_data(observation, policy, decide(observation, policy))
     (vo,), (environment,), (host,) = told["vos"], told["environments"], told["hosts"]
     assert [vo[name] for name in ("workers", "cpus", "memory_mib")] == [None, None, None]
@@ -176,7 +176,9 @@ def test_what_hosts_have_that_were_never_heard_is_unknown_and_not_none():
 
 
 def test_beside_a_host_never_heard_there_are_at_least_the_workers_that_are_known():
-    observation = an_observation(workers=[a_worker()], hosts=[a_host(cpus=32), replace(silent("h2"), answered_at=None)])
+    observation = an_observation(
+        workers=[a_worker()], hosts=[a_host(cpus=32), replace(silent("h2"), answered_at=None)], unheard=("h2",)
+    )
     policy = a_policy(hosts=("h1", "h2"))
     (vo,) = rows.vo_rows(observation, policy, decide(observation, policy))
     assert (vo.workers, vo.known_workers, vo.known_cpus) == (None, 1, 2)
