@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from itertools import islice
+import heapq
+from itertools import islice, pairwise
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -12,11 +13,17 @@ if TYPE_CHECKING:
 
 LONGEST = 80
 """Longer names are compared by their beginning: the comparison is quadratic."""
+MOST_COMPARED = 50
+"""Of more names only those that share most pairs of letters are compared: thousands may be unknown, of thousands."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return the known name most like `name`, or "" when none is near."""
-    found = difflib.get_close_matches(name[:LONGEST], list(known), n=1, cutoff=0.6)
+    written, names = name[:LONGEST], list(known)
+    if len(names) > MOST_COMPARED:
+        pairs = set(pairwise(written))
+        names = heapq.nlargest(MOST_COMPARED, names, key=lambda one: len(pairs.intersection(pairwise(one[:LONGEST]))))
+    found = difflib.get_close_matches(written, names, n=1, cutoff=0.6)
     return found[0] if found else ""
 
 

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 Step = str | int
 KeyPath = tuple[Step, ...]
 SCREEN_LINES = 22
+MOST_SAID = 400
+"""Characters of one message."""
 _IN_URL = re.compile(r"(?<=://)(?P<name>[^\s:/@'\"]*:)(?P<secret>[^\s@'\"]+)(?P<at>@?)")
 """It takes in the whole of a word, with a password or without: to begin again within it would take for ever in a long line."""
 _IN_QUERY = re.compile(r"(?P<name>[?&;]password=)(?P<secret>[^\s&'\"]+)(?P<at>)")
@@ -49,9 +51,13 @@ class Problem:
 
     def __str__(self) -> str:
         """Return one line: `file:line:column key: message; expected ...; did you mean ...?`."""
-        place = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
-        where = " ".join(filter(None, (place, self.key)))
+        where = " ".join(filter(None, (self.place, self.key)))
         return f"{where}: {self.sentence}" if where else self.sentence
+
+    @property
+    def place(self) -> str:
+        """Where it stands: `file:line:column`, or the file as a whole."""
+        return f"{self.file}:{self.line}:{self.column}" if self.line else self.file
 
     @property
     def sentence(self) -> str:
@@ -101,7 +107,13 @@ def excerpt(problem: Problem, width: int = 110) -> list[str]:
 
 def problem_at(mark: Mark, key: str, message: str, expected: str = "", nearest: str = "") -> Problem:
     """Make a problem at a place."""
-    return Problem(mark.file, mark.line, mark.column, key, message, expected, nearest, _masked(mark.source), mark.width)
+    told = (_bounded(key), _bounded(message), expected, nearest)
+    return Problem(mark.file, mark.line, mark.column, *told, _masked(mark.source), mark.width)
+
+
+def _bounded(text: str) -> str:
+    """Leave the middle of a long text out: what is quoted from a file may be of any length."""
+    return text if len(text) <= MOST_SAID else f"{text[: MOST_SAID // 2]}...{text[3 - MOST_SAID // 2 :]}"
 
 
 @lru_cache(maxsize=4)  # a line may have many problems, and be long

@@ -9,8 +9,9 @@ from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
+from environments.checking import named_error
 from environments.environment import Environment, FineSeconds, Frozen, Mebibytes, Scalar, Seconds
 from environments.text import OneLine
 from scheduler.model.clock import WallClock
@@ -19,10 +20,22 @@ from simulations.jobs import Request
 from simulations.queue import Habits, SimulatedQueue
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    from environments.matching import Catalogue
+    from environments.problems import KeyPath
+
 Amount = Annotated[int, Field(ge=0)]
+
+
+def _from_low_to_high(amounts: tuple[int, int]) -> tuple[int, int]:
+    if amounts[0] > amounts[1]:
+        raise named_error(f"{list(amounts)} goes down", f"the smaller number first: {sorted(amounts)}")
+    return amounts
+
+
+Upwards = AfterValidator(_from_low_to_high)
 
 
 class LiveJobs(Frozen):
@@ -32,12 +45,14 @@ class LiveJobs(Frozen):
     """Seconds after the start."""
     vo: OneLine
     """Whose."""
-    count: tuple[Amount, Amount] = (1, 1)
+    count: Annotated[tuple[Amount, Amount], Upwards] = (1, 1)
     """At least and at most so many."""
-    runs: tuple[Seconds, Seconds] = (5, 10)
+    runs: Annotated[tuple[Seconds, Seconds], Upwards] = (5, 10)
     """Each runs at least and at most so many seconds."""
     wants: OneLine = ""
     """The environment they name."""
+    misspelt: bool = False
+    """No file defines what they name, on purpose: to see what their owners are told."""
     cpus: Annotated[int, Field(gt=0)] = 1
     """Cores of each."""
     memory_mib: Mebibytes = 512
@@ -95,6 +110,16 @@ class LiveQueue(SimulatedQueue):
             agenda.after(fault.at, partial(self._fault, fault, begins=True))
             agenda.after(fault.at + fault.lasts, partial(self._fault, fault, begins=False))
 
+    def named(self, catalogue: Catalogue) -> Iterator[tuple[KeyPath, str, str, Mapping[str, object]]]:
+        """Return the names in its options: where each stands, what it names, the name, and what there is of that."""
+        for index, jobs in enumerate(self._options.jobs):
+            yield ("jobs", index, "vo"), "VO", jobs.vo, catalogue.vos
+            if jobs.wants and not jobs.misspelt:
+                yield ("jobs", index, "wants"), "environment", jobs.wants, catalogue.environments
+        for index, fault in enumerate(self._options.faults):
+            if fault.do == "hangs":
+                yield ("faults", index, "environment"), "environment", fault.environment, catalogue.environments
+
     def forget(self, worker: str) -> str:
         """Invalidate what is left of a worker that is gone, or will never come."""
         came_back = super().forget(worker)
@@ -114,12 +139,9 @@ class LiveQueue(SimulatedQueue):
 
     def _come(self, jobs: LiveJobs) -> None:
         request = Request(jobs.vo, jobs.wants, jobs.cpus, jobs.memory_mib, None, tuple(jobs.requires.items()))
-        count = self._chance.randint(*sorted(jobs.count))
-        shortest, longest = sorted(jobs.runs)
+        count = self._chance.randint(*jobs.count)
         if count:
-            self.submit(
-                request, count, iter([self._chance.uniform(shortest, longest) for _ in range(count)]), f"{jobs.vo}-user"
-            )
+            self.submit(request, count, iter([self._chance.uniform(*jobs.runs) for _ in range(count)]), f"{jobs.vo}-user")
 
     def _fault(self, fault: LiveFault, *, begins: bool) -> None:
         if fault.do == "silent":

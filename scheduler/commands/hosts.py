@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from environments.names import as_known, nearest
-from scheduler.commands.common import Exit, JsonOption, SiteOption, console, examples, fail, print_json, say
+from scheduler.commands.common import Exit, JsonOption, SiteOption, console, examples, fail, plural, print_json, say
 from scheduler.commands.journaled import ByOption, asker, opened
 from scheduler.journal.hosts import say_off
 from scheduler.journal.records import HostOff
@@ -117,7 +117,8 @@ def _may_be_forgotten(host: str, found: Definitions, *, traces: bool) -> None:
     finally:
         farm.close()
     raise fail(
-        f"{host} answers and runs {running} workers: it is not off. `ambienti host drain {host}` empties it", Exit.PROBLEM
+        f"{host} answers and runs {plural(running, 'worker')}: it is not off. `ambienti host drain {host}` empties it",
+        Exit.PROBLEM,
     )
 
 

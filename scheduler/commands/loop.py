@@ -217,8 +217,7 @@ def log_problems(problems: tuple[Problem, ...]) -> None:
 
     log = structlog.get_logger("ambienti")
     for problem in problems:
-        place = f"{problem.file}:{problem.line}:{problem.column}"
-        log.error("refused", place=place, key=problem.key, problem=problem.sentence)
+        log.error("refused", place=problem.place, key=problem.key, problem=problem.sentence)
 
 
 def log_unkept(problem: str) -> None:

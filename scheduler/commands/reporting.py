@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from environments.names import nearest
-from environments.text import unprintable
+from environments.text import printable, unprintable
 from scheduler.commands import daemon, loaded
 from scheduler.commands.common import Exit, JsonOption, SiteOption, console, examples, fail, print_json, say
 from scheduler.commands.journaled import ByOption, asker, duration, instant, now, opened
@@ -66,6 +66,8 @@ def report(
     """Report what a check found: the event handler of a Nagios or Icinga, a cron job, a script of yours."""
     if bool(status) == (code is not None):
         raise fail("give either --status or --nagios-exit-code", Exit.WRONG)
+    if wrong := _no_status(status):
+        raise fail(f"--status: {wrong}", Exit.WRONG)
     told: dict[str, Any] = {"object": name, "status": status or str(code), "text": text, "id": report_id, "cause": cause}
     where, zone = (daemon.address(url, "--url"), "UTC") if url else _daemon(site)
     if at:
@@ -75,6 +77,17 @@ def report(
         say(f"{name}: {problem}", error=True, style="yellow")
     elif problem:
         raise fail(f"{name}: {problem}", _EXITS.get(answer, Exit.UNANSWERED))
+
+
+def _no_status(written: str) -> str:
+    """Say that a text is no status and which was meant; "" when it is one, or none is given."""
+    from scheduler.availability.files.written import CODES, STATUSES
+
+    if not written or written.strip().upper() in STATUSES.keys() | CODES.keys():
+        return ""
+    near = nearest(written.strip().upper(), STATUSES)
+    hint = f"did you mean {near}?" if near else "expected OK, WARNING, CRITICAL or UNKNOWN"
+    return f"{printable(written, 60)!r} is not a status; {hint}"
 
 
 _EXITS = {

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from environments.reason import counted
 from scheduler.commands.common import Exit, JsonOption, SiteOption, console, fail, print_json, say
 from scheduler.commands.journaled import instant, now, opened, since
 from scheduler.commands.report import VoOption, vo_known
@@ -83,7 +84,8 @@ def _show(hours: Mapping[tuple[str, str], Hours]) -> None:
     from scheduler.journal.usage import Hours
 
     if not hours:
-        say("there were no workers", style="dim")
+        say("There were no workers in that time.")
+        return
     parts = [one.name for one in fields(Hours)]
     table = Table("VO", "environment", *(f"{part} h" for part in parts), box=None, pad_edge=False)
     for (vo, name), one in sorted(hours.items()):
@@ -104,7 +106,7 @@ def _show_failures(found: Used, zone: str) -> None:
 def _fates(one: Casualties | Fallen) -> str:
     jobs = one.jobs
     held = "not told which are on hold" if jobs.held is None else f"{len(jobs.held)} on hold{_listed(jobs.held)}"
-    return f"{len(jobs.rerun)} jobs run again, {len(jobs.lost)} not seen since{_listed(jobs.lost)}, {held}"
+    return f"{counted(len(jobs.rerun), 'job', 'run')} again, {len(jobs.lost)} not seen since{_listed(jobs.lost)}, {held}"
 
 
 def _listed(jobs: Sequence[str]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from environments.reason import counted
 from scheduler.journal.records import Outcome
 from scheduler.model.actions import host_of
 from scheduler.model.hosts import HostReading
@@ -132,4 +133,5 @@ def in_a_line(cycle: Cycle) -> str:
         return f"waiting: {cycle.holder.sentence}"
     sources = (*cycle.observation.queues.values(), *cycle.observation.hosts.values())
     silent = sum(is_silent(reading) for reading in sources)
-    return f"{len(cycle.observation.workers)} workers, {silent} silent sources, last cycle {cycle.seconds:.1f} s"
+    workers = counted(len(cycle.observation.workers), "worker")
+    return f"{workers}, {counted(silent, 'silent source')}, last cycle {cycle.seconds:.1f} s"

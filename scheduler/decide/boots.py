@@ -129,7 +129,7 @@ def no_budget(left: CapacityLeft) -> Reason:
     if flying >= limits.boots_in_flight:
         return Reason(
             "in-flight-limit",
-            f"{flying} workers are booting, no more than boots_in_flight = {limits.boots_in_flight} allows",
+            f"{counted(flying, 'worker', 'boot')}, no more than boots_in_flight = {limits.boots_in_flight} allows",
             {"in_flight": flying, "boots_in_flight": limits.boots_in_flight},
             "wait until boots end, or raise limits.boots_in_flight",
         )
@@ -250,7 +250,7 @@ def _limits_of(environment: Environment, left: CapacityLeft) -> Reason | None:
         if left.storms[source] >= limit:
             return Reason(
                 "pool-boots-limit",
-                f"{left.storms[source]} workers boot from {source}, no more than boots_per_pool = {limit} allows",
+                f"{counted(left.storms[source], 'worker', 'boot')} from {source}, no more than boots_per_pool = {limit} allows",
                 {"booting": left.storms[source], "boots_per_pool": limit, "source": source},
                 "wait until boots end, or raise limits.boots_per_pool",
             )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from environments.reason import Reason
+from environments.reason import Reason, counted
 from scheduler.decide.retirement import against_drain
 from scheduler.decide.supply import SupplyKind
 from scheduler.model.workers import WorkerState
@@ -120,9 +120,9 @@ def _why_kept(environment: Environment, demand: Demand) -> Reason:
         sentence = f"jobs wait that can run in {environment.name}: its idle workers are kept for them"
         return Reason("kept-for-demand", sentence, {}, "the batch system's negotiator places the jobs")
     if environment.name in demand.wanted and environment.spare_workers:
-        sentence = f"{environment.name} keeps {environment.spare_workers} spare workers while there is demand"
+        sentence = f"{environment.name} keeps {counted(environment.spare_workers, 'spare worker')} while there is demand"
         return Reason("kept-spare", sentence, {"spare_workers": environment.spare_workers})
-    sentence = f"{environment.name} keeps at least {environment.minimum_workers} workers"
+    sentence = f"{environment.name} keeps at least {counted(environment.minimum_workers, 'worker')}"
     return Reason("kept-minimum", sentence, {"minimum_workers": environment.minimum_workers})
 
 

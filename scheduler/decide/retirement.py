@@ -10,7 +10,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from environments.reason import Reason
+from environments.reason import Reason, counted
 from scheduler.decide.lingering import overdue, why_lingering
 from scheduler.decide.trust import drained_host
 from scheduler.model.actions import CancelDrain, CleanUp, Drain, PowerOff, Sweep
@@ -123,7 +123,7 @@ def _forced(fleet: Fleet, facts: Facts, suspected: dict[str, Reason]) -> list[tu
 def _why_forced(cause: str, worker: Worker, facts: Facts) -> Reason:
     environment = facts.environments.get(worker.environment)
     if cause == "black-hole":
-        sentence = f"{worker.quick_failures} jobs failed at once, one after the other"
+        sentence = f"{counted(worker.quick_failures, 'job')} failed at once, one after the other"
         return Reason(
             cause, sentence, {"quick_failures": worker.quick_failures}, f"look at the worker before it ends: {worker.name}"
         )
@@ -161,6 +161,7 @@ def against_drain(cause: str, worker: Worker, facts: Facts, orders: Orders) -> R
         return None
     return Reason(
         "drain-percent",
-        f"it goes later: {going} workers of {worker.environment} are draining, at most {allowed} may at a time",
+        f"it goes later: {counted(going, 'worker')} of {worker.environment} {'drains' if going == 1 else 'drain'}, "
+        f"at most {allowed} may at a time",
         {"draining": going, "allowed": allowed, "drain_percent": limits.drain_percent},
     )

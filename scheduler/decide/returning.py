@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from environments.reason import Reason
+from environments.reason import Reason, counted
 from scheduler.decide.census import ends_at
 from scheduler.decide.supply import SupplyBins, SupplyKind, free_room, full_room, how_many, less, take_room
 from scheduler.model.actions import CancelDrain
@@ -64,9 +64,8 @@ def _cancel_for(want: Want, worker: Worker, environment: Environment, bins: Supp
     each = how_many(asked, free)
     if each <= 0 or left <= (asked.walltime_seconds or 0):
         return
-    sentence = (
-        f"demand returned while it drained ({worker.drain_cause}): {want.missing} jobs of {want.key} wait, it takes {each}"
-    )
+    waiting = f"{counted(want.missing, 'job')} of {want.key} without room"
+    sentence = f"demand returned while it drained ({worker.drain_cause}): {waiting}, it takes {each}"
     reason = Reason("demand-returned", sentence, {"missing_jobs": want.missing, "jobs_per_worker": each})
     orders.cancelled[worker.name] = CancelDrain(worker.name, reason)
     jobs = min(each, want.missing)

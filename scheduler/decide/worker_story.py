@@ -83,7 +83,7 @@ def explain_ended(past: PastWorker, now: float, zone: str) -> Explanation:
         span = f"{clock_time(run.first_seen, now, zone)} to {clock_time(run.last_seen, now, zone)}"
         lines.append(f"job {run.job} of {run.vo or 'an unknown VO'} ({run.user or 'unknown user'}): {span}")
     if past.jobs > len(past.runs):
-        lines.append(f"and {past.jobs - len(past.runs)} jobs before these")
+        lines.append(f"and {counted(past.jobs - len(past.runs), 'job')} before these")
     return Explanation(f"worker {past.name}", code, headline, plain=sentence(headline), details=tuple(lines))
 
 
@@ -137,7 +137,7 @@ def what_it_is(worker: Worker, environment: Environment | None, observation: Obs
         lines.append(f"job {job.job} of {job.vo or 'an unknown VO'} {verb} in it{since}")
     lines += [what_lingers(one, now, policy) for one in worker.lingering[:5]]
     if len(worker.jobs) > 5:
-        lines.append(f"and {len(worker.jobs) - 5} jobs more")
+        lines.append(f"and {counted(len(worker.jobs) - 5, 'job')} more")
     waiting = _could_serve(worker, observation, policy)
     if waiting:
         lines.append("waiting jobs that could run in it: " + ", ".join(waiting))

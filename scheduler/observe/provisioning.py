@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from environments.reason import counted
 from scheduler.availability.history import Cause, Status
 from scheduler.decide.blame import told
 from scheduler.decide.demand import Matcher
@@ -71,11 +72,14 @@ def statuses(waiting: Mapping[Pair, UnmetDemand], observation: Observation, poli
             over = 0.0 if found is None else monotonic - found.since - environment.boot_seconds
             if found is None or over <= 0:
                 yield Said(
-                    name, Status.OK, text=f"{found.jobs} jobs wait for a boot" if found else "nothing waits for its share"
+                    name,
+                    Status.OK,
+                    text=f"{counted(found.jobs, 'job', 'wait')} for a boot" if found else "nothing waits for its share",
                 )
                 continue
             cause = Cause.BOOT if environment.name in booting else Cause.PLACEMENT
-            text = f"{found.jobs} jobs wait for longer than {environment.boot_seconds:g} s within the entitlement of {vo}"
+            wait = counted(found.jobs, "job", "wait")
+            text = f"{wait} for longer than {environment.boot_seconds:g} s within the entitlement of {vo}"
             if environment.name in failed:
                 text += f"; the last boot failed: {told(failed[environment.name], observation.now, policy.zone)}"
             yield Said(name, Status.CRITICAL, cause=cause.value, text=text, at=observation.now - over)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ValidationError
 
 from environments.checking import explained
+from environments.names import nearest, one_of
 from environments.problems import ConfigurationError, KeyPath, Problem
 from scheduler.model.ports import BatchSystem, Discovery, Hypervisor
 from scheduler.site.discovered import FarmList, reading
@@ -132,10 +133,22 @@ def connect(
         {name: one for name, one in hypervisors.items() if one is not None},
         {name: one for name, one in discoveries.items() if one is not None},
     )
+    for index, settings in enumerate(site.batch_systems):
+        connecting.problems += _misnamed(farm.batch_systems.get(settings.name), index, definitions)
     if connecting.problems:
         farm.close_others(known)
         raise ConfigurationError(connecting.problems)
     return farm
+
+
+def _misnamed(batch_system: Any, index: int, definitions: Definitions) -> Iterator[Problem]:
+    """Find the VOs and environments that a batch system's options name and no file defines; most connectors name none."""
+    named = getattr(batch_system, "named", None)
+    for path, kind, name, known in named(definitions.policy.catalogue) if named else ():
+        if name not in known:
+            near = nearest(name, known)
+            place, message = ("batch_systems", index, "options", *path), f"no {kind} is called {name!r}"
+            yield definitions.file.node.problem(place, message, "" if near else one_of(known), near)
 
 
 def _common(definitions: Definitions) -> tuple[object, ...]:

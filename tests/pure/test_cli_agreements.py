@@ -140,6 +140,8 @@ def test_a_recurring_downtime_has_a_rule_and_is_stopped(ambienti):
         (("token", "revoke", "nagios"), 1, "no token in force is called nagios"),
         (("status", "report", "voms"), 2, "give either --status or --nagios-exit-code"),
         (("status", "report", "voms", "--status", "OK"), 2, "listens nowhere"),
+        (("status", "report", "voms", "--status", "OKAY"), 2, "--status: 'OKAY' is not a status; did you mean OK?"),
+        (("status", "report", "voms", "--status", "x"), 2, "--status: 'x' is not a status; expected OK, WARNING"),
         (("status", "report", "voms", "--status", "OK", "--url", "farm:9620"), 2, "expected one like https://farm.example"),
         (
             ("status", "report", "voms", "--status", "OK", "--url", "file:///etc/hosts"),

@@ -91,6 +91,33 @@ def test_wrong_options_are_refused_by_their_connector_at_their_line(files, old, 
     assert says in problem.sentence
 
 
+@pytest.mark.parametrize(
+    ("options", "key", "says"),
+    [
+        ("jobs: [{vo: atlas, count: [5, 3]}]", "jobs[0].count", "[5, 3] goes down; expected the smaller number first: [3, 5]"),
+        ("jobs: [{vo: atlas, runs: [9, 8]}]", "jobs[0].runs", "[9, 8] goes down; expected the smaller number first: [8, 9]"),
+        ("jobs: [{vo: atlsa}]", "jobs[0].vo", "no VO is called 'atlsa'; did you mean atlas?"),
+        ("jobs: [{vo: atlas, wants: el8}]", "jobs[0].wants", "no environment is called 'el8'; did you mean el9?"),
+        ("jobs: [{vo: atlas, wants: x}]", "jobs[0].wants", "no environment is called 'x'; expected one of: el9"),
+        (
+            "faults: [{at: 0, lasts: 1, do: hangs}]",
+            "faults[0].environment",
+            "no environment is called ''; expected one of: el9",
+        ),
+    ],
+)
+def test_a_simulated_batch_system_names_what_there_is_and_ranges_that_go_up(files, options, key, says):
+    files.write("site.yaml", SITE.replace("kind: htcondor", "kind: simulated").replace('collector: "127.0.0.1:1"', options))
+    (problem,) = refused(files.load())
+    assert (problem.line, problem.key, problem.sentence) == (5, f"batch_systems[0].options.{key}", says)
+
+
+def test_a_simulated_job_may_name_on_purpose_what_is_not_there(files):
+    options = "jobs: [{vo: atlas, wants: el8, misspelt: true}]"
+    files.write("site.yaml", SITE.replace("kind: htcondor", "kind: simulated").replace('collector: "127.0.0.1:1"', options))
+    compose.connect(files.load()).close()
+
+
 def test_off_is_a_word_whatever_yaml_makes_of_it(files):
     files.write("site.yaml", SITE.replace("disk_pool: fast", "kvm: off"))
     compose.connect(files.load()).close()

@@ -132,6 +132,11 @@ def test_of_a_window_that_the_journal_has_forgotten_in_part_only_the_rest_is_tol
     assert not told_of(journal, kept=10).hours
 
 
+def test_where_there_were_no_workers_usage_is_one_sentence(ambienti, site):  # noqa: F811
+    Journal(f"sqlite:///{site}/ambienti.db", now=journaled.now() / SECOND - 5000).close()
+    assert ambienti("usage", "--since", "1h")[:2] == (0, "There were no workers in that time.\n")
+
+
 def test_usage_tells_it_on_the_terminal_and_as_json(ambienti, site):  # noqa: F811
     now = journaled.now() / SECOND
     book = Journal(f"sqlite:///{site}/ambienti.db", now=now - 5000)
@@ -139,7 +144,7 @@ def test_usage_tells_it_on_the_terminal_and_as_json(ambienti, site):  # noqa: F8
     book.close()
     code, out, _ = ambienti("usage", "--since", "1h")
     assert code == 0
-    assert "h1 did not answer for 1 min 40 s: 1 jobs run again, 1 not seen since (3.0), 1 on hold (2.0)" in out
+    assert "h1 did not answer for 1 min 40 s: 1 job runs again, 1 not seen since (3.0), 1 on hold (2.0)" in out
     told = json.loads(ambienti("usage", "--since", "1h", "--json")[1])
     [outage] = told["outages"]
     assert (outage["jobs_run_again"], outage["jobs_held"], outage["jobs_not_seen_since"]) == (["1.0"], ["2.0"], ["3.0"])

@@ -345,7 +345,7 @@ def test_the_usage_names_the_jobs_that_the_killed_workers_cost(story):
     assert abs(hours["theory-box"]["unknown_seconds"] - (end - start)) <= story.agreed
     assert hours["theory-box"]["lost_seconds"] == 0
     text = story.lxc.farm.ambienti("usage", "--since", instant(story.start), "--until", instant(story.end))
-    assert f"{story.workers['killed']} ended on {story.host} with work in it: 1 jobs run again, 0 not seen since" in text
+    assert f"{story.workers['killed']} ended on {story.host} with work in it: 1 job runs again, 0 not seen since" in text
 
 
 def test_table_and_page_are_written_from_it(story, tmp_path, monkeypatch):

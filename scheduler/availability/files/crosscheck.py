@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import zoneinfo
 from datetime import datetime
 from functools import cache
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
     from environments.nodes import YamlNode
     from environments.problems import KeyPath, Problem
     from scheduler.availability.files.written import WrittenDowntime, WrittenGroup, WrittenHistory, WrittenMember, WrittenSpan
+
+
+MOST_HINTED = 100
+"""Of so many unknown names in events, at most, the nearest known one is looked for."""
 
 
 @cache
@@ -82,20 +87,22 @@ def _twice(written: WrittenHistory, node: YamlNode) -> Iterator[Problem]:
                 yield node.problem((listed, index, key), f"{one!r} stands here twice", "each once")
 
 
-def _unknown(node: YamlNode, path: KeyPath, name: str, known: set[str]) -> Problem:
-    expected = f"one of: {', '.join(sorted(known)[:12])}" if known else "a name from `objects`"
-    return node.problem(path, f"no object or group is called {name!r}", expected, nearest(name, known))
+def _unknown(node: YamlNode, path: KeyPath, name: str, known: set[str], *, hint: bool = True) -> Problem:
+    expected = f"one of: {', '.join(heapq.nsmallest(12, known))}" if known else "a name from `objects`"
+    return node.problem(path, f"no object or group is called {name!r}", expected, nearest(name, known) if hint else "")
 
 
 def _unknown_events(written: WrittenHistory, node: YamlNode, objects: set[str], names: set[str]) -> Iterator[Problem]:
+    unknown = 0
     for index, event in enumerate(written.events):
         if event.object in objects:
             continue
+        unknown += 1
         if event.object in names:
             message = f"{event.object!r} is a group: its status follows from its members"
             yield node.problem(("events", index, "object"), message, "the name of an object")
         else:
-            yield _unknown(node, ("events", index, "object"), event.object, objects)
+            yield _unknown(node, ("events", index, "object"), event.object, objects, hint=unknown <= MOST_HINTED)
 
 
 def _existence(written: WrittenHistory, node: YamlNode) -> Iterator[Problem]:
