@@ -23,7 +23,7 @@ class Story:
 
 
 @dataclass(slots=True)
-class Telling:
+class StoryTold:
     """A story that is being told: the book, and what came of it so far."""
 
     rules: Rules
@@ -58,7 +58,7 @@ def simulate(changes: Iterable[IncidentEvent], rules: Rules, now: Instant) -> St
     stops it, a recovery at the end of a downtime pages nobody. Events of one instant keep their order.
     """
     told = sorted((change for change in changes if change.at <= now), key=lambda change: change.at)
-    telling = Telling(rules, Book(at=told[0].at if told else now))
+    telling = StoryTold(rules, Book(at=told[0].at if told else now))
     for change in told:
         telling.wait(change.at)
         telling.take(change)

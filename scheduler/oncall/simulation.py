@@ -19,6 +19,7 @@ from scheduler.model.instants import Instant
 from scheduler.oncall import reading as oncall
 from scheduler.oncall.incident import IncidentEvent, Quiet, Rules, What
 from scheduler.oncall.story import story
+from scheduler.oncall.watch import Watching
 from scheduler.oncall.written import Happening, Moment, OnCall
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from scheduler.oncall.simulate import Story
-    from scheduler.oncall.watch import Watching
 
 
 class SimulatedDowntime(Frozen):

@@ -1,8 +1,8 @@
 """A story told as the daemon would have followed it that looks at every instant: its statuses go through the watch. Pure.
 
 Rules:
-1. `bad` and `recovered` of an object are statuses: how everything stands at an instant is compared with the book by `watch.told`,
-   as at a look of the daemon. So which objects open incidents, when, and of which cause is decided in one place.
+1. `bad` and `recovered` of an object are statuses: how everything stands at an instant is compared with the book by
+   `watch.told`, as at a look of the daemon. So which objects open incidents, when, and of which cause is decided in one place.
 2. What names its cause, and what a person says, reaches the book as it is: a cause that the story names stays.
 3. What happens at one instant keeps the order of the file; statuses that follow each other there are seen at one look.
 """
@@ -15,27 +15,26 @@ from typing import TYPE_CHECKING
 
 from scheduler.availability.history import Status
 from scheduler.availability.timelines.axis import BEGINNING
+from scheduler.model.instants import Instant
 from scheduler.oncall.follow import remembered
 from scheduler.oncall.incident import Book, DecisionKind, IncidentEvent, OncallDecision, What
-from scheduler.oncall.simulate import Telling
+from scheduler.oncall.simulate import StoryTold
 from scheduler.oncall.standing import ObjectStanding
 from scheduler.oncall.states import OVER
-from scheduler.oncall.watch import told
+from scheduler.oncall.watch import Watching, told
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from scheduler.model.instants import Instant
     from scheduler.oncall.incident import Rules
     from scheduler.oncall.simulate import Story
-    from scheduler.oncall.watch import Watching
 
 
 @dataclass(slots=True)
 class _Watched:
     """What the watch has before it."""
 
-    telling: Telling
+    telling: StoryTold
     watching: Watching
     standing: dict[str, ObjectStanding] = field(default_factory=dict)
     texts: dict[str, str] = field(default_factory=dict)
@@ -47,7 +46,7 @@ class _Watched:
 def story(changes: Iterable[IncidentEvent], rules: Rules, watching: Watching, now: Instant) -> Story:
     """Follow what happened up to `now`."""
     events = sorted(_direct(list(changes), watching, now), key=lambda one: one.at)
-    watched = _Watched(Telling(rules, Book(at=events[0].at if events else now)), watching)
+    watched = _Watched(StoryTold(rules, Book(at=events[0].at if events else now)), watching)
     while (at := min([*(one.at for one in events[:1]), *_looks(watched)], default=now + 1)) <= now:
         watched.telling.wait(at)
         seen: list[IncidentEvent] = []
@@ -76,7 +75,9 @@ def _direct(changes: list[IncidentEvent], watching: Watching, now: Instant) -> I
             yield one
         elif any(fnmatchcase(one.object, pattern) for pattern in watching.objects):
             at = one.at if one.by else one.at + watching.confirm
-            after = (other for other in changes if one.at <= other.at <= at and other.what is What.RECOVERED and other is not one)
+            after = (
+                other for other in changes if one.at <= other.at <= at and other.what is What.RECOVERED and other is not one
+            )
             if at == one.at or not any(other.object == one.object or other.cause == one.cause for other in after):
                 yield replace(one, at=at)
 
@@ -87,9 +88,11 @@ def _looks(watched: _Watched) -> Iterator[Instant]:
     bad = {name for incident in book.incidents for name in incident.bad}
     critical = {name: one.since for name, one in watched.standing.items() if one.status is Status.CRITICAL}
     due = [since + watched.watching.confirm for name, since in critical.items() if name not in bad]
-    for one in book.incidents:
-        if one.state in OVER and one.closed_at is not None and critical.keys() & set(one.bad):
-            due.append(one.closed_at + rules.reopen + 1)
+    due += [
+        one.closed_at + rules.reopen + 1
+        for one in book.incidents
+        if one.state in OVER and one.closed_at is not None and critical.keys() & set(one.bad)
+    ]
     yield from (at for at in due if at > watched.at)
 
 

@@ -138,6 +138,7 @@ groups:
         ("now: 0\nobjects: [a]\ndowntimes: [{object: a}]", "downtimes[0]: has no time; expected start, end and declared; or revisions; or recurring"),
         ("now: 0\nobjects: [a]\ndowntimes: [{object: a, revisions: [{declared: 5, start: 6, end: 7}, {declared: 4, start: 6, end: 8}]}]", "was declared before the one above"),
         ("now: 0\nobjects: [a]\ndowntimes: [{object: a, declared: 0, recurring: {rule: FREQ=FORTNIGHTLY, start: 2026-03-03 09:00, length: 1h}}]", "recurring.rule:"),
+        ("now: 0\nobjects: [a]\ndowntimes: [{object: a, declared: 0, recurring: {rule: INTERVAL=2, start: 2026-03-03 09:00, length: 1h}}]", "recurring.rule: does not say how often it comes (FREQ); expected an RRULE like FREQ=WEEKLY;BYDAY=TU"),
         ("now: 0\nobjects: [a]\ndowntimes: [{object: b, from: 1, to: 2, declared: 0}]", "objects[0]: no object or group is called 'b'"),
         ("now: 0\nobjects: [a]\nobjectives: [{name: o, object: a, target: 101%, window: month}]", "'101%' is not between 0 and 1"),
         ("now: 0\nobjects: [a]\nobjectives: [{name: o, object: a, target: 99%, window: last-week}]", "no window is called 'last-week'"),
@@ -333,8 +334,7 @@ events:
             "downtimes[0].revisions[0].declared",
         ),
         (
-            "exclusions: [{object: a, start: 2026-03-04, end: 2026-03-05, cause: c, author: x, reason: r, accepted_by: y,"
-            " accepted_at: 2027-03-06}]",
+            "exclusions: [{object: a, start: 2026-03-04, end: 2026-03-05, cause: c, author: x, reason: r, accepted_at: 2027-03-06}]",
             "exclusions[0].accepted_at",
         ),
         (
@@ -346,7 +346,9 @@ events:
 def test_what_was_seen_or_said_after_now_is_refused_with_its_line_and_the_instant(line, place):
     [problem] = problems(AS_OF_NOON + line)
     assert place in problem
-    assert "lies after `now` (2026-03-10T12:00:00Z), for which the report is made; expected an instant that has passed" in problem
+    assert (
+        "lies after `now` (2026-03-10T12:00:00Z), for which the report is made; expected an instant that has passed" in problem
+    )
 
 
 @pytest.mark.parametrize(
@@ -357,8 +359,10 @@ def test_what_was_seen_or_said_after_now_is_refused_with_its_line_and_the_instan
         "groups: {g: {operator: or, members: [a, {name: b, start: 2027-01-01}]}}",
         # The clock was set back by a minute: the monitor's own clock, or a later number, says that the event is past.
         "  - {at: 2026-03-10T12:00:40Z, object: b, status: OK, monotonic: 100, boot: x}\nmonotonic_now: 120\nboot: x",
-        "  - {at: 2026-03-10T12:00:40Z, object: b, status: OK, sequence: 1}\n"
-        "  - {at: 2026-03-10T11:59:50Z, object: b, status: OK, sequence: 2}",
+        """\
+  - {at: 2026-03-10T12:00:40Z, object: b, status: OK, sequence: 1}
+  - {at: 2026-03-10T11:59:50Z, object: b, status: OK, sequence: 2}
+""",
     ],
 )
 def test_what_is_planned_and_what_was_lived_before_a_clock_was_set_back_may_lie_after_now(line):

@@ -1,6 +1,6 @@
 """What a history file tells of the time after its `now`: nobody can have seen or said it yet, so one of the two is mistyped.
 
-Left out silently, a wrong year would make a FAIL a PASS. What is only planned may lie ahead: downtimes, exclusions, memberships.
+Left out silently, a wrong year would make a FAIL a PASS. What is planned may lie ahead: downtimes, exclusions, memberships.
 """
 
 from __future__ import annotations
