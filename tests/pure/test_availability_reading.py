@@ -281,6 +281,16 @@ def test_of_several_corrections_of_one_instant_the_one_accepted_last_is_meant_wh
         assert len(history_of_text(corrected(*order), "h.yaml").corrections) == 2
 
 
+def test_a_correction_that_an_event_of_its_instant_overrules_is_refused():
+    """Of several results at one instant the last in order holds: by its number the one that says something else."""
+    at = "2026-03-02T10:40:00Z"
+    event = f"  - {{at: {at}, object: a, status: %s, sequence: %s}}\n"
+    correction = f"corrections:\n  - {{at: {at}, object: a, status: WARNING, {ACCEPTED}}}\n"
+    assert history_of_text(LINES + event % ("WARNING", 2) + event % ("CRITICAL", 1) + correction, "h.yaml").corrections
+    [problem] = problems(LINES + event % ("WARNING", 1) + event % ("CRITICAL", 2) + correction)
+    assert f"this correction would change nothing; the nearest says CRITICAL at {at}" in problem
+
+
 def test_two_spans_of_a_downtime_that_were_declared_at_one_instant_are_refused():
     revisions = [
         f"{{declared: 2026-02-20, start: 2026-03-02T01:00:00Z, end: 2026-03-02T{hour}:00:00Z}}" for hour in ("02", "11")
