@@ -202,10 +202,7 @@ CODES: dict[str, Code] = {
     "hosts-silent": Code(_W, "No host that could run a worker for it answers just now.", _SITE, "bring the hosts back"),
     "hosts-closed": Code(_W, "No host in service can run it; others are drained or silent.", _SITE, "bring hosts back"),
     "addresses-unknown": Code(
-        _W,
-        "The journal is new, and a host that has not answered since may run workers with addresses of the environment.",
-        _SITE,
-        "bring the host back, or `ambienti host forget` if it is off for good",
+        _W, "Hosts not heard since the journal is new may run workers with its addresses.", _SITE, "bring the hosts back"
     ),
     "adopting": Code(
         _W,
@@ -407,9 +404,7 @@ CODES: dict[str, Code] = {
         _SITE,
         "bring it back, or `ambienti host forget` if it is off for good",
     ),
-    "host-unread": Code(
-        _S, "The host is not asked: the site names none of this name, or it was not read yet.", _SITE, "put it back"
-    ),
+    "host-unread": Code(_S, "The host is not asked: the site does not name it, or it was not read yet.", _SITE, "put it back"),
     "host-incomplete": Code(_S, "The host answered only in part.", _SITE, "see the log"),
     "host-stale": Code(_S, "What is known of the host is too old to decide by.", _SITE, "see why it is read so rarely"),
 }

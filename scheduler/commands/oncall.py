@@ -80,10 +80,9 @@ def simulate(
     """
     from scheduler.oncall import simulation as oncall_simulation
     from scheduler.oncall.rows import story_view
-    from scheduler.oncall.simulate import simulate as follow_all
 
     asked = oncall_simulation.load(file)
-    view = story_view(follow_all(asked.changes, asked.rules, asked.now), asked.zone)
+    view = story_view(asked.story(), asked.zone)
     if as_json:
         print_json(view.model_dump(mode="json"))
     else:

@@ -47,7 +47,7 @@ def follow(book: Book, change: IncidentEvent, rules: Rules) -> FollowResult:
     at = max(change.at, book.at)
     change = replace(change, at=at)
     # What is over for too long is left out first: the story must not depend on when the clock was looked at before.
-    book = replace(book, incidents=tuple(one for one in book.incidents if not _forgotten(one, at, rules)))
+    book = remembered(book, at, rules)
     told: list[Told] = []
     decisions: list[OncallDecision] = []
     if change.what is What.BAD:
@@ -64,6 +64,11 @@ def follow(book: Book, change: IncidentEvent, rules: Rules) -> FollowResult:
     kept = before | {incident.number: incident for incident in changed}
     number = max([book.next_number, *(number + 1 for number in kept)])
     return FollowResult(Book(tuple(kept.values()), number, at), changed, tuple(decisions))
+
+
+def remembered(book: Book, at: Instant, rules: Rules) -> Book:
+    """Leave out what is over and can no longer be reopened at an instant."""
+    return replace(book, incidents=tuple(one for one in book.incidents if not _forgotten(one, at, rules)))
 
 
 def next_due(book: Book, rules: Rules) -> Instant | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from scheduler.model.instants import Instant
@@ -22,6 +22,35 @@ class Story:
     decisions: tuple[OncallDecision, ...]
 
 
+@dataclass(slots=True)
+class StoryTold:
+    """A story that is being told: the book, and what came of it so far."""
+
+    rules: Rules
+    book: Book
+    incidents: dict[int, Incident] = field(default_factory=dict)
+    decisions: list[OncallDecision] = field(default_factory=list)
+
+    def take(self, change: IncidentEvent) -> bool:
+        """Take one change into the book; return whether it changed an incident."""
+        outcome = follow(self.book, change, self.rules)
+        self.book = outcome.book
+        self.incidents.update((incident.number, incident) for incident in outcome.changed)
+        self.decisions.extend(outcome.decisions)
+        return bool(outcome.changed)
+
+    def wait(self, until: Instant) -> None:
+        """Let the clock do all that is due before an instant."""
+        while (due := next_due(self.book, self.rules)) is not None and due < until:
+            changed = self.take(IncidentEvent(due, What.TICK))
+            assert changed, "what was due changed nothing"
+
+    def until(self, now: Instant) -> Story:
+        """Let the clock go on to `now`, and return the story."""
+        self.wait(now + 1)
+        return Story(now, tuple(self.incidents.values()), tuple(self.decisions))
+
+
 def simulate(changes: Iterable[IncidentEvent], rules: Rules, now: Instant) -> Story:
     """Follow all changes up to `now`, as a daemon would have that never slept.
 
@@ -29,22 +58,8 @@ def simulate(changes: Iterable[IncidentEvent], rules: Rules, now: Instant) -> St
     stops it, a recovery at the end of a downtime pages nobody. Events of one instant keep their order.
     """
     told = sorted((change for change in changes if change.at <= now), key=lambda change: change.at)
-    book = Book(at=told[0].at if told else now)
-    incidents: dict[int, Incident] = {}
-    decisions: list[OncallDecision] = []
-
-    def take(change: IncidentEvent) -> None:
-        nonlocal book
-        outcome = follow(book, change, rules)
-        assert change.what is not What.TICK or outcome.changed or change in told, "what was due changed nothing"
-        book = outcome.book
-        incidents.update((incident.number, incident) for incident in outcome.changed)
-        decisions.extend(outcome.decisions)
-
+    telling = StoryTold(rules, Book(at=told[0].at if told else now))
     for change in told:
-        while (due := next_due(book, rules)) is not None and due < change.at:
-            take(IncidentEvent(due, What.TICK))
-        take(change)
-    while (due := next_due(book, rules)) is not None and due <= now:
-        take(IncidentEvent(due, What.TICK))
-    return Story(now, tuple(incidents.values()), tuple(decisions))
+        telling.wait(change.at)
+        telling.take(change)
+    return telling.until(now)

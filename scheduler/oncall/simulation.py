@@ -18,12 +18,15 @@ from scheduler.availability.files.written import Names, Said, Text
 from scheduler.model.instants import Instant
 from scheduler.oncall import reading as oncall
 from scheduler.oncall.incident import IncidentEvent, Quiet, Rules, What
-from scheduler.oncall.story import watched
+from scheduler.oncall.story import story
+from scheduler.oncall.watch import Watching
 from scheduler.oncall.written import Happening, Moment, OnCall
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from scheduler.oncall.simulate import Story
 
 
 class SimulatedDowntime(Frozen):
@@ -85,7 +88,12 @@ class SimulationFile:
     now: Instant
     changes: tuple[IncidentEvent, ...]
     rules: Rules
+    watching: Watching
     zone: str
+
+    def story(self) -> Story:
+        """Tell what came of it."""
+        return story(self.changes, self.rules, self.watching, self.now)
 
 
 def load(path: Path) -> SimulationFile:
@@ -104,8 +112,8 @@ def understood(node: YamlNode, path: Path) -> SimulationFile:
     if told is None or people is None or problems:
         raise ConfigurationError(problems)
     quiet = tuple(Quiet(frozenset(one.objects), one.start, one.end, one.declared, one.id) for one in told.downtimes)
-    changes = watched(map(_change, told.events), oncall.watching_of(people.settings))
-    return SimulationFile(told.now, changes, replace(people.rules_until(told.now + 1), quiet=quiet), zone)
+    rules = replace(people.rules_until(told.now + 1), quiet=quiet)
+    return SimulationFile(told.now, tuple(map(_change, told.events)), rules, oncall.watching_of(people.settings), zone)
 
 
 def _on_call(node: YamlNode, path: Path, problems: list[Problem]) -> oncall.OnCallFile | None:

@@ -1,60 +1,127 @@
-"""What a story's happenings become before they reach the book: which objects open incidents, when, and of which cause. Pure.
+"""A story told as the daemon would have followed it that looks at every instant: its statuses go through the watch. Pure.
 
-It is what the watch does at its looks, for happenings that are told by the instant: an object that is none of the watched ones
-opens nothing; one that recovers before it has been bad for `confirm` was not bad; many that go bad at one instant have one
-cause. A cause that the story names itself stays.
+Rules:
+1. `bad` and `recovered` of an object are statuses: how everything stands at an instant is compared with the book by
+   `watch.told`, as at a look of the daemon. So which objects open incidents, when, and of which cause is decided in one place.
+2. What names its cause, and what a person says, reaches the book as it is: a cause that the story names stays.
+3. What happens at one instant keeps the order of the file; statuses that follow each other there are seen at one look.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
-from scheduler.model.instants import write_instant
-from scheduler.oncall.incident import IncidentEvent, What
-from scheduler.oncall.watch import COMMON
+from scheduler.availability.history import Status
+from scheduler.availability.timelines.axis import BEGINNING
+from scheduler.model.instants import Instant
+from scheduler.oncall.follow import remembered
+from scheduler.oncall.incident import Book, DecisionKind, IncidentEvent, OncallDecision, What
+from scheduler.oncall.simulate import StoryTold
+from scheduler.oncall.standing import ObjectStanding
+from scheduler.oncall.states import OVER
+from scheduler.oncall.watch import Watching, told
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
-    from scheduler.model.instants import Instant
-    from scheduler.oncall.watch import Watching
-
-
-def watched(changes: Iterable[IncidentEvent], watching: Watching) -> tuple[IncidentEvent, ...]:
-    """Return the changes that the book is told, in the order of their instants."""
-    ordered = sorted((one for one in changes if _is_watched(one, watching)), key=lambda one: one.at)
-    confirmed = [late for place, one in enumerate(ordered) if (late := _confirmed(one, ordered[place + 1 :], watching))]
-    return _together(sorted(confirmed, key=lambda one: one.at), watching)
+    from scheduler.oncall.incident import Rules
+    from scheduler.oncall.simulate import Story
 
 
-def _is_watched(change: IncidentEvent, watching: Watching) -> bool:
-    return change.what is not What.BAD or any(fnmatchcase(change.object, pattern) for pattern in watching.objects)
+@dataclass(slots=True)
+class _Watched:
+    """What the watch has before it."""
+
+    telling: StoryTold
+    watching: Watching
+    standing: dict[str, ObjectStanding] = field(default_factory=dict)
+    texts: dict[str, str] = field(default_factory=dict)
+    """What was said of each object when it went bad."""
+    at: Instant = BEGINNING
+    """When it looked last."""
 
 
-def _confirmed(change: IncidentEvent, later: list[IncidentEvent], watching: Watching) -> IncidentEvent | None:
-    """Return a change as of when it is believed; None: it was over by then."""
-    if change.what is not What.BAD or not watching.confirm:
-        return change
-    at = change.at + watching.confirm
-    same = (one for one in later if one.object == change.object or (not one.object and one.cause == change.cause))
-    over = any(one.what is What.RECOVERED and one.at <= at for one in same)
-    return None if over else replace(change, at=at)
+def story(changes: Iterable[IncidentEvent], rules: Rules, watching: Watching, now: Instant) -> Story:
+    """Follow what happened up to `now`."""
+    events = sorted(_direct(list(changes), watching, now), key=lambda one: one.at)
+    watched = _Watched(StoryTold(rules, Book(at=events[0].at if events else now)), watching)
+    while (at := min([*(one.at for one in events[:1]), *_looks(watched)], default=now + 1)) <= now:
+        watched.telling.wait(at)
+        seen: list[IncidentEvent] = []
+        while events and events[0].at == at:
+            one = events.pop(0)
+            if _is_status(one) and one.object not in {other.object for other in seen}:
+                seen.append(one)
+                continue
+            if seen:
+                _look(watched, seen, at)
+            seen = [one] if _is_status(one) else []
+            if not seen:
+                _say(watched, one)
+        _look(watched, seen, at)
+    return watched.telling.until(now)
 
 
-def _together(changes: list[IncidentEvent], watching: Watching) -> tuple[IncidentEvent, ...]:
-    alone = [one for one in changes if one.what is What.BAD and not one.cause]
-    many = Counter(at for at, _ in {(one.at, one.object) for one in alone})
-    begun: Instant | None = None
-    made: list[IncidentEvent] = []
-    for one in changes:
-        cause = one.cause
-        if one.what is What.BAD and not cause and watching.together:
-            if begun is None or one.at > begun + watching.gather:
-                begun = one.at if many[one.at] >= watching.together else None
-            if begun is not None:
-                cause = f"{COMMON}{write_instant(begun)}"
-        made.append(replace(one, cause=cause))
-    return tuple(made)
+def _is_status(change: IncidentEvent) -> bool:
+    return change.what in {What.BAD, What.RECOVERED} and bool(change.object) and not (change.cause or change.by)
+
+
+def _direct(changes: list[IncidentEvent], watching: Watching, now: Instant) -> Iterator[IncidentEvent]:
+    """Yield what happened up to `now`; what is bad of a named cause once it is confirmed, and if it is watched."""
+    for one in (one for one in changes if one.at <= now):
+        if _is_status(one) or one.what is not What.BAD:
+            yield one
+        elif any(fnmatchcase(one.object, pattern) for pattern in watching.objects):
+            at = one.at if one.by else one.at + watching.confirm
+            after = (
+                other for other in changes if one.at <= other.at <= at and other.what is What.RECOVERED and other is not one
+            )
+            if at == one.at or not any(other.object == one.object or other.cause == one.cause for other in after):
+                yield replace(one, at=at)
+
+
+def _looks(watched: _Watched) -> Iterator[Instant]:
+    """Yield when statuses that stay as they are may open an incident: once confirmed, or once one can no longer be reopened."""
+    book, rules = watched.telling.book, watched.telling.rules
+    bad = {name for incident in book.incidents for name in incident.bad}
+    critical = {name: one.since for name, one in watched.standing.items() if one.status is Status.CRITICAL}
+    due = [since + watched.watching.confirm for name, since in critical.items() if name not in bad]
+    due += [
+        one.closed_at + rules.reopen + 1
+        for one in book.incidents
+        if one.state in OVER and one.closed_at is not None and critical.keys() & set(one.bad)
+    ]
+    yield from (at for at in due if at > watched.at)
+
+
+def _say(watched: _Watched, change: IncidentEvent) -> None:
+    """Let a change reach the book as it is."""
+    found = watched.standing.get(change.object)
+    if change.what is What.BAD and found is not None and found.status is not Status.CRITICAL:
+        del watched.standing[change.object]  # that it was well before says nothing against it
+    watched.telling.take(change)
+
+
+def _look(watched: _Watched, seen: list[IncidentEvent], at: Instant) -> None:
+    """Take statuses in, and tell the book what the watch finds; a status that told nothing says why."""
+    telling, watched.at = watched.telling, at
+    telling.book = remembered(telling.book, at, telling.rules)
+    for one in seen:
+        status = Status.CRITICAL if one.what is What.BAD else Status.OK
+        before = watched.standing.get(one.object)
+        if before is None or before.status is not status:
+            watched.standing[one.object] = ObjectStanding(status, at)
+            watched.texts[one.object] = one.text
+    found = list(told(telling.book, watched.standing, at, watched.watching))
+    for change in found:
+        telling.take(replace(change, text=change.text or watched.texts.get(change.object, "")))
+    known = {name: one for one in telling.book.incidents for name in one.bad}
+    for one in (one for one in seen if one.object not in {change.object for change in found}):
+        incident = known.get(one.object)
+        if one.what is What.BAD and incident is not None and incident.state in OVER:
+            sentence = f"{one.object} is bad still, and somebody resolved it: it is left in peace for a while"
+            telling.decisions.append(OncallDecision(at, DecisionKind.IGNORED, incident.number, sentence))
+        elif one.what is What.RECOVERED or incident is not None:
+            telling.take(replace(one, cause=incident.cause if incident else ""))

@@ -113,9 +113,11 @@ def _object(incident: Incident) -> str:
 
 
 def _common(book: Book, new: Collection[str], at: Instant, watching: Watching) -> str:
-    """Return the common cause of what goes bad in this look; "": each has its own."""
-    going_on = [one for one in book.incidents if one.cause.startswith(COMMON) and one.state not in OVER]
-    fresh = [one.cause for one in going_on if at - one.bad_since <= watching.gather]
+    """Return the common cause of what goes bad in this look; "": each has its own.
+
+    It takes in what goes bad within `gather` of its first also when all of it has recovered in between: then it comes back.
+    """
+    fresh = [one.cause for one in book.incidents if one.cause.startswith(COMMON) and at - one.bad_since <= watching.gather]
     if fresh:
         return fresh[-1]
     many = watching.together and len(new) >= watching.together

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from environments.checking import named_error
 from environments.environment import Frozen, Name, Seconds
+from environments.names import nearest
 from environments.text import OneLine
 from scheduler.availability.files.written import When, Zone
 from scheduler.model.instants import TimeOfDay
@@ -34,7 +35,12 @@ _OFFICE = _DAYS[:5]
 
 
 def _day_name(value: object) -> object:
-    return value.strip().lower()[:3] if isinstance(value, str) and value.strip().lower() in _LONG else value
+    written = value.strip().lower() if isinstance(value, str) else ""
+    if isinstance(value, str) and written not in {*Weekday, *_LONG}:
+        raise named_error(
+            f"{value!r} is no day of the week", f"one of: {', '.join(Weekday)}", nearest(written, [*Weekday, *_LONG])
+        )
+    return written[:3] if written else value
 
 
 def _date(value: object) -> object:

@@ -19,7 +19,7 @@ from scheduler.journal.records import Note
 from scheduler.loop.runner import unexpected
 from scheduler.model.instants import Instant, in_seconds, shown_instant, to_the_second
 from scheduler.model.ports import Notice, SourceError
-from scheduler.oncall.follow import FollowResult, follow
+from scheduler.oncall.follow import FollowResult, follow, remembered
 from scheduler.oncall.incident import Incident, IncidentEvent, OncallDecision, Rules, What
 from scheduler.oncall.quiet import spread
 from scheduler.oncall.standing import Structure, with_groups
@@ -63,7 +63,8 @@ def happened(
         before = kept.open_book(connection)
         standing = with_groups(kept.standing(journal, connection, now), paging_rules.structure.groups, now)
         if watching:
-            seen = told(before, standing, now, paging_rules.watching, paging_rules.structure.by_name)
+            book = remembered(before, now, paging_rules.rules)
+            seen = told(book, standing, now, paging_rules.watching, paging_rules.structure.by_name)
             changes = [*changes, *(kept.with_text(connection, change) for change in seen)]
         quiet = (*paging_rules.rules.quiet, *kept.quiet_in(connection, now))
         named = {name for incident in before.incidents for name in incident.bad} | {change.object for change in changes}

@@ -146,7 +146,10 @@ def test_an_empty_calendar_has_no_period():
             "a date at one end and a time at the other",
         ),
         (calendar("UID:1", "DTSTART:20260101T000000Z", "RRULE:FREQ=FORTNIGHTLY"), "its RRULE cannot be understood"),
-        (calendar("UID:1", "DTSTART:20260101T000000Z", "RRULE:INTERVAL=2"), "a recurrence that cannot be understood"),
+        (
+            calendar("UID:1", "DTSTART:20260101T000000Z", "RRULE:INTERVAL=2"),
+            "its RRULE does not say how often it comes: FREQ=DAILY, WEEKLY",
+        ),
         (
             calendar("UID:1", "DTSTART:00010101T000000Z", "DURATION:PT1H", "RRULE:FREQ=DAILY"),
             "a recurrence that cannot be understood",

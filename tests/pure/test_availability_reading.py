@@ -138,6 +138,7 @@ groups:
         ("now: 0\nobjects: [a]\ndowntimes: [{object: a}]", "downtimes[0]: has no time; expected start, end and declared; or revisions; or recurring"),
         ("now: 0\nobjects: [a]\ndowntimes: [{object: a, revisions: [{declared: 5, start: 6, end: 7}, {declared: 4, start: 6, end: 8}]}]", "was declared before the one above"),
         ("now: 0\nobjects: [a]\ndowntimes: [{object: a, declared: 0, recurring: {rule: FREQ=FORTNIGHTLY, start: 2026-03-03 09:00, length: 1h}}]", "recurring.rule:"),
+        ("now: 0\nobjects: [a]\ndowntimes: [{object: a, declared: 0, recurring: {rule: INTERVAL=2, start: 2026-03-03 09:00, length: 1h}}]", "recurring.rule: does not say how often it comes (FREQ); expected an RRULE like FREQ=WEEKLY;BYDAY=TU"),
         ("now: 0\nobjects: [a]\ndowntimes: [{object: b, from: 1, to: 2, declared: 0}]", "objects[0]: no object or group is called 'b'"),
         ("now: 0\nobjects: [a]\nobjectives: [{name: o, object: a, target: 101%, window: month}]", "'101%' is not between 0 and 1"),
         ("now: 0\nobjects: [a]\nobjectives: [{name: o, object: a, target: 99%, window: last-week}]", "no window is called 'last-week'"),
@@ -280,6 +281,16 @@ def test_of_several_corrections_of_one_instant_the_one_accepted_last_is_meant_wh
         assert len(history_of_text(corrected(*order), "h.yaml").corrections) == 2
 
 
+def test_a_correction_that_an_event_of_its_instant_overrules_is_refused():
+    """Of several results at one instant the last in order holds: by its number the one that says something else."""
+    at = "2026-03-02T10:40:00Z"
+    event = f"  - {{at: {at}, object: a, status: %s, sequence: %s}}\n"
+    correction = f"corrections:\n  - {{at: {at}, object: a, status: WARNING, {ACCEPTED}}}\n"
+    assert history_of_text(LINES + event % ("WARNING", 2) + event % ("CRITICAL", 1) + correction, "h.yaml").corrections
+    [problem] = problems(LINES + event % ("WARNING", 1) + event % ("CRITICAL", 2) + correction)
+    assert f"this correction would change nothing; the nearest says CRITICAL at {at}" in problem
+
+
 def test_two_spans_of_a_downtime_that_were_declared_at_one_instant_are_refused():
     revisions = [
         f"{{declared: 2026-02-20, start: 2026-03-02T01:00:00Z, end: 2026-03-02T{hour}:00:00Z}}" for hour in ("02", "11")
@@ -333,10 +344,7 @@ events:
             "downtimes[0].revisions[0].declared",
         ),
         (
-            (
-                "exclusions: [{object: a, start: 2026-03-04, end: 2026-03-05, cause: c, author: x, reason: r, accepted_by: y,"
-                " accepted_at: 2027-03-06}]"
-            ),
+            "exclusions: [{object: a, start: 2026-03-04, end: 2026-03-05, cause: c, author: x, reason: r, accepted_at: 2027-03-06}]",
             "exclusions[0].accepted_at",
         ),
         (
@@ -361,10 +369,10 @@ def test_what_was_seen_or_said_after_now_is_refused_with_its_line_and_the_instan
         "groups: {g: {operator: or, members: [a, {name: b, start: 2027-01-01}]}}",
         # The clock was set back by a minute: the monitor's own clock, or a later number, says that the event is past.
         "  - {at: 2026-03-10T12:00:40Z, object: b, status: OK, monotonic: 100, boot: x}\nmonotonic_now: 120\nboot: x",
-        (
-            "  - {at: 2026-03-10T12:00:40Z, object: b, status: OK, sequence: 1}\n"
-            "  - {at: 2026-03-10T11:59:50Z, object: b, status: OK, sequence: 2}"
-        ),
+        """\
+  - {at: 2026-03-10T12:00:40Z, object: b, status: OK, sequence: 1}
+  - {at: 2026-03-10T11:59:50Z, object: b, status: OK, sequence: 2}
+""",
     ],
 )
 def test_what_is_planned_and_what_was_lived_before_a_clock_was_set_back_may_lie_after_now(line):

@@ -126,12 +126,12 @@ def test_a_recurring_downtime_has_a_rule_and_is_stopped(ambienti):
         (
             ("downtime", "add", "xen1", "--start", "9999-12-31", "--duration", "10d", "--why", "x"),
             2,
-            "within the years 2 to 9999",
+            "within the years 1000 to 9999",
         ),
         (
             ("downtime", "add", "xen1", "--start", "+3000000d", "--duration", "1h", "--why", "x"),
             2,
-            "within the years 2 to 9999",
+            "within the years 1000 to 9999",
         ),
         (("token", "add", "nagios", "--for", "voms", "--back", "9999999999d"), 2, "longer than ten thousand years"),
         (("downtime", "add", "xen1", "--start", "2026-03-29 02:30", "--duration", "1h", "--why", "x"), 2, "does not exist in"),

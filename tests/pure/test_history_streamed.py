@@ -41,7 +41,7 @@ def results_of(columns):
 def test_the_results_are_those_of_reading_it_whole(history, block):
     content = written(history)
     found = streamed.read(io.BytesIO(content), "history.json", block)
-    whole = prepare(history_of_text(content, "history.json"))
+    whole = prepare(history_of_text(content, "history.json", whole=False))
     assert found.history == whole.history
     assert results_of(found.results) == results_of(whole.results)
 

@@ -73,6 +73,12 @@ WRONG = {
         "a layer above",
     ),
     "an empty rotation": ("[anna, bruno]", "[]", "people: is a list of 0", "at least 1"),
+    "a day of the week that is none": (
+        "zone: Europe/Rome",
+        "zone: Europe/Rome\nbusiness_hours: {days: [tue, moonday]}",
+        "business_hours.days[1]: 'moonday' is no day of the week; expected one of: mon, tue",
+        "did you mean monday?",
+    ),
     "no such month": (
         "start: 2026-03-02",
         "start: 2026-13-02",

@@ -129,6 +129,10 @@ def check(event: Any, file: str) -> None:
     for rule in listed(event.get("RRULE")):
         if not isinstance(rule, icalendar.vRecur):
             raise refused(file, f"{name}: its RRULE cannot be understood")
+        if "FREQ" not in rule:
+            raise refused(
+                file, f"{name}: its RRULE does not say how often it comes: FREQ=DAILY, WEEKLY, MONTHLY or YEARLY is expected"
+            )
         in_a_day = prod(len(listed(rule.get(part))) or 1 for part in ("BYHOUR", "BYMINUTE", "BYSECOND"))
         if in_a_day >= 24 or {str(part).upper() for part in rule.get("FREQ", ())} & _TOO_FAST:
             raise refused(file, f"{name} comes every hour or more often")

@@ -50,13 +50,24 @@ def unheeded(written: WrittenHistory, node: YamlNode) -> Iterator[Problem]:
         events.get(event.object, []).append(event)
     for index, one in enumerate(written.corrections):
         of_object = events.get(one.object, [])
-        if accepted.get((one.object, one.at)) is not one or any(_bears_out(event, one) for event in of_object):
+        if accepted.get((one.object, one.at)) is not one or _is_borne_out(one, of_object):
             continue
-        near = min(of_object, key=lambda event: abs(event.at - one.at), default=None)
+        near = min(
+            of_object,
+            key=lambda event: (abs(event.at - one.at), event.sequence is not None, -(event.sequence or 0)),
+            default=None,
+        )
         told = f"no event says that {one.object} was {one.status.name} at {write_instant(one.at)}"
         nearest = f"; the nearest says {near.status.name} at {write_instant(near.at)}" if near else ""
         expected = "what is accepted stands among the events too; or no accepted_by, while it waits"
         yield node.problem(("corrections", index), f"{told}: this correction would change nothing{nearest}", expected)
+
+
+def _is_borne_out(correction: WrittenCorrection, events: list[WrittenEvent]) -> bool:
+    """Whether the figures know of a correction: where events of its very instant are several, the last of them holds."""
+    there = [event for event in events if event.at == correction.at]
+    last = max(there, key=lambda event: (event.sequence is None, event.sequence or 0), default=None)
+    return any(_bears_out(event, correction) for event in (events if last is None else [last]))
 
 
 def _bears_out(event: WrittenEvent, correction: WrittenCorrection) -> bool:

@@ -71,6 +71,8 @@ def occurrences(again: Recurrence, until: Instant) -> Iterator[Stretch]:
 
 def rule_problem(rule: str, start: str) -> str:
     """Say what is wrong with a recurrence rule and its first local time; empty: nothing."""
+    if not re.search(r"\bFREQ=", rule, re.IGNORECASE):
+        return "does not say how often it comes (FREQ)"
     if _TOO_FAST.search(rule):
         return "comes every hour or more often"
     if found := _NO_STEP.search(rule):
@@ -82,9 +84,8 @@ def rule_problem(rule: str, start: str) -> str:
         return f"is no rule of RFC 5545: {error}"
     if not first:
         return "never comes"
-    if len(first) > _LOOKED_AT and first[-1] - first[0] <= timedelta(days=1):
-        return "comes every hour or more often"
-    return ""
+    too_fast = len(first) > _LOOKED_AT and first[-1] - first[0] <= timedelta(days=1)
+    return "comes every hour or more often" if too_fast else ""
 
 
 def without(some: list[Stretch], others: list[Stretch]) -> list[Stretch]:
