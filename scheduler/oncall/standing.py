@@ -73,11 +73,16 @@ def below(group: Group, groups: Mapping[str, Group], at: Instant) -> frozenset[s
 
 
 def ill(group: Group, groups: Mapping[str, Group], standing: Mapping[str, ObjectStanding], at: Instant) -> frozenset[str]:
-    """Return what is not up in a group: objects, and groups in it that are not up though all their objects are."""
+    """Return what is not up in a group: objects, and groups in it that are not up though all their objects are.
+
+    A group in it that is CRITICAL without a CRITICAL member is one of them too: it is its own root.
+    """
     found: set[str] = set()
     for name in (one.name for one in members_at(group, at) if one.name in standing):
         within = ill(groups[name], groups, standing, at) if name in groups else frozenset()
-        found |= within or ({name} if standing[name].exists and standing[name].status not in UP else set())
+        status = standing[name].status if standing[name].exists else Status.OK
+        own = name in groups and status is Status.CRITICAL and not _critical(groups[name], standing, at)
+        found |= within | ({name} if own or (not within and status not in UP) else set())
     return frozenset(found)
 
 

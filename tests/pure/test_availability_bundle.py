@@ -192,6 +192,7 @@ revisions = st.lists(
     st.builds(lambda d, a, n, by: Revision(d, a, a + n, by), instants, instants, st.integers(0, 10**12), text),
     min_size=1,
     max_size=3,
+    unique_by=lambda revision: revision.declared_at,
 )
 downtimes = st.builds(
     lambda said, why: Downtime("d", ("ce", "*"), tuple(sorted(said, key=lambda r: r.declared_at)), reason=why), revisions, text

@@ -352,6 +352,13 @@ WITHIN_A_SECOND = [
 ]
 
 
+TOO_FEW = (
+    Group("g0", Operator.AT_LEAST, (Member("a"),), k=2),  # bad by itself, beside a member that is not up
+    Group("g1", Operator.AND, (Member("g0"),)),
+)
+
+
+@example(TOO_FEW, [(0, {"a": UNKNOWN}, False)], Watching(("*",), 0, 0, 0))
 @example((A_AND_B,), WITHIN_A_SECOND, Watching(together=2, gather=0))  # two common causes, not one
 @given(farms(), happenings, watchings)
 def test_a_look_tells_nothing_twice_and_leaves_no_watched_outage_out(groups, story, watching):
