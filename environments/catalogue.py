@@ -63,6 +63,8 @@ class Owned:
 
     environment: Environment
     node: YamlNode
+    sound: bool = True
+    """Whether its fields fit each other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,8 @@ class VODefinitions:
     files: tuple[Path, ...] = ()
     """Every file looked at, also those that could not be read: a change of one of them is a change of this VO."""
     problems: tuple[Problem, ...] = ()
+    whole: bool = True
+    """Whether all that is written there is among `environments`, be it with problems."""
 
 
 def load_vo(path: Path, vo: str, site: Path | None = None) -> VODefinitions:
@@ -85,17 +89,23 @@ def load_vo(path: Path, vo: str, site: Path | None = None) -> VODefinitions:
     scope.gather(path, ())
     resolved = {name: scope.resolve(name) for name in scope.definitions}
     owned: dict[str, Owned] = {}
-    if not scope.problems:
-        for name, definition in scope.definitions.items():
-            node = resolved[name]
-            if node is None or definition.abstract or definition.vo != vo:
-                continue
-            environment = checked(Environment, _named(node, name, vo), scope.problems, ("environments", name))
+    told = {(one.file, one.line, one.column) for one in scope.problems}
+    found: list[Problem] = []
+    whole = True
+    for name, definition in scope.definitions.items():
+        node = resolved[name]
+        if definition.abstract or definition.vo != vo:
+            continue
+        if node is not None:
+            environment = checked(Environment, _named(node, name, vo), found, ("environments", name), onward=True)
             if environment is not None:
-                scope.problems += faults(environment, node)
-                owned[name] = Owned(environment, node)
-        scope.problems += _defaults(owned)
-    return VODefinitions(vo, owned, tuple(scope.files), tuple(scope.problems))
+                wrong = tuple(faults(environment, node))
+                found += wrong
+                owned[name] = Owned(environment, node, sound=not wrong)
+        whole = whole and name in owned
+    found += _defaults(owned)
+    scope.problems += [one for one in found if (one.file, one.line, one.column) not in told]
+    return VODefinitions(vo, owned, tuple(scope.files), tuple(scope.problems), whole=whole and scope.read)
 
 
 def join(definitions: Iterable[VODefinitions], vos: Mapping[str, VO]) -> tuple[Catalogue, list[Problem]]:
@@ -124,7 +134,7 @@ def _sharing(owned: Owned, vos: Mapping[str, VO]) -> Iterator[Problem]:
 
 def _overlaps(environments: Iterable[Owned]) -> Iterator[Problem]:
     """Find static addresses that two environments would give away, and more than a farm can be thought to have."""
-    told = [(one, text) for one in environments if (text := one.environment.network.addresses)]
+    told = [(one, text) for one in environments if one.sound and (text := one.environment.network.addresses)]
     ranges = [(addresses.read(text), place, one) for place, (one, text) in enumerate(told)]
     reaching: tuple[addresses.Range, int, Owned] | None = None
     for each in sorted(ranges, key=lambda one: one[0].begin):
@@ -194,6 +204,8 @@ class _Scope:
         self.definitions: dict[str, _Written] = {}
         self.files: list[Path] = []
         self.problems: list[Problem] = []
+        self.read = True
+        """Whether every file could be read."""
         self._resolved: dict[str, YamlNode | None] = {}
 
     def gather(self, path: Path, trail: tuple[Path, ...]) -> None:
@@ -205,11 +217,13 @@ class _Scope:
             node = _by_name(read(path), self.problems)
         except ConfigurationError as error:
             self.problems += error.problems
+            self.read = False
             return
         environments = node.items.get("environments")
         if environments is not None and len(self.definitions) + len(environments.items) > MOST_DEFINITIONS:
             message = f"a VO has more than {MOST_DEFINITIONS} definitions"
             self.problems.append(problem_at(environments.key_place, "environments", message, "fewer of them"))
+            self.read = False
             return
         checked(VOFile, _without_nulls(node), self.problems)
         written = node.items.get("vo")
@@ -244,6 +258,7 @@ class _Scope:
             message = f"there is no file {path}"
             self.problems.append(problem_at(place, f"include[{index}]", message, "a file relative to this one", near))
             self.files.append(path)
+            self.read = False
             return
         self.gather(path, trail)
 

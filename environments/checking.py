@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import types
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from copy import deepcopy
 from enum import Enum
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
@@ -79,16 +81,45 @@ def checked(
     *,
     data: object = None,
     context: object = None,
+    onward: bool = False,
 ) -> Model | None:
     """Check `node` against `model`; what is wrong is added to `problems` under the key path `path`, and the answer is None.
 
     `data` is checked instead of the node's plain data where that was prepared; `context` is for the model's validators.
+    With `onward` keys that are not known are all that is wrong: the model as it is meant, so that more can be checked. It is
+    for who looks at `problems` afterwards.
     """
+    given = node.plain() if data is None else data
     try:
-        return model.model_validate(node.plain() if data is None else data, context=context)
+        return model.model_validate(given, context=context)
     except ValidationError as error:
         problems += explained(error, node, model, path)
-        return None
+        if not onward:
+            return None
+        meant = _as_meant(given, error, model)
+    with suppress(ValidationError):
+        return model.model_validate(meant, context=context)
+    return None
+
+
+def _as_meant(given: object, error: ValidationError, model: type[BaseModel]) -> object:
+    """Return data in which keys that are not known have the name that was meant, or are left out where none is near."""
+    meant = deepcopy(given)
+    for detail in error.errors(include_url=False, include_input=False):
+        if detail["type"] != "extra_forbidden":
+            continue
+        *above, key = detail["loc"]
+        place: Any = meant
+        for step in above:  # what cannot be followed names a member of a union
+            with suppress(KeyError, IndexError, TypeError):
+                place = place[step]
+        if isinstance(place, dict) and key in place:
+            owner = _model_at(model, above)
+            near = nearest(str(key), owner.model_fields) if owner else ""
+            value = place.pop(key)
+            if near:
+                place.setdefault(near, value)
+    return meant
 
 
 def explained(error: ValidationError, node: YamlNode, model: type[BaseModel] | None, path: KeyPath = ()) -> list[Problem]:

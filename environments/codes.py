@@ -118,9 +118,7 @@ CODES: dict[str, Code] = {
         "correct the accounting group, or ask the administrators to add the VO",
         own_words=True,
     ),
-    "no-environment": Code(
-        _R, "The VO has no environment on this farm.", _MANAGER, "describe one (`vos/NAME.yaml`)", own_words=True
-    ),
+    "no-environment": Code(_R, "The VO has no environment here.", _MANAGER, "describe one (`vos/NAME.yaml`)", own_words=True),
     # --- why it waits
     "free-slot": Code(_W, "A running worker has room for it; the batch system will start it there.", _WAIT, "wait"),
     "boot-ordered": Code(_W, "A worker is being booted for it now.", _WAIT, "wait until the worker has registered"),

@@ -31,6 +31,7 @@ from scheduler.show.terminal import Table
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from environments.environment import Environment
     from environments.nodes import YamlNode
@@ -63,13 +64,14 @@ def check(
 ) -> None:
     """Check the site file, the files of all VOs and those beside them: services, objectives, reports, on call.
 
-    Every problem of the site's and the VOs' files is shown at once; what depends on these is checked once they are right.
+    Every problem is shown at once; options of connectors, and what depends on a part that is not understood, are checked once
+    the rest is right.
     With --live: does every batch system answer, and can at least one host boot each environment (image, network, pool, memory)?
     """
-    from scheduler.site import compose, definitions, discovering, live_check
+    from scheduler.site import compose, discovering, live_check
 
     try:
-        found = definitions.load(find_site(site))
+        found = _understood(find_site(site))
         findings = _beside(found)
         if live:
             with discovering.connected(found) as (found, farm, _):
@@ -97,6 +99,28 @@ def check(
         raise typer.Exit(int(Exit.UNANSWERED))
     if any(finding.fatal for finding in findings):
         raise typer.Exit(int(Exit.PROBLEM))
+
+
+def _understood(where: Path) -> Definitions:
+    """Read the files of the site and its VOs; what depends on wrong ones is checked too, as far as they are understood."""
+    from scheduler.oncall import reading as oncall
+    from scheduler.site import definitions
+    from scheduler.site.site_file import read_site
+
+    problems: list[Problem] = []
+    found = definitions.read_onward(where, problems)
+    if found is not None and not problems:
+        return found
+    further: list[Callable[[], Any]] = []
+    if found is not None:
+        further = [partial(_beside, found)]
+    elif (file := read_site(where, [], onward=True)[0]) is not None and can_be_read(file.oncall):
+        further = [partial(oncall.load, file.oncall)]
+    try:
+        _each(*further)
+    except ConfigurationError as error:
+        problems += error.problems
+    raise ConfigurationError(problems)
 
 
 def _beside(found: Definitions) -> tuple[Finding, ...]:

@@ -61,7 +61,7 @@ def load(path: Path) -> OnCallFile:
 
 def understood(node: YamlNode, path: Path, problems: list[Problem], above: KeyPath = ()) -> OnCallFile | None:
     """Check an on-call mapping that stands in `path` under the keys `above`; what is wrong is added to `problems`."""
-    settings = checked(OnCall, node, problems, above, context={"zone": zone_of(node)})
+    settings = checked(OnCall, node, problems, above, context={"zone": zone_of(node)}, onward=True)
     if settings is None:
         return None
     wrong = [*_people(settings, node), *_layers(settings, node), *_spans(settings, node), *_calendars(settings, node, path)]

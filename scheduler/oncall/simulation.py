@@ -106,7 +106,7 @@ def understood(node: YamlNode, path: Path) -> SimulationFile:
     problems: list[Problem] = []
     people = _on_call(node, path, problems)
     zone = people.settings.zone if people else "UTC"
-    told = checked(Happenings, without(node, "oncall"), problems, context={"zone": zone})
+    told = checked(Happenings, without(node, "oncall"), problems, context={"zone": zone}, onward=True)
     if told is not None and people is not None:
         problems += _events(told, people.settings, node)
     if told is None or people is None or problems:

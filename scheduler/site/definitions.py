@@ -55,16 +55,28 @@ class Definitions:
 def load(path: Path) -> Definitions:
     """Read everything; a ConfigurationError holds all problems of all files."""
     problems: list[Problem] = []
-    file, node = read_site(path, problems)
+    found = read_onward(path, problems)
+    if found is None or problems:
+        raise ConfigurationError(problems)
+    return found
+
+
+def read_onward(path: Path, problems: list[Problem]) -> Definitions | None:
+    """Read everything, and add to `problems` what is wrong; what is understood of it, for further checks of what depends on it.
+
+    None where something could not be understood at all: what names it would be blamed for that.
+    """
+    file, node = read_site(path, problems, onward=True)
     latest = {vo: missing or load_vo(where, vo, path) for vo, where, missing in _vo_files(path, node)}
     problems += [problem for one in latest.values() for problem in one.problems]
-    if file is None or problems:
-        raise ConfigurationError(problems)
+    if file is None:
+        return None
     discovered = {one.name: remembered(list_path(file.directory, one.name)) for one in file.site.discover}
     file = with_discovered(file, discovered)
     policy, between = assemble(file, latest)
-    if between:
-        raise ConfigurationError(between)
+    problems += between
+    if not all(one.whole for one in latest.values()) or set(latest) != set(file.site.vos):
+        return None
     return Definitions(file, policy, latest, latest, _stamps(path, latest, {}), discovered)
 
 
@@ -140,7 +152,8 @@ def assemble(file: SiteFile, definitions: Mapping[str, VODefinitions]) -> tuple[
         )
         for name, entry in file.hosts.items()
     }
-    pools = {} if problems else _address_pools(catalogue.environments)
+    wrong = problems or any(one.problems for one in definitions.values())
+    pools = {} if wrong else _address_pools(catalogue.environments)
     return Policy(file.site.site, catalogue, hosts, file.site.limits, pools, file.site.timezone), problems
 
 
@@ -157,6 +170,8 @@ def _placeable(owned: Owned, file: SiteFile) -> Iterator[Problem]:
     environment = owned.environment
     key = f"environments.{environment.name}"
     hosts = [*file.site.hosts, *(one.hosts for one in file.site.discover)]
+    if not hosts:
+        return  # that is told already
     if not file.site.discover:  # hosts that are discovered may bring labels of their own: `check --live` looks at these
         yield from unlabelled(owned, [host.labels for host in hosts])
     allowed = {one for host in hosts for one in host.virtualizations}
@@ -208,7 +223,7 @@ def _vo_files(site_path: Path, node: YamlNode | None) -> Iterator[tuple[str, Pat
         message, expected = f"VO {vo} has no file {path}", "a file with its environments, relative to the site file"
         place, key = (given.mark, f"vos.{vo}.file") if given else (entry.key_place, f"vos.{vo}")
         problem = problem_at(place, key, message, expected, nearest_file(path))
-        yield vo, path, VODefinitions(vo, {}, (path,), (problem,))
+        yield vo, path, VODefinitions(vo, {}, (path,), (problem,), whole=False)
 
 
 # --- what changed -----------------------------------------------------------------------------------------------------

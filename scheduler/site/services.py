@@ -141,7 +141,7 @@ def _understood(node: YamlNode, own: Iterable[str], zone: str, problems: list[Pr
     tables = algebras(node, data, problems)
     if problems:
         return None
-    written = checked(WrittenHistory, node, problems, data=data, context=context(data["zone"], tables))
+    written = checked(WrittenHistory, node, problems, data=data, context=context(data["zone"], tables), onward=True)
     if written is None:
         return None
     problems += crosscheck.problems(written, node)

@@ -53,15 +53,18 @@ class SiteFile:
         return self.path.parent / self.site.oncall
 
 
-def read_site(path: Path, problems: list[Problem]) -> tuple[SiteFile | None, YamlNode | None]:
-    """Read and check the site file by itself; the node also when only its content is wrong."""
+def read_site(path: Path, problems: list[Problem], *, onward: bool = False) -> tuple[SiteFile | None, YamlNode | None]:
+    """Read and check the site file by itself; the node also when only its content is wrong.
+
+    With `onward` the file also where it can be understood in spite of what is wrong, so that more can be checked.
+    """
     try:
         node = read(path)
     except ConfigurationError as error:
         problems += error.problems
         return None, None
     before = len(problems)
-    site = checked(Site, node, problems)
+    site = checked(Site, node, problems, onward=True)
     if site is None:
         return None, node
     hosts = expanded(site, node, problems)
@@ -71,7 +74,7 @@ def read_site(path: Path, problems: list[Problem]) -> tuple[SiteFile | None, Yam
     problems += one_machine_twice(hosts, node)
     problems += _reports_twice(site, node)
     problems += _limits(site, node)
-    return (SiteFile(path, site, node, hosts) if len(problems) == before else None), node
+    return (SiteFile(path, site, node, hosts) if onward or len(problems) == before else None), node
 
 
 def expanded(site: Site, node: YamlNode, problems: list[Problem]) -> dict[str, HostEntry]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from scheduler.journal.reading import JournalReader
+from tests.lab.paths import interpreted_here
 from tests.lab.pool import Pool
 
 T = TypeVar("T")
@@ -71,7 +72,7 @@ class Farm:
 
     def ambienti(self, *words: str, seconds: float = 60) -> str:
         """Run one command of the command line on this site and return what it prints."""
-        command = [str(PROGRAM), *words, "--site", str(self.site_file)]
+        command = [str(interpreted_here(PROGRAM)), *words, "--site", str(self.site_file)]
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=seconds, check=False)
         if done.returncode:
             raise RuntimeError(f"ambienti {' '.join(words)} ended with {done.returncode}: {done.stderr or done.stdout}")
@@ -84,7 +85,7 @@ class Farm:
         bound = [] if stays else ["setpriv", "--pdeathsig=TERM"]
         with (self.directory / "daemon.log").open("ab") as log:
             self._process = subprocess.Popen(
-                [*bound, str(PROGRAM), "run", "--site", str(self.site_file)],
+                [*bound, str(interpreted_here(PROGRAM)), "run", "--site", str(self.site_file)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

