@@ -54,7 +54,10 @@ class StateEntered:
 
 @dataclass(slots=True)
 class Hours:
-    """How long the workers of one VO and environment were used, booting, idle, lost (silent, failed), or on a silent host."""
+    """How long the workers of one VO and environment were used, booting, idle, lost (silent, failed), or not seen by anybody.
+
+    They are not seen on a host that does not answer, and while no daemon looks.
+    """
 
     used: Duration = 0
     booting: Duration = 0
@@ -97,8 +100,13 @@ class Fallen:
     jobs: Fates
 
 
-def worker_hours(steps: Iterable[StateEntered], window: Window) -> dict[tuple[str, str], Hours]:
-    """Return the time of workers in a window, by VO and environment; what has no end yet lasts until the window's."""
+def worker_hours(
+    steps: Iterable[StateEntered], window: Window, gaps: Sequence[tuple[Instant, Instant | None]] = ()
+) -> dict[tuple[str, str], Hours]:
+    """Return the time of workers in a window, by VO and environment; what has no end yet lasts until the window's.
+
+    Of the time in `gaps`, when no daemon looked, it is not known what they did.
+    """
     found: dict[tuple[str, str], Hours] = defaultdict(Hours)
     for mine in _by_worker(steps).values():
         owner = next(((one.vo, one.environment) for one in mine if one.environment), ("", ""))
@@ -106,11 +114,12 @@ def worker_hours(steps: Iterable[StateEntered], window: Window) -> dict[tuple[st
             part = _PARTS.get(step.state)
             if part is None:
                 continue
-            end = window.end if after is None else min(after.at, window.end)
-            length = end - max(step.at, window.start)
-            if length > 0:
+            begin, end = max(step.at, window.start), window.end if after is None else min(after.at, window.end)
+            if begin < end:
                 hours = found[(step.vo, step.environment) if step.environment else owner]
-                setattr(hours, part, getattr(hours, part) + length)
+                unseen = sum(max(0, min(end, gap[1] or end) - max(begin, gap[0])) for gap in gaps)
+                setattr(hours, part, getattr(hours, part) + end - begin - unseen)
+                hours.unknown += unseen
     return dict(found)
 
 

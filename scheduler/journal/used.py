@@ -11,7 +11,7 @@ from scheduler.availability.measuring.pieces import pieces
 from scheduler.availability.timelines.axis import united
 from scheduler.journal.histories import worker_steps
 from scheduler.journal.holds import holds_in
-from scheduler.journal.usage import Casualties, Fallen, Hours, JournaledWork, casualties, fallen, worker_hours
+from scheduler.journal.usage import Casualties, Fallen, Hours, JournaledWork, StateEntered, casualties, fallen, worker_hours
 
 if TYPE_CHECKING:
     from scheduler.availability.timelines.prepared import Prepared
@@ -40,15 +40,25 @@ def used(journal: JournalReader, prepared: Prepared, window: Window, kept: Durat
     """Return what is known of a window; `kept`: for how long the journal keeps workers and jobs."""
     known = replace(window, start=max(window.start, prepared.history.now - kept))
     known = replace(known, end=max(known.start, window.end))
-    seen = JournaledWork(worker_steps(journal, known.end), journal.sightings(), holds_in(journal))
+    seen = JournaledWork(_owned(journal, worker_steps(journal, known.end)), journal.sightings(), holds_in(journal))
     silences = outages(prepared, known)
     return Used(
         known,
         known.start > window.start,
-        worker_hours(seen.steps, known),
+        worker_hours(seen.steps, known, [(gap.start or 0, gap.end) for gap in prepared.history.gaps]),
         tuple(casualties(silences, seen)),
         tuple(fallen(silences, seen, known)),
     )
+
+
+def _owned(journal: JournalReader, steps: list[StateEntered]) -> list[StateEntered]:
+    """Add whose the workers are of which the log does not tell it yet: a boot was ordered, and nobody has looked since."""
+    told = {one.worker for one in steps if one.environment}
+    entries = journal.entries_of({one.worker for one in steps} - told)
+    return [
+        replace(one, vo=entries[one.worker].vo, environment=entries[one.worker].environment) if one.worker in entries else one
+        for one in steps
+    ]
 
 
 def of_vo(found: Used, vo: str) -> Used:

@@ -232,11 +232,14 @@ def _answered(book: Book, change: IncidentEvent, rules: Rules) -> tuple[list[Tol
     meant = [incident for incident in book.incidents if _meant(incident, change)]
     if change.what is What.RECOVERED:
         told = [_recovered(incident, change) for incident in meant if incident.bad]
-    elif change.what is What.ACKNOWLEDGED:
-        told = [_acknowledged(incident, change) for incident in meant if incident.state in WAITING]
     else:
-        answerable = WAITING | {State.ACKNOWLEDGED}
-        told = [_resolved(incident, change) for incident in meant if incident.state in answerable]
+        acknowledged = change.what is What.ACKNOWLEDGED
+        answerable = WAITING if acknowledged else WAITING | {State.ACKNOWLEDGED}
+        answer = _acknowledged if acknowledged else _resolved
+        told = [answer(incident, change) for incident in meant if incident.state in answerable]
+        if not told and not (change.incident or change.cause):  # an object of it that is well again names it too
+            named = [one for one in book.incidents if change.object in one.objects and one.state in answerable]
+            told = [answer(incident, change) for incident in named]
     if told:
         return told, []
     number = meant[-1].number if meant else 0

@@ -338,6 +338,7 @@ events:
         ("  - {at: 2026-03-10T12:00:00.000001Z, object: b, status: OK, sequence: 1}", "5:10 events[1].at"),
         ("  - {at: 2026-03-04, object: b, status: OK, confirmed: 2027-03-04}", "events[1].confirmed"),
         ("gaps: [{start: 2027-03-04, end: 2027-03-05}]", "gaps[0].start"),
+        ("gaps: [{start: 2026-03-04, end: 2027-03-05}]", "gaps[0].end"),
         ("downtimes: [{object: a, start: 2027-03-04, end: 2027-03-05, declared: 2026-12-01}]", "downtimes[0].declared"),
         (
             "downtimes: [{object: a, revisions: [{start: 2026-03-04, end: 2026-03-05, declared: 2027-03-01}]}]",
@@ -369,6 +370,10 @@ def test_what_was_seen_or_said_after_now_is_refused_with_its_line_and_the_instan
         "groups: {g: {operator: or, members: [a, {name: b, start: 2027-01-01}]}}",
         # The clock was set back by a minute: the monitor's own clock, or a later number, says that the event is past.
         "  - {at: 2026-03-10T12:00:40Z, object: b, status: OK, monotonic: 100, boot: x}\nmonotonic_now: 120\nboot: x",
+        """\
+  - {at: 2026-03-10T11:55:00Z, object: b, status: OK, sequence: 1, confirmed: 2026-03-10T12:20:00Z}
+  - {at: 2026-03-10T11:40:00Z, object: b, status: OK, sequence: 2}
+""",
         """\
   - {at: 2026-03-10T12:00:40Z, object: b, status: OK, sequence: 1}
   - {at: 2026-03-10T11:59:50Z, object: b, status: OK, sequence: 2}

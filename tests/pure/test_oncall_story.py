@@ -13,6 +13,7 @@ from scheduler.oncall.hours import ResponseTimes
 from scheduler.oncall.incident import Book, DecisionKind, IncidentEvent, Level, Quiet, Rules, What
 from scheduler.oncall.rotation import Layer, Roster
 from scheduler.oncall.standing import ObjectStanding
+from scheduler.oncall.states import State
 from scheduler.oncall.story import story
 from scheduler.oncall.watch import Watching, told
 
@@ -127,3 +128,10 @@ def test_a_cause_that_the_story_names_stays_whatever_else_is_told():
     found, whole = told_of(of((0, BAD, "a"), (2, WELL, "a"), (12, BAD, "b")) + named)
     assert found == [("object:a", "a", 1), ("san", "a", 1), ("object:b", "b", 1)]
     assert whole.incidents[1].closed_at == BEGIN + 20 * SECOND
+
+
+def test_an_answer_may_name_an_object_of_the_incident_that_is_well_again():
+    for answer, state in ((ANSWER, State.ACKNOWLEDGED), (DONE, State.RESOLVED)):
+        _, whole = told_of(of((0, BAD, "abc"), (2, WELL, "c"), (3, answer, "c")))
+        found = whole.incidents[0]
+        assert (found.state, found.calls[0].ended_at) == (state, BEGIN + 3 * SECOND)

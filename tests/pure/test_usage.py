@@ -12,7 +12,7 @@ from scheduler.journal.histories import load_history
 from scheduler.journal.holds import holds_in
 from scheduler.journal.journal import Journal
 from scheduler.journal.records import Look, Memo, Note, Said, Sighting
-from scheduler.journal.usage import Fates
+from scheduler.journal.usage import Fates, Hours
 from scheduler.journal.used import used
 from scheduler.model.instants import SECOND
 from scheduler.model.queues import HeldJob
@@ -20,7 +20,7 @@ from scheduler.publish import sheet
 from scheduler.publish.page import page
 from simulations.jobs import Request
 from tests.pure.test_cli_agreements import ambienti, site  # noqa: F401 - fixtures
-from tests.pure.test_engine import Farm
+from tests.pure.test_engine import Farm, boot
 
 
 def story(journal, at, *, tells=True):
@@ -111,6 +111,18 @@ def test_a_cycle_keeps_which_jobs_of_ours_were_put_on_hold():
         assert holds_in(farm.journal).held == {("pool", job.id, "el9-1"): held_at}
     finally:
         farm.journal.close()
+
+
+def test_a_worker_that_was_ordered_and_not_looked_at_since_is_its_owners_and_while_nobody_looks_nothing_is_known():
+    farm = Farm()
+    began = farm.clock.now()
+    farm.order(boot(1))
+    farm.engine.lease.release()
+    prepared = prepare(load_history(farm.journal, began + 90))
+    start, end = (round((began + seconds) * SECOND) for seconds in (0, 90))
+    found = used(farm.journal, prepared, between(start, end, end), 10**9 * SECOND)
+    assert found.hours == {("atlas", "el9"): Hours(unknown=90 * SECOND)}
+    farm.journal.close()
 
 
 def test_of_many_outages_the_page_lists_the_newest_and_counts_the_others(journal):

@@ -40,11 +40,13 @@ def _seen(written: WrittenHistory, history: History) -> Iterator[tuple[KeyPath, 
         for index in late:
             if (places[written.events[index].object], written.events[index].at) in missed:
                 yield ("events", index, "at"), written.events[index].at
+    newest = max((event.sequence or 0 for event in written.events if event.at <= history.now), default=0)
     for index, event in enumerate(written.events):
-        if event.at <= history.now:
+        if event.at <= history.now and (event.sequence is None or event.sequence >= newest):  # else a later one proves it past
             yield ("events", index, "confirmed"), event.confirmed
     for index, gap in enumerate(written.gaps):
-        yield ("gaps", index, "start"), gap.start
+        edge, instant = ("start", gap.start) if gap.start > history.now else ("end", gap.end)
+        yield ("gaps", index, edge), instant
 
 
 def _said(written: WrittenHistory) -> Iterator[tuple[KeyPath, Instant | None]]:
