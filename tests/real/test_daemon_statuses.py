@@ -35,8 +35,8 @@ def libvirtd():
 
 
 @pytest.fixture
-def running(tmp_path, libvirtd):
-    made = Running(tmp_path, libvirtd)
+def running(tmp_path, libvirtd, request):
+    made = Running(tmp_path, libvirtd, **getattr(request, "param", {}))
     (tmp_path / "services.yaml").write_text(
         json.dumps(
             {
@@ -58,6 +58,7 @@ def statuses(running, name):
     return [r.status.name for r in history(running).results if r.object == name]
 
 
+@pytest.mark.parametrize("running", [{"limits": {"poll_seconds": 30}}], indirect=True, ids=["seldom-looked"])
 def test_a_killed_libvirtd_is_lost_time_and_a_foreign_watcher_agrees(running):
     path, seen, over = running.farm.libvirtd.socket, [], threading.Event()
 
@@ -96,7 +97,7 @@ def test_a_killed_libvirtd_is_lost_time_and_a_foreign_watcher_agrees(running):
     down = sum(1.0 for _, well in seen if not well)
     assert down >= 3
     began = next(one.at / SECOND for one in history(running).results if (one.object, one.status.name) == ("lxc1", "CRITICAL"))
-    assert crashing <= began <= crashed + 0.5, "by the connection that broke, not by the next look"
+    assert crashing <= began <= crashed + 15, "by the connection that broke, not by the next look"
     assert -2 <= found["lxc1"].bad / SECOND - down <= 1 + max(1, late), (found["lxc1"], seen)
     assert found["pool"].bad == 0
     assert found["lxc1"].unknown == 0
