@@ -73,7 +73,10 @@ def take_census(observation: Observation) -> Census:
             census.addresses.add(worker.address)
         if state is failed or state is gone:
             ended.append(worker)
-            census.alive_of[worker.environment] += state is failed  # its domain may run until it is powered off
+            if state is failed:  # its domain may run until it is powered off
+                census.alive_of[worker.environment] += 1
+                cpus[worker.vo] += worker.cpus
+                memory[worker.vo] += worker.memory_mib
             continue
         key = (worker.batch_system, worker.environment)
         fleet = fleets.get(key)
