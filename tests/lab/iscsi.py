@@ -2,12 +2,12 @@
 
 import os
 import shutil
-import socket
 import subprocess
 import time
 from pathlib import Path
 
 from tests.lab.paths import lab_path
+from tests.lab.ports import free_port
 
 NAME = "iqn.2024-11.test.farm:images"
 INITIATOR = "iqn.2024-11.test.farm:host"
@@ -71,9 +71,7 @@ class Target:
 
     def __init__(self, name: str) -> None:
         self.directory = lab_path("iscsi", name)
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         self._environment = {**os.environ, "TGT_IPC_SOCKET": str(self.directory / "control")}
         with (self.directory / "tgtd.log").open("wb") as log:
             self._process = subprocess.Popen(

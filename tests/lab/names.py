@@ -1,18 +1,17 @@
 """A real name server (dnsmasq) on loopback, with the service records a test gives it."""
 
-import socket
 import subprocess
 import time
 from pathlib import Path
+
+from tests.lab.ports import free_port
 
 
 class NameServer:
     """One dnsmasq on a port of its own; `serve` starts it anew with other records."""
 
     def __init__(self) -> None:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
 
     @property

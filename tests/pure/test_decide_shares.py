@@ -22,6 +22,7 @@ from tests.pure.builders import (
     codes,
     drains,
     plan_for,
+    power_offs,
     silent,
 )
 
@@ -101,6 +102,14 @@ def test_a_ceiling_holds_even_when_the_farm_is_idle_and_is_told_with_numbers():
     assert reason.code == "over-ceiling"
     assert reason.numbers == {"held_cpus": 4, "ceiling_cpus": 5, "worker_cpus": 2}
     assert codes(plan.vos["atlas"]) == ["over-ceiling", "share"]
+
+
+def test_a_worker_that_did_not_boot_counts_until_its_domain_is_powered_off():
+    policy = farm(a_vo("atlas", ceiling_cpus=5))
+    workers = [a_worker("el9-1", WorkerState.BUSY), a_worker("el9-2", WorkerState.FAILED)]
+    plan = plan_for(a_cluster(idle=9), policy=policy, workers=workers)
+    assert (boots(plan), len(power_offs(plan))) == ([], 1)
+    assert codes(plan.clusters["pool:1"]) == ["over-ceiling"]
 
 
 def test_small_classes_of_a_vo_do_not_wait_for_its_largest():

@@ -17,6 +17,7 @@ import pytest
 from scheduler.commands.daemon import ask
 from tests.lab.crashes import CrashFarm
 from tests.lab.libvirtd import Libvirtd
+from tests.lab.ports import free_port
 from tests.lab.postgresql import PostgreSQL
 
 pytestmark = [pytest.mark.real, pytest.mark.lane]
@@ -34,9 +35,7 @@ class Running:
     """A farm with its daemons."""
 
     def __init__(self, directory, libvirtd, **options):
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         self.farm = CrashFarm(directory, libvirtd, listen=f"127.0.0.1:{self.port}", **options)
         self.daemons = []
 

@@ -18,6 +18,7 @@ from scheduler.model.ports import FoundHost, SourceError
 from tests.lab.crashes import LIMITS, SITE, CrashFarm
 from tests.lab.libvirtd import Libvirtd
 from tests.lab.names import NameServer
+from tests.lab.ports import free_port
 
 pytestmark = pytest.mark.real
 RECORD = "_libvirt._tcp.farm.test"
@@ -84,9 +85,7 @@ class NamedFarm(CrashFarm):
         for host, box in self.boxes.items():
             (self.sockets / host).symlink_to(box.socket)
         self.hands = {host: libvirt.open(box.uri("lxc")) for host, box in self.boxes.items()}
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.listen = f"127.0.0.1:{free.getsockname()[1]}"
+        self.listen = f"127.0.0.1:{free_port()}"
         super().__init__(directory, boxes[0])
 
     def write_site(self, limits=None, listen="", hosts=1):
