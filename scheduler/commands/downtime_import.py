@@ -83,7 +83,7 @@ def import_file(
 
     if whole and part:
         raise fail("the file is either the whole list or a part of it: --whole or --part", Exit.WRONG)
-    with opened(site, makes=True) as (found, journal):
+    with opened(site) as (found, journal):
         names = frozenset(loaded.answered(found, services.load).names)
         aliases = _aliases(alias or ())
         check_names(aliases.values(), names)

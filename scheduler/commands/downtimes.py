@@ -51,7 +51,7 @@ def add(
 
     if bool(end) == bool(length):
         raise fail("give either --end or --duration", Exit.WRONG)
-    with opened(site, makes=True) as (found, journal):
+    with opened(site) as (found, journal):
         zone, author = found.site.timezone, str(asker(by))
         objects = check_names(objects, loaded.answered(found, services.load).names)
         begins, declared = instant(start, "--start", zone), now()

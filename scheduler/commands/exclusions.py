@@ -42,7 +42,7 @@ def add(
         raise fail("give either --end or --duration", Exit.WRONG)
     if not (cause.strip() and why.strip()):
         raise fail("an exclusion has a cause and a reason: --cause and --why say something", Exit.WRONG)
-    with opened(site, makes=True) as (found, journal):
+    with opened(site) as (found, journal):
         objects = check_names(objects, loaded.answered(found, services.load).names)
         begins = instant(start, "--start", found.site.timezone)
         ends = end_of(begins, end, length, found.site.timezone)

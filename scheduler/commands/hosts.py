@@ -40,7 +40,7 @@ def drain(
     site: SiteOption = None,
 ) -> None:
     """Start nothing new on a host and retire its workers when their jobs have ended."""
-    with opened(site, makes=True) as (found, journal):
+    with opened(site) as (found, journal):
         host = as_known(host, found.policy.hosts)
         _known(host, found)
         journal.drain_host(host, why, WallClock().now(), str(asker()))
@@ -79,7 +79,7 @@ def forget(
     somebody who knows that the host is off can say so. From the next cycle on its workers are gone, and what they held (room
     within maxima and ceilings, addresses, names on its disks) is free. If the host answers after all, nothing is given up.
     """
-    with opened(site, makes=True) as (found, journal):
+    with opened(site) as (found, journal):
         host = as_known(host, dict.fromkeys([*found.policy.hosts, *(e.host for e in journal.ledger().entries.values())]))
         theirs = sorted((e for e in journal.ledger().entries.values() if e.host == host), key=lambda entry: entry.serial)
         _may_be_forgotten(host, found, traces=bool(theirs) or host in journal.drained_hosts())

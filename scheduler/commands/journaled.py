@@ -41,15 +41,11 @@ AsTokenOption = Annotated[
 
 
 @contextmanager
-def opened(site: Path | None, *, makes: bool = False) -> Iterator[tuple[Definitions, Journal]]:
-    """Open the site's journal for a while; where there is none, only what has something to say for the first time makes one."""
+def opened(site: Path | None) -> Iterator[tuple[Definitions, Journal]]:
+    """Open the site's journal for a while."""
     from scheduler.site import compose
 
     found = loaded.load(site)
-    if not makes and not compose.has_journal(found):
-        where = compose.journal_url(found).partition(":///")[2]
-        told = f"there is no journal {where} (`daemon.journal`): the daemon makes it, and nothing is known before"
-        raise fail(told, Exit.UNANSWERED)
     journal = compose.open_journal(found, WallClock().now())
     try:
         yield found, journal

@@ -144,7 +144,7 @@ def page(
     from scheduler.publish.paging import happened
     from scheduler.site import alarms, services
 
-    with opened(site, makes=True) as (found, journal):
+    with opened(site) as (found, journal):
         read = rules.load(oncall or found.file.oncall)
         at = now()
         paging_rules = addresses.paging_rules(read, found.site.site, at + 1, services.structure(found, at))

@@ -169,7 +169,7 @@ def add(
     wanted = Token(name.strip(), tuple(objects or ()), duration(back, "--back"), reads)
     path, token = file or Path(f"{name}.token"), secrets.token_urlsafe(32)
     try:
-        with opened(site, makes=True) as (site_found, journal):
+        with opened(site) as (site_found, journal):
             _can_be_reported(wanted.objects, loaded.answered(site_found, services.load))
             handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with _removed_if_it_fails(path):

@@ -250,32 +250,10 @@ def test_a_wrong_site_file_blinds_nobody_while_a_daemon_goes_by_the_last_good_on
 def test_a_wrong_site_file_blinds_no_command_while_a_daemon_goes_by_the_last_good_one(
     ambienti, site, daemon, command, expected
 ):
-    Journal(f"sqlite:///{site.parent}/ambienti.db", now=100.0).close()
     site.write_text(SITE.replace("hosts:", "hots:"))
     code, _, err = ambienti(*command)
     assert code == expected
     assert err.count("below is what the daemon goes by meanwhile") == 1
-
-
-@pytest.mark.parametrize(
-    "command",
-    [
-        "host list",
-        "usage",
-        "events",
-        "incident list",
-        "downtime list",
-        "exclusion list",
-        "correction list",
-        "token list",
-        "report",
-    ],
-)
-def test_whoever_only_reads_makes_no_journal_and_is_told_that_nothing_is_known(ambienti, site, command):
-    code, out, err = ambienti(*command.split())
-    assert (code, out) == (3, "")
-    assert f"there is no journal {site.parent}/ambienti.db" in err
-    assert not (site.parent / "ambienti.db").exists()
 
 
 def test_an_administrator_can_act_while_the_site_file_is_wrong(ambienti, site, daemon):

@@ -151,7 +151,6 @@ def test_a_recurring_downtime_has_a_rule_and_is_stopped(ambienti):
     ],
 )
 def test_what_cannot_be_agreed_on_is_said_in_a_sentence(ambienti, words, code, says):
-    journal(".").close()
     found, _, err = ambienti(*words)
     assert (found, says in err) == (code, True), err
 

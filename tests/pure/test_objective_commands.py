@@ -10,7 +10,6 @@ import pytest
 from environments.reader import documents
 from scheduler.availability.history import Status
 from scheduler.commands.cli import main
-from scheduler.journal.journal import Journal
 from scheduler.journal.records import Declared, Push
 from scheduler.journal.statuses import declare
 from scheduler.journal.statuses import push as report_status
@@ -176,7 +175,6 @@ def test_status_of_the_site_reads_its_journal_and_its_directory_of_objectives(am
     (tmp_path / "objectives/fermigrid.yaml").write_text(PAIR.read_text())
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("AMBIENTI_SITE", raising=False)
-    Journal(f"sqlite:///{tmp_path}/ambienti.db", now=100.0).close()
     code, out, err = ambienti("objective", "status", "--json")
     assert code == 0, err
     assert [(one["objective"], one["object"], one["verdict"]) for one in json.loads(out)] == [
