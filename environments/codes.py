@@ -200,7 +200,7 @@ CODES: dict[str, Code] = {
     "hosts-silent": Code(_W, "No host that could run a worker for it answers just now.", _SITE, "bring the hosts back"),
     "hosts-closed": Code(_W, "No host in service can run it; others are drained or silent.", _SITE, "bring hosts back"),
     "addresses-unknown": Code(
-        _W, "Hosts not heard since the journal is new may run workers with its addresses.", _SITE, "bring the hosts back"
+        _W, "Hosts not heard since the journal began may run workers with its addresses.", _SITE, "bring the hosts back"
     ),
     "adopting": Code(
         _W,

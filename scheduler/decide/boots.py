@@ -78,7 +78,7 @@ def count_what_is_left(facts: Facts, shares: Shares, supply: Supply, *, hold: bo
 
 
 def adopting(facts: Facts) -> Reason | None:
-    """Say that nothing boots yet because the journal is new and hosts that have never answered may hold workers, or None."""
+    """Say that nothing boots yet because hosts unheard since the journal began may hold workers, or None."""
     until, now = facts.observation.adopting_until, facts.now
     if until is None or now >= until:
         return None
@@ -106,18 +106,14 @@ def _addresses_unknown(environment: str, facts: Facts) -> Reason | None:
 
 def _never_heard(facts: Facts) -> str:
     """Say who has not told of workers since the journal began."""
-    hosts, untold = facts.observation.unheard, _untold_discoveries(facts)
+    hosts, untold = facts.observation.unheard, facts.observation.untold
     who = [counted(len(hosts), "host") + f" ({some(hosts, 3)})"] if hosts else []
     who += [f"discovery {name}" for name in untold]
-    return f"the journal is new and nothing has been heard yet of {' and '.join(who)}"
+    return f"nothing has been heard of {' and '.join(who)} since the journal began or was restored"
 
 
 def _numbers_of_unheard(facts: Facts) -> dict[str, int | float | str]:
-    return {"silent_hosts": len(facts.observation.unheard), "silent_discoveries": len(_untold_discoveries(facts))}
-
-
-def _untold_discoveries(facts: Facts) -> list[str]:
-    return sorted(name for name, found in facts.observation.discoveries.items() if found.answered_at is None)
+    return {"silent_hosts": len(facts.observation.unheard), "silent_discoveries": len(facts.observation.untold)}
 
 
 def no_budget(left: CapacityLeft) -> Reason:

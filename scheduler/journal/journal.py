@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Connection
 
-    from scheduler.journal.records import Intent, Memo, Value
+    from scheduler.journal.records import Intent, Memo, Source, Value
     from scheduler.model.actions import Action
     from scheduler.model.workers import BootOutcome
 
@@ -188,10 +188,11 @@ class Journal(JournalWriter):
         if self._cache is not None and changes:
             _change_kept(self._cache.entries, changes)
 
-    def _keep_heard(self, connection: Connection, heard: Sequence[str]) -> None:
-        self.upsert(connection, t.hosts_heard, ["host"], [{"host": host} for host in heard], each=True)
+    def _keep_heard(self, connection: Connection, heard: Mapping[Source, bool]) -> None:
+        rows = [{"kind": kind, "name": name, "heard": known} for (kind, name), known in heard.items()]
+        self.upsert(connection, t.sources_heard, ["kind", "name"], rows, each=True)
         if self._cache is not None and heard:
-            self._cache = replace(self._cache, heard=self._cache.heard.union(heard))
+            self._cache = replace(self._cache, heard={**self._cache.heard, **heard})
 
     def _keep_outcomes(self, connection: Connection, outcomes: Sequence[BootOutcome]) -> None:
         if not outcomes:

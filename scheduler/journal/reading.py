@@ -96,7 +96,7 @@ class JournalReader:
             epoch=self._epoch,
             boots=tuple(map(_outcome, connection.execute(recent))),
             proven=frozenset((row.environment, row.version) for row in connection.execute(proven)),
-            heard=frozenset(connection.execute(sa.select(t.hosts_heard.c.host)).scalars()),
+            heard={(row.kind, row.name): row.heard for row in connection.execute(sa.select(t.sources_heard))},
         )
 
     def drained_hosts(self) -> dict[str, tuple[float, str]]:

@@ -206,6 +206,10 @@ class Sighting:
     last_seen: float
 
 
+Source = tuple[str, str]
+"""What names or holds workers: ("host", name) or ("discovery", name)."""
+
+
 @dataclass(frozen=True, slots=True)
 class HostOff:
     """Somebody's word that a host is off for good."""
@@ -232,8 +236,8 @@ class Ledger:
     draining_hosts: frozenset[str] = frozenset()
     hosts_off: Mapping[str, HostOff] = field(default_factory=dict)
     """Hosts that somebody says are off for good, and that nobody has acted upon yet."""
-    heard: frozenset[str] = frozenset()
-    """Hosts of which the journal knows all workers: they have answered since it began, or somebody gave them up."""
+    heard: Mapping[Source, bool] = field(default_factory=dict)
+    """Hosts and discoveries named since the journal began or was restored: whether it knows of all workers there."""
 
     @property
     def newest(self) -> float:
@@ -262,8 +266,8 @@ class Memo:
     """Of each batch system that answered: jobs on hold, some known already; None: it did not tell."""
     void: tuple[str, ...] = ()
     """Hosts said to be off that answer: the word goes, the host stays as it is."""
-    heard: tuple[str, ...] = ()
-    """Hosts of which the journal knows all workers from now on."""
+    heard: Mapping[Source, bool] = field(default_factory=dict)
+    """Hosts and discoveries that are named for the first time, or of which all workers are known from now on."""
 
     def __bool__(self) -> bool:
         """Whether there is anything to write at once: that nothing has changed is written with the next lease."""

@@ -145,7 +145,7 @@ def _go_on(journal: Journal, owner: str, now: float, serial: int, restored: Jour
     with journal.write("go-on") as connection:
         journal.fence(connection, owner)
         connection.execute(t.journal.update().where(t.journal.c.next_serial < serial).values(next_serial=serial))
-        connection.execute(t.hosts_heard.delete())
+        connection.execute(t.sources_heard.delete())
         revoked = sa.and_(t.tokens.c.hash.in_(restored.revoked if restored else ()), t.tokens.c.revoked_at.is_(None))
         again = connection.execute(t.tokens.update().where(revoked).values(revoked_at=micro(now)).returning(t.tokens.c.name))
         names = sorted(again.scalars())

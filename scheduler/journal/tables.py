@@ -133,11 +133,13 @@ hosts_off = Table(
     Column("why", Words, nullable=False),
     comment="Hosts that somebody says are off for good; a row goes when the daemon has acted upon it.",
 )
-hosts_heard = Table(
-    "hosts_heard",
+sources_heard = Table(
+    "sources_heard",
     metadata,
-    Column("host", BoundedText(200), primary_key=True),
-    comment="Hosts of which this journal knows all workers: they have answered since it began, or somebody gave them up.",
+    Column("kind", BoundedText(20), primary_key=True),
+    Column("name", BoundedText(200), primary_key=True),
+    Column("heard", Boolean, nullable=False),
+    comment="Hosts and discoveries named since this journal began or was restored; heard: it knows of all workers there.",
 )
 events = Table(
     "events",

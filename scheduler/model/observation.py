@@ -33,11 +33,13 @@ class Observation:
     unjournaled: frozenset[str] = frozenset()
     """Those of `workers` whose domain carries our identity but that the journal does not know: to be adopted."""
     unheard: tuple[str, ...] = ()
-    """Hosts that have told of no workers since the journal began: it does not know of those that they may run."""
+    """Hosts named when the journal began or was restored that have not answered since: it may not know all workers there."""
+    untold: tuple[str, ...] = ()
+    """Discoveries of which the same holds: neither they nor the hosts that they name."""
     left: tuple[LeftStorage, ...] = ()
     """What was found on storage just now and no worker needs; hosts are asked for it now and then only."""
     discoveries: Mapping[str, DiscoveryReading] = field(default_factory=dict, metadata=ASIDE)
     last_jobs: Mapping[str, JobCounts] = field(default_factory=dict, metadata=ASIDE)
     """By batch system that does not tell of all its jobs now: what it told last. Shown, with its age; never decided upon."""
     adopting_until: float | None = None
-    """Set while the journal is new and some host has never answered: until then nothing boots, names could be taken already."""
+    """Set while the journal is new and some of them have never answered: until then nothing boots, a name could be taken."""

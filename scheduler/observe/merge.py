@@ -8,7 +8,7 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -32,7 +32,7 @@ from scheduler.observe.memory import Memory, Settled
 from scheduler.observe.remember import Additions
 
 if TYPE_CHECKING:
-    from scheduler.journal.records import Ledger
+    from scheduler.journal.records import Ledger, Source
 
 ADOPTION_GAP = 1000
 """With a lost journal, names on hosts that are down now may be higher than any seen: so much room is left for them."""
@@ -126,8 +126,8 @@ def merge(readings: Readings, ledger: Ledger, memory: Memory, policy: Policy) ->
     news.tell_sources(sources, silent, memory.silent)
     news.settle(ledger.intents, readings.performing, workers)
     news.tell_twins(farm.twins, memory.twins)
-    unheard = _unheard(round_, ledger, hosts, [entries[name].host for name in unjournaled], news)
-    never_heard = bool(unheard) or any(reading.answered_at is None for reading in readings.discoveries.values())
+    unheard = _unheard(round_, ledger, hosts, {entries[name].host for name in unjournaled}, news)
+    never_heard = bool(unheard)
     left, left_since = left_behind(_shelves(readings, entries), farm, hosts, memory.left_since)
     observation = Observation(
         now=readings.now,
@@ -140,7 +140,8 @@ def merge(readings: Readings, ledger: Ledger, memory: Memory, policy: Policy) ->
         next_serial=_next_serial(ledger, entries, unjournaled, never_heard=never_heard),
         strangers=tuple(farm.strangers),
         unjournaled=unjournaled,
-        unheard=unheard,
+        unheard=tuple(name for kind, name in unheard if kind == "host"),
+        untold=tuple(name for kind, name in unheard if kind == "discovery"),
         left=left,
         discoveries=readings.discoveries,
         last_jobs={name: memory.jobs[name] for name in queues.keys() & memory.jobs.keys() if not tells_all(queues[name])},
@@ -286,16 +287,21 @@ def _adopting_until(readings: Readings, ledger: Ledger, policy: Policy) -> float
     return until if readings.now < until else None
 
 
-def _unheard(
-    round_: _Round, ledger: Ledger, hosts: Iterable[str], adopting: Collection[str], news: Additions
-) -> tuple[str, ...]:
-    """Return the hosts with workers, perhaps, that the journal does not know; tell which of them it knows from now on.
+def _unheard(round_: _Round, ledger: Ledger, hosts: Iterable[str], adopting: set[str], news: Additions) -> list[Source]:
+    """Return who has workers, perhaps, that the journal does not know; tell of whom it knows all from now on.
 
-    `adopting`: hosts that show such workers; the journal knows those only once they are adopted.
+    A journal that begins, or was restored, may have missed workers of any host named then, or by a discovery that had not
+    answered then. One that is named later has had no worker. `adopting`: hosts that show workers that the journal does not
+    know; it does once they are adopted.
     """
-    unheard = set(hosts) - ledger.heard
-    news.heard = tuple(sorted(unheard & round_.answering_hosts - set(adopting) | unheard & set(news.words)))
-    return tuple(sorted(unheard - round_.answering_hosts - set(news.words)))
+    discoveries = {("discovery", name): found.answered_at is not None for name, found in round_.readings.discoveries.items()}
+    answering = {("host", name) for name in round_.answering_hosts.union(news.words)}
+    answering.update(one for one, told in discoveries.items() if told)
+    begins = not ledger.heard or not all(ledger.heard.get(one, True) for one in discoveries)
+    known = {one: ledger.heard.get(one, not begins) for one in (*(("host", name) for name in hosts), *discoveries)}
+    heard = {one: was or (one in answering and one[1] not in adopting) for one, was in known.items()}
+    news.heard = {one: now for one, now in heard.items() if ledger.heard.get(one) is not now}
+    return sorted(one for one, was in known.items() if not was and one not in answering)
 
 
 def _answered_at(sources: Sources, before: Mapping[str, float], now: float) -> dict[str, float]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from scheduler.journal.records import Memo, Note, Sighting, Value
+from scheduler.journal.records import Memo, Note, Sighting, Source, Value
 from scheduler.model.failures import FailureCause
 from scheduler.model.lifecycle import allowed
 from scheduler.model.queues import HeldJob, Node, QueueReading
@@ -38,7 +38,7 @@ class Additions:
     settled: list[int] = field(default_factory=list)
     words: list[str] = field(default_factory=list)
     void: list[str] = field(default_factory=list)
-    heard: tuple[str, ...] = ()
+    heard: dict[Source, bool] = field(default_factory=dict)
     holds: dict[str, tuple[HeldJob, ...] | None] = field(default_factory=dict)
     illegal: list[tuple[str, S, S]] = field(default_factory=list)
 

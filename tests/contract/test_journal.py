@@ -339,10 +339,11 @@ def test_the_word_that_a_host_is_off_reaches_the_daemon_at_once_and_goes_when_it
     ]
 
 
-def test_of_which_hosts_the_journal_knows_all_workers_is_kept(journal, opened):
-    for hosts in (("h1",), ("h2", "h1"), ()):
-        journal.remember("a", 210.0, Memo(heard=hosts))
-    assert journal.ledger().heard == opened().ledger().heard == {"h1", "h2"}
+def test_of_whom_the_journal_knows_all_workers_is_kept(journal, opened):
+    host, cloud = ("host", "h1"), ("discovery", "h1")
+    for heard in ({host: False}, {host: True, cloud: False}, {}):
+        journal.remember("a", 210.0, Memo(heard=heard))
+    assert journal.ledger().heard == opened().ledger().heard == {host: True, cloud: False}
 
 
 def test_a_word_that_was_void_leaves_a_drained_host_drained(journal, opened):

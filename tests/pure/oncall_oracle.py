@@ -124,15 +124,19 @@ class Oracle:
                 close_call(incident, one.at, "self-healed", one.by)
                 incident["state"] = "self-healed"
 
+    def answered(self, one, answerable):
+        found = [incident for incident in self.meant(one) if incident["state"] in answerable]
+        if found or one.cause:
+            return found
+        return [i for i in self.incidents if one.object in i["objects"] and i["state"] in answerable]
+
     def acknowledged(self, one):
-        for incident in self.meant(one):
-            if incident["state"] in ("open", "reopened"):
-                close_call(incident, one.at, "acknowledged", one.by)
-                incident["state"] = "acknowledged"
+        for incident in self.answered(one, ("open", "reopened")):
+            close_call(incident, one.at, "acknowledged", one.by)
+            incident["state"] = "acknowledged"
 
     def resolved(self, one):
-        for incident in self.meant(one):
-            if incident["state"] in ("open", "reopened"):
+        for incident in self.answered(one, ("open", "reopened", "acknowledged")):
+            if incident["state"] != "acknowledged":
                 close_call(incident, one.at, "resolved", one.by)
-            if incident["state"] in ("open", "reopened", "acknowledged"):
-                incident["state"], incident["closed"] = "resolved", one.at
+            incident["state"], incident["closed"] = "resolved", one.at

@@ -171,7 +171,8 @@ def test_no_static_address_is_given_while_workers_that_the_journal_does_not_know
     assert boots(plan) == []
     assert only_reason(plan).code == "addresses-unknown"
     assert only_reason(plan).sentence == (
-        "the journal is new and nothing has been heard yet of 2 hosts (h7, h8): workers there may have static addresses of el9"
+        "nothing has been heard of 2 hosts (h7, h8) since the journal began or was restored: "
+        "workers there may have static addresses of el9"
     )
     assert len(boots(plan_for(a_cluster(idle=1), unheard=("h7",)))) == 1
 

@@ -261,7 +261,7 @@ def test_nothing_boots_at_a_new_site_before_its_hosts_are_told(site):
         assert cycle.observation.hosts == {}
         assert cycle.observation.adopting_until is not None
         facts = [reason.sentence for verdict in cycle.plan.clusters.values() for reason in verdict.reasons]
-        assert any("the journal is new and nothing has been heard yet of discovery racks" in one for one in facts)
+        assert any("nothing has been heard of discovery racks since the journal began or was restored" in one for one in facts)
         (site / "hosts.txt").write_text("a\n")
         assert go_round().observation.adopting_until is None
 

@@ -11,7 +11,7 @@ from environments.domain_identity import Identity
 from environments.environment import VO, Environment
 from environments.matching import Catalogue, Requirements
 from scheduler.journal.records import Entry, HostOff, Ledger, OpenIntent, Sighting
-from scheduler.model.hosts import Domain, DomainState, Host, HostReading, worker_uuid
+from scheduler.model.hosts import DiscoveryReading, Domain, DomainState, Host, HostReading, worker_uuid
 from scheduler.model.lifecycle import allowed
 from scheduler.model.policy import Limits, Policy
 from scheduler.model.queues import EndedJob, JobCount, JobCounts, Node, QueueReading, RequestCluster, RunningJob
@@ -80,8 +80,11 @@ DEAD = Unanswered("h1", "read: no route to host", NOW)
 MUTE = Unanswered("pool", "read: timed out", NOW)
 
 
+H1, H2, CLOUD = ("host", "h1"), ("host", "h2"), ("discovery", "cloud")
+
+
 def ledger(*entries, **changes):
-    heard = frozenset({"h1", "h2"})
+    heard = {H1: True, H2: True}
     made = {"made_at": 0.0, "next_serial": 50, "entries": {e.name: e for e in entries}, "epoch": 1, "heard": heard}
     return Ledger(**{**made, **changes})
 
@@ -580,33 +583,52 @@ def test_a_worker_that_somebody_moved_is_followed():
 
 
 def test_with_a_new_journal_nothing_boots_until_every_host_answered_or_the_time_is_over():
-    fresh = ledger(made_at=NOW - 10, heard=frozenset())
+    fresh = ledger(made_at=NOW - 10, heard={})
     assert merge(readings(h1=DEAD), fresh, Memory(), POLICY).observation.adopting_until == NOW + 290
     assert merge(readings(), fresh, Memory(), POLICY).observation.adopting_until is None
     old = replace(fresh, made_at=NOW - 301)
     assert merge(readings(h1=DEAD), old, Memory(), POLICY).observation.adopting_until is None
     heard = merge(readings(), fresh, Memory(), POLICY).memo.heard
-    assert heard == ("h1", "h2")
-    known = replace(fresh, heard=frozenset(heard))
+    assert heard == {H1: True, H2: True}
+    known = replace(fresh, heard=heard)
     assert merge(readings(h1=DEAD), known, Memory(), POLICY).observation.adopting_until is None
 
 
 def test_the_journal_knows_the_workers_of_a_host_once_it_has_answered_and_they_are_adopted():
-    silent = merge(readings(h1=DEAD), ledger(heard=frozenset()), Memory(), POLICY)
-    assert (silent.observation.unheard, silent.memo.heard) == (("h1",), ("h2",))
-    partial = merge(readings(h1=replace(host(), complete=False)), ledger(heard=frozenset()), Memory(), POLICY)
-    assert (partial.observation.unheard, partial.memo.heard) == (("h1",), ("h2",))
-    to_adopt = merge(readings(h1=host(domain())), ledger(heard=frozenset()), Memory(), POLICY)
+    for not_whole in (DEAD, replace(host(), complete=False)):
+        silent = merge(readings(h1=not_whole), ledger(heard={}), Memory(), POLICY)
+        assert (silent.observation.unheard, silent.memo.heard) == (("h1",), {H1: False, H2: True})
+    again = merge(readings(h1=DEAD), ledger(heard=silent.memo.heard), Memory(), POLICY)
+    assert (again.observation.unheard, again.memo.heard) == (("h1",), {})
+    to_adopt = merge(readings(h1=host(domain())), ledger(heard={}), Memory(), POLICY)
     assert to_adopt.observation.unjournaled
-    assert (to_adopt.observation.unheard, to_adopt.memo.heard) == ((), ("h2",))
-    adopted = merge(readings(h1=host(domain())), ledger(registered(), heard=frozenset()), Memory(), POLICY)
-    assert (adopted.observation.unheard, adopted.memo.heard) == ((), ("h1", "h2"))
+    assert (to_adopt.observation.unheard, to_adopt.memo.heard) == ((), {H1: False, H2: True})
+    adopted = merge(readings(h1=host(domain())), ledger(registered(), heard=to_adopt.memo.heard), Memory(), POLICY)
+    assert (adopted.observation.unheard, adopted.memo.heard) == ((), {H1: True})
 
 
 def test_of_a_host_that_somebody_gave_up_the_journal_knows_all():
     word = HostOff("h1", NOW, "anna")
-    seen = merge(readings(h1=DEAD), ledger(heard=frozenset({"h2"}), hosts_off={"h1": word}), Memory(), POLICY)
-    assert (seen.observation.unheard, seen.memo.heard) == ((), ("h1",))
+    seen = merge(readings(h1=DEAD), ledger(heard={H1: False, H2: True}, hosts_off={"h1": word}), Memory(), POLICY)
+    assert (seen.observation.unheard, seen.memo.heard) == ((), {H1: True})
+
+
+def test_a_host_named_after_the_journal_began_has_no_worker_that_it_does_not_know():
+    seen = merge(readings(h1=DEAD), ledger(made_at=NOW - 10, heard={H2: True}), Memory(), POLICY)
+    assert (seen.observation.unheard, seen.observation.adopting_until, seen.memo.heard) == ((), None, {H1: True})
+
+
+def test_hosts_of_a_discovery_that_had_not_answered_when_the_journal_began_are_named_with_it():
+    none, one = (DiscoveryReading("cloud", "hosts.txt", at, 0) for at in (None, NOW))
+    began = merge(readings(h1=host(), discoveries={"cloud": none}), ledger(heard={}), Memory(), POLICY)
+    assert (began.observation.untold, began.memo.heard) == (("cloud",), {H1: True, H2: True, CLOUD: False})
+    told = merge(readings(h1=DEAD, discoveries={"cloud": one}), ledger(heard={H2: True, CLOUD: False}), Memory(), POLICY)
+    assert (told.observation.unheard, told.observation.untold) == (("h1",), ())
+    assert told.memo.heard == {H1: False, CLOUD: True}
+    later = merge(readings(discoveries={"cloud": none}), ledger(heard={H1: True, H2: True}), Memory(), POLICY)
+    assert (later.observation.untold, later.memo.heard) == ((), {CLOUD: True}), "a discovery that is new in the site file"
+    gone = merge(readings(h1=DEAD), ledger(heard={H2: True, CLOUD: False}), Memory(), POLICY)
+    assert gone.observation.unheard == (), "a discovery that the site file names no longer keeps nobody waiting"
 
 
 # --- jobs -------------------------------------------------------------------------------------------------------------

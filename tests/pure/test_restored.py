@@ -102,6 +102,9 @@ def test_names_given_since_a_back_up_are_not_given_again_though_their_workers_ha
     assert (farm.cycles(), len(farm.told)) == (before, 1), "it is known once"
 
 
+HEARD = {("host", "h1"): True, ("discovery", "cloud"): False}
+
+
 def heard(farm):
     journal = farm.open()
     known = journal.ledger().heard
@@ -110,13 +113,13 @@ def heard(farm):
 
 
 def test_what_runs_on_a_host_is_unknown_after_a_restore_until_it_answers(farm):
-    farm.cycles(lambda journal: journal.remember("daemon", NOW, Memo(heard=("h1", "h2"))))
+    farm.cycles(lambda journal: journal.remember("daemon", NOW, Memo(heard=HEARD)))
     farm.backup()
     farm.cycles(boots(1))
-    assert heard(farm) == {"h1", "h2"}, "a restart asks nobody anew"
+    assert heard(farm) == HEARD, "a restart asks nobody anew"
     farm.restore()
     farm.cycles()
-    assert heard(farm) == set()
+    assert heard(farm) == {}
 
 
 def test_a_token_that_was_revoked_since_a_back_up_is_revoked_again_and_the_others_are_in_force(farm):
