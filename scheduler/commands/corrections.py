@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from scheduler.commands.common import Exit, JsonOption, SiteOption, console, examples, fail, plural, print_json, say
-from scheduler.commands.journaled import AsTokenOption, ByOption, asker, now, opened
+from scheduler.commands.journaled import AsTokenOption, ByOption, asker, looked_into, now, opened
 from scheduler.show.terminal import Table
 
 corrections = typer.Typer(
@@ -65,7 +65,7 @@ def show(
     from scheduler.journal.corrections import corrections as all_corrections
     from scheduler.model.instants import write_instant
 
-    with opened(site) as (found, journal):
+    with looked_into(site) as (found, journal):
         listed = [(one, decided) for one, decided in all_corrections(journal) if everything or not decided]
     zone = found.site.timezone
     rows = [

@@ -8,7 +8,7 @@ import typer
 
 from scheduler.commands import loaded
 from scheduler.commands.common import Exit, JsonOption, SiteOption, console, examples, fail, print_json, say
-from scheduler.commands.journaled import ByOption, asker, check_names, end_of, instant, now, opened, ordered
+from scheduler.commands.journaled import ByOption, asker, check_names, end_of, instant, looked_into, now, opened, ordered
 from scheduler.show.terminal import Table
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def show(site: SiteOption = None, as_json: JsonOption = False) -> None:
     from scheduler.journal import agreements
     from scheduler.model.instants import shown_instant
 
-    with opened(site) as (found, journal):
+    with looked_into(site) as (found, journal):
         listed = agreements.downtimes(journal)
     zone = found.site.timezone
     if as_json:

@@ -10,7 +10,7 @@ import typer
 from environments.names import nearest
 from environments.text import printable_json
 from scheduler.commands.common import JsonOption, SiteOption, console, say, write
-from scheduler.commands.journaled import opened
+from scheduler.commands.journaled import looked_into, opened
 from scheduler.commands.journaled import since as read_since
 from scheduler.model.clock import WallClock
 from scheduler.model.instants import in_seconds, micro
@@ -47,7 +47,7 @@ def events(
 
     With --json one object a line.
     """
-    with opened(site) as (found, journal):
+    with (opened if follow else looked_into)(site) as (found, journal):
         zone = found.site.timezone
         start = in_seconds(read_since(since, "--since", zone)) if since else 0.0
         asked: dict[str, Any] = {"subject": subject, "kind": kind, "since": start, "correlation": correlation}

@@ -9,7 +9,7 @@ import typer
 
 from environments.names import as_known, nearest
 from scheduler.commands.common import Exit, JsonOption, SiteOption, console, examples, fail, plural, print_json, say
-from scheduler.commands.journaled import ByOption, asker, opened
+from scheduler.commands.journaled import ByOption, asker, looked_into, opened
 from scheduler.journal.hosts import say_off
 from scheduler.journal.records import HostOff
 from scheduler.model.clock import WallClock, clock_time
@@ -143,7 +143,7 @@ def _ask_for_the_word(host: str) -> None:
 @hosts.command("list", epilog=examples("ambienti host list", "ambienti host list --json"))
 def list_hosts(site: SiteOption = None, as_json: JsonOption = False) -> None:
     """List the hosts of the site with their labels, and which are drained since when and why."""
-    with opened(site) as (found, journal):
+    with looked_into(site) as (found, journal):
         drained = journal.drained_hosts()
     rows = [
         {

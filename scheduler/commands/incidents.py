@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from environments.identity import Signature
     from scheduler.journal.journal import Journal
+    from scheduler.journal.reading import JournalReader
     from scheduler.model.instants import Instant
     from scheduler.oncall.incident import Incident, OncallDecision
     from scheduler.oncall.reading import OnCallFile
@@ -109,7 +110,7 @@ def show(number: NumberArgument, site: SiteOption = None, as_json: JsonOption = 
     from scheduler.model.instants import write_instant
     from scheduler.oncall.rows import incident_view
 
-    with journaled.opened(site) as (definitions, journal):
+    with journaled.looked_into(site) as (definitions, journal):
         found, zone = _known(journal, number), definitions.file.site.timezone
         letters = outbox.letters(journal, number)
         told = [event for event in journal.events(subject=f"incident-{number}") if event.note.kind == "incident"]
@@ -240,7 +241,7 @@ def _views(site: Path | None, *, standing: bool) -> list[tuple[Incident, Inciden
     from scheduler.journal.incidents import all_incidents
     from scheduler.oncall.rows import incident_view
 
-    with journaled.opened(site) as (definitions, journal):
+    with journaled.looked_into(site) as (definitions, journal):
         zone, now = definitions.file.site.timezone, journaled.now()
         return [(one, incident_view(one, zone, now)) for one in all_incidents(journal, standing=standing)]
 
@@ -250,7 +251,7 @@ def _zone(site: Path | None) -> str:
     return loaded.load(site).site.timezone
 
 
-def _known(journal: Journal, number: int) -> Incident:
+def _known(journal: JournalReader, number: int) -> Incident:
     from scheduler.journal.incidents import incident
 
     found = incident(journal, number)

@@ -42,11 +42,26 @@ AsTokenOption = Annotated[
 
 @contextmanager
 def opened(site: Path | None) -> Iterator[tuple[Definitions, Journal]]:
-    """Open the site's journal for a while."""
+    """Open the site's journal for a while, to write in it; where there is none yet it is made."""
     from scheduler.site import compose
 
     found = loaded.load(site)
     journal = compose.open_journal(found, WallClock().now())
+    try:
+        yield found, journal
+    finally:
+        journal.close()
+
+
+@contextmanager
+def looked_into(site: Path | None) -> Iterator[tuple[Definitions, JournalReader]]:
+    """Read the site's journal for a while; where there is none yet an empty one is read, a line says so, and none is made."""
+    from scheduler.site import compose
+
+    found = loaded.load(site)
+    if not compose.has_journal(found):
+        loaded.tell_no_journal(compose.journal_url(found).partition(":///")[2])
+    journal = compose.open_journal(found, WallClock().now(), read_only=True)
     try:
         yield found, journal
     finally:
@@ -165,7 +180,7 @@ def incidents(site: Path | None) -> list[Incident]:
     """Return all incidents of the site."""
     from scheduler.journal.incidents import all_incidents
 
-    with opened(site) as (_, journal):
+    with looked_into(site) as (_, journal):
         return all_incidents(journal)
 
 
@@ -173,5 +188,5 @@ def live(site: Path | None) -> Prepared:
     """Return the site's own history up to now, ready for measuring."""
     from scheduler.site import services
 
-    with opened(site) as (found, journal):
+    with looked_into(site) as (found, journal):
         return loaded.answered(found, lambda known: services.live_prepared(known, journal, WallClock().now()))

@@ -19,6 +19,7 @@ T = TypeVar("T")
 
 _TOLD = ContextVar("problems_told", default=False)
 """Each command runs in a context of its own."""
+_NO_JOURNAL_TOLD = ContextVar("no_journal_told", default=False)
 
 
 def load(site: Path | None) -> Definitions:
@@ -80,6 +81,14 @@ def tell_problems(error: ConfigurationError) -> None:
     wrong = plural(len(error.problems), "problem")
     say(f"{wrong} in the files (`ambienti check`): below is what the daemon goes by meanwhile", error=True, style="yellow")
     say(f"  {error.problems[0]}", error=True, style="yellow")
+
+
+def tell_no_journal(where: str) -> None:
+    """Say above an answer, once, that the site has no journal yet: that it knows of nothing does not mean that nothing was."""
+    if not _NO_JOURNAL_TOLD.get():
+        _NO_JOURNAL_TOLD.set(True)
+        text = f"there is no journal {where} yet (`daemon.journal`): the daemon makes it, and nothing is known before"
+        say(text, error=True, style="yellow")
 
 
 def problems_told() -> bool:

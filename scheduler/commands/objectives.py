@@ -181,10 +181,10 @@ def _offline(files: Iterable[Path], history: Path) -> tuple[Prepared, list[Promi
 def _live(files: Iterable[Path], site: Path | None) -> tuple[Prepared, list[Promise]]:
     """Read the site's journal, its own promises, and those of further OpenSLO files."""
     from scheduler.availability.promises import openslo
-    from scheduler.commands.journaled import opened
+    from scheduler.commands.journaled import looked_into
     from scheduler.site import promises, services
 
-    with opened(site) as (asked, journal):
+    with looked_into(site) as (asked, journal):
         now = WallClock().now()
         found, prepared = loaded.answered(asked, lambda known: (known, services.live_prepared(known, journal, now)))
         history = prepared.history

@@ -92,10 +92,10 @@ def history_of(file: Path | None, site: Path | None) -> History:
     if file is not None:
         return read(file)
     from scheduler.commands import loaded
-    from scheduler.commands.journaled import opened
+    from scheduler.commands.journaled import looked_into
     from scheduler.site import services
 
-    with opened(site) as (found, journal):
+    with looked_into(site) as (found, journal):
         return loaded.answered(found, lambda known: services.live_history(known, journal, WallClock().now()))
 
 

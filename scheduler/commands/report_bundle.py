@@ -11,7 +11,7 @@ import typer
 
 from environments.names import can_be_read
 from scheduler.commands.common import Exit, JsonOption, SiteOption, examples, fail, print_json, say
-from scheduler.commands.journaled import opened
+from scheduler.commands.journaled import looked_into
 from scheduler.commands.report import FromOption, HistoryOption, ToOption, WindowOption, ZoneOption, read, window_of
 from scheduler.commands.report_argo import report
 from scheduler.model.clock import WallClock
@@ -88,7 +88,7 @@ def _source(file: Path | None, site: Path | None) -> Iterator[tuple[History, Ite
     from scheduler.journal.histories import stored
     from scheduler.site import services
 
-    with opened(site) as (defined, journal):
+    with looked_into(site) as (defined, journal):
         found = services.live_history(defined, journal, WallClock().now(), with_results=False)
         yield found, stored(journal, found)
 
@@ -173,7 +173,7 @@ def _versions(windows: Sequence[Window], file: Path | None, site: Path | None, *
     from scheduler.site.publications import read_file
 
     if file is None and live:
-        with opened(site) as (_, journal):
+        with looked_into(site) as (_, journal):
             return kept.versions(journal, windows)
     if file is not None and not can_be_read(file):
         raise fail(f"there is no file {file} of published versions", Exit.WRONG)

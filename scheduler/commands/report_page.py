@@ -76,7 +76,7 @@ def write(
 def _used(site: Path | None, prepared: Prepared, window: Window, vo: str) -> Used:
     from scheduler.journal.used import of_vo, used
 
-    with journaled.opened(site) as (definitions, journal):
+    with journaled.looked_into(site) as (definitions, journal):
         found = used(journal, prepared, window, definitions.policy.limits.journal_days * DAY)
     return of_vo(found, vo) if vo else found
 
@@ -87,7 +87,7 @@ def _published(site: Path | None, prepared: Prepared, window: Window, zone: str)
     from scheduler.publish.versions import PublicationStatus, line
     from scheduler.site import publications
 
-    with journaled.opened(site) as (_, journal):
+    with journaled.looked_into(site) as (_, journal):
         known = [one for one in kept.listed(journal) if (one.period.start, one.period.end) == (window.start, window.end)]
         if not known:
             return PublicationStatus(None)

@@ -17,7 +17,7 @@ from environments.names import nearest
 from environments.text import printable, unprintable
 from scheduler.commands import daemon, loaded
 from scheduler.commands.common import Exit, JsonOption, SiteOption, console, examples, fail, print_json, say
-from scheduler.commands.journaled import ByOption, asker, duration, instant, now, opened
+from scheduler.commands.journaled import ByOption, asker, duration, instant, looked_into, now, opened
 from scheduler.model.instants import in_seconds
 from scheduler.show.terminal import Table
 from scheduler.show.writing import duration as shown_length
@@ -232,7 +232,7 @@ def show(site: SiteOption = None, as_json: JsonOption = False) -> None:
     from scheduler.journal import agreements
     from scheduler.model.instants import shown_instant, write_instant
 
-    with opened(site) as (found, journal):
+    with looked_into(site) as (found, journal):
         listed = agreements.tokens(journal)
     zone = found.site.timezone
     if as_json:

@@ -9,7 +9,7 @@ import typer
 
 from environments.reason import counted
 from scheduler.commands.common import Exit, JsonOption, SiteOption, console, fail, print_json, say
-from scheduler.commands.journaled import instant, now, opened, since
+from scheduler.commands.journaled import instant, looked_into, now, since
 from scheduler.commands.report import VoOption, vo_known
 from scheduler.model.clock import WallClock
 from scheduler.model.instants import SECOND, in_seconds, shown_instant, write_duration, write_instant
@@ -42,7 +42,7 @@ def usage(
     from scheduler.journal.histories import load_history
     from scheduler.journal.used import of_vo, used
 
-    with opened(site) as (found, journal):
+    with looked_into(site) as (found, journal):
         if vo:
             vo_known(vo, found)
         zone = found.site.timezone

@@ -242,10 +242,7 @@ def engine(
     from scheduler.model.clock import WallClock
 
     clock = WallClock()
-    url = journal_url(definitions)
-    if read_only and not has_journal(definitions):
-        url = "sqlite://"
-    journal = Journal(url, now=clock.now(), side_file=_side_file(definitions))
+    journal = Journal(_url(definitions, read_only=read_only), now=clock.now(), side_file=_side_file(definitions))
     lease_seconds = definitions.site.daemon.lease_seconds
     made = Engine(
         *(definitions.policy, farm.batch_systems, farm.hypervisors, journal, clock, ThreadRunner(clock)),
@@ -293,11 +290,15 @@ def is_ours(definitions: Definitions) -> bool:
     return url.startswith("sqlite") and os.access(url.partition(":///")[2], os.R_OK | os.W_OK)
 
 
-def open_journal(definitions: Definitions, now: float) -> Journal:
-    """Open the site's journal."""
+def open_journal(definitions: Definitions, now: float, *, read_only: bool = False) -> Journal:
+    """Open the site's journal; `read_only` makes none where there is none yet."""
     from scheduler.journal.journal import Journal
 
-    return Journal(journal_url(definitions), now=now)
+    return Journal(_url(definitions, read_only=read_only), now=now)
+
+
+def _url(definitions: Definitions, *, read_only: bool) -> str:
+    return "sqlite://" if read_only and not has_journal(definitions) else journal_url(definitions)
 
 
 def upgrade_journal(definitions: Definitions, clock: Clock, waits: Callable[[str], None]) -> tuple[str, str]:

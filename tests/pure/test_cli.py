@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,7 +27,7 @@ from scheduler.journal.side_file import SideFile
 from scheduler.journal.upgrading import newest_form
 from scheduler.loop.engine import Cycle
 from scheduler.model.actions import Boot
-from scheduler.model.clock import clock_time
+from scheduler.model.clock import WallClock, clock_time
 from scheduler.model.hosts import worker_uuid
 from scheduler.model.snapshot import dump, load
 from scheduler.model.workers import WorkerState
@@ -254,6 +255,39 @@ def test_a_wrong_site_file_blinds_no_command_while_a_daemon_goes_by_the_last_goo
     code, _, err = ambienti(*command)
     assert code == expected
     assert err.count("below is what the daemon goes by meanwhile") == 1
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "host list",
+        "usage",
+        "events",
+        "incident list",
+        "downtime list",
+        "exclusion list",
+        "correction list",
+        "token list",
+        "report",
+        "objective status",
+    ],
+)
+def test_whoever_only_reads_makes_no_journal_and_is_told_that_nothing_is_known(ambienti, site, command):
+    _, _, err = ambienti(*command.split(), "--json")
+    assert err.count(f"there is no journal {site.parent}/ambienti.db yet") == 1, err
+    assert not (site.parent / "ambienti.db").exists()
+
+
+def test_following_the_log_waits_for_what_the_daemon_will_write(ambienti, site, monkeypatch):
+    def write_one(_, seconds):
+        with closing(Journal(f"sqlite:///{site.parent}/ambienti.db", now=100.0)) as journal:
+            if journal.drained_hosts():
+                raise KeyboardInterrupt
+            journal.drain_host("xen2", "burns", 100.0, "anna")
+
+    monkeypatch.setattr(WallClock, "sleep", write_one)
+    code, out, err = ambienti("events", "--follow")
+    assert "xen2" in out, (code, err)
 
 
 def test_an_administrator_can_act_while_the_site_file_is_wrong(ambienti, site, daemon):
