@@ -5,17 +5,17 @@ Rules:
    `watch.told`, as at a look of the daemon. So which objects open incidents, when, and of which cause is decided in one place.
 2. What names its cause, and what a person says, reaches the book as it is: a cause that the story names stays.
 3. What happens at one instant keeps the order of the file; statuses that follow each other there are seen at one look.
+4. What comes to nothing says why.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from scheduler.availability.history import Status
 from scheduler.availability.timelines.axis import BEGINNING
-from scheduler.model.instants import Instant
+from scheduler.model.instants import SECOND, Instant
 from scheduler.oncall.follow import remembered
 from scheduler.oncall.incident import Book, DecisionKind, IncidentEvent, OncallDecision, What
 from scheduler.oncall.simulate import StoryTold
@@ -45,7 +45,8 @@ class _Watched:
 
 def story(changes: Iterable[IncidentEvent], rules: Rules, watching: Watching, now: Instant) -> Story:
     """Follow what happened up to `now`."""
-    events = sorted(_direct(list(changes), watching, now), key=lambda one: one.at)
+    needless: list[OncallDecision] = []
+    events = sorted(_direct(list(changes), watching, now, needless), key=lambda one: one.at)
     watched = _Watched(StoryTold(rules, Book(at=events[0].at if events else now)), watching)
     while (at := min([*(one.at for one in events[:1]), *_looks(watched)], default=now + 1)) <= now:
         watched.telling.wait(at)
@@ -61,25 +62,37 @@ def story(changes: Iterable[IncidentEvent], rules: Rules, watching: Watching, no
             if not seen:
                 _say(watched, one)
         _look(watched, seen, at)
-    return watched.telling.until(now)
+    found = watched.telling.until(now)
+    return replace(found, decisions=tuple(sorted((*needless, *found.decisions), key=lambda line: line.at)))
 
 
 def _is_status(change: IncidentEvent) -> bool:
     return change.what in {What.BAD, What.RECOVERED} and bool(change.object) and not (change.cause or change.by)
 
 
-def _direct(changes: list[IncidentEvent], watching: Watching, now: Instant) -> Iterator[IncidentEvent]:
+def _direct(
+    changes: list[IncidentEvent], watching: Watching, now: Instant, needless: list[OncallDecision]
+) -> Iterator[IncidentEvent]:
     """Yield what happened up to `now`; what is bad of a named cause once it is confirmed, and if it is watched."""
     for one in (one for one in changes if one.at <= now):
-        if _is_status(one) or one.what is not What.BAD:
+        at = one.at if one.by else one.at + watching.confirm
+        after = (other for other in changes if one.at <= other.at <= at and other.what is What.RECOVERED)
+        if one.what is What.BAD and not watching.watches(one.object):
+            needless.append(_nothing(one.at, f"{one.object} is not watched (`objects`)"))
+        elif _is_status(one) or one.what is not What.BAD:
             yield one
-        elif any(fnmatchcase(one.object, pattern) for pattern in watching.objects):
-            at = one.at if one.by else one.at + watching.confirm
-            after = (
-                other for other in changes if one.at <= other.at <= at and other.what is What.RECOVERED and other is not one
-            )
-            if at == one.at or not any(other.object == one.object or other.cause == one.cause for other in after):
-                yield replace(one, at=at)
+        elif at == one.at or not any(other.object == one.object or other.cause == one.cause for other in after):
+            yield replace(one, at=at)
+        else:
+            needless.append(_nothing(one.at, _too_short(one.object, watching)))
+
+
+def _nothing(at: Instant, sentence: str) -> OncallDecision:
+    return OncallDecision(at, DecisionKind.IGNORED, 0, f"{sentence}: it opens no incident")
+
+
+def _too_short(name: str, watching: Watching) -> str:
+    return f"{name} was bad for less than {watching.confirm / SECOND:g} s (`confirm_seconds`)"
 
 
 def _looks(watched: _Watched) -> Iterator[Instant]:
@@ -108,6 +121,11 @@ def _look(watched: _Watched, seen: list[IncidentEvent], at: Instant) -> None:
     """Take statuses in, and tell the book what the watch finds; a status that told nothing says why."""
     telling, watched.at = watched.telling, at
     telling.book = remembered(telling.book, at, telling.rules)
+    unconfirmed = {
+        name
+        for name, one in watched.standing.items()
+        if one.status is Status.CRITICAL and at - one.since < watched.watching.confirm
+    }
     for one in seen:
         status = Status.CRITICAL if one.what is What.BAD else Status.OK
         before = watched.standing.get(one.object)
@@ -123,5 +141,7 @@ def _look(watched: _Watched, seen: list[IncidentEvent], at: Instant) -> None:
         if one.what is What.BAD and incident is not None and incident.state in OVER:
             sentence = f"{one.object} is bad still, and somebody resolved it: it is left in peace for a while"
             telling.decisions.append(OncallDecision(at, DecisionKind.IGNORED, incident.number, sentence))
+        elif incident is None and one.object in unconfirmed and one.what is What.RECOVERED:
+            telling.decisions.append(_nothing(at, _too_short(one.object, watched.watching)))
         elif one.what is What.RECOVERED or incident is not None:
             telling.take(replace(one, cause=incident.cause if incident else ""))

@@ -44,6 +44,10 @@ class Watching:
     gather: Duration = 60 * SECOND
     """What goes bad so soon after the first of them belongs to it too."""
 
+    def watches(self, name: str) -> bool:
+        """Whether an object or group opens incidents."""
+        return any(fnmatchcase(name, pattern) for pattern in self.objects)
+
 
 def told(
     book: Book,
@@ -65,7 +69,7 @@ def told(
         name
         for name, one in sorted(standing.items())
         if one.exists and one.status is Status.CRITICAL and at - one.since >= watching.confirm
-        if name not in bad_in and any(fnmatchcase(name, pattern) for pattern in watching.objects)
+        if name not in bad_in and watching.watches(name)
     ]
     roots = {name: root(name, groups, standing, at) for name in new}
     common = _common(book, {one for one in roots.values() if one not in bad_in}, at, watching)

@@ -135,3 +135,18 @@ def test_an_answer_may_name_an_object_of_the_incident_that_is_well_again():
         _, whole = told_of(of((0, BAD, "abc"), (2, WELL, "c"), (3, answer, "c")))
         found = whole.incidents[0]
         assert (found.state, found.calls[0].ended_at) == (state, BEGIN + 3 * SECOND)
+
+
+def test_what_opens_nothing_says_why():
+    watching = replace(WATCHING, objects=("[a-c]",), confirm=3 * SECOND)
+    short = of((0, BAD, "a"), (2, WELL, "a"), (5, WELL, "b"), (6, BAD, "x"))
+    named = [replace(one, cause="san") for one in of((10, BAD, "c"), (12, WELL, "c"))]
+    found = story(short + named, RULES, watching, BEGIN + END * SECOND)
+    assert found.incidents == ()
+    assert [((line.at - BEGIN) // SECOND, line.sentence) for line in found.decisions] == [
+        (2, "a was bad for less than 3 s (`confirm_seconds`): it opens no incident"),
+        (5, "nothing is known of b: nothing recovers"),
+        (6, "x is not watched (`objects`): it opens no incident"),
+        (10, "c was bad for less than 3 s (`confirm_seconds`): it opens no incident"),
+        (12, "nothing is known of san: nothing recovers"),
+    ]
