@@ -67,7 +67,13 @@ METRICS: tuple[Described, ...] = (
     Described(
         "ambienti_source_doubted", "gauge", ("kind", "source"), "1 while an answer is partial, or empty right after a full one"
     ),
-    Described("ambienti_strangers", "gauge", (), "domains on our hosts that are not ours"),
+    Described("ambienti_strangers", "gauge", (), "domains that are not ours, on the hosts that have answered"),
+    Described(
+        "ambienti_hosts_unheard",
+        "gauge",
+        (),
+        "hosts that have not answered since the journal began or was restored: workers that it does not know are not counted",
+    ),
     Described("ambienti_twins", "gauge", (), "names of workers that run on more than one host: look at once"),
     Described("ambienti_cycle_timestamp_seconds", "gauge", (), "when the last cycle observed"),
     Described("ambienti_cycles_total", "counter", ("outcome",), "cycles: done, quiet, waiting (another daemon acts), failed"),
@@ -169,6 +175,7 @@ class Metrics(Collector):
         yield from self._of_queues(cycle)
         yield from self._of_sources(cycle)
         yield gauge("ambienti_strangers", [((), len(observation.strangers))])
+        yield gauge("ambienti_hosts_unheard", [((), len(observation.unheard))])
         yield gauge("ambienti_twins", [((), len(cycle.twins))])
         yield gauge("ambienti_cycle_timestamp_seconds", [((), observation.now)])
 

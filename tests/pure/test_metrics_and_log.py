@@ -129,6 +129,13 @@ def test_of_jobs_that_nobody_tells_of_there_is_no_number_and_of_a_vo_without_job
     assert not [name for name, _ in silent if name in {"ambienti_jobs", "ambienti_jobs_age_seconds"}]
 
 
+def test_beside_the_workers_that_are_known_stands_how_many_hosts_may_run_others():
+    for unheard, count in (((), 0), (("h7", "h8"), 2)):
+        metrics = Metrics()
+        metrics.count(cycle(observation=replace(cycle().observation, unheard=unheard)))
+        assert samples(metrics)["ambienti_hosts_unheard", ()] == count
+
+
 @pytest.fixture
 def journal():
     made = Journal("sqlite://", now=NOW)
