@@ -32,6 +32,8 @@ MOST_GIVEN_BYTES = 4 * 2**30
 MOST_VALUES = 500_000
 """In a file of definitions: each takes a kilobyte while it is checked."""
 MOST_GIVEN_VALUES = 20_000_000
+MOST_LINKS = 40
+"""One after another; as the kernel has it."""
 LONGEST_NUMBER = 100
 """Characters; what is longer is a text, not a number."""
 
@@ -70,11 +72,26 @@ def _opened(path: Path, *, pipes: bool) -> Iterator[BinaryIO]:
     if not wanted:
         raise OSError(errno.EINVAL, f"it is {_KINDS.get(stat.S_IFMT(mode), 'no file')}, not a plain file")
     # It may have been replaced since: then opening it must not wait either.
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | (0 if pipes else os.O_NONBLOCK))
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC) if pipes else _plain(path)
     with os.fdopen(descriptor, "rb") as file:
         if not pipes and not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise OSError(errno.EINVAL, "it is not a plain file")
         yield file
+
+
+def _plain(path: Path) -> int:
+    """Open a file without waiting, through no link that leads its maker to another's file: the daemon may read more."""
+    makers = set[int]()
+    for _ in range(MOST_LINKS):
+        if not path.is_symlink():
+            break
+        makers.add(path.lstat().st_uid)
+        path = path.parent / path.readlink()
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)
+    if makers - {0, os.geteuid(), os.fstat(descriptor).st_uid}:
+        os.close(descriptor)
+        raise OSError(errno.EPERM, "it is a link to a file of another owner than the link's")
+    return descriptor
 
 
 _KINDS = {stat.S_IFIFO: "a pipe", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device", stat.S_IFSOCK: "a socket"}

@@ -212,6 +212,26 @@ def test_a_pipe_a_device_and_a_socket_are_refused_at_once(tmp_path):
     assert refused(tmp_path) == "cannot be read: Is a directory"
 
 
+def test_a_link_leads_whoever_made_it_to_no_file_of_others(tmp_path):
+    secret, own, link = tmp_path / "secret", tmp_path / "own.yaml", tmp_path / "link.yaml"
+    secret.write_text("password: x\n")
+    own.write_text("zone: UTC\n")
+    link.symlink_to("secret")
+    os.chown(own, 4711, -1)
+    assert read_content(link) == b"password: x\n", "made by root, or by whoever reads it"
+    os.chown(link, 4711, -1, follow_symlinks=False)
+    (tmp_path / "to-link.yaml").symlink_to("link.yaml")
+    for name in ("link.yaml", "to-link.yaml"):
+        assert refused(tmp_path / name) == "cannot be read: it is a link to a file of another owner than the link's"
+    assert read_content(link, given=True) == b"password: x\n", "whoever names it in a command reads it himself"
+    link.unlink()
+    link.symlink_to(own)
+    os.chown(link, 4711, -1, follow_symlinks=False)
+    assert read_content(tmp_path / "to-link.yaml") == b"zone: UTC\n"
+    (tmp_path / "round.yaml").symlink_to("round.yaml")
+    assert refused(tmp_path / "round.yaml").startswith("cannot be read: ")
+
+
 def test_a_pipe_that_somebody_names_in_a_command_is_read_to_its_end(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     writer = threading.Thread(target=lambda: (tmp_path / "pipe").write_bytes(b"zone: UTC\n"))
