@@ -1,8 +1,8 @@
 """Following a change: what it makes of the incidents, who is paged and who is not, and why. Pure.
 
 One cause is one incident and one page. The class of its deadline is fixed at opening, and its clock runs until somebody
-answers: what heals unanswered and comes back has the same deadline. Inside an agreed downtime nobody is paged; what is still
-bad when the downtime ends opens then.
+answers: what heals unanswered and comes back has the same deadline, and its escalation goes on. Inside an agreed downtime
+nobody is paged; what is still bad when the downtime ends opens then.
 """
 
 from __future__ import annotations
@@ -157,20 +157,27 @@ def _reopen(incident: Incident, change: IncidentEvent, rules: Rules) -> Told:
     unanswered = incident.call.end is CallEnd.SELF_HEALED
     deadline = incident.call.deadline if unanswered else change.at + rules.promise.limit(incident.response_class)
     call = ResponseDue(change.at, deadline)
-    again = replace(
-        _with(incident, change.object),
-        state=State.REOPENED,
-        calls=(*incident.calls, call),
-        closed_at=None,
-        page_at=change.at,
-        level=1,
-        round=1,
-        held=False,
-    )
+    calls = (*incident.calls, call)
+    again = replace(_with(incident, change.object), state=State.REOPENED, calls=calls, closed_at=None, held=False)
     passed = "; nobody had answered, and the deadline has passed: it was" if call.deadline < change.at else ": acknowledge by"
     sentence = f"{change.object} is bad of the same cause again{passed} {_clock(call.deadline, rules)}"
-    paged, lines = _page(again, change.at, rules)
+    paged, lines = _page_again(again, rules) if unanswered else _page(_from_the_start(again), change.at, rules)
     return paged, [OncallDecision(change.at, DecisionKind.REOPENED, incident.number, sentence), *lines]
+
+
+def _from_the_start(incident: Incident) -> Incident:
+    return replace(incident, page_at=incident.call.at, level=1, round=1)
+
+
+def _page_again(incident: Incident, rules: Rules) -> Told:
+    """Page at once who is due by now, else who was paged last; the next level stays due when it was: nobody has answered."""
+    at, due, last = incident.call.at, incident.page_at, incident.pages[-1]
+    if due is None or (due <= at and incident.round > rules.repeat + 1):  # nobody was left to page
+        return _page(_from_the_start(incident), at, rules)
+    if due <= at:
+        return _page(replace(incident, page_at=at), at, rules)
+    paged, lines = _page(replace(incident, page_at=at, level=last.level, round=last.round), at, rules)
+    return replace(paged, page_at=due, level=incident.level, round=incident.round), lines
 
 
 # --- what time does ---------------------------------------------------------------------------------------------------
@@ -216,8 +223,8 @@ def _page(incident: Incident, at: Instant, rules: Rules) -> Told:
 
 
 def _why(incident: Incident) -> str:
-    if len(incident.calls) > 1 and incident.call.at == incident.page_at and incident.level == incident.round == 1:
-        return "it came back"
+    if len(incident.calls) > 1 and incident.call.at == incident.page_at:
+        return "it came back" if incident.level == incident.round == 1 else "it came back, and nobody has acknowledged it"
     after_downtime = not incident.pages and incident.opened_at is not None and incident.bad_since < incident.opened_at
     if incident.held or after_downtime:
         return "the downtime no longer covers it and it is still bad"
@@ -278,8 +285,10 @@ def _recovered(incident: Incident, change: IncidentEvent) -> Told:
 
 
 def _acknowledged(incident: Incident, change: IncidentEvent) -> Told:
-    waited = _elapsed(change.at - clock_began(incident.calls))
-    sentence = f"{change.signed} acknowledges {waited} after the call, {_judged(incident, change)}"
+    began = clock_began(incident.calls)
+    call = "call" if began == incident.call.at else "first call"
+    waited = _elapsed(change.at - began)
+    sentence = f"{change.signed} acknowledges {waited} after the {call}, {_judged(incident, change)}"
     answered = _ended(incident, change, State.ACKNOWLEDGED, CallEnd.ACKNOWLEDGED)
     return answered, [OncallDecision(change.at, DecisionKind.ACKNOWLEDGED, incident.number, sentence, change.by)]
 
@@ -299,7 +308,9 @@ def _resolved(incident: Incident, change: IncidentEvent) -> Told:
 
 def _ended(incident: Incident, change: IncidentEvent, state: State, end: CallEnd) -> Incident:
     call = replace(incident.call, end=end, ended_at=change.at, by=change.by)
-    return replace(incident, state=state, calls=(*incident.calls[:-1], call), page_at=None, held=False)
+    # What heals unanswered keeps when its next level is due: if it comes back, the escalation goes on.
+    page_at = incident.page_at if end is CallEnd.SELF_HEALED else None
+    return replace(incident, state=state, calls=(*incident.calls[:-1], call), page_at=page_at, held=False)
 
 
 def _judged(incident: Incident, change: IncidentEvent) -> str:

@@ -70,7 +70,7 @@ class Incident:
     pages: tuple[Page, ...] = ()
     closed_at: Instant | None = None
     page_at: Instant | None = None
-    """When the next page of the escalation is due; None: none is."""
+    """When the next page of the escalation is due, if it is open or comes back unanswered; None: none is."""
     level: int = 1
     round: int = 1
     """The level and round the next page is of."""

@@ -29,7 +29,8 @@ def call(incident, at, limit):
 
 def close_call(incident, at, how, by):
     incident["calls"][-1].update(ended=at, how=how, by=by)
-    incident["due"] = None
+    if how != "self-healed":
+        incident["due"] = None
 
 
 class Oracle:
@@ -100,8 +101,18 @@ class Oracle:
             incident["bad"].append(one.object)
         incident["objects"].append(one.object)
         incident["state"], incident["closed"] = "reopened", None
+        due, step, last = incident["due"], incident["step"], incident["pages"][-1] if incident["pages"] else None
         call(incident, one.at, deadline - one.at)
-        self.page(incident, one.at)
+        left = step < len(self.rules.levels) * (self.rules.repeat + 1)
+        if not unanswered or due is None or (due <= one.at and not left):
+            self.page(incident, one.at)
+        elif due <= one.at:
+            incident["step"] = step
+            self.page(incident, one.at)
+        else:
+            person = self.rules.roster.on_call(self.rules.levels[last[2] - 1].target, one.at).person
+            incident["pages"].append((one.at, person, last[2]))
+            incident["step"], incident["due"] = step, due
 
     def meant(self, one):
         for incident in self.incidents:

@@ -150,3 +150,17 @@ def test_what_opens_nothing_says_why():
         (10, "c was bad for less than 3 s (`confirm_seconds`): it opens no incident"),
         (12, "nothing is known of san: nothing recovers"),
     ]
+
+
+def test_what_flaps_and_nobody_answers_escalates():
+    """Level 1 has 7 s to answer: a cause that is bad for 4 s and well for 1 s never gives it so many at a time."""
+    flaps = [one for second in range(0, 20, 5) for one in of((second, BAD, "a"), (second + 4, WELL, "a"))]
+    [incident] = story(flaps, RULES, WATCHING, BEGIN + END * SECOND).incidents
+    assert [((page.at - BEGIN) // SECOND, page.level, page.round) for page in incident.pages] == [
+        (0, 1, 1),
+        (5, 1, 1),  # it came back
+        (7, 2, 1),  # as if it had not been well
+        (10, 2, 1),
+        (15, 2, 1),
+        (18, 1, 2),  # 11 s after the second level
+    ]
