@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import structlog
 from pydantic import BeforeValidator, Field, ValidationError
@@ -30,6 +30,9 @@ from scheduler.loop.engine import Engine
 from scheduler.loop.trial import AnotherTrialError
 from scheduler.model.instants import in_seconds, micro, write_duration, write_instant
 
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
 MOST_BYTES = 16_384
 """Of one report."""
 PER_SECOND = 200.0
@@ -38,6 +41,7 @@ BURST = 2000.0
 WRONG_PER_SECOND = 5.0
 """Wrong tokens of one address that are looked at in the long run."""
 WRONG_BURST = 200.0
+NO_REPORT = "a report is a JSON object with object and status"
 NO_JOURNAL = "the journal does not answer just now: come again"
 REST_SECONDS = 5.0
 """After the journal did not answer, nobody waits for it again for so long."""
@@ -183,11 +187,13 @@ class ReportReceiver:
 
     def _take(self, content: bytes, by: Token) -> Answer:
         try:
-            reported = Reported.model_validate(json.loads(content))
+            written = json.loads(content)
+            reported = Reported.model_validate(written)
         except ValidationError as error:
-            return _refused(400, "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()))
+            wrong = map(_said, error.errors()) if isinstance(written, dict) else [NO_REPORT]
+            return _refused(400, "; ".join(wrong))
         except (ValueError, RecursionError):
-            return _refused(400, "a report is a JSON object")
+            return _refused(400, NO_REPORT)
         if refusal := self._impossible(reported, by) or self._forbidden(reported, by):
             return refusal
         if not self.engine.leading:
@@ -231,9 +237,19 @@ class ReportReceiver:
         if reported.status is Status.MISSING:
             return _refused(400, "status: MISSING is what is said of an object when nobody reports")
         if reported.at is not None and not 0 <= reported.at <= self.engine.clock.now() + AHEAD_SECONDS:
+            if reported.at < 0:
+                return _refused(400, f"at: {_written(reported.at)} lies before 1970")
             problem = f"at: {_written(reported.at)} does not lie in the past: is the clock of {by.name} right?"
             return _refused(400, problem)
         return None
+
+
+def _said(error: ErrorDetails) -> str:
+    """Say what is wrong with one key, and what is expected."""
+    expected = error.get("ctx", {}).get("expected", "")
+    if error["type"].startswith("float"):
+        expected = "seconds since 1970, a number"
+    return f"{'.'.join(map(str, error['loc']))}: {error['msg']}{f'; expected {expected}' if expected else ''}"
 
 
 def _written(at: float) -> str:

@@ -311,6 +311,8 @@ class Entrance:
         headers = request.scope["headers"]
         if len(headers) > MOST_HEADERS or sum(len(name) + len(value) for name, value in headers) > MOST_HEADER_BYTES:
             return _json(431, {"problem": "too many header fields, or too long ones"}, close=True)
+        if "content-length" in request.headers and "transfer-encoding" in request.headers:  # a proxy may see two requests in it
+            return _json(400, {"problem": "a request has a Content-Length or a Transfer-Encoding"}, close=True)
         host = request.headers.get("host", "")
         if host and not is_called(host, self._names()):
             return _json(

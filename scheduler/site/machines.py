@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from environments.problems import KeyPath, Problem
 
 WHOLE = 100
+_PORTS = {"ssh": 22, "libssh": 22, "libssh2": 22, "tcp": 16509, "tls": 16514}
+"""By transport, where no other is named."""
 _HERE = {"", "localhost", "127.0.0.1", "::1", "localhost.localdomain"}
 
 
@@ -92,4 +94,5 @@ def _way(uri: str) -> _Way | None:
     if driver == "test" and not transport and parts.path.rstrip("/") != "/default":
         return None
     host = "" if host in _HERE and port is None else host
+    port = None if port == _PORTS.get(transport or "tls") else port
     return _Way((f"{host}:{port}" if port else host, socket), driver, parts.path.rstrip("/"))

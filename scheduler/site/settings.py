@@ -82,7 +82,12 @@ def _checked_uri(uri: str, known: tuple[str, ...]) -> str:
         if word and word not in words and (near := nearest(word, words)):
             raise named_error(f"{word!r} is no {what} of libvirt", f"one of: {', '.join(words)}", near)
     whom = uri.partition("://")[2].replace("{host}", "host").replace("{port}", "1")
-    if machine := re.split(r"[/?#]", whom, maxsplit=1)[0].rpartition("@")[2]:
+    user, _, machine = re.split(r"[/?#]", whom, maxsplit=1)[0].rpartition("@")
+    if ":" in user:  # it would stand in every screen and in the journal
+        raise named_error(
+            "a password stands in it", "the user alone: libvirt takes passwords from its auth.conf on this machine"
+        )
+    if machine:
         checked_address(machine, "for example xen+ssh://root@{host}:22/system", alias=transport in _BY_SSH)
     return uri
 

@@ -157,6 +157,24 @@ def test_true_is_neither_a_status_nor_an_instant(door):
         assert (code, "true" in said or "number" in said) == (400, True), said
 
 
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"null", "a report is a JSON object with object and status"),
+        (b"[]", "a report is a JSON object with object and status"),
+        (b"{", "a report is a JSON object with object and status"),
+        (b'{"object": "ce01"}', "status: Field required"),
+        (b'{"object": "ce01", "status": "MAYBE"}', "status: 'MAYBE' is not a status; expected OK, WARNING, CRITICAL"),
+        (b'{"object": "ce01", "status": "OK", "at": "2020-01-01"}', "expected seconds since 1970, a number"),
+        (b'{"object": "ce01", "status": "OK", "at": -1}', "at: -1 lies before 1970"),
+        (b'{"object": "ce01", "status": "OK", "cause": "foo"}', "cause: 'foo' is not a cause of lost time; expected"),
+    ],
+)
+def test_a_wrong_report_is_told_what_is_expected(door, content, says):
+    code, told = door.receive("192.0.2.7", "secret of nagios", content)
+    assert (code, says in told["problem"]) == (400, True), told
+
+
 def test_what_was_told_already_is_only_corrected(door):
     assert reported(door, "ce01", "CRITICAL") == (200, "kept")
     code, said = reported(door, "ce01", "OK", at=NOW - 60)

@@ -38,6 +38,8 @@ def refused(tmp_path, *hosts):
         ("qemu:///system", "qemu+unix:///system"),
         ("qemu:///system", "qemu+ssh://root@localhost/system"),
         ("qemu+ssh://root@A.example.org/system", "qemu+tls://a.example.org./system/"),
+        ("qemu+ssh://xen2/system", "qemu+ssh://root@XEN2:22/system?no_tty=1"),
+        ("qemu+tcp://xen2/system", "qemu+tls://xen2:16514/system"),
         ("qemu+unix:///system?socket=/run/x", "qemu+unix:///system?mode=direct&socket=/run/x"),
         ("test:///default", "test:///default"),
     ],

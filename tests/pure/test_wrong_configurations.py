@@ -374,6 +374,13 @@ CASES = [
         "xen",
     ),
     Wrong(
+        "a password in a URI",
+        {"site.yaml": changed(SITE, "ambienti@{host}", "ambienti:secret@{host}")},
+        "site.yaml:8:10",
+        "hosts[0].uri",
+        ("a password stands in it", "expected the user alone: libvirt takes passwords from its auth.conf on this machine"),
+    ),
+    Wrong(
         "the checksum of an image that is not named",
         {"vos/atlas.yaml": changed(ATLAS, "image: {", "image: {sha256: " + "a" * 64 + ", ")},
         "vos/atlas.yaml:5:21",
