@@ -198,6 +198,7 @@ RULES = {
     "FREQ=WEEKLY;COUNT=0": "needs at least 1 as its COUNT",
     "FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=30": "never comes",
     "FREQ=DAILY;BYHOUR=1,2;BYMINUTE=1,2,3,4;BYSECOND=1,2,3,4": "comes every hour or more often",
+    "FREQ=WEEKLY;BYDAY=SU": "does not come at its start 2026-03-03T09:00:00: it first comes at 2026-03-08T09:00:00",
     "FREQ=DAILY;INTERVAL=02": "",
     "FREQ=MONTHLY;COUNT=1": "",
 }

@@ -84,8 +84,11 @@ def rule_problem(rule: str, start: str) -> str:
         return f"is no rule of RFC 5545: {error}"
     if not first:
         return "never comes"
-    too_fast = len(first) > _LOOKED_AT and first[-1] - first[0] <= timedelta(days=1)
-    return "comes every hour or more often" if too_fast else ""
+    if len(first) > _LOOKED_AT and first[-1] - first[0] <= timedelta(days=1):
+        return "comes every hour or more often"
+    if first[0] != datetime.fromisoformat(start).replace(microsecond=0):  # a calendar counts its start; nobody means that here
+        return f"does not come at its start {start}: it first comes at {first[0].isoformat()}"
+    return ""
 
 
 def without(some: list[Stretch], others: list[Stretch]) -> list[Stretch]:
