@@ -536,6 +536,31 @@ def test_a_locked_sqlite_file_is_a_clear_error_and_nothing_is_begun(tmp_path):
     journal.close()
 
 
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_sqlite_file_that_was_removed_or_replaced_is_noticed_and_nothing_is_done(tmp_path, replaced):
+    path = tmp_path / "journal.db"
+    journal = Journal(f"sqlite:///{path}", now=100)
+    assert journal.hold_lease("a", 100, 60)
+    for one in tmp_path.glob("journal.db*"):
+        one.rename(tmp_path / f"aside-{one.name}")
+    if replaced:
+        Journal(f"sqlite:///{path}", now=100).close()
+    before = path.read_bytes() if replaced else None
+    gone = r"^journal sqlite:///.*journal\.db: the file was removed or replaced while it was in use: nothing is done until"
+    writes = (lambda: journal.begin("a", 101, [boot(1)]), lambda: journal.hold_lease("a", 101, 60))
+    for write in (*writes, lambda: journal.renew_lease("a", 101, 60)):
+        with pytest.raises(JournalError, match=gone):
+            write()
+    with journal.read("one connection"), pytest.raises(JournalError, match=gone), journal.read("a further one"):
+        pass
+    assert not journal.stuck
+    assert (path.read_bytes() if path.exists() else None) == before
+    for one in tmp_path.glob("aside-journal.db*"):
+        one.rename(tmp_path / one.name.removeprefix("aside-"))
+    assert journal.begin("a", 102, [boot(1)]) == [1], "the very file is back"
+    journal.close()
+
+
 FILLER = """
 import resource, signal, sys
 from tests.contract.test_journal import boot
