@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import sqlite3
 import stat
 import struct
 from pathlib import Path
@@ -158,8 +159,23 @@ def _keep_private(path: str) -> None:
             raise JournalError(
                 f"journal sqlite:///{path} is no file of SQLite. Unless daemon.journal names a wrong file, {DAMAGED}"
             )
+        if begin and _is_foreign(Path(path)):
+            raise JournalError(f"journal sqlite:///{path} is a database of something else: is daemon.journal right?")
         if mode & 0o007:
             Path(path).chmod(stat.S_IMODE(mode) & ~0o007)
+
+
+def _is_foreign(path: Path) -> bool:
+    """Look, without changing anything, whether a file of SQLite has tables and they are not ours."""
+    log = Path(f"{path}-wal")
+    # Without a log the file is whole by itself; opened in the usual way it would get side files even by a reader.
+    how = "mode=ro" if log.exists() and log.stat().st_size else "mode=ro&immutable=1"
+    try:
+        with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?{how}", uri=True)) as connection:
+            names = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    except sqlite3.Error:  # damaged or in use: whoever opens it says so
+        return False
+    return bool(names) and not {"alembic_version", "lease"} <= names
 
 
 def explain(error: Exception) -> str:

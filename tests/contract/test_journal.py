@@ -857,11 +857,13 @@ def test_what_is_no_journal_is_told_and_left_as_it_is(tmp_path):
     for path in places:
         path.chmod(0o755)
     before = {path: path.read_bytes() for path in (text, foreign)}
+    lying = sorted(tmp_path.iterdir())
     for path, said in places.items():
         with pytest.raises(JournalError, match=said):
             Journal(f"sqlite:///{path}", now=1000.0)
-    assert [stat.S_IMODE(path.stat().st_mode) for path in (text, pipe, tmp_path)] == [0o755] * 3
-    assert text.read_bytes() == before[text]
+    assert [stat.S_IMODE(path.stat().st_mode) for path in places] == [0o755] * 4
+    assert {path: path.read_bytes() for path in before} == before
+    assert sorted(tmp_path.iterdir()) == lying
     with contextlib.closing(sqlite3.connect(foreign)) as found:
         assert found.execute("SELECT name FROM sqlite_master").fetchall() == [("cookies",)]
 
