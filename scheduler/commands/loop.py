@@ -158,9 +158,13 @@ def once(site: SiteOption = None, as_json: JsonOption = False) -> None:
     """Go round once: observe, decide, act, remember. For a first try, or from a timer of your own instead of the daemon."""
     from scheduler.model.snapshot import plan_data
     from scheduler.show import view
-    from scheduler.site import compose, definitions, discovering
+    from scheduler.site import compose, definitions, discovering, in_force
 
     loaded = definitions.load(find_site(site))
+    if (other := in_force.running(loaded.file.directory)) is not None:  # its lease may be in another journal by now
+        raise fail(
+            f"the same site file is served by another daemon on this machine (pid {other.pid}): nothing was done", Exit.PROBLEM
+        )
     with (
         discovering.connected(loaded, keeps=True, tell=_say_discovery) as (found, farm, asked),
         compose.engine(

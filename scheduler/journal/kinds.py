@@ -54,6 +54,7 @@ KINDS: dict[str, LineKind] = {
         {
             "forgotten": "rows older than `journal_days` were removed",
             "restored": "it is older than what this machine had seen of it: names of workers go on behind those given since",
+            "another": "this machine had seen another one before: what was declared there is not in it, names go on behind",
             "unseen-here": "this machine had not seen it before: names go on behind all that may have been given since",
         },
     ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import sqlite3
 import stat
 import struct
 from pathlib import Path
@@ -42,8 +43,37 @@ BROKEN = (json.JSONDecodeError, struct.error)
 """What reading raises of a value that is not as it was written."""
 
 
-def connect(url: str, *, durable: bool, busy_seconds: float) -> tuple[Engine, str | None]:
-    """Return an engine for a SQLAlchemy URL and, for a SQLite file, the path of the side file that proves its holder alive."""
+class DatabaseFile:
+    """The file of a SQLite journal, as it was opened: by another one in its place a second daemon would act beside this one."""
+
+    def __init__(self, path: str) -> None:
+        """Remember which file lies at a path."""
+        self._path = Path(path).absolute()
+        self._opened = self._found()
+
+    @property
+    def lock_path(self) -> str:
+        """The side file that proves its holder alive."""
+        return f"{self._path}.lease"
+
+    def check(self) -> None:
+        """Raise JournalError if another file lies there now, or none."""
+        if self._opened is not None and self._found() != self._opened:
+            raise JournalError(
+                f"journal sqlite:///{printable(str(self._path))}: the file was removed or replaced while it was in use: "
+                "nothing is done until Ambienti is started again (docs: Operations)"
+            )
+
+    def _found(self) -> tuple[int, int] | None:
+        try:
+            found = self._path.stat()
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
+
+
+def connect(url: str, *, durable: bool, busy_seconds: float) -> tuple[Engine, DatabaseFile | None]:
+    """Return an engine for a SQLAlchemy URL and, for SQLite, the file that it was opened on."""
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError) as error:
@@ -76,17 +106,23 @@ def told(url: URL | str) -> str:
     return printable(f"{scheme}{slashes}{rest.rpartition('@')[2]}" if slashes else "(without ://)")
 
 
-def _connect_sqlite(url: URL, durable: bool, busy_seconds: float) -> tuple[Engine, str | None]:
+def _connect_sqlite(url: URL, durable: bool, busy_seconds: float) -> tuple[Engine, DatabaseFile | None]:
     path = url.database if url.database and url.database != ":memory:" else None
     options: dict[str, Any] = {"connect_args": {"check_same_thread": False, "timeout": busy_seconds}}
     if path is None:
         options["poolclass"] = StaticPool
     else:
         _keep_private(path)
+    file = DatabaseFile(path) if path else None
     try:
         engine = sa.create_engine(url, **options)
     except (NoSuchModuleError, ImportError) as error:
         raise JournalError(f"journal {told(url)}: {error}; supported are sqlite and postgresql (extra `postgresql`)") from error
+
+    @sa.event.listens_for(engine, "do_connect")
+    def _check(*_: object) -> None:
+        if file is not None:  # a further connection of the pool would open the new file, or make one
+            file.check()
 
     @sa.event.listens_for(engine, "connect")
     def _prepare(connection: Any, _record: object) -> None:
@@ -103,7 +139,7 @@ def _connect_sqlite(url: URL, durable: bool, busy_seconds: float) -> tuple[Engin
         # A writer takes its lock at once: a late upgrade from reading to writing fails without waiting.
         connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
 
-    return engine, f"{path}.lease" if path else None
+    return engine, file
 
 
 def _keep_private(path: str) -> None:
@@ -123,8 +159,23 @@ def _keep_private(path: str) -> None:
             raise JournalError(
                 f"journal sqlite:///{path} is no file of SQLite. Unless daemon.journal names a wrong file, {DAMAGED}"
             )
+        if begin and _is_foreign(Path(path)):
+            raise JournalError(f"journal sqlite:///{path} is a database of something else: is daemon.journal right?")
         if mode & 0o007:
             Path(path).chmod(stat.S_IMODE(mode) & ~0o007)
+
+
+def _is_foreign(path: Path) -> bool:
+    """Look, without changing anything, whether a file of SQLite has tables and they are not ours."""
+    log = Path(f"{path}-wal")
+    # Without a log the file is whole by itself; opened in the usual way it would get side files even by a reader.
+    how = "mode=ro" if log.exists() and log.stat().st_size else "mode=ro&immutable=1"
+    try:
+        with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?{how}", uri=True)) as connection:
+            names = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    except sqlite3.Error:  # damaged or in use: whoever opens it says so
+        return False
+    return bool(names) and not {"alembic_version", "lease"} <= names
 
 
 def explain(error: Exception) -> str:

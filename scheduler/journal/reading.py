@@ -35,7 +35,7 @@ class JournalReader:
         `durable=False` leaves out SQLite's fsync (simulations). Raises JournalError for one written by an older or a newer
         Ambienti: `upgrading.upgrade` brings it up to date.
         """
-        self._engine, self._lock_path = connect(url, durable=durable, busy_seconds=busy_seconds)
+        self._engine, self._file = connect(url, durable=durable, busy_seconds=busy_seconds)
         self._where = told(self._engine.url)
         self._turn = threading.RLock()
         self._cache: Ledger | None = None

@@ -78,7 +78,12 @@ class SeenJournal:
                 if self._mark is not None:  # of a journal that was lost, or is not used any more
                     serial = max(serial, self._mark.next_serial + NAMES_KEPT_FREE)
                 if serial:
-                    _go_on(journal, owner, now, serial)
+                    _go_on(journal, owner, now, serial, another=self._mark is not None)
+                if self._mark is not None:
+                    self._tell(
+                        "another journal was used here before: its declarations, downtimes, exclusions and tokens are not in "
+                        "this one. Unless that is meant, stop the daemon and put the last back-up in its place (docs: Restore)"
+                    )
             here = _look(journal)
         elif known is not None and here.is_before(known):
             return  # whoever leads next compares it with what is known here
@@ -137,7 +142,9 @@ def _unseen_seconds(journal: Journal, now: float) -> float | None:
     return None if seen_at is None else min(max(0.0, now - in_seconds(seen_at)), MOST_SECONDS)
 
 
-def _go_on(journal: Journal, owner: str, now: float, serial: int, restored: JournalMark | None = None) -> list[str]:
+def _go_on(
+    journal: Journal, owner: str, now: float, serial: int, restored: JournalMark | None = None, *, another: bool = False
+) -> list[str]:
     """Let names of workers go on from a serial number on, and what runs on hosts be unknown until each has answered.
 
     Return which tokens of a restored journal are revoked again.
@@ -156,7 +163,7 @@ def _go_on(journal: Journal, owner: str, now: float, serial: int, restored: Jour
         if restored:
             notes.append(Note("journal", "journal", "restored", detail=told))
         else:
-            notes.append(Note("journal", "journal", "unseen-here", detail=told))
+            notes.append(Note("journal", "journal", "another" if another else "unseen-here", detail=told))
         journal.note(connection, now, notes)
     journal.reload()
     return names

@@ -77,8 +77,8 @@ def upgrade(
 
     Raises StillLedError while a daemon works with it.
     """
-    engine, lock_path = connect(url, durable=True, busy_seconds=5)
-    where, side = told(engine.url), SideFile(lock_path, side_file)
+    engine, file = connect(url, durable=True, busy_seconds=5)
+    where, side = told(engine.url), SideFile(file.lock_path if file else None, side_file)
     try:
         with _explained(where):
             found = _form(engine)

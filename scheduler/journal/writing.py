@@ -62,7 +62,7 @@ class JournalWriter(JournalReader):
         """
         super().__init__(url, now=now, durable=durable, busy_seconds=busy_seconds)
         self._on_commit = on_commit or (lambda _: None)
-        self._side_file = SideFile(self._lock_path, side_file)
+        self._side_file = SideFile(self._file.lock_path if self._file else None, side_file)
         self.monotonic: Callable[[], float] | None = None
         """The clock that stamps lines of the event log beside the wall clock."""
         self.stored_objects: dict[str, ObjectRecords] | None = None
@@ -91,6 +91,8 @@ class JournalWriter(JournalReader):
                 self._waits_since = self._time()
                 with self._engine.begin() as connection:
                     self._waits_since = self._locked_at = None
+                    if self._file is not None:
+                        self._file.check()
                     yield connection
             except (SQLAlchemyError, *REFUSALS) as error:
                 self._trust_nothing()
@@ -103,6 +105,7 @@ class JournalWriter(JournalReader):
                 raise JournalError(f"journal {self._where}: cannot write ({what}): {error}: {DAMAGED}") from error
             except BaseException:
                 self._trust_nothing()
+                self._waits_since = None
                 raise
             self._on_commit(what)
 

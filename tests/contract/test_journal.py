@@ -536,6 +536,31 @@ def test_a_locked_sqlite_file_is_a_clear_error_and_nothing_is_begun(tmp_path):
     journal.close()
 
 
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_sqlite_file_that_was_removed_or_replaced_is_noticed_and_nothing_is_done(tmp_path, replaced):
+    path = tmp_path / "journal.db"
+    journal = Journal(f"sqlite:///{path}", now=100)
+    assert journal.hold_lease("a", 100, 60)
+    for one in tmp_path.glob("journal.db*"):
+        one.rename(tmp_path / f"aside-{one.name}")
+    if replaced:
+        Journal(f"sqlite:///{path}", now=100).close()
+    before = path.read_bytes() if replaced else None
+    gone = r"^journal sqlite:///.*journal\.db: the file was removed or replaced while it was in use: nothing is done until"
+    writes = (lambda: journal.begin("a", 101, [boot(1)]), lambda: journal.hold_lease("a", 101, 60))
+    for write in (*writes, lambda: journal.renew_lease("a", 101, 60)):
+        with pytest.raises(JournalError, match=gone):
+            write()
+    with journal.read("one connection"), pytest.raises(JournalError, match=gone), journal.read("a further one"):
+        pass
+    assert not journal.stuck
+    assert (path.read_bytes() if path.exists() else None) == before
+    for one in tmp_path.glob("aside-journal.db*"):
+        one.rename(tmp_path / one.name.removeprefix("aside-"))
+    assert journal.begin("a", 102, [boot(1)]) == [1], "the very file is back"
+    journal.close()
+
+
 FILLER = """
 import resource, signal, sys
 from tests.contract.test_journal import boot
@@ -766,7 +791,7 @@ def test_a_journal_is_for_its_owner_alone_with_all_its_side_files(tmp_path):
         journal.close()
         (tmp_path / "new.db").chmod(0o644)
         Journal(f"sqlite:///{tmp_path}/new.db", now=100).close()
-        assert (tmp_path / "new.db").stat().st_mode & 0o007 == 0
+        assert stat.S_IMODE((tmp_path / "new.db").stat().st_mode) == 0o640, "what the group may is meant, or was: it stays"
     finally:
         os.umask(before)
 
@@ -832,11 +857,13 @@ def test_what_is_no_journal_is_told_and_left_as_it_is(tmp_path):
     for path in places:
         path.chmod(0o755)
     before = {path: path.read_bytes() for path in (text, foreign)}
+    lying = sorted(tmp_path.iterdir())
     for path, said in places.items():
         with pytest.raises(JournalError, match=said):
             Journal(f"sqlite:///{path}", now=1000.0)
-    assert [stat.S_IMODE(path.stat().st_mode) for path in (text, pipe, tmp_path)] == [0o755] * 3
-    assert text.read_bytes() == before[text]
+    assert [stat.S_IMODE(path.stat().st_mode) for path in places] == [0o755] * 4
+    assert {path: path.read_bytes() for path in before} == before
+    assert sorted(tmp_path.iterdir()) == lying
     with contextlib.closing(sqlite3.connect(foreign)) as found:
         assert found.execute("SELECT name FROM sqlite_master").fetchall() == [("cookies",)]
 

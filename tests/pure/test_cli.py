@@ -1,5 +1,6 @@
 """The command line as people use it: what it prints, where, and with which exit code."""
 
+import fcntl
 import io
 import json
 import os
@@ -32,6 +33,7 @@ from scheduler.model.hosts import worker_uuid
 from scheduler.model.snapshot import dump, load
 from scheduler.model.workers import WorkerState
 from scheduler.site import definitions, in_force
+from scheduler.site.in_force import directory_of
 from tests.lab.old_journal import to_form
 
 SITE = """\
@@ -564,6 +566,18 @@ def test_no_command_but_journal_upgrade_changes_a_journal_of_an_older_version(am
     assert ambienti("journal", "upgrade")[:2] == (0, f"The journal was brought from form 0010 to {newest_form()}.\n")
     assert ambienti("journal", "upgrade")[:2] == (0, f"The journal has form {newest_form()} already.\n")
     assert ambienti("events")[0] == 0
+
+
+def test_once_does_nothing_beside_a_living_daemon_though_the_journal_is_another_one(ambienti, site):
+    directory = directory_of(site)
+    directory.mkdir(exist_ok=True)
+    with (directory / "daemon.lock").open("w") as lock:
+        lock.write('{"pid": 4711, "since": 0}')
+        lock.flush()
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        code, _, err = ambienti("once")
+    assert (code, (site.parent / "ambienti.db").exists()) == (1, False)
+    assert err == "the same site file is served by another daemon on this machine (pid 4711): nothing was done\n"
 
 
 def test_a_journal_that_a_daemon_works_with_is_not_upgraded(ambienti, site):

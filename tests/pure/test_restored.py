@@ -85,7 +85,7 @@ def boots(*serials):
 def restorations(farm):
     journal = farm.open()
     notes = [one.note for one in journal.events()]
-    found = [(one.kind, one.cause) for one in notes if one.cause in {"restored", "unseen-here", "revoked"}]
+    found = [(one.kind, one.cause) for one in notes if one.cause in {"restored", "unseen-here", "another", "revoked"}]
     journal.close()
     return found
 
@@ -177,8 +177,9 @@ def test_names_of_a_new_journal_go_on_behind_those_of_the_lost_one(farm):
     farm.file.unlink()
     farm.clock.sleep(10)
     assert farm.cycles() == 4 + NAMES_KEPT_FREE
-    assert restorations(farm) == [("journal", "unseen-here")]
-    assert (farm.cycles(), farm.told) == (4 + NAMES_KEPT_FREE, [])
+    assert restorations(farm) == [("journal", "another")]
+    assert "another journal was used here before: its declarations, downtimes" in farm.told[0]
+    assert (farm.cycles(), len(farm.told)) == (4 + NAMES_KEPT_FREE, 1), "it is told once"
 
 
 def test_a_standby_sees_it_too_and_does_not_take_an_older_copy_for_the_present(farm):
