@@ -82,6 +82,10 @@ def rule_problem(rule: str, start: str) -> str:
         first = list(islice(made, _LOOKED_AT + 1))
     except (ValueError, TypeError, KeyError) as error:
         return f"is no rule of RFC 5545: {error}"
+    return _coming_problem(first, start)
+
+
+def _coming_problem(first: list[datetime], start: str) -> str:
     if not first:
         return "never comes"
     if len(first) > _LOOKED_AT and first[-1] - first[0] <= timedelta(days=1):
