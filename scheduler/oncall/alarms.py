@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from scheduler.availability.promises.burn_rate import Burning
+from scheduler.availability.promises.burn_rate import PAGES, Burning
 from scheduler.model.instants import write_duration
 from scheduler.oncall.incident import IncidentEvent, What
 
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from scheduler.model.instants import Instant
     from scheduler.oncall.incident import Book
 
-PAGES = "page"
-"""The severity that pages."""
 PREFIX = "error budget of "
 
 
@@ -31,7 +29,7 @@ def told(book: Book, standings: Iterable[ObjectiveStanding], at: Instant) -> Ite
     seen: set[str] = set()
     for standing in standings:
         for burn in standing.burns:
-            if burn.alert.severity != PAGES:
+            if burn.alert.severity.casefold() != PAGES:
                 continue
             name = f"{beginning(standing.objective.name)}{burn.alert.name}"
             seen.add(name)

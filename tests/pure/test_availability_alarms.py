@@ -1,5 +1,6 @@
 """Burn-rate alerts become incidents: one per objective, told once, ended when they are over."""
 
+from dataclasses import replace
 from fractions import Fraction
 
 from scheduler.availability.history import History, Monitored, Objective, Result, Status
@@ -49,6 +50,12 @@ def test_only_alerts_that_page_open_incidents_and_all_of_one_objective_are_one_c
     found = list(alarms.told(Book(), [standing(START + 10 * MINUTE, DOWN)], START + 10 * MINUTE))
     assert [change.object.rpartition(" ")[2] for change in found] == ["fast", "slow"]
     assert {change.cause for change in found} == {"objective:grid-week"}
+
+
+def test_the_severity_that_pages_has_no_case():
+    loud = replace(FAST, severity="Page")
+    (change,) = alarms.told(Book(), [standing(START + MINUTE, DOWN, alerts=(loud,))], START + MINUTE)
+    assert change.object.endswith("fast")
 
 
 def test_nothing_is_told_twice_and_the_end_is_told_when_the_alert_is_over():

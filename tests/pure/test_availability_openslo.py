@@ -189,6 +189,13 @@ def test_files_may_refer_to_each_other(tmp_path):
         ("threshold: 14.4", "threshold: 0.5", "spec.conditions[0].spec.condition.threshold", "fires while the promise is being kept"),
         ("threshold: 14.4", "threshold: 1001", "spec.conditions[0].spec.condition.threshold", "can never fire"),
         ("alertAfter: 5m", "alertAfter: 2h", "spec.conditions[0].spec.condition.threshold", "not shorter than the long one"),
+        ("severity: page", "severity: pge", "spec.conditions[0].spec.severity", "'pge' would call nobody; did you mean page?"),
+        ("severity: page", "severity: Pager", "spec.conditions[0].spec.severity", "did you mean page?"),
+        ("alertWhenBreaching: true", "alertWhenBreaching: false", "spec.alertWhenBreaching", "when their condition is breached"),
+        ("alertWhenNoData: false", "alertWhenNoData: true", "spec.alertWhenNoData", "leaves an alert undecided"),
+        ("target: 0.999", "target: 0.999\n      timeSliceTarget: 0.95", "spec.objectives[0].timeSliceTarget", "not slices"),
+        ("target: 0.999", "target: 0.999\n      timeSliceWindow: 1m", "spec.objectives[0].timeSliceWindow", "not slices"),
+        ("lookbackWindow: 1h", "lookbackWindow: 8d", "spec.conditions[0].spec.condition.lookbackWindow", "looks back 8 d, further than the window of fermigrid-data-taking (1w); expected at most 1w"),
         ("lookbackWindow: 1h", "lookbackWindow: 1M", "spec.conditions[0].spec.condition.lookbackWindow", "no fixed length"),
         ("2026-03-01T00:00Z/2026-06-01T00:00Z,", "2026-06-01T00:00Z/2026-03-01T00:00Z,", "metadata.annotations.ambienti.io/applies-during", "ends before it begins"),
         ("2026-03-01T00:00Z/2026-06-01T00:00Z,", "spring,", "metadata.annotations.ambienti.io/applies-during", "not an interval"),
@@ -218,6 +225,18 @@ def test_a_policy_may_stand_in_its_objective():
         ("      spec:\n        alertWhen", "      spek:\n        alertWhen", "alertPolicies[0]", "spec"),
         ("{seconds: up}", "{seconds: upp}", "good.metricSource.spec.seconds", "'upp' are no seconds of this side"),
         ("{seconds: counted}", "{seconds: up}", "total.metricSource.spec.seconds", "expected seconds: counted"),
+        (
+            "total: {metricSource: {type: ambienti",
+            "total: {metricSource: {type: Prometheus",
+            "total.metricSource.type",
+            "is not what Ambienti",
+        ),
+        (
+            "        total:",
+            "        bad: {metricSource: {type: ambienti, spec: {}}}\n        total:",
+            "ratioMetric.bad",
+            "is not used",
+        ),
         ("{seconds: up}", "{secons: up}", "good.metricSource.spec.secons", "did you mean seconds?"),
         ("{seconds: up}", "{seconds: up, profile: argos}", "good.metricSource.spec.profile", "did you mean argo?"),
     ],
@@ -228,6 +247,14 @@ def test_what_is_wrong_in_a_policy_that_stands_there_or_in_a_side_of_the_ratio_i
         read(INLINE.replace(written, instead))
     found = [str(one) for one in refused.value.problems]
     assert any(key in one and said in one for one in found), found
+
+
+@pytest.mark.parametrize("lookback", ["1w", "7d"])
+def test_what_alerts_as_ambienti_does_may_be_said_or_left_out(lookback):
+    text = PAIR.replace("  alertWhenNoData: false\n  alertWhenResolved: true\n  alertWhenBreaching: true\n", "")
+    text = text.replace("lookbackWindow: 1h", f"lookbackWindow: {lookback}").replace("severity: page", "severity: Page")
+    ((alert,), _) = (one.alerts for one in read(text).promises)
+    assert (alert.long, alert.severity) == (168 * HOUR, "Page")
 
 
 def test_what_was_read_and_refused_is_not_missing_as_well():

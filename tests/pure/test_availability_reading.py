@@ -35,8 +35,9 @@ events:
   - {time: 1772362800.000001, object: ce02, status: 2, sequence: 7, monotonic: 12.5, boot: b, id: x, cause: fencing}
   - {at: 2026-03-01 12:00:00, object: ce03, status: Warning}
 groups:
-  ces: {operator: ANY, members: [ce01, {name: ce02, from: 2026-03-02, weight: 1/3}], algebra: argo-2}
-  all: {operator: at least, k: 2, members: {ce01: , ce02: {weight: 2}, ces: }}
+  ces: {operator: ANY, members: [ce01, {name: ce02, from: 2026-03-02}], algebra: argo-2}
+  all: {operator: at least, k: 2, members: {ce01: , ce02: {to: 2026-03-09}, ces: }}
+  part: {operator: capacity, need: 60%, members: {ce01: , ce02: {weight: 1/3}}}
 downtimes:
   - {object: ce01, from: 2026-03-03, to: 2026-03-04, declared: 2026-03-01, by: anna}
   - {objects: ["*"], declared: 2026-03-01, recurring: {rule: FREQ=WEEKLY;BYDAY=TU, start: 2026-03-03 09:00, length: 2h}}
@@ -68,8 +69,9 @@ def test_what_people_write_naturally_is_understood():
     assert (second.at, second.monotonic, second.sequence) == (1772362800000001, 12_500_000, 7)
     assert history.results[2].at == history.results[0].at == 1772362800000000
     assert history.groups[0].operator is Operator.OR
-    assert history.groups[0].members[1] == Member("ce02", midnight + 86400 * SECOND, None, Fraction(1, 3))
+    assert history.groups[0].members[1] == Member("ce02", midnight + 86400 * SECOND)
     assert [member.name for member in history.groups[1].members] == ["ce01", "ce02", "ces"]
+    assert history.groups[2].members == (Member("ce01"), Member("ce02", weight=Fraction(1, 3)))
     assert history.downtimes[0].revisions[0].declared_at == midnight
     assert history.downtimes[1].recurrence.start == "2026-03-03T09:00:00"
     assert history.downtimes[1].recurrence.zone == "Europe/Rome"
@@ -108,6 +110,47 @@ groups:
     assert ([one.name for one in web.members], web.strategy) == (["vip"], "active/standby")
     assert (instances.name, instances.operator, len(instances.members)) == ("web instances", Operator.OR, 2)
     assert (pool.operator, pool.need) == (Operator.CAPACITY, Fraction(4, 5))
+
+
+@pytest.mark.parametrize(
+    ("group", "said"),
+    [
+        ("{operator: or, k: 2, members: [a, b]}", "groups[0].k: is not used by operator or; expected operator: at-least; or no k"),
+        ("{operator: capacity, k: 1, members: [a, b]}", "groups[0].k: is not used by operator capacity"),
+        ("{strategy: native, k: 2, members: [a, b]}", "groups[0].k: is not used by strategy native"),
+        ("{operator: or, need: 80%, members: [a, b]}", "groups[0].need: is not used by operator or; expected operator: capacity, or strategy: segmented pools; or no need"),
+        ("{strategy: active/active, need: 80%, members: [a, b]}", "groups[0].need: is not used by strategy active/active"),
+        ("{operator: or, k: 1, need: 80%, members: [a, b]}", "groups[0].need: is not used"),
+        ("{operator: and, members: [a, {name: b, weight: 2}]}", "groups[0].members[1].weight: is not used by operator and"),
+        ("{operator: at-least, k: 5, members: [a, b]}", "groups[0].k: 5 members can never be up: there are 2; expected at most 2"),
+        ("{operator: at-least, k: 2, members: [{name: a, to: 5}, {name: a, from: 6}]}", "groups[0].k: 2 members can never be up: there is 1"),
+        ("{operator: and, strategy: active/standby, members: [a, b]}", "groups[0].strategy: active/standby means operator or, and the operator here is and; expected one of them"),
+        ("{operator: or, strategy: replicated database, members: [a, b, c]}", "replicated database means operator quorum"),
+        ("{operator: at-least, k: 2, strategy: independent, members: [a, b, c]}", "independent means operator or"),
+    ],
+)  # fmt: skip
+def test_a_key_that_the_groups_operator_does_not_use_is_refused(group, said):
+    text = f"now: 9\nobjects: [a, b, c]\ngroups:\n  g: {group}\n"
+    (told,) = problems(text)
+    assert told.startswith("h.yaml:4:")
+    assert said in told
+
+
+@pytest.mark.parametrize(
+    "group",
+    [
+        "{operator: at-least, k: 2, members: [a, b]}",
+        "{operator: or, k: 1, need: 1, members: [{name: a, weight: 1}, b]}",  # as Ambienti writes it
+        "{operator: and, strategy: active/standby, members: [a]}",
+        "{operator: quorum, strategy: replicated database, members: [a, b]}",
+        "{operator: at-least, k: 1, strategy: independent, members: [a, b]}",
+        "{operator: at-least, k: 2, strategy: segmented pools, members: [a, b, c]}",
+        "{operator: at-least}",
+    ],
+)
+def test_what_agrees_with_the_groups_operator_may_stand_beside_it(group):
+    history = history_of_text(f"now: 9\nobjects: [a, b, c]\ngroups:\n  g: {group}\n", "h.yaml")
+    assert history_of_text(json.dumps(plain.history(history)), "h.json") == history
 
 
 @pytest.mark.parametrize(

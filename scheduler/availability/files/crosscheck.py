@@ -12,6 +12,7 @@ from pydantic_core import PydanticCustomError
 
 from environments.names import nearest
 from scheduler.availability.files.contradictions import contradictions, unheeded
+from scheduler.availability.files.group_keys import unused
 from scheduler.availability.files.strategies import instances_of
 from scheduler.availability.history import EVERYTHING, Operator
 from scheduler.availability.timelines import windows
@@ -50,6 +51,8 @@ def problems(written: WrittenHistory, node: YamlNode, *, whole: bool = True) -> 
     yield from _unknown_events(written, node, objects, names)
     yield from _existence(written, node)
     yield from _groups(written, node, names)
+    if whole:  # a bundle of before such groups were refused stays readable
+        yield from (wrong for index, group in enumerate(written.groups) for wrong in unused(group, node, ("groups", index)))
     yield from _downtimes(written, node, names)
     yield from _exclusions(written, node, names)
     unknown = [(i, one.object) for i, one in enumerate(written.corrections) if one.object not in objects]

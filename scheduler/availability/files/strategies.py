@@ -55,11 +55,15 @@ def instances_of(name: str) -> str:
     return f"{name} instances"
 
 
+def operator_of(strategy: Strategy, instances: int) -> Operator:
+    """Return by which operator a strategy's instances carry the service."""
+    if strategy is Strategy.SEGMENTED_POOLS:
+        return Operator.CAPACITY
+    return Operator.QUORUM if strategy is Strategy.REPLICATED_DATABASE and instances > 2 else Operator.OR
+
+
 def _rule(
     strategy: Strategy, members: tuple[Member, ...], need: Fraction
 ) -> tuple[Operator, tuple[Member, ...], int, Fraction]:
-    if strategy is Strategy.SEGMENTED_POOLS:
-        return Operator.CAPACITY, members, 1, need
-    if strategy is Strategy.REPLICATED_DATABASE and len(members) > 2:
-        return Operator.QUORUM, members, 1, Fraction(1)
-    return Operator.OR, members, 1, Fraction(1)
+    operator = operator_of(strategy, len(members))
+    return operator, members, 1, need if operator is Operator.CAPACITY else Fraction(1)

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 Measuring = Callable[[Window], Measure]
 """What one window measured of the objective's object, under its profile."""
 
+PAGES = "page"
+"""The severity that opens incidents, in any case; alerts of every other one are only shown."""
+
 
 class Burning(StrEnum):
     """Whether an alert fires."""

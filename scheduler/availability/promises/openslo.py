@@ -179,6 +179,9 @@ def _annotations(metadata: model.Metadata, node: YamlNode, problems: list[Proble
 def _target(written: model.Target) -> Fraction:
     if written.value is not None or written.op is not None:
         raise PromiseError(("op" if written.op else "value",), "a threshold has no meaning for availability", "target alone")
+    for key in ("timeSliceTarget", "timeSliceWindow"):
+        if getattr(written, key) is not None:
+            raise PromiseError((key,), "Ambienti measures every second, not slices", "target alone")
     if (written.target is None) == (written.targetPercent is None):
         raise PromiseError((), "needs one target", "target: 0.999, or targetPercent: 99.9")
     percent = written.targetPercent is not None
@@ -214,13 +217,16 @@ def _measured_object(slo: model.Slo, node: YamlNode, found: OpenSLODocuments, pr
         return ""
     for side, seconds in (("good", "up"), ("total", "counted")):
         problems += _wrong_side(getattr(ratio, side), seconds, node, (*path, "ratioMetric", side, "metricSource", "spec"))
+    if ratio.bad is not None:
+        message = "is not used: what is not good is bad, as the profile counts it"
+        problems.append(node.problem((*path, "ratioMetric", "bad"), message, "good and total alone", key=True))
     source = ratio.good.metricSource
-    if source.type != model.SOURCE:
-        place = (*path, "ratioMetric", "good", "metricSource", "type")
-        message = f"{source.type or source.metricSourceRef or 'nothing'} is not what Ambienti measures"
-        problems.append(node.problem(place, message, f"type: {model.SOURCE}", model.SOURCE))
-        return ""
-    return str(source.spec.get("object", ""))
+    for side, other in (("good", source), ("total", ratio.total.metricSource)):
+        if other.type != model.SOURCE:
+            place = (*path, "ratioMetric", side, "metricSource", "type")
+            message = f"{other.type or other.metricSourceRef or 'nothing'} is not what Ambienti measures"
+            problems.append(node.problem(place, message, f"type: {model.SOURCE}", model.SOURCE))
+    return str(source.spec.get("object", "")) if source.type == model.SOURCE else ""
 
 
 def _wrong_side(metric: model.Metric, seconds: str, node: YamlNode, path: KeyPath) -> Iterator[Problem]:

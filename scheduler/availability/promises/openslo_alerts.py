@@ -11,12 +11,14 @@ from environments.nodes import YamlNode
 from environments.problems import KeyPath, Problem
 from scheduler.availability.promises import burn_rate
 from scheduler.availability.promises import openslo_model as model
-from scheduler.model.instants import SECOND
+from scheduler.model.instants import SECOND, write_duration
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 LENGTHS = {"m": 60 * SECOND, "h": 3600 * SECOND, "d": 86400 * SECOND, "w": 604800 * SECOND}
+LONGEST = LENGTHS | {"M": 31 * LENGTHS["d"], "Q": 92 * LENGTHS["d"], "Y": 366 * LENGTHS["d"]}
+"""A window of the calendar is as long as this at most."""
 
 
 @dataclass(slots=True)
@@ -44,12 +46,14 @@ def alerts_of(
         if policy is None:
             continue
         spec, below, start = policy
+        problems += _not_honoured(spec, below, start)
         for number, condition in enumerate(spec.conditions):
             path = (*start, "conditions", number)
             alert = _alert(condition, below, path, found, problems)
             if alert is None:
                 continue
             alerts.append(alert[0])
+            problems += _too_long(alert, slo)
             wrong = {fault for target in targets for fault in burn_rate.faults(alert[0], target)}
             problems += [alert[1].problem((*alert[2], "threshold"), message, right) for message, right in sorted(wrong)]
     return tuple(alerts)
@@ -98,6 +102,11 @@ def _alert(
         assert condition.spec is not None
         metadata, spec = condition.metadata, condition.spec
     place, written = (*path, "spec", "condition"), spec.condition
+    if spec.severity.casefold() != burn_rate.PAGES and nearest(spec.severity.casefold(), [burn_rate.PAGES]):
+        message = f"{spec.severity!r} would call nobody: only page opens an incident"
+        problems.append(
+            node.problem((*path, "spec", "severity"), message, "page, or a word that is not like it: ticket", burn_rate.PAGES)
+        )
     for key in ("lookbackWindow", "alertAfter"):
         if getattr(written, key)[-1] not in LENGTHS:
             problems.append(
@@ -107,6 +116,25 @@ def _alert(
     long, short = _length(written.lookbackWindow), _length(written.alertAfter)
     factor = Fraction(written.threshold)
     return burn_rate.Alert(metadata.name, factor, long, short, spec.severity, written.op == "gt"), node, place
+
+
+def _not_honoured(spec: model.PolicySpec, node: YamlNode, start: KeyPath) -> Iterator[Problem]:
+    """Find what a policy says of when it alerts that is not how Ambienti alerts; left out is as it is."""
+    if "alertWhenBreaching" in spec.model_fields_set and not spec.alertWhenBreaching:
+        message = "alerts fire when their condition is breached, and at no other time"
+        yield node.problem((*start, "alertWhenBreaching"), message, "true; or no alertPolicies, where nobody is to be told")
+    if spec.alertWhenNoData:
+        message = "time without data leaves an alert undecided, and calls nobody"
+        yield node.problem((*start, "alertWhenNoData"), message, "false; an object with `freshness` becomes MISSING")
+
+
+def _too_long(found: tuple[burn_rate.Alert, YamlNode, KeyPath], slo: model.Slo) -> Iterator[Problem]:
+    """Find a long window that looks back further than the objective's own window: what it sees is no part of that budget."""
+    alert, node, place = found
+    window = slo.spec.timeWindow[0].duration
+    if alert.long > int(window[:-1]) * LONGEST[window[-1]]:
+        message = f"looks back {write_duration(alert.long)}, further than the window of {slo.metadata.name} ({window})"
+        yield node.problem((*place, "lookbackWindow"), message, f"at most {window}")
 
 
 def _length(written: str) -> int:
