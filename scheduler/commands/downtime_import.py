@@ -113,7 +113,7 @@ def _tell(done: list[dict[str, Any]], read: Imported, left: list[str]) -> None:
         say(line, style="yellow")
     counts = {what: sum(one["what"] == what for one in done) for what in WORDS}
     told = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
-    wrong = f"; {plural(len(read.problems), 'entry', 'entries')} not understood" if read.problems else ""
+    wrong = f"; {plural(read.wrong_entries, 'entry', 'entries')} not understood" if read.problems else ""
     say(f"{plural(len(done), 'downtime')}{': ' + told if told else ''}; {len(read.skipped)} skipped{wrong}.")
     if read.problems:
         show_problems(read.problems)

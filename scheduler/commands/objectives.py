@@ -38,7 +38,13 @@ if TYPE_CHECKING:
 objectives = typer.Typer(no_args_is_help=True, help="Objectives in OpenSLO: check them, write them from a history file.")
 FilesArgument = Annotated[list[Path], typer.Argument(metavar="FILE...", help="OpenSLO files; one may refer to another.")]
 ZoneOption = Annotated[
-    str, typer.Option("--zone", metavar="ZONE", help="Of times and windows that name none.", show_default="UTC")
+    str,
+    typer.Option(
+        "--zone",
+        metavar="ZONE",
+        help="Of times and windows that name none. [default: that of the history or of the site; without either UTC]",
+        show_default=False,
+    ),
 ]
 
 
@@ -51,7 +57,7 @@ def now_micro() -> int:
 def check(
     files: FilesArgument,
     *,
-    zone: ZoneOption = "UTC",
+    zone: ZoneOption = "",
     history: Annotated[
         Path | None,
         typer.Option("--history", metavar="FILE", show_default=False, help="Objects and groups are those of this history."),
@@ -65,7 +71,9 @@ def check(
     """
     from scheduler.availability.promises import openslo
 
-    found = openslo.read_files(files, now_micro(), zone, _known_names(history, site))
+    names, measured_in = _known(history, site)
+    zone = zone or measured_in
+    found = openslo.read_files(files, now_micro(), zone, names)
     if as_json:
         print_json([_data(promise, zone) for promise in found.promises])
         return
@@ -155,16 +163,18 @@ def page(
     say(f"{plural(len(told), 'change')} of burn-rate alerts.")
 
 
-def _known_names(history: Path | None, site: Path | None) -> list[str] | None:
-    """Return all objects and groups; None: there is neither a history nor a site to ask."""
+def _known(history: Path | None, site: Path | None) -> tuple[list[str] | None, str]:
+    """Return all objects and groups, and the zone in which `status` measures; None: there is neither a history nor a site."""
     from scheduler.availability.files.reading import read_history
     from scheduler.site import services
 
     if history is not None:
-        return _names(read_history(history))
+        read = read_history(history)
+        return _names(read), read.zone
     if site is None and not any(place.is_file() for place in PLACES):
-        return None
-    return list(loaded.answered(loaded.load(site), services.load).names)
+        return None, "UTC"
+    found = loaded.load(site)
+    return list(loaded.answered(found, services.load).names), found.site.timezone
 
 
 def _offline(files: Iterable[Path], history: Path) -> tuple[Prepared, list[Promise]]:
@@ -208,7 +218,7 @@ def _standing_row(promise: Promise, one: ObjectiveStanding) -> list[Text]:
     from scheduler.availability.figures import percent
 
     colours = {"PASS": "green", "FAIL": "bold red", "UNDECIDED": "yellow"}
-    left = one.budget.left
+    applies, left = _applies(one), one.budget.left
     budget = (
         _length(left)
         if one.budget.left_at_least == one.budget.left_at_most
@@ -222,11 +232,18 @@ def _standing_row(promise: Promise, one: ObjectiveStanding) -> list[Text]:
         Text(one.objective.window),
         Text(percent(one.measure.figure, 4)),
         Text(_said(one), style=colours.get(str(one.verdict), "dim")),
-        Text(budget, style="red" if left < 0 else ""),
-        Text("-" if one.budget.failovers is None else str(one.budget.failovers)),
+        Text(budget, style="red" if left < 0 else "") if applies else Text("-"),
+        Text(str(one.budget.failovers) if applies and one.budget.failovers is not None else "-"),
         Text(alerts, style="bold red" if "firing" in alerts else ""),
     ]
     return cells if promise.alerts else [*cells[:-1], Text("")]
+
+
+def _applies(one: ObjectiveStanding) -> bool:
+    """Whether anything was measured; of nothing there is no budget that could be left."""
+    from scheduler.availability.history import ObjectiveVerdict
+
+    return one.verdict is not ObjectiveVerdict.NOT_APPLICABLE
 
 
 def _said(one: ObjectiveStanding) -> str:
@@ -256,7 +273,7 @@ def _standing_data(promise: Promise, one: ObjectiveStanding) -> dict[str, object
     from scheduler.availability.figures import fraction
     from scheduler.model.instants import seconds, write_instant
 
-    budget, zone = one.budget, one.objective.zone or "UTC"
+    budget, zone, applies = one.budget, one.objective.zone or "UTC", _applies(one)
     micro = Fraction(1, SECOND)
     burning = [
         {
@@ -289,12 +306,12 @@ def _standing_data(promise: Promise, one: ObjectiveStanding) -> dict[str, object
         "budget_seconds": {
             "allowed": fraction(budget.allowed * micro),
             "spent": seconds(budget.spent),
-            "left": fraction(budget.left * micro),
-            "left_at_least": fraction(budget.left_at_least * micro),
-            "left_at_most": fraction(budget.left_at_most * micro),
+            "left": fraction(budget.left * micro) if applies else None,
+            "left_at_least": fraction(budget.left_at_least * micro) if applies else None,
+            "left_at_most": fraction(budget.left_at_most * micro) if applies else None,
         },
-        "failovers": budget.failovers,
-        "failovers_at_least": budget.failovers_at_least,
+        "failovers": budget.failovers if applies else None,
+        "failovers_at_least": budget.failovers_at_least if applies else None,
         "recovery_seconds": one.recovery
         and {
             "outages": one.recovery.outages,

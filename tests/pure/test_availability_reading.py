@@ -170,6 +170,7 @@ def test_what_agrees_with_the_groups_operator_may_stand_beside_it(group):
         ("now: 0\nobjects: [a]\nevents: [{at: 0, object: a, status: CRITICL}]", "'CRITICL' is not a status; expected OK, WARNING"),
         ("now: 0\nobjects: [a]\nevents: [{at: 0, object: a, status: 4}]", "'4' is not a status"),
         ("now: 0\nobjects: [a]\nevents: [{at: 0, object: a, status: OK, cause: fencin}]", "'fencin' is not a cause of lost time; expected one of: detection, "),
+        ("now: 9\nobjects: [a]\nevents: [{at: 7, object: a, status: OK, confirmed: 5}]", "3:52 events[0].confirmed: 1970-01-01T00:00:05Z lies before `at` (1970-01-01T00:00:07Z); expected the last of its repetitions"),
         ("now: 0\nobjects: [{name: a, exists: {from: 10, to: 10}}]", "exists[0].end: ends before it begins"),
         ("now: 0\nobjects: [{name: a, exists: {to: 5}}]\nevents: [{at: 7, object: a, status: OK}]", "ends before its first event"),
         ("now: 0\ngroups: {g: {members: []}}", "groups[0].operator: is missing; expected one of: and, or, at-least, quorum, capacity; or a strategy"),

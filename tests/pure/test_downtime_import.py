@@ -292,6 +292,11 @@ def test_one_bad_entry_stops_no_good_one_and_is_told_with_exit_1(ambienti, tmp_p
     assert "1 declared; 0 skipped; 1 entry not understood." in out
     assert "START_DATE is missing" in err
     assert set(in_force(ambienti)) == {"ce1.example.org"}
+    twice = bad.replace("END_DATE>", "STOP_DATE>")  # one entry, two problems
+    _, out, err = imported(ambienti, tmp_path, gocdb(one).replace("</results>", twice.removeprefix("<results>")), "--others")
+    assert "1 entry not understood." in out
+    assert "START_DATE is missing" in err
+    assert "END_DATE is missing" in err
     # What cannot be understood takes nothing back.
     broken = gocdb(one).replace("START_DATE>", "BEGIN_DATE>").replace("</results>", "") + gocdb(
         ("9", SE, "WARNING", 1, 2)

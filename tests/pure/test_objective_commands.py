@@ -79,6 +79,15 @@ def test_check_finds_objects_that_a_history_or_the_site_does_not_have(ambienti, 
     )
 
 
+def test_check_and_status_name_the_zone_of_the_history(ambienti, tmp_path):
+    (tmp_path / "farm.yaml").write_text(HISTORY.replace("[ce]", "[ce, FermiGrid]"))
+    (tmp_path / "slo.yaml").write_text(PAIR.read_text().replace(", ambienti.io/zone: America/Chicago", ""))
+    arguments = ("objective", "check", tmp_path / "slo.yaml", "--json")
+    history = ("--history", tmp_path / "farm.yaml")
+    for more, zone in ((history, "Europe/Rome"), ((*history, "--zone", "Asia/Tokyo"), "Asia/Tokyo")):
+        assert [one["zone"] for one in json.loads(ambienti(*arguments, *more)[1])] == ["America/Chicago", zone]
+
+
 def test_export_writes_the_objectives_of_a_history_as_openslo(ambienti, tmp_path):
     (tmp_path / "farm.yaml").write_text(HISTORY)
     code, out, _ = ambienti("objective", "export", "--history", tmp_path / "farm.yaml")
@@ -145,6 +154,21 @@ def test_status_is_a_table_for_people(ambienti, tmp_path):
     shown = ambienti("objective", "status", "--history", tmp_path / "farm.yaml")[1].splitlines()
     assert "UNDECIDED (2 h unknown)" in shown[1]
     assert "week: 1 outage in 90 days, recovered after 1 min 34 s on average, 1 min 34 s at most." in lines
+
+
+def test_where_nothing_applies_no_budget_is_left(ambienti, tmp_path):
+    """A month of which nothing was measured: the rest of it would allow 4 h, but nothing is promised of it yet."""
+    farm = (
+        FARM.replace("objects: [FermiGrid]", "objects: [FermiGrid, new]")
+        + "  - {name: n, object: new, target: 99%, window: month}\n"
+    )
+    (tmp_path / "farm.yaml").write_text(farm)
+    *_, new = json.loads(ambienti("objective", "status", "--history", tmp_path / "farm.yaml", "--json")[1])
+    assert new["verdict"] == "not applicable"
+    assert [new["budget_seconds"][key] for key in ("left", "left_at_least", "left_at_most")] == [None] * 3
+    assert (new["failovers"], new["failovers_at_least"]) == (None, None)
+    row = ambienti("objective", "status", "--history", tmp_path / "farm.yaml")[1].splitlines()[2]
+    assert row.split("not applicable")[1].split() == ["-", "-"]
 
 
 def test_a_promise_on_something_that_the_history_does_not_have_is_an_error(ambienti, tmp_path):

@@ -17,6 +17,7 @@ from scheduler.availability.files.strategies import instances_of
 from scheduler.availability.history import EVERYTHING, Operator
 from scheduler.availability.timelines import windows
 from scheduler.availability.timelines.downtimes import rule_problem
+from scheduler.model.instants import write_instant
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,7 +52,8 @@ def problems(written: WrittenHistory, node: YamlNode, *, whole: bool = True) -> 
     yield from _unknown_events(written, node, objects, names)
     yield from _existence(written, node)
     yield from _groups(written, node, names)
-    if whole:  # a bundle of before such groups were refused stays readable
+    if whole:  # a bundle of before these were refused stays readable
+        yield from _confirmed_first(written, node)
         yield from (wrong for index, group in enumerate(written.groups) for wrong in unused(group, node, ("groups", index)))
     yield from _downtimes(written, node, names)
     yield from _exclusions(written, node, names)
@@ -106,6 +108,13 @@ def _unknown_events(written: WrittenHistory, node: YamlNode, objects: set[str], 
             yield node.problem(("events", index, "object"), message, "the name of an object")
         else:
             yield _unknown(node, ("events", index, "object"), event.object, objects, hint=unknown <= MOST_HINTED)
+
+
+def _confirmed_first(written: WrittenHistory, node: YamlNode) -> Iterator[Problem]:
+    for index, event in enumerate(written.events):
+        if event.confirmed is not None and event.confirmed < event.at:
+            message = f"{write_instant(event.confirmed)} lies before `at` ({write_instant(event.at)})"
+            yield node.problem(("events", index, "confirmed"), message, "the last of its repetitions: `at` or later")
 
 
 def _existence(written: WrittenHistory, node: YamlNode) -> Iterator[Problem]:

@@ -49,7 +49,9 @@ class Imported:
     downtimes: tuple[Downtime, ...]
     skipped: tuple[str, ...]
     problems: tuple[Problem, ...] = ()
-    """Entries that cannot be understood. They stop no other."""
+    """What of entries cannot be understood. It stops no other entry."""
+    wrong_entries: int = 0
+    """Of so many entries something cannot be understood."""
     numbers: Mapping[str, str] = field(default_factory=dict)
     """Downtime -> its number at the source: where the objects of one number are down at different times they are several."""
     again: Mapping[str, str] = field(default_factory=dict)
@@ -89,6 +91,9 @@ class ReadImport:
     problems: list[Problem] = field(default_factory=list)
     told: set[str] = field(default_factory=set)
     unread: set[str] = field(default_factory=set)
+    entry: int = 0
+    """Which entry is being read; 0: the source has no entries but numbers."""
+    wrong_entries: set[object] = field(default_factory=set)
     folded: dict[str, str] = field(default_factory=dict)
     """Names of ours and aliases without case, where only one name of ours is meant."""
 
@@ -128,6 +133,7 @@ class ReadImport:
         """Note what cannot be understood of an entry."""
         self.problems.append(problem)
         self.unread.add(number)
+        self.wrong_entries.add(self.entry or number or (problem.line, problem.message))
 
     def unknown(self, number: str, problem: Problem, names: list[str]) -> None:
         """Note that an entry is about something that is not ours."""
@@ -147,6 +153,7 @@ class ReadImport:
             downtimes=tuple(self.downtimes.values()),
             skipped=tuple(dict.fromkeys(self.skipped)),
             problems=tuple(dict.fromkeys(self.problems)),
+            wrong_entries=len(self.wrong_entries),
             numbers=self.numbers,
             again=self.again,
             told=frozenset(self.told),

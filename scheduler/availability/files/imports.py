@@ -65,6 +65,7 @@ def _lines(content: bytes) -> list[int]:
 
 
 def _gocdb_entry(entry: Element, line: int, found: ReadImport) -> None:
+    found.entry += 1
     key = _child(entry, "PRIMARY_KEY") or entry.get("PRIMARY_KEY", "") or entry.get("ID", "")
     if not key:
         found.wrong("", Problem(found.file, line, 1, "DOWNTIME", "has no PRIMARY_KEY and no ID: nobody can know it again"))
@@ -141,6 +142,7 @@ def osg(content: bytes, file: str, naming: Naming) -> Imported:
     repeated: list[Problem] = []
     for document in documents(content, file, given=True, repeated=repeated):
         if not isinstance(document.value, tuple):
+            found.entry += 1
             found.wrong("", document.problem((), "is not a list", "a list of downtimes (`- Class: SCHEDULED` ...)"))
         for entry in document.elements:
             _osg_entry(entry, found)
@@ -149,6 +151,7 @@ def osg(content: bytes, file: str, naming: Naming) -> Imported:
 
 
 def _osg_entry(entry: YamlNode, found: ReadImport) -> None:
+    found.entry += 1
     wrong = len(found.problems)
     number = _osg_number(entry)
     if number:
