@@ -18,7 +18,7 @@ from scheduler.journal import tables as t
 from scheduler.journal.holds import keep_holds
 from scheduler.journal.opening import JournalError, RefusedError
 from scheduler.journal.reading import NAMES_PER_QUERY, as_words
-from scheduler.journal.records import TIMES_OF_WORKER, Entry, Note, Outcome, Sighting
+from scheduler.journal.records import ADOPTION_GAP, TIMES_OF_WORKER, Entry, Note, Outcome, Sighting
 from scheduler.journal.statuses import keep_look
 from scheduler.journal.writing import JournalWriter, LeaseLostError
 from scheduler.model.actions import host_of
@@ -96,7 +96,9 @@ class Journal(JournalWriter):
         for entry in again:
             connection.execute(t.workers.update().where(t.workers.c.name == entry.name).values(_row(entry)))
         opened = [*new, *again]
-        highest = max((entry.serial for entry in opened), default=0)
+        # From the next look on the journal knows those adopted: only here can it keep that it has lost names.
+        lost = [entry.serial + ADOPTION_GAP - 1 for entry in new if entry.origin == "adopted"]
+        highest = max([*lost, *(entry.serial for entry in opened)], default=0)
         connection.execute(t.journal.update().where(t.journal.c.next_serial <= highest).values(next_serial=highest + 1))
         if self._cache is not None:
             self._cache.entries.update((entry.name, entry) for entry in opened)

@@ -206,6 +206,8 @@ class Sighting:
     last_seen: float
 
 
+ADOPTION_GAP = 1000
+"""With a lost journal, names on hosts that are down now may be higher than any seen: so much room is left for them."""
 Source = tuple[str, str]
 """What names or holds workers: ("host", name) or ("discovery", name)."""
 

@@ -13,7 +13,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from scheduler.journal.records import Entry, Memo
+from scheduler.journal.records import ADOPTION_GAP, Entry, Memo
 from scheduler.model.hosts import DiscoveryReading, HostReading, Stored
 from scheduler.model.lifecycle import SERVING
 from scheduler.model.observation import Observation
@@ -34,8 +34,6 @@ from scheduler.observe.remember import Additions
 if TYPE_CHECKING:
     from scheduler.journal.records import Ledger, Source
 
-ADOPTION_GAP = 1000
-"""With a lost journal, names on hosts that are down now may be higher than any seen: so much room is left for them."""
 Sources = Mapping[str, QueueReading | HostReading | Unanswered]
 
 

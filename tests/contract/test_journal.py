@@ -23,7 +23,7 @@ from scheduler.journal.histories import load_columns, load_history
 from scheduler.journal.holds import JobHolds, holds_in
 from scheduler.journal.hosts import say_off
 from scheduler.journal.journal import Journal, JournalError, LeaseLostError
-from scheduler.journal.records import Declared, Entry, HostOff, Intent, Memo, Note, Outcome, Push, Sighting
+from scheduler.journal.records import ADOPTION_GAP, Declared, Entry, HostOff, Intent, Memo, Note, Outcome, Push, Sighting
 from scheduler.journal.statuses import declare, push
 from scheduler.journal.tables import metadata
 from scheduler.journal.upgrading import UPGRADE_LOCK, StillLedError, newest_form, upgrade
@@ -99,6 +99,14 @@ def test_a_name_is_used_once_for_ever(journal, opened):
     assert journal.begin("a", 103.0, [boot(1)]) == ["worker el9-1 stands in the journal already"]
     assert journal.entry("el9-1").closed_at == 102.0
     assert journal.ledger().next_serial == 2
+
+
+def test_names_go_on_well_behind_those_that_were_adopted(journal):
+    """A silent host may run workers with the next numbers, of which the journal that was lost knew."""
+    adopted = entry(7, origin="adopted", state=WorkerState.BOOTING, since=110.0)
+    before = journal.ledger().next_serial
+    journal.begin("a", 110.0, [Intent(Adopt("el9-7", "h1", WHY), adopted)])
+    assert journal.ledger().next_serial == max(before, 7 + ADOPTION_GAP)
 
 
 def test_a_domain_that_comes_late_reopens_its_entry_by_adoption(journal):

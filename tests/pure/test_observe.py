@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from environments.domain_identity import Identity
 from environments.environment import VO, Environment
 from environments.matching import Catalogue, Requirements
-from scheduler.journal.records import Entry, HostOff, Ledger, OpenIntent, Sighting
+from scheduler.journal.records import ADOPTION_GAP, Entry, HostOff, Ledger, OpenIntent, Sighting
 from scheduler.model.hosts import DiscoveryReading, Domain, DomainState, Host, HostReading, worker_uuid
 from scheduler.model.lifecycle import allowed
 from scheduler.model.policy import Limits, Policy
@@ -20,7 +20,7 @@ from scheduler.model.workers import BootOutcome
 from scheduler.model.workers import WorkerState as S
 from scheduler.observe.derive import WorkerFacts, state_of
 from scheduler.observe.memory import Memory, moved
-from scheduler.observe.merge import ADOPTION_GAP, Readings, merge
+from scheduler.observe.merge import Readings, merge
 
 EL9 = Environment(name="el9", vo="atlas", virtualization="lxc", vcpus=2, memory_mib=4096, boot_seconds=600)
 POLICY = Policy("hill", Catalogue({"el9": EL9}, {"atlas": VO(name="atlas")}), {"h1": Host("h1"), "h2": Host("h2")}, Limits())
