@@ -71,7 +71,8 @@ def gauges(prepared: Prepared) -> Iterator[GaugeMetricFamily]:
     for one in (stand(prepared, objective) for objective in history.objectives):
         for said in ObjectiveVerdict:
             verdict.add_metric((one.objective.name, said.value), float(one.verdict is said))
-        left.add_metric((one.objective.name,), float(one.budget.left / SECOND))
+        if one.verdict is not ObjectiveVerdict.NOT_APPLICABLE:
+            left.add_metric((one.objective.name,), float(one.budget.left / SECOND))
     yield verdict
     yield left
 

@@ -245,6 +245,18 @@ def test_availability_and_objectives_are_gauges_of_what_is_promised():
         assert left == pytest.approx(float(one.budget.left) / 1e6)
 
 
+def test_an_objective_that_does_not_apply_has_no_budget_gauge():
+    history = report_sample.history()
+    history = replace(history, objectives=tuple(replace(one, applies=()) for one in history.objectives))
+    metrics = Metrics()
+    metrics.registry.register(Promised(lambda: prepare(history), lambda: 0.0))
+    found = samples(metrics)
+    assert history.objectives
+    for one in history.objectives:
+        assert found["ambienti_objective_verdict", (("objective", one.name), ("verdict", "not applicable"))] == 1
+        assert ("ambienti_objective_budget_left_seconds", (("objective", one.name),)) not in found
+
+
 def test_availability_is_measured_once_a_minute_and_a_journal_that_fails_shows_nothing():
     now, asked = [0.0], []
 
