@@ -156,18 +156,18 @@ class TestDriver:
         self._hand.storagePoolLookupByName("default-pool").createXML(xml)
 
     def close(self):
+        # Only when the host's subscription has ended may its domains end: an event that comes just while the last one ends stays
+        # in the driver's queue, and libvirt wakes its loop for the first of a queue alone, so none would ever be told again.
         self.host.close()
+        for thread in threading.enumerate():
+            if thread.name in {"libvirt-test1", "libvirt-close-test1"}:
+                thread.join(120)
         for domain in self._hand.listAllDomains():
             if domain.isActive():
                 domain.destroy()
         for pool in self._hand.listAllStoragePools():
             for volume in pool.listAllVolumes():
                 volume.delete()
-        # Whoever opens it while the last one is still being closed finds the old driver, and an event that nobody fetched in its
-        # queue: libvirt wakes its loop for the first of a queue alone, so none would ever be told.
-        for thread in threading.enumerate():
-            if thread.name in {"libvirt-test1", "libvirt-close-test1"}:
-                thread.join(120)
         self._hand.close()
 
 

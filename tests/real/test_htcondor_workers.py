@@ -188,10 +188,18 @@ def test_a_job_whose_output_cannot_be_written_no_longer_runs_and_its_slot_is_soo
 
 
 def test_a_removed_job_that_does_not_heed_the_signal_is_killed_in_time_and_one_that_asked_for_more_is_given_it(pool):
-    deaf = {"executable": "/bin/sh", "arguments": "\"-c 'trap : TERM; while :; do sleep 1; done'\""}
+    deaf = {
+        "executable": "/bin/sh",
+        "arguments": "\"-c 'trap : TERM; echo deaf; while :; do sleep 1; done'\"",
+        "output": "deaf.$(Cluster)",
+        "stream_output": "true",
+    }
     with connected(pool, vacate_seconds=4) as system, worker_of(system, ATLAS) as worker:
         cluster = pool.sleep(environment="atlas-el9", **deaf)
         patient = pool.sleep(environment="atlas-el9", **deaf, job_max_vacate_time=600)
+        said = [pool.jobs / f"deaf.{one}" for one in (cluster, patient)]
+        # A job that runs by its slot may be a shell that has not come to its trap yet: the signal would end it at once.
+        wait_until(lambda: all(one.exists() and one.read_text() for one in said), "both are deaf", told=worker.console)
         wait_until(lambda: len(system.node(worker.name).jobs) == 2, "the jobs run", told=worker.console)
         began = time.monotonic()
         for one in (cluster, patient):
