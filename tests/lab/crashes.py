@@ -32,6 +32,9 @@ LIMITS = {
     "drain_percent": 100,
 }
 
+SCALES = (1, 1, 1, 2, 4, 8)
+"""By what the length of a daemon's life is multiplied."""
+
 
 def tiny_environment(**more: object) -> dict[str, object]:
     """Return an environment whose containers boot in a moment and need next to nothing."""
@@ -210,12 +213,10 @@ class Ordeal:
         self.orphans: list[str] = []
         self.rounds = 0
         self._started: dict[str, set[str]] = {}
-        self._slowness = 1.0
 
     def round(self, jobs: int, most_kills: int) -> None:
         """One burst of boots and its retirement, under fire; then an undisturbed daemon has to bring everything in order."""
         self.rounds += 1
-        acted = self.killed_in.total() - self.killed_in["between acts"]
         before = len(self.farm.queue.started)
         self.farm.queue.submit(jobs)
         self._under_fire(lambda: len(self.farm.queue.running()) == jobs, most_kills // 2 + 1)
@@ -224,15 +225,14 @@ class Ordeal:
             self.double_boots.append(f"round {self.rounds}: {len(started) - before} workers were started for {jobs} jobs")
         self.farm.queue.complete_all()
         self._under_fire(self._empty, most_kills - most_kills // 2)
-        if self.killed_in.total() - self.killed_in["between acts"] == acted:
-            self._slowness *= 2  # on a busy machine a daemon comes to its first act later
 
     def _under_fire(self, done, most_kills: int) -> None:
         kills = 0
         while kills < most_kills and not done():
             self.forge.start()
-            # The first acts fall into the first tenths of a second; later ones follow the poll.
-            self._let_live(self._slowness * self.chance.uniform(0.02, 0.35 if self.chance.random() < 0.75 else 1.6), done)
+            # The first acts fall into the first tenths of a second, on a busy machine later; further ones follow the poll. Whether
+            # a kill hit an act says nothing of the machine's speed, so each is drawn anew from several scales.
+            self._let_live(self.chance.choice(SCALES) * self.chance.uniform(0.02, 0.35), done)
             self.forge.end(signal.SIGKILL)
             kills += 1
             self.kills += 1
