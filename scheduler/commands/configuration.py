@@ -10,7 +10,7 @@ import typer
 from rich.text import Text
 
 from environments.names import can_be_read, nearest
-from environments.problems import ConfigurationError, excerpt
+from environments.problems import ConfigurationError, Problem, excerpt
 from scheduler.commands import loaded
 from scheduler.commands.common import (
     Exit,
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
     from environments.environment import Environment
     from environments.nodes import YamlNode
-    from environments.problems import Problem
     from scheduler.site.definitions import Definitions
     from scheduler.site.live_check import Finding
 

@@ -8,6 +8,7 @@ import typer
 
 from scheduler.commands.common import Exit, JsonOption, SiteOption, console, examples, fail, plural, print_json, say
 from scheduler.commands.journaled import AsTokenOption, ByOption, asker, looked_into, now, opened
+from scheduler.model.instants import write_instant
 from scheduler.show.terminal import Table
 
 corrections = typer.Typer(
@@ -63,7 +64,6 @@ def show(
 ) -> None:
     """List the corrections that wait for somebody to accept or refuse them."""
     from scheduler.journal.corrections import corrections as all_corrections
-    from scheduler.model.instants import write_instant
 
     with looked_into(site) as (found, journal):
         listed = [(one, decided) for one, decided in all_corrections(journal) if everything or not decided]

@@ -21,6 +21,7 @@ from scheduler.commands.journaled import (
     opened,
     ordered,
 )
+from scheduler.model.instants import shown_instant, write_instant
 from scheduler.show.terminal import Table
 
 exclusions = typer.Typer(no_args_is_help=True, help="Exclusions: bad time that does not count, once somebody accepted it.")
@@ -90,7 +91,6 @@ def accept(
 def show(site: SiteOption = None, as_json: JsonOption = False) -> None:
     """List all exclusions with who proposed and who accepted them."""
     from scheduler.journal import agreements
-    from scheduler.model.instants import shown_instant, write_instant
 
     with looked_into(site) as (found, journal):
         listed = agreements.exclusions(journal)

@@ -14,8 +14,8 @@ from environments.problems import ConfigurationError, Problem
 from scheduler.commands import journaled, loaded
 from scheduler.commands.common import Exit, JsonOption, SiteOption, console, examples, fail, plural, print_json, say
 from scheduler.commands.oncall import COLOURS, FileOption, period_row
-from scheduler.model.instants import micro, to_the_second
-from scheduler.oncall.incident import IncidentEvent, What
+from scheduler.model.instants import Instant, micro, to_the_second, write_instant
+from scheduler.oncall.incident import Incident, IncidentEvent, OncallDecision, What
 from scheduler.show.terminal import Table
 
 if TYPE_CHECKING:
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from environments.identity import Signature
     from scheduler.journal.journal import Journal
     from scheduler.journal.reading import JournalReader
-    from scheduler.model.instants import Instant
-    from scheduler.oncall.incident import Incident, OncallDecision
     from scheduler.oncall.reading import OnCallFile
     from scheduler.oncall.rows import IncidentView
     from scheduler.oncall.standing import Structure
@@ -107,7 +105,6 @@ def list_incidents(
 def show(number: NumberArgument, site: SiteOption = None, as_json: JsonOption = False) -> None:
     """Show one incident: its calls and deadlines, every page and what became of its notices, and its whole story."""
     from scheduler.journal import outbox
-    from scheduler.model.instants import write_instant
     from scheduler.oncall.rows import incident_view
 
     with journaled.looked_into(site) as (definitions, journal):

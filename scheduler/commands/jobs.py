@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from scheduler.commands.common import Exit, fail
 from scheduler.model.clock import WallClock, clock_time
-from scheduler.model.ports import JobRecord, SourceError, Submission, WrongNameError
-from scheduler.model.queues import QueueReading
+from scheduler.model.ports import BatchSystem, JobRecord, SourceError, Submission, WrongNameError
+from scheduler.model.queues import QueueReading, RequestCluster
 from scheduler.model.readings import Unanswered
 
 if TYPE_CHECKING:
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     import typer
 
     from scheduler.commands.source import FarmView
-    from scheduler.model.ports import BatchSystem
-    from scheduler.model.queues import RequestCluster
     from scheduler.site.definitions import Definitions
 
 

@@ -17,7 +17,7 @@ from scheduler.commands import daemon, loaded
 from scheduler.commands.common import Exit, fail
 from scheduler.commands.login import login
 from scheduler.model.clock import WallClock
-from scheduler.model.instants import micro, read_duration, read_instant, within
+from scheduler.model.instants import Duration, Instant, micro, read_duration, read_instant, shown_instant, within
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from scheduler.availability.timelines.prepared import Prepared
     from scheduler.journal.journal import Journal
     from scheduler.journal.reading import JournalReader
-    from scheduler.model.instants import Duration, Instant
     from scheduler.oncall.incident import Incident
     from scheduler.site.definitions import Definitions
 
@@ -132,8 +131,6 @@ def duration(text: str, option: str) -> Duration:
 
 def ordered(start: Instant, end: Instant) -> None:
     """Refuse a span that ends before it begins, with both instants."""
-    from scheduler.model.instants import shown_instant
-
     if end <= start:
         raise fail(f"it would end before it begins: from {shown_instant(start)} to {shown_instant(end)}", Exit.WRONG)
 

@@ -24,7 +24,7 @@ from scheduler.commands.common import (
     write,
 )
 from scheduler.model.clock import WallClock
-from scheduler.model.instants import SECOND, micro
+from scheduler.model.instants import SECOND, micro, seconds, write_duration, write_instant
 from scheduler.show.terminal import Table
 
 if TYPE_CHECKING:
@@ -256,8 +256,6 @@ def _said(one: ObjectiveStanding) -> str:
 
 def _length(exact: Fraction) -> str:
     """Write an exact length for people; the sign is kept."""
-    from scheduler.model.instants import write_duration
-
     whole = abs(exact).__floor__()
     return f"{'-' if exact < 0 else ''}{write_duration(whole - whole % SECOND if whole > SECOND else whole)}"
 
@@ -271,7 +269,6 @@ def _say_recovery(one: ObjectiveStanding) -> None:
 
 def _standing_data(promise: Promise, one: ObjectiveStanding) -> dict[str, object]:
     from scheduler.availability.figures import fraction
-    from scheduler.model.instants import seconds, write_instant
 
     budget, zone, applies = one.budget, one.objective.zone or "UTC", _applies(one)
     micro = Fraction(1, SECOND)
@@ -332,8 +329,6 @@ def _written(promises: Promises, zone: str, refusal: type[Exception]) -> str:
 
 
 def _row(promise: Promise, zone: str) -> list[str]:
-    from scheduler.model.instants import write_duration
-
     one = promise.objective
     applies = "always" if one.applies is None else plural(len(one.applies), "period")
     alerts = [f"{alert.severity} at {float(alert.factor):g}x over {write_duration(alert.long)}" for alert in promise.alerts]
@@ -342,8 +337,6 @@ def _row(promise: Promise, zone: str) -> list[str]:
 
 
 def _data(promise: Promise, zone: str) -> dict[str, object]:
-    from scheduler.model.instants import seconds, write_instant
-
     one = promise.objective
     spans = [[write_instant(span.start), span.end and write_instant(span.end)] for span in one.applies or ()]
     alerts = [

@@ -12,9 +12,10 @@ from rich.text import Text
 
 from environments.names import can_be_read, nearest
 from environments.problems import ConfigurationError, Problem
+from scheduler.commands import common
 from scheduler.commands.common import Exit, JsonOption, console, examples, fail, plural, print_json, say
 from scheduler.model.clock import WallClock
-from scheduler.model.instants import micro, to_the_second
+from scheduler.model.instants import micro, to_the_second, write_instant
 from scheduler.show.terminal import Table
 
 if TYPE_CHECKING:
@@ -39,7 +40,6 @@ FileOption = Annotated[
 
 def _of_site() -> SiteFile | None:
     """Return the site file, if there is one that names an on-call file; a wrong one is another command's to tell."""
-    from scheduler.commands import common
     from scheduler.site.site_file import read_site
 
     given = os.environ.get("AMBIENTI_SITE")
@@ -96,8 +96,6 @@ def who(
     as_json: JsonOption = False,
 ) -> None:
     """Say who is on call at an instant: per level of the escalation and per rotation."""
-    from scheduler.model.instants import write_instant
-
     found = _read(file)
     zone, roster = found.settings.zone, found.rules.roster
     instant = _instant(at, "--at", found)
@@ -132,7 +130,6 @@ def schedule(
 ) -> None:
     """Show who is on call from when to when; hand-overs, swaps and overrides to the instant."""
     from scheduler.availability.timelines.windows import days_later
-    from scheduler.model.instants import write_instant
     from scheduler.oncall.schedule import schedule as laid_out
 
     found = _read(file)

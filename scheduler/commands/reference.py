@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import BaseModel
 
 from environments.environment import DiskMode, NetworkKind, Virtualization
+from scheduler.availability.files.written import WrittenHistory
+from scheduler.oncall.states import MEANING, TRANSITIONS
 from scheduler.site.schemas import (
     Schema,
     oncall_schema,
@@ -206,8 +208,6 @@ def _spelt(parameter: Any) -> str:
 
 def availability() -> str:
     """Return the page on the history file and on what `ambienti report --json` prints."""
-    from scheduler.availability.files.written import WrittenHistory
-
     parts = [
         "# History file and report",
         _HISTORY,
@@ -277,8 +277,6 @@ def lifecycle() -> str:
 
 def incidents() -> str:
     """Return the page on incidents: the diagram, what each state means, every step, and the files of the on-call rules."""
-    from scheduler.oncall.states import MEANING, TRANSITIONS
-
     life = "\n".join(["# Incidents", "", *_diagram(list(TRANSITIONS), TRANSITIONS), "", *_steps(MEANING, TRANSITIONS)])
     parts = [
         life,

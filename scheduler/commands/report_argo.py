@@ -6,7 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from scheduler.availability.history import History, Measure, Window
+from scheduler.commands import loaded
 from scheduler.commands.common import Exit, SiteOption, examples, fail, print_json
+from scheduler.commands.journaled import looked_into
 from scheduler.commands.report import FromOption, HistoryOption, ToOption, WindowOption, read, report, window_of
 from scheduler.model.clock import WallClock
 
@@ -14,7 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from scheduler.availability.history import History, Measure, Window
     from scheduler.availability.timelines.prepared import Prepared
 
 __all__ = ["report"]
@@ -91,8 +93,6 @@ def history_of(file: Path | None, site: Path | None) -> History:
     """Return the history of a file, or of the site's journal."""
     if file is not None:
         return read(file)
-    from scheduler.commands import loaded
-    from scheduler.commands.journaled import looked_into
     from scheduler.site import services
 
     with looked_into(site) as (found, journal):
@@ -101,7 +101,6 @@ def history_of(file: Path | None, site: Path | None) -> History:
 
 def pieces(window: Window, period: str, zone: str) -> Iterator[Window]:
     """Cut a window into the days or months that it touches; the first and the last may be parts of one."""
-    from scheduler.availability.history import Window
     from scheduler.availability.timelines.windows import PERIODS, period_end
 
     start = window.start

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from environments.names import can_be_read
+from scheduler.availability.history import History, Result, Window
 from scheduler.commands.common import Exit, JsonOption, SiteOption, examples, fail, print_json, say
 from scheduler.commands.journaled import looked_into
 from scheduler.commands.report import FromOption, HistoryOption, ToOption, WindowOption, ZoneOption, read, window_of
@@ -19,7 +20,6 @@ from scheduler.model.clock import WallClock
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from scheduler.availability.history import History, Result, Window
     from scheduler.availability.reports.publication import Version
     from scheduler.availability.timelines.prepared import Prepared
 
@@ -138,7 +138,6 @@ def compute(history: Prepared, parameters: Mapping[str, Any]) -> dict[str, Any]:
 def _asked(parameters: Mapping[str, Any]) -> list[Window]:
     """Return the windows of a bundle's parameters; what cannot be computed by them is refused."""
     from scheduler.availability.files.crosscheck import is_zone
-    from scheduler.availability.history import Window
     from scheduler.availability.measuring.profiles import PROFILES
     from scheduler.availability.reports.bundle import MANIFEST, BundleError
 

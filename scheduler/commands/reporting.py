@@ -18,7 +18,7 @@ from environments.text import printable, unprintable
 from scheduler.commands import daemon, loaded
 from scheduler.commands.common import Exit, JsonOption, SiteOption, console, examples, fail, print_json, say
 from scheduler.commands.journaled import ByOption, asker, duration, instant, looked_into, now, opened
-from scheduler.model.instants import in_seconds
+from scheduler.model.instants import in_seconds, shown_instant, write_instant
 from scheduler.show.terminal import Table
 from scheduler.show.writing import duration as shown_length
 
@@ -230,7 +230,6 @@ def revoke(
 def show(site: SiteOption = None, as_json: JsonOption = False) -> None:
     """List all tokens: who holds them, who made them, which are revoked."""
     from scheduler.journal import agreements
-    from scheduler.model.instants import shown_instant, write_instant
 
     with looked_into(site) as (found, journal):
         listed = agreements.tokens(journal)

@@ -12,7 +12,7 @@ import json
 import os
 import secrets
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -24,8 +24,6 @@ from scheduler.commands.common import Exit, JsonOption, SiteOption, fail, print_
 from scheduler.model.clock import WallClock, clock_time
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from scheduler.site.definitions import Definitions
 
 ASK_SECONDS = 1.0

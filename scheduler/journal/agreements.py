@@ -17,7 +17,7 @@ from scheduler.availability.files.taking_over import Known
 from scheduler.journal import tables as t
 from scheduler.journal.histories import downtimes_in, exclusions_in
 from scheduler.journal.records import AgreementError, Note
-from scheduler.model.instants import SECOND, Duration, in_seconds
+from scheduler.model.instants import SECOND, Duration, Instant, in_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from scheduler.availability.history import Downtime, Exclusion, Recurrence, Revision
     from scheduler.journal.reading import JournalReader
     from scheduler.journal.writing import JournalWriter
-    from scheduler.model.instants import Instant
 
 BACK: Duration = 900 * SECOND
 """So far back may a token report if nothing else was said."""

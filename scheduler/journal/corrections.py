@@ -12,8 +12,8 @@ import sqlalchemy as sa
 from environments.identity import Signature, objection
 from scheduler.availability.history import Correction, Status
 from scheduler.journal import tables as t
-from scheduler.journal.records import AgreementError, Note
-from scheduler.model.instants import in_seconds
+from scheduler.journal.records import AgreementError, Note, Push
+from scheduler.model.instants import Instant, in_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,9 +21,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
     from scheduler.journal.reading import JournalReader
-    from scheduler.journal.records import Push
     from scheduler.journal.writing import JournalWriter
-    from scheduler.model.instants import Instant
 
 ACCEPTED = "accepted"
 REFUSED = "refused"

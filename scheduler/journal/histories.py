@@ -29,7 +29,7 @@ from scheduler.journal import tables as t
 from scheduler.journal.corrections import corrections_in
 from scheduler.journal.segments import CAUSES, NONE, Kept, unpacked
 from scheduler.journal.usage import StateEntered
-from scheduler.model.instants import in_seconds, micro
+from scheduler.model.instants import Instant, in_seconds, micro
 from scheduler.model.workers import WorkerState
 
 if TYPE_CHECKING:
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
     from scheduler.journal.reading import JournalReader
-    from scheduler.model.instants import Instant
 
 _RECORD = np.dtype(
     [

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from scheduler.availability.history import Status
+from scheduler.availability.history import Downtime, Status
 from scheduler.availability.timelines.downtimes import agreed
 from scheduler.journal import tables as t
 from scheduler.journal.histories import downtimes_in
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Connection
 
-    from scheduler.availability.history import Downtime
     from scheduler.journal.reading import JournalReader
     from scheduler.journal.segments import Kept, ObjectRecords
     from scheduler.journal.writing import JournalWriter

@@ -17,17 +17,14 @@ from scheduler.availability.history import Status
 from scheduler.availability.timelines.axis import BEGINNING
 from scheduler.model.instants import SECOND, Instant
 from scheduler.oncall.follow import remembered
-from scheduler.oncall.incident import Book, DecisionKind, IncidentEvent, OncallDecision, What
-from scheduler.oncall.simulate import StoryTold
+from scheduler.oncall.incident import Book, DecisionKind, IncidentEvent, OncallDecision, Rules, What
+from scheduler.oncall.simulate import Story, StoryTold
 from scheduler.oncall.standing import ObjectStanding
 from scheduler.oncall.states import OVER
 from scheduler.oncall.watch import Watching, told
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-
-    from scheduler.oncall.incident import Rules
-    from scheduler.oncall.simulate import Story
 
 
 @dataclass(slots=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from environments.problems import ConfigurationError
 from environments.reader import read_content
-from scheduler.oncall.reading import watching_of
+from scheduler.oncall.reading import OnCallFile, watching_of
 from scheduler.oncall.standing import Structure
 from scheduler.publish.paging import PagingRules
 from scheduler.site import compose
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from scheduler.model.instants import Instant
     from scheduler.model.ports import Notifier
-    from scheduler.oncall.reading import OnCallFile
     from scheduler.oncall.written import Address
 
 NOTIFIERS = "ambienti.notifiers"

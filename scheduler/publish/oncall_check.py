@@ -6,7 +6,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from environments.names import can_be_read, nearest, nearest_file
-from environments.problems import ConfigurationError
+from environments.problems import ConfigurationError, Problem
 from environments.reader import read
 from scheduler.availability.timelines.windows import days_later
 from scheduler.oncall import reading as oncall
@@ -18,7 +18,6 @@ from scheduler.site.live_check import Finding
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from environments.problems import Problem
     from scheduler.oncall.reading import OnCallFile
     from scheduler.oncall.written import OnCall
     from scheduler.site.definitions import Definitions

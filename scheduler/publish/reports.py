@@ -14,7 +14,7 @@ from scheduler.availability.timelines import windows
 from scheduler.journal.incidents import all_incidents
 from scheduler.journal.publications import listed
 from scheduler.journal.used import used
-from scheduler.model.instants import SECOND, as_time, in_seconds
+from scheduler.model.instants import SECOND, Instant, as_time, in_seconds
 from scheduler.oncall import reading as oncall
 from scheduler.publish import addresses, mail, page, sheet, versions
 from scheduler.publish.apart import UndrawnError
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
     from scheduler.availability.reports.schedule import Due
     from scheduler.journal.reading import JournalReader
-    from scheduler.model.instants import Instant
     from scheduler.publish.sheet import Sheet
     from scheduler.site.definitions import Definitions
     from scheduler.site.report_written import ReportSettings

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -17,8 +17,6 @@ from scheduler.publish.responses import Responses
 from scheduler.publish.versions import PublicationStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from scheduler.availability.history import Window
     from scheduler.availability.promises.burn_rate import Alert
     from scheduler.availability.timelines.prepared import Prepared

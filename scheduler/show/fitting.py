@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
-from rich.console import Group
+from rich.console import Group, RenderableType
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
     from rich.table import Column, Table
 
 LEAST_FOR_REASONS = 36

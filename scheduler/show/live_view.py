@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
-from rich.console import Group
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from scheduler.model.actions import Action
+from scheduler.model.actions import Action, Plan
 from scheduler.show import rows
 from scheduler.show.terminal import Table
 from scheduler.show.view import action_line
@@ -22,10 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import TracebackType
 
-    from rich.console import Console, RenderableType
-
     from scheduler.loop.engine import Cycle, Engine
-    from scheduler.model.actions import Plan
     from scheduler.model.observation import Observation
     from scheduler.model.policy import Policy
     from scheduler.show.rows import EnvironmentRow, HostRow, VORow

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rich.console import Group
+from rich.console import Group, RenderableType
 from rich.text import Text
 
 from scheduler.decide.submit import sentence
-from scheduler.model.actions import Action, Adopt, Boot, CancelDrain, Drain, PowerOff, host_of
+from scheduler.model.actions import Action, Adopt, Boot, CancelDrain, Drain, Plan, PowerOff, host_of
 from scheduler.show import rows
 from scheduler.show.fitting import fitted
 from scheduler.show.job_numbers import UNMAPPED
@@ -18,11 +18,8 @@ from scheduler.show.writing import cores, duration, jobs, memory, number, plain_
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from rich.console import RenderableType
-
     from environments.reason import Number
     from scheduler.decide.explanation import Explanation
-    from scheduler.model.actions import Plan
     from scheduler.model.observation import Observation
     from scheduler.model.policy import Policy
     from scheduler.model.queues import RequestCluster

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from scheduler.availability.promises.standing import stand
 from scheduler.journal import incidents as kept
-from scheduler.model.instants import in_seconds
+from scheduler.model.instants import Instant, in_seconds
 from scheduler.oncall import alarms
 from scheduler.site import promises, services
 
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
     from scheduler.availability.timelines.prepared import Prepared
     from scheduler.journal.journal import Journal
-    from scheduler.model.instants import Instant
     from scheduler.oncall.incident import IncidentEvent
     from scheduler.site.definitions import Definitions
 

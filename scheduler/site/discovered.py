@@ -9,7 +9,7 @@ Rules:
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,6 @@ from scheduler.model.hosts import DiscoveryReading
 from scheduler.model.ports import FoundHost
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
     from pathlib import Path
 
     from scheduler.site.settings import DiscoverySettings

@@ -15,7 +15,7 @@ from environments.problems import ConfigurationError
 from environments.reader import read, read_content
 from scheduler.oncall import reading as oncall
 from scheduler.site import promises, services
-from scheduler.site.definitions import Stamp, stamp_of
+from scheduler.site.definitions import Definitions, Stamp, stamp_of
 from scheduler.site.in_force import running
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
     from scheduler.model.instants import Instant
     from scheduler.oncall.reading import OnCallFile
-    from scheduler.site.definitions import Definitions
 
 SERVICES, ONCALL, OBJECTIVES = "services.yaml", "oncall.yaml", "objectives"
 

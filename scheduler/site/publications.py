@@ -15,7 +15,7 @@ from scheduler.availability.reports import publication
 from scheduler.availability.reports.publication import Version
 from scheduler.journal import publications as kept
 from scheduler.journal.publications import Published
-from scheduler.model.instants import in_seconds, write_instant
+from scheduler.model.instants import Instant, in_seconds, write_instant
 from scheduler.site import services
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from scheduler.availability.timelines.prepared import Prepared
     from scheduler.journal.reading import JournalReader
     from scheduler.journal.writing import JournalWriter
-    from scheduler.model.instants import Instant
     from scheduler.site.definitions import Definitions
 
 FILE = "published.json"

@@ -14,7 +14,7 @@ from scheduler.loop.runner import unexpected
 from scheduler.site import compose, services
 from scheduler.site.beside import BackgroundReader, Late
 from scheduler.site.definitions import Definitions, assemble, refresh, rehosted, stamp_of
-from scheduler.site.discovering import begin
+from scheduler.site.discovering import Discovering, begin
 from scheduler.site.services import Services
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from scheduler.model.policy import Policy
     from scheduler.site.compose import Farm
     from scheduler.site.discovered import FarmList
-    from scheduler.site.discovering import Discovering
 
 FILES_SECONDS = 5.0
 """So long a cycle waits for the files to be read; a file system that takes longer keeps nobody waiting."""

@@ -15,12 +15,12 @@ from environments.reader import read
 from scheduler.availability.files import crosscheck
 from scheduler.availability.files.reading import algebras, context, exact, made, shaped
 from scheduler.availability.files.written import WrittenHistory
-from scheduler.availability.history import Algebra, Group, Monitored, Objective
-from scheduler.availability.timelines.prepared import prepare
+from scheduler.availability.history import Algebra, Group, History, Monitored, Objective
+from scheduler.availability.timelines.prepared import Prepared, prepare
 from scheduler.journal.following import Followed
 from scheduler.journal.histories import load_columns, load_history
 from scheduler.journal.records import Declared
-from scheduler.model.instants import micro
+from scheduler.model.instants import Instant, micro
 from scheduler.observe.provisioning import name_of
 from scheduler.observe.statuses import DAEMON, workers_of
 from scheduler.oncall.alarms import beginning
@@ -32,10 +32,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from environments.nodes import YamlNode
-    from scheduler.availability.history import History
-    from scheduler.availability.timelines.prepared import Prepared
     from scheduler.journal.reading import JournalReader
-    from scheduler.model.instants import Instant
     from scheduler.site.definitions import Definitions
 
 DEFINES = ("objects", "groups", "objectives", "algebras", "algebra")

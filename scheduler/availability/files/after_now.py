@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from scheduler.availability.timelines.columns import columns
 from scheduler.availability.timelines.prepared import left_out
-from scheduler.model.instants import write_instant
+from scheduler.model.instants import Instant, write_instant
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from environments.problems import KeyPath, Problem
     from scheduler.availability.files.written import WrittenHistory
     from scheduler.availability.history import History
-    from scheduler.model.instants import Instant
 
 
 def after_now(written: WrittenHistory, history: History, node: YamlNode) -> Iterator[Problem]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from environments.text import printable, unprintable
 from scheduler.availability.timelines import algebra
-from scheduler.model.instants import SECOND, write_instant
+from scheduler.model.instants import SECOND, Duration, Instant, write_instant
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
         Result,
         Span,
     )
-    from scheduler.model.instants import Duration, Instant
 
 Data = dict[str, Any]
 MOST_SAID = 10_000

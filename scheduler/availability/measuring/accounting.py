@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from scheduler.availability.history import History, Measure, ObjectiveVerdict, Window
+from scheduler.availability.history import History, Measure, Objective, ObjectiveVerdict, Span, Window
 from scheduler.availability.measuring.profiles import MEASURED, PAIRS, lost, masks
 from scheduler.availability.timelines import windows
-from scheduler.availability.timelines.axis import all_lived, common, lived
+from scheduler.availability.timelines.axis import Stretch, all_lived, common, lived
 from scheduler.availability.timelines.prepared import Prepared, prepare
 from scheduler.availability.timelines.strips import sums, sums_of
 from scheduler.availability.timelines.timeline import CAUSES
@@ -21,8 +21,6 @@ from scheduler.availability.timelines.timeline import CAUSES
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from scheduler.availability.history import Objective, Span
-    from scheduler.availability.timelines.axis import Stretch
 
 _FIGURES = tuple(f"{name} {side}" for name in PAIRS for side in ("above", "below"))
 _COLUMNS = (*MEASURED, *_FIGURES, *(lost(cause) for cause in CAUSES))

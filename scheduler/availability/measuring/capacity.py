@@ -15,20 +15,17 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from scheduler.availability.history import Operator
+from scheduler.availability.history import Operator, Span, Window
 from scheduler.availability.measuring.accounting import stretches
 from scheduler.availability.measuring.profiles import PAIRS, masks
 from scheduler.availability.timelines import windows
 from scheduler.availability.timelines.groups import Part, of_members
-from scheduler.availability.timelines.prepared import timeline_of
+from scheduler.availability.timelines.prepared import Prepared, timeline_of
 from scheduler.availability.timelines.strips import strips, sums
 from scheduler.availability.timelines.timeline import overlaid
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-    from scheduler.availability.history import Span, Window
-    from scheduler.availability.timelines.prepared import Prepared
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from scheduler.availability.history import EVERYTHING, Status
+from scheduler.availability.history import EVERYTHING, Span, Status, Window
 from scheduler.availability.measuring.accounting import stretches
 from scheduler.availability.measuring.pieces import packed
 from scheduler.availability.timelines.axis import common, lived, united
@@ -14,7 +14,6 @@ from scheduler.availability.timelines.timeline import CODE, EXCLUDED
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from scheduler.availability.history import Span, Window
     from scheduler.availability.timelines.prepared import Prepared
     from scheduler.model.instants import Duration
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scheduler.availability.history import Measure, Status
+from scheduler.availability.history import Measure, Span, Status, Window
 from scheduler.availability.measuring.accounting import stretches, tabulate
 from scheduler.availability.measuring.pieces import packed
 from scheduler.availability.measuring.profiles import counted, seen
@@ -26,7 +26,6 @@ from scheduler.model.instants import Duration, Instant
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from scheduler.availability.history import Span, Window
     from scheduler.availability.timelines.prepared import Prepared
 
 _NAMES = {code: name for name, code in STATES.items()}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,12 +12,9 @@ from scheduler.availability.promises.budget import Budget, Recovery, budget, rec
 from scheduler.availability.promises.burn_rate import Alert, Burn, burns
 from scheduler.availability.timelines import windows
 from scheduler.availability.timelines.axis import END, lived
-from scheduler.availability.timelines.prepared import timeline_of
+from scheduler.availability.timelines.prepared import Prepared, timeline_of
 from scheduler.availability.timelines.timeline import CODE
 from scheduler.model.instants import Duration
-
-if TYPE_CHECKING:
-    from scheduler.availability.timelines.prepared import Prepared
 
 
 @dataclass(frozen=True, slots=True)

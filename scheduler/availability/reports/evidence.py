@@ -11,14 +11,13 @@ import numpy as np
 
 from scheduler.availability.files.plain import event
 from scheduler.availability.timelines.columns import columns, joined
-from scheduler.model.instants import write_instant
+from scheduler.model.instants import Instant, write_instant
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
     from scheduler.availability.history import Result, Window
     from scheduler.availability.timelines.prepared import Prepared
-    from scheduler.model.instants import Instant
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from scheduler.availability.files.plain import definitions
-from scheduler.availability.history import Span, Window
+from scheduler.availability.history import Group, History, Measure, Member, Monitored, Span, Window
 from scheduler.availability.measuring.accounting import measure
 from scheduler.availability.measuring.profiles import PROFILES
 from scheduler.availability.reports.evidence import Evidence, evidence_of, fingerprint
@@ -20,7 +20,6 @@ from scheduler.model.instants import Duration, Instant, write_instant
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from scheduler.availability.history import Group, History, Measure, Member, Monitored
     from scheduler.availability.timelines.prepared import Prepared
 
 SHOWN = 5

@@ -10,7 +10,18 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from scheduler.availability import figures
-from scheduler.availability.history import EVERYTHING, History, ObjectiveVerdict, ObjectKind, Window
+from scheduler.availability.history import (
+    EVERYTHING,
+    Correction,
+    Downtime,
+    Exclusion,
+    History,
+    Measure,
+    ObjectiveVerdict,
+    ObjectKind,
+    Span,
+    Window,
+)
 from scheduler.availability.measuring import accounting
 from scheduler.availability.measuring.capacity import Capacity, capacity
 from scheduler.availability.measuring.profiles import DURATIONS
@@ -28,14 +39,12 @@ from scheduler.availability.reports.report_shape import (
     WindowShown,
 )
 from scheduler.availability.timelines import algebra, windows
-from scheduler.availability.timelines.prepared import prepare
+from scheduler.availability.timelines.prepared import Prepared, prepare
 from scheduler.model import instants
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from scheduler.availability.history import Correction, Downtime, Exclusion, Measure, Span
-    from scheduler.availability.timelines.prepared import Prepared
     from scheduler.model.instants import Duration
 
     Said = dict[str, tuple[ObjectiveVerdict, Duration]]

@@ -9,7 +9,7 @@ Rules:
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,6 @@ from scheduler.model.instants import Instant, as_time, instant_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from datetime import date
 
 
 class Every(StrEnum):
