@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from environments.reader import read_content
 from scheduler.commands import loaded
 from scheduler.commands.common import (
     Exit,
@@ -74,7 +75,6 @@ def import_file(
     the source takes back - an object, its severity, a part of the span - is taken back here. What stood in the same file (or
     list) before and is not there any more is called off. An entry that cannot be understood is told, and stops no other.
     """
-    from environments.reader import read_content
     from scheduler.availability.files import imports
     from scheduler.availability.files.imported import Naming
     from scheduler.availability.files.taking_over import Asked, taken_over

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from scheduler.availability.history import Downtime, Recurrence, Revision
 from scheduler.commands import loaded
 from scheduler.commands.common import Exit, JsonOption, SiteOption, console, examples, fail, print_json, say
 from scheduler.commands.journaled import ByOption, asker, check_names, end_of, instant, looked_into, now, opened, ordered
@@ -14,7 +15,6 @@ from scheduler.model.instants import Instant, as_time, shown_instant, write_dura
 from scheduler.show.terminal import Table
 
 if TYPE_CHECKING:
-    from scheduler.availability.history import Downtime, Recurrence, Revision
     from scheduler.journal.journal import Journal
     from scheduler.site.definitions import Definitions
 
@@ -45,7 +45,6 @@ def add(
     site: SiteOption = None,
 ) -> None:
     """Declare a downtime. Only what is declared 24 hours before it begins is scheduled; the answer says what is."""
-    from scheduler.availability.history import Recurrence, Revision
     from scheduler.journal.agreements import add_downtime
     from scheduler.site import services
 
@@ -136,14 +135,12 @@ def notice(revisions: Any, zone: str) -> str:
 
 
 def _scheduled(revisions: Any) -> list[tuple[int, int]]:
-    from scheduler.availability.history import Downtime
     from scheduler.availability.timelines.downtimes import agreed
 
     return agreed(Downtime("", (), tuple(revisions)), now()).scheduled
 
 
 def _revise(one: Downtime, end: Instant, why: str, by: str, where: tuple[Definitions, Journal]) -> None:
-    from scheduler.availability.history import Revision
     from scheduler.journal.agreements import revise_downtime
 
     found, journal = where

@@ -14,6 +14,7 @@ from environments.problems import ConfigurationError, Problem
 from scheduler.commands import journaled, loaded
 from scheduler.commands.common import Exit, JsonOption, SiteOption, console, examples, fail, plural, print_json, say
 from scheduler.commands.oncall import COLOURS, FileOption, period_row
+from scheduler.journal import outbox
 from scheduler.model.instants import Instant, micro, to_the_second, write_instant
 from scheduler.oncall.incident import Incident, IncidentEvent, OncallDecision, What
 from scheduler.show.terminal import Table
@@ -104,7 +105,6 @@ def list_incidents(
 @incidents.command("show", epilog=examples("ambienti incident show 12", "ambienti incident show 12 --json"))
 def show(number: NumberArgument, site: SiteOption = None, as_json: JsonOption = False) -> None:
     """Show one incident: its calls and deadlines, every page and what became of its notices, and its whole story."""
-    from scheduler.journal import outbox
     from scheduler.oncall.rows import incident_view
 
     with journaled.looked_into(site) as (definitions, journal):
@@ -157,7 +157,6 @@ def open_one(
     file: FileOption = None,
 ) -> None:
     """Say that something is bad: opens an incident, or joins the one of its cause, and pages whoever is on call."""
-    from scheduler.journal import outbox
     from scheduler.publish import addresses
     from scheduler.publish.paging import deliver, happened
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.text import Text
 
+from scheduler.availability.figures import fraction, percent
+from scheduler.availability.history import History, Objective, ObjectiveVerdict
 from scheduler.commands import loaded
 from scheduler.commands.common import (
     PLACES,
@@ -23,6 +25,7 @@ from scheduler.commands.common import (
     say,
     write,
 )
+from scheduler.commands.journaled import looked_into, now, opened
 from scheduler.model.clock import WallClock
 from scheduler.model.instants import SECOND, micro, seconds, write_duration, write_instant
 from scheduler.show.terminal import Table
@@ -30,7 +33,6 @@ from scheduler.show.terminal import Table
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from scheduler.availability.history import History, Objective
     from scheduler.availability.promises.openslo import Promise, Promises
     from scheduler.availability.promises.standing import ObjectiveStanding
     from scheduler.availability.timelines.prepared import Prepared
@@ -146,7 +148,6 @@ def page(
 
     For a timer where the daemon does not do it. Whoever is on call is paged by the daemon.
     """
-    from scheduler.commands.journaled import now, opened
     from scheduler.oncall import reading as rules
     from scheduler.publish import addresses
     from scheduler.publish.paging import happened
@@ -191,7 +192,6 @@ def _offline(files: Iterable[Path], history: Path) -> tuple[Prepared, list[Promi
 def _live(files: Iterable[Path], site: Path | None) -> tuple[Prepared, list[Promise]]:
     """Read the site's journal, its own promises, and those of further OpenSLO files."""
     from scheduler.availability.promises import openslo
-    from scheduler.commands.journaled import looked_into
     from scheduler.site import promises, services
 
     with looked_into(site) as (asked, journal):
@@ -215,8 +215,6 @@ def _names(history: History) -> list[str]:
 
 
 def _standing_row(promise: Promise, one: ObjectiveStanding) -> list[Text]:
-    from scheduler.availability.figures import percent
-
     colours = {"PASS": "green", "FAIL": "bold red", "UNDECIDED": "yellow"}
     applies, left = _applies(one), one.budget.left
     budget = (
@@ -241,15 +239,11 @@ def _standing_row(promise: Promise, one: ObjectiveStanding) -> list[Text]:
 
 def _applies(one: ObjectiveStanding) -> bool:
     """Whether anything was measured; of nothing there is no budget that could be left."""
-    from scheduler.availability.history import ObjectiveVerdict
-
     return one.verdict is not ObjectiveVerdict.NOT_APPLICABLE
 
 
 def _said(one: ObjectiveStanding) -> str:
     """Say the verdict; beside UNDECIDED how long was unknown."""
-    from scheduler.availability.history import ObjectiveVerdict
-
     unknown = f" ({_length(Fraction(one.measure.undecided))} unknown)" if one.verdict is ObjectiveVerdict.UNDECIDED else ""
     return f"{one.verdict}{unknown}"
 
@@ -268,8 +262,6 @@ def _say_recovery(one: ObjectiveStanding) -> None:
 
 
 def _standing_data(promise: Promise, one: ObjectiveStanding) -> dict[str, object]:
-    from scheduler.availability.figures import fraction
-
     budget, zone, applies = one.budget, one.objective.zone or "UTC", _applies(one)
     micro = Fraction(1, SECOND)
     burning = [

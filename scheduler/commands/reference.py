@@ -10,9 +10,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel
 
+from environments.codes import CODES, SOURCE_STATES, About
 from environments.environment import DiskMode, NetworkKind, Virtualization
 from scheduler.availability.files.written import WrittenHistory
-from scheduler.oncall.states import MEANING, TRANSITIONS
+from scheduler.commands.cli import EPILOG, build
+from scheduler.daemon.metrics import METRICS
+from scheduler.journal.kinds import KINDS
+from scheduler.model.lifecycle import MEANING, TRANSITIONS
+from scheduler.model.workers import WorkerState
+from scheduler.oncall import states as incident_states
 from scheduler.site.schemas import (
     Schema,
     oncall_schema,
@@ -167,8 +173,6 @@ def command_line() -> str:
     """Return the page on the commands."""
     import typer
 
-    from scheduler.commands.cli import EPILOG, build
-
     root: Any = typer.main.get_command(build())
     parts = [
         "# Command line",
@@ -224,8 +228,6 @@ def availability() -> str:
 
 def metrics() -> str:
     """Return the page on the metrics."""
-    from scheduler.daemon.metrics import METRICS
-
     lines = ["# Metrics", "", "At `/metrics` of the daemon's address, for Prometheus.", ""]
     lines += ["| metric | kind | labels | meaning |", "|---|---|---|---|"]
     for one in METRICS:
@@ -236,9 +238,6 @@ def metrics() -> str:
 
 def codes() -> str:
     """Return the page on the codes of reasons, the states of sources, and the lines of the event log."""
-    from environments.codes import CODES, SOURCE_STATES, About
-    from scheduler.journal.kinds import KINDS
-
     lines = ["# Reason codes", "", "Every reason has a code that does not change: in `why`, `plan` and `status` with `--json`,"]
     lines += ["in the log, in `ambienti events` and in the journal. [Read `why`](../howto/read-why.md) tells how to use them."]
     for about in About:
@@ -265,9 +264,6 @@ def codes() -> str:
 
 def lifecycle() -> str:
     """Return the page on the life of a worker: the diagram, what each state means, and every step."""
-    from scheduler.model.lifecycle import MEANING, TRANSITIONS
-    from scheduler.model.workers import WorkerState
-
     drawn: list[WorkerState] = [state for state in TRANSITIONS if state is not WorkerState.UNSEEN]
     lines = ["# The life of a worker", "", *_diagram(drawn, TRANSITIONS), ""]
     lines += ["A living worker becomes *unseen* while its host does not answer; then it goes back to where it was.", ""]
@@ -277,7 +273,8 @@ def lifecycle() -> str:
 
 def incidents() -> str:
     """Return the page on incidents: the diagram, what each state means, every step, and the files of the on-call rules."""
-    life = "\n".join(["# Incidents", "", *_diagram(list(TRANSITIONS), TRANSITIONS), "", *_steps(MEANING, TRANSITIONS)])
+    steps = incident_states.TRANSITIONS
+    life = "\n".join(["# Incidents", "", *_diagram(list(steps), steps), "", *_steps(incident_states.MEANING, steps)])
     parts = [
         life,
         "For your editor: `ambienti schema oncall`, `ambienti schema oncall-simulation`, `ambienti schema oncall-story`.",

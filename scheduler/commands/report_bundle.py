@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from environments.names import can_be_read
+from environments.reader import opened_content
 from scheduler.availability.history import History, Result, Window
+from scheduler.availability.timelines.windows import zone_data
 from scheduler.commands.common import Exit, JsonOption, SiteOption, examples, fail, print_json, say
 from scheduler.commands.journaled import looked_into
 from scheduler.commands.report import FromOption, HistoryOption, ToOption, WindowOption, ZoneOption, read, window_of
@@ -99,9 +101,7 @@ def verify(
     as_json: JsonOption = False,
 ) -> None:
     """Compute a bundle again from its own events and definitions, offline, and compare it byte by byte."""
-    from environments.reader import opened_content
     from scheduler.availability.reports import bundle as bundles
-    from scheduler.availability.timelines.windows import zone_data
 
     try:
         with opened_content(given) as source:
@@ -183,7 +183,6 @@ def _versions(windows: Sequence[Window], file: Path | None, site: Path | None, *
 
 def _parameters(history: History, windows: Sequence[Window], zone: str) -> dict[str, Any]:
     from scheduler.availability.measuring.profiles import PROFILES
-    from scheduler.availability.timelines.windows import zone_data
 
     return {
         "windows": [{"name": one.name, "start": one.start, "end": one.end} for one in windows],

@@ -18,6 +18,7 @@ from environments.text import printable, unprintable
 from scheduler.commands import daemon, loaded
 from scheduler.commands.common import Exit, JsonOption, SiteOption, console, examples, fail, print_json, say
 from scheduler.commands.journaled import ByOption, asker, duration, instant, looked_into, now, opened
+from scheduler.journal.records import AgreementError
 from scheduler.model.instants import in_seconds, shown_instant, write_instant
 from scheduler.show.terminal import Table
 from scheduler.show.writing import duration as shown_length
@@ -161,7 +162,6 @@ def add(
     It can also say who you are, where several people share a login: `exclusion accept x1 --token-file FILE`.
     """
     from scheduler.journal.agreements import Token, add_token
-    from scheduler.journal.records import AgreementError
     from scheduler.site import services
 
     if found := unprintable(name) or ("" if name.strip() and "(" not in name else "is no name"):
@@ -216,7 +216,6 @@ def revoke(
 ) -> None:
     """End a token: nobody can use it from now on."""
     from scheduler.journal.agreements import revoke_token
-    from scheduler.journal.records import AgreementError
 
     with opened(site) as (_, journal):
         try:

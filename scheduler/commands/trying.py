@@ -21,6 +21,7 @@ import typer
 from environments.names import nearest
 from scheduler.commands import daemon, loaded
 from scheduler.commands.common import Exit, JsonOption, SiteOption, fail, print_json, say, tell_watched
+from scheduler.loop.trial import Trials
 from scheduler.model.clock import WallClock, clock_time
 
 if TYPE_CHECKING:
@@ -122,7 +123,6 @@ def _asking(found: Definitions, name: str, *, keep: bool) -> Iterator[tuple[Ask,
 @contextmanager
 def _by_ourselves(found: Definitions, key: str, name: str, *, keep: bool, silence: str) -> Iterator[Ask]:
     """Be the daemon for as long as the trial takes, and for nothing else."""
-    from scheduler.loop.trial import Trials
     from scheduler.site import compose, discovering
 
     owner = f"try@{socket.gethostname()}:{os.getpid()}"
