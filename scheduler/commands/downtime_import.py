@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path  # noqa: TC003 - typer reads it
+from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -26,8 +27,6 @@ from scheduler.commands.journaled import check_names, now, opened
 from scheduler.model.instants import SECOND
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from scheduler.availability.files.imported import Imported
     from scheduler.availability.files.taking_over import Asked, ImportStep, TakenOver
     from scheduler.journal.journal import Journal

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -20,9 +22,6 @@ from scheduler.oncall.incident import Incident, IncidentEvent, OncallDecision, W
 from scheduler.show.terminal import Table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-    from pathlib import Path
-
     from environments.identity import Signature
     from scheduler.journal.journal import Journal
     from scheduler.journal.reading import JournalReader

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,8 +13,6 @@ from scheduler.model.queues import QueueReading, RequestCluster
 from scheduler.model.readings import Unanswered
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
     import typer
 
     from scheduler.commands.source import FarmView

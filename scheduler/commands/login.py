@@ -10,11 +10,8 @@ from __future__ import annotations
 
 import os
 import pwd
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 LOGINUID = Path("/proc/self/loginuid")
 UNSET = 2**32 - 1

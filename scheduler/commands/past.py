@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -10,8 +11,6 @@ from scheduler.commands.common import Exit, fail
 from scheduler.model.clock import WallClock
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from scheduler.commands.source import FarmView
     from scheduler.decide.explanation import PastRun, PastWorker
     from scheduler.journal.journal import Journal

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable, Iterator, Mapping
+from enum import StrEnum
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
@@ -29,10 +31,6 @@ from scheduler.site.schemas import (
     vo_schema,
 )
 from scheduler.site.settings import BATCH_SYSTEMS, DISCOVERIES, HYPERVISORS
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-    from enum import StrEnum
 
 State = TypeVar("State", bound="StrEnum")
 _HISTORY = """\

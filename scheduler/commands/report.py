@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import sys
+from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -20,8 +21,6 @@ from scheduler.commands.journaled import live, no_bare_number
 from scheduler.model.instants import read_instant, to_the_second, write_instant
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from scheduler.availability.reports.report_data import Report
     from scheduler.site.definitions import Definitions
 

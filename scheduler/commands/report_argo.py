@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -16,9 +18,6 @@ from scheduler.commands.report import FromOption, HistoryOption, ToOption, Windo
 from scheduler.model.clock import WallClock
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
     from scheduler.availability.timelines.prepared import Prepared
 
 __all__ = ["report"]

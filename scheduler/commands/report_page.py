@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from environments.problems import ConfigurationError
@@ -15,9 +17,6 @@ from scheduler.commands.common import Exit, fail, say
 from scheduler.model.instants import SECOND
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
     from scheduler.availability.promises.burn_rate import Alert
     from scheduler.journal.used import Used
     from scheduler.publish.versions import PublicationStatus

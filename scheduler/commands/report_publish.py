@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,8 +19,6 @@ from scheduler.model.instants import in_seconds, seconds, shown_instant, write_i
 from scheduler.show.terminal import Table
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from scheduler.availability.history import History, Window
     from scheduler.availability.reports.publication import ChangedFigure, Version
     from scheduler.availability.timelines.prepared import Prepared

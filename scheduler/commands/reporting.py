@@ -6,6 +6,7 @@ import http
 import json
 import os
 import secrets
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -24,8 +25,6 @@ from scheduler.show.terminal import Table
 from scheduler.show.writing import duration as shown_length
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-
     from scheduler.site.services import Services
 
 SECONDS = 10.0

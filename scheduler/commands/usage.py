@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,8 +18,6 @@ from scheduler.model.instants import SECOND, Instant, in_seconds, shown_instant,
 from scheduler.show.terminal import Table
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from scheduler.journal.usage import Casualties, Fallen, Hours
     from scheduler.journal.used import Used
 

@@ -5,6 +5,7 @@ They change nothing until somebody else accepts them; then the daemon that holds
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -16,8 +17,6 @@ from scheduler.journal.records import AgreementError, Note, Push
 from scheduler.model.instants import Instant, in_seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from sqlalchemy.engine import Connection
 
     from scheduler.journal.reading import JournalReader

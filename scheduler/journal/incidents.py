@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, replace
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
@@ -21,8 +22,6 @@ from scheduler.oncall.standing import ObjectStanding
 from scheduler.oncall.states import State
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
     from sqlalchemy.engine import Connection
 
     from scheduler.journal.reading import JournalReader

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -27,8 +28,6 @@ from scheduler.journal.records import Note
 from scheduler.model.instants import SECOND, Duration, Instant, in_seconds, micro, write_instant
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from sqlalchemy.engine import Connection
 
     from scheduler.availability.timelines.prepared import Prepared

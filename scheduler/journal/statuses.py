@@ -9,6 +9,7 @@ Rules:
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -23,8 +24,6 @@ from scheduler.journal.segments import CAUSES, MOST, NONE, RECORD, Kept, ObjectR
 from scheduler.model.instants import in_seconds, micro, write_instant
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
     from sqlalchemy.engine import Connection
 
     from scheduler.journal.writing import JournalWriter

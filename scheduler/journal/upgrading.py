@@ -14,6 +14,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import resources
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -23,8 +24,6 @@ from scheduler.journal.opening import JournalError, connect, explain, told
 from scheduler.journal.side_file import BESIDE, SideFile
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from sqlalchemy.engine import Connection, Engine, RowMapping
 
     from scheduler.model.clock import Clock

@@ -6,6 +6,7 @@ ends one.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from scheduler.availability.promises.burn_rate import PAGES, Burn, Burning
@@ -13,8 +14,6 @@ from scheduler.model.instants import Instant, write_duration
 from scheduler.oncall.incident import Book, IncidentEvent, What
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
     from scheduler.availability.promises.standing import ObjectiveStanding
 
 PREFIX = "error budget of "

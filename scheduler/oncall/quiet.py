@@ -11,6 +11,7 @@ Figures know nothing of this: who is paged and what is counted are two questions
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from scheduler.availability.history import EVERYTHING, Group, Status
@@ -19,8 +20,6 @@ from scheduler.oncall.incident import Quiet
 from scheduler.oncall.standing import ObjectStanding, Structure, below, culprits, members_at
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
-
     from scheduler.model.instants import Instant
 
 

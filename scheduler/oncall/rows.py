@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from environments.environment import Frozen
@@ -9,8 +10,6 @@ from scheduler.model.instants import SECOND, Instant, write_instant
 from scheduler.oncall import response
 
 if TYPE_CHECKING:
-    from fractions import Fraction
-
     from scheduler.oncall.incident import Incident, OncallDecision, Page, ResponseDue
     from scheduler.oncall.simulate import Story
 

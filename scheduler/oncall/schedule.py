@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from itertools import pairwise
@@ -11,8 +12,6 @@ from zoneinfo import ZoneInfo
 from scheduler.model.instants import SECOND, Instant, as_micro, as_time
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from scheduler.oncall.rotation import Layer, Roster
 
 LOOK = 24 * 3600 * SECOND

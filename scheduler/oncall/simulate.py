@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from scheduler.model.instants import Instant
 from scheduler.oncall.follow import follow, next_due
 from scheduler.oncall.incident import Book, Incident, IncidentEvent, OncallDecision, Rules, What
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,8 @@ Rules:
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
 
 from scheduler.availability.history import Status
 from scheduler.availability.timelines.axis import BEGINNING
@@ -22,9 +22,6 @@ from scheduler.oncall.simulate import Story, StoryTold
 from scheduler.oncall.standing import ObjectStanding
 from scheduler.oncall.states import OVER
 from scheduler.oncall.watch import Watching, told
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
 
 
 @dataclass(slots=True)

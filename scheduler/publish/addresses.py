@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from environments.problems import ConfigurationError
@@ -13,8 +14,6 @@ from scheduler.publish.paging import PagingRules
 from scheduler.site import compose
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from scheduler.model.instants import Instant
     from scheduler.model.ports import Notifier
     from scheduler.oncall.written import Address

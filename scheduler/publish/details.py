@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING
@@ -12,8 +13,6 @@ from scheduler.model.instants import as_time, seconds, write_duration
 from scheduler.oncall.rows import IncidentView, incident_view
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
     from scheduler.availability.history import Group, Window
     from scheduler.availability.measuring.pieces import Piece
     from scheduler.availability.timelines.prepared import Prepared

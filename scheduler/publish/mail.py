@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
@@ -10,8 +11,6 @@ from scheduler.availability.history import ObjectiveVerdict
 from scheduler.publish import writing
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from scheduler.publish.sheet import Sheet
 
 MOST_LINES = 60

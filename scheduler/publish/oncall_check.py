@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
@@ -16,8 +17,6 @@ from scheduler.publish.addresses import opener, place_of
 from scheduler.site.live_check import Finding
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
     from scheduler.oncall.reading import OnCallFile
     from scheduler.oncall.written import OnCall
     from scheduler.site.definitions import Definitions

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from environments.names import is_plain_file, nearest
@@ -22,9 +24,6 @@ from scheduler.publish.mailing import Publication, corrections
 from scheduler.site import promises, publications, services
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
     from scheduler.availability.reports.schedule import Due
     from scheduler.journal.reading import JournalReader
     from scheduler.publish.sheet import Sheet

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -9,8 +10,6 @@ from scheduler.oncall.response import Cut, report
 from scheduler.oncall.rows import IncidentView, PeriodView, incident_view, period_view
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from scheduler.availability.history import Window
     from scheduler.model.instants import Instant
     from scheduler.oncall.incident import Incident

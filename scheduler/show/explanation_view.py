@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from fractions import Fraction
+from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.text import Text
@@ -12,10 +13,6 @@ from scheduler.availability import figures
 from scheduler.availability.measuring.explaining import FigureDifference, sentence, write_points
 from scheduler.model.instants import seconds, shown_instant, write_duration, write_instant
 from scheduler.show.terminal import Table
-
-if TYPE_CHECKING:
-    from fractions import Fraction
-
 
 SHOWN = 200
 """So many stretches are listed; JSON has them all."""

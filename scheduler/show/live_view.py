@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from rich.console import Console, Group, RenderableType
@@ -19,9 +21,6 @@ from scheduler.show.view import action_line
 from scheduler.show.writing import bar, duration, number, plain_table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from types import TracebackType
-
     from scheduler.loop.engine import Cycle, Engine
     from scheduler.model.observation import Observation
     from scheduler.model.policy import Policy

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
@@ -16,8 +17,6 @@ from scheduler.show.sources_view import host_table, source_table, unheard
 from scheduler.show.writing import cores, duration, jobs, memory, number, plain_table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
     from environments.reason import Number
     from scheduler.decide.explanation import Explanation
     from scheduler.model.observation import Observation

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from scheduler.availability.promises.standing import stand
@@ -11,8 +12,6 @@ from scheduler.oncall import alarms
 from scheduler.site import promises, services
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from scheduler.availability.timelines.prepared import Prepared
     from scheduler.journal.journal import Journal
     from scheduler.oncall.incident import IncidentEvent

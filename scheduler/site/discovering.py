@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scheduler.loop.lanes import ThreadRunner
@@ -12,9 +14,6 @@ from scheduler.site import compose, discovered
 from scheduler.site.definitions import Definitions, rehosted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
-    from pathlib import Path
-
     from scheduler.model.observation import Observation
     from scheduler.model.ports import Discovery
     from scheduler.site.compose import Farm

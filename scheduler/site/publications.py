@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from environments.problems import ConfigurationError, Problem
@@ -19,8 +20,6 @@ from scheduler.model.instants import Instant, in_seconds, write_instant
 from scheduler.site import services
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from scheduler.availability.history import Window
     from scheduler.availability.timelines.prepared import Prepared
     from scheduler.journal.reading import JournalReader

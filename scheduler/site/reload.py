@@ -6,6 +6,7 @@ force and the loop goes round.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -18,8 +19,6 @@ from scheduler.site.discovering import Discovering, begin
 from scheduler.site.services import Services
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
     from scheduler.loop.engine import Engine
     from scheduler.model.policy import Policy
     from scheduler.site.compose import Farm

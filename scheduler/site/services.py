@@ -5,7 +5,9 @@ It has the format of the history file of `ambienti report --history`, without wh
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from environments.checking import checked
@@ -28,9 +30,6 @@ from scheduler.oncall.standing import Structure
 from scheduler.site import promises
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
-    from pathlib import Path
-
     from environments.nodes import YamlNode
     from scheduler.journal.reading import JournalReader
     from scheduler.site.definitions import Definitions

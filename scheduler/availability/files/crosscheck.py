@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import zoneinfo
+from collections.abc import Iterator
 from datetime import datetime
 from functools import cache
 from typing import TYPE_CHECKING
@@ -20,8 +21,6 @@ from scheduler.availability.timelines.downtimes import rule_problem
 from scheduler.model.instants import write_instant
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from environments.nodes import YamlNode
     from environments.problems import KeyPath, Problem
     from scheduler.availability.files.written import WrittenDowntime, WrittenGroup, WrittenHistory, WrittenMember, WrittenSpan

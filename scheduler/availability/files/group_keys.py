@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from scheduler.availability.files.strategies import Strategy, operator_of
 from scheduler.availability.history import Operator
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from environments.nodes import YamlNode
     from environments.problems import KeyPath, Problem
     from scheduler.availability.files.written import WrittenGroup

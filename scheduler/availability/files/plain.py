@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -10,8 +11,6 @@ from scheduler.availability.timelines import algebra
 from scheduler.model.instants import SECOND, Duration, Instant, write_instant
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from scheduler.availability.history import (
         Correction,
         Downtime,

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from json.encoder import encode_basestring as quoted
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -23,10 +24,6 @@ from scheduler.availability.timelines.columns import Columns
 from scheduler.availability.timelines.prepared import Prepared, prepare
 from scheduler.availability.timelines.timeline import CAUSE_CODES
 from scheduler.model.instants import SECOND, Duration, Instant, write_instant
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-
 
 BLOCK = 1 << 22
 """So many bytes are read at a time."""

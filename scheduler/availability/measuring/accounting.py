@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,10 +18,6 @@ from scheduler.availability.timelines.axis import Stretch, all_lived, common, li
 from scheduler.availability.timelines.prepared import Prepared, prepare
 from scheduler.availability.timelines.strips import sums, sums_of
 from scheduler.availability.timelines.timeline import CAUSES
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
 
 _FIGURES = tuple(f"{name} {side}" for name in PAIRS for side in ("above", "below"))
 _COLUMNS = (*MEASURED, *_FIGURES, *(lost(cause) for cause in CAUSES))

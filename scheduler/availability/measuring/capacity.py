@@ -11,9 +11,9 @@ Rules:
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import TYPE_CHECKING
 
 from scheduler.availability.history import Operator, Span, Window
 from scheduler.availability.measuring.accounting import stretches
@@ -23,9 +23,6 @@ from scheduler.availability.timelines.groups import Part, of_members
 from scheduler.availability.timelines.prepared import Prepared, timeline_of
 from scheduler.availability.timelines.strips import strips, sums
 from scheduler.availability.timelines.timeline import overlaid
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from scheduler.availability.history import EVERYTHING, Span, Status, Window
@@ -12,8 +13,6 @@ from scheduler.availability.timelines.downtimes import without
 from scheduler.availability.timelines.timeline import CODE, EXCLUDED
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from scheduler.availability.timelines.prepared import Prepared
     from scheduler.model.instants import Duration
 

@@ -7,6 +7,7 @@ nothing; all of them together are the second figure less the first.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
@@ -24,8 +25,6 @@ from scheduler.availability.timelines.timeline import ARGO, CODE, EXCLUDED, PEND
 from scheduler.model.instants import Duration, Instant
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-
     from scheduler.availability.timelines.prepared import Prepared
 
 _NAMES = {code: name for name, code in STATES.items()}

@@ -7,9 +7,9 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from scheduler.availability.history import Measure
+
+from collections.abc import Sequence
 
 from scheduler.model.instants import Duration
 

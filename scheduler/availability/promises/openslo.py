@@ -7,6 +7,7 @@ import zoneinfo
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic_core import PydanticCustomError
@@ -24,8 +25,6 @@ from scheduler.availability.promises.openslo_window import PromiseError, window_
 from scheduler.model import instants
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from environments.nodes import YamlNode
     from scheduler.model.instants import Instant
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -16,8 +17,6 @@ from scheduler.availability.files.written import WrittenSpan, Zone
 from scheduler.availability.history import Span
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from scheduler.model.instants import Instant
 
 

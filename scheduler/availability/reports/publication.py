@@ -6,6 +6,7 @@ can say what is different.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
@@ -18,8 +19,6 @@ from scheduler.availability.reports.evidence import Evidence, evidence_of, finge
 from scheduler.model.instants import Duration, Instant, write_instant
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
-
     from scheduler.availability.timelines.prepared import Prepared
 
 SHOWN = 5

@@ -5,6 +5,7 @@ Its shape, the documented output of `ambienti report --json`, stands in `report_
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -43,8 +44,6 @@ from scheduler.availability.timelines.prepared import Prepared, prepare
 from scheduler.model import instants
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-
     from scheduler.model.instants import Duration
 
     Said = dict[str, tuple[ObjectiveVerdict, Duration]]

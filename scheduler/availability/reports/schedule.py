@@ -8,15 +8,12 @@ Rules:
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING
 
 from scheduler.model.instants import Instant, as_time, instant_of
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 
 class Every(StrEnum):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -19,8 +20,6 @@ from scheduler.availability.timelines.timeline import EXCLUDED, SCHEDULED, UNSCH
 from scheduler.model.instants import SECOND, Duration, Instant
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     Overlay = tuple[tuple[Sequence[Stretch], int], ...]
 
 HORIZON = 400 * 24 * 3600 * SECOND
