@@ -53,7 +53,7 @@ def run(
     from scheduler.daemon.reporter import Reporter
     from scheduler.publish import reports
     from scheduler.show.live_view import watching
-    from scheduler.site import alarms, compose, definitions, discovering, in_force, promises, services
+    from scheduler.site import compose, definitions, discovering, in_force, promises, services
     from scheduler.site.kept_files import KeptFiles
     from scheduler.site.reload import Reload
 
@@ -91,7 +91,7 @@ def run(
             engine,
             found.file.oncall,
             found.site.site,
-            alarms=lambda now: alarms.changes(reload.definitions, engine.journal, now, prepared),
+            alarms=lambda now: services.alarms(reload.definitions, engine.journal, now, prepared),
             structure=lambda now: services.structure(reload.definitions, now),
         )
         daemon = Daemon(

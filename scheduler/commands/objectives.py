@@ -150,13 +150,13 @@ def page(
     from scheduler.oncall import reading as rules
     from scheduler.publish import addresses
     from scheduler.publish.paging import happened
-    from scheduler.site import alarms, services
+    from scheduler.site import services
 
     with opened(site) as (found, journal):
         read = rules.load(oncall or found.file.oncall)
         at = now()
         paging_rules = addresses.paging_rules(read, found.site.site, at + 1, services.structure(found, at))
-        told = alarms.changes(found, journal, at)
+        told = services.alarms(found, journal, at)
         decisions = happened(journal, told, paging_rules, at) if told else ()
     for line in decisions:
         say(f"incident {line.incident}: {line.sentence}")

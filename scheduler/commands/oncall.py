@@ -20,7 +20,7 @@ from scheduler.commands.loaded import load_oncall
 from scheduler.model.clock import WallClock
 from scheduler.model.instants import micro, to_the_second, write_instant
 from scheduler.model.ports import Notice, SourceError
-from scheduler.oncall.schedule import schedule as laid_out
+from scheduler.oncall.rotation import schedule as laid_out
 from scheduler.show.terminal import Table
 from scheduler.site.site_file import SiteFile, read_site
 

@@ -48,8 +48,7 @@ def argo(
 
     Without a window: the month so far.
     """
-    from scheduler.availability.measuring.accounting import measure
-    from scheduler.availability.measuring.capacity import capacity
+    from scheduler.availability.measuring.accounting import capacity, measure
     from scheduler.availability.timelines.prepared import prepare
 
     if granularity not in GRANULARITIES:

@@ -11,7 +11,7 @@ from scheduler.oncall import response
 
 if TYPE_CHECKING:
     from scheduler.oncall.incident import Incident, OncallDecision, Page, ResponseDue
-    from scheduler.oncall.simulate import Story
+    from scheduler.oncall.story import Story
 
 Number = int | float
 """Seconds, exact to the microsecond."""

@@ -25,7 +25,7 @@ from scheduler.oncall.watch import Watching
 from scheduler.oncall.written import Happening, Moment, OnCall
 
 if TYPE_CHECKING:
-    from scheduler.oncall.simulate import Story
+    from scheduler.oncall.story import Story
 
 
 class SimulatedDowntime(Frozen):

@@ -11,8 +11,7 @@ from environments.problems import ConfigurationError, Problem
 from environments.reader import read
 from scheduler.availability.timelines.windows import days_later
 from scheduler.oncall import reading as oncall
-from scheduler.oncall.rotation import Roster
-from scheduler.oncall.schedule import schedule
+from scheduler.oncall.rotation import Roster, schedule
 from scheduler.publish.addresses import opener, place_of
 from scheduler.site.live_check import Finding
 

@@ -13,8 +13,7 @@ from pydantic_core import PydanticCustomError
 
 from environments.names import nearest
 from scheduler.availability.files.contradictions import contradictions, unheeded
-from scheduler.availability.files.group_keys import unused
-from scheduler.availability.files.strategies import instances_of
+from scheduler.availability.files.strategies import instances_of, unused
 from scheduler.availability.history import EVERYTHING, Operator
 from scheduler.availability.timelines import windows
 from scheduler.availability.timelines.downtimes import rule_problem

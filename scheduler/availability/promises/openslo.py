@@ -18,7 +18,7 @@ from environments.problems import ConfigurationError, KeyPath, Problem
 from environments.reader import documents, read_content
 from scheduler.availability.files.reading import exact
 from scheduler.availability.history import Objective, Span
-from scheduler.availability.promises import burn_rate, periods
+from scheduler.availability.promises import burn_rate, openslo_window
 from scheduler.availability.promises import openslo_model as model
 from scheduler.availability.promises.openslo_alerts import OpenSLODocuments, alerts_of
 from scheduler.availability.promises.openslo_window import PromiseError, window_name
@@ -293,7 +293,7 @@ def periods_near(directory: Path, until: Instant, zone: str) -> Periods:
 
     def find(named: str) -> tuple[Span, ...]:
         if re.search(r"\.(ics|ical|ya?ml)$", named):
-            return periods.read(directory / named, until, zone)
+            return openslo_window.read(directory / named, until, zone)
         return intervals(named, zone)
 
     return find

@@ -16,7 +16,7 @@ from scheduler.model.instants import as_time
 
 if TYPE_CHECKING:
     from scheduler.availability.history import Group, Measure, Window
-    from scheduler.availability.measuring.capacity import Capacity
+    from scheduler.availability.measuring.accounting import Capacity
 
 UNDEFINED = "-1"
 PLACES = Decimal(1).scaleb(-14)

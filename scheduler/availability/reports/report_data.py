@@ -24,7 +24,7 @@ from scheduler.availability.history import (
     Window,
 )
 from scheduler.availability.measuring import accounting
-from scheduler.availability.measuring.capacity import Capacity, capacity
+from scheduler.availability.measuring.accounting import Capacity, capacity
 from scheduler.availability.measuring.profiles import DURATIONS
 from scheduler.availability.reports.report_shape import (
     CorrectionShown,
