@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import StrEnum
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.text import Text
 
 from environments.names import can_be_read, nearest
-from environments.problems import ConfigurationError, excerpt
+from environments.problems import ConfigurationError, Problem, excerpt
 from scheduler.commands import loaded
 from scheduler.commands.common import (
     Exit,
@@ -30,12 +32,8 @@ from scheduler.commands.common import (
 from scheduler.show.terminal import Table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
     from environments.environment import Environment
     from environments.nodes import YamlNode
-    from environments.problems import Problem
     from scheduler.site.definitions import Definitions
     from scheduler.site.live_check import Finding
 

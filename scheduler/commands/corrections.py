@@ -8,6 +8,10 @@ import typer
 
 from scheduler.commands.common import Exit, JsonOption, SiteOption, console, examples, fail, plural, print_json, say
 from scheduler.commands.journaled import AsTokenOption, ByOption, asker, looked_into, now, opened
+from scheduler.journal.corrections import corrections as all_corrections
+from scheduler.journal.corrections import decide
+from scheduler.journal.records import AgreementError
+from scheduler.model.instants import write_instant
 from scheduler.show.terminal import Table
 
 corrections = typer.Typer(
@@ -42,9 +46,6 @@ def refuse(name: IdArgument, by: ByOption = "", token: AsTokenOption = None, sit
 
 
 def _decide(name: str, by: str, token: AsTokenOption, site: SiteOption, *, accept: bool, force: bool) -> None:
-    from scheduler.journal.corrections import decide
-    from scheduler.journal.records import AgreementError
-
     with opened(site) as (_, journal):
         who = asker(by, token, journal)
         try:
@@ -62,9 +63,6 @@ def show(
     as_json: JsonOption = False,
 ) -> None:
     """List the corrections that wait for somebody to accept or refuse them."""
-    from scheduler.journal.corrections import corrections as all_corrections
-    from scheduler.model.instants import write_instant
-
     with looked_into(site) as (found, journal):
         listed = [(one, decided) for one, decided in all_corrections(journal) if everything or not decided]
     zone = found.site.timezone

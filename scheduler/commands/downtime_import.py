@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path  # noqa: TC003 - typer reads it
+from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from environments.reader import read_content
 from scheduler.commands import loaded
 from scheduler.commands.common import (
     Exit,
@@ -25,8 +27,6 @@ from scheduler.commands.journaled import check_names, now, opened
 from scheduler.model.instants import SECOND
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from scheduler.availability.files.imported import Imported
     from scheduler.availability.files.taking_over import Asked, ImportStep, TakenOver
     from scheduler.journal.journal import Journal
@@ -74,7 +74,6 @@ def import_file(
     the source takes back - an object, its severity, a part of the span - is taken back here. What stood in the same file (or
     list) before and is not there any more is called off. An entry that cannot be understood is told, and stops no other.
     """
-    from environments.reader import read_content
     from scheduler.availability.files import imports
     from scheduler.availability.files.imported import Naming
     from scheduler.availability.files.taking_over import Asked, taken_over

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from scheduler.availability.history import Downtime, Recurrence, Revision
 from scheduler.commands import loaded
 from scheduler.commands.common import Exit, JsonOption, SiteOption, console, examples, fail, print_json, say
 from scheduler.commands.journaled import ByOption, asker, check_names, end_of, instant, looked_into, now, opened, ordered
+from scheduler.model.instants import Instant, as_time, shown_instant, write_duration, write_instant
 from scheduler.show.terminal import Table
 
 if TYPE_CHECKING:
-    from scheduler.availability.history import Downtime, Recurrence, Revision
     from scheduler.journal.journal import Journal
-    from scheduler.model.instants import Instant
     from scheduler.site.definitions import Definitions
 
 downtimes = typer.Typer(no_args_is_help=True, help="Agreed downtimes: declare one, extend or end it, list them.")
@@ -44,9 +45,7 @@ def add(
     site: SiteOption = None,
 ) -> None:
     """Declare a downtime. Only what is declared 24 hours before it begins is scheduled; the answer says what is."""
-    from scheduler.availability.history import Recurrence, Revision
     from scheduler.journal.agreements import add_downtime
-    from scheduler.model.instants import as_time, shown_instant, write_duration
     from scheduler.site import services
 
     if bool(end) == bool(length):
@@ -98,7 +97,6 @@ def finish(name: IdArgument, by: ByOption = "", site: SiteOption = None) -> None
 def show(site: SiteOption = None, as_json: JsonOption = False) -> None:
     """List all downtimes: how much of each is scheduled, and who declared it."""
     from scheduler.journal import agreements
-    from scheduler.model.instants import shown_instant
 
     with looked_into(site) as (found, journal):
         listed = agreements.downtimes(journal)
@@ -119,8 +117,6 @@ def show(site: SiteOption = None, as_json: JsonOption = False) -> None:
 
 def notice(revisions: Any, zone: str) -> str:
     """Say which part of a downtime is scheduled, and how much of it is not."""
-    from scheduler.model.instants import shown_instant, write_duration
-
     last, parts = revisions[-1], _scheduled(revisions)
     whole = last.end - last.start
     if not whole:
@@ -139,16 +135,13 @@ def notice(revisions: Any, zone: str) -> str:
 
 
 def _scheduled(revisions: Any) -> list[tuple[int, int]]:
-    from scheduler.availability.history import Downtime
     from scheduler.availability.timelines.downtimes import agreed
 
     return agreed(Downtime("", (), tuple(revisions)), now()).scheduled
 
 
 def _revise(one: Downtime, end: Instant, why: str, by: str, where: tuple[Definitions, Journal]) -> None:
-    from scheduler.availability.history import Revision
     from scheduler.journal.agreements import revise_downtime
-    from scheduler.model.instants import shown_instant
 
     found, journal = where
     start = one.revisions[-1].start
@@ -178,18 +171,12 @@ def _rule(every: str, start: str) -> str:
 
 
 def _recurs(one: Downtime, zone: str) -> str:
-    from scheduler.model.instants import shown_instant
-
     if one.recurrence is None or one.recurrence.ended is None:
         return one.recurrence.rule if one.recurrence else ""
     return f"{one.recurrence.rule}, called off {shown_instant(one.recurrence.ended, zone)}"
 
 
 def _data(one: Downtime, zone: str) -> dict[str, Any]:
-    from dataclasses import asdict
-
-    from scheduler.model.instants import write_instant
-
     parts = _scheduled(one.revisions) if one.revisions else []
     spans = [{"start": write_instant(start, zone), "end": write_instant(end, zone)} for start, end in parts]
     revisions = [

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from scheduler.availability.history import Exclusion
 from scheduler.commands import loaded
 from scheduler.commands.common import Exit, JsonOption, SiteOption, console, examples, fail, print_json, say
 from scheduler.commands.journaled import (
@@ -21,6 +22,8 @@ from scheduler.commands.journaled import (
     opened,
     ordered,
 )
+from scheduler.journal.records import AgreementError
+from scheduler.model.instants import shown_instant, write_instant
 from scheduler.show.terminal import Table
 
 exclusions = typer.Typer(no_args_is_help=True, help="Exclusions: bad time that does not count, once somebody accepted it.")
@@ -45,7 +48,6 @@ def add(
     site: SiteOption = None,
 ) -> None:
     """Propose an exclusion. It excuses nothing until somebody else accepts it, and then only bad seconds."""
-    from scheduler.availability.history import Exclusion
     from scheduler.journal.agreements import add_exclusion
     from scheduler.site import services
 
@@ -73,7 +75,6 @@ def accept(
 ) -> None:
     """Accept an exclusion. Who proposed it may not accept it, whatever he calls himself: logins and tokens are compared."""
     from scheduler.journal.agreements import accept_exclusion
-    from scheduler.journal.records import AgreementError
 
     if force and not by:
         raise fail("--force goes with --by: who accepts his own exclusion is named in the report", Exit.WRONG)
@@ -90,7 +91,6 @@ def accept(
 def show(site: SiteOption = None, as_json: JsonOption = False) -> None:
     """List all exclusions with who proposed and who accepted them."""
     from scheduler.journal import agreements
-    from scheduler.model.instants import shown_instant, write_instant
 
     with looked_into(site) as (found, journal):
         listed = agreements.exclusions(journal)

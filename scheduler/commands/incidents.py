@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,19 +16,15 @@ from environments.problems import ConfigurationError, Problem
 from scheduler.commands import journaled, loaded
 from scheduler.commands.common import Exit, JsonOption, SiteOption, console, examples, fail, plural, print_json, say
 from scheduler.commands.oncall import COLOURS, FileOption, period_row
-from scheduler.model.instants import micro, to_the_second
-from scheduler.oncall.incident import IncidentEvent, What
+from scheduler.journal import outbox
+from scheduler.model.instants import Instant, micro, to_the_second, write_instant
+from scheduler.oncall.incident import Incident, IncidentEvent, OncallDecision, What
 from scheduler.show.terminal import Table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-    from pathlib import Path
-
     from environments.identity import Signature
     from scheduler.journal.journal import Journal
     from scheduler.journal.reading import JournalReader
-    from scheduler.model.instants import Instant
-    from scheduler.oncall.incident import Incident, OncallDecision
     from scheduler.oncall.reading import OnCallFile
     from scheduler.oncall.rows import IncidentView
     from scheduler.oncall.standing import Structure
@@ -106,8 +104,6 @@ def list_incidents(
 @incidents.command("show", epilog=examples("ambienti incident show 12", "ambienti incident show 12 --json"))
 def show(number: NumberArgument, site: SiteOption = None, as_json: JsonOption = False) -> None:
     """Show one incident: its calls and deadlines, every page and what became of its notices, and its whole story."""
-    from scheduler.journal import outbox
-    from scheduler.model.instants import write_instant
     from scheduler.oncall.rows import incident_view
 
     with journaled.looked_into(site) as (definitions, journal):
@@ -160,7 +156,6 @@ def open_one(
     file: FileOption = None,
 ) -> None:
     """Say that something is bad: opens an incident, or joins the one of its cause, and pages whoever is on call."""
-    from scheduler.journal import outbox
     from scheduler.publish import addresses
     from scheduler.publish.paging import deliver, happened
 

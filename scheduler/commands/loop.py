@@ -30,6 +30,7 @@ from scheduler.commands.common import (
 )
 from scheduler.commands.source import looked, silent_sources, tell_standing
 from scheduler.model.clock import WallClock
+from scheduler.model.snapshot import dump, plan_data
 
 if TYPE_CHECKING:
     from environments.problems import Problem
@@ -52,7 +53,7 @@ def run(
     from scheduler.daemon.reporter import Reporter
     from scheduler.publish import reports
     from scheduler.show.live_view import watching
-    from scheduler.site import alarms, compose, definitions, discovering, in_force, promises, services
+    from scheduler.site import compose, definitions, discovering, in_force, promises, services
     from scheduler.site.kept_files import KeptFiles
     from scheduler.site.reload import Reload
 
@@ -90,7 +91,7 @@ def run(
             engine,
             found.file.oncall,
             found.site.site,
-            alarms=lambda now: alarms.changes(reload.definitions, engine.journal, now, prepared),
+            alarms=lambda now: services.alarms(reload.definitions, engine.journal, now, prepared),
             structure=lambda now: services.structure(reload.definitions, now),
         )
         daemon = Daemon(
@@ -121,7 +122,6 @@ def plan(
 
     While the daemon runs, this is its last decision; it has already ordered these actions. --live looks at the farm now.
     """
-    from scheduler.model.snapshot import plan_data
     from scheduler.show import view
 
     with looked(site, snapshot, live=live) as found:
@@ -138,8 +138,6 @@ def plan(
 
 def snapshot(file: FileArgument, site: SiteOption = None, live: LiveOption = False) -> None:
     """Write what the farm looks like, with the policy and the plan, to a file one can mail; no secrets are in it."""
-    from scheduler.model.snapshot import dump
-
     with looked(site, None, live=live) as found:
         content = dump(found.observation, found.policy, found.plan, found.standing)
         if file == "-":
@@ -156,7 +154,6 @@ def snapshot(file: FileArgument, site: SiteOption = None, live: LiveOption = Fal
 
 def once(site: SiteOption = None, as_json: JsonOption = False) -> None:
     """Go round once: observe, decide, act, remember. For a first try, or from a timer of your own instead of the daemon."""
-    from scheduler.model.snapshot import plan_data
     from scheduler.show import view
     from scheduler.site import compose, definitions, discovering, in_force
 

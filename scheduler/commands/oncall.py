@@ -12,15 +12,21 @@ from rich.text import Text
 
 from environments.names import can_be_read, nearest
 from environments.problems import ConfigurationError, Problem
+from scheduler.availability.timelines.windows import days_later
+from scheduler.commands import common
 from scheduler.commands.common import Exit, JsonOption, console, examples, fail, plural, print_json, say
+from scheduler.commands.journaled import instant
+from scheduler.commands.loaded import load_oncall
 from scheduler.model.clock import WallClock
-from scheduler.model.instants import micro, to_the_second
+from scheduler.model.instants import micro, to_the_second, write_instant
+from scheduler.model.ports import Notice, SourceError
+from scheduler.oncall.rotation import schedule as laid_out
 from scheduler.show.terminal import Table
+from scheduler.site.site_file import SiteFile, read_site
 
 if TYPE_CHECKING:
     from scheduler.oncall.reading import OnCallFile
     from scheduler.oncall.rows import IncidentView, PeriodView, StoryView
-    from scheduler.site.site_file import SiteFile
 
 PLACES = (Path("oncall.yaml"), Path("/etc/ambienti/oncall.yaml"))
 COLOURS = {"met": "green", "breached": "red", "pending": "yellow", "self-healed": "cyan", "none": "dim"}
@@ -39,9 +45,6 @@ FileOption = Annotated[
 
 def _of_site() -> SiteFile | None:
     """Return the site file, if there is one that names an on-call file; a wrong one is another command's to tell."""
-    from scheduler.commands import common
-    from scheduler.site.site_file import read_site
-
     given = os.environ.get("AMBIENTI_SITE")
     site = Path(given) if given else next((place for place in common.PLACES if place.is_file()), None)
     file = read_site(site, [])[0] if site else None
@@ -60,7 +63,6 @@ def find_file(given: Path | None) -> Path:
 
 def _read(given: Path | None) -> OnCallFile:
     """Read the on-call file that is meant; that of the site as its daemon keeps it, while it is wrong."""
-    from scheduler.commands.loaded import load_oncall
     from scheduler.oncall import reading as settings
 
     of_site = None if given else _of_site()
@@ -96,8 +98,6 @@ def who(
     as_json: JsonOption = False,
 ) -> None:
     """Say who is on call at an instant: per level of the escalation and per rotation."""
-    from scheduler.model.instants import write_instant
-
     found = _read(file)
     zone, roster = found.settings.zone, found.rules.roster
     instant = _instant(at, "--at", found)
@@ -131,10 +131,6 @@ def schedule(
     as_json: JsonOption = False,
 ) -> None:
     """Show who is on call from when to when; hand-overs, swaps and overrides to the instant."""
-    from scheduler.availability.timelines.windows import days_later
-    from scheduler.model.instants import write_instant
-    from scheduler.oncall.schedule import schedule as laid_out
-
     found = _read(file)
     roster, zone, start = found.rules.roster, found.settings.zone, _instant(at, "--from", found)
     if rotation and rotation not in roster.rotations:
@@ -171,7 +167,6 @@ def notify(
     file: FileOption = None,
 ) -> None:
     """Send a test notice to every address of a person, and say what became of each."""
-    from scheduler.model.ports import Notice, SourceError
     from scheduler.publish import addresses
 
     found = _read(file)
@@ -198,8 +193,6 @@ def notify(
 
 
 def _instant(at: str, option: str, found: OnCallFile) -> int:
-    from scheduler.commands.journaled import instant
-
     if not at:
         return micro(WallClock().now())
     return instant(at, option, found.settings.zone)

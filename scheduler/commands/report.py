@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import sys
+from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,15 +14,13 @@ from pydantic_core import PydanticCustomError
 
 from environments.names import nearest
 from environments.text import csv_cell
-from scheduler.availability.history import EVERYTHING
+from scheduler.availability.history import EVERYTHING, History, Window
 from scheduler.commands import loaded
 from scheduler.commands.common import Exit, JsonOption, SiteOption, console, examples, fail, print_json, say
 from scheduler.commands.journaled import live, no_bare_number
+from scheduler.model.instants import read_instant, to_the_second, write_instant
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from scheduler.availability.history import History, Window
     from scheduler.availability.reports.report_data import Report
     from scheduler.site.definitions import Definitions
 
@@ -98,7 +97,6 @@ def shown(
     """
     if context.invoked_subcommand is not None:
         return
-    from scheduler.availability.history import History
     from scheduler.availability.measuring.profiles import PROFILES
     from scheduler.availability.reports import report_data
 
@@ -176,7 +174,6 @@ def vo_known(vo: str, definitions: Definitions) -> None:
 def window_of(history: History, name: str | None, start: str, end: str, zone: str = "") -> Window | None:
     """Return the window that is asked for, None where none is."""
     from scheduler.availability.timelines import windows
-    from scheduler.model.instants import read_instant
 
     zone_known(zone)
     zone = zone or history.zone
@@ -204,8 +201,6 @@ def window_of(history: History, name: str | None, start: str, end: str, zone: st
 
 def _tell_if_empty(history: History, asked: Window | None) -> None:
     """Say why there is nothing to count, beside the report that says so by undefined figures."""
-    from scheduler.model.instants import write_instant
-
     if not history.objects and not history.groups:
         say("The history has no objects (key `objects`): there is nothing to report.", error=True, style="yellow")
     elif asked is not None and asked.start >= asked.end:
@@ -216,8 +211,6 @@ def _tell_if_empty(history: History, asked: Window | None) -> None:
 
 def _tell_if_unobserved(made: Report, *, in_detail: bool) -> None:
     """Say aloud that nobody looked in the window that was asked for: a verdict of another window is no answer to it."""
-    from scheduler.model.instants import to_the_second
-
     window = made.windows[0]
     if in_detail and made.rows and window.seconds and not any(row.observed for row in made.rows):
         span = f"{window.name or 'the window'}, {to_the_second(window.start)} to {to_the_second(window.end)}"

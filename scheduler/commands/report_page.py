@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from environments.problems import ConfigurationError
-from scheduler.availability.history import History
+from scheduler.availability.history import History, Window
 from scheduler.availability.reports import report_data
-from scheduler.availability.timelines.prepared import prepare
+from scheduler.availability.timelines.prepared import Prepared, prepare
 from scheduler.commands import journaled, loaded
 from scheduler.commands.common import Exit, fail, say
 from scheduler.model.instants import SECOND
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
-    from scheduler.availability.history import Window
     from scheduler.availability.promises.burn_rate import Alert
-    from scheduler.availability.timelines.prepared import Prepared
     from scheduler.journal.used import Used
     from scheduler.publish.versions import PublicationStatus
 

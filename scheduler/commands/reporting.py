@@ -6,6 +6,7 @@ import http
 import json
 import os
 import secrets
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -18,13 +19,12 @@ from environments.text import printable, unprintable
 from scheduler.commands import daemon, loaded
 from scheduler.commands.common import Exit, JsonOption, SiteOption, console, examples, fail, print_json, say
 from scheduler.commands.journaled import ByOption, asker, duration, instant, looked_into, now, opened
-from scheduler.model.instants import in_seconds
+from scheduler.journal.records import AgreementError
+from scheduler.model.instants import in_seconds, shown_instant, write_instant
 from scheduler.show.terminal import Table
 from scheduler.show.writing import duration as shown_length
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-
     from scheduler.site.services import Services
 
 SECONDS = 10.0
@@ -161,7 +161,6 @@ def add(
     It can also say who you are, where several people share a login: `exclusion accept x1 --token-file FILE`.
     """
     from scheduler.journal.agreements import Token, add_token
-    from scheduler.journal.records import AgreementError
     from scheduler.site import services
 
     if found := unprintable(name) or ("" if name.strip() and "(" not in name else "is no name"):
@@ -216,7 +215,6 @@ def revoke(
 ) -> None:
     """End a token: nobody can use it from now on."""
     from scheduler.journal.agreements import revoke_token
-    from scheduler.journal.records import AgreementError
 
     with opened(site) as (_, journal):
         try:
@@ -230,7 +228,6 @@ def revoke(
 def show(site: SiteOption = None, as_json: JsonOption = False) -> None:
     """List all tokens: who holds them, who made them, which are revoked."""
     from scheduler.journal import agreements
-    from scheduler.model.instants import shown_instant, write_instant
 
     with looked_into(site) as (found, journal):
         listed = agreements.tokens(journal)

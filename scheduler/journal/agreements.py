@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,17 +18,14 @@ from scheduler.availability.files.taking_over import Known
 from scheduler.journal import tables as t
 from scheduler.journal.histories import downtimes_in, exclusions_in
 from scheduler.journal.records import AgreementError, Note
-from scheduler.model.instants import SECOND, Duration, in_seconds
+from scheduler.model.instants import SECOND, Duration, Instant, in_seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from sqlalchemy.engine import Connection
 
     from scheduler.availability.history import Downtime, Exclusion, Recurrence, Revision
     from scheduler.journal.reading import JournalReader
     from scheduler.journal.writing import JournalWriter
-    from scheduler.model.instants import Instant
 
 BACK: Duration = 900 * SECOND
 """So far back may a token report if nothing else was said."""

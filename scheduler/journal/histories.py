@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby, pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -29,16 +30,13 @@ from scheduler.journal import tables as t
 from scheduler.journal.corrections import corrections_in
 from scheduler.journal.segments import CAUSES, NONE, Kept, unpacked
 from scheduler.journal.usage import StateEntered
-from scheduler.model.instants import in_seconds, micro
+from scheduler.model.instants import Instant, in_seconds, micro
 from scheduler.model.workers import WorkerState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
-
     from sqlalchemy.engine import Connection
 
     from scheduler.journal.reading import JournalReader
-    from scheduler.model.instants import Instant
 
 _RECORD = np.dtype(
     [

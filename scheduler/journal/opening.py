@@ -9,17 +9,14 @@ import sqlite3
 import stat
 import struct
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL, Connection, Engine, make_url
 from sqlalchemy.exc import ArgumentError, DataError, IntegrityError, NoSuchModuleError
 from sqlalchemy.pool import StaticPool
 
 from environments.text import printable
-
-if TYPE_CHECKING:
-    from sqlalchemy.engine import URL, Connection, Engine
 
 DAMAGED = (
     "the journal is damaged. Stop the daemon, move the file and its -wal and -shm away (keep them), and put the last back-up "

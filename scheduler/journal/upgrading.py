@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import resources
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -23,9 +24,6 @@ from scheduler.journal.opening import JournalError, connect, explain, told
 from scheduler.journal.side_file import BESIDE, SideFile
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
     from sqlalchemy.engine import Connection, Engine, RowMapping
 
     from scheduler.model.clock import Clock

@@ -8,9 +8,8 @@ nobody is paged; what is still bad when the downtime ends opens then.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
-from scheduler.model.instants import SECOND, as_time
+from scheduler.model.instants import SECOND, Duration, Instant, as_time
 from scheduler.oncall.incident import (
     Book,
     CallEnd,
@@ -24,9 +23,6 @@ from scheduler.oncall.incident import (
     What,
 )
 from scheduler.oncall.states import OVER, WAITING, State, allowed
-
-if TYPE_CHECKING:
-    from scheduler.model.instants import Duration, Instant
 
 
 @dataclass(frozen=True, slots=True)

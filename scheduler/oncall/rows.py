@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from environments.environment import Frozen
-from scheduler.model.instants import SECOND, write_instant
+from scheduler.model.instants import SECOND, Instant, write_instant
 from scheduler.oncall import response
 
 if TYPE_CHECKING:
-    from fractions import Fraction
-
-    from scheduler.model.instants import Instant
     from scheduler.oncall.incident import Incident, OncallDecision, Page, ResponseDue
-    from scheduler.oncall.simulate import Story
+    from scheduler.oncall.story import Story
 
 Number = int | float
 """Seconds, exact to the microsecond."""

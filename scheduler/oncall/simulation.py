@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
@@ -23,10 +25,7 @@ from scheduler.oncall.watch import Watching
 from scheduler.oncall.written import Happening, Moment, OnCall
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from scheduler.oncall.simulate import Story
+    from scheduler.oncall.story import Story
 
 
 class SimulatedDowntime(Frozen):

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from environments.problems import ConfigurationError
 from environments.reader import read_content
-from scheduler.oncall.reading import watching_of
+from scheduler.oncall.reading import OnCallFile, watching_of
 from scheduler.oncall.standing import Structure
 from scheduler.publish.paging import PagingRules
 from scheduler.site import compose
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from scheduler.model.instants import Instant
     from scheduler.model.ports import Notifier
-    from scheduler.oncall.reading import OnCallFile
     from scheduler.oncall.written import Address
 
 NOTIFIERS = "ambienti.notifiers"

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from environments.names import can_be_read, nearest, nearest_file
-from environments.problems import ConfigurationError
+from environments.problems import ConfigurationError, Problem
 from environments.reader import read
 from scheduler.availability.timelines.windows import days_later
 from scheduler.oncall import reading as oncall
-from scheduler.oncall.rotation import Roster
-from scheduler.oncall.schedule import schedule
+from scheduler.oncall.rotation import Roster, schedule
 from scheduler.publish.addresses import opener, place_of
 from scheduler.site.live_check import Finding
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from environments.problems import Problem
     from scheduler.oncall.reading import OnCallFile
     from scheduler.oncall.written import OnCall
     from scheduler.site.definitions import Definitions

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from scheduler.model.instants import write_instant
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
     from scheduler.availability.reports.publication import Version
     from scheduler.journal.publications import Published
 

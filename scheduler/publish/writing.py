@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
@@ -9,8 +10,6 @@ from scheduler.availability import figures
 from scheduler.model import instants
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from scheduler.availability.reports.report_data import Seconds
 
 

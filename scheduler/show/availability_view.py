@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from decimal import Decimal
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from rich.console import Group
+from rich.console import Group, RenderableType
 from rich.text import Text
 
 from scheduler.availability.figures import UNDEFINED, compared, decimal, percent
-from scheduler.availability.reports.report_data import COLUMNS
+from scheduler.availability.reports.report_data import COLUMNS, ExclusionShown, Report, ReportRow
 from scheduler.model.instants import micro, to_the_second, write_duration, write_seconds
 from scheduler.show.terminal import Table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from decimal import Decimal
-
-    from rich.console import RenderableType
-
-    from scheduler.availability.reports.report_data import ExclusionShown, Report, ReportRow
     from scheduler.availability.reports.report_shape import CorrectionShown
 
 STYLES = {"PASS": "green", "FAIL": "bold red", "UNDECIDED": "yellow", "not applicable": "dim"}

@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from fractions import Fraction
+from typing import Any
 
-from rich.console import Group
+from rich.console import Group, RenderableType
 from rich.text import Text
 
 from scheduler.availability import figures
-from scheduler.availability.measuring.explaining import sentence, write_points
+from scheduler.availability.measuring.explaining import FigureDifference, sentence, write_points
 from scheduler.model.instants import seconds, shown_instant, write_duration, write_instant
 from scheduler.show.terminal import Table
-
-if TYPE_CHECKING:
-    from fractions import Fraction
-
-    from rich.console import RenderableType
-
-    from scheduler.availability.measuring.explaining import FigureDifference
 
 SHOWN = 200
 """So many stretches are listed; JSON has them all."""

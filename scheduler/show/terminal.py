@@ -6,6 +6,7 @@ styles of a column or row, never inside a text.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, TextIO
 
 from rich import console as rich_console
@@ -16,8 +17,6 @@ from rich.text import Text
 from environments.text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from rich.console import ConsoleOptions, RenderableType
 
 MOST_IN_A_LINE = 1_000_000

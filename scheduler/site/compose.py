@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,17 +18,21 @@ from environments.problems import ConfigurationError, KeyPath, Problem
 from scheduler.model.ports import BatchSystem, Discovery, Hypervisor
 from scheduler.site.discovered import FarmList, reading
 from scheduler.site.machines import HostEntry
-from scheduler.site.settings import BATCH_SYSTEMS, DISCOVERIES, HYPERVISORS, entry_points
+from scheduler.site.settings import (
+    BATCH_SYSTEMS,
+    DISCOVERIES,
+    HYPERVISORS,
+    BatchSystemSettings,
+    DiscoverySettings,
+    entry_points,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
     from scheduler.journal.journal import Journal
     from scheduler.loop.engine import Engine
     from scheduler.model.clock import Clock
     from scheduler.model.hosts import DiscoveryReading
     from scheduler.site.definitions import Definitions
-    from scheduler.site.settings import BatchSystemSettings, DiscoverySettings
 
 
 @dataclass(frozen=True, slots=True)

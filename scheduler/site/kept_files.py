@@ -6,6 +6,7 @@ The running daemon keeps them in its state directory; while they are wrong, a co
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,15 +16,12 @@ from environments.problems import ConfigurationError
 from environments.reader import read, read_content
 from scheduler.oncall import reading as oncall
 from scheduler.site import promises, services
-from scheduler.site.definitions import Stamp, stamp_of
+from scheduler.site.definitions import Definitions, Stamp, stamp_of
 from scheduler.site.in_force import running
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
     from scheduler.model.instants import Instant
     from scheduler.oncall.reading import OnCallFile
-    from scheduler.site.definitions import Definitions
 
 SERVICES, ONCALL, OBJECTIVES = "services.yaml", "oncall.yaml", "objectives"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -14,18 +14,14 @@ from environments.problems import Problem
 from scheduler.decide.promising import over_promised
 from scheduler.decide.trust import same_machine
 from scheduler.model.hosts import HostReading
-from scheduler.model.ports import SourceError
+from scheduler.model.ports import BatchSystem, Hypervisor, SourceError
 from scheduler.observe.machines import count_machines_once
 from scheduler.site import compose
-from scheduler.site.definitions import unlabelled
+from scheduler.site.definitions import Definitions, unlabelled
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
     from environments.catalogue import Owned
-    from scheduler.model.ports import BatchSystem, Hypervisor
     from scheduler.site.compose import Farm
-    from scheduler.site.definitions import Definitions
 
 PARALLEL = 32
 HOSTS_NAMED = 3

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
@@ -10,8 +10,6 @@ from urllib.parse import parse_qs, urlsplit
 from scheduler.site.settings import FoundHostSettings, HostSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from environments.nodes import YamlNode
     from environments.problems import KeyPath, Problem
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 from environments.catalogue import Definition, VOFile
 from environments.environment import Environment
@@ -10,9 +11,6 @@ from scheduler.oncall.rows import StoryView
 from scheduler.oncall.simulation import Simulation
 from scheduler.oncall.written import OnCall
 from scheduler.site.settings import Site
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 _DRAFT = "https://json-schema.org/draft/2020-12/schema"
 Schema = dict[str, Any]

@@ -21,8 +21,8 @@ from scheduler.availability.history import (
     Window,
 )
 from scheduler.availability.measuring.accounting import measure
-from scheduler.availability.promises.budget import budget, parts, recovery
 from scheduler.availability.promises.burn_rate import Alert, Burning, Rate, burns, faults, rate, usual
+from scheduler.availability.promises.standing import budget, parts, recovery
 from scheduler.availability.timelines.algebra import shipped
 from scheduler.model.instants import SECOND
 

@@ -17,7 +17,7 @@ from builders import a_cluster, a_host, a_policy, a_vo, a_worker, an_environment
 from environments.problems import Problem
 from environments.reason import Reason
 from scheduler.commands.cli import COMMANDS, main, name_of
-from scheduler.commands.login import login
+from scheduler.commands.journaled import login
 from scheduler.daemon.listening import Web
 from scheduler.daemon.metrics import Metrics
 from scheduler.daemon.web import Shown

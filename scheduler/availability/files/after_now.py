@@ -5,20 +5,18 @@ Left out silently, a wrong year would make a FAIL a PASS. What is planned may li
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from scheduler.availability.timelines.columns import columns
 from scheduler.availability.timelines.prepared import left_out
-from scheduler.model.instants import write_instant
+from scheduler.model.instants import Instant, write_instant
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from environments.nodes import YamlNode
     from environments.problems import KeyPath, Problem
     from scheduler.availability.files.written import WrittenHistory
     from scheduler.availability.history import History
-    from scheduler.model.instants import Instant
 
 
 def after_now(written: WrittenHistory, history: History, node: YamlNode) -> Iterator[Problem]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,6 @@ from scheduler.availability.files.calendar_times import listed, moment, named, r
 
 if TYPE_CHECKING:
     import zoneinfo
-    from collections.abc import Iterable
 
 _SECOND = timedelta(seconds=1)
 

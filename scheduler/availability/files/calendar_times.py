@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from math import prod
@@ -15,7 +16,6 @@ from environments.problems import ConfigurationError, Problem
 
 if TYPE_CHECKING:
     import zoneinfo
-    from collections.abc import Iterable, Iterator
 
 _TOO_FAST = {"SECONDLY", "MINUTELY", "HOURLY"}
 _WRITTEN = "X-AS-WRITTEN"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import threading
 import zoneinfo
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import icalendar
 import recurring_ical_events
@@ -18,9 +18,6 @@ from scheduler.availability.files import calendar_settled as settled
 from scheduler.availability.files import calendar_times as times
 from scheduler.availability.history import Span
 from scheduler.model.instants import Instant, as_micro, as_time
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
 
 MAXIMUM_OCCURRENCES = 20_000
 _ZONES = threading.Lock()

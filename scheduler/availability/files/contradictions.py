@@ -6,13 +6,12 @@ same twice is a repetition and counts once; when it was received, and the words 
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Iterator
 from typing import TYPE_CHECKING
 
 from scheduler.model.instants import write_instant
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterator
-
     from environments.nodes import YamlNode
     from environments.problems import Problem
     from scheduler.availability.files.written import WrittenCorrection, WrittenEvent, WrittenHistory

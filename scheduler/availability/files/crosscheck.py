@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import zoneinfo
+from collections.abc import Iterator
 from datetime import datetime
 from functools import cache
 from typing import TYPE_CHECKING
@@ -12,16 +13,13 @@ from pydantic_core import PydanticCustomError
 
 from environments.names import nearest
 from scheduler.availability.files.contradictions import contradictions, unheeded
-from scheduler.availability.files.group_keys import unused
-from scheduler.availability.files.strategies import instances_of
+from scheduler.availability.files.strategies import instances_of, unused
 from scheduler.availability.history import EVERYTHING, Operator
 from scheduler.availability.timelines import windows
 from scheduler.availability.timelines.downtimes import rule_problem
 from scheduler.model.instants import write_instant
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from environments.nodes import YamlNode
     from environments.problems import KeyPath, Problem
     from scheduler.availability.files.written import WrittenDowntime, WrittenGroup, WrittenHistory, WrittenMember, WrittenSpan

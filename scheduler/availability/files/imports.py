@@ -10,7 +10,7 @@ import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from typing import TYPE_CHECKING
-from xml.etree.ElementTree import ParseError
+from xml.etree.ElementTree import Element, ParseError
 
 import defusedxml
 import defusedxml.ElementTree
@@ -24,8 +24,6 @@ from scheduler.availability.history import Revision
 from scheduler.model.instants import SECOND, Instant, as_micro
 
 if TYPE_CHECKING:
-    from xml.etree.ElementTree import Element
-
     from environments.nodes import YamlNode
 
 

@@ -7,7 +7,7 @@ name instead of a list, `from` and `to` for `start` and `end`.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -47,8 +47,6 @@ from scheduler.availability.history import (
 from scheduler.availability.timelines import algebra
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from scheduler.model.instants import Instant
 
 Value = Any

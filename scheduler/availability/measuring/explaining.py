@@ -7,6 +7,7 @@ nothing; all of them together are the second figure less the first.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
@@ -14,20 +15,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scheduler.availability.history import Measure, Status
+from scheduler.availability.history import EVERYTHING, Measure, Span, Status, Window
 from scheduler.availability.measuring.accounting import stretches, tabulate
 from scheduler.availability.measuring.pieces import packed
 from scheduler.availability.measuring.profiles import counted, seen
 from scheduler.availability.timelines.algebra import STATES
-from scheduler.availability.timelines.axis import Elapsed, wall_at
+from scheduler.availability.timelines.axis import Elapsed, common, lived, united, wall_at
+from scheduler.availability.timelines.downtimes import without
 from scheduler.availability.timelines.timeline import ARGO, CODE, EXCLUDED, PENDING, SCHEDULED, UNSCHEDULED
 from scheduler.model.instants import Duration, Instant
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-
-    from scheduler.availability.history import Span, Window
     from scheduler.availability.timelines.prepared import Prepared
+
 
 _NAMES = {code: name for name, code in STATES.items()}
 
@@ -189,3 +189,29 @@ def _contributions(found: Sequence[Stretched]) -> list[Contribution]:
         total = sum(points, Fraction(0)) if len(points) == len(mine) else None
         made.append(Contribution(reason, sum(one.length for one in mine), total))
     return sorted(made, key=lambda one: (-abs(one.points or 0), -one.length))
+
+
+# --- how much bad time each exclusion excuses -------------------------------------------------------------------------
+
+
+def excused_by(prepared: Prepared, name: str, window: Window, *, within: Iterable[Span] | None = None) -> dict[str, Duration]:
+    """Return by the id of each accepted exclusion the bad time that it excuses; together they are the X of `excuse`.
+
+    What several cover is given to the one that was accepted first, and among those to the first listed.
+    """
+    asked = stretches(prepared, window, within)
+    left = united([(start, end) for start, end, state in packed(prepared, name, asked) if _is_excused(state)])
+    mine = [one for one in prepared.history.exclusions if one.accepted_by and {name, EVERYTHING} & set(one.objects)]
+    mine.sort(key=lambda one: (one.accepted_at is None, one.accepted_at or 0))
+    found: dict[str, Duration] = {}
+    for one in mine:
+        covered = lived(prepared.axis, one.start, one.end)
+        length = sum(end - start for start, end in common(left, covered))
+        if length:
+            found[one.id] = found.get(one.id, 0) + length
+        left = without(left, covered)
+    return found
+
+
+def _is_excused(state: int) -> bool:
+    return bool(state & EXCLUDED) and state & CODE == Status.CRITICAL

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scheduler.availability.history import Status
+from scheduler.availability.history import Status, Window
 from scheduler.availability.measuring.accounting import stretches
-from scheduler.availability.timelines.axis import wall_at
-from scheduler.availability.timelines.prepared import timeline_of
+from scheduler.availability.timelines.axis import Elapsed, Stretch, wall_at
+from scheduler.availability.timelines.prepared import Prepared, timeline_of
 from scheduler.availability.timelines.timeline import (
     CAUSE,
     CAUSES,
@@ -23,13 +23,6 @@ from scheduler.availability.timelines.timeline import (
     state_at,
 )
 from scheduler.model.instants import Instant
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from scheduler.availability.history import Window
-    from scheduler.availability.timelines.axis import Elapsed, Stretch
-    from scheduler.availability.timelines.prepared import Prepared
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,17 +7,13 @@ fires when the rate is reached over its long window, so that it matters, and ove
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
-from typing import TYPE_CHECKING
 
 from scheduler.availability.history import Measure, Window
 from scheduler.model.instants import SECOND, Duration, Instant, write_duration
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
 
 Measuring = Callable[[Window], Measure]
 """What one window measured of the objective's object, under its profile."""

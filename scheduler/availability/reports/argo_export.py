@@ -6,6 +6,7 @@ uptime, unknown and downtime are parts of the time in which the object existed, 
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Decimal, localcontext
 from fractions import Fraction
@@ -14,10 +15,8 @@ from typing import TYPE_CHECKING, Any
 from scheduler.model.instants import as_time
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
-
     from scheduler.availability.history import Group, Measure, Window
-    from scheduler.availability.measuring.capacity import Capacity
+    from scheduler.availability.measuring.accounting import Capacity
 
 UNDEFINED = "-1"
 PLACES = Decimal(1).scaleb(-14)

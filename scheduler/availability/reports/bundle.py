@@ -12,20 +12,17 @@ import json
 import re
 import tarfile
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from scheduler.availability.files import streamed
-from scheduler.availability.reports.publication import version_data
+from scheduler.availability.reports.publication import Version, version_data
 from scheduler.availability.timelines.algebra import of_group
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
     from scheduler.availability.history import History, Result
-    from scheduler.availability.reports.publication import Version
     from scheduler.availability.timelines.prepared import Prepared
 
 FORMAT = "ambienti-report-bundle-1"

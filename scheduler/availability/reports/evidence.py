@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -11,14 +12,11 @@ import numpy as np
 
 from scheduler.availability.files.plain import event
 from scheduler.availability.timelines.columns import columns, joined
-from scheduler.model.instants import write_instant
+from scheduler.model.instants import Instant, write_instant
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
-
     from scheduler.availability.history import Result, Window
     from scheduler.availability.timelines.prepared import Prepared
-    from scheduler.model.instants import Instant
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,14 +5,26 @@ Its shape, the documented output of `ambienti report --json`, stands in `report_
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from scheduler.availability import figures
-from scheduler.availability.history import EVERYTHING, History, ObjectiveVerdict, ObjectKind, Window
+from scheduler.availability.history import (
+    EVERYTHING,
+    Correction,
+    Downtime,
+    Exclusion,
+    History,
+    Measure,
+    ObjectiveVerdict,
+    ObjectKind,
+    Span,
+    Window,
+)
 from scheduler.availability.measuring import accounting
-from scheduler.availability.measuring.capacity import Capacity, capacity
+from scheduler.availability.measuring.accounting import Capacity, capacity
 from scheduler.availability.measuring.profiles import DURATIONS
 from scheduler.availability.reports.report_shape import (
     CorrectionShown,
@@ -28,14 +40,10 @@ from scheduler.availability.reports.report_shape import (
     WindowShown,
 )
 from scheduler.availability.timelines import algebra, windows
-from scheduler.availability.timelines.prepared import prepare
+from scheduler.availability.timelines.prepared import Prepared, prepare
 from scheduler.model import instants
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-
-    from scheduler.availability.history import Correction, Downtime, Exclusion, Measure, Span
-    from scheduler.availability.timelines.prepared import Prepared
     from scheduler.model.instants import Duration
 
     Said = dict[str, tuple[ObjectiveVerdict, Duration]]

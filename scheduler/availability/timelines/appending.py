@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scheduler.availability.timelines.axis import ABSENT, BEGINNING, TOLERANCE, wall_at
+from scheduler.availability.timelines.axis import ABSENT, BEGINNING, TOLERANCE, Elapsed, wall_at
 from scheduler.availability.timelines.columns import columns, joined
 from scheduler.availability.timelines.prepared import LastResult, Prepared, Stamp, group_timeline, prepare
 from scheduler.availability.timelines.strips import timeline, with_ends
@@ -15,7 +15,6 @@ from scheduler.availability.timelines.timeline import CAUSE_CODES, Findings, Tim
 
 if TYPE_CHECKING:
     from scheduler.availability.history import Result
-    from scheduler.availability.timelines.axis import Elapsed
     from scheduler.model.instants import Duration, Instant
 
 
