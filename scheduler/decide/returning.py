@@ -66,7 +66,7 @@ def _cancel_for(want: Want, worker: Worker, environment: Environment, bins: Supp
     if each <= 0 or left <= (asked.walltime_seconds or 0):
         return
     waiting = f"{counted(want.missing, 'job')} of {want.key} without room"
-    sentence = f"demand returned while it drained ({worker.drain_cause}): {waiting}, it takes {each}"
+    sentence = f"demand returned while it drained ({worker.drain_cause}): {waiting}; it takes {each}"
     reason = Reason("demand-returned", sentence, {"missing_jobs": want.missing, "jobs_per_worker": each})
     orders.cancelled[worker.name] = CancelDrain(worker.name, reason)
     jobs = min(each, want.missing)
