@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Iterable
 from enum import IntEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,7 +13,7 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
-from environments.names import can_be_read
+from environments.names import can_be_read, nearest
 from environments.problems import ConfigurationError, Problem, screen
 from environments.text import printable, printable_json
 from scheduler.show.terminal import MOST_IN_A_LINE, Console
@@ -129,6 +130,12 @@ def examples(*lines: str) -> str:
 def tell_watched(owner: str) -> None:
     """Say why a command that needs the lease takes its time: who holds it may be dead, which only time tells."""
     say(f"{owner} has not given the lease back: it is watched whether it still renews it", error=True, style="dim")
+
+
+def meant(name: str, known: Iterable[str], otherwise: str) -> str:
+    """Say which of the known names was meant by one that nobody bears, or else what to do."""
+    near = nearest(name, known)
+    return f"did you mean {near}?" if near else otherwise
 
 
 def plural(count: int, word: str, many: str = "") -> str:

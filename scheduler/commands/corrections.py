@@ -10,7 +10,6 @@ from scheduler.commands.common import Exit, JsonOption, SiteOption, console, exa
 from scheduler.commands.journaled import AsTokenOption, ByOption, asker, looked_into, now, opened
 from scheduler.journal.corrections import corrections as all_corrections
 from scheduler.journal.corrections import decide
-from scheduler.journal.records import AgreementError
 from scheduler.model.instants import write_instant
 from scheduler.show.terminal import Table
 
@@ -48,10 +47,7 @@ def refuse(name: IdArgument, by: ByOption = "", token: AsTokenOption = None, sit
 def _decide(name: str, by: str, token: AsTokenOption, site: SiteOption, *, accept: bool, force: bool) -> None:
     with opened(site) as (_, journal):
         who = asker(by, token, journal)
-        try:
-            one = decide(journal, name, who, now(), accept=accept, force=force)
-        except AgreementError as error:
-            raise fail(str(error), Exit.PROBLEM) from error
+        one = decide(journal, name, who, now(), accept=accept, force=force)
     then = "it counts from the daemon's next cycle on" if accept else "it changes nothing"
     say(f"{name} ({one.object} {one.status.name}) is {'accepted' if accept else 'refused'} by {who}: {then}.")
 

@@ -104,8 +104,9 @@ def import_file(
 
 def _tell(done: list[dict[str, Any]], read: Imported, left: list[str]) -> None:
     for one in done:
+        verb = one["what"] if one["what"] == "goes on" else f"is {one['what']}"
         about = f" for {', '.join(one['objects'])}" if one["partly"] or one["what"] == "goes on" else ""
-        say(f"{one['id']} ({one['source']}) {_verb(one['what'])}{about}. {one['notice']}")
+        say(f"{one['id']} ({one['source']}) {verb}{about}. {one['notice']}")
     for line in read.skipped:
         say(line, style="dim")
     for line in left:
@@ -116,10 +117,6 @@ def _tell(done: list[dict[str, Any]], read: Imported, left: list[str]) -> None:
     say(f"{plural(len(done), 'downtime')}{': ' + told if told else ''}; {len(read.skipped)} skipped{wrong}.")
     if read.problems:
         show_problems(read.problems)
-
-
-def _verb(what: str) -> str:
-    return what if what == "goes on" else f"is {what}"
 
 
 def _left(planned: TakenOver) -> list[str]:

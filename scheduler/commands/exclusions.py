@@ -22,7 +22,6 @@ from scheduler.commands.journaled import (
     opened,
     ordered,
 )
-from scheduler.journal.records import AgreementError
 from scheduler.model.instants import shown_instant, write_instant
 from scheduler.show.terminal import Table
 
@@ -80,10 +79,7 @@ def accept(
         raise fail("--force goes with --by: who accepts his own exclusion is named in the report", Exit.WRONG)
     with opened(site) as (_, journal):
         who = asker(by, token, journal)
-        try:
-            one = accept_exclusion(journal, name, who, now(), force=force)
-        except AgreementError as error:
-            raise fail(str(error), Exit.PROBLEM) from error
+        one = accept_exclusion(journal, name, who, now(), force=force)
     say(f"{name} is accepted by {who}: bad seconds of {', '.join(one.objects)} in it no longer count.")
 
 

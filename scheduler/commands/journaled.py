@@ -13,11 +13,11 @@ import typer
 from pydantic_core import PydanticCustomError
 
 from environments.identity import TOKEN, Signature
-from environments.names import as_known, nearest
+from environments.names import as_known
 from environments.problems import ConfigurationError, Problem
 from environments.text import unprintable
 from scheduler.commands import daemon, loaded
-from scheduler.commands.common import Exit, fail
+from scheduler.commands.common import Exit, fail, meant
 from scheduler.model.clock import WallClock
 from scheduler.model.instants import Duration, Instant, micro, read_duration, read_instant, shown_instant, within
 
@@ -80,13 +80,16 @@ AsTokenOption = Annotated[
 
 @contextmanager
 def opened(site: Path | None) -> Iterator[tuple[Definitions, Journal]]:
-    """Open the site's journal for a while, to write in it; where there is none yet it is made."""
+    """Open the site's journal for a while, to write in it; where there is none yet it is made. What it refuses is told."""
+    from scheduler.journal.records import AgreementError
     from scheduler.site import compose
 
     found = loaded.load(site)
     journal = compose.open_journal(found, WallClock().now())
     try:
         yield found, journal
+    except AgreementError as error:
+        raise fail(str(error), Exit.PROBLEM) from error
     finally:
         journal.close()
 
@@ -203,13 +206,12 @@ def check_names(names: Iterable[str], known: Iterable[str]) -> list[str]:
     from scheduler.availability.history import EVERYTHING
 
     whole = [*known, EVERYTHING]
-    meant = [as_known(name, whole) for name in names]
-    for name in meant:
+    written = [as_known(name, whole) for name in names]
+    for name in written:
         if name not in whole:
-            near = nearest(name, whole)
-            hint = f"did you mean {near}?" if near else f"there are {', '.join(sorted({*whole} - {EVERYTHING})[:10])}"
+            hint = meant(name, whole, f"there are {', '.join(sorted({*whole} - {EVERYTHING})[:10])}")
             raise fail(f"no object and no group is called {name!r}; {hint}", Exit.PROBLEM)
-    return meant
+    return written
 
 
 def incidents(site: Path | None) -> list[Incident]:

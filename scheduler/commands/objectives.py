@@ -28,11 +28,11 @@ from scheduler.commands.common import (
 )
 from scheduler.commands.journaled import looked_into, now, opened
 from scheduler.model.clock import WallClock
-from scheduler.model.instants import SECOND, micro, seconds, write_duration, write_instant
+from scheduler.model.instants import SECOND, seconds, write_duration, write_instant
 from scheduler.show.terminal import Table
 
 if TYPE_CHECKING:
-    from scheduler.availability.promises.openslo import Promise, Promises
+    from scheduler.availability.promises.openslo import Promise
     from scheduler.availability.promises.standing import ObjectiveStanding
     from scheduler.availability.timelines.prepared import Prepared
 
@@ -47,11 +47,6 @@ ZoneOption = Annotated[
         show_default=False,
     ),
 ]
-
-
-def now_micro() -> int:
-    """Return this instant."""
-    return micro(WallClock().now())
 
 
 @objectives.command("check", epilog=examples("ambienti objective check slo.yaml", "ambienti objective check slo/*.yaml --json"))
@@ -74,7 +69,7 @@ def check(
 
     names, measured_in = _known(history, site)
     zone = zone or measured_in
-    found = openslo.read_files(files, now_micro(), zone, names)
+    found = openslo.read_files(files, now(), zone, names)
     if as_json:
         print_json([_data(promise, zone) for promise in found.promises])
         return
@@ -95,8 +90,10 @@ def export(
     from scheduler.availability.promises.openslo import Promises
 
     known = read_history(history)
-    made = Promises(tuple(_own(known.objectives)))
-    write(_written(made, known.zone, openslo_export.NotExpressibleError))
+    try:
+        write(openslo_export.text(Promises(tuple(_own(known.objectives))), known.zone))
+    except openslo_export.NotExpressibleError as error:
+        raise fail(str(error), Exit.PROBLEM) from error
 
 
 @objectives.command(
@@ -308,15 +305,6 @@ def _standing_data(promise: Promise, one: ObjectiveStanding) -> dict[str, object
         },
         "alerts": burning,
     }
-
-
-def _written(promises: Promises, zone: str, refusal: type[Exception]) -> str:
-    from scheduler.availability.promises import openslo_export
-
-    try:
-        return openslo_export.text(promises, zone)
-    except refusal as error:
-        raise fail(str(error), Exit.PROBLEM) from error
 
 
 def _row(promise: Promise, zone: str) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,11 +11,11 @@ import typer
 from rich.table import Column
 from rich.text import Text
 
-from environments.names import can_be_read, nearest
+from environments.names import can_be_read
 from environments.problems import ConfigurationError, Problem
 from scheduler.availability.timelines.windows import days_later
 from scheduler.commands import common
-from scheduler.commands.common import Exit, JsonOption, console, examples, fail, plural, print_json, say
+from scheduler.commands.common import Exit, JsonOption, console, examples, fail, meant, plural, print_json, say
 from scheduler.commands.journaled import instant
 from scheduler.commands.loaded import load_oncall
 from scheduler.model.clock import WallClock
@@ -134,10 +135,8 @@ def schedule(
     found = _read(file)
     roster, zone, start = found.rules.roster, found.settings.zone, _instant(at, "--from", found)
     if rotation and rotation not in roster.rotations:
-        near = nearest(rotation, roster.rotations)
-        raise fail(
-            f"there is no rotation {rotation!r}; {f'did you mean {near}?' if near else 'see the on-call file'}", Exit.PROBLEM
-        )
+        hint = meant(rotation, roster.rotations, "see the on-call file")
+        raise fail(f"there is no rotation {rotation!r}; {hint}", Exit.PROBLEM)
     end = days_later(start, days, zone)
     if end <= start:
         raise fail(f"--from {at}: so late in the year 9999 the calendar has no days left to lay out", Exit.WRONG)
@@ -171,8 +170,7 @@ def notify(
 
     found = _read(file)
     if person not in found.settings.people:
-        near = nearest(person, found.settings.people)
-        hint = f"did you mean {near}?" if near else f"there are {', '.join(found.settings.people)}"
+        hint = meant(person, found.settings.people, f"there are {', '.join(found.settings.people)}")
         raise fail(f"there is no person {person!r}; {hint}", Exit.PROBLEM)
     places, failures = addresses.places(found)[person], 0
     key = f"test-{WallClock().now():.6f}.{person}@ambienti"
@@ -216,12 +214,7 @@ def _show(view: StoryView) -> None:
             table.add_row(*row)
     console().print(table)
     say("")
-    report = Table(
-        "period", "incidents", "met", "breached", "self-healed", "pending", "median", "longest", "answered by", box=None
-    )
-    for period in view.response:
-        report.add_row(*period_row(period))
-    console().print(report)
+    print_periods(view.response)
     counts = {verdict: sum(one.verdict == verdict for one in view.incidents) for verdict in COLOURS}
     told = ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count and verdict != "none")
     say(f"{plural(len(view.incidents), 'incident')}{': ' + told if told else ''} as of {view.now}.")
@@ -257,8 +250,17 @@ def _in_two(instant: str) -> str:
     return instant.replace("T", " ")
 
 
-def period_row(period: PeriodView) -> list[str | Text]:
-    """Return a line of the response report."""
+def print_periods(periods: Iterable[PeriodView]) -> None:
+    """Print the response report."""
+    table = Table(
+        "period", "incidents", "met", "breached", "self-healed", "pending", "median", "longest", "answered by", box=None
+    )
+    for period in periods:
+        table.add_row(*_period_row(period))
+    console().print(table)
+
+
+def _period_row(period: PeriodView) -> list[str | Text]:
     counts: list[str | Text] = [str(n) for n in (period.incidents, period.met)]
     counts += [Text(str(period.breached), style="red" if period.breached else ""), str(period.self_healed), str(period.pending)]
     people = ", ".join(f"{person} {count}" for person, count in period.by_person.items())

@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from pydantic_core import PydanticCustomError
 
-from environments.names import nearest
 from environments.text import csv_cell
 from scheduler.availability.history import EVERYTHING, History, Window
 from scheduler.commands import loaded
-from scheduler.commands.common import Exit, JsonOption, SiteOption, console, examples, fail, print_json, say
+from scheduler.commands.common import Exit, JsonOption, SiteOption, console, examples, fail, meant, print_json, say
 from scheduler.commands.journaled import live, no_bare_number
 from scheduler.model.instants import read_instant, to_the_second, write_instant
 
@@ -127,12 +126,10 @@ def shown(
         _show(made, profiles, in_detail=asked is not None)
 
 
-def read(history: Path | None) -> History:
+def read(history: Path) -> History:
     """Return the history of a file; `-` is the standard input."""
     from scheduler.availability.files.reading import history_of_text, read_history
 
-    if history is None:
-        raise fail("say which history: --history FILE", Exit.WRONG)
     if str(history) == "-":
         return history_of_text(sys.stdin.buffer.read(), "standard input")
     return read_history(history)
@@ -143,9 +140,8 @@ def known(history: History, objects: Sequence[str]) -> None:
     names = [*(one.name for one in history.objects), *(one.name for one in history.groups)]
     for name in objects:
         if name not in names:
-            near = nearest(name, names)
-            hint = f"; did you mean {near}?" if near else f"; there are {', '.join(names[:12])}"
-            raise fail(f"the history has no object or group called {name!r}{hint}", Exit.WRONG)
+            hint = meant(name, names, f"there are {', '.join(names[:12])}")
+            raise fail(f"the history has no object or group called {name!r}; {hint}", Exit.WRONG)
 
 
 def _of_vo(vo: str, objects: list[str] | None, history: Path | None, site: Path | None) -> list[str]:
@@ -166,8 +162,7 @@ def vo_known(vo: str, definitions: Definitions) -> None:
     """Refuse the name of a VO that the site does not have."""
     vos = definitions.policy.catalogue.vos
     if vo not in vos:
-        near = nearest(vo, vos)
-        hint = f"did you mean {near}?" if near else f"there are {', '.join(vos)}"
+        hint = meant(vo, vos, f"there are {', '.join(vos)}")
         raise fail(f"the site has no VO {vo!r}; {hint}", Exit.WRONG)
 
 
@@ -221,9 +216,8 @@ def _profile(name: str) -> str:
     from scheduler.availability.measuring.profiles import PROFILES
 
     if name not in PROFILES:
-        near = nearest(name, PROFILES)
-        hint = f"; did you mean {near}?" if near else f"; there are {', '.join(PROFILES)}, all"
-        raise fail(f"no profile is called {name!r}{hint}", Exit.WRONG)
+        hint = meant(name, PROFILES, f"there are {', '.join(PROFILES)}, all")
+        raise fail(f"no profile is called {name!r}; {hint}", Exit.WRONG)
     return name
 
 

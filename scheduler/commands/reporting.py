@@ -14,12 +14,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from environments.names import nearest
 from environments.text import printable, unprintable
 from scheduler.commands import daemon, loaded
-from scheduler.commands.common import Exit, JsonOption, SiteOption, console, examples, fail, print_json, say
+from scheduler.commands.common import Exit, JsonOption, SiteOption, console, examples, fail, meant, print_json, say
 from scheduler.commands.journaled import ByOption, asker, duration, instant, looked_into, now, opened
-from scheduler.journal.records import AgreementError
 from scheduler.model.instants import in_seconds, shown_instant, write_instant
 from scheduler.show.terminal import Table
 from scheduler.show.writing import duration as shown_length
@@ -85,20 +83,11 @@ def _no_status(written: str) -> str:
 
     if not written or written.strip().upper() in STATUSES.keys() | CODES.keys():
         return ""
-    near = nearest(written.strip().upper(), STATUSES)
-    hint = f"did you mean {near}?" if near else "expected OK, WARNING, CRITICAL or UNKNOWN"
+    hint = meant(written.strip().upper(), STATUSES, "expected OK, WARNING, CRITICAL or UNKNOWN")
     return f"{printable(written, 60)!r} is not a status; {hint}"
 
 
-_EXITS = {
-    400: Exit.WRONG,
-    401: Exit.WRONG,
-    403: Exit.WRONG,
-    413: Exit.WRONG,
-    421: Exit.WRONG,
-    404: Exit.PROBLEM,
-    409: Exit.PROBLEM,
-}
+_EXITS = dict.fromkeys((400, 401, 403, 413, 421), Exit.WRONG) | dict.fromkeys((404, 409), Exit.PROBLEM)
 
 
 def _daemon(site: Path | None) -> tuple[str, str]:
@@ -175,8 +164,6 @@ def add(
                 with os.fdopen(handle, "w") as out:
                     out.write(f"{token}\n")
                 add_token(journal, wanted, token, asker(by), now())
-    except AgreementError as error:
-        raise fail(str(error), Exit.PROBLEM) from error
     except OSError as error:
         raise fail(f"{path}: {error.strerror}", Exit.WRONG) from error
     may = [*([f"report on {', '.join(wanted.objects)}"] if wanted.objects else []), *(["read"] if reads else [])]
@@ -193,9 +180,7 @@ def _can_be_reported(patterns: Iterable[str], services: Services) -> None:
         elif one in services.names and one not in services.reported:
             raise fail(f"Ambienti looks at {one} itself, nobody else reports on it; {those}", Exit.PROBLEM)
         elif one not in services.reported:
-            near = nearest(one, services.reported)
-            hint = f"did you mean {near}?" if near else those
-            raise fail(f"no object and no group is called {one!r}; {hint}", Exit.PROBLEM)
+            raise fail(f"no object and no group is called {one!r}; {meant(one, services.reported, those)}", Exit.PROBLEM)
 
 
 @contextmanager
@@ -217,10 +202,7 @@ def revoke(
     from scheduler.journal.agreements import revoke_token
 
     with opened(site) as (_, journal):
-        try:
-            revoke_token(journal, name, asker(by), now())
-        except AgreementError as error:
-            raise fail(str(error), Exit.PROBLEM) from error
+        revoke_token(journal, name, asker(by), now())
     say(f"The token of {name} is worth nothing any more.")
 
 

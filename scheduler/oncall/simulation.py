@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
@@ -156,8 +156,3 @@ def _events(told: Happenings, settings: OnCall, node: YamlNode) -> Iterator[Prob
 
 def _change(event: WrittenHappening) -> IncidentEvent:
     return IncidentEvent(event.at, What(event.event.value), event.object, event.cause, event.incident, event.by, event.text)
-
-
-def schema() -> dict[str, Any]:
-    """Return the JSON Schema of the file."""
-    return Simulation.model_json_schema()

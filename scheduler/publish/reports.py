@@ -133,22 +133,14 @@ def _files(definitions: Definitions, report: ReportSettings, made: Sheet, day: s
     lacking = []
     for path in paths:
         try:
-            _save(path, _content(made, path.suffix))
+            content = page.pdf(made) if path.suffix == ".pdf" else page.page(made).encode()
+            with written_whole(path) as out:
+                out.write(content)
         except UndrawnError as error:  # the mail goes without it, and says so
             _log.error("a report lacks a file", extra={"file": path.name, "problem": str(error)})
             path.unlink(missing_ok=True)
             lacking.append(str(error))
     return [path for path in paths if path.exists()], lacking
-
-
-def _content(made: Sheet, suffix: str) -> bytes:
-    return page.pdf(made) if suffix == ".pdf" else page.page(made).encode()
-
-
-def _save(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all, and to the disk before it is spoken of."""
-    with written_whole(path) as out:
-        out.write(content)
 
 
 # --- the text of a mail, for whoever opens no attachment --------------------------------------------------------------

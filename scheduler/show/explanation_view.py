@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from fractions import Fraction
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -55,9 +54,14 @@ def data(why: FigureDifference, zone: str) -> dict[str, Any]:
             {"profile": one.profile, "figure": figures.fraction(one.figure), "figure_decimal": figures.decimal(one.figure)}
             for one in (why.one, why.other)
         ],
-        "difference": _points(why.difference),
+        "difference": figures.fraction(why.difference),
         "contributions": [
-            {"reason": one.reason, "seconds": seconds(one.length), "points": _points(one.points), "sentence": sentence(one)}
+            {
+                "reason": one.reason,
+                "seconds": seconds(one.length),
+                "points": figures.fraction(one.points),
+                "sentence": sentence(one),
+            }
             for one in why.contributions
         ],
         "stretches": [
@@ -66,12 +70,8 @@ def data(why: FigureDifference, zone: str) -> dict[str, Any]:
                 "start": write_instant(one.start, zone),
                 "end": write_instant(one.end, zone),
                 "length": seconds(one.length),
-                "points": _points(one.points),
+                "points": figures.fraction(one.points),
             }
             for one in why.stretches
         ],
     }
-
-
-def _points(part: Fraction | None) -> str | None:
-    return figures.fraction(part)

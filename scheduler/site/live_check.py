@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from environments.environment import Environment
 from environments.names import nearest
@@ -51,11 +51,6 @@ class _HostAnswer:
     reading: HostReading | None
     refusals: Mapping[str, tuple[str, ...]]
     error: str = ""
-
-
-def as_data(finding: Finding) -> dict[str, Any]:
-    """Return a finding as plain data."""
-    return asdict(finding)
 
 
 def check(definitions: Definitions, farm: Farm) -> tuple[Finding, ...]:
