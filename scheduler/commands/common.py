@@ -34,22 +34,18 @@ class Exit(IntEnum):
     """A batch system, a host or the journal did not answer."""
 
 
+def optional(*names: str, metavar: str | None = None, envvar: str | None = None, help: str) -> Any:  # noqa: A002 - as typer has it
+    """Describe an option whose help tells what holds without it."""
+    return typer.Option(*names, metavar=metavar, envvar=envvar, show_default=False, help=help)
+
+
 SiteOption = Annotated[
     Path | None,
-    typer.Option(
-        "--site",
-        "-s",
-        envvar="AMBIENTI_SITE",
-        show_default=False,
-        help="The site file. [default: ./site.yaml, /etc/ambienti/site.yaml]",
-    ),
+    optional("--site", "-s", envvar="AMBIENTI_SITE", help="The site file. [default: ./site.yaml, /etc/ambienti/site.yaml]"),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 SnapshotOption = Annotated[
-    str | None,
-    typer.Option(
-        "--snapshot", metavar="FILE", show_default=False, help="Look at a snapshot (`-`: standard input), not at the farm."
-    ),
+    str | None, optional("--snapshot", metavar="FILE", help="Look at a snapshot (`-`: standard input), not at the farm.")
 ]
 LiveOption = Annotated[bool, typer.Option("--live", help="Look at the farm ourselves, even if the daemon answers.")]
 

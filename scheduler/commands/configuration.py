@@ -24,6 +24,7 @@ from scheduler.commands.common import (
     fail,
     find_site,
     meant,
+    optional,
     plural,
     print_json,
     problem_data,
@@ -205,7 +206,7 @@ def hooks(
 @environments.command("list", epilog=examples("ambienti env list", "ambienti env list --vo atlas --json"))
 def list_environments(
     site: SiteOption = None,
-    vo: Annotated[str | None, typer.Option("--vo", show_default=False, help="Only those this VO may use.")] = None,
+    vo: Annotated[str | None, optional("--vo", help="Only those this VO may use.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """List the environments: owner, size, virtualization, who may use them."""

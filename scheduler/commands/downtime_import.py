@@ -16,6 +16,7 @@ from scheduler.commands.common import (
     SiteOption,
     examples,
     fail,
+    optional,
     plural,
     print_json,
     problem_data,
@@ -53,14 +54,10 @@ def import_file(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="GOCDB's XML, OSG topology's YAML, or iCalendar.")],
     *,
     alias: Annotated[
-        list[str] | None,
-        typer.Option("--alias", metavar="THEIRS=OURS", show_default=False, help="What is called otherwise here."),
+        list[str] | None, optional("--alias", metavar="THEIRS=OURS", help="What is called otherwise here.")
     ] = None,
     others: Annotated[bool, typer.Option("--others", help="The file also speaks of what is not ours: skip it.")] = False,
-    named: Annotated[
-        str,
-        typer.Option("--list", metavar="NAME", show_default=False, help="What the list is called. [default: the file's path]"),
-    ] = "",
+    named: Annotated[str, optional("--list", metavar="NAME", help="What the list is called. [default: the file's path]")] = "",
     whole: Annotated[
         bool, typer.Option("--whole", help="The file is all there is of its kind: call off whatever is not in it.")
     ] = False,

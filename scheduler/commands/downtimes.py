@@ -9,7 +9,7 @@ import typer
 
 from scheduler.availability.history import Downtime, Recurrence, Revision
 from scheduler.commands import loaded
-from scheduler.commands.common import Exit, JsonOption, SiteOption, console, examples, fail, print_json, say
+from scheduler.commands.common import Exit, JsonOption, SiteOption, console, examples, fail, optional, print_json, say
 from scheduler.commands.journaled import ByOption, asker, check_names, end_of, instant, looked_into, now, opened, ordered
 from scheduler.model.instants import Instant, as_time, shown_instant, write_duration, write_instant
 from scheduler.show.terminal import Table
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 downtimes = typer.Typer(no_args_is_help=True, help="Agreed downtimes: declare one, extend or end it, list them.")
 ObjectsArgument = Annotated[list[str], typer.Argument(metavar="OBJECT...", help="Objects and groups; `*` is all of them.")]
 IdArgument = Annotated[str, typer.Argument(metavar="ID", help="As `ambienti downtime list` shows it.")]
-EndOption = Annotated[str, typer.Option("--end", metavar="INSTANT", show_default=False, help="When it ends.")]
-DurationOption = Annotated[str, typer.Option("--duration", metavar="LENGTH", show_default=False, help="How long: 90m, 4h, 2d.")]
+EndOption = Annotated[str, optional("--end", metavar="INSTANT", help="When it ends.")]
+DurationOption = Annotated[str, optional("--duration", metavar="LENGTH", help="How long: 90m, 4h, 2d.")]
 
 
 @downtimes.command(
@@ -40,7 +40,7 @@ def add(
     start: Annotated[str, typer.Option("--start", metavar="INSTANT", help="ISO 8601, local time of the site, or +2h.")] = "now",
     end: EndOption = "",
     length: DurationOption = "",
-    every: Annotated[str, typer.Option("--every", metavar="RRULE", show_default=False, help="It comes back (RFC 5545).")] = "",
+    every: Annotated[str, optional("--every", metavar="RRULE", help="It comes back (RFC 5545).")] = "",
     by: ByOption = "",
     site: SiteOption = None,
 ) -> None:

@@ -9,7 +9,7 @@ import typer
 
 from scheduler.availability.history import Exclusion
 from scheduler.commands import loaded
-from scheduler.commands.common import Exit, JsonOption, SiteOption, console, examples, fail, print_json, say
+from scheduler.commands.common import Exit, JsonOption, SiteOption, console, examples, fail, optional, print_json, say
 from scheduler.commands.journaled import (
     AsTokenOption,
     ByOption,
@@ -40,8 +40,8 @@ def add(
     start: Annotated[str, typer.Option("--start", metavar="INSTANT", help="ISO 8601, or local time of the site.")],
     cause: Annotated[str, typer.Option("--cause", help="building, network, power, downtime...")],
     why: Annotated[str, typer.Option("--why", help="The reason, for the report.")],
-    end: Annotated[str, typer.Option("--end", metavar="INSTANT", show_default=False, help="When it ends.")] = "",
-    length: Annotated[str, typer.Option("--duration", metavar="LENGTH", show_default=False, help="How long: 90m, 4h.")] = "",
+    end: Annotated[str, optional("--end", metavar="INSTANT", help="When it ends.")] = "",
+    length: Annotated[str, optional("--duration", metavar="LENGTH", help="How long: 90m, 4h.")] = "",
     by: ByOption = "",
     token: AsTokenOption = None,
     site: SiteOption = None,

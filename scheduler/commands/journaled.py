@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
 from pydantic_core import PydanticCustomError
 
 from environments.identity import TOKEN, Signature
@@ -17,7 +16,7 @@ from environments.names import as_known
 from environments.problems import ConfigurationError, Problem
 from environments.text import unprintable
 from scheduler.commands import daemon, loaded
-from scheduler.commands.common import Exit, fail, meant
+from scheduler.commands.common import Exit, fail, meant, optional
 from scheduler.model.clock import WallClock
 from scheduler.model.instants import Duration, Instant, micro, read_duration, read_instant, shown_instant, within
 
@@ -69,12 +68,9 @@ def _number(text: str) -> int | None:
 
 SHORTEST_INSTANT = 8
 """Digits alone are seconds since 1970, or a day without hyphens, only from so many on."""
-ByOption = Annotated[str, typer.Option("--by", metavar="NAME", show_default=False, help="Who asks. [default: your login]")]
+ByOption = Annotated[str, optional("--by", metavar="NAME", help="Who asks. [default: your login]")]
 AsTokenOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--token-file", show_default=False, help="Your own token: who you are, where several people share a login (root)."
-    ),
+    Path | None, optional("--token-file", help="Your own token: who you are, where several people share a login (root).")
 ]
 
 

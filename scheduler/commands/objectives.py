@@ -21,6 +21,7 @@ from scheduler.commands.common import (
     console,
     examples,
     fail,
+    optional,
     plural,
     print_json,
     say,
@@ -40,11 +41,10 @@ objectives = typer.Typer(no_args_is_help=True, help="Objectives in OpenSLO: chec
 FilesArgument = Annotated[list[Path], typer.Argument(metavar="FILE...", help="OpenSLO files; one may refer to another.")]
 ZoneOption = Annotated[
     str,
-    typer.Option(
+    optional(
         "--zone",
         metavar="ZONE",
         help="Of times and windows that name none. [default: that of the history or of the site; without either UTC]",
-        show_default=False,
     ),
 ]
 
@@ -55,8 +55,7 @@ def check(
     *,
     zone: ZoneOption = "",
     history: Annotated[
-        Path | None,
-        typer.Option("--history", metavar="FILE", show_default=False, help="Objects and groups are those of this history."),
+        Path | None, optional("--history", metavar="FILE", help="Objects and groups are those of this history.")
     ] = None,
     site: SiteOption = None,
     as_json: JsonOption = False,
@@ -108,8 +107,7 @@ def status(
     ] = None,
     *,
     history: Annotated[
-        Path | None,
-        typer.Option("--history", metavar="FILE", show_default=False, help="A history file. [default: the site's journal]"),
+        Path | None, optional("--history", metavar="FILE", help="A history file. [default: the site's journal]")
     ] = None,
     site: SiteOption = None,
     as_json: JsonOption = False,
@@ -135,9 +133,7 @@ def status(
 
 @objectives.command("page", epilog=examples("ambienti objective page", "ambienti objective page --oncall oncall.yaml"))
 def page(
-    oncall: Annotated[
-        Path | None, typer.Option("--oncall", metavar="FILE", show_default=False, help="[default: the site's on-call file]")
-    ] = None,
+    oncall: Annotated[Path | None, optional("--oncall", metavar="FILE", help="[default: the site's on-call file]")] = None,
     site: SiteOption = None,
 ) -> None:
     """Evaluate the burn-rate alerts once: open an incident for each objective that burns, end those that burn no more.

@@ -15,7 +15,7 @@ from environments.names import can_be_read
 from environments.problems import ConfigurationError, Problem
 from scheduler.availability.timelines.windows import days_later
 from scheduler.commands import common
-from scheduler.commands.common import Exit, JsonOption, console, examples, fail, meant, plural, print_json, say
+from scheduler.commands.common import Exit, JsonOption, console, examples, fail, meant, optional, plural, print_json, say
 from scheduler.commands.journaled import instant
 from scheduler.commands.loaded import load_oncall
 from scheduler.model.clock import WallClock
@@ -34,11 +34,10 @@ COLOURS = {"met": "green", "breached": "red", "pending": "yellow", "self-healed"
 oncall = typer.Typer(no_args_is_help=True, help="Who is on call, and what the on-call rules make of incidents.")
 FileOption = Annotated[
     Path | None,
-    typer.Option(
+    optional(
         "--file",
         "-f",
         envvar="AMBIENTI_ONCALL",
-        show_default=False,
         help="The on-call file. [default: that of the site file, ./oncall.yaml, /etc/ambienti/oncall.yaml]",
     ),
 ]
@@ -94,7 +93,7 @@ def simulate(
 
 @oncall.command("who", epilog=examples("ambienti oncall who", "ambienti oncall who --at '2026-12-24 18:00' --json"))
 def who(
-    at: Annotated[str, typer.Option("--at", metavar="INSTANT", show_default=False, help="[default: now]")] = "",
+    at: Annotated[str, optional("--at", metavar="INSTANT", help="[default: now]")] = "",
     file: FileOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -126,7 +125,7 @@ def who(
 def schedule(
     rotation: Annotated[str, typer.Argument(metavar="ROTATION", show_default=False, help="[default: all of them]")] = "",
     *,
-    at: Annotated[str, typer.Option("--from", metavar="INSTANT", show_default=False, help="[default: now]")] = "",
+    at: Annotated[str, optional("--from", metavar="INSTANT", help="[default: now]")] = "",
     days: Annotated[int, typer.Option("--days", min=1, max=3660, help="How many days of the calendar.")] = 28,
     file: FileOption = None,
     as_json: JsonOption = False,
@@ -162,8 +161,7 @@ def schedule(
 
 @oncall.command("notify", epilog=examples("ambienti oncall notify anna"))
 def notify(
-    person: Annotated[str, typer.Argument(metavar="PERSON", help="Who is to be told.")],
-    file: FileOption = None,
+    person: Annotated[str, typer.Argument(metavar="PERSON", help="Who is to be told.")], file: FileOption = None
 ) -> None:
     """Send a test notice to every address of a person, and say what became of each."""
     from scheduler.publish import addresses

@@ -15,12 +15,12 @@ from pydantic_core import PydanticCustomError
 from environments.text import csv_cell
 from scheduler.availability.history import EVERYTHING, History, Window
 from scheduler.commands import loaded
-from scheduler.commands.common import Exit, JsonOption, SiteOption, console, examples, fail, meant, print_json, say
+from scheduler.commands.common import Exit, JsonOption, SiteOption, console, examples, fail, meant, optional, print_json, say
 from scheduler.commands.journaled import live, no_bare_number
 from scheduler.model.instants import read_instant, to_the_second, write_instant
 
 if TYPE_CHECKING:
-    from scheduler.availability.reports.report_data import Report
+    from scheduler.availability.reports.report_shape import Report
     from scheduler.site.definitions import Definitions
 
 ALL = "all"
@@ -37,37 +37,24 @@ report = typer.Typer(
 )
 HistoryOption = Annotated[
     Path | None,
-    typer.Option(
-        "--history",
-        metavar="FILE",
-        show_default=False,
-        help="A history, YAML or JSON (docs: History file; `-`: standard input).",
-    ),
+    optional("--history", metavar="FILE", help="A history, YAML or JSON (docs: History file; `-`: standard input)."),
 ]
 WindowOption = Annotated[
     str | None,
-    typer.Option(
+    optional(
         "--window",
         "-w",
         metavar="NAME",
-        show_default=False,
         help="today, this-week, month, quarter, year, yesterday, past-week, past-month..., or days like 14d.",
     ),
 ]
-FromOption = Annotated[str, typer.Option("--from", metavar="INSTANT", show_default=False, help="Begin of the window.")]
-ToOption = Annotated[str, typer.Option("--to", metavar="INSTANT", show_default=False, help="Its end. [default: now]")]
-ZoneOption = Annotated[
-    str, typer.Option("--zone", metavar="ZONE", show_default=False, help="Cut windows in this zone. [default: the history's]")
-]
-ObjectsOption = Annotated[
-    list[str] | None,
-    typer.Option("--object", "-o", metavar="NAME", show_default=False, help="Only this one (may be repeated)."),
-]
+FromOption = Annotated[str, optional("--from", metavar="INSTANT", help="Begin of the window.")]
+ToOption = Annotated[str, optional("--to", metavar="INSTANT", help="Its end. [default: now]")]
+ZoneOption = Annotated[str, optional("--zone", metavar="ZONE", help="Cut windows in this zone. [default: the history's]")]
+ObjectsOption = Annotated[list[str] | None, optional("--object", "-o", metavar="NAME", help="Only this one (may be repeated).")]
 
 
-VoOption = Annotated[
-    str, typer.Option("--vo", metavar="NAME", show_default=False, help="Only what serves this VO: its shares, its workers.")
-]
+VoOption = Annotated[str, optional("--vo", metavar="NAME", help="Only what serves this VO: its shares, its workers.")]
 
 
 @report.callback()
@@ -242,7 +229,7 @@ def _plain(value: Any) -> Any:
 
 def _csv(made: Report) -> None:
     """Print a line for each row; what it rests on stands in every line, so that no line can lose it."""
-    from scheduler.availability.reports.report_data import ReportRow
+    from scheduler.availability.reports.report_shape import ReportRow
 
     keys = [key for key in ReportRow.model_fields if key not in {"lost", "verdicts"}]
     rests = {"algebras": " ".join(made.algebras), "zone": made.zone, "zone_data": made.zone_data, "now": made.now}

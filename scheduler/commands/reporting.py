@@ -16,7 +16,7 @@ import typer
 
 from environments.text import printable, unprintable
 from scheduler.commands import daemon, loaded
-from scheduler.commands.common import Exit, JsonOption, SiteOption, console, examples, fail, meant, print_json, say
+from scheduler.commands.common import Exit, JsonOption, SiteOption, console, examples, fail, meant, optional, print_json, say
 from scheduler.commands.journaled import ByOption, asker, duration, instant, looked_into, now, opened
 from scheduler.model.instants import in_seconds, shown_instant, write_instant
 from scheduler.show.terminal import Table
@@ -32,9 +32,7 @@ tokens = typer.Typer(no_args_is_help=True, help="Tokens of those who report stat
 def report(
     name: Annotated[str, typer.Argument(metavar="OBJECT", help="As the services file names it.")],
     *,
-    status: Annotated[
-        str, typer.Option("--status", metavar="STATUS", show_default=False, help="OK, WARNING, CRITICAL or UNKNOWN.")
-    ] = "",
+    status: Annotated[str, optional("--status", metavar="STATUS", help="OK, WARNING, CRITICAL or UNKNOWN.")] = "",
     code: Annotated[
         int | None,
         typer.Option(
@@ -44,21 +42,18 @@ def report(
     text: Annotated[str, typer.Option("--text", help="What the check said.")] = "",
     at: Annotated[
         str,
-        typer.Option(
+        optional(
             "--at",
             metavar="INSTANT",
-            show_default=False,
             help="When it was observed; without an offset in the zone of the site, with --url in UTC. [default: now]",
         ),
     ] = "",
-    report_id: Annotated[str, typer.Option("--id", show_default=False, help="Reports of one id count once.")] = "",
-    cause: Annotated[str, typer.Option("--cause", show_default=False, help="Why time is lost: detection, boot...")] = "",
+    report_id: Annotated[str, optional("--id", help="Reports of one id count once.")] = "",
+    cause: Annotated[str, optional("--cause", help="Why time is lost: detection, boot...")] = "",
     token_file: Annotated[
         Path, typer.Option("--token-file", envvar="AMBIENTI_TOKEN_FILE", help="The token, in a file that only you may read.")
     ] = Path("/etc/ambienti/token"),
-    url: Annotated[
-        str, typer.Option("--url", envvar="AMBIENTI_URL", show_default=False, help="The daemon. [default: as in the site file]")
-    ] = "",
+    url: Annotated[str, optional("--url", envvar="AMBIENTI_URL", help="The daemon. [default: as in the site file]")] = "",
     site: SiteOption = None,
 ) -> None:
     """Report what a check found: the event handler of a Nagios or Icinga, a cron job, a script of yours."""
@@ -131,12 +126,9 @@ def _sent(url: str, told: dict[str, Any], token: str) -> tuple[int, str]:
 def add(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Who will hold it: nagios, icinga, voms-check.")],
     *,
-    file: Annotated[
-        Path | None, typer.Option("--file", show_default=False, help="Where it is written. [default: NAME.token, here]")
-    ] = None,
+    file: Annotated[Path | None, optional("--file", help="Where it is written. [default: NAME.token, here]")] = None,
     objects: Annotated[
-        list[str] | None,
-        typer.Option("--for", metavar="PATTERN", show_default=False, help="Objects and groups that it is for; `*`: all."),
+        list[str] | None, optional("--for", metavar="PATTERN", help="Objects and groups that it is for; `*`: all.")
     ] = None,
     back: Annotated[
         str, typer.Option("--back", metavar="LENGTH", help="How far back what it reports may lie: 15m, 2h, 30d.")

@@ -11,7 +11,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from environments.text import printable
-from scheduler.availability.reports.report_data import COLUMNS, WindowShown
+from scheduler.availability.reports.report_data import COLUMNS
 from scheduler.model.instants import seconds, to_the_second, write_instant, write_seconds
 from scheduler.publish import apart, charts, writing
 from scheduler.publish.apart import UndrawnError
@@ -20,6 +20,7 @@ from scheduler.show.availability_view import partly_observed
 if TYPE_CHECKING:
     from jinja2 import Template
 
+    from scheduler.availability.reports.report_shape import WindowShown
     from scheduler.publish.charts import Spec
     from scheduler.publish.sheet import Sheet
 

@@ -11,7 +11,7 @@ from scheduler.availability.measuring.explaining import excused_by
 from scheduler.availability.measuring.pieces import Piece, pieces
 from scheduler.availability.promises.standing import ObjectiveStanding, stand
 from scheduler.availability.reports import report_data
-from scheduler.availability.reports.report_data import Report, ReportRow, Seconds
+from scheduler.availability.reports.report_shape import Report, ReportRow, Seconds
 from scheduler.journal.used import Used
 from scheduler.model.instants import as_time, seconds, write_duration
 from scheduler.oncall import response

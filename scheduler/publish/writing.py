@@ -10,7 +10,7 @@ from scheduler.availability import figures
 from scheduler.model import instants
 
 if TYPE_CHECKING:
-    from scheduler.availability.reports.report_data import Seconds
+    from scheduler.availability.reports.report_shape import Seconds
 
 
 def percent(figure: Fraction | str | None, against: Iterable[Fraction] = ()) -> str:

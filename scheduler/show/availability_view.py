@@ -11,12 +11,12 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from scheduler.availability.figures import UNDEFINED, compared, decimal, percent
-from scheduler.availability.reports.report_data import COLUMNS, ExclusionShown, Report, ReportRow
+from scheduler.availability.reports.report_data import COLUMNS
 from scheduler.model.instants import micro, to_the_second, write_duration, write_seconds
 from scheduler.show.terminal import Table
 
 if TYPE_CHECKING:
-    from scheduler.availability.reports.report_shape import CorrectionShown
+    from scheduler.availability.reports.report_shape import CorrectionShown, ExclusionShown, Report, ReportRow
 
 STYLES = {"PASS": "green", "FAIL": "bold red", "UNDECIDED": "yellow", "not applicable": "dim"}
 _JUDGED = ("PASS", "FAIL", "UNDECIDED")

@@ -35,13 +35,7 @@ WORKERS_SHOWN = 40
 NOT_SEEN = frozenset({"silent", "unseen"})
 """States of workers that say themselves that nothing is heard."""
 _TABLES_ALWAYS = 4
-_STYLES: dict[type, str] = {
-    Boot: "green",
-    Drain: "yellow",
-    CancelDrain: "cyan",
-    PowerOff: "red",
-    Adopt: "magenta",
-}
+_STYLES: dict[type, str] = {Boot: "green", Drain: "yellow", CancelDrain: "cyan", PowerOff: "red", Adopt: "magenta"}
 """What does not matter to who reads a plan is dim."""
 
 

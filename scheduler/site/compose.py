@@ -192,11 +192,7 @@ def _discovery(connecting: _Connecting, settings: DiscoverySettings, index: int)
 def _batch_system(connecting: _Connecting, settings: BatchSystemSettings, index: int) -> Any:
     site = connecting.definitions.site
     directory = connecting.definitions.file.directory / settings.name
-    keywords = {
-        "site": site.site,
-        "deadline_seconds": float(site.limits.reading_deadline_seconds),
-        "directory": directory,
-    }
+    keywords = {"site": site.site, "deadline_seconds": float(site.limits.reading_deadline_seconds), "directory": directory}
     place = ("batch_systems", index)
     return connecting.call(BATCH_SYSTEMS, settings.kind, place, (settings.name, settings.options), keywords)
 

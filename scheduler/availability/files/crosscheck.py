@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from pydantic_core import PydanticCustomError
 
 from environments.names import nearest
-from scheduler.availability.files.contradictions import contradictions, unheeded
-from scheduler.availability.files.strategies import instances_of, unused
+from scheduler.availability.files.contradictions import contradictions, unheeded, unused
+from scheduler.availability.files.strategies import instances_of
 from scheduler.availability.history import EVERYTHING, Operator
 from scheduler.availability.timelines import windows
 from scheduler.availability.timelines.downtimes import rule_problem

@@ -99,12 +99,6 @@ def _weights(profile: str, kinds: bytes, *, is_host: bool) -> npt.NDArray[np.int
     return np.array([by_name[name] for name in _COLUMNS], np.int64)
 
 
-def touched(prepared: Prepared, name: str) -> tuple[str, ...]:
-    """Name what a status of an object touches: the object, the groups that it is in, and those that these are in."""
-    place = prepared.places[name]
-    return (name, *(prepared.rows[above].name for above in prepared.above.get(place, ())))
-
-
 def stretches(prepared: Prepared, window: Window, within: Iterable[Span] | None = None) -> list[Stretch]:
     """Return the elapsed time that a window, or what of it lies in some periods, was lived."""
     axis = prepared.axis
@@ -153,9 +147,7 @@ class Capacity:
     """If all that is unknown had been up."""
 
 
-def capacity(
-    prepared: Prepared, name: str, window: Window, profile: str, within: Iterable[Span] | None = None
-) -> Capacity | None:
+def capacity(prepared: Prepared, name: str, window: Window, profile: str) -> Capacity | None:
     """Return the weighted figure of a group whose members have weights; None: it is no group that counts capacity."""
     row = prepared.rows[prepared.places[name]]
     group = row.group
@@ -172,7 +164,7 @@ def capacity(
     if not lines:
         return Capacity(None, None, None, None, None)
     clipped = windows.between(window.start, window.end, prepared.history.now, window.name)
-    found = sums(strips(lines), stretches(prepared, clipped, within))
+    found = sums(strips(lines), stretches(prepared, clipped))
     counted = masks(profile, found.kinds, is_host=False)
     common = math.lcm(*(weight.denominator for weight in weights))
     whole = [int(weight * common) for weight in weights]

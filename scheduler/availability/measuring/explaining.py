@@ -7,7 +7,7 @@ nothing; all of them together are the second figure less the first.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scheduler.availability.history import EVERYTHING, Measure, Span, Status, Window
+from scheduler.availability.history import EVERYTHING, Measure, Status, Window
 from scheduler.availability.measuring.accounting import stretches, tabulate
 from scheduler.availability.measuring.pieces import packed
 from scheduler.availability.measuring.profiles import counted, seen
@@ -90,14 +90,11 @@ class _Piece:
     state: int
 
 
-def explain(
-    prepared: Prepared, name: str, window: Window, one: str, other: str, *, within: Iterable[Span] | None = None
-) -> FigureDifference:
+def explain(prepared: Prepared, name: str, window: Window, one: str, other: str) -> FigureDifference:
     """Explain why a profile gives an object or group another figure than the one before."""
-    periods = None if within is None else tuple(within)
-    first, second = (tabulate(prepared, window, profile, periods).of(name) for profile in (one, other))
+    first, second = (tabulate(prepared, window, profile).of(name) for profile in (one, other))
     is_host = prepared.rows[prepared.places[name]].is_host
-    lived = packed(prepared, name, stretches(prepared, first.window, periods))
+    lived = packed(prepared, name, stretches(prepared, first.window))
     pieces = [_Piece(*piece) for piece in lived if piece[2] & CODE < PENDING]
     classes = {
         state: (_class(one, state, is_host=is_host), _class(other, state, is_host=is_host))
@@ -194,12 +191,12 @@ def _contributions(found: Sequence[Stretched]) -> list[Contribution]:
 # --- how much bad time each exclusion excuses -------------------------------------------------------------------------
 
 
-def excused_by(prepared: Prepared, name: str, window: Window, *, within: Iterable[Span] | None = None) -> dict[str, Duration]:
+def excused_by(prepared: Prepared, name: str, window: Window) -> dict[str, Duration]:
     """Return by the id of each accepted exclusion the bad time that it excuses; together they are the X of `excuse`.
 
     What several cover is given to the one that was accepted first, and among those to the first listed.
     """
-    asked = stretches(prepared, window, within)
+    asked = stretches(prepared, window)
     left = united([(start, end) for start, end, state in packed(prepared, name, asked) if _is_excused(state)])
     mine = [one for one in prepared.history.exclusions if one.accepted_by and {name, EVERYTHING} & set(one.objects)]
     mine.sort(key=lambda one: (one.accepted_at is None, one.accepted_at or 0))
