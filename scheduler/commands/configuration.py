@@ -131,13 +131,13 @@ def _beside(found: Definitions) -> tuple[Finding, ...]:
         return ()
     from scheduler.commands import journaled
     from scheduler.oncall import reading as oncall
-    from scheduler.publish import oncall_check, reports
+    from scheduler.publish import addresses, reports
     from scheduler.site import promises, services
 
     on_call = [partial(oncall.load, found.file.oncall)] if can_be_read(found.file.oncall) else []
     known = _each(partial(services.load, found), partial(reports.check, found), *on_call)[0]
     promised = partial(promises.load, found, known.names, journaled.now())
-    return tuple(_each(promised, partial(oncall_check.check, found, known.names))[1])
+    return tuple(_each(promised, partial(addresses.check_oncall, found, known.names))[1])
 
 
 def _each(*steps: Callable[[], Any]) -> list[Any]:

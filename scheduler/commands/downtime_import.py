@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from environments.reader import read_content
+from scheduler.availability.files.imported import Imported, Naming
+from scheduler.availability.files.taking_over import Asked, ImportStep, TakenOver, taken_over
 from scheduler.commands import loaded
 from scheduler.commands.common import (
     Exit,
@@ -25,11 +27,11 @@ from scheduler.commands.common import (
 )
 from scheduler.commands.downtimes import downtimes, notice
 from scheduler.commands.journaled import check_names, now, opened
+from scheduler.journal.agreements import add_downtime, adopt, revise_downtime
+from scheduler.journal.agreements import taken_over as known
 from scheduler.model.instants import SECOND
 
 if TYPE_CHECKING:
-    from scheduler.availability.files.imported import Imported
-    from scheduler.availability.files.taking_over import Asked, ImportStep, TakenOver
     from scheduler.journal.journal import Journal
 
 __all__ = ["downtimes"]
@@ -72,9 +74,6 @@ def import_file(
     list) before and is not there any more is called off. An entry that cannot be understood is told, and stops no other.
     """
     from scheduler.availability.files import imports
-    from scheduler.availability.files.imported import Naming
-    from scheduler.availability.files.taking_over import Asked, taken_over
-    from scheduler.journal.agreements import taken_over as known
     from scheduler.site import services
 
     if whole and part:
@@ -141,8 +140,6 @@ def _aliases(given: Iterable[str]) -> dict[str, Any]:
 
 def write(steps: Iterable[ImportStep], journal: Journal, asked: Asked) -> list[dict[str, Any]]:
     """Write the steps to the journal, and return what is told of each."""
-    from scheduler.journal.agreements import add_downtime, adopt, revise_downtime
-
     done: list[dict[str, Any]] = []
     stays: list[str] = []
     for one in steps:

@@ -11,6 +11,8 @@ from scheduler.availability.history import Downtime, Recurrence, Revision
 from scheduler.commands import loaded
 from scheduler.commands.common import Exit, JsonOption, SiteOption, console, examples, fail, optional, print_json, say
 from scheduler.commands.journaled import ByOption, asker, check_names, end_of, instant, looked_into, now, opened, ordered
+from scheduler.journal import agreements
+from scheduler.journal.agreements import add_downtime, revise_downtime, stop_recurring
 from scheduler.model.instants import Instant, as_time, shown_instant, write_duration, write_instant
 from scheduler.show.terminal import Table
 
@@ -45,7 +47,6 @@ def add(
     site: SiteOption = None,
 ) -> None:
     """Declare a downtime. Only what is declared 24 hours before it begins is scheduled; the answer says what is."""
-    from scheduler.journal.agreements import add_downtime
     from scheduler.site import services
 
     if bool(end) == bool(length):
@@ -80,8 +81,6 @@ def extend(name: IdArgument, end: EndOption, by: ByOption = "", site: SiteOption
 @downtimes.command("end", epilog=examples("ambienti downtime end d3"))
 def finish(name: IdArgument, by: ByOption = "", site: SiteOption = None) -> None:
     """End a downtime now, a recurring one with all that is to come. What is cut off gives no credit."""
-    from scheduler.journal.agreements import stop_recurring
-
     with opened(site) as (found, journal):
         one = _known(name, journal)
         if one.revisions:
@@ -96,8 +95,6 @@ def finish(name: IdArgument, by: ByOption = "", site: SiteOption = None) -> None
 @downtimes.command("list", epilog=examples("ambienti downtime list", "ambienti downtime list --json"))
 def show(site: SiteOption = None, as_json: JsonOption = False) -> None:
     """List all downtimes: how much of each is scheduled, and who declared it."""
-    from scheduler.journal import agreements
-
     with looked_into(site) as (found, journal):
         listed = agreements.downtimes(journal)
     zone = found.site.timezone
@@ -141,8 +138,6 @@ def _scheduled(revisions: Any) -> list[tuple[int, int]]:
 
 
 def _revise(one: Downtime, end: Instant, why: str, by: str, where: tuple[Definitions, Journal]) -> None:
-    from scheduler.journal.agreements import revise_downtime
-
     found, journal = where
     start = one.revisions[-1].start
     if end < start:
@@ -154,8 +149,6 @@ def _revise(one: Downtime, end: Instant, why: str, by: str, where: tuple[Definit
 
 
 def _known(name: str, journal: Journal) -> Downtime:
-    from scheduler.journal import agreements
-
     listed = {one.id: one for one in agreements.downtimes(journal)}
     if name not in listed:
         raise fail(f"there is no downtime {name}; there are {', '.join(listed) or 'none'}", Exit.PROBLEM)

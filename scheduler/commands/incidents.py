@@ -19,6 +19,7 @@ from scheduler.journal import outbox
 from scheduler.model.instants import Instant, micro, to_the_second, write_instant
 from scheduler.oncall import response
 from scheduler.oncall.incident import Incident, IncidentEvent, OncallDecision, What
+from scheduler.oncall.rows import IncidentView, incident_view, period_view
 from scheduler.show.terminal import Table
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from scheduler.journal.journal import Journal
     from scheduler.journal.reading import JournalReader
     from scheduler.oncall.reading import OnCallFile
-    from scheduler.oncall.rows import IncidentView
     from scheduler.oncall.standing import Structure
     from scheduler.publish.paging import PagingRules
     from scheduler.site.definitions import Definitions
@@ -96,8 +96,6 @@ def list_incidents(
 @incidents.command("show", epilog=examples("ambienti incident show 12", "ambienti incident show 12 --json"))
 def show(number: NumberArgument, site: SiteOption = None, as_json: JsonOption = False) -> None:
     """Show one incident: its calls and deadlines, every page and what became of its notices, and its whole story."""
-    from scheduler.oncall.rows import incident_view
-
     with journaled.looked_into(site) as (definitions, journal):
         found, zone = _known(journal, number), definitions.file.site.timezone
         letters = outbox.letters(journal, number)
@@ -208,8 +206,6 @@ def report(
     as_json: JsonOption = False,
 ) -> None:
     """Show the response report: incidents, met and breached, self-healed apart, time to acknowledge, and who answered."""
-    from scheduler.oncall.rows import period_view
-
     found, zone = [one for one, _ in _views(site, standing=False)], _zone(site)
     views = [period_view(one, zone) for one in response.report(found, cut, zone, journaled.now())]
     if as_json:
@@ -220,7 +216,6 @@ def report(
 
 def _views(site: Path | None, *, standing: bool) -> list[tuple[Incident, IncidentView]]:
     from scheduler.journal.incidents import all_incidents
-    from scheduler.oncall.rows import incident_view
 
     with journaled.looked_into(site) as (definitions, journal):
         zone, now = definitions.file.site.timezone, journaled.now()

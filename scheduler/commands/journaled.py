@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from scheduler.availability.timelines.prepared import Prepared
     from scheduler.journal.journal import Journal
     from scheduler.journal.reading import JournalReader
-    from scheduler.oncall.incident import Incident
     from scheduler.site.definitions import Definitions
 
 
@@ -208,14 +207,6 @@ def check_names(names: Iterable[str], known: Iterable[str]) -> list[str]:
             hint = meant(name, whole, f"there are {', '.join(sorted({*whole} - {EVERYTHING})[:10])}")
             raise fail(f"no object and no group is called {name!r}; {hint}", Exit.PROBLEM)
     return written
-
-
-def incidents(site: Path | None) -> list[Incident]:
-    """Return all incidents of the site."""
-    from scheduler.journal.incidents import all_incidents
-
-    with looked_into(site) as (_, journal):
-        return all_incidents(journal)
 
 
 def live(site: Path | None) -> Prepared:

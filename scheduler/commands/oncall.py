@@ -22,12 +22,12 @@ from scheduler.model.clock import WallClock
 from scheduler.model.instants import micro, to_the_second, write_instant
 from scheduler.model.ports import Notice, SourceError
 from scheduler.oncall.rotation import schedule as laid_out
+from scheduler.oncall.rows import IncidentView, PeriodView, StoryView, story_view
 from scheduler.show.terminal import Table
 from scheduler.site.site_file import SiteFile, read_site
 
 if TYPE_CHECKING:
     from scheduler.oncall.reading import OnCallFile
-    from scheduler.oncall.rows import IncidentView, PeriodView, StoryView
 
 PLACES = (Path("oncall.yaml"), Path("/etc/ambienti/oncall.yaml"))
 COLOURS = {"met": "green", "breached": "red", "pending": "yellow", "self-healed": "cyan", "none": "dim"}
@@ -81,7 +81,6 @@ def simulate(
     No daemon, no database, no clock. Schemas: ambienti schema oncall-simulation (the file), oncall-story (the answer).
     """
     from scheduler.oncall import simulation as oncall_simulation
-    from scheduler.oncall.rows import story_view
 
     asked = oncall_simulation.load(file)
     view = story_view(asked.story(), asked.zone)

@@ -17,7 +17,6 @@ from scheduler.model.clock import WallClock, clock_time
 from scheduler.model.queues import QueueReading
 
 if TYPE_CHECKING:
-    from scheduler.commands.source import FarmView
     from scheduler.decide.explanation import Explanation, PastRun, PastWorker
     from scheduler.journal.journal import Journal
     from scheduler.model.ports import JobRecord

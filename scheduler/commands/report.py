@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import sys
+import zoneinfo
 from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
@@ -14,6 +15,7 @@ from pydantic_core import PydanticCustomError
 
 from environments.text import csv_cell
 from scheduler.availability.history import EVERYTHING, History, Window
+from scheduler.availability.timelines import windows
 from scheduler.commands import loaded
 from scheduler.commands.common import Exit, JsonOption, SiteOption, console, examples, fail, meant, optional, print_json, say
 from scheduler.commands.journaled import live, no_bare_number
@@ -155,8 +157,6 @@ def vo_known(vo: str, definitions: Definitions) -> None:
 
 def window_of(history: History, name: str | None, start: str, end: str, zone: str = "") -> Window | None:
     """Return the window that is asked for, None where none is."""
-    from scheduler.availability.timelines import windows
-
     zone_known(zone)
     zone = zone or history.zone
     if name is not None and (start or end):
@@ -210,11 +210,9 @@ def _profile(name: str) -> str:
 
 def zone_known(name: str) -> None:
     """Refuse a time zone that there is not."""
-    from scheduler.availability.files.crosscheck import is_zone, near_zone
-
-    if name and not is_zone(name):
-        near = near_zone(name)
-        hint = f"did you mean {near}?" if near else "expected an IANA zone, e.g. Europe/Rome"
+    zones = zoneinfo.available_timezones() if name else set()
+    if name and name not in zones:
+        hint = meant(name, zones, "expected an IANA zone, e.g. Europe/Rome")
         raise fail(f"no time zone is called {name!r}; {hint}", Exit.WRONG)
 
 
@@ -287,7 +285,7 @@ def explain(
     """Show, second by second, where two profiles differ and why; the points add up to the difference of their figures."""
     from scheduler.availability.measuring.explaining import explain as explained
     from scheduler.availability.timelines.prepared import prepare
-    from scheduler.show import explanation_view as view
+    from scheduler.show import availability_view as view
 
     source = live(site) if history is None else prepare(read(history))
     found = source.history
@@ -300,6 +298,6 @@ def explain(
         raise fail("say which window: --window NAME, or --from and --to", Exit.WRONG)
     why = explained(source, name, asked, pair[0], pair[1])
     if as_json:
-        print_json(_plain(view.data(why, zone or found.zone)))
+        print_json(_plain(view.explanation_data(why, zone or found.zone)))
     else:
-        console().print(view.page(why, zone or found.zone))
+        console().print(view.explanation(why, zone or found.zone))

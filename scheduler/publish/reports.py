@@ -21,7 +21,7 @@ from scheduler.journal.publications import listed
 from scheduler.journal.used import used
 from scheduler.model.instants import SECOND, Instant, as_time, in_seconds
 from scheduler.oncall import reading as oncall
-from scheduler.publish import addresses, page, sheet, versions, writing
+from scheduler.publish import addresses, page, sheet
 from scheduler.publish.apart import UndrawnError
 from scheduler.publish.mailing import Publication, corrections
 from scheduler.site import promises, publications, services
@@ -90,7 +90,7 @@ def publish(definitions: Definitions, journal: JournalReader, report: ReportSett
     window = windows.named(report.covers, due.at, zone)
     stands = publications.look(journal, prepared, window, now)
     known = listed(journal)
-    told = versions.told(
+    told = sheet.publication_status(
         stands.shown,
         [one for one in known if (one.period.start, one.period.end) == (window.start, window.end)],
         corrections(journal, report.name),
@@ -176,9 +176,9 @@ def mail_text(sheet: Sheet, *, attached: Sequence[str]) -> str:
     lines = [("", "figure", "observed", "bad", "unknown", "verdict")]
     for name in sheet.names[:MOST_LINES]:
         row = sheet.rows[name][sheet.detail]
-        figure = writing.percent(row.figure, targets.get(name, []))
-        lengths = (writing.duration(row.bad), writing.duration(row.unknown))
-        lines.append((name, figure, writing.percent(row.observed_share), *lengths, row.verdict or "-"))
+        figure = page.percent(row.figure, targets.get(name, []))
+        lengths = (page.duration(row.bad), page.duration(row.unknown))
+        lines.append((name, figure, page.percent(row.observed_share), *lengths, row.verdict or "-"))
     more = len(sheet.names) - MOST_LINES
     return "\n".join(
         [

@@ -17,7 +17,6 @@ from environments.names import nearest, one_of
 from environments.problems import ConfigurationError, KeyPath, Problem
 from scheduler.model.ports import BatchSystem, Discovery, Hypervisor
 from scheduler.site.discovered import FarmList, reading
-from scheduler.site.machines import HostEntry
 from scheduler.site.settings import (
     BATCH_SYSTEMS,
     DISCOVERIES,
@@ -26,6 +25,7 @@ from scheduler.site.settings import (
     DiscoverySettings,
     entry_points,
 )
+from scheduler.site.site_file import HostEntry
 
 if TYPE_CHECKING:
     from scheduler.journal.journal import Journal

@@ -32,7 +32,6 @@ from scheduler.site import promises
 
 if TYPE_CHECKING:
     from environments.nodes import YamlNode
-    from scheduler.availability.timelines.prepared import Prepared
     from scheduler.journal.journal import Journal
     from scheduler.journal.reading import JournalReader
     from scheduler.oncall.incident import IncidentEvent

@@ -10,8 +10,10 @@ from collections.abc import Hashable, Iterator
 from typing import TYPE_CHECKING
 
 from scheduler.availability.files.strategies import Strategy, operator_of
-from scheduler.availability.history import Operator
-from scheduler.model.instants import write_instant
+from scheduler.availability.history import History, Operator
+from scheduler.availability.timelines.columns import columns
+from scheduler.availability.timelines.prepared import left_out
+from scheduler.model.instants import Instant, write_instant
 
 if TYPE_CHECKING:
     from environments.nodes import YamlNode
@@ -168,3 +170,50 @@ def _contradicts(group: WrittenGroup, node: YamlNode, path: KeyPath) -> Iterator
     if group.operator not in same:
         message = f"{group.strategy} means operator {wanted}, and the operator here is {group.operator}"
         yield node.problem((*path, "strategy"), message, "one of them")
+
+
+# --- what is told of the time after `now` -----------------------------------------------------------------------------
+
+
+def after_now(written: WrittenHistory, history: History, node: YamlNode) -> Iterator[Problem]:
+    """Yield what was seen, declared or accepted after `now`, when nobody can have done so yet; `history`: what the file says.
+
+    Left out silently, a wrong year would make a FAIL a PASS. What is planned may lie ahead: downtimes, exclusions, memberships.
+    """
+    for path, instant in (*_after(written, history), *_declared(written)):
+        if instant is not None and instant > history.now:
+            shown, now = write_instant(instant, history.zone), write_instant(history.now, history.zone)
+            expected = "an instant that has passed, or a later `now`; an earlier window of time is asked for by --from and --to"
+            yield node.problem(path, f"{shown} lies after `now` ({now}), for which the report is made", expected)
+
+
+def _after(written: WrittenHistory, history: History) -> Iterator[tuple[KeyPath, Instant | None]]:
+    late = [index for index, event in enumerate(written.events) if event.at > history.now]
+    if late:
+        # A clock that was set back leaves events behind that are past all the same: they count.
+        places = {one.name: place for place, one in enumerate(history.objects)}
+        found = left_out(columns(history.results, places), history)
+        missed = set(zip(found.object.tolist(), found.at.tolist(), strict=True))
+        for index in late:
+            if (places[written.events[index].object], written.events[index].at) in missed:
+                yield ("events", index, "at"), written.events[index].at
+    newest = max((event.sequence or 0 for event in written.events if event.at <= history.now), default=0)
+    for index, event in enumerate(written.events):
+        if event.at <= history.now and (event.sequence is None or event.sequence >= newest):  # else a later one proves it past
+            yield ("events", index, "confirmed"), event.confirmed
+    for index, gap in enumerate(written.gaps):
+        edge, instant = ("start", gap.start) if gap.start > history.now else ("end", gap.end)
+        yield ("gaps", index, edge), instant
+
+
+def _declared(written: WrittenHistory) -> Iterator[tuple[KeyPath, Instant | None]]:
+    for index, downtime in enumerate(written.downtimes):
+        yield ("downtimes", index, "declared"), downtime.declared
+        for number, revision in enumerate(downtime.revisions):
+            yield ("downtimes", index, "revisions", number, "declared"), revision.declared
+    for index, exclusion in enumerate(written.exclusions):
+        yield ("exclusions", index, "accepted_at"), exclusion.accepted_at
+    for index, one in enumerate(written.corrections):
+        yield ("corrections", index, "at"), one.at
+        yield ("corrections", index, "received"), one.received
+        yield ("corrections", index, "accepted_at"), one.accepted_at

@@ -35,11 +35,6 @@ def is_zone(name: str) -> bool:
     return name in zoneinfo.available_timezones()
 
 
-def near_zone(name: str) -> str:
-    """Return the known time zone whose name is most like this one."""
-    return nearest(name, zoneinfo.available_timezones())
-
-
 def problems(written: WrittenHistory, node: YamlNode, *, whole: bool = True) -> Iterator[Problem]:
     """Return all that is wrong between the parts of a history; `whole`: its events are all there, and in their places."""
     objects = {one.name for one in written.objects}

@@ -19,7 +19,7 @@ from environments.nodes import YamlNode
 from environments.problems import ConfigurationError, Problem
 from environments.reader import parse, read_content
 from scheduler.availability.files import crosscheck
-from scheduler.availability.files.after_now import after_now
+from scheduler.availability.files.contradictions import after_now
 from scheduler.availability.files.strategies import Strategy, groups_of
 from scheduler.availability.files.written import (
     WrittenCorrection,
