@@ -58,7 +58,7 @@ GROUPS: dict[str, str] = {
     "token": "reporting.tokens",
     "downtime": "downtime_import.downtimes",
     "exclusion": "exclusions.exclusions",
-    "correction": "corrections.corrections",
+    "correction": "exclusions.corrections",
     "objective": "objectives.objectives",
     "incident": "incidents.incidents",
     "oncall": "oncall.oncall",

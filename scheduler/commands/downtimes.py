@@ -9,8 +9,10 @@ import typer
 
 from scheduler.availability.history import Downtime, Recurrence, Revision
 from scheduler.commands import loaded
-from scheduler.commands.common import Exit, JsonOption, SiteOption, console, examples, fail, print_json, say
+from scheduler.commands.common import Exit, JsonOption, SiteOption, console, examples, fail, optional, print_json, say
 from scheduler.commands.journaled import ByOption, asker, check_names, end_of, instant, looked_into, now, opened, ordered
+from scheduler.journal import agreements
+from scheduler.journal.agreements import add_downtime, revise_downtime, stop_recurring
 from scheduler.model.instants import Instant, as_time, shown_instant, write_duration, write_instant
 from scheduler.show.terminal import Table
 
@@ -21,8 +23,8 @@ if TYPE_CHECKING:
 downtimes = typer.Typer(no_args_is_help=True, help="Agreed downtimes: declare one, extend or end it, list them.")
 ObjectsArgument = Annotated[list[str], typer.Argument(metavar="OBJECT...", help="Objects and groups; `*` is all of them.")]
 IdArgument = Annotated[str, typer.Argument(metavar="ID", help="As `ambienti downtime list` shows it.")]
-EndOption = Annotated[str, typer.Option("--end", metavar="INSTANT", show_default=False, help="When it ends.")]
-DurationOption = Annotated[str, typer.Option("--duration", metavar="LENGTH", show_default=False, help="How long: 90m, 4h, 2d.")]
+EndOption = Annotated[str, optional("--end", metavar="INSTANT", help="When it ends.")]
+DurationOption = Annotated[str, optional("--duration", metavar="LENGTH", help="How long: 90m, 4h, 2d.")]
 
 
 @downtimes.command(
@@ -40,12 +42,11 @@ def add(
     start: Annotated[str, typer.Option("--start", metavar="INSTANT", help="ISO 8601, local time of the site, or +2h.")] = "now",
     end: EndOption = "",
     length: DurationOption = "",
-    every: Annotated[str, typer.Option("--every", metavar="RRULE", show_default=False, help="It comes back (RFC 5545).")] = "",
+    every: Annotated[str, optional("--every", metavar="RRULE", help="It comes back (RFC 5545).")] = "",
     by: ByOption = "",
     site: SiteOption = None,
 ) -> None:
     """Declare a downtime. Only what is declared 24 hours before it begins is scheduled; the answer says what is."""
-    from scheduler.journal.agreements import add_downtime
     from scheduler.site import services
 
     if bool(end) == bool(length):
@@ -80,8 +81,6 @@ def extend(name: IdArgument, end: EndOption, by: ByOption = "", site: SiteOption
 @downtimes.command("end", epilog=examples("ambienti downtime end d3"))
 def finish(name: IdArgument, by: ByOption = "", site: SiteOption = None) -> None:
     """End a downtime now, a recurring one with all that is to come. What is cut off gives no credit."""
-    from scheduler.journal.agreements import stop_recurring
-
     with opened(site) as (found, journal):
         one = _known(name, journal)
         if one.revisions:
@@ -96,8 +95,6 @@ def finish(name: IdArgument, by: ByOption = "", site: SiteOption = None) -> None
 @downtimes.command("list", epilog=examples("ambienti downtime list", "ambienti downtime list --json"))
 def show(site: SiteOption = None, as_json: JsonOption = False) -> None:
     """List all downtimes: how much of each is scheduled, and who declared it."""
-    from scheduler.journal import agreements
-
     with looked_into(site) as (found, journal):
         listed = agreements.downtimes(journal)
     zone = found.site.timezone
@@ -141,8 +138,6 @@ def _scheduled(revisions: Any) -> list[tuple[int, int]]:
 
 
 def _revise(one: Downtime, end: Instant, why: str, by: str, where: tuple[Definitions, Journal]) -> None:
-    from scheduler.journal.agreements import revise_downtime
-
     found, journal = where
     start = one.revisions[-1].start
     if end < start:
@@ -154,8 +149,6 @@ def _revise(one: Downtime, end: Instant, why: str, by: str, where: tuple[Definit
 
 
 def _known(name: str, journal: Journal) -> Downtime:
-    from scheduler.journal import agreements
-
     listed = {one.id: one for one in agreements.downtimes(journal)}
     if name not in listed:
         raise fail(f"there is no downtime {name}; there are {', '.join(listed) or 'none'}", Exit.PROBLEM)

@@ -10,7 +10,7 @@ import typer
 
 from environments.names import nearest
 from environments.text import printable_json
-from scheduler.commands.common import JsonOption, SiteOption, console, say, write
+from scheduler.commands.common import JsonOption, SiteOption, console, optional, say, write
 from scheduler.commands.journaled import looked_into, opened
 from scheduler.commands.journaled import since as read_since
 from scheduler.model.clock import WallClock
@@ -34,9 +34,9 @@ def events(
         str, typer.Argument(metavar="[OBJECT]", show_default=False, help="A batch system, host, worker, service...")
     ] = "",
     *,
-    kind: Annotated[str, typer.Option("--kind", help="status, state, boot-begun, downtime...", show_default=False)] = "",
-    since: Annotated[str, typer.Option("--since", metavar="WHEN", show_default=False, help="2h ago, or an instant.")] = "",
-    correlation: Annotated[str, typer.Option("--correlation", show_default=False, help="One story: intent-17.")] = "",
+    kind: Annotated[str, optional("--kind", help="status, state, boot-begun, downtime...")] = "",
+    since: Annotated[str, optional("--since", metavar="WHEN", help="2h ago, or an instant.")] = "",
+    correlation: Annotated[str, optional("--correlation", help="One story: intent-17.")] = "",
     limit: Annotated[int, typer.Option("--last", min=1, help="How many of the newest.")] = 50,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as new ones are written.")] = False,
     as_json: JsonOption = False,

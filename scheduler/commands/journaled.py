@@ -9,15 +9,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
 from pydantic_core import PydanticCustomError
 
 from environments.identity import TOKEN, Signature
-from environments.names import as_known, nearest
+from environments.names import as_known
 from environments.problems import ConfigurationError, Problem
 from environments.text import unprintable
 from scheduler.commands import daemon, loaded
-from scheduler.commands.common import Exit, fail
+from scheduler.commands.common import Exit, fail, meant, optional
 from scheduler.model.clock import WallClock
 from scheduler.model.instants import Duration, Instant, micro, read_duration, read_instant, shown_instant, within
 
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
     from scheduler.availability.timelines.prepared import Prepared
     from scheduler.journal.journal import Journal
     from scheduler.journal.reading import JournalReader
-    from scheduler.oncall.incident import Incident
     from scheduler.site.definitions import Definitions
 
 
@@ -69,24 +67,24 @@ def _number(text: str) -> int | None:
 
 SHORTEST_INSTANT = 8
 """Digits alone are seconds since 1970, or a day without hyphens, only from so many on."""
-ByOption = Annotated[str, typer.Option("--by", metavar="NAME", show_default=False, help="Who asks. [default: your login]")]
+ByOption = Annotated[str, optional("--by", metavar="NAME", help="Who asks. [default: your login]")]
 AsTokenOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--token-file", show_default=False, help="Your own token: who you are, where several people share a login (root)."
-    ),
+    Path | None, optional("--token-file", help="Your own token: who you are, where several people share a login (root).")
 ]
 
 
 @contextmanager
 def opened(site: Path | None) -> Iterator[tuple[Definitions, Journal]]:
-    """Open the site's journal for a while, to write in it; where there is none yet it is made."""
+    """Open the site's journal for a while, to write in it; where there is none yet it is made. What it refuses is told."""
+    from scheduler.journal.records import AgreementError
     from scheduler.site import compose
 
     found = loaded.load(site)
     journal = compose.open_journal(found, WallClock().now())
     try:
         yield found, journal
+    except AgreementError as error:
+        raise fail(str(error), Exit.PROBLEM) from error
     finally:
         journal.close()
 
@@ -203,21 +201,12 @@ def check_names(names: Iterable[str], known: Iterable[str]) -> list[str]:
     from scheduler.availability.history import EVERYTHING
 
     whole = [*known, EVERYTHING]
-    meant = [as_known(name, whole) for name in names]
-    for name in meant:
+    written = [as_known(name, whole) for name in names]
+    for name in written:
         if name not in whole:
-            near = nearest(name, whole)
-            hint = f"did you mean {near}?" if near else f"there are {', '.join(sorted({*whole} - {EVERYTHING})[:10])}"
+            hint = meant(name, whole, f"there are {', '.join(sorted({*whole} - {EVERYTHING})[:10])}")
             raise fail(f"no object and no group is called {name!r}; {hint}", Exit.PROBLEM)
-    return meant
-
-
-def incidents(site: Path | None) -> list[Incident]:
-    """Return all incidents of the site."""
-    from scheduler.journal.incidents import all_incidents
-
-    with looked_into(site) as (_, journal):
-        return all_incidents(journal)
+    return written
 
 
 def live(site: Path | None) -> Prepared:

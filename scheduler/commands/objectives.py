@@ -21,6 +21,7 @@ from scheduler.commands.common import (
     console,
     examples,
     fail,
+    optional,
     plural,
     print_json,
     say,
@@ -28,11 +29,11 @@ from scheduler.commands.common import (
 )
 from scheduler.commands.journaled import looked_into, now, opened
 from scheduler.model.clock import WallClock
-from scheduler.model.instants import SECOND, micro, seconds, write_duration, write_instant
+from scheduler.model.instants import SECOND, seconds, write_duration, write_instant
 from scheduler.show.terminal import Table
 
 if TYPE_CHECKING:
-    from scheduler.availability.promises.openslo import Promise, Promises
+    from scheduler.availability.promises.openslo import Promise
     from scheduler.availability.promises.standing import ObjectiveStanding
     from scheduler.availability.timelines.prepared import Prepared
 
@@ -40,18 +41,12 @@ objectives = typer.Typer(no_args_is_help=True, help="Objectives in OpenSLO: chec
 FilesArgument = Annotated[list[Path], typer.Argument(metavar="FILE...", help="OpenSLO files; one may refer to another.")]
 ZoneOption = Annotated[
     str,
-    typer.Option(
+    optional(
         "--zone",
         metavar="ZONE",
         help="Of times and windows that name none. [default: that of the history or of the site; without either UTC]",
-        show_default=False,
     ),
 ]
-
-
-def now_micro() -> int:
-    """Return this instant."""
-    return micro(WallClock().now())
 
 
 @objectives.command("check", epilog=examples("ambienti objective check slo.yaml", "ambienti objective check slo/*.yaml --json"))
@@ -60,8 +55,7 @@ def check(
     *,
     zone: ZoneOption = "",
     history: Annotated[
-        Path | None,
-        typer.Option("--history", metavar="FILE", show_default=False, help="Objects and groups are those of this history."),
+        Path | None, optional("--history", metavar="FILE", help="Objects and groups are those of this history.")
     ] = None,
     site: SiteOption = None,
     as_json: JsonOption = False,
@@ -74,7 +68,7 @@ def check(
 
     names, measured_in = _known(history, site)
     zone = zone or measured_in
-    found = openslo.read_files(files, now_micro(), zone, names)
+    found = openslo.read_files(files, now(), zone, names)
     if as_json:
         print_json([_data(promise, zone) for promise in found.promises])
         return
@@ -95,8 +89,10 @@ def export(
     from scheduler.availability.promises.openslo import Promises
 
     known = read_history(history)
-    made = Promises(tuple(_own(known.objectives)))
-    write(_written(made, known.zone, openslo_export.NotExpressibleError))
+    try:
+        write(openslo_export.text(Promises(tuple(_own(known.objectives))), known.zone))
+    except openslo_export.NotExpressibleError as error:
+        raise fail(str(error), Exit.PROBLEM) from error
 
 
 @objectives.command(
@@ -111,8 +107,7 @@ def status(
     ] = None,
     *,
     history: Annotated[
-        Path | None,
-        typer.Option("--history", metavar="FILE", show_default=False, help="A history file. [default: the site's journal]"),
+        Path | None, optional("--history", metavar="FILE", help="A history file. [default: the site's journal]")
     ] = None,
     site: SiteOption = None,
     as_json: JsonOption = False,
@@ -138,9 +133,7 @@ def status(
 
 @objectives.command("page", epilog=examples("ambienti objective page", "ambienti objective page --oncall oncall.yaml"))
 def page(
-    oncall: Annotated[
-        Path | None, typer.Option("--oncall", metavar="FILE", show_default=False, help="[default: the site's on-call file]")
-    ] = None,
+    oncall: Annotated[Path | None, optional("--oncall", metavar="FILE", help="[default: the site's on-call file]")] = None,
     site: SiteOption = None,
 ) -> None:
     """Evaluate the burn-rate alerts once: open an incident for each objective that burns, end those that burn no more.
@@ -308,15 +301,6 @@ def _standing_data(promise: Promise, one: ObjectiveStanding) -> dict[str, object
         },
         "alerts": burning,
     }
-
-
-def _written(promises: Promises, zone: str, refusal: type[Exception]) -> str:
-    from scheduler.availability.promises import openslo_export
-
-    try:
-        return openslo_export.text(promises, zone)
-    except refusal as error:
-        raise fail(str(error), Exit.PROBLEM) from error
 
 
 def _row(promise: Promise, zone: str) -> list[str]:

@@ -10,15 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from environments.names import nearest
-from scheduler.commands.common import Exit, JsonOption, SiteOption, SnapshotOption, console, fail, leave, print_json, say
+from scheduler.commands.common import Exit, JsonOption, SiteOption, SnapshotOption, console, fail, leave, meant, print_json, say
 from scheduler.commands.jobs import ask, asked_for, clusters
 from scheduler.commands.source import FarmView, looked, tell_standing
 from scheduler.model.clock import WallClock, clock_time
 from scheduler.model.queues import QueueReading
 
 if TYPE_CHECKING:
-    from scheduler.commands.source import FarmView
     from scheduler.decide.explanation import Explanation, PastRun, PastWorker
     from scheduler.journal.journal import Journal
     from scheduler.model.ports import JobRecord
@@ -170,20 +168,20 @@ def journal_of(found: FarmView) -> Iterator[Journal | str]:
         journal.close()
 
 
+_SEE_STATUS = "see `ambienti status --all`"
+
+
 def ended_worker(journal: Journal | str, name: str, known: set[str]) -> PastWorker:
     """Return what became of a worker that is no longer there; ends the command when nobody knows one of this name."""
     if isinstance(journal, str):
-        near = nearest(name, known)
-        hint = f"; did you mean {near}?" if near else "; see `ambienti status --all`"
-        raise fail(f"no worker is called {name!r} now{hint} ({journal})", Exit.PROBLEM)
+        raise fail(f"no worker is called {name!r} now; {meant(name, known, _SEE_STATUS)} ({journal})", Exit.PROBLEM)
     from scheduler.journal.ended import names_like, past_worker
 
     found = past_worker(journal, name)
     if found is not None:
         return found
-    near = nearest(name, known | set(names_like(journal, name.rpartition("-")[0])))
-    hint = f"; did you mean {near}?" if near else "; see `ambienti status --all`"
-    raise fail(f"no worker is, or was lately, called {name!r}{hint}", Exit.PROBLEM)
+    hint = meant(name, known | set(names_like(journal, name.rpartition("-")[0])), _SEE_STATUS)
+    raise fail(f"no worker is, or was lately, called {name!r}; {hint}", Exit.PROBLEM)
 
 
 def may_have_run_before(job: JobRecord) -> bool:

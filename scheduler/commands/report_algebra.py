@@ -24,8 +24,7 @@ __all__ = ["report"]
 )
 def show(
     wanted: Annotated[
-        str | None,
-        typer.Argument(metavar="[NAME|FILE]", help="A truth table, or an operations profile of ARGO (JSON)."),
+        str | None, typer.Argument(metavar="[NAME|FILE]", help="A truth table, or an operations profile of ARGO (JSON).")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:

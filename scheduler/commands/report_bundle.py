@@ -14,7 +14,7 @@ from environments.names import can_be_read
 from environments.reader import opened_content
 from scheduler.availability.history import History, Result, Window
 from scheduler.availability.timelines.windows import zone_data
-from scheduler.commands.common import Exit, JsonOption, SiteOption, examples, fail, print_json, say
+from scheduler.commands.common import Exit, JsonOption, SiteOption, examples, fail, optional, print_json, say
 from scheduler.commands.journaled import looked_into
 from scheduler.commands.report import FromOption, HistoryOption, ToOption, WindowOption, ZoneOption, read, window_of
 from scheduler.commands.report_argo import report
@@ -28,13 +28,7 @@ __all__ = ["report"]
 SHOWN = 12
 """How many differences are printed; JSON has them all."""
 VersionsOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--versions",
-        metavar="FILE",
-        show_default=False,
-        help="Where published versions are kept (JSON). [default: the journal]",
-    ),
+    Path | None, optional("--versions", metavar="FILE", help="Where published versions are kept (JSON). [default: the journal]")
 ]
 
 

@@ -8,10 +8,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
 from environments.names import can_be_read
-from scheduler.commands.common import Exit, JsonOption, SiteOption, console, examples, fail, plural, print_json, say
+from scheduler.commands.common import Exit, JsonOption, SiteOption, console, examples, fail, optional, plural, print_json, say
 from scheduler.commands.journaled import ByOption, asker, now, opened
 from scheduler.commands.report import FromOption, HistoryOption, ToOption, WindowOption, ZoneOption, read, window_of
 from scheduler.commands.report_bundle import report
@@ -30,10 +28,9 @@ SHOWN = 12
 """How many changed numbers are printed; JSON has them all."""
 FileOption = Annotated[
     Path | None,
-    typer.Option(
+    optional(
         "--versions",
         metavar="FILE",
-        show_default=False,
         help="Where versions of a history file are kept (JSON). Those of the site are in its journal.",
     ),
 ]
@@ -78,12 +75,7 @@ def publish(
 
 
 @report.command("versions", epilog=examples("ambienti report versions", "ambienti report versions --json"))
-def listed(
-    *,
-    file: FileOption = None,
-    site: SiteOption = None,
-    as_json: JsonOption = False,
-) -> None:
+def listed(*, file: FileOption = None, site: SiteOption = None, as_json: JsonOption = False) -> None:
     """List what was published: periods, versions, and why there is more than one. JSON has every number that changed."""
     from scheduler.journal import publications as kept
     from scheduler.site import publications

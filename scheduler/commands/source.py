@@ -24,7 +24,7 @@ from scheduler.model.policy import Policy
 from scheduler.model.ports import BatchSystem
 from scheduler.model.readings import is_silent
 from scheduler.model.snapshot import DaemonStanding
-from scheduler.show.writing import duration
+from scheduler.show.terminal import duration
 from scheduler.site.definitions import Definitions
 from scheduler.site.site_file import SiteFile, read_site
 

@@ -18,9 +18,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from environments.names import nearest
 from scheduler.commands import daemon, loaded
-from scheduler.commands.common import Exit, JsonOption, SiteOption, fail, print_json, say, tell_watched
+from scheduler.commands.common import Exit, JsonOption, SiteOption, fail, meant, print_json, say, tell_watched
 from scheduler.loop.trial import Trials
 from scheduler.model.clock import WallClock, clock_time
 
@@ -50,9 +49,7 @@ def try_environment(
     found = loaded.load(site)
     known = found.policy.catalogue.environments
     if name not in known:
-        near = nearest(name, known)
-        hint = f"; did you mean {near}?" if near else "; see `ambienti env list`"
-        raise fail(f"no environment is called {name!r}{hint}", Exit.PROBLEM)
+        raise fail(f"no environment is called {name!r}; {meant(name, known, 'see `ambienti env list`')}", Exit.PROBLEM)
     with _asking(found, name, keep=keep) as (ask, by):
         if not as_json:
             say(f"Tried by {by}.", style="dim")

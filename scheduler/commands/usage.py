@@ -10,7 +10,7 @@ import typer
 
 from environments.reason import counted
 from scheduler.availability.history import Window
-from scheduler.commands.common import Exit, JsonOption, SiteOption, console, fail, print_json, say
+from scheduler.commands.common import Exit, JsonOption, SiteOption, console, fail, optional, print_json, say
 from scheduler.commands.journaled import instant, looked_into, now, since
 from scheduler.commands.report import VoOption, vo_known
 from scheduler.model.clock import WallClock
@@ -27,7 +27,7 @@ DAY = 24 * HOUR
 
 def usage(
     start: Annotated[str, typer.Option("--since", metavar="WHEN", help="12h or 30d ago, or an instant.")] = "7d",
-    end: Annotated[str, typer.Option("--until", metavar="INSTANT", show_default=False, help="[default: now]")] = "",
+    end: Annotated[str, optional("--until", metavar="INSTANT", help="[default: now]")] = "",
     vo: VoOption = "",
     as_json: JsonOption = False,
     site: SiteOption = None,

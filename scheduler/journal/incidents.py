@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from scheduler.availability.history import Downtime, Status
 from scheduler.availability.timelines.downtimes import agreed
 from scheduler.journal import tables as t
-from scheduler.journal.histories import downtimes_in
+from scheduler.journal.agreements import downtimes_in
 from scheduler.journal.records import Note
 from scheduler.journal.statuses import PUSHED, shelves_of
 from scheduler.model.instants import SECOND, Duration, Instant, in_seconds

@@ -22,7 +22,7 @@ from scheduler.availability.reports.evidence import Evidence, fingerprint, marke
 from scheduler.availability.reports.publication import Version, groups_in, version_data, version_of
 from scheduler.availability.timelines.downtimes import agreed
 from scheduler.journal import tables as t
-from scheduler.journal.histories import downtimes_in, exclusions_in
+from scheduler.journal.agreements import downtimes_in, exclusions_in
 from scheduler.journal.opening import JournalError
 from scheduler.journal.records import Note
 from scheduler.model.instants import SECOND, Duration, Instant, in_seconds, micro, write_instant

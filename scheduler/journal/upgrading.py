@@ -20,8 +20,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
-from scheduler.journal.opening import JournalError, connect, explain, told
-from scheduler.journal.side_file import BESIDE, SideFile
+from scheduler.journal.opening import BESIDE, JournalError, SideFile, connect, explain, told
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection, Engine, RowMapping

@@ -61,20 +61,6 @@ class StoryTold:
         return Story(now, tuple(self.incidents.values()), tuple(self.decisions))
 
 
-def simulate(changes: Iterable[IncidentEvent], rules: Rules, now: Instant) -> Story:
-    """Follow all changes up to `now`, as a daemon would have that never slept.
-
-    At one instant, what happened comes before what the clock does: an acknowledgement at the very instant of an escalation
-    stops it, a recovery at the end of a downtime pages nobody. Events of one instant keep their order.
-    """
-    told = sorted((change for change in changes if change.at <= now), key=lambda change: change.at)
-    telling = StoryTold(rules, Book(at=told[0].at if told else now))
-    for change in told:
-        telling.wait(change.at)
-        telling.take(change)
-    return telling.until(now)
-
-
 @dataclass(slots=True)
 class _Watched:
     """What the watch has before it."""

@@ -9,7 +9,7 @@ from scheduler.availability.history import Cause, ObjectiveVerdict
 from scheduler.model.instants import Instant, as_time, write_duration
 
 if TYPE_CHECKING:
-    from scheduler.availability.measuring.pieces import Piece
+    from scheduler.availability.measuring.accounting import Piece
     from scheduler.publish.sheet import Sheet
 
 Spec = dict[str, Any]

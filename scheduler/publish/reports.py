@@ -21,7 +21,7 @@ from scheduler.journal.publications import listed
 from scheduler.journal.used import used
 from scheduler.model.instants import SECOND, Instant, as_time, in_seconds
 from scheduler.oncall import reading as oncall
-from scheduler.publish import addresses, page, sheet, versions, writing
+from scheduler.publish import addresses, page, sheet
 from scheduler.publish.apart import UndrawnError
 from scheduler.publish.mailing import Publication, corrections
 from scheduler.site import promises, publications, services
@@ -90,7 +90,7 @@ def publish(definitions: Definitions, journal: JournalReader, report: ReportSett
     window = windows.named(report.covers, due.at, zone)
     stands = publications.look(journal, prepared, window, now)
     known = listed(journal)
-    told = versions.told(
+    told = sheet.publication_status(
         stands.shown,
         [one for one in known if (one.period.start, one.period.end) == (window.start, window.end)],
         corrections(journal, report.name),
@@ -133,22 +133,14 @@ def _files(definitions: Definitions, report: ReportSettings, made: Sheet, day: s
     lacking = []
     for path in paths:
         try:
-            _save(path, _content(made, path.suffix))
+            content = page.pdf(made) if path.suffix == ".pdf" else page.page(made).encode()
+            with written_whole(path) as out:
+                out.write(content)
         except UndrawnError as error:  # the mail goes without it, and says so
             _log.error("a report lacks a file", extra={"file": path.name, "problem": str(error)})
             path.unlink(missing_ok=True)
             lacking.append(str(error))
     return [path for path in paths if path.exists()], lacking
-
-
-def _content(made: Sheet, suffix: str) -> bytes:
-    return page.pdf(made) if suffix == ".pdf" else page.page(made).encode()
-
-
-def _save(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all, and to the disk before it is spoken of."""
-    with written_whole(path) as out:
-        out.write(content)
 
 
 # --- the text of a mail, for whoever opens no attachment --------------------------------------------------------------
@@ -184,9 +176,9 @@ def mail_text(sheet: Sheet, *, attached: Sequence[str]) -> str:
     lines = [("", "figure", "observed", "bad", "unknown", "verdict")]
     for name in sheet.names[:MOST_LINES]:
         row = sheet.rows[name][sheet.detail]
-        figure = writing.percent(row.figure, targets.get(name, []))
-        lengths = (writing.duration(row.bad), writing.duration(row.unknown))
-        lines.append((name, figure, writing.percent(row.observed_share), *lengths, row.verdict or "-"))
+        figure = page.percent(row.figure, targets.get(name, []))
+        lengths = (page.duration(row.bad), page.duration(row.unknown))
+        lines.append((name, figure, page.percent(row.observed_share), *lengths, row.verdict or "-"))
     more = len(sheet.names) - MOST_LINES
     return "\n".join(
         [

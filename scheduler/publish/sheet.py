@@ -7,23 +7,68 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import TYPE_CHECKING
 
+from scheduler.availability.measuring.accounting import Piece, pieces
 from scheduler.availability.measuring.explaining import excused_by
-from scheduler.availability.measuring.pieces import Piece, pieces
 from scheduler.availability.promises.standing import ObjectiveStanding, stand
 from scheduler.availability.reports import report_data
-from scheduler.availability.reports.report_data import Report, ReportRow, Seconds
+from scheduler.availability.reports.report_shape import Report, ReportRow, Seconds
 from scheduler.journal.used import Used
-from scheduler.model.instants import as_time, seconds, write_duration
+from scheduler.model.instants import Instant, as_time, seconds, write_duration, write_instant
 from scheduler.oncall import response
 from scheduler.oncall.rows import IncidentView, PeriodView, incident_view, period_view
-from scheduler.publish.versions import PublicationStatus
 
 if TYPE_CHECKING:
     from scheduler.availability.history import Group, Window
     from scheduler.availability.promises.burn_rate import Alert
+    from scheduler.availability.reports.publication import Version
     from scheduler.availability.timelines.prepared import Prepared
-    from scheduler.model.instants import Instant
+    from scheduler.journal.publications import Published
     from scheduler.oncall.incident import Incident
+
+
+@dataclass(frozen=True, slots=True)
+class VersionLine:
+    """One version of one period."""
+
+    period: str
+    """Name of the window."""
+    start: str
+    end: str
+    number: int
+    at: str
+    """When it was published."""
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class PublicationStatus:
+    """What is said of publication."""
+
+    current: VersionLine | None
+    """The version whose figures these are; None: they are not published."""
+    earlier: tuple[VersionLine, ...] = ()
+    """The versions before it."""
+    corrections: tuple[VersionLine, ...] = ()
+    """Versions of other periods that replaced published figures since the last report."""
+    pending: str = ""
+    """Why the figures are not those of the last version, where nobody has published the next one yet."""
+
+
+def publication_status(
+    version: Version | None, known: Sequence[Published], corrections: Iterable[Published], zone: str
+) -> PublicationStatus:
+    """Say which version is shown, what `known` versions of its period were before, and what else was corrected."""
+    current = None if version is None else version_line(version, zone)
+    earlier = [version_line(one, zone) for one in known if version is not None and one.number < version.number]
+    period = None if version is None else (version.period.start, version.period.end)
+    others = [version_line(one, zone) for one in corrections if (one.period.start, one.period.end) != period]
+    return PublicationStatus(current, tuple(earlier), tuple(others))
+
+
+def version_line(one: Version | Published, zone: str) -> VersionLine:
+    """Return a version as it is listed."""
+    start, end, at = (write_instant(instant, zone) for instant in (one.period.start, one.period.end, one.published_at))
+    return VersionLine(one.period.name, start, end, one.number, at, one.note)
 
 
 MOST_SEGMENTS = 150

@@ -16,9 +16,8 @@ from rich.text import Text
 
 from scheduler.model.actions import Action, Plan
 from scheduler.show import rows
-from scheduler.show.terminal import Table
+from scheduler.show.terminal import Table, bar, duration, number, plain_table
 from scheduler.show.view import action_line
-from scheduler.show.writing import bar, duration, number, plain_table
 
 if TYPE_CHECKING:
     from scheduler.loop.engine import Cycle, Engine

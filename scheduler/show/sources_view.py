@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from scheduler.show import rows
-from scheduler.show.writing import bar, duration, jobs, memory, number, plain_table
+from scheduler.show.terminal import Table, bar, duration, jobs, memory, number, plain_table
 
 if TYPE_CHECKING:
     from scheduler.model.observation import Observation
     from scheduler.show.rows import HostRow, SourceRow
-    from scheduler.show.terminal import Table
 
 HOSTS_SHOWN = 40
 SILENT_NAMED = 3

@@ -14,7 +14,7 @@ from scheduler.model.actions import Action, Adopt, Boot, CancelDrain, Drain, Pla
 from scheduler.show import rows
 from scheduler.show.job_numbers import UNMAPPED
 from scheduler.show.sources_view import host_table, source_table, unheard
-from scheduler.show.writing import cores, duration, jobs, memory, number, plain_table
+from scheduler.show.terminal import Table, cores, duration, jobs, memory, number, plain_table
 
 if TYPE_CHECKING:
     from rich.table import Column
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from scheduler.model.policy import Policy
     from scheduler.model.queues import RequestCluster
     from scheduler.show.rows import EnvironmentRow, VORow, WorkerRow
-    from scheduler.show.terminal import Table
 
 
 LEAST_FOR_REASONS = 36
@@ -35,13 +34,7 @@ WORKERS_SHOWN = 40
 NOT_SEEN = frozenset({"silent", "unseen"})
 """States of workers that say themselves that nothing is heard."""
 _TABLES_ALWAYS = 4
-_STYLES: dict[type, str] = {
-    Boot: "green",
-    Drain: "yellow",
-    CancelDrain: "cyan",
-    PowerOff: "red",
-    Adopt: "magenta",
-}
+_STYLES: dict[type, str] = {Boot: "green", Drain: "yellow", CancelDrain: "cyan", PowerOff: "red", Adopt: "magenta"}
 """What does not matter to who reads a plan is dim."""
 
 

@@ -17,7 +17,6 @@ from environments.names import nearest, one_of
 from environments.problems import ConfigurationError, KeyPath, Problem
 from scheduler.model.ports import BatchSystem, Discovery, Hypervisor
 from scheduler.site.discovered import FarmList, reading
-from scheduler.site.machines import HostEntry
 from scheduler.site.settings import (
     BATCH_SYSTEMS,
     DISCOVERIES,
@@ -26,6 +25,7 @@ from scheduler.site.settings import (
     DiscoverySettings,
     entry_points,
 )
+from scheduler.site.site_file import HostEntry
 
 if TYPE_CHECKING:
     from scheduler.journal.journal import Journal
@@ -192,11 +192,7 @@ def _discovery(connecting: _Connecting, settings: DiscoverySettings, index: int)
 def _batch_system(connecting: _Connecting, settings: BatchSystemSettings, index: int) -> Any:
     site = connecting.definitions.site
     directory = connecting.definitions.file.directory / settings.name
-    keywords = {
-        "site": site.site,
-        "deadline_seconds": float(site.limits.reading_deadline_seconds),
-        "directory": directory,
-    }
+    keywords = {"site": site.site, "deadline_seconds": float(site.limits.reading_deadline_seconds), "directory": directory}
     place = ("batch_systems", index)
     return connecting.call(BATCH_SYSTEMS, settings.kind, place, (settings.name, settings.options), keywords)
 

@@ -18,8 +18,7 @@ from environments.roots import outside
 from scheduler.model.hosts import Host
 from scheduler.model.policy import Policy
 from scheduler.site.discovered import FarmList, list_path, remembered
-from scheduler.site.machines import HostEntry
-from scheduler.site.site_file import SiteFile, read_site
+from scheduler.site.site_file import HostEntry, SiteFile, read_site
 
 if TYPE_CHECKING:
     from environments.nodes import YamlNode

@@ -249,7 +249,7 @@ class _Found:
 def _look(last: Definitions, discovered: Mapping[str, FarmList], known: object) -> _Found:
     """Look at the site file, the files of the VOs and the services; what has not changed since is not read."""
     looked = refresh(last, discovered)
-    stamp = (stamp_of(services.services_path(looked)), services.own_objects(looked))
+    stamp = (stamp_of(looked.file.services), services.own_objects(looked))
     if stamp == known:
         return _Found(looked, stamp)
     try:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from environments.checking import checked
@@ -33,7 +32,6 @@ from scheduler.site import promises
 
 if TYPE_CHECKING:
     from environments.nodes import YamlNode
-    from scheduler.availability.timelines.prepared import Prepared
     from scheduler.journal.journal import Journal
     from scheduler.journal.reading import JournalReader
     from scheduler.oncall.incident import IncidentEvent
@@ -85,15 +83,10 @@ def _leaves(name: str, inner: Mapping[str, set[str]]) -> Iterator[str]:
         yield from _leaves(one, inner)
 
 
-def services_path(definitions: Definitions) -> Path:
-    """Return where the file stands, if there is one."""
-    return definitions.file.services
-
-
 def load(definitions: Definitions) -> Services:
     """Read the services file; a ConfigurationError holds all that is wrong with it. There need not be one."""
     own = own_objects(definitions)
-    path = services_path(definitions)
+    path = definitions.file.services
     if not can_be_read(path) and "services" not in definitions.file.node.items:
         return Services(own=own)
     problems: list[Problem] = []

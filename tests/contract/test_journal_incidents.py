@@ -18,9 +18,9 @@ from scheduler.oncall.incident import DecisionKind, IncidentEvent, Level, Rules,
 from scheduler.oncall.rotation import Roster
 from scheduler.oncall.standing import Structure
 from scheduler.oncall.states import State
-from scheduler.oncall.story import simulate
 from scheduler.oncall.watch import Watching
 from scheduler.publish.paging import PagingRules, deliver, happened
+from tests.pure.oncall_oracle import simulate
 
 MINUTE = 60 * SECOND
 NOW = 1_772_438_400 * SECOND

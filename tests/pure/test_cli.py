@@ -23,8 +23,8 @@ from scheduler.daemon.metrics import Metrics
 from scheduler.daemon.web import Shown
 from scheduler.decide.plan import decide
 from scheduler.journal.journal import Journal
+from scheduler.journal.opening import SideFile
 from scheduler.journal.records import Entry, Intent, Memo, Outcome
-from scheduler.journal.side_file import SideFile
 from scheduler.journal.upgrading import newest_form
 from scheduler.loop.engine import Cycle
 from scheduler.model.actions import Boot

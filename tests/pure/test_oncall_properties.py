@@ -16,8 +16,7 @@ from scheduler.oncall.incident import Book, CallEnd, DecisionKind, IncidentEvent
 from scheduler.oncall.response import Cut, Response, of_incident, report
 from scheduler.oncall.rotation import Layer, Override, Roster, Swap, schedule
 from scheduler.oncall.states import MEANING, OVER, TRANSITIONS, State
-from scheduler.oncall.story import simulate
-from tests.pure.oncall_oracle import Oracle
+from tests.pure.oncall_oracle import Oracle, simulate
 
 ZONES = (
     "Europe/Rome",

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from pydantic_core import PydanticCustomError
 
 from environments.names import nearest
-from scheduler.availability.files.contradictions import contradictions, unheeded
-from scheduler.availability.files.strategies import instances_of, unused
+from scheduler.availability.files.contradictions import contradictions, unheeded, unused
+from scheduler.availability.files.strategies import instances_of
 from scheduler.availability.history import EVERYTHING, Operator
 from scheduler.availability.timelines import windows
 from scheduler.availability.timelines.downtimes import rule_problem
@@ -33,11 +33,6 @@ MOST_HINTED = 100
 def is_zone(name: str) -> bool:
     """Tell whether a time zone of this name is known here."""
     return name in zoneinfo.available_timezones()
-
-
-def near_zone(name: str) -> str:
-    """Return the known time zone whose name is most like this one."""
-    return nearest(name, zoneinfo.available_timezones())
 
 
 def problems(written: WrittenHistory, node: YamlNode, *, whole: bool = True) -> Iterator[Problem]:

@@ -302,8 +302,4 @@ def _whole_numbers(written: list[Any]) -> Whole:
     return np.array(written, np.int64)
 
 
-_OPTIONAL: dict[str, Callable[[list[Any]], Whole]] = {
-    "confirmed": _instants,
-    "monotonic": _lengths,
-    "sequence": _whole_numbers,
-}
+_OPTIONAL: dict[str, Callable[[list[Any]], Whole]] = {"confirmed": _instants, "monotonic": _lengths, "sequence": _whole_numbers}

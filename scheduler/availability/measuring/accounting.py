@@ -11,7 +11,7 @@ Rules of the weighted figure of a group, which part of its members' capacity was
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import lru_cache
@@ -20,14 +20,26 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from scheduler.availability.history import History, Measure, Objective, ObjectiveVerdict, Operator, Span, Window
+from scheduler.availability.history import History, Measure, Objective, ObjectiveVerdict, Operator, Span, Status, Window
 from scheduler.availability.measuring.profiles import MEASURED, PAIRS, lost, masks
 from scheduler.availability.timelines import windows
-from scheduler.availability.timelines.axis import Stretch, all_lived, common, lived
+from scheduler.availability.timelines.axis import Elapsed, Stretch, all_lived, common, lived, wall_at
 from scheduler.availability.timelines.groups import Part, of_members
 from scheduler.availability.timelines.prepared import Prepared, prepare, timeline_of
 from scheduler.availability.timelines.strips import strips, sums, sums_of
-from scheduler.availability.timelines.timeline import CAUSES, overlaid
+from scheduler.availability.timelines.timeline import (
+    CAUSE,
+    CAUSES,
+    CODE,
+    EXCLUDED,
+    PENDING,
+    SCHEDULED,
+    UNSCHEDULED,
+    distinct,
+    overlaid,
+    state_at,
+)
+from scheduler.model.instants import Instant
 
 _FIGURES = tuple(f"{name} {side}" for name in PAIRS for side in ("above", "below"))
 _COLUMNS = (*MEASURED, *_FIGURES, *(lost(cause) for cause in CAUSES))
@@ -99,12 +111,6 @@ def _weights(profile: str, kinds: bytes, *, is_host: bool) -> npt.NDArray[np.int
     return np.array([by_name[name] for name in _COLUMNS], np.int64)
 
 
-def touched(prepared: Prepared, name: str) -> tuple[str, ...]:
-    """Name what a status of an object touches: the object, the groups that it is in, and those that these are in."""
-    place = prepared.places[name]
-    return (name, *(prepared.rows[above].name for above in prepared.above.get(place, ())))
-
-
 def stretches(prepared: Prepared, window: Window, within: Iterable[Span] | None = None) -> list[Stretch]:
     """Return the elapsed time that a window, or what of it lies in some periods, was lived."""
     axis = prepared.axis
@@ -153,9 +159,7 @@ class Capacity:
     """If all that is unknown had been up."""
 
 
-def capacity(
-    prepared: Prepared, name: str, window: Window, profile: str, within: Iterable[Span] | None = None
-) -> Capacity | None:
+def capacity(prepared: Prepared, name: str, window: Window, profile: str) -> Capacity | None:
     """Return the weighted figure of a group whose members have weights; None: it is no group that counts capacity."""
     row = prepared.rows[prepared.places[name]]
     group = row.group
@@ -172,7 +176,7 @@ def capacity(
     if not lines:
         return Capacity(None, None, None, None, None)
     clipped = windows.between(window.start, window.end, prepared.history.now, window.name)
-    found = sums(strips(lines), stretches(prepared, clipped, within))
+    found = sums(strips(lines), stretches(prepared, clipped))
     counted = masks(profile, found.kinds, is_host=False)
     common = math.lcm(*(weight.denominator for weight in weights))
     whole = [int(weight * common) for weight in weights]
@@ -184,3 +188,50 @@ def capacity(
         )
         pairs.append(Fraction(above, below) if below else None)
     return Capacity(*pairs)
+
+
+# --- pieces of a timeline: what a picture shows and an explanation goes through ---------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A stretch of one state of an object or group."""
+
+    start: Instant
+    end: Instant
+    state: str
+    """OK, WARNING, CRITICAL, UNKNOWN, MISSING, pending."""
+    overlay: str = ""
+    """scheduled downtime, unscheduled downtime, excluded; "" when none."""
+    cause: str = ""
+    """Why it was bad."""
+
+
+def pieces(prepared: Prepared, name: str, window: Window) -> tuple[Piece, ...]:
+    """Return the pieces of a window in which an object or group existed."""
+    found = []
+    for start, end, state in packed(prepared, name, stretches(prepared, window)):
+        code = state & CODE
+        if code > PENDING:
+            continue
+        begin = wall_at(prepared.axis, start)
+        cause = str(CAUSES[state >> CAUSE]) if code == Status.CRITICAL else ""
+        said = "pending" if code == PENDING else Status(code).name
+        found.append(Piece(begin, begin + end - start, said, _overlay(state), cause))
+    return tuple(found)
+
+
+def packed(prepared: Prepared, name: str, within: Sequence[Stretch]) -> Iterator[tuple[Elapsed, Elapsed, int]]:
+    """Yield start, end and packed state of what something was in some stretches, cut where the wall clock was set."""
+    timeline, seams = timeline_of(prepared, name), prepared.axis.starts
+    for begin, end in within:
+        inner = [seam for seam in seams if begin < seam < end]
+        low, high = np.searchsorted(timeline.starts, (begin, end))
+        starts = distinct(np.concatenate((np.array([begin, *inner], np.int64), timeline.starts[low:high])))
+        yield from zip(starts.tolist(), (*starts[1:].tolist(), end), state_at(timeline, starts).tolist(), strict=True)
+
+
+def _overlay(state: int) -> str:
+    if state & EXCLUDED:
+        return "excluded"
+    return "scheduled downtime" if state & SCHEDULED else "unscheduled downtime" if state & UNSCHEDULED else ""

@@ -76,13 +76,7 @@ SAME = {"this-day": "today", "past-day": "yesterday", "week": "this-week"} | {
     f"this-{name}": name for name in ("month", "quarter", "year")
 }
 """Other names of the same windows."""
-STARTS = {
-    "1d": "2026-01-01 00:00:00",
-    "1w": "2026-01-05 00:00:00",
-    "1M": "2026-01-01 00:00:00",
-    "1Q": "2026-01-01 00:00:00",
-    "1Y": "2026-01-01 00:00:00",
-}
+STARTS = dict.fromkeys(CALENDAR, "2026-01-01 00:00:00") | {"1w": "2026-01-05 00:00:00"}
 """A start on which our windows of the calendar begin."""
 UTC = "Etc/UTC"
 """OpenSLO's schema wants a region and a city."""

@@ -73,13 +73,6 @@ def refuse_floats(data: object, path: tuple[object, ...]) -> None:
             refuse_floats(inner, (*path, index))
 
 
-def bundle(history: History, parameters: Mapping[str, Any], compute: Compute, versions: Sequence[Version] = ()) -> bytes:
-    """Return the bundle of a report; `parameters` may hold text, whole numbers, booleans, lists and mappings of them."""
-    target = io.BytesIO()
-    write(target, history, history.results, parameters, compute, versions=versions)
-    return target.getvalue()
-
-
 def write(
     target: BinaryIO,
     history: History,
@@ -152,13 +145,6 @@ def different(before: object, after: object, path: str = "report") -> Iterator[s
 def _short(value: object) -> str:
     text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= 80 else f"{text[:77]}..."
-
-
-def unpacked(content: bytes) -> dict[str, bytes]:
-    """Return the files of a bundle; nothing is written anywhere."""
-    with _opened(io.BytesIO(content)) as files:
-        _manifest(files)
-        return {name: file.read() for name, file in files.items()}
 
 
 @contextmanager
