@@ -106,10 +106,9 @@ def _published(site: Path | None, prepared: Prepared, window: Window, zone: str)
 
 
 def _alerts(site: Path | None, history: History) -> dict[str, tuple[Alert, ...]]:
-    from scheduler.site import promises
+    from scheduler.site import services
 
-    names = [*(one.name for one in history.objects), *(one.name for one in history.groups)]
-    return loaded.answered(loaded.load(site), lambda known: promises.alerts(known, names, history.now))
+    return loaded.answered(loaded.load(site), lambda known: services.alerts_of(known, history.names, history.now))
 
 
 def name_of(site: Path | None) -> str:
