@@ -1,6 +1,6 @@
 """The line to one host's libvirt: opened when first needed, opened again when it broke; every call has a deadline.
 
-A call runs in a thread of its own that nobody joins: libvirt calls cannot be interrupted, so one that hangs is left behind and
+A call runs in a thread that nobody joins: libvirt calls cannot be interrupted, so one that hangs is left behind and
 its connection given up. It finds itself cancelled before its next step, should it ever wake.
 
 No connection carries two calls at once, and only its last user closes it: in libvirt's older clients (CVE-2024-4418, Debian 12
@@ -14,11 +14,13 @@ import contextlib
 import threading
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import libvirt
 
 from connectors.libvirt.causes import cause_of
+from connectors.libvirt.threads import in_a_thread
 from environments.domain import Driver
 from scheduler.model.failures import FailureCause
 from scheduler.model.ports import SourceError
@@ -107,7 +109,9 @@ class Talk:
 
 
 @dataclass(slots=True, eq=False)
-class _Asked:
+class LineTask:
+    """One call on its way."""
+
     asked: str
     began: float
     life: object
@@ -145,12 +149,12 @@ class HostConnection:
         self.host = host
         self.keepalive_seconds = keepalive_seconds
         self._uri = uri
-        self._deadline_seconds = deadline_seconds
+        self.deadline_seconds = deadline_seconds
         self._wires: list[_Wire] = []
         self._life = object()
         self._lock = threading.Lock()
         self._opening = threading.Lock()
-        self._hanging: list[_Asked] = []
+        self._hanging: list[LineTask] = []
         self._answered = time.monotonic()
         self._on_event: Callable[[str, str, int, int], None] | None = None
         self._on_line: Callable[[bool, str], None] | None = None
@@ -158,24 +162,44 @@ class HostConnection:
 
     def run(self, asked: str, operation: Callable[[Talk], T], seconds: float | None = None) -> T:
         """Run an operation within its deadline; one that finds the line broken is repeated once on a new one."""
-        seconds = seconds or self._deadline_seconds
+        seconds = seconds or self.deadline_seconds
+        task = self.ask(asked)
+        in_a_thread(partial(self.carry_out, task, operation))
+        if not task.done.wait(seconds):
+            raise self.leave(task, seconds)
+        if task.error is not None:
+            raise task.error
+        value: T = task.value
+        return value
+
+    def ask(self, asked: str) -> LineTask:
+        """Prepare a call. Raises SourceError when too many hang already."""
         self._hanging = [task for task in self._hanging if not task.done.is_set()]
         if len(self._hanging) >= MOST_HANGING:
             oldest = self._hanging[0]
             waits = f"{len(self._hanging)} earlier calls hang, the oldest ({oldest.asked})"
             waits += f" for {time.monotonic() - oldest.began:.0f} s"
             raise SourceError(self.host, asked, f"not asked: {waits}", FailureCause.NO_ANSWER)
-        task = _Asked(asked, time.monotonic(), self._life)
-        threading.Thread(target=self._work, args=(task, operation), name=f"libvirt-{self.host}", daemon=True).start()
-        if not task.done.wait(seconds):
-            task.cancelled.set()
-            self._hanging.append(task)
-            self._give_up(task.life, f"no answer within {seconds:g} s")
-            raise SourceError(self.host, asked, f"no answer within {seconds:g} s", FailureCause.NO_ANSWER)
-        if task.error is not None:
-            raise task.error
-        value: T = task.value
-        return value
+        return LineTask(asked, time.monotonic(), self._life)
+
+    def carry_out(self, task: LineTask, operation: Callable[[Talk], Any]) -> None:
+        """Make a call in this thread, which it may hold for ever."""
+        used: list[_Wire] = []
+        try:
+            task.value = self._attempt(task, operation, used)
+        except Exception as error:  # noqa: BLE001 - raised again in the caller's thread
+            task.error = as_source_error(error, self.host, task.asked)
+        ended = [wire for wire in used if self._given_back(wire)]  # before the caller goes on: its next call wants them
+        task.done.set()
+        for wire in ended:
+            self._end(wire)
+
+    def leave(self, task: LineTask, seconds: float) -> SourceError:
+        """Leave a call behind that has not ended within so long, with the connection that it may hang on."""
+        task.cancelled.set()
+        self._hanging.append(task)
+        self._give_up(task.life, f"no answer within {seconds:g} s")
+        return SourceError(self.host, task.asked, f"no answer within {seconds:g} s", FailureCause.NO_ANSWER)
 
     def watch(self, on_event: Callable[[str, str, int, int], None], on_line: Callable[[bool, str], None]) -> None:
         """From the next call on, tell `on_event(name, uuid, event, detail)` and `on_line(open, why)`; both return at once."""
@@ -198,18 +222,7 @@ class HostConnection:
         self._on_line = None
         self._give_up(self._life, "")
 
-    def _work(self, task: _Asked, operation: Callable[[Talk], Any]) -> None:
-        used: list[_Wire] = []
-        try:
-            task.value = self._attempt(task, operation, used)
-        except Exception as error:  # noqa: BLE001 - raised again in the caller's thread
-            task.error = as_source_error(error, self.host, task.asked)
-        ended = [wire for wire in used if self._given_back(wire)]  # before the caller goes on: its next call wants them
-        task.done.set()
-        for wire in ended:
-            self._end(wire)
-
-    def _attempt(self, task: _Asked, operation: Callable[[Talk], Any], used: list[_Wire]) -> Any:
+    def _attempt(self, task: LineTask, operation: Callable[[Talk], Any], used: list[_Wire]) -> Any:
         wire, is_new = self._taken(task, used)
         task.life = wire.life
         try:
@@ -231,7 +244,7 @@ class HostConnection:
         except libvirt.libvirtError:
             return False
 
-    def _taken(self, task: _Asked, used: list[_Wire]) -> tuple[_Wire, bool]:
+    def _taken(self, task: LineTask, used: list[_Wire]) -> tuple[_Wire, bool]:
         """Return a connection that nobody else uses, and whether it is a new one."""
         wire = self._idle(used)
         if wire is None:
@@ -322,7 +335,7 @@ class HostConnection:
             if self._on_line is not None:
                 self._on_line(False, why)
         for wire, way in ways:  # which asks the host too, and may hang with it
-            threading.Thread(target=way, args=(wire,), name=f"libvirt-close-{self.host}", daemon=True).start()
+            in_a_thread(partial(way, wire))
 
     def _keep_alive(self, wire: _Wire) -> None:
         """Let libvirt itself break a connection on which a call may hang: that alone makes the call return."""

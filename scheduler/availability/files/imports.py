@@ -241,7 +241,7 @@ def _coming(one: calendars.Occurrence, found: ReadImport, objects: tuple[str, ..
     title, series = f"event {one.summary or one.uid!r}", f"ical-{short(one.uid)}"
     if not (one.names or objects):
         message = "does not say what it concerns"
-        place = "its categories, resources or location; or --object"
+        place = "a name in its categories, resources or location"
         found.wrong(series, Problem(found.file, 0, 0, title, message, place))
         return
     named: list[str] = []
