@@ -31,7 +31,6 @@ DOORS = {
     "icalendar": (
         "scheduler/availability/files/calendars",
         "scheduler/availability/files/calendar_times",
-        "scheduler/availability/files/calendar_settled",
     ),
     "recurring_ical_events": "scheduler/availability/files/calendars",
     "defusedxml": "scheduler/availability/files/imports",
