@@ -41,6 +41,9 @@ simulate = typer.Typer(no_args_is_help=True, help="The same engine against a far
 def scenario(
     names: Annotated[list[str] | None, typer.Argument(help="Names of scenarios, or directories; all by default.")] = None,
     show: Annotated[bool, typer.Option("--show", help="Print the log instead of comparing it.")] = False,
+    codes: Annotated[
+        bool, typer.Option("--codes", help="Print it as `log.expect` holds it: only the codes of reasons.")
+    ] = False,
     names_only: Annotated[bool, typer.Option("--list", help="List the scenarios and what they show.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -60,10 +63,11 @@ def scenario(
             continue
         with tempfile.TemporaryDirectory(prefix="ambienti-") as state:
             run = run_scenario(directory.scenario, Path(state))
-        if show:
-            told.append({"scenario": directory.name, "shows": sentence, "log": run.log})
+        if show or codes:
+            log = run.log if codes else run.told
+            told.append({"scenario": directory.name, "shows": sentence, "log": log})
             if not as_json:
-                typer.echo(run.log, nl=False)
+                typer.echo(log, nl=False)
             continue
         wrong = complaint(directory, run)
         failed += bool(wrong)
@@ -176,7 +180,7 @@ def snapshot(
             raise fail(f"{file}: {error}", Exit.WRONG) from error
         farm.run(hours * 3600)
         if log:
-            typer.echo(farm.chronicle.text(), nl=False)
+            typer.echo(farm.chronicle.text(sentences=True), nl=False)
         _print_farm(farm, f"{hours:g} h from {file.name} on", as_json=as_json)
         farm.close()
 

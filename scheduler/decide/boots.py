@@ -265,7 +265,7 @@ def _at_maximum(name: str, workers: int, maximum: int, unseen: int) -> Reason:
     sentence = f"environment {name} has {counted(workers, 'worker')} and may have at most {maximum}"
     numbers: dict[str, int | float | str] = {"workers": workers, "maximum_workers": maximum}
     if unseen:
-        sentence += f"; {unseen} of them are on hosts that do not answer"
+        sentence += f"; {unseen} of them on hosts that do not answer"
         numbers["unseen"] = unseen
     remedy = f"let the VO manager raise maximum_workers of {name}"
     if maximum:
@@ -326,8 +326,8 @@ def _why(want: Want, environment: str, waiting: int, each: int) -> Reason:
         )
         return Reason("demand", sentence, {"missing_jobs": waiting, "jobs_per_worker": each, "cluster": want.key})
     sentences = {
-        "minimum": f"{environment} keeps a minimum of workers and {waiting} are missing",
-        "spare": f"{environment} keeps spare workers while there is demand and {waiting} are missing",
+        "minimum": f"{environment} is short of its minimum by {counted(waiting, 'worker')}",
+        "spare": f"{environment} keeps spare workers while there is demand; it is short by {counted(waiting, 'worker')}",
         "canary": f"a first worker of the new version of {environment} proves it before the old ones are replaced",
     }
     return Reason(want.purpose, sentences[want.purpose], {"missing_workers": waiting})

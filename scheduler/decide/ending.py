@@ -132,7 +132,7 @@ def _end_silent(fleet: Fleet, brake: Reason | None, trust: Trust, orders: Orders
         against = trust.of(worker)
         if against is None:
             silent = round(trust.waiting.now - worker.since)
-            sentence = f"its batch system has not seen it for {silent} s, more than {patience} s"
+            sentence = f"its batch system has not seen it for {silent} s; {patience} s are allowed"
             reason = Reason("silent", sentence, {"silent_seconds": silent, "patience_seconds": patience})
             orders.ends.append(PowerOff(worker.name, worker.host, reason))
         else:

@@ -111,7 +111,7 @@ def _drain_unneeded(
 
 def _why_idle(cause: str, worker: Worker, environment: Environment, seconds: float) -> Reason:
     if cause == "drift":
-        sentence = f"it runs version {worker.version}, {environment.name} is now version {environment.version}, and it is idle"
+        sentence = f"it is idle and runs version {worker.version}; {environment.name} is now version {environment.version}"
         return Reason(cause, sentence, {"version": worker.version, "current_version": environment.version})
     idle = round(seconds)
     sentence = f"idle for {idle} s, {environment.name} allows {environment.idle_seconds} s, and no waiting job needs it"

@@ -112,7 +112,7 @@ def _forced(fleet: Fleet, facts: Facts, suspected: dict[str, Reason]) -> list[tu
         suspected[fleet.environment] = Reason(
             "fails-everywhere",
             f"in {len(holes)} of {len(fleet.serving)} workers of {fleet.environment} jobs fail at once: "
-            "that is the jobs or the image rather than single workers, which are kept",
+            "the jobs or the image are suspected, and the workers are kept",
             {"workers": len(holes), "serving": len(fleet.serving)},
             "look at the log of one of the failed jobs",
         )
@@ -136,7 +136,7 @@ def _why_forced(cause: str, worker: Worker, facts: Facts) -> Reason:
             "unwanted", f"no environment is called {worker.environment} any more", {"environment": worker.environment}
         )
     age = round(facts.now - worker.requested_at)
-    sentence = f"it lives for {age} s, its lifetime is {environment.lifetime_seconds} s"
+    sentence = f"it has lived for {age} s; its lifetime is {environment.lifetime_seconds} s"
     return Reason(cause, sentence, {"age_seconds": age, "lifetime_seconds": environment.lifetime_seconds})
 
 

@@ -69,7 +69,7 @@ def _cancel_for(
     if each <= 0 or waiting.over(ends - asks_for):
         return
     without = f"{counted(want.missing, 'job')} of {want.key} without room"
-    sentence = f"demand returned while it drained ({worker.drain_cause}): {without}, it takes {each}"
+    sentence = f"demand returned while it drained ({worker.drain_cause}): {without}; it takes {each}"
     reason = Reason("demand-returned", sentence, {"missing_jobs": want.missing, "jobs_per_worker": each})
     orders.cancelled[worker.name] = CancelDrain(worker.name, reason)
     jobs = min(each, want.missing)

@@ -166,7 +166,7 @@ def same_machine(name: str, reading: HostReading) -> Reason:
     numbers = {"host": name, "same_as": reading.same_as, "machine": reading.machine}
     return Reason(
         "same-machine",
-        f"host {name} is the same machine as {reading.same_as}, whose cores and memory count already: nothing starts there",
+        f"host {name} is the same machine as {reading.same_as}, whose cores and memory count already; nothing starts on {name}",
         numbers,
         "take one of them out of the site file, or, for two drivers of one machine, give each a `machine_percent`; "
         f"if they are two machines that both say they are {reading.machine}, set `host_uuid` in their libvirtd.conf",
@@ -196,7 +196,7 @@ def mass_silence(fleets: Iterable[Fleet], batch_system: str) -> Reason | None:
         return None
     return Reason(
         "mass-silence",
-        f"batch system {batch_system} no longer sees {silent} of {known} workers: it is suspected, not they",
+        f"batch system {batch_system} no longer sees {silent} of {known} workers: it is suspected, not the workers",
         {"silent": silent, "workers": known},
         f"look at {batch_system}; its workers are kept four times as long as silence_seconds",
     )

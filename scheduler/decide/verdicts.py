@@ -39,7 +39,7 @@ def reasons_of(want: Want) -> tuple[Reason, ...]:
         reasons += [want.blockers[name] for name in want.environments if name in want.blockers]
     if want.free_slots:
         sentence = (
-            f"{counted(want.free_slots, 'job', 'fit')} in running workers: only the batch system's negotiator is waited for"
+            f"{counted(want.free_slots, 'job', 'fit')} in running workers; they wait only for the batch system's negotiator"
         )
         reasons.append(Reason("free-slot", sentence, {"jobs": want.free_slots}, "wait for the next negotiation"))
     if want.ordered:

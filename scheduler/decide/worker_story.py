@@ -99,7 +99,7 @@ def why_kept(worker: Worker, environment: Environment | None, observation: Obser
         age = round(now - worker.requested_at)
         allowed = environment.boot_seconds if environment else 0
         latest = clock_time(worker.requested_at + allowed, now, policy.zone)
-        sentence = f"it boots since {clock_time(worker.requested_at, now, policy.zone)} and may until {latest} ({allowed} s)"
+        sentence = f"it boots since {clock_time(worker.requested_at, now, policy.zone)} and has until {latest} ({allowed} s)"
         return Reason("booting", sentence, {"age_seconds": age, "allowed_seconds": allowed})
     if state is S.BUSY:
         count = max(1, len(worker.jobs))

@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 
 import pytest
 from hypothesis import given
@@ -308,6 +309,10 @@ def test_scenarios_and_seeds_are_told_as_json():
     assert (ran["ok"], ran["differences"]) == (True, "")
     (shown,) = json.loads(invoked("scenario", "zero-jobs-zero-workers", "--show", "--json").output)
     assert shown["log"]
+    (told,), (expected,) = (json.loads(invoked("scenario", "ceiling", way, "--json").output) for way in ("--show", "--codes"))
+    assert re.search(r" why .*: VO atlas holds 4 of at most 4 cores, .* \[over-ceiling\]\n", told["log"])
+    assert re.search(r" why .*\S+ \[over-ceiling\]\n", expected["log"])
+    assert "holds 4 of at most" not in expected["log"]
     (seed,) = json.loads(invoked("seeds", "--start", 3, "--count", 1, "--json").output)
     assert (seed["seed"], seed["ok"], seed["log"]) == (3, True, None)
 
