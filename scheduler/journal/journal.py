@@ -23,6 +23,7 @@ from scheduler.journal.statuses import keep_look
 from scheduler.journal.writing import JournalWriter, LeaseLostError
 from scheduler.model.actions import host_of
 from scheduler.model.instants import SECOND
+from scheduler.model.workers import telling
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -203,7 +204,8 @@ class Journal(JournalWriter):
         self.upsert(connection, t.boots, ["worker"], rows, each=True)
         if self._cache is not None:
             told = {outcome.worker for outcome in outcomes}
-            boots = tuple(boot for boot in self._cache.boots if boot.worker not in told) + tuple(outcomes)
+            others = (boot for boot in self._cache.boots if boot.worker not in told)
+            boots = telling(sorted((*others, *outcomes), key=lambda boot: (boot.at, boot.worker)))
             proven = self._cache.proven | {(o.environment, o.version) for o in outcomes if o.registered}
             self._cache = replace(self._cache, boots=boots, proven=proven)
 
