@@ -16,7 +16,7 @@ from scheduler.model.ports import DomainEvent, EventKind, SourceError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from connectors.libvirt.line import LineCall, HostConnection, Talk
+    from connectors.libvirt.line import HostConnection, LineCall, Talk
 
 _LOOK_SECONDS = 2.0
 _FIRST_RETRY_SECONDS = 0.5

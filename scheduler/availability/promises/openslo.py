@@ -17,7 +17,7 @@ from environments.problems import ConfigurationError, KeyPath, Problem
 from environments.reader import documents, read_content
 from scheduler.availability.files.reading import exact
 from scheduler.availability.history import Objective, Span
-from scheduler.availability.promises import burn_rate, periods
+from scheduler.availability.promises import burn_rate
 from scheduler.availability.promises import openslo_model as model
 from scheduler.availability.promises.openslo_alerts import OpenSLODocuments, alerts_of
 from scheduler.availability.promises.openslo_window import PromiseError, window_name
@@ -294,6 +294,8 @@ def periods_near(directory: Path, until: Instant, zone: str) -> Periods:
 
     def find(named: str) -> tuple[Span, ...]:
         if re.search(r"\.(ics|ical|ya?ml)$", named):
+            from scheduler.availability.promises import periods  # late: the daemon of a site that promises nothing is lighter
+
             return periods.read(directory / named, until, zone)
         return intervals(named, zone)
 
