@@ -109,7 +109,7 @@ class Talk:
 
 
 @dataclass(slots=True, eq=False)
-class LineCall:
+class LineTask:
     """One call on its way."""
 
     asked: str
@@ -154,7 +154,7 @@ class HostConnection:
         self._life = object()
         self._lock = threading.Lock()
         self._opening = threading.Lock()
-        self._hanging: list[LineCall] = []
+        self._hanging: list[LineTask] = []
         self._answered = time.monotonic()
         self._on_event: Callable[[str, str, int, int], None] | None = None
         self._on_line: Callable[[bool, str], None] | None = None
@@ -172,7 +172,7 @@ class HostConnection:
         value: T = task.value
         return value
 
-    def ask(self, asked: str) -> LineCall:
+    def ask(self, asked: str) -> LineTask:
         """Prepare a call. Raises SourceError when too many hang already."""
         self._hanging = [task for task in self._hanging if not task.done.is_set()]
         if len(self._hanging) >= MOST_HANGING:
@@ -180,9 +180,9 @@ class HostConnection:
             waits = f"{len(self._hanging)} earlier calls hang, the oldest ({oldest.asked})"
             waits += f" for {time.monotonic() - oldest.began:.0f} s"
             raise SourceError(self.host, asked, f"not asked: {waits}", FailureCause.NO_ANSWER)
-        return LineCall(asked, time.monotonic(), self._life)
+        return LineTask(asked, time.monotonic(), self._life)
 
-    def carry_out(self, task: LineCall, operation: Callable[[Talk], Any]) -> None:
+    def carry_out(self, task: LineTask, operation: Callable[[Talk], Any]) -> None:
         """Make a call in this thread, which it may hold for ever."""
         used: list[_Wire] = []
         try:
@@ -194,7 +194,7 @@ class HostConnection:
         for wire in ended:
             self._end(wire)
 
-    def leave(self, task: LineCall, seconds: float) -> SourceError:
+    def leave(self, task: LineTask, seconds: float) -> SourceError:
         """Leave a call behind that has not ended within so long, with the connection that it may hang on."""
         task.cancelled.set()
         self._hanging.append(task)
@@ -222,7 +222,7 @@ class HostConnection:
         self._on_line = None
         self._give_up(self._life, "")
 
-    def _attempt(self, task: LineCall, operation: Callable[[Talk], Any], used: list[_Wire]) -> Any:
+    def _attempt(self, task: LineTask, operation: Callable[[Talk], Any], used: list[_Wire]) -> Any:
         wire, is_new = self._taken(task, used)
         task.life = wire.life
         try:
@@ -244,7 +244,7 @@ class HostConnection:
         except libvirt.libvirtError:
             return False
 
-    def _taken(self, task: LineCall, used: list[_Wire]) -> tuple[_Wire, bool]:
+    def _taken(self, task: LineTask, used: list[_Wire]) -> tuple[_Wire, bool]:
         """Return a connection that nobody else uses, and whether it is a new one."""
         wire = self._idle(used)
         if wire is None:

@@ -157,13 +157,13 @@ def read_pools(talk: Talk) -> tuple[PoolSpace, ...]:
             continue
         with talk.asking(f"read storage pool {name}"):
             try:
-                state, capacity, _, available = pool.info()
+                state, _, _, available = pool.info()
             except libvirt.libvirtError as error:
                 if no_such(error):
                     continue
                 raise
         active = state == libvirt.VIR_STORAGE_POOL_RUNNING
-        spaces.append(PoolSpace(name, _rounded(capacity / _GIB), _rounded(available / _GIB), active))
+        spaces.append(PoolSpace(name, _rounded(available / _GIB), active))
     return tuple(spaces)
 
 

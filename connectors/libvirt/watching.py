@@ -16,7 +16,7 @@ from scheduler.model.ports import DomainEvent, EventKind, SourceError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from connectors.libvirt.line import HostConnection, LineCall, Talk
+    from connectors.libvirt.line import HostConnection, LineTask, Talk
 
 _LOOK_SECONDS = 2.0
 _FIRST_RETRY_SECONDS = 0.5
@@ -57,7 +57,7 @@ class Watcher:
         self._lost = False
         self._pause = 0.0
         self._not_before = float("-inf")
-        self._asked: LineCall | None = None
+        self._asked: LineTask | None = None
         line.watch(self._event, self._line_changed)
         _keepalive.add(self)
 

@@ -6,10 +6,11 @@ import errno
 import importlib
 import os
 import sys
+from collections.abc import Sequence
 from contextvars import copy_context
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -18,9 +19,6 @@ from environments.text import printable, unprintable
 from scheduler.commands import completion
 from scheduler.commands.common import Exit, examples, fail, say, show_problems
 from scheduler.model.ports import SourceError
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 _LEAST_SIZE, _MOST_SIZE = 10, 10_000
@@ -60,7 +58,7 @@ GROUPS: dict[str, str] = {
     "token": "reporting.tokens",
     "downtime": "downtime_import.downtimes",
     "exclusion": "exclusions.exclusions",
-    "correction": "corrections.corrections",
+    "correction": "exclusions.corrections",
     "objective": "objectives.objectives",
     "incident": "incidents.incidents",
     "oncall": "oncall.oncall",

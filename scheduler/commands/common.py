@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Iterable
 from enum import IntEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,7 +13,7 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
-from environments.names import can_be_read
+from environments.names import can_be_read, nearest
 from environments.problems import ConfigurationError, Problem, screen
 from environments.text import printable, printable_json
 from scheduler.show.terminal import MOST_IN_A_LINE, Console
@@ -33,22 +34,18 @@ class Exit(IntEnum):
     """A batch system, a host or the journal did not answer."""
 
 
+def optional(*names: str, metavar: str | None = None, envvar: str | None = None, help: str) -> Any:  # noqa: A002 - as typer has it
+    """Describe an option whose help tells what holds without it."""
+    return typer.Option(*names, metavar=metavar, envvar=envvar, show_default=False, help=help)
+
+
 SiteOption = Annotated[
     Path | None,
-    typer.Option(
-        "--site",
-        "-s",
-        envvar="AMBIENTI_SITE",
-        show_default=False,
-        help="The site file. [default: ./site.yaml, /etc/ambienti/site.yaml]",
-    ),
+    optional("--site", "-s", envvar="AMBIENTI_SITE", help="The site file. [default: ./site.yaml, /etc/ambienti/site.yaml]"),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 SnapshotOption = Annotated[
-    str | None,
-    typer.Option(
-        "--snapshot", metavar="FILE", show_default=False, help="Look at a snapshot (`-`: standard input), not at the farm."
-    ),
+    str | None, optional("--snapshot", metavar="FILE", help="Look at a snapshot (`-`: standard input), not at the farm.")
 ]
 LiveOption = Annotated[bool, typer.Option("--live", help="Look at the farm ourselves, even if the daemon answers.")]
 
@@ -129,6 +126,12 @@ def examples(*lines: str) -> str:
 def tell_watched(owner: str) -> None:
     """Say why a command that needs the lease takes its time: who holds it may be dead, which only time tells."""
     say(f"{owner} has not given the lease back: it is watched whether it still renews it", error=True, style="dim")
+
+
+def meant(name: str, known: Iterable[str], otherwise: str) -> str:
+    """Say which of the known names was meant by one that nobody bears, or else what to do."""
+    near = nearest(name, known)
+    return f"did you mean {near}?" if near else otherwise
 
 
 def plural(count: int, word: str, many: str = "") -> str:

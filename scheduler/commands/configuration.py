@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import asdict
 from enum import StrEnum
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.text import Text
 
-from environments.names import can_be_read, nearest
-from environments.problems import ConfigurationError, excerpt
+from environments.names import can_be_read
+from environments.problems import ConfigurationError, Problem, excerpt
 from scheduler.commands import loaded
 from scheduler.commands.common import (
     Exit,
@@ -20,6 +23,8 @@ from scheduler.commands.common import (
     examples,
     fail,
     find_site,
+    meant,
+    optional,
     plural,
     print_json,
     problem_data,
@@ -30,12 +35,8 @@ from scheduler.commands.common import (
 from scheduler.show.terminal import Table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
     from environments.environment import Environment
     from environments.nodes import YamlNode
-    from environments.problems import Problem
     from scheduler.site.definitions import Definitions
     from scheduler.site.live_check import Finding
 
@@ -90,7 +91,7 @@ def check(
             {
                 "ok": not any(one.fatal or one.unanswered for one in findings),
                 "problems": [],
-                "findings": [live_check.as_data(one) for one in findings],
+                "findings": [asdict(one) for one in findings],
             }
         )
     else:
@@ -130,13 +131,13 @@ def _beside(found: Definitions) -> tuple[Finding, ...]:
         return ()
     from scheduler.commands import journaled
     from scheduler.oncall import reading as oncall
-    from scheduler.publish import oncall_check, reports
+    from scheduler.publish import addresses, reports
     from scheduler.site import promises, services
 
     on_call = [partial(oncall.load, found.file.oncall)] if can_be_read(found.file.oncall) else []
     known = _each(partial(services.load, found), partial(reports.check, found), *on_call)[0]
     promised = partial(promises.load, found, known.names, journaled.now())
-    return tuple(_each(promised, partial(oncall_check.check, found, known.names))[1])
+    return tuple(_each(promised, partial(addresses.check_oncall, found, known.names))[1])
 
 
 def _each(*steps: Callable[[], Any]) -> list[Any]:
@@ -188,10 +189,9 @@ def hooks(
     chosen = [one for one in found.site.batch_systems if batch_system in (one.name, one.kind)]
     if not chosen:
         known = [name for one in found.site.batch_systems for name in (one.name, one.kind)]
-        near = nearest(batch_system, known)
         there = ", ".join(f"{one.name} (kind {one.kind})" for one in found.site.batch_systems)
-        hint = f"; did you mean {near}?" if near else f"; it has {there}"
-        raise fail(f"the site has no batch system called {batch_system!r}{hint}", Exit.WRONG)
+        hint = meant(batch_system, known, f"it has {there}")
+        raise fail(f"the site has no batch system called {batch_system!r}; {hint}", Exit.WRONG)
     if len(chosen) > 1:
         names = ", ".join(one.name for one in chosen)
         raise fail(f"the site has several of kind {batch_system}: say which of {names}", Exit.WRONG)
@@ -206,15 +206,14 @@ def hooks(
 @environments.command("list", epilog=examples("ambienti env list", "ambienti env list --vo atlas --json"))
 def list_environments(
     site: SiteOption = None,
-    vo: Annotated[str | None, typer.Option("--vo", show_default=False, help="Only those this VO may use.")] = None,
+    vo: Annotated[str | None, optional("--vo", help="Only those this VO may use.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """List the environments: owner, size, virtualization, who may use them."""
     catalogue = loaded.load(site).policy.catalogue
     if vo is not None and vo not in catalogue.vos:
-        near = nearest(vo, catalogue.vos)
-        hint = f"; did you mean {near}?" if near else f"; there are {', '.join(catalogue.vos)}"
-        raise fail(f"the site has no VO called {vo!r}{hint}", Exit.WRONG)
+        hint = meant(vo, catalogue.vos, f"there are {', '.join(catalogue.vos)}")
+        raise fail(f"the site has no VO called {vo!r}; {hint}", Exit.WRONG)
     chosen = [one for one in catalogue.environments.values() if vo is None or vo in one.vos]
     if as_json:
         print_json([one.model_dump(mode="json") for one in chosen])
@@ -245,9 +244,8 @@ def show_environment(
     found = loaded.load(site)
     environment = found.policy.catalogue.environments.get(name)
     if environment is None:
-        near = nearest(name, found.policy.catalogue.environments)
-        hint = f"; did you mean {near}?" if near else "; see `ambienti env list`"
-        raise fail(f"no environment is called {name!r}{hint}", Exit.PROBLEM)
+        hint = meant(name, found.policy.catalogue.environments, "see `ambienti env list`")
+        raise fail(f"no environment is called {name!r}; {hint}", Exit.PROBLEM)
     if as_json:
         print_json(environment.model_dump(mode="json"))
         return

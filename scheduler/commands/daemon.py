@@ -11,8 +11,10 @@ import json
 import os
 import socket
 import ssl
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -23,9 +25,6 @@ from environments.problems import ConfigurationError, Problem
 from environments.text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
-
     from scheduler.site.settings import DaemonSettings
 
 PRIVATE = 0o077

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path  # noqa: TC003 - typer reads it
+from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from environments.reader import read_content
+from scheduler.availability.files.imported import Imported, Naming
+from scheduler.availability.files.taking_over import Asked, ImportStep, TakenOver, taken_over
 from scheduler.commands import loaded
 from scheduler.commands.common import (
     Exit,
@@ -14,6 +18,7 @@ from scheduler.commands.common import (
     SiteOption,
     examples,
     fail,
+    optional,
     plural,
     print_json,
     problem_data,
@@ -22,13 +27,11 @@ from scheduler.commands.common import (
 )
 from scheduler.commands.downtimes import downtimes, notice
 from scheduler.commands.journaled import check_names, now, opened
+from scheduler.journal.agreements import add_downtime, adopt, revise_downtime
+from scheduler.journal.agreements import taken_over as known
 from scheduler.model.instants import SECOND
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from scheduler.availability.files.imported import Imported
-    from scheduler.availability.files.taking_over import Asked, ImportStep, TakenOver
     from scheduler.journal.journal import Journal
 
 __all__ = ["downtimes"]
@@ -53,14 +56,10 @@ def import_file(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="GOCDB's XML, OSG topology's YAML, or iCalendar.")],
     *,
     alias: Annotated[
-        list[str] | None,
-        typer.Option("--alias", metavar="THEIRS=OURS", show_default=False, help="What is called otherwise here."),
+        list[str] | None, optional("--alias", metavar="THEIRS=OURS", help="What is called otherwise here.")
     ] = None,
     others: Annotated[bool, typer.Option("--others", help="The file also speaks of what is not ours: skip it.")] = False,
-    named: Annotated[
-        str,
-        typer.Option("--list", metavar="NAME", show_default=False, help="What the list is called. [default: the file's path]"),
-    ] = "",
+    named: Annotated[str, optional("--list", metavar="NAME", help="What the list is called. [default: the file's path]")] = "",
     whole: Annotated[
         bool, typer.Option("--whole", help="The file is all there is of its kind: call off whatever is not in it.")
     ] = False,
@@ -74,11 +73,7 @@ def import_file(
     the source takes back - an object, its severity, a part of the span - is taken back here. What stood in the same file (or
     list) before and is not there any more is called off. An entry that cannot be understood is told, and stops no other.
     """
-    from environments.reader import read_content
     from scheduler.availability.files import imports
-    from scheduler.availability.files.imported import Naming
-    from scheduler.availability.files.taking_over import Asked, taken_over
-    from scheduler.journal.agreements import taken_over as known
     from scheduler.site import services
 
     if whole and part:
@@ -105,8 +100,9 @@ def import_file(
 
 def _tell(done: list[dict[str, Any]], read: Imported, left: list[str]) -> None:
     for one in done:
+        verb = one["what"] if one["what"] == "goes on" else f"is {one['what']}"
         about = f" for {', '.join(one['objects'])}" if one["partly"] or one["what"] == "goes on" else ""
-        say(f"{one['id']} ({one['source']}) {_verb(one['what'])}{about}. {one['notice']}")
+        say(f"{one['id']} ({one['source']}) {verb}{about}. {one['notice']}")
     for line in read.skipped:
         say(line, style="dim")
     for line in left:
@@ -117,10 +113,6 @@ def _tell(done: list[dict[str, Any]], read: Imported, left: list[str]) -> None:
     say(f"{plural(len(done), 'downtime')}{': ' + told if told else ''}; {len(read.skipped)} skipped{wrong}.")
     if read.problems:
         show_problems(read.problems)
-
-
-def _verb(what: str) -> str:
-    return what if what == "goes on" else f"is {what}"
 
 
 def _left(planned: TakenOver) -> list[str]:
@@ -148,8 +140,6 @@ def _aliases(given: Iterable[str]) -> dict[str, Any]:
 
 def write(steps: Iterable[ImportStep], journal: Journal, asked: Asked) -> list[dict[str, Any]]:
     """Write the steps to the journal, and return what is told of each."""
-    from scheduler.journal.agreements import add_downtime, adopt, revise_downtime
-
     done: list[dict[str, Any]] = []
     stays: list[str] = []
     for one in steps:

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from scheduler.availability.history import Downtime, Recurrence, Revision
 from scheduler.commands import loaded
-from scheduler.commands.common import Exit, JsonOption, SiteOption, console, examples, fail, print_json, say
+from scheduler.commands.common import Exit, JsonOption, SiteOption, console, examples, fail, optional, print_json, say
 from scheduler.commands.journaled import ByOption, asker, check_names, end_of, instant, looked_into, now, opened, ordered
+from scheduler.journal import agreements
+from scheduler.journal.agreements import add_downtime, revise_downtime, stop_recurring
+from scheduler.model.instants import Instant, as_time, shown_instant, write_duration, write_instant
 from scheduler.show.terminal import Table
 
 if TYPE_CHECKING:
-    from scheduler.availability.history import Downtime, Recurrence, Revision
     from scheduler.journal.journal import Journal
-    from scheduler.model.instants import Instant
     from scheduler.site.definitions import Definitions
 
 downtimes = typer.Typer(no_args_is_help=True, help="Agreed downtimes: declare one, extend or end it, list them.")
 ObjectsArgument = Annotated[list[str], typer.Argument(metavar="OBJECT...", help="Objects and groups; `*` is all of them.")]
 IdArgument = Annotated[str, typer.Argument(metavar="ID", help="As `ambienti downtime list` shows it.")]
-EndOption = Annotated[str, typer.Option("--end", metavar="INSTANT", show_default=False, help="When it ends.")]
-DurationOption = Annotated[str, typer.Option("--duration", metavar="LENGTH", show_default=False, help="How long: 90m, 4h, 2d.")]
+EndOption = Annotated[str, optional("--end", metavar="INSTANT", help="When it ends.")]
+DurationOption = Annotated[str, optional("--duration", metavar="LENGTH", help="How long: 90m, 4h, 2d.")]
 
 
 @downtimes.command(
@@ -39,14 +42,11 @@ def add(
     start: Annotated[str, typer.Option("--start", metavar="INSTANT", help="ISO 8601, local time of the site, or +2h.")] = "now",
     end: EndOption = "",
     length: DurationOption = "",
-    every: Annotated[str, typer.Option("--every", metavar="RRULE", show_default=False, help="It comes back (RFC 5545).")] = "",
+    every: Annotated[str, optional("--every", metavar="RRULE", help="It comes back (RFC 5545).")] = "",
     by: ByOption = "",
     site: SiteOption = None,
 ) -> None:
     """Declare a downtime. Only what is declared 24 hours before it begins is scheduled; the answer says what is."""
-    from scheduler.availability.history import Recurrence, Revision
-    from scheduler.journal.agreements import add_downtime
-    from scheduler.model.instants import as_time, shown_instant, write_duration
     from scheduler.site import services
 
     if bool(end) == bool(length):
@@ -81,8 +81,6 @@ def extend(name: IdArgument, end: EndOption, by: ByOption = "", site: SiteOption
 @downtimes.command("end", epilog=examples("ambienti downtime end d3"))
 def finish(name: IdArgument, by: ByOption = "", site: SiteOption = None) -> None:
     """End a downtime now, a recurring one with all that is to come. What is cut off gives no credit."""
-    from scheduler.journal.agreements import stop_recurring
-
     with opened(site) as (found, journal):
         one = _known(name, journal)
         if one.revisions:
@@ -97,9 +95,6 @@ def finish(name: IdArgument, by: ByOption = "", site: SiteOption = None) -> None
 @downtimes.command("list", epilog=examples("ambienti downtime list", "ambienti downtime list --json"))
 def show(site: SiteOption = None, as_json: JsonOption = False) -> None:
     """List all downtimes: how much of each is scheduled, and who declared it."""
-    from scheduler.journal import agreements
-    from scheduler.model.instants import shown_instant
-
     with looked_into(site) as (found, journal):
         listed = agreements.downtimes(journal)
     zone = found.site.timezone
@@ -119,8 +114,6 @@ def show(site: SiteOption = None, as_json: JsonOption = False) -> None:
 
 def notice(revisions: Any, zone: str) -> str:
     """Say which part of a downtime is scheduled, and how much of it is not."""
-    from scheduler.model.instants import shown_instant, write_duration
-
     last, parts = revisions[-1], _scheduled(revisions)
     whole = last.end - last.start
     if not whole:
@@ -139,17 +132,12 @@ def notice(revisions: Any, zone: str) -> str:
 
 
 def _scheduled(revisions: Any) -> list[tuple[int, int]]:
-    from scheduler.availability.history import Downtime
     from scheduler.availability.timelines.downtimes import agreed
 
     return agreed(Downtime("", (), tuple(revisions)), now()).scheduled
 
 
 def _revise(one: Downtime, end: Instant, why: str, by: str, where: tuple[Definitions, Journal]) -> None:
-    from scheduler.availability.history import Revision
-    from scheduler.journal.agreements import revise_downtime
-    from scheduler.model.instants import shown_instant
-
     found, journal = where
     start = one.revisions[-1].start
     if end < start:
@@ -161,8 +149,6 @@ def _revise(one: Downtime, end: Instant, why: str, by: str, where: tuple[Definit
 
 
 def _known(name: str, journal: Journal) -> Downtime:
-    from scheduler.journal import agreements
-
     listed = {one.id: one for one in agreements.downtimes(journal)}
     if name not in listed:
         raise fail(f"there is no downtime {name}; there are {', '.join(listed) or 'none'}", Exit.PROBLEM)
@@ -178,18 +164,12 @@ def _rule(every: str, start: str) -> str:
 
 
 def _recurs(one: Downtime, zone: str) -> str:
-    from scheduler.model.instants import shown_instant
-
     if one.recurrence is None or one.recurrence.ended is None:
         return one.recurrence.rule if one.recurrence else ""
     return f"{one.recurrence.rule}, called off {shown_instant(one.recurrence.ended, zone)}"
 
 
 def _data(one: Downtime, zone: str) -> dict[str, Any]:
-    from dataclasses import asdict
-
-    from scheduler.model.instants import write_instant
-
     parts = _scheduled(one.revisions) if one.revisions else []
     spans = [{"start": write_instant(start, zone), "end": write_instant(end, zone)} for start, end in parts]
     revisions = [

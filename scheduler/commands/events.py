@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from environments.names import nearest
 from environments.text import printable_json
-from scheduler.commands.common import JsonOption, SiteOption, console, say, write
+from scheduler.commands.common import JsonOption, SiteOption, console, optional, say, write
 from scheduler.commands.journaled import looked_into, opened
 from scheduler.commands.journaled import since as read_since
 from scheduler.model.clock import WallClock
-from scheduler.model.instants import in_seconds, micro
+from scheduler.model.instants import as_time, in_seconds, micro, write_instant
 from scheduler.show.terminal import Table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
     from scheduler.journal.reading import JournalReader
     from scheduler.journal.records import Event
 
@@ -35,9 +34,9 @@ def events(
         str, typer.Argument(metavar="[OBJECT]", show_default=False, help="A batch system, host, worker, service...")
     ] = "",
     *,
-    kind: Annotated[str, typer.Option("--kind", help="status, state, boot-begun, downtime...", show_default=False)] = "",
-    since: Annotated[str, typer.Option("--since", metavar="WHEN", show_default=False, help="2h ago, or an instant.")] = "",
-    correlation: Annotated[str, typer.Option("--correlation", show_default=False, help="One story: intent-17.")] = "",
+    kind: Annotated[str, optional("--kind", help="status, state, boot-begun, downtime...")] = "",
+    since: Annotated[str, optional("--since", metavar="WHEN", help="2h ago, or an instant.")] = "",
+    correlation: Annotated[str, optional("--correlation", help="One story: intent-17.")] = "",
     limit: Annotated[int, typer.Option("--last", min=1, help="How many of the newest.")] = 50,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as new ones are written.")] = False,
     as_json: JsonOption = False,
@@ -81,8 +80,6 @@ def _show(lines: Sequence[Event], zone: str, *, as_json: bool) -> None:
         return
     if not lines:
         return
-    from scheduler.model.instants import as_time
-
     table = Table(box=None, pad_edge=False, show_header=False)
     for line in lines:
         note = line.note
@@ -106,8 +103,6 @@ def _show(lines: Sequence[Event], zone: str, *, as_json: bool) -> None:
 
 
 def _when(at: float, zone: str) -> str:
-    from scheduler.model.instants import write_instant
-
     return write_instant(micro(at), zone)
 
 
@@ -116,8 +111,6 @@ def _shown(key: str, value: object, zone: str) -> object:
 
 
 def _data(line: Event, zone: str) -> dict[str, Any]:
-    from scheduler.model.instants import write_instant
-
     note = line.note
     told = {"sequence": line.id, "at": _when(line.at, zone), "kind": note.kind, "object": note.subject, "cause": note.cause}
     received = None if line.received is None else write_instant(line.received, zone)

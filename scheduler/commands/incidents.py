@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,36 +14,25 @@ from environments.names import can_be_read, nearest, nearest_file
 from environments.problems import ConfigurationError, Problem
 from scheduler.commands import journaled, loaded
 from scheduler.commands.common import Exit, JsonOption, SiteOption, console, examples, fail, plural, print_json, say
-from scheduler.commands.oncall import COLOURS, FileOption, period_row
-from scheduler.model.instants import micro, to_the_second
-from scheduler.oncall.incident import IncidentEvent, What
+from scheduler.commands.oncall import COLOURS, FileOption, print_periods
+from scheduler.journal import outbox
+from scheduler.model.instants import Instant, micro, to_the_second, write_instant
+from scheduler.oncall import response
+from scheduler.oncall.incident import Incident, IncidentEvent, OncallDecision, What
+from scheduler.oncall.rows import IncidentView, incident_view, period_view
 from scheduler.show.terminal import Table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-    from pathlib import Path
-
     from environments.identity import Signature
     from scheduler.journal.journal import Journal
     from scheduler.journal.reading import JournalReader
-    from scheduler.model.instants import Instant
-    from scheduler.oncall.incident import Incident, OncallDecision
     from scheduler.oncall.reading import OnCallFile
-    from scheduler.oncall.rows import IncidentView
     from scheduler.oncall.standing import Structure
     from scheduler.publish.paging import PagingRules
     from scheduler.site.definitions import Definitions
 
 incidents = typer.Typer(no_args_is_help=True, help="Incidents: what is bad, who was paged, who answered and how soon.")
 NumberArgument = Annotated[int, typer.Argument(metavar="NUMBER", max=2**31 - 1, help="Number of the incident.")]
-
-
-class CutBy(StrEnum):
-    """How the response report is cut."""
-
-    WEEK = "week"
-    MONTH = "month"
-    ALL = "all"
 
 
 @contextmanager
@@ -106,10 +96,6 @@ def list_incidents(
 @incidents.command("show", epilog=examples("ambienti incident show 12", "ambienti incident show 12 --json"))
 def show(number: NumberArgument, site: SiteOption = None, as_json: JsonOption = False) -> None:
     """Show one incident: its calls and deadlines, every page and what became of its notices, and its whole story."""
-    from scheduler.journal import outbox
-    from scheduler.model.instants import write_instant
-    from scheduler.oncall.rows import incident_view
-
     with journaled.looked_into(site) as (definitions, journal):
         found, zone = _known(journal, number), definitions.file.site.timezone
         letters = outbox.letters(journal, number)
@@ -160,7 +146,6 @@ def open_one(
     file: FileOption = None,
 ) -> None:
     """Say that something is bad: opens an incident, or joins the one of its cause, and pages whoever is on call."""
-    from scheduler.journal import outbox
     from scheduler.publish import addresses
     from scheduler.publish.paging import deliver, happened
 
@@ -216,30 +201,21 @@ def resolve(number: NumberArgument, by: journaled.ByOption = "", site: SiteOptio
 
 @incidents.command("report", epilog=examples("ambienti incident report", "ambienti incident report --cut month --json"))
 def report(
-    cut: Annotated[CutBy, typer.Option("--cut", help="Lines per week, per month or one for all.")] = CutBy.WEEK,
+    cut: Annotated[response.Cut, typer.Option("--cut", help="Lines per week, per month or one for all.")] = response.Cut.WEEK,
     site: SiteOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show the response report: incidents, met and breached, self-healed apart, time to acknowledge, and who answered."""
-    from scheduler.oncall import response
-    from scheduler.oncall.rows import period_view
-
     found, zone = [one for one, _ in _views(site, standing=False)], _zone(site)
-    views = [period_view(one, zone) for one in response.report(found, response.Cut(cut.value), zone, journaled.now())]
+    views = [period_view(one, zone) for one in response.report(found, cut, zone, journaled.now())]
     if as_json:
         print_json([view.model_dump(mode="json") for view in views])
         return
-    table = Table(
-        "period", "incidents", "met", "breached", "self-healed", "pending", "median", "longest", "answered by", box=None
-    )
-    for view in views:
-        table.add_row(*period_row(view))
-    console().print(table)
+    print_periods(views)
 
 
 def _views(site: Path | None, *, standing: bool) -> list[tuple[Incident, IncidentView]]:
     from scheduler.journal.incidents import all_incidents
-    from scheduler.oncall.rows import incident_view
 
     with journaled.looked_into(site) as (definitions, journal):
         zone, now = definitions.file.site.timezone, journaled.now()

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from scheduler.commands.common import Exit, fail
 from scheduler.model.clock import WallClock, clock_time
-from scheduler.model.ports import JobRecord, SourceError, Submission, WrongNameError
-from scheduler.model.queues import QueueReading
+from scheduler.model.ports import BatchSystem, JobRecord, SourceError, Submission, WrongNameError
+from scheduler.model.queues import QueueReading, RequestCluster
 from scheduler.model.readings import Unanswered
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
     import typer
 
     from scheduler.commands.source import FarmView
-    from scheduler.model.ports import BatchSystem
-    from scheduler.model.queues import RequestCluster
     from scheduler.site.definitions import Definitions
 
 

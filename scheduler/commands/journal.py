@@ -5,7 +5,9 @@ from __future__ import annotations
 import typer
 
 from scheduler.commands.common import Exit, SiteOption, examples, fail, find_site, say, tell_watched
+from scheduler.journal.upgrading import StillLedError
 from scheduler.model.clock import WallClock
+from scheduler.site import compose, definitions
 
 journals = typer.Typer(no_args_is_help=True, help="The journal: bring it to the form of this Ambienti.")
 
@@ -26,9 +28,6 @@ def upgrade(site: SiteOption = None) -> None:
     is watched for `daemon.lease_seconds`, unless it died on this machine. There is no way back:
     make a back-up first, an older Ambienti refuses the new form.
     """
-    from scheduler.journal.upgrading import StillLedError
-    from scheduler.site import compose, definitions
-
     found = definitions.load(find_site(site))
     try:
         before, after = compose.upgrade_journal(found, WallClock(), tell_watched)

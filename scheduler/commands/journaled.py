@@ -2,53 +2,89 @@
 
 from __future__ import annotations
 
+import os
+import pwd
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
 from pydantic_core import PydanticCustomError
 
 from environments.identity import TOKEN, Signature
-from environments.names import as_known, nearest
+from environments.names import as_known
 from environments.problems import ConfigurationError, Problem
 from environments.text import unprintable
 from scheduler.commands import daemon, loaded
-from scheduler.commands.common import Exit, fail
-from scheduler.commands.login import login
+from scheduler.commands.common import Exit, fail, meant, optional
 from scheduler.model.clock import WallClock
-from scheduler.model.instants import micro, read_duration, read_instant, within
+from scheduler.model.instants import Duration, Instant, micro, read_duration, read_instant, shown_instant, within
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-
     from scheduler.availability.timelines.prepared import Prepared
     from scheduler.journal.journal import Journal
     from scheduler.journal.reading import JournalReader
-    from scheduler.model.instants import Duration, Instant
-    from scheduler.oncall.incident import Incident
     from scheduler.site.definitions import Definitions
+
+
+LOGINUID = Path("/proc/self/loginuid")
+UNSET = 2**32 - 1
+"""Nobody has logged in: a service, a container."""
+
+
+def login(environment: Mapping[str, str] = os.environ) -> str:
+    """Return who sits at the terminal, as the system knows it: not what somebody calls himself.
+
+    Rules, the first that tells something:
+    1. The login that the kernel keeps from the first log-in on (`/proc/self/loginuid`), through sudo and su.
+    2. Under root, whom sudo says to have been called by. Root could write there whatever it likes.
+    3. The real user.
+    """
+    try:
+        kept = LOGINUID.read_text()
+    except OSError:
+        kept = ""
+    uid = uid_of(os.getuid(), kept, environment.get("SUDO_UID", ""))
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"uid {uid}"
+
+
+def uid_of(real: int, kept: str, sudo: str) -> int:
+    """Return who it is by the rules above: the real user, the content of loginuid, and what sudo says."""
+    if (first := _number(kept)) is not None and first != UNSET:
+        return first
+    if real == 0 and (caller := _number(sudo)) is not None:
+        return caller
+    return real
+
+
+def _number(text: str) -> int | None:
+    text = text.strip()
+    return int(text) if text.isascii() and text.isdigit() and int(text) <= UNSET else None
+
 
 SHORTEST_INSTANT = 8
 """Digits alone are seconds since 1970, or a day without hyphens, only from so many on."""
-ByOption = Annotated[str, typer.Option("--by", metavar="NAME", show_default=False, help="Who asks. [default: your login]")]
+ByOption = Annotated[str, optional("--by", metavar="NAME", help="Who asks. [default: your login]")]
 AsTokenOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--token-file", show_default=False, help="Your own token: who you are, where several people share a login (root)."
-    ),
+    Path | None, optional("--token-file", help="Your own token: who you are, where several people share a login (root).")
 ]
 
 
 @contextmanager
 def opened(site: Path | None) -> Iterator[tuple[Definitions, Journal]]:
-    """Open the site's journal for a while, to write in it; where there is none yet it is made."""
+    """Open the site's journal for a while, to write in it; where there is none yet it is made. What it refuses is told."""
+    from scheduler.journal.records import AgreementError
     from scheduler.site import compose
 
     found = loaded.load(site)
     journal = compose.open_journal(found, WallClock().now())
     try:
         yield found, journal
+    except AgreementError as error:
+        raise fail(str(error), Exit.PROBLEM) from error
     finally:
         journal.close()
 
@@ -132,8 +168,6 @@ def duration(text: str, option: str) -> Duration:
 
 def ordered(start: Instant, end: Instant) -> None:
     """Refuse a span that ends before it begins, with both instants."""
-    from scheduler.model.instants import shown_instant
-
     if end <= start:
         raise fail(f"it would end before it begins: from {shown_instant(start)} to {shown_instant(end)}", Exit.WRONG)
 
@@ -167,21 +201,12 @@ def check_names(names: Iterable[str], known: Iterable[str]) -> list[str]:
     from scheduler.availability.history import EVERYTHING
 
     whole = [*known, EVERYTHING]
-    meant = [as_known(name, whole) for name in names]
-    for name in meant:
+    written = [as_known(name, whole) for name in names]
+    for name in written:
         if name not in whole:
-            near = nearest(name, whole)
-            hint = f"did you mean {near}?" if near else f"there are {', '.join(sorted({*whole} - {EVERYTHING})[:10])}"
+            hint = meant(name, whole, f"there are {', '.join(sorted({*whole} - {EVERYTHING})[:10])}")
             raise fail(f"no object and no group is called {name!r}; {hint}", Exit.PROBLEM)
-    return meant
-
-
-def incidents(site: Path | None) -> list[Incident]:
-    """Return all incidents of the site."""
-    from scheduler.journal.incidents import all_incidents
-
-    with looked_into(site) as (_, journal):
-        return all_incidents(journal)
+    return written
 
 
 def live(site: Path | None) -> Prepared:

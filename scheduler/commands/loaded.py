@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextvars import ContextVar
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from environments.problems import ConfigurationError
 from scheduler.commands.common import find_site, plural, say
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
     from scheduler.oncall.reading import OnCallFile
     from scheduler.site.definitions import Definitions
 

@@ -30,6 +30,7 @@ from scheduler.commands.common import (
 )
 from scheduler.commands.source import looked, silent_sources, tell_standing
 from scheduler.model.clock import WallClock
+from scheduler.model.snapshot import dump, plan_data
 
 if TYPE_CHECKING:
     from environments.problems import Problem
@@ -52,7 +53,7 @@ def run(
     from scheduler.daemon.reporter import Reporter
     from scheduler.publish import reports
     from scheduler.show.live_view import watching
-    from scheduler.site import alarms, compose, definitions, discovering, in_force, promises, services
+    from scheduler.site import compose, definitions, discovering, in_force, promises, services
     from scheduler.site.kept_files import KeptFiles
     from scheduler.site.reload import Reload
 
@@ -67,21 +68,21 @@ def run(
         with ExitStack() as until_held:
             farm = compose.connect(found)
             until_held.callback(farm.close)
-            log_upgrade(*compose.upgrade_journal(found, WallClock(), log_waiting))
-            engine = stack.enter_context(compose.engine(found, farm, owner=owner_name(), tell=log_journal))
-            kept = in_force.Keeper(found, in_force.Running(os.getpid(), engine.clock.now()), log_unkept)
+            _log_upgrade(*compose.upgrade_journal(found, WallClock(), _log_waiting))
+            engine = stack.enter_context(compose.engine(found, farm, owner=owner_name(), tell=_log_journal))
+            kept = in_force.Keeper(found, in_force.Running(os.getpid(), engine.clock.now()), _log_unkept)
             stack.callback(kept.close)
-            asked = discovering.begin(found, tell=log_discovery)
+            asked = discovering.begin(found, tell=_log_discovery)
             files = KeptFiles()
 
             def keep_files(looked: Definitions) -> None:
                 kept.files(lambda: files(looked, journaled.now()))
 
             keep_files(found)  # they were right a moment ago
-            reload = Reload(found, farm, engine, log_problems, asked, keep=kept, keep_files=keep_files)
+            reload = Reload(found, farm, engine, _log_problems, asked, keep=kept, keep_files=keep_files)
             until_held.pop_all()
         if kept.other is not None:
-            log_other(found.file.path, kept.other)
+            _log_other(found.file.path, kept.other)
         stack.callback(reload.close)
         if view:
             stack.enter_context(watching(engine, console()))
@@ -90,7 +91,7 @@ def run(
             engine,
             found.file.oncall,
             found.site.site,
-            alarms=lambda now: alarms.changes(reload.definitions, engine.journal, now, prepared),
+            alarms=lambda now: services.alarms(reload.definitions, engine.journal, now, prepared),
             structure=lambda now: services.structure(reload.definitions, now),
         )
         daemon = Daemon(
@@ -121,7 +122,6 @@ def plan(
 
     While the daemon runs, this is its last decision; it has already ordered these actions. --live looks at the farm now.
     """
-    from scheduler.model.snapshot import plan_data
     from scheduler.show import view
 
     with looked(site, snapshot, live=live) as found:
@@ -138,8 +138,6 @@ def plan(
 
 def snapshot(file: FileArgument, site: SiteOption = None, live: LiveOption = False) -> None:
     """Write what the farm looks like, with the policy and the plan, to a file one can mail; no secrets are in it."""
-    from scheduler.model.snapshot import dump
-
     with looked(site, None, live=live) as found:
         content = dump(found.observation, found.policy, found.plan, found.standing)
         if file == "-":
@@ -156,7 +154,6 @@ def snapshot(file: FileArgument, site: SiteOption = None, live: LiveOption = Fal
 
 def once(site: SiteOption = None, as_json: JsonOption = False) -> None:
     """Go round once: observe, decide, act, remember. For a first try, or from a timer of your own instead of the daemon."""
-    from scheduler.model.snapshot import plan_data
     from scheduler.show import view
     from scheduler.site import compose, definitions, discovering, in_force
 
@@ -193,63 +190,46 @@ def once(site: SiteOption = None, as_json: JsonOption = False) -> None:
         raise typer.Exit(int(Exit.PROBLEM))
 
 
-def log_upgrade(before: str, after: str) -> None:
-    """Tell the log that the journal has another form now."""
+def _log() -> Any:
     import structlog
 
+    return structlog.get_logger("ambienti")
+
+
+def _log_upgrade(before: str, after: str) -> None:
     if before != after:
-        structlog.get_logger("ambienti").info("journal upgraded" if before else "journal made", before=before, form=after)
+        _log().info("journal upgraded" if before else "journal made", before=before, form=after)
 
 
-def log_journal(told: str) -> None:
-    """Tell the log that the journal was restored, or that such a thing would not be noticed."""
-    import structlog
-
-    structlog.get_logger("ambienti").warning("journal", told=told)
+def _log_journal(told: str) -> None:
+    _log().warning("journal", told=told)
 
 
-def log_waiting(holder: str) -> None:
-    """Tell the log that an upgrade of the journal waits for the end of a lease."""
-    import structlog
-
-    structlog.get_logger("ambienti").info("journal: waits for the end of a lease", holder=holder)
+def _log_waiting(holder: str) -> None:
+    _log().info("journal: waits for the end of a lease", holder=holder)
 
 
-def log_problems(problems: tuple[Problem, ...]) -> None:
-    """Tell the log what is wrong in changed files."""
-    import structlog
-
-    log = structlog.get_logger("ambienti")
+def _log_problems(problems: tuple[Problem, ...]) -> None:
     for problem in problems:
-        log.error("refused", place=problem.place, key=problem.key, problem=problem.sentence)
+        _log().error("refused", place=problem.place, key=problem.key, problem=problem.sentence)
 
 
-def log_unkept(problem: str) -> None:
-    """Tell the log that what is in force cannot be kept."""
-    import structlog
-
+def _log_unkept(problem: str) -> None:
     consequence = "while the files are wrong, commands cannot tell what is in force"
-    structlog.get_logger("ambienti").warning("state directory", problem=problem, consequence=consequence)
+    _log().warning("state directory", problem=problem, consequence=consequence)
 
 
-def log_other(path: Path, other: Running) -> None:
-    """Tell the log, and whoever starts a second daemon of the same site file on one machine, who was there first."""
-    import structlog
-
-    since = dt.datetime.fromtimestamp(other.since, dt.UTC).isoformat(timespec="seconds")
-    structlog.get_logger("ambienti").warning(
+def _log_other(path: Path, other: Running) -> None:
+    _log().warning(
         "the same site file is served by another daemon on this machine: this one does nothing while that one lives",
         site_file=str(path),
         pid=other.pid,
-        since=since,
+        since=dt.datetime.fromtimestamp(other.since, dt.UTC).isoformat(timespec="seconds"),
     )
 
 
-def log_discovery(name: str, problem: str) -> None:
-    """Tell the log what is wrong with keeping the answers of a discovery."""
-    import structlog
-
-    structlog.get_logger("ambienti").error("discovery", source=name, problem=problem)
+def _log_discovery(name: str, problem: str) -> None:
+    _log().error("discovery", source=name, problem=problem)
 
 
 def _say_discovery(name: str, problem: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.text import Text
 
+from scheduler.availability.figures import fraction, percent
+from scheduler.availability.history import History, Objective, ObjectiveVerdict
 from scheduler.commands import loaded
 from scheduler.commands.common import (
     PLACES,
@@ -18,20 +21,19 @@ from scheduler.commands.common import (
     console,
     examples,
     fail,
+    optional,
     plural,
     print_json,
     say,
     write,
 )
+from scheduler.commands.journaled import looked_into, now, opened
 from scheduler.model.clock import WallClock
-from scheduler.model.instants import SECOND, micro
+from scheduler.model.instants import SECOND, seconds, write_duration, write_instant
 from scheduler.show.terminal import Table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from scheduler.availability.history import History, Objective
-    from scheduler.availability.promises.openslo import Promise, Promises
+    from scheduler.availability.promises.openslo import Promise
     from scheduler.availability.promises.standing import ObjectiveStanding
     from scheduler.availability.timelines.prepared import Prepared
 
@@ -39,18 +41,12 @@ objectives = typer.Typer(no_args_is_help=True, help="Objectives in OpenSLO: chec
 FilesArgument = Annotated[list[Path], typer.Argument(metavar="FILE...", help="OpenSLO files; one may refer to another.")]
 ZoneOption = Annotated[
     str,
-    typer.Option(
+    optional(
         "--zone",
         metavar="ZONE",
         help="Of times and windows that name none. [default: that of the history or of the site; without either UTC]",
-        show_default=False,
     ),
 ]
-
-
-def now_micro() -> int:
-    """Return this instant."""
-    return micro(WallClock().now())
 
 
 @objectives.command("check", epilog=examples("ambienti objective check slo.yaml", "ambienti objective check slo/*.yaml --json"))
@@ -59,8 +55,7 @@ def check(
     *,
     zone: ZoneOption = "",
     history: Annotated[
-        Path | None,
-        typer.Option("--history", metavar="FILE", show_default=False, help="Objects and groups are those of this history."),
+        Path | None, optional("--history", metavar="FILE", help="Objects and groups are those of this history.")
     ] = None,
     site: SiteOption = None,
     as_json: JsonOption = False,
@@ -73,7 +68,7 @@ def check(
 
     names, measured_in = _known(history, site)
     zone = zone or measured_in
-    found = openslo.read_files(files, now_micro(), zone, names)
+    found = openslo.read_files(files, now(), zone, names)
     if as_json:
         print_json([_data(promise, zone) for promise in found.promises])
         return
@@ -94,8 +89,10 @@ def export(
     from scheduler.availability.promises.openslo import Promises
 
     known = read_history(history)
-    made = Promises(tuple(_own(known.objectives)))
-    write(_written(made, known.zone, openslo_export.NotExpressibleError))
+    try:
+        write(openslo_export.text(Promises(tuple(_own(known.objectives))), known.zone))
+    except openslo_export.NotExpressibleError as error:
+        raise fail(str(error), Exit.PROBLEM) from error
 
 
 @objectives.command(
@@ -110,8 +107,7 @@ def status(
     ] = None,
     *,
     history: Annotated[
-        Path | None,
-        typer.Option("--history", metavar="FILE", show_default=False, help="A history file. [default: the site's journal]"),
+        Path | None, optional("--history", metavar="FILE", help="A history file. [default: the site's journal]")
     ] = None,
     site: SiteOption = None,
     as_json: JsonOption = False,
@@ -137,26 +133,23 @@ def status(
 
 @objectives.command("page", epilog=examples("ambienti objective page", "ambienti objective page --oncall oncall.yaml"))
 def page(
-    oncall: Annotated[
-        Path | None, typer.Option("--oncall", metavar="FILE", show_default=False, help="[default: the site's on-call file]")
-    ] = None,
+    oncall: Annotated[Path | None, optional("--oncall", metavar="FILE", help="[default: the site's on-call file]")] = None,
     site: SiteOption = None,
 ) -> None:
     """Evaluate the burn-rate alerts once: open an incident for each objective that burns, end those that burn no more.
 
     For a timer where the daemon does not do it. Whoever is on call is paged by the daemon.
     """
-    from scheduler.commands.journaled import now, opened
     from scheduler.oncall import reading as rules
     from scheduler.publish import addresses
     from scheduler.publish.paging import happened
-    from scheduler.site import alarms, services
+    from scheduler.site import services
 
     with opened(site) as (found, journal):
         read = rules.load(oncall or found.file.oncall)
         at = now()
         paging_rules = addresses.paging_rules(read, found.site.site, at + 1, services.structure(found, at))
-        told = alarms.changes(found, journal, at)
+        told = services.alarms(found, journal, at)
         decisions = happened(journal, told, paging_rules, at) if told else ()
     for line in decisions:
         say(f"incident {line.incident}: {line.sentence}")
@@ -191,7 +184,6 @@ def _offline(files: Iterable[Path], history: Path) -> tuple[Prepared, list[Promi
 def _live(files: Iterable[Path], site: Path | None) -> tuple[Prepared, list[Promise]]:
     """Read the site's journal, its own promises, and those of further OpenSLO files."""
     from scheduler.availability.promises import openslo
-    from scheduler.commands.journaled import looked_into
     from scheduler.site import promises, services
 
     with looked_into(site) as (asked, journal):
@@ -215,8 +207,6 @@ def _names(history: History) -> list[str]:
 
 
 def _standing_row(promise: Promise, one: ObjectiveStanding) -> list[Text]:
-    from scheduler.availability.figures import percent
-
     colours = {"PASS": "green", "FAIL": "bold red", "UNDECIDED": "yellow"}
     applies, left = _applies(one), one.budget.left
     budget = (
@@ -241,23 +231,17 @@ def _standing_row(promise: Promise, one: ObjectiveStanding) -> list[Text]:
 
 def _applies(one: ObjectiveStanding) -> bool:
     """Whether anything was measured; of nothing there is no budget that could be left."""
-    from scheduler.availability.history import ObjectiveVerdict
-
     return one.verdict is not ObjectiveVerdict.NOT_APPLICABLE
 
 
 def _said(one: ObjectiveStanding) -> str:
     """Say the verdict; beside UNDECIDED how long was unknown."""
-    from scheduler.availability.history import ObjectiveVerdict
-
     unknown = f" ({_length(Fraction(one.measure.undecided))} unknown)" if one.verdict is ObjectiveVerdict.UNDECIDED else ""
     return f"{one.verdict}{unknown}"
 
 
 def _length(exact: Fraction) -> str:
     """Write an exact length for people; the sign is kept."""
-    from scheduler.model.instants import write_duration
-
     whole = abs(exact).__floor__()
     return f"{'-' if exact < 0 else ''}{write_duration(whole - whole % SECOND if whole > SECOND else whole)}"
 
@@ -270,9 +254,6 @@ def _say_recovery(one: ObjectiveStanding) -> None:
 
 
 def _standing_data(promise: Promise, one: ObjectiveStanding) -> dict[str, object]:
-    from scheduler.availability.figures import fraction
-    from scheduler.model.instants import seconds, write_instant
-
     budget, zone, applies = one.budget, one.objective.zone or "UTC", _applies(one)
     micro = Fraction(1, SECOND)
     burning = [
@@ -322,18 +303,7 @@ def _standing_data(promise: Promise, one: ObjectiveStanding) -> dict[str, object
     }
 
 
-def _written(promises: Promises, zone: str, refusal: type[Exception]) -> str:
-    from scheduler.availability.promises import openslo_export
-
-    try:
-        return openslo_export.text(promises, zone)
-    except refusal as error:
-        raise fail(str(error), Exit.PROBLEM) from error
-
-
 def _row(promise: Promise, zone: str) -> list[str]:
-    from scheduler.model.instants import write_duration
-
     one = promise.objective
     applies = "always" if one.applies is None else plural(len(one.applies), "period")
     alerts = [f"{alert.severity} at {float(alert.factor):g}x over {write_duration(alert.long)}" for alert in promise.alerts]
@@ -342,8 +312,6 @@ def _row(promise: Promise, zone: str) -> list[str]:
 
 
 def _data(promise: Promise, zone: str) -> dict[str, object]:
-    from scheduler.model.instants import seconds, write_instant
-
     one = promise.objective
     spans = [[write_instant(span.start), span.end and write_instant(span.end)] for span in one.applies or ()]
     alerts = [

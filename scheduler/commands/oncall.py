@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,28 +11,33 @@ import typer
 from rich.table import Column
 from rich.text import Text
 
-from environments.names import can_be_read, nearest
+from environments.names import can_be_read
 from environments.problems import ConfigurationError, Problem
-from scheduler.commands.common import Exit, JsonOption, console, examples, fail, plural, print_json, say
+from scheduler.availability.timelines.windows import days_later
+from scheduler.commands import common
+from scheduler.commands.common import Exit, JsonOption, console, examples, fail, meant, optional, plural, print_json, say
+from scheduler.commands.journaled import instant
+from scheduler.commands.loaded import load_oncall
 from scheduler.model.clock import WallClock
-from scheduler.model.instants import micro, to_the_second
+from scheduler.model.instants import micro, to_the_second, write_instant
+from scheduler.model.ports import Notice, SourceError
+from scheduler.oncall.rotation import schedule as laid_out
+from scheduler.oncall.rows import IncidentView, PeriodView, StoryView, story_view
 from scheduler.show.terminal import Table
+from scheduler.site.site_file import SiteFile, read_site
 
 if TYPE_CHECKING:
     from scheduler.oncall.reading import OnCallFile
-    from scheduler.oncall.rows import IncidentView, PeriodView, StoryView
-    from scheduler.site.site_file import SiteFile
 
 PLACES = (Path("oncall.yaml"), Path("/etc/ambienti/oncall.yaml"))
 COLOURS = {"met": "green", "breached": "red", "pending": "yellow", "self-healed": "cyan", "none": "dim"}
 oncall = typer.Typer(no_args_is_help=True, help="Who is on call, and what the on-call rules make of incidents.")
 FileOption = Annotated[
     Path | None,
-    typer.Option(
+    optional(
         "--file",
         "-f",
         envvar="AMBIENTI_ONCALL",
-        show_default=False,
         help="The on-call file. [default: that of the site file, ./oncall.yaml, /etc/ambienti/oncall.yaml]",
     ),
 ]
@@ -39,9 +45,6 @@ FileOption = Annotated[
 
 def _of_site() -> SiteFile | None:
     """Return the site file, if there is one that names an on-call file; a wrong one is another command's to tell."""
-    from scheduler.commands import common
-    from scheduler.site.site_file import read_site
-
     given = os.environ.get("AMBIENTI_SITE")
     site = Path(given) if given else next((place for place in common.PLACES if place.is_file()), None)
     file = read_site(site, [])[0] if site else None
@@ -60,7 +63,6 @@ def find_file(given: Path | None) -> Path:
 
 def _read(given: Path | None) -> OnCallFile:
     """Read the on-call file that is meant; that of the site as its daemon keeps it, while it is wrong."""
-    from scheduler.commands.loaded import load_oncall
     from scheduler.oncall import reading as settings
 
     of_site = None if given else _of_site()
@@ -79,7 +81,6 @@ def simulate(
     No daemon, no database, no clock. Schemas: ambienti schema oncall-simulation (the file), oncall-story (the answer).
     """
     from scheduler.oncall import simulation as oncall_simulation
-    from scheduler.oncall.rows import story_view
 
     asked = oncall_simulation.load(file)
     view = story_view(asked.story(), asked.zone)
@@ -91,13 +92,11 @@ def simulate(
 
 @oncall.command("who", epilog=examples("ambienti oncall who", "ambienti oncall who --at '2026-12-24 18:00' --json"))
 def who(
-    at: Annotated[str, typer.Option("--at", metavar="INSTANT", show_default=False, help="[default: now]")] = "",
+    at: Annotated[str, optional("--at", metavar="INSTANT", help="[default: now]")] = "",
     file: FileOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Say who is on call at an instant: per level of the escalation and per rotation."""
-    from scheduler.model.instants import write_instant
-
     found = _read(file)
     zone, roster = found.settings.zone, found.rules.roster
     instant = _instant(at, "--at", found)
@@ -125,23 +124,17 @@ def who(
 def schedule(
     rotation: Annotated[str, typer.Argument(metavar="ROTATION", show_default=False, help="[default: all of them]")] = "",
     *,
-    at: Annotated[str, typer.Option("--from", metavar="INSTANT", show_default=False, help="[default: now]")] = "",
+    at: Annotated[str, optional("--from", metavar="INSTANT", help="[default: now]")] = "",
     days: Annotated[int, typer.Option("--days", min=1, max=3660, help="How many days of the calendar.")] = 28,
     file: FileOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show who is on call from when to when; hand-overs, swaps and overrides to the instant."""
-    from scheduler.availability.timelines.windows import days_later
-    from scheduler.model.instants import write_instant
-    from scheduler.oncall.schedule import schedule as laid_out
-
     found = _read(file)
     roster, zone, start = found.rules.roster, found.settings.zone, _instant(at, "--from", found)
     if rotation and rotation not in roster.rotations:
-        near = nearest(rotation, roster.rotations)
-        raise fail(
-            f"there is no rotation {rotation!r}; {f'did you mean {near}?' if near else 'see the on-call file'}", Exit.PROBLEM
-        )
+        hint = meant(rotation, roster.rotations, "see the on-call file")
+        raise fail(f"there is no rotation {rotation!r}; {hint}", Exit.PROBLEM)
     end = days_later(start, days, zone)
     if end <= start:
         raise fail(f"--from {at}: so late in the year 9999 the calendar has no days left to lay out", Exit.WRONG)
@@ -167,17 +160,14 @@ def schedule(
 
 @oncall.command("notify", epilog=examples("ambienti oncall notify anna"))
 def notify(
-    person: Annotated[str, typer.Argument(metavar="PERSON", help="Who is to be told.")],
-    file: FileOption = None,
+    person: Annotated[str, typer.Argument(metavar="PERSON", help="Who is to be told.")], file: FileOption = None
 ) -> None:
     """Send a test notice to every address of a person, and say what became of each."""
-    from scheduler.model.ports import Notice, SourceError
     from scheduler.publish import addresses
 
     found = _read(file)
     if person not in found.settings.people:
-        near = nearest(person, found.settings.people)
-        hint = f"did you mean {near}?" if near else f"there are {', '.join(found.settings.people)}"
+        hint = meant(person, found.settings.people, f"there are {', '.join(found.settings.people)}")
         raise fail(f"there is no person {person!r}; {hint}", Exit.PROBLEM)
     places, failures = addresses.places(found)[person], 0
     key = f"test-{WallClock().now():.6f}.{person}@ambienti"
@@ -198,8 +188,6 @@ def notify(
 
 
 def _instant(at: str, option: str, found: OnCallFile) -> int:
-    from scheduler.commands.journaled import instant
-
     if not at:
         return micro(WallClock().now())
     return instant(at, option, found.settings.zone)
@@ -223,12 +211,7 @@ def _show(view: StoryView) -> None:
             table.add_row(*row)
     console().print(table)
     say("")
-    report = Table(
-        "period", "incidents", "met", "breached", "self-healed", "pending", "median", "longest", "answered by", box=None
-    )
-    for period in view.response:
-        report.add_row(*period_row(period))
-    console().print(report)
+    print_periods(view.response)
     counts = {verdict: sum(one.verdict == verdict for one in view.incidents) for verdict in COLOURS}
     told = ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count and verdict != "none")
     say(f"{plural(len(view.incidents), 'incident')}{': ' + told if told else ''} as of {view.now}.")
@@ -264,8 +247,17 @@ def _in_two(instant: str) -> str:
     return instant.replace("T", " ")
 
 
-def period_row(period: PeriodView) -> list[str | Text]:
-    """Return a line of the response report."""
+def print_periods(periods: Iterable[PeriodView]) -> None:
+    """Print the response report."""
+    table = Table(
+        "period", "incidents", "met", "breached", "self-healed", "pending", "median", "longest", "answered by", box=None
+    )
+    for period in periods:
+        table.add_row(*_period_row(period))
+    console().print(table)
+
+
+def _period_row(period: PeriodView) -> list[str | Text]:
     counts: list[str | Text] = [str(n) for n in (period.incidents, period.met)]
     counts += [Text(str(period.breached), style="red" if period.breached else ""), str(period.self_healed), str(period.pending)]
     people = ", ".join(f"{person} {count}" for person, count in period.by_person.items())

@@ -1,24 +1,27 @@
-"""Questions about the farm as it stands: `status`, `why`, `why-worker`."""
+"""Questions about the farm as it stands, and to the journal about its past: `status`, `why`, `why-worker`."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scheduler.commands import past
-from scheduler.commands.common import JsonOption, SiteOption, SnapshotOption, console, leave, print_json, say
+from scheduler.commands.common import Exit, JsonOption, SiteOption, SnapshotOption, console, fail, leave, meant, print_json, say
 from scheduler.commands.jobs import ask, asked_for, clusters
 from scheduler.commands.source import FarmView, looked, tell_standing
-from scheduler.model.clock import clock_time
+from scheduler.model.clock import WallClock, clock_time
 from scheduler.model.queues import QueueReading
 
 if TYPE_CHECKING:
-    from scheduler.decide.explanation import Explanation
+    from scheduler.decide.explanation import Explanation, PastRun, PastWorker
+    from scheduler.journal.journal import Journal
+    from scheduler.model.ports import JobRecord
 
-AllOption = Annotated[bool, typer.Option("--all", help="Every host and every worker, however many.")]
+
 JobArgument = Annotated[
     str | None,
     typer.Argument(
@@ -28,6 +31,7 @@ JobArgument = Annotated[
 DetailsOption = Annotated[
     bool, typer.Option("--details", help="Everything that the decision used: what matched, numbers, what would change it.")
 ]
+AllOption = Annotated[bool, typer.Option("--all", help="Every host and every worker, however many.")]
 WorkerArgument = Annotated[str, typer.Argument(metavar="WORKER", help="Name of the worker: atlas-el9-17.")]
 
 
@@ -78,9 +82,9 @@ def why(
             return
         record, submission = asked_for(job, found)
         before = None
-        if past.may_have_run_before(record):
-            with past.journal_of(found) as journal:
-                before = past.run_before(journal, record)
+        if may_have_run_before(record):
+            with journal_of(found) as journal:
+                before = run_before(journal, record)
         told = explain_job(record, found.observation, found.policy, found.plan, submission=submission, before=before)
         _tell(told, found, details=details, as_json=as_json)
 
@@ -95,8 +99,8 @@ def why_worker(
         known = {one.name for one in found.observation.workers}
         ended = None
         if worker not in known:
-            with past.journal_of(found) as journal:
-                ended = past.worker(journal, worker, known)
+            with journal_of(found) as journal:
+                ended = ended_worker(journal, worker, known)
         _tell(explain_worker(worker, found.observation, found.policy, found.plan, ended), found, details=True, as_json=as_json)
 
 
@@ -136,3 +140,64 @@ def _all_that_waits(found: FarmView, *, as_json: bool) -> None:
     nothing = "whether jobs wait is not known" if untold(found.observation) else "no job waits"
     out.print(view.waiting(waiting, found.plan, width=out.width) if waiting else nothing)
     leave(unheard_queues)
+
+
+# --- what the journal adds: workers that have ended, and where a job ran before ---------------------------------------
+
+
+@contextmanager
+def journal_of(found: FarmView) -> Iterator[Journal | str]:
+    """Open the journal of the site that was looked at; a sentence says why it cannot be read from here."""
+    if found.definitions is None:
+        yield "a snapshot holds no workers that have ended"
+        return
+    from scheduler.journal.opening import JournalError
+    from scheduler.site import compose
+
+    if not compose.has_journal(found.definitions):
+        yield "those that have ended stand in the journal, which is not on this machine"
+        return
+    try:
+        journal = compose.open_journal(found.definitions, WallClock().now())
+    except JournalError as error:
+        yield f"those that have ended stand in the journal, which cannot be read from here: {error}"
+        return
+    try:
+        yield journal
+    finally:
+        journal.close()
+
+
+_SEE_STATUS = "see `ambienti status --all`"
+
+
+def ended_worker(journal: Journal | str, name: str, known: set[str]) -> PastWorker:
+    """Return what became of a worker that is no longer there; ends the command when nobody knows one of this name."""
+    if isinstance(journal, str):
+        raise fail(f"no worker is called {name!r} now; {meant(name, known, _SEE_STATUS)} ({journal})", Exit.PROBLEM)
+    from scheduler.journal.ended import names_like, past_worker
+
+    found = past_worker(journal, name)
+    if found is not None:
+        return found
+    hint = meant(name, known | set(names_like(journal, name.rpartition("-")[0])), _SEE_STATUS)
+    raise fail(f"no worker is, or was lately, called {name!r}; {hint}", Exit.PROBLEM)
+
+
+def may_have_run_before(job: JobRecord) -> bool:
+    """Whether it is worth while to look for earlier runs of a job: the journal takes its time to open."""
+    return job.starts is None or job.starts > (1 if job.status == "running" else 0)
+
+
+def run_before(journal: Journal | str, job: JobRecord) -> tuple[PastRun, PastWorker | None] | None:
+    """Return the last run of a job in another worker than that of now, and what became of that worker."""
+    if isinstance(journal, str):
+        return None
+    from scheduler.journal.ended import past_worker, runs_of_job
+
+    now_in = job.worker if job.status == "running" else ""
+    earlier = [(run, name) for run, name in runs_of_job(journal, job.job.partition("@")[0], job.batch_system) if name != now_in]
+    if not earlier:
+        return None
+    run, name = earlier[-1]
+    return run, past_worker(journal, name)

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable, Iterator, Mapping
+from enum import StrEnum
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
+from environments.codes import CODES, SOURCE_STATES, About
 from environments.environment import DiskMode, NetworkKind, Virtualization
+from scheduler.availability.files.written import WrittenHistory
+from scheduler.commands.cli import EPILOG, build
+from scheduler.daemon.metrics import METRICS
+from scheduler.journal.kinds import KINDS
+from scheduler.model.lifecycle import MEANING, TRANSITIONS
+from scheduler.model.workers import WorkerState
+from scheduler.oncall import states as incident_states
 from scheduler.site.schemas import (
     Schema,
     oncall_schema,
@@ -21,10 +31,6 @@ from scheduler.site.schemas import (
     vo_schema,
 )
 from scheduler.site.settings import BATCH_SYSTEMS, DISCOVERIES, HYPERVISORS
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-    from enum import StrEnum
 
 State = TypeVar("State", bound="StrEnum")
 _HISTORY = """\
@@ -165,8 +171,6 @@ def command_line() -> str:
     """Return the page on the commands."""
     import typer
 
-    from scheduler.commands.cli import EPILOG, build
-
     root: Any = typer.main.get_command(build())
     parts = [
         "# Command line",
@@ -206,8 +210,6 @@ def _spelt(parameter: Any) -> str:
 
 def availability() -> str:
     """Return the page on the history file and on what `ambienti report --json` prints."""
-    from scheduler.availability.files.written import WrittenHistory
-
     parts = [
         "# History file and report",
         _HISTORY,
@@ -224,8 +226,6 @@ def availability() -> str:
 
 def metrics() -> str:
     """Return the page on the metrics."""
-    from scheduler.daemon.metrics import METRICS
-
     lines = ["# Metrics", "", "At `/metrics` of the daemon's address, for Prometheus.", ""]
     lines += ["| metric | kind | labels | meaning |", "|---|---|---|---|"]
     for one in METRICS:
@@ -236,9 +236,6 @@ def metrics() -> str:
 
 def codes() -> str:
     """Return the page on the codes of reasons, the states of sources, and the lines of the event log."""
-    from environments.codes import CODES, SOURCE_STATES, About
-    from scheduler.journal.kinds import KINDS
-
     lines = ["# Reason codes", "", "Every reason has a code that does not change: in `why`, `plan` and `status` with `--json`,"]
     lines += ["in the log, in `ambienti events` and in the journal. [Read `why`](../howto/read-why.md) tells how to use them."]
     for about in About:
@@ -265,9 +262,6 @@ def codes() -> str:
 
 def lifecycle() -> str:
     """Return the page on the life of a worker: the diagram, what each state means, and every step."""
-    from scheduler.model.lifecycle import MEANING, TRANSITIONS
-    from scheduler.model.workers import WorkerState
-
     drawn: list[WorkerState] = [state for state in TRANSITIONS if state is not WorkerState.UNSEEN]
     lines = ["# The life of a worker", "", *_diagram(drawn, TRANSITIONS), ""]
     lines += ["A living worker becomes *unseen* while its host does not answer; then it goes back to where it was.", ""]
@@ -277,9 +271,8 @@ def lifecycle() -> str:
 
 def incidents() -> str:
     """Return the page on incidents: the diagram, what each state means, every step, and the files of the on-call rules."""
-    from scheduler.oncall.states import MEANING, TRANSITIONS
-
-    life = "\n".join(["# Incidents", "", *_diagram(list(TRANSITIONS), TRANSITIONS), "", *_steps(MEANING, TRANSITIONS)])
+    steps = incident_states.TRANSITIONS
+    life = "\n".join(["# Incidents", "", *_diagram(list(steps), steps), "", *_steps(incident_states.MEANING, steps)])
     parts = [
         life,
         "For your editor: `ambienti schema oncall`, `ambienti schema oncall-simulation`, `ambienti schema oncall-story`.",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import sys
+import zoneinfo
+from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,18 +13,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from pydantic_core import PydanticCustomError
 
-from environments.names import nearest
 from environments.text import csv_cell
-from scheduler.availability.history import EVERYTHING
+from scheduler.availability.history import EVERYTHING, History, Window
+from scheduler.availability.timelines import windows
 from scheduler.commands import loaded
-from scheduler.commands.common import Exit, JsonOption, SiteOption, console, examples, fail, print_json, say
+from scheduler.commands.common import Exit, JsonOption, SiteOption, console, examples, fail, meant, optional, print_json, say
 from scheduler.commands.journaled import live, no_bare_number
+from scheduler.model.instants import read_instant, to_the_second, write_instant
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from scheduler.availability.history import History, Window
-    from scheduler.availability.reports.report_data import Report
+    from scheduler.availability.reports.report_shape import Report
     from scheduler.site.definitions import Definitions
 
 ALL = "all"
@@ -39,37 +39,24 @@ report = typer.Typer(
 )
 HistoryOption = Annotated[
     Path | None,
-    typer.Option(
-        "--history",
-        metavar="FILE",
-        show_default=False,
-        help="A history, YAML or JSON (docs: History file; `-`: standard input).",
-    ),
+    optional("--history", metavar="FILE", help="A history, YAML or JSON (docs: History file; `-`: standard input)."),
 ]
 WindowOption = Annotated[
     str | None,
-    typer.Option(
+    optional(
         "--window",
         "-w",
         metavar="NAME",
-        show_default=False,
         help="today, this-week, month, quarter, year, yesterday, past-week, past-month..., or days like 14d.",
     ),
 ]
-FromOption = Annotated[str, typer.Option("--from", metavar="INSTANT", show_default=False, help="Begin of the window.")]
-ToOption = Annotated[str, typer.Option("--to", metavar="INSTANT", show_default=False, help="Its end. [default: now]")]
-ZoneOption = Annotated[
-    str, typer.Option("--zone", metavar="ZONE", show_default=False, help="Cut windows in this zone. [default: the history's]")
-]
-ObjectsOption = Annotated[
-    list[str] | None,
-    typer.Option("--object", "-o", metavar="NAME", show_default=False, help="Only this one (may be repeated)."),
-]
+FromOption = Annotated[str, optional("--from", metavar="INSTANT", help="Begin of the window.")]
+ToOption = Annotated[str, optional("--to", metavar="INSTANT", help="Its end. [default: now]")]
+ZoneOption = Annotated[str, optional("--zone", metavar="ZONE", help="Cut windows in this zone. [default: the history's]")]
+ObjectsOption = Annotated[list[str] | None, optional("--object", "-o", metavar="NAME", help="Only this one (may be repeated).")]
 
 
-VoOption = Annotated[
-    str, typer.Option("--vo", metavar="NAME", show_default=False, help="Only what serves this VO: its shares, its workers.")
-]
+VoOption = Annotated[str, optional("--vo", metavar="NAME", help="Only what serves this VO: its shares, its workers.")]
 
 
 @report.callback()
@@ -98,7 +85,6 @@ def shown(
     """
     if context.invoked_subcommand is not None:
         return
-    from scheduler.availability.history import History
     from scheduler.availability.measuring.profiles import PROFILES
     from scheduler.availability.reports import report_data
 
@@ -129,12 +115,10 @@ def shown(
         _show(made, profiles, in_detail=asked is not None)
 
 
-def read(history: Path | None) -> History:
+def read(history: Path) -> History:
     """Return the history of a file; `-` is the standard input."""
     from scheduler.availability.files.reading import history_of_text, read_history
 
-    if history is None:
-        raise fail("say which history: --history FILE", Exit.WRONG)
     if str(history) == "-":
         return history_of_text(sys.stdin.buffer.read(), "standard input")
     return read_history(history)
@@ -145,9 +129,8 @@ def known(history: History, objects: Sequence[str]) -> None:
     names = [*(one.name for one in history.objects), *(one.name for one in history.groups)]
     for name in objects:
         if name not in names:
-            near = nearest(name, names)
-            hint = f"; did you mean {near}?" if near else f"; there are {', '.join(names[:12])}"
-            raise fail(f"the history has no object or group called {name!r}{hint}", Exit.WRONG)
+            hint = meant(name, names, f"there are {', '.join(names[:12])}")
+            raise fail(f"the history has no object or group called {name!r}; {hint}", Exit.WRONG)
 
 
 def _of_vo(vo: str, objects: list[str] | None, history: Path | None, site: Path | None) -> list[str]:
@@ -168,16 +151,12 @@ def vo_known(vo: str, definitions: Definitions) -> None:
     """Refuse the name of a VO that the site does not have."""
     vos = definitions.policy.catalogue.vos
     if vo not in vos:
-        near = nearest(vo, vos)
-        hint = f"did you mean {near}?" if near else f"there are {', '.join(vos)}"
+        hint = meant(vo, vos, f"there are {', '.join(vos)}")
         raise fail(f"the site has no VO {vo!r}; {hint}", Exit.WRONG)
 
 
 def window_of(history: History, name: str | None, start: str, end: str, zone: str = "") -> Window | None:
     """Return the window that is asked for, None where none is."""
-    from scheduler.availability.timelines import windows
-    from scheduler.model.instants import read_instant
-
     zone_known(zone)
     zone = zone or history.zone
     if name is not None and (start or end):
@@ -204,8 +183,6 @@ def window_of(history: History, name: str | None, start: str, end: str, zone: st
 
 def _tell_if_empty(history: History, asked: Window | None) -> None:
     """Say why there is nothing to count, beside the report that says so by undefined figures."""
-    from scheduler.model.instants import write_instant
-
     if not history.objects and not history.groups:
         say("The history has no objects (key `objects`): there is nothing to report.", error=True, style="yellow")
     elif asked is not None and asked.start >= asked.end:
@@ -216,8 +193,6 @@ def _tell_if_empty(history: History, asked: Window | None) -> None:
 
 def _tell_if_unobserved(made: Report, *, in_detail: bool) -> None:
     """Say aloud that nobody looked in the window that was asked for: a verdict of another window is no answer to it."""
-    from scheduler.model.instants import to_the_second
-
     window = made.windows[0]
     if in_detail and made.rows and window.seconds and not any(row.observed for row in made.rows):
         span = f"{window.name or 'the window'}, {to_the_second(window.start)} to {to_the_second(window.end)}"
@@ -228,19 +203,16 @@ def _profile(name: str) -> str:
     from scheduler.availability.measuring.profiles import PROFILES
 
     if name not in PROFILES:
-        near = nearest(name, PROFILES)
-        hint = f"; did you mean {near}?" if near else f"; there are {', '.join(PROFILES)}, all"
-        raise fail(f"no profile is called {name!r}{hint}", Exit.WRONG)
+        hint = meant(name, PROFILES, f"there are {', '.join(PROFILES)}, all")
+        raise fail(f"no profile is called {name!r}; {hint}", Exit.WRONG)
     return name
 
 
 def zone_known(name: str) -> None:
     """Refuse a time zone that there is not."""
-    from scheduler.availability.files.crosscheck import is_zone, near_zone
-
-    if name and not is_zone(name):
-        near = near_zone(name)
-        hint = f"did you mean {near}?" if near else "expected an IANA zone, e.g. Europe/Rome"
+    zones = zoneinfo.available_timezones() if name else set()
+    if name and name not in zones:
+        hint = meant(name, zones, "expected an IANA zone, e.g. Europe/Rome")
         raise fail(f"no time zone is called {name!r}; {hint}", Exit.WRONG)
 
 
@@ -255,7 +227,7 @@ def _plain(value: Any) -> Any:
 
 def _csv(made: Report) -> None:
     """Print a line for each row; what it rests on stands in every line, so that no line can lose it."""
-    from scheduler.availability.reports.report_data import ReportRow
+    from scheduler.availability.reports.report_shape import ReportRow
 
     keys = [key for key in ReportRow.model_fields if key not in {"lost", "verdicts"}]
     rests = {"algebras": " ".join(made.algebras), "zone": made.zone, "zone_data": made.zone_data, "now": made.now}
@@ -313,7 +285,7 @@ def explain(
     """Show, second by second, where two profiles differ and why; the points add up to the difference of their figures."""
     from scheduler.availability.measuring.explaining import explain as explained
     from scheduler.availability.timelines.prepared import prepare
-    from scheduler.show import explanation_view as view
+    from scheduler.show import availability_view as view
 
     source = live(site) if history is None else prepare(read(history))
     found = source.history
@@ -326,6 +298,6 @@ def explain(
         raise fail("say which window: --window NAME, or --from and --to", Exit.WRONG)
     why = explained(source, name, asked, pair[0], pair[1])
     if as_json:
-        print_json(_plain(view.data(why, zone or found.zone)))
+        print_json(_plain(view.explanation_data(why, zone or found.zone)))
     else:
-        console().print(view.page(why, zone or found.zone))
+        console().print(view.explanation(why, zone or found.zone))

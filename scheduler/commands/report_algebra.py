@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from environments.reader import read_content
 from scheduler.commands.common import Exit, JsonOption, console, examples, print_json, say
 from scheduler.commands.report_publish import report
 from scheduler.show.terminal import Table
@@ -23,8 +24,7 @@ __all__ = ["report"]
 )
 def show(
     wanted: Annotated[
-        str | None,
-        typer.Argument(metavar="[NAME|FILE]", help="A truth table, or an operations profile of ARGO (JSON)."),
+        str | None, typer.Argument(metavar="[NAME|FILE]", help="A truth table, or an operations profile of ARGO (JSON).")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -74,7 +74,6 @@ def _rows(one: Algebra, operator: Operator) -> dict[str, dict[str, str]]:
 
 
 def _compare(file: Path, *, as_json: bool) -> None:
-    from environments.reader import read_content
     from scheduler.availability.timelines import algebra
 
     given = algebra.read(read_content(file, given=True).decode(errors="replace"), str(file))

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from scheduler.availability.history import History, Measure, Window
+from scheduler.availability.reports import argo_export
+from scheduler.availability.timelines.windows import PERIODS, period_end
+from scheduler.commands import loaded
 from scheduler.commands.common import Exit, SiteOption, examples, fail, print_json
+from scheduler.commands.journaled import looked_into
 from scheduler.commands.report import FromOption, HistoryOption, ToOption, WindowOption, read, report, window_of
 from scheduler.model.clock import WallClock
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from scheduler.availability.history import History, Measure, Window
     from scheduler.availability.timelines.prepared import Prepared
 
 __all__ = ["report"]
-PERIODS = {"daily": "day", "monthly": "month"}
+GRANULARITIES = {"daily": "day", "monthly": "month"}
 
 
 @report.command(
@@ -45,12 +48,10 @@ def argo(
 
     Without a window: the month so far.
     """
-    from scheduler.availability.measuring.accounting import measure
-    from scheduler.availability.measuring.capacity import capacity
-    from scheduler.availability.reports import argo_export
+    from scheduler.availability.measuring.accounting import capacity, measure
     from scheduler.availability.timelines.prepared import prepare
 
-    if granularity not in PERIODS:
+    if granularity not in GRANULARITIES:
         raise fail(f"no granularity is called {granularity!r}; there are daily, monthly", Exit.WRONG)
     found = history_of(history, site)
     asked = window_of(found, None if start or end else window, start, end, zone)
@@ -58,14 +59,14 @@ def argo(
         raise fail("say which window: --window NAME, or --from and --to", Exit.WRONG)
     prepared = prepare(found)
     measures: dict[str, list[Measure]] = {}
-    for piece in pieces(asked, PERIODS[granularity], zone):
+    for piece in pieces(asked, GRANULARITIES[granularity], zone):
         for name, one in measure(prepared, piece, "argo").items():
             measures.setdefault(name, []).append(one)
     kinds = argo_export.Kinds(supergroup, group, service)
     weighted = argo_export.weighted(
         [
             (name, piece, found_there)
-            for piece in pieces(asked, PERIODS[granularity], zone)
+            for piece in pieces(asked, GRANULARITIES[granularity], zone)
             for name in (group.name for group in found.groups)
             if (found_there := capacity(prepared, name, piece, "argo")) is not None
         ],
@@ -91,8 +92,6 @@ def history_of(file: Path | None, site: Path | None) -> History:
     """Return the history of a file, or of the site's journal."""
     if file is not None:
         return read(file)
-    from scheduler.commands import loaded
-    from scheduler.commands.journaled import looked_into
     from scheduler.site import services
 
     with looked_into(site) as (found, journal):
@@ -101,9 +100,6 @@ def history_of(file: Path | None, site: Path | None) -> History:
 
 def pieces(window: Window, period: str, zone: str) -> Iterator[Window]:
     """Cut a window into the days or months that it touches; the first and the last may be parts of one."""
-    from scheduler.availability.history import Window
-    from scheduler.availability.timelines.windows import PERIODS, period_end
-
     start = window.start
     while start < window.end:
         end = min(period_end(PERIODS[period], start, zone) or window.end, window.end)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,16 +11,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from environments.names import can_be_read
-from scheduler.commands.common import Exit, JsonOption, SiteOption, examples, fail, print_json, say
+from environments.reader import opened_content
+from scheduler.availability.history import History, Result, Window
+from scheduler.availability.timelines.windows import zone_data
+from scheduler.commands.common import Exit, JsonOption, SiteOption, examples, fail, optional, print_json, say
 from scheduler.commands.journaled import looked_into
 from scheduler.commands.report import FromOption, HistoryOption, ToOption, WindowOption, ZoneOption, read, window_of
 from scheduler.commands.report_argo import report
 from scheduler.model.clock import WallClock
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
-
-    from scheduler.availability.history import History, Result, Window
     from scheduler.availability.reports.publication import Version
     from scheduler.availability.timelines.prepared import Prepared
 
@@ -27,13 +28,7 @@ __all__ = ["report"]
 SHOWN = 12
 """How many differences are printed; JSON has them all."""
 VersionsOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--versions",
-        metavar="FILE",
-        show_default=False,
-        help="Where published versions are kept (JSON). [default: the journal]",
-    ),
+    Path | None, optional("--versions", metavar="FILE", help="Where published versions are kept (JSON). [default: the journal]")
 ]
 
 
@@ -99,9 +94,7 @@ def verify(
     as_json: JsonOption = False,
 ) -> None:
     """Compute a bundle again from its own events and definitions, offline, and compare it byte by byte."""
-    from environments.reader import opened_content
     from scheduler.availability.reports import bundle as bundles
-    from scheduler.availability.timelines.windows import zone_data
 
     try:
         with opened_content(given) as source:
@@ -138,7 +131,6 @@ def compute(history: Prepared, parameters: Mapping[str, Any]) -> dict[str, Any]:
 def _asked(parameters: Mapping[str, Any]) -> list[Window]:
     """Return the windows of a bundle's parameters; what cannot be computed by them is refused."""
     from scheduler.availability.files.crosscheck import is_zone
-    from scheduler.availability.history import Window
     from scheduler.availability.measuring.profiles import PROFILES
     from scheduler.availability.reports.bundle import MANIFEST, BundleError
 
@@ -184,7 +176,6 @@ def _versions(windows: Sequence[Window], file: Path | None, site: Path | None, *
 
 def _parameters(history: History, windows: Sequence[Window], zone: str) -> dict[str, Any]:
     from scheduler.availability.measuring.profiles import PROFILES
-    from scheduler.availability.timelines.windows import zone_data
 
     return {
         "windows": [{"name": one.name, "start": one.start, "end": one.end} for one in windows],

@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from environments.problems import ConfigurationError
-from scheduler.availability.history import History
+from scheduler.availability.history import History, Window
 from scheduler.availability.reports import report_data
-from scheduler.availability.timelines.prepared import prepare
+from scheduler.availability.timelines.prepared import Prepared, prepare
 from scheduler.commands import journaled, loaded
 from scheduler.commands.common import Exit, fail, say
 from scheduler.model.instants import SECOND
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
-    from scheduler.availability.history import Window
     from scheduler.availability.promises.burn_rate import Alert
-    from scheduler.availability.timelines.prepared import Prepared
     from scheduler.journal.used import Used
-    from scheduler.publish.versions import PublicationStatus
+    from scheduler.oncall.incident import Incident
+    from scheduler.publish.sheet import PublicationStatus
 
 
 DAY = 24 * 3600 * SECOND
@@ -49,7 +47,7 @@ def write(
     if len(profiles) > 1:
         raise fail("a page shows one profile: --profile NAME", Exit.WRONG)
     # A history file knows neither incidents nor publications; the journal of a live site does.
-    prepared, incidents = (prepare(source), []) if isinstance(source, History) else (source, journaled.incidents(site))
+    prepared, incidents = (prepare(source), []) if isinstance(source, History) else (source, _incidents(site))
     table = report_data.table_windows(prepared.history, zone)
     shown = max(table, key=lambda one: one.end - one.start) if detail is None else detail
     made = sheet.make(
@@ -73,6 +71,13 @@ def write(
         save(pdf, content)
 
 
+def _incidents(site: Path | None) -> list[Incident]:
+    from scheduler.journal.incidents import all_incidents
+
+    with journaled.looked_into(site) as (_, journal):
+        return all_incidents(journal)
+
+
 def _used(site: Path | None, prepared: Prepared, window: Window, vo: str) -> Used:
     from scheduler.journal.used import of_vo, used
 
@@ -84,7 +89,7 @@ def _used(site: Path | None, prepared: Prepared, window: Window, vo: str) -> Use
 def _published(site: Path | None, prepared: Prepared, window: Window, zone: str) -> PublicationStatus:
     """Say which version of a window the journal holds, and whether these are still its figures."""
     from scheduler.journal import publications as kept
-    from scheduler.publish.versions import PublicationStatus, line
+    from scheduler.publish.sheet import PublicationStatus, version_line
     from scheduler.site import publications
 
     with journaled.looked_into(site) as (_, journal):
@@ -92,7 +97,7 @@ def _published(site: Path | None, prepared: Prepared, window: Window, zone: str)
         if not known:
             return PublicationStatus(None)
         found = publications.look(journal, prepared, window, prepared.history.now)
-    lines = tuple(line(one, zone) for one in known)
+    lines = tuple(version_line(one, zone) for one in known)
     return (
         PublicationStatus(lines[-1], lines[:-1])
         if found.version is None

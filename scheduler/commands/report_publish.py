@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
 from environments.names import can_be_read
-from scheduler.commands.common import Exit, JsonOption, SiteOption, console, examples, fail, plural, print_json, say
+from scheduler.commands.common import Exit, JsonOption, SiteOption, console, examples, fail, optional, plural, print_json, say
 from scheduler.commands.journaled import ByOption, asker, now, opened
 from scheduler.commands.report import FromOption, HistoryOption, ToOption, WindowOption, ZoneOption, read, window_of
 from scheduler.commands.report_bundle import report
-from scheduler.model.instants import in_seconds
+from scheduler.model.instants import in_seconds, seconds, shown_instant, write_instant
 from scheduler.show.terminal import Table
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from scheduler.availability.history import History, Window
     from scheduler.availability.reports.publication import ChangedFigure, Version
     from scheduler.availability.timelines.prepared import Prepared
@@ -30,10 +28,9 @@ SHOWN = 12
 """How many changed numbers are printed; JSON has them all."""
 FileOption = Annotated[
     Path | None,
-    typer.Option(
+    optional(
         "--versions",
         metavar="FILE",
-        show_default=False,
         help="Where versions of a history file are kept (JSON). Those of the site are in its journal.",
     ),
 ]
@@ -78,15 +75,9 @@ def publish(
 
 
 @report.command("versions", epilog=examples("ambienti report versions", "ambienti report versions --json"))
-def listed(
-    *,
-    file: FileOption = None,
-    site: SiteOption = None,
-    as_json: JsonOption = False,
-) -> None:
+def listed(*, file: FileOption = None, site: SiteOption = None, as_json: JsonOption = False) -> None:
     """List what was published: periods, versions, and why there is more than one. JSON has every number that changed."""
     from scheduler.journal import publications as kept
-    from scheduler.model.instants import shown_instant, write_instant
     from scheduler.site import publications
 
     if file is not None:
@@ -173,7 +164,6 @@ def _observed(prepared: Prepared, period: Window) -> None:
     """Refuse to hand out figures of a period in which nobody looked."""
     from scheduler.availability.measuring.accounting import measure
     from scheduler.availability.reports.publication import observed
-    from scheduler.model.instants import write_instant
 
     if not observed(measure(prepared, period, "excuse").values()):
         start, end = (write_instant(one, prepared.history.zone) for one in (period.start, period.end))
@@ -193,7 +183,6 @@ def _before(known: Sequence[Version], version: Version) -> Version | None:
 
 def _plain(one: Version, before: Version | None, zone: str) -> dict[str, Any]:
     from scheduler.availability.reports.publication import changes
-    from scheduler.model.instants import write_instant
 
     start, end, at = (write_instant(instant, zone) for instant in (one.period.start, one.period.end, one.published_at))
     moved = [] if before is None else [_change(change) for change in changes(before.figures, one.figures)]
@@ -203,7 +192,6 @@ def _plain(one: Version, before: Version | None, zone: str) -> dict[str, Any]:
 
 def _tell(before: Version | None, made: Version | None, period: Window, *, as_json: bool) -> None:
     from scheduler.availability.reports.publication import changes
-    from scheduler.model.instants import write_instant
 
     moved = list(changes(before.figures, made.figures)) if before and made else []
     current = made or before
@@ -226,9 +214,6 @@ def _tell(before: Version | None, made: Version | None, period: Window, *, as_js
 
 def _change(one: ChangedFigure) -> dict[str, str | None]:
     """Return a change in words: lengths in seconds, figures exact."""
-    from fractions import Fraction
-
-    from scheduler.model.instants import seconds
 
     def said(value: int | Fraction | None) -> str | None:
         return None if value is None else str(value) if isinstance(value, Fraction) else f"{seconds(value)} s"

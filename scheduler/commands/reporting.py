@@ -6,6 +6,7 @@ import http
 import json
 import os
 import secrets
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -13,18 +14,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from environments.names import nearest
 from environments.text import printable, unprintable
 from scheduler.commands import daemon, loaded
-from scheduler.commands.common import Exit, JsonOption, SiteOption, console, examples, fail, print_json, say
+from scheduler.commands.common import Exit, JsonOption, SiteOption, console, examples, fail, meant, optional, print_json, say
 from scheduler.commands.journaled import ByOption, asker, duration, instant, looked_into, now, opened
-from scheduler.model.instants import in_seconds
+from scheduler.journal import agreements
+from scheduler.journal.agreements import Token, add_token, revoke_token
+from scheduler.model.instants import in_seconds, shown_instant, write_instant
 from scheduler.show.terminal import Table
-from scheduler.show.writing import duration as shown_length
+from scheduler.show.terminal import duration as shown_length
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-
     from scheduler.site.services import Services
 
 SECONDS = 10.0
@@ -34,9 +34,7 @@ tokens = typer.Typer(no_args_is_help=True, help="Tokens of those who report stat
 def report(
     name: Annotated[str, typer.Argument(metavar="OBJECT", help="As the services file names it.")],
     *,
-    status: Annotated[
-        str, typer.Option("--status", metavar="STATUS", show_default=False, help="OK, WARNING, CRITICAL or UNKNOWN.")
-    ] = "",
+    status: Annotated[str, optional("--status", metavar="STATUS", help="OK, WARNING, CRITICAL or UNKNOWN.")] = "",
     code: Annotated[
         int | None,
         typer.Option(
@@ -46,21 +44,18 @@ def report(
     text: Annotated[str, typer.Option("--text", help="What the check said.")] = "",
     at: Annotated[
         str,
-        typer.Option(
+        optional(
             "--at",
             metavar="INSTANT",
-            show_default=False,
             help="When it was observed; without an offset in the zone of the site, with --url in UTC. [default: now]",
         ),
     ] = "",
-    report_id: Annotated[str, typer.Option("--id", show_default=False, help="Reports of one id count once.")] = "",
-    cause: Annotated[str, typer.Option("--cause", show_default=False, help="Why time is lost: detection, boot...")] = "",
+    report_id: Annotated[str, optional("--id", help="Reports of one id count once.")] = "",
+    cause: Annotated[str, optional("--cause", help="Why time is lost: detection, boot...")] = "",
     token_file: Annotated[
         Path, typer.Option("--token-file", envvar="AMBIENTI_TOKEN_FILE", help="The token, in a file that only you may read.")
     ] = Path("/etc/ambienti/token"),
-    url: Annotated[
-        str, typer.Option("--url", envvar="AMBIENTI_URL", show_default=False, help="The daemon. [default: as in the site file]")
-    ] = "",
+    url: Annotated[str, optional("--url", envvar="AMBIENTI_URL", help="The daemon. [default: as in the site file]")] = "",
     site: SiteOption = None,
 ) -> None:
     """Report what a check found: the event handler of a Nagios or Icinga, a cron job, a script of yours."""
@@ -85,20 +80,11 @@ def _no_status(written: str) -> str:
 
     if not written or written.strip().upper() in STATUSES.keys() | CODES.keys():
         return ""
-    near = nearest(written.strip().upper(), STATUSES)
-    hint = f"did you mean {near}?" if near else "expected OK, WARNING, CRITICAL or UNKNOWN"
+    hint = meant(written.strip().upper(), STATUSES, "expected OK, WARNING, CRITICAL or UNKNOWN")
     return f"{printable(written, 60)!r} is not a status; {hint}"
 
 
-_EXITS = {
-    400: Exit.WRONG,
-    401: Exit.WRONG,
-    403: Exit.WRONG,
-    413: Exit.WRONG,
-    421: Exit.WRONG,
-    404: Exit.PROBLEM,
-    409: Exit.PROBLEM,
-}
+_EXITS = dict.fromkeys((400, 401, 403, 413, 421), Exit.WRONG) | dict.fromkeys((404, 409), Exit.PROBLEM)
 
 
 def _daemon(site: Path | None) -> tuple[str, str]:
@@ -142,12 +128,9 @@ def _sent(url: str, told: dict[str, Any], token: str) -> tuple[int, str]:
 def add(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Who will hold it: nagios, icinga, voms-check.")],
     *,
-    file: Annotated[
-        Path | None, typer.Option("--file", show_default=False, help="Where it is written. [default: NAME.token, here]")
-    ] = None,
+    file: Annotated[Path | None, optional("--file", help="Where it is written. [default: NAME.token, here]")] = None,
     objects: Annotated[
-        list[str] | None,
-        typer.Option("--for", metavar="PATTERN", show_default=False, help="Objects and groups that it is for; `*`: all."),
+        list[str] | None, optional("--for", metavar="PATTERN", help="Objects and groups that it is for; `*`: all.")
     ] = None,
     back: Annotated[
         str, typer.Option("--back", metavar="LENGTH", help="How far back what it reports may lie: 15m, 2h, 30d.")
@@ -160,8 +143,6 @@ def add(
 
     It can also say who you are, where several people share a login: `exclusion accept x1 --token-file FILE`.
     """
-    from scheduler.journal.agreements import Token, add_token
-    from scheduler.journal.records import AgreementError
     from scheduler.site import services
 
     if found := unprintable(name) or ("" if name.strip() and "(" not in name else "is no name"):
@@ -176,8 +157,6 @@ def add(
                 with os.fdopen(handle, "w") as out:
                     out.write(f"{token}\n")
                 add_token(journal, wanted, token, asker(by), now())
-    except AgreementError as error:
-        raise fail(str(error), Exit.PROBLEM) from error
     except OSError as error:
         raise fail(f"{path}: {error.strerror}", Exit.WRONG) from error
     may = [*([f"report on {', '.join(wanted.objects)}"] if wanted.objects else []), *(["read"] if reads else [])]
@@ -194,9 +173,7 @@ def _can_be_reported(patterns: Iterable[str], services: Services) -> None:
         elif one in services.names and one not in services.reported:
             raise fail(f"Ambienti looks at {one} itself, nobody else reports on it; {those}", Exit.PROBLEM)
         elif one not in services.reported:
-            near = nearest(one, services.reported)
-            hint = f"did you mean {near}?" if near else those
-            raise fail(f"no object and no group is called {one!r}; {hint}", Exit.PROBLEM)
+            raise fail(f"no object and no group is called {one!r}; {meant(one, services.reported, those)}", Exit.PROBLEM)
 
 
 @contextmanager
@@ -215,23 +192,14 @@ def revoke(
     site: SiteOption = None,
 ) -> None:
     """End a token: nobody can use it from now on."""
-    from scheduler.journal.agreements import revoke_token
-    from scheduler.journal.records import AgreementError
-
     with opened(site) as (_, journal):
-        try:
-            revoke_token(journal, name, asker(by), now())
-        except AgreementError as error:
-            raise fail(str(error), Exit.PROBLEM) from error
+        revoke_token(journal, name, asker(by), now())
     say(f"The token of {name} is worth nothing any more.")
 
 
 @tokens.command("list", epilog=examples("ambienti token list", "ambienti token list --json"))
 def show(site: SiteOption = None, as_json: JsonOption = False) -> None:
     """List all tokens: who holds them, who made them, which are revoked."""
-    from scheduler.journal import agreements
-    from scheduler.model.instants import shown_instant, write_instant
-
     with looked_into(site) as (found, journal):
         listed = agreements.tokens(journal)
     zone = found.site.timezone

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import http
 import sys
-from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,15 +24,12 @@ from scheduler.model.policy import Policy
 from scheduler.model.ports import BatchSystem
 from scheduler.model.readings import is_silent
 from scheduler.model.snapshot import DaemonStanding
-from scheduler.show.writing import duration
+from scheduler.show.terminal import duration
 from scheduler.site.definitions import Definitions
+from scheduler.site.site_file import SiteFile, read_site
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from concurrent.futures import Future
-
     from scheduler.site.compose import Farm
-    from scheduler.site.site_file import SiteFile
 
 Asking = Callable[[Definitions, Mapping[str, BatchSystem]], object]
 DAEMON_SECONDS = 5.0
@@ -125,7 +122,6 @@ def looked(site: Path | None, snapshot: str | None, *, beside: Asking | None = N
 def _asked(where: Path, *, live: bool, asking: BatchQuestion | None = None) -> tuple[Definitions, FarmView | str]:
     """Read the files and ask the daemon; files of VOs that it refuses do not hide what it goes by meanwhile."""
     from scheduler.site import definitions, in_force
-    from scheduler.site.site_file import read_site
 
     try:
         found = definitions.load(where)

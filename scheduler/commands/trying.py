@@ -12,20 +12,18 @@ import json
 import os
 import secrets
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from environments.names import nearest
 from scheduler.commands import daemon, loaded
-from scheduler.commands.common import Exit, JsonOption, SiteOption, fail, print_json, say, tell_watched
+from scheduler.commands.common import Exit, JsonOption, SiteOption, fail, meant, print_json, say, tell_watched
+from scheduler.loop.trial import Trials
 from scheduler.model.clock import WallClock, clock_time
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from scheduler.site.definitions import Definitions
 
 ASK_SECONDS = 1.0
@@ -51,9 +49,7 @@ def try_environment(
     found = loaded.load(site)
     known = found.policy.catalogue.environments
     if name not in known:
-        near = nearest(name, known)
-        hint = f"; did you mean {near}?" if near else "; see `ambienti env list`"
-        raise fail(f"no environment is called {name!r}{hint}", Exit.PROBLEM)
+        raise fail(f"no environment is called {name!r}; {meant(name, known, 'see `ambienti env list`')}", Exit.PROBLEM)
     with _asking(found, name, keep=keep) as (ask, by):
         if not as_json:
             say(f"Tried by {by}.", style="dim")
@@ -124,7 +120,6 @@ def _asking(found: Definitions, name: str, *, keep: bool) -> Iterator[tuple[Ask,
 @contextmanager
 def _by_ourselves(found: Definitions, key: str, name: str, *, keep: bool, silence: str) -> Iterator[Ask]:
     """Be the daemon for as long as the trial takes, and for nothing else."""
-    from scheduler.loop.trial import Trials
     from scheduler.site import compose, discovering
 
     owner = f"try@{socket.gethostname()}:{os.getpid()}"

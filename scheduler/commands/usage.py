@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from environments.reason import counted
-from scheduler.commands.common import Exit, JsonOption, SiteOption, console, fail, print_json, say
+from scheduler.availability.history import Window
+from scheduler.commands.common import Exit, JsonOption, SiteOption, console, fail, optional, print_json, say
 from scheduler.commands.journaled import instant, looked_into, now, since
 from scheduler.commands.report import VoOption, vo_known
 from scheduler.model.clock import WallClock
-from scheduler.model.instants import SECOND, in_seconds, shown_instant, write_duration, write_instant
+from scheduler.model.instants import SECOND, Instant, in_seconds, shown_instant, write_duration, write_instant
 from scheduler.show.terminal import Table
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from scheduler.availability.history import Window
     from scheduler.journal.usage import Casualties, Fallen, Hours
     from scheduler.journal.used import Used
-    from scheduler.model.instants import Instant
 
 HOUR = 3600 * SECOND
 DAY = 24 * HOUR
@@ -29,7 +27,7 @@ DAY = 24 * HOUR
 
 def usage(
     start: Annotated[str, typer.Option("--since", metavar="WHEN", help="12h or 30d ago, or an instant.")] = "7d",
-    end: Annotated[str, typer.Option("--until", metavar="INSTANT", show_default=False, help="[default: now]")] = "",
+    end: Annotated[str, optional("--until", metavar="INSTANT", help="[default: now]")] = "",
     vo: VoOption = "",
     as_json: JsonOption = False,
     site: SiteOption = None,
@@ -60,8 +58,6 @@ def usage(
 
 
 def _window(start: Instant, end: Instant, zone: str) -> Window:
-    from scheduler.availability.history import Window
-
     if end <= start:
         told = f"--until ({shown_instant(end, zone)}) is not after --since ({shown_instant(start, zone)})"
         raise fail(told, Exit.WRONG)

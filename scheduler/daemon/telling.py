@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from environments.reason import counted
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
 HOSTS_NAMED = 10
 _AS_EXPECTED = frozenset({Outcome.DONE, Outcome.UNDER_WAY, Outcome.AGAIN})
+_words = partial(re.sub, r"\d+", "")
 
 
 class Teller:
@@ -31,7 +34,7 @@ class Teller:
         self._silent: dict[str, str] = {}
         self._hosts: tuple[frozenset[str], set[str]] | None = None
         self._doubts: dict[str, str] = {}
-        self._same: frozenset[str] = frozenset()
+        self._same: dict[str, str] = {}
         self._twins: dict[str, tuple[str, ...]] = {}
         self._unannounced: Mapping[str, str] = {}
         self._uninvalidated: Mapping[str, str] = {}
@@ -49,9 +52,9 @@ class Teller:
         self._tell_sources(cycle)
         for worker, before, after in cycle.illegal:
             self._log.error("illegal step", worker=worker, before=before.value, after=after.value)
-        for worker, hosts in cycle.twins.items() - self._twins.items():
+        for worker, hosts in sorted(cycle.twins.items() - self._twins.items()):
             self._log.error("one worker runs twice; neither is touched", worker=worker, hosts=", ".join(hosts))
-        for worker in self._twins.keys() - cycle.twins.keys():
+        for worker in sorted(self._twins.keys() - cycle.twins.keys()):
             self._log.info("one worker runs once again", worker=worker)
         self._twins = dict(cycle.twins)
         if cycle.clock_step_seconds:
@@ -72,7 +75,7 @@ class Teller:
         silent = {name: one.reason for name, one in sources.items() if is_silent(one)}
         discoveries = cycle.observation.discoveries
         silent |= {name: found.problem for name, found in discoveries.items() if found.problem}
-        new = sorted(silent.keys() - self._silent.keys())
+        new = _news(self._silent, silent)
         if len(new) > HOSTS_NAMED:
             reasons = len({silent[name] for name in new})
             some = ", ".join(new[:HOSTS_NAMED])
@@ -87,15 +90,15 @@ class Teller:
             for name in back:
                 self._log.info("answers again", source=name)
         self._silent = silent
-        for name in cycle.unannounced.keys() - self._unannounced.keys():
+        for name in _news(self._unannounced, cycle.unannounced):
             self._log.warning("its submit hooks cannot be told of environments", source=name, reason=cycle.unannounced[name])
-        for name in self._unannounced.keys() - cycle.unannounced.keys():
+        for name in sorted(self._unannounced.keys() - cycle.unannounced.keys()):
             self._log.info("its submit hooks are told of environments again", source=name)
         self._unannounced = cycle.unannounced
-        for name in cycle.uninvalidated.keys() - self._uninvalidated.keys():
+        for name in _news(self._uninvalidated, cycle.uninvalidated):
             problem = "what the batch system shows of a worker that was given up cannot be taken out of it"
             self._log.warning(problem, worker=name, reason=cycle.uninvalidated[name])
-        for name in self._uninvalidated.keys() - cycle.uninvalidated.keys():
+        for name in sorted(self._uninvalidated.keys() - cycle.uninvalidated.keys()):
             self._log.info("nothing is shown any more of a worker that was given up", worker=name)
         self._uninvalidated = cycle.uninvalidated
         self._tell_hosts(cycle)
@@ -116,15 +119,21 @@ class Teller:
                 self._log.info(what, count=len(names), hosts=", ".join(sorted(names)[:HOSTS_NAMED]))
         self._hosts = hosts, leaving
         verdicts = cycle.plan.hosts
-        same = frozenset(name for name, one in cycle.observation.hosts.items() if isinstance(one, HostReading) and one.same_as)
-        for name in sorted(same - self._same):
+        hosts_read = cycle.observation.hosts.items()
+        same = {name: one.same_as for name, one in hosts_read if isinstance(one, HostReading) and one.same_as}
+        for name in _news(self._same, same):
             if name in verdicts:
                 self._log.warning("not used", host=name, why=verdicts[name].reasons[0].sentence)
         self._same = same
         doubts = {name: found.doubt for name, found in cycle.observation.discoveries.items() if found.doubt}
-        for name in doubts.keys() - self._doubts.keys():
+        for name in _news(self._doubts, doubts):
             self._log.warning("not followed", source=name, reason=doubts[name])
         self._doubts = doubts
+
+
+def _news(told: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    """Return the names with a reason that was not told yet; that a number in it has changed (seconds, tries) is no news."""
+    return sorted(name for name, reason in now.items() if name not in told or _words(told[name]) != _words(reason))
 
 
 def in_a_line(cycle: Cycle) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from environments.reason import counted
 from scheduler.decide.facts import gather
 from scheduler.decide.placement import HostRoom, survey
 from scheduler.decide.suitability import unsuitable
@@ -33,7 +34,7 @@ def closest_hosts(
     told.sort()
     lines = [sentence for _, _, sentence in told[:most]]
     if len(told) > most:
-        lines.append(f"and {len(told) - most} hosts that come less close")
+        lines.append(f"and {counted(len(told) - most, 'further host')} with less to give")
     return tuple(lines)
 
 

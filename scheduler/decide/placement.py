@@ -49,6 +49,8 @@ class HostClass:
     """The hosts that can take some environments at all, ordered by free room."""
 
     members: frozenset[str]
+    sizes: frozenset[tuple[int, int]]
+    """(cores, MiB) that the hosts would give if they were empty; a farm has few sizes of hosts."""
     ready: dict[int, Bucket] = field(default_factory=dict)
     """By free cores."""
     resting: dict[int, Bucket] = field(default_factory=dict)
@@ -169,9 +171,10 @@ def _build_class(environment: Environment, capacity: HostCapacity) -> HostClass:
         first = capacity.open[names[0]]
         if unsuitable(environment, first.host, first.reading) is None:
             members += names
-    host_class = HostClass(frozenset(members))
-    for name in members:
-        room = capacity.open[name]
+    rooms = [(name, capacity.open[name]) for name in members]
+    sizes = frozenset((cores(room.host, room.reading), room.reading.memory_mib) for _, room in rooms)
+    host_class = HostClass(frozenset(members), sizes)
+    for name, room in rooms:
         bins = host_class.ready if room.boots_left > 0 and not room.held else host_class.resting
         bins.setdefault(room.cpus, []).append((room.memory_mib, name))
     for bins in (host_class.ready, host_class.resting):
@@ -217,10 +220,14 @@ def fits(environment: Environment, room: HostRoom) -> bool:
 
 def disk_fits(environment: Environment, room: HostRoom) -> bool:
     """Whether a host's storage pool has room for the disk of one more worker."""
+    pool = filled_pool(environment)
+    return not pool or room.pools.get(pool, 0.0) >= environment.disk.size_gib
+
+
+def filled_pool(environment: Environment) -> str:
+    """Return the storage pool in which each worker takes its whole size; "" where there is none."""
     disk = environment.disk
-    if disk.mode not in (DiskMode.COPY, DiskMode.LVM) or not disk.pool:
-        return True
-    return room.pools.get(disk.pool, 0.0) >= disk.size_gib
+    return disk.pool or "" if disk.mode in (DiskMode.COPY, DiskMode.LVM) else ""
 
 
 def occupy(name: str, environment: Environment, capacity: HostCapacity) -> None:
@@ -231,8 +238,8 @@ def occupy(name: str, environment: Environment, capacity: HostCapacity) -> None:
     room.cpus -= environment.vcpus
     room.memory_mib -= environment.memory_mib
     room.boots_left -= 1
-    if environment.disk.mode in (DiskMode.COPY, DiskMode.LVM) and environment.disk.pool:
-        room.pools[environment.disk.pool] -= environment.disk.size_gib
+    if pool := filled_pool(environment):
+        room.pools[pool] -= environment.disk.size_gib
     for host_class in capacity.classes.values():
         if name not in host_class.members:
             continue

@@ -59,7 +59,8 @@ def _registered(batch_system: str, facts: Facts, known: dict[str, frozenset[str]
 def _cancel_for(want: Want, worker: Worker, environment: Environment, bins: SupplyBins, now: float, *, orders: Orders) -> None:
     """Take one drain back if the want's jobs fit in the worker."""
     empty = worker.state is WorkerState.DRAINED or not (worker.jobs or worker.claimed)
-    free, asked = full_room(worker, environment) if empty else free_room(worker, environment), want.of(environment.name)
+    beside_jobs = free_room(worker, environment.slot_disk_mib, environment.slot_gpus)
+    free, asked = full_room(worker, environment) if empty else beside_jobs, want.of(environment.name)
     left = ends_at(worker, environment) - now
     each = how_many(asked, free)
     if each <= 0 or left <= (asked.walltime_seconds or 0):

@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from environments.reason import Reason, counted
-from scheduler.decide.placement import class_of, cores, disk_fits
+from scheduler.decide.placement import class_of, disk_fits, filled_pool
 from scheduler.decide.suitability import unsuitable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from environments.environment import Environment
     from environments.reason import Number
-    from scheduler.decide.placement import Bucket, HostCapacity, HostRoom
+    from scheduler.decide.placement import Bucket, HostCapacity, HostClass
 
 
 def shortage(environment: Environment, capacity: HostCapacity) -> Reason:
@@ -27,8 +27,7 @@ def shortage(environment: Environment, capacity: HostCapacity) -> Reason:
         "asked_cpus": environment.vcpus,
         "hosts": len(members),
     }
-    rooms = [capacity.open[member] for member in members]
-    against = _too_large(environment, rooms, asked) or _without_disk(environment, rooms, asked)
+    against = _too_large(environment, host_class, asked) or _without_disk(environment, host_class, capacity, asked)
     if against is not None:
         return against
     resting = _roomiest(host_class.resting, environment.vcpus)
@@ -59,27 +58,32 @@ def shortage(environment: Environment, capacity: HostCapacity) -> Reason:
     return Reason("farm-full", sentence, numbers, "wait until workers end, or add hosts")
 
 
-def _too_large(environment: Environment, rooms: Sequence[HostRoom], asked: Mapping[str, Number]) -> Reason | None:
+def _too_large(environment: Environment, host_class: HostClass, asked: Mapping[str, Number]) -> Reason | None:
     """Say that not even an empty host takes a worker of this environment, or None."""
-    sizes = [(cores(room.host, room.reading), room.reading.memory_mib) for room in rooms]
-    if any(cpus >= environment.vcpus and memory_mib >= environment.memory_mib for cpus, memory_mib in sizes):
+    if any(cpus >= environment.vcpus and memory_mib >= environment.memory_mib for cpus, memory_mib in host_class.sizes):
         return None
-    cpus, memory_mib = (max(each) for each in zip(*sizes, strict=True))
+    cpus, memory_mib = (max(each) for each in zip(*host_class.sizes, strict=True))
     sentence = (
         f"a worker of {environment.name} needs {environment.memory_mib} MiB and {counted(environment.vcpus, 'core')}; "
-        f"of {counted(len(sizes), 'host')} none has both: at most {memory_mib} MiB, and at most {counted(cpus, 'core')}"
+        f"of {counted(len(host_class.members), 'host')} none has both: "
+        f"at most {memory_mib} MiB, and at most {counted(cpus, 'core')}"
     )
     numbers = {**asked, "largest_memory_mib": memory_mib, "largest_cpus": cpus}
     remedy = f"let the VO manager give {environment.name} less memory or fewer cores, or add a larger host"
     return Reason("larger-than-hosts", sentence, numbers, remedy)
 
 
-def _without_disk(environment: Environment, rooms: Sequence[HostRoom], asked: Mapping[str, Number]) -> Reason | None:
+def _without_disk(
+    environment: Environment, host_class: HostClass, capacity: HostCapacity, asked: Mapping[str, Number]
+) -> Reason | None:
     """Say that the hosts with room have too little of it in their storage pool, or None."""
+    pool, size_gib = filled_pool(environment), environment.disk.size_gib
+    if not pool:
+        return None
+    rooms = [capacity.open[member] for member in host_class.members]
     fitting = [r for r in rooms if r.cpus >= environment.vcpus and r.memory_mib >= environment.memory_mib and not r.held]
     if not fitting or any(disk_fits(environment, room) for room in fitting):
         return None
-    pool, size_gib = str(environment.disk.pool), environment.disk.size_gib
     most = max(room.pools.get(pool, 0.0) for room in fitting)
     sentence = (
         f"the disk of a worker of {environment.name} needs {size_gib} GiB in storage pool {pool}; "

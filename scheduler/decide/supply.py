@@ -7,6 +7,7 @@ room for a thousand jobs costs as much as for one.
 from __future__ import annotations
 
 from bisect import bisect_right, insort
+from collections import Counter
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import TYPE_CHECKING
@@ -122,7 +123,8 @@ def build_supply(demand: Demand, facts: Facts, leaving: Collection[str]) -> Supp
 
 def _stock_serving(bins: SupplyBins, fleet: Fleet, environment: Environment, now: float, leaving: Collection[str]) -> None:
     timed, idle = bool(bins.walltimes), WorkerState.IDLE
-    lifetime = environment.lifetime_seconds
+    lifetime, disk_mib, gpus = environment.lifetime_seconds, environment.slot_disk_mib, environment.slot_gpus
+    rooms: Counter[tuple[SupplyKind, Free, int]] = Counter()
     for worker in fleet.serving:
         if worker.free_cpus <= 0 or worker.name in leaving:
             continue
@@ -132,7 +134,9 @@ def _stock_serving(bins: SupplyBins, fleet: Fleet, environment: Environment, now
         level = bins.level(left) if timed else 0
         whole = worker.state is idle and not worker.claimed
         kind = SupplyKind.RUNNING_WHOLE if whole else SupplyKind.RUNNING_PART
-        bins.put(kind, free_room(worker, environment), level)
+        rooms[kind, free_room(worker, disk_mib, gpus), level] += 1
+    for room, count in rooms.items():
+        bins.put(*room, count)
 
 
 def _stock_others(bins: SupplyBins, fleet: Fleet, environment: Environment, facts: Facts) -> None:
@@ -149,7 +153,7 @@ def _stock_others(bins: SupplyBins, fleet: Fleet, environment: Environment, fact
             bins.put(SupplyKind.DOUBTFUL, full_room(worker, environment), every)
         else:
             level = bins.level(ends_at(worker, environment) - facts.now)
-            bins.put(SupplyKind.DOUBTFUL, free_room(worker, environment), level)
+            bins.put(SupplyKind.DOUBTFUL, free_room(worker, environment.slot_disk_mib, environment.slot_gpus), level)
 
 
 def full_room(worker: Worker, environment: Environment) -> Free:
@@ -160,11 +164,12 @@ def full_room(worker: Worker, environment: Environment) -> Free:
     return worker.cpus, min(environment.slot_memory_mib, worker.memory_mib), disk_mib, gpus
 
 
-def free_room(worker: Worker, environment: Environment) -> Free:
-    """Return what a worker offers beside its jobs."""
-    # Disk by the definition, not as measured: else a worker with less than that would be booted again and again.
-    disk_mib, gpus = environment.slot_disk_mib - worker.used_disk_mib, environment.slot_gpus - worker.used_gpus
-    return worker.free_cpus, worker.free_memory_mib, disk_mib, gpus
+def free_room(worker: Worker, disk_mib: int, gpus: int) -> Free:
+    """Return what a worker offers beside its jobs, when an empty one offers so much disk and so many GPUs.
+
+    Disk by the definition, not as measured: else a worker with less than that would be booted again and again.
+    """
+    return worker.free_cpus, worker.free_memory_mib, disk_mib - worker.used_disk_mib, gpus - worker.used_gpus
 
 
 def how_many(asked: Amounts, free: Free) -> int:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,20 +15,16 @@ import sqlalchemy as sa
 
 from environments.identity import Signature, objection, same
 from scheduler.availability.files.taking_over import Known
+from scheduler.availability.history import Downtime, Exclusion, Recurrence, Revision
 from scheduler.journal import tables as t
-from scheduler.journal.histories import downtimes_in, exclusions_in
 from scheduler.journal.records import AgreementError, Note
-from scheduler.model.instants import SECOND, Duration, in_seconds
+from scheduler.model.instants import SECOND, Duration, Instant, in_seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from sqlalchemy.engine import Connection
 
-    from scheduler.availability.history import Downtime, Exclusion, Recurrence, Revision
     from scheduler.journal.reading import JournalReader
     from scheduler.journal.writing import JournalWriter
-    from scheduler.model.instants import Instant
 
 BACK: Duration = 900 * SECOND
 """So far back may a token report if nothing else was said."""
@@ -102,6 +99,25 @@ def downtimes(journal: JournalReader) -> tuple[Downtime, ...]:
         return downtimes_in(connection)
 
 
+def downtimes_in(connection: Connection) -> tuple[Downtime, ...]:
+    """Read all downtimes with what was declared of them."""
+    revisions: dict[str, list[Revision]] = {}
+    for row in connection.execute(sa.select(t.revisions).order_by(t.revisions.c.id)):
+        revisions.setdefault(row.downtime, []).append(Revision(row.declared_at, row.start, row.end, row.by))
+    return tuple(
+        Downtime(
+            id=row.id,
+            objects=tuple(row.objects),
+            revisions=tuple(revisions.get(row.id, ())),
+            recurrence=Recurrence(**row.recurrence) if row.recurrence else None,
+            declared_at=row.declared_at if row.recurrence else None,
+            reason=row.reason,
+            by=row.author if row.recurrence else "",
+        )
+        for row in connection.execute(sa.select(t.downtimes).order_by(t.downtimes.c.declared_at, t.downtimes.c.id))
+    )
+
+
 def taken_over(journal: JournalReader) -> tuple[Known, ...]:
     """Return the downtimes that were taken over from elsewhere: those whose first revision a source has signed."""
     asked = sa.select(t.downtimes.c.id, t.downtimes.c.list, t.downtimes.c.declared_at)
@@ -171,6 +187,20 @@ def exclusions(journal: JournalReader) -> tuple[Exclusion, ...]:
     """Return all exclusions, in the order proposed."""
     with journal.read("exclusions") as connection:
         return exclusions_in(connection)
+
+
+def exclusions_in(connection: Connection) -> tuple[Exclusion, ...]:
+    """Read all exclusions, accepted or only proposed."""
+    return tuple(
+        Exclusion(
+            *(row.id, tuple(row.objects), row.start, row.end, row.cause),
+            str(Signature(row.author, row.author_login)),
+            row.reason,
+            accepted_by=str(Signature(row.accepted_by, row.accepted_login)),
+            accepted_at=row.accepted_at,
+        )
+        for row in connection.execute(sa.select(t.exclusions).order_by(t.exclusions.c.declared_at, t.exclusions.c.id))
+    )
 
 
 def _next(connection: Connection, table: sa.Table, letter: str) -> str:

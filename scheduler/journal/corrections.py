@@ -5,6 +5,7 @@ They change nothing until somebody else accepts them; then the daemon that holds
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -12,18 +13,14 @@ import sqlalchemy as sa
 from environments.identity import Signature, objection
 from scheduler.availability.history import Correction, Status
 from scheduler.journal import tables as t
-from scheduler.journal.records import AgreementError, Note
-from scheduler.model.instants import in_seconds
+from scheduler.journal.records import AgreementError, Note, Push
+from scheduler.model.instants import Instant, in_seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from sqlalchemy.engine import Connection
 
     from scheduler.journal.reading import JournalReader
-    from scheduler.journal.records import Push
     from scheduler.journal.writing import JournalWriter
-    from scheduler.model.instants import Instant
 
 ACCEPTED = "accepted"
 REFUSED = "refused"

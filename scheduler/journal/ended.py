@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -12,8 +13,6 @@ from scheduler.model.ports import EventKind
 from scheduler.model.workers import WorkerState
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from scheduler.journal.reading import JournalReader
     from scheduler.journal.records import Entry, Event
 

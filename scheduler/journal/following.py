@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -24,8 +24,6 @@ from scheduler.journal.statuses import PUSHED
 from scheduler.model.instants import SECOND, Instant, micro
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
     from sqlalchemy.engine import Connection
 
     from scheduler.availability.history import Result

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby, pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import sqlalchemy as sa
 
-from environments.identity import Signature
 from scheduler.availability.history import (
-    Downtime,
-    Exclusion,
     History,
     Monitored,
     ObjectKind,
-    Recurrence,
     Result,
-    Revision,
     Span,
     Status,
 )
@@ -26,19 +22,17 @@ from scheduler.availability.timelines.axis import ABSENT
 from scheduler.availability.timelines.columns import Columns
 from scheduler.availability.timelines.timeline import CAUSE_CODES
 from scheduler.journal import tables as t
+from scheduler.journal.agreements import downtimes_in, exclusions_in
 from scheduler.journal.corrections import corrections_in
 from scheduler.journal.segments import CAUSES, NONE, Kept, unpacked
 from scheduler.journal.usage import StateEntered
-from scheduler.model.instants import in_seconds, micro
+from scheduler.model.instants import Instant, in_seconds, micro
 from scheduler.model.workers import WorkerState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
-
     from sqlalchemy.engine import Connection
 
     from scheduler.journal.reading import JournalReader
-    from scheduler.model.instants import Instant
 
 _RECORD = np.dtype(
     [
@@ -181,39 +175,6 @@ def _gaps(watches: Sequence[Any], *, over: bool) -> tuple[Span, ...]:
     gaps = [Span(a.seen_at, b.began_at) for a, b in pairs if a.boot != b.boot or b.began == "gap"]
     gaps = [gap for gap in gaps if gap.end is not None and gap.start < gap.end]
     return (*gaps, Span(watches[-1].seen_at)) if watches and over else tuple(gaps)
-
-
-def downtimes_in(connection: Connection) -> tuple[Downtime, ...]:
-    """Read all downtimes with what was declared of them."""
-    revisions: dict[str, list[Revision]] = {}
-    for row in connection.execute(sa.select(t.revisions).order_by(t.revisions.c.id)):
-        revisions.setdefault(row.downtime, []).append(Revision(row.declared_at, row.start, row.end, row.by))
-    return tuple(
-        Downtime(
-            id=row.id,
-            objects=tuple(row.objects),
-            revisions=tuple(revisions.get(row.id, ())),
-            recurrence=Recurrence(**row.recurrence) if row.recurrence else None,
-            declared_at=row.declared_at if row.recurrence else None,
-            reason=row.reason,
-            by=row.author if row.recurrence else "",
-        )
-        for row in connection.execute(sa.select(t.downtimes).order_by(t.downtimes.c.declared_at, t.downtimes.c.id))
-    )
-
-
-def exclusions_in(connection: Connection) -> tuple[Exclusion, ...]:
-    """Read all exclusions, accepted or only proposed."""
-    return tuple(
-        Exclusion(
-            *(row.id, tuple(row.objects), row.start, row.end, row.cause),
-            str(Signature(row.author, row.author_login)),
-            row.reason,
-            accepted_by=str(Signature(row.accepted_by, row.accepted_login)),
-            accepted_at=row.accepted_at,
-        )
-        for row in connection.execute(sa.select(t.exclusions).order_by(t.exclusions.c.declared_at, t.exclusions.c.id))
-    )
 
 
 def worker_steps(journal: JournalReader, until: Instant) -> list[StateEntered]:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, replace
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from scheduler.availability.history import Status
+from scheduler.availability.history import Downtime, Status
 from scheduler.availability.timelines.downtimes import agreed
 from scheduler.journal import tables as t
-from scheduler.journal.histories import downtimes_in
+from scheduler.journal.agreements import downtimes_in
 from scheduler.journal.records import Note
 from scheduler.journal.statuses import PUSHED, shelves_of
 from scheduler.model.instants import SECOND, Duration, Instant, in_seconds
@@ -21,11 +22,8 @@ from scheduler.oncall.standing import ObjectStanding
 from scheduler.oncall.states import State
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
     from sqlalchemy.engine import Connection
 
-    from scheduler.availability.history import Downtime
     from scheduler.journal.reading import JournalReader
     from scheduler.journal.segments import Kept, ObjectRecords
     from scheduler.journal.writing import JournalWriter

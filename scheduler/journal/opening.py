@@ -1,25 +1,24 @@
-"""Opening the journal: connections, and the form of its errors."""
+"""Opening the journal: connections, the form of its errors, and the side file that proves who is dead."""
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import sqlite3
 import stat
 import struct
+import weakref
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL, Connection, Engine, make_url
 from sqlalchemy.exc import ArgumentError, DataError, IntegrityError, NoSuchModuleError
 from sqlalchemy.pool import StaticPool
 
 from environments.text import printable
-
-if TYPE_CHECKING:
-    from sqlalchemy.engine import URL, Connection, Engine
 
 DAMAGED = (
     "the journal is damaged. Stop the daemon, move the file and its -wal and -shm away (keep them), and put the last back-up "
@@ -191,3 +190,57 @@ def explain(error: Exception) -> str:
     if "disk is full" in text or "disk I/O error" in text:
         return f"{text}: is the file system full, or the quota reached?"
     return text or type(original).__name__
+
+
+BESIDE = "beside"
+"""The name of a file that lies beside the database."""
+_BOOT = Path("/proc/sys/kernel/random/boot_id")
+
+
+class SideFile:
+    """Holds the lock on a file: it proves that who held it is dead, for the kernel takes it back that very instant.
+
+    SQLite's lies beside the database: whoever opens that opens it too. For a journal in a server each machine has its own, so
+    the name under which it is written into the lease tells of which boot of which machine it was: a copy of that machine,
+    started from a snapshot, proves nothing about the original. A journal without such a file proves nothing.
+    """
+
+    def __init__(self, beside: str | None, of_machine: Path | None = None) -> None:
+        self._beside = beside is not None
+        self._path = Path(beside) if beside else of_machine
+        self._held: weakref.finalize[..., SideFile] | None = None
+        self._name = ""
+
+    def name(self) -> str:
+        """Return by which name the lease knows this file; "" if there is none."""
+        if self._held is not None:
+            return self._name
+        try:
+            return "" if self._path is None else self._named(self._path.stat())
+        except OSError:
+            return ""
+
+    def take(self) -> str:
+        """Take the lock, or keep it, and return its name; "" where another process has it, or it cannot be had."""
+        if self._held is None and self._path is not None:
+            try:
+                file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            except OSError:
+                return ""
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                os.close(file)
+                return ""
+            self._name = self._named(os.fstat(file))
+            self._held = weakref.finalize(self, os.close, file)
+        return self.name() if self._held is not None else ""
+
+    def let_go(self) -> None:
+        """Give the lock back."""
+        if self._held is not None:
+            self._held()
+            self._held = None
+
+    def _named(self, found: os.stat_result) -> str:
+        return BESIDE if self._beside else f"{_BOOT.read_text().strip()}:{found.st_dev}:{found.st_ino}"

@@ -6,6 +6,7 @@ marking, it is due again and goes out once more with the same key, by which its 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +17,6 @@ from scheduler.journal.records import Note
 from scheduler.model.instants import SECOND, Duration, Instant, in_seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from sqlalchemy.engine import Connection
 
     from scheduler.journal.reading import JournalReader

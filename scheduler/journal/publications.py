@@ -9,30 +9,27 @@ from __future__ import annotations
 
 import json
 import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
 from scheduler.availability.files.plain import definitions
-from scheduler.availability.history import Window
+from scheduler.availability.history import History, Window
 from scheduler.availability.reports.bundle import canonical
 from scheduler.availability.reports.evidence import Evidence, fingerprint, marked
-from scheduler.availability.reports.publication import groups_in, version_data, version_of
+from scheduler.availability.reports.publication import Version, groups_in, version_data, version_of
 from scheduler.availability.timelines.downtimes import agreed
 from scheduler.journal import tables as t
-from scheduler.journal.histories import downtimes_in, exclusions_in
+from scheduler.journal.agreements import downtimes_in, exclusions_in
 from scheduler.journal.opening import JournalError
 from scheduler.journal.records import Note
 from scheduler.model.instants import SECOND, Duration, Instant, in_seconds, micro, write_instant
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from sqlalchemy.engine import Connection
 
-    from scheduler.availability.history import History
-    from scheduler.availability.reports.publication import Version
     from scheduler.availability.timelines.prepared import Prepared
     from scheduler.journal.reading import JournalReader
     from scheduler.journal.writing import JournalWriter

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
@@ -18,8 +19,6 @@ from scheduler.model.failures import FailureCause
 from scheduler.model.workers import BootOutcome, WorkerState, telling
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping
-
     from sqlalchemy.engine import Connection
 
 

@@ -9,7 +9,9 @@ the names of that one as well.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
@@ -20,9 +22,6 @@ from scheduler.journal.records import Note
 from scheduler.model.instants import in_seconds, micro
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
     from scheduler.journal.journal import Journal
 
 NAMES_KEPT_FREE = 1000

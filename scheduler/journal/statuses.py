@@ -9,6 +9,7 @@ Rules:
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -18,16 +19,13 @@ from environments.identity import Signature
 from scheduler.availability.history import Status
 from scheduler.journal import tables as t
 from scheduler.journal.corrections import accepted_in, hold, mark_applied, named
-from scheduler.journal.records import Note
+from scheduler.journal.records import Declared, Look, Note, Push, Said
 from scheduler.journal.segments import CAUSES, MOST, NONE, RECORD, Kept, ObjectRecords, WatchPeriod, packed, spliced, unpacked
 from scheduler.model.instants import in_seconds, micro, write_instant
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
     from sqlalchemy.engine import Connection
 
-    from scheduler.journal.records import Declared, Look, Push, Said
     from scheduler.journal.writing import JournalWriter
 
 FARM = "farm"

@@ -11,21 +11,18 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import resources
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
-from scheduler.journal.opening import JournalError, connect, explain, told
-from scheduler.journal.side_file import BESIDE, SideFile
+from scheduler.journal.opening import BESIDE, JournalError, SideFile, connect, explain, told
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
     from sqlalchemy.engine import Connection, Engine, RowMapping
 
     from scheduler.model.clock import Clock

@@ -6,7 +6,7 @@ Durations are whole microseconds, from the steps of workers in the event log.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -17,8 +17,6 @@ from scheduler.model.instants import Duration, Instant, micro
 from scheduler.model.workers import WorkerState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
     from scheduler.availability.history import Window
 
 S = WorkerState

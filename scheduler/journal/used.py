@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from scheduler.availability.history import Status, Window
-from scheduler.availability.measuring.pieces import pieces
+from scheduler.availability.measuring.accounting import pieces
 from scheduler.availability.timelines.axis import united
 from scheduler.journal.histories import worker_steps
 from scheduler.journal.holds import holds_in

@@ -12,10 +12,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from environments.text import printable
 from scheduler.journal import tables as t
-from scheduler.journal.opening import BROKEN, DAMAGED, REFUSALS, JournalError, RefusedError, explain
+from scheduler.journal.opening import BROKEN, DAMAGED, REFUSALS, JournalError, RefusedError, SideFile, explain
 from scheduler.journal.reading import JournalReader, lease_of
 from scheduler.journal.records import Note
-from scheduler.journal.side_file import SideFile
 from scheduler.journal.upgrading import check_form_of
 from scheduler.model.instants import micro
 

@@ -67,7 +67,6 @@ class PoolSpace:
     """A storage pool on a host."""
 
     name: str
-    capacity_gib: float
     available_gib: float
     active: bool = True
 

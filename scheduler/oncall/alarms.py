@@ -6,19 +6,15 @@ ends one.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from scheduler.availability.promises.burn_rate import PAGES, Burning
-from scheduler.model.instants import write_duration
-from scheduler.oncall.incident import IncidentEvent, What
+from scheduler.availability.promises.burn_rate import PAGES, Burn, Burning
+from scheduler.model.instants import Instant, write_duration
+from scheduler.oncall.incident import Book, IncidentEvent, What
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-    from scheduler.availability.promises.burn_rate import Burn
     from scheduler.availability.promises.standing import ObjectiveStanding
-    from scheduler.model.instants import Instant
-    from scheduler.oncall.incident import Book
 
 PREFIX = "error budget of "
 

@@ -8,9 +8,8 @@ nobody is paged; what is still bad when the downtime ends opens then.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
-from scheduler.model.instants import SECOND, as_time
+from scheduler.model.instants import SECOND, Duration, Instant, as_time
 from scheduler.oncall.incident import (
     Book,
     CallEnd,
@@ -24,9 +23,6 @@ from scheduler.oncall.incident import (
     What,
 )
 from scheduler.oncall.states import OVER, WAITING, State, allowed
-
-if TYPE_CHECKING:
-    from scheduler.model.instants import Duration, Instant
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +197,8 @@ def _page(incident: Incident, at: Instant, rules: Rules) -> Told:
     if incident.level > len(rules.levels):  # the escalation has become shorter since: its next round begins
         incident = replace(incident, level=1, round=incident.round + 1)
     if incident.round > rules.repeat + 1:
-        sentence = f"all levels were paged {_times(rules.repeat + 1)} and nobody answered: nobody is left to page"
+        times = "once" if rules.repeat == 0 else f"{rules.repeat + 1} times"
+        sentence = f"all levels were paged {times} and nobody answered: nobody is left to page"
         return replace(incident, page_at=None, held=False), [
             OncallDecision(at, DecisionKind.EXHAUSTED, incident.number, sentence)
         ]
@@ -368,10 +365,6 @@ def _names(names: tuple[str, ...]) -> str:
     if len(names) > 4:
         return f"{', '.join(names[:3])} and {len(names) - 3} more are"
     return f"{', '.join(names)} {'is' if len(names) == 1 else 'are'}"
-
-
-def _times(count: int) -> str:
-    return "once" if count == 1 else f"{count} times"
 
 
 def _elapsed(duration: Duration) -> str:

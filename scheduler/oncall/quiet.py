@@ -11,20 +11,16 @@ Figures know nothing of this: who is paged and what is counted are two questions
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from scheduler.availability.history import EVERYTHING, Status
-from scheduler.availability.timelines.axis import common, united
+from scheduler.availability.history import EVERYTHING, Group, Status
+from scheduler.availability.timelines.axis import Stretch, common, united
 from scheduler.oncall.incident import Quiet
-from scheduler.oncall.standing import below, culprits, members_at
+from scheduler.oncall.standing import ObjectStanding, Structure, below, culprits, members_at
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
-
-    from scheduler.availability.history import Group
-    from scheduler.availability.timelines.axis import Stretch
     from scheduler.model.instants import Instant
-    from scheduler.oncall.standing import ObjectStanding, Structure
 
 
 def spread(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import zoneinfo
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,9 +22,6 @@ from scheduler.oncall.watch import Watching
 from scheduler.oncall.written import Holiday, LayerSettings, OnCall
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
-    from datetime import date
-
     from environments.nodes import YamlNode
     from scheduler.availability.history import Span
 

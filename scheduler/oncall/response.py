@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from fractions import Fraction
+from statistics import median
 
 from scheduler.model.instants import Duration, Instant, as_time, instant_of
 from scheduler.oncall.follow import clock_began
@@ -142,14 +143,7 @@ def _period(name: str, start: Instant, end: Instant, incidents: list[Incident], 
         reopened=sum(len(one.calls) > 1 for one in incidents),
         pages=sum(len(one.pages) for one in incidents),
         acknowledged=len(answered),
-        median=_median(times),
+        median=median(map(Fraction, times)) if times else None,
         longest=times[-1] if times else None,
         by_person=dict(sorted(Counter(person for person, _ in answered).items())),
     )
-
-
-def _median(times: list[Duration]) -> Fraction | None:
-    if not times:
-        return None
-    middle = len(times) // 2
-    return Fraction(times[middle]) if len(times) % 2 else Fraction(times[middle - 1] + times[middle], 2)

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from environments.environment import Frozen
-from scheduler.model.instants import SECOND, write_instant
+from scheduler.model.instants import SECOND, Instant, write_instant
 from scheduler.oncall import response
 
 if TYPE_CHECKING:
-    from fractions import Fraction
-
-    from scheduler.model.instants import Instant
     from scheduler.oncall.incident import Incident, OncallDecision, Page, ResponseDue
-    from scheduler.oncall.simulate import Story
+    from scheduler.oncall.story import Story
 
 Number = int | float
 """Seconds, exact to the microsecond."""
@@ -174,14 +173,7 @@ def _call(call: ResponseDue, zone: str, now: Instant) -> CallView:
 
 
 def _page(page: Page, zone: str) -> PageView:
-    return PageView(
-        at=write_instant(page.at, zone),
-        person=page.person,
-        level=page.level,
-        round=page.round,
-        because=page.because,
-        key=page.key,
-    )
+    return PageView(**asdict(page) | {"at": write_instant(page.at, zone)})
 
 
 def _decision(decision: OncallDecision, zone: str) -> DecisionView:
@@ -196,22 +188,12 @@ def _decision(decision: OncallDecision, zone: str) -> DecisionView:
 
 def period_view(period: response.Period, zone: str) -> PeriodView:
     """Return a line of the response report as it is printed."""
+    same = {key: value for key, value in asdict(period).items() if key in PeriodView.model_fields}
     return PeriodView(
-        name=period.name,
-        start=write_instant(period.start, zone),
-        end=write_instant(period.end, zone),
-        incidents=period.incidents,
-        met=period.met,
-        breached=period.breached,
-        self_healed=period.self_healed,
-        pending=period.pending,
+        **same | {"start": write_instant(period.start, zone), "end": write_instant(period.end, zone)},
         met_share=None if period.share_met is None else str(period.share_met),
-        reopened=period.reopened,
-        pages=period.pages,
-        acknowledged=period.acknowledged,
         median_seconds=None if period.median is None else _seconds(period.median),
         longest_seconds=None if period.longest is None else _seconds(period.longest),
-        by_person=dict(period.by_person),
     )
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated, Any
+from pathlib import Path
+from typing import Annotated
 
 from pydantic import Field
 
@@ -18,15 +20,9 @@ from scheduler.availability.files.written import Names, Said, Text
 from scheduler.model.instants import Instant
 from scheduler.oncall import reading as oncall
 from scheduler.oncall.incident import IncidentEvent, Quiet, Rules, What
-from scheduler.oncall.story import story
+from scheduler.oncall.story import Story, story
 from scheduler.oncall.watch import Watching
 from scheduler.oncall.written import Happening, Moment, OnCall
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from scheduler.oncall.simulate import Story
 
 
 class SimulatedDowntime(Frozen):
@@ -157,8 +153,3 @@ def _events(told: Happenings, settings: OnCall, node: YamlNode) -> Iterator[Prob
 
 def _change(event: WrittenHappening) -> IncidentEvent:
     return IncidentEvent(event.at, What(event.event.value), event.object, event.cause, event.incident, event.by, event.text)
-
-
-def schema() -> dict[str, Any]:
-    """Return the JSON Schema of the file."""
-    return Simulation.model_json_schema()

@@ -6,22 +6,16 @@ the members' present statuses prove it: what they were before is taken to have b
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scheduler.availability.history import Group, Status
+from scheduler.availability.history import Group, Member, Status
 from scheduler.availability.timelines.axis import BEGINNING
 from scheduler.availability.timelines.groups import Part, in_order, of_members
 from scheduler.availability.timelines.timeline import ARGO, CODE, PENDING, Timeline
 from scheduler.model.instants import Instant
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from scheduler.availability.history import Member
 
 UP = frozenset({Status.OK, Status.WARNING})
 

@@ -10,24 +10,55 @@ Rules:
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
 
 from scheduler.availability.history import Status
 from scheduler.availability.timelines.axis import BEGINNING
 from scheduler.model.instants import SECOND, Instant
-from scheduler.oncall.follow import remembered
-from scheduler.oncall.incident import Book, DecisionKind, IncidentEvent, OncallDecision, What
-from scheduler.oncall.simulate import StoryTold
+from scheduler.oncall.follow import follow, next_due, remembered
+from scheduler.oncall.incident import Book, DecisionKind, Incident, IncidentEvent, OncallDecision, Rules, What
 from scheduler.oncall.standing import ObjectStanding
 from scheduler.oncall.states import OVER
 from scheduler.oncall.watch import Watching, told
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
 
-    from scheduler.oncall.incident import Rules
-    from scheduler.oncall.simulate import Story
+@dataclass(frozen=True, slots=True)
+class Story:
+    """All incidents and every decision, up to `now`."""
+
+    now: Instant
+    incidents: tuple[Incident, ...]
+    decisions: tuple[OncallDecision, ...]
+
+
+@dataclass(slots=True)
+class StoryTold:
+    """A story that is being told: the book, and what came of it so far."""
+
+    rules: Rules
+    book: Book
+    incidents: dict[int, Incident] = field(default_factory=dict)
+    decisions: list[OncallDecision] = field(default_factory=list)
+
+    def take(self, change: IncidentEvent) -> bool:
+        """Take one change into the book; return whether it changed an incident."""
+        outcome = follow(self.book, change, self.rules)
+        self.book = outcome.book
+        self.incidents.update((incident.number, incident) for incident in outcome.changed)
+        self.decisions.extend(outcome.decisions)
+        return bool(outcome.changed)
+
+    def wait(self, until: Instant) -> None:
+        """Let the clock do all that is due before an instant."""
+        while (due := next_due(self.book, self.rules)) is not None and due < until:
+            changed = self.take(IncidentEvent(due, What.TICK))
+            assert changed, "what was due changed nothing"
+
+    def until(self, now: Instant) -> Story:
+        """Let the clock go on to `now`, and return the story."""
+        self.wait(now + 1)
+        return Story(now, tuple(self.incidents.values()), tuple(self.decisions))
 
 
 @dataclass(slots=True)

@@ -11,21 +11,15 @@ Rules:
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING
 
-from scheduler.availability.history import Status
+from scheduler.availability.history import Group, Status
 from scheduler.model.instants import SECOND, Duration, Instant, write_instant
-from scheduler.oncall.incident import IncidentEvent, What
+from scheduler.oncall.incident import Book, Incident, IncidentEvent, What
 from scheduler.oncall.standing import UP, ObjectStanding, ill, root
 from scheduler.oncall.states import OVER
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
-
-    from scheduler.availability.history import Group
-    from scheduler.oncall.incident import Book, Incident
 
 COMMON = "common:"
 OBJECT = "object:"

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from scheduler.availability.history import Cause, ObjectiveVerdict
-from scheduler.model.instants import as_time, write_duration
+from scheduler.model.instants import Instant, as_time, write_duration
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-
-    from scheduler.availability.measuring.pieces import Piece
-    from scheduler.model.instants import Instant
+    from scheduler.availability.measuring.accounting import Piece
     from scheduler.publish.sheet import Sheet
 
 Spec = dict[str, Any]

@@ -6,6 +6,7 @@ one whose line is missing was not posted, and is made and posted anew under the 
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,8 +17,6 @@ from scheduler.journal.records import Note
 from scheduler.model.instants import Instant, in_seconds, write_instant
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from environments.reason import Number
     from scheduler.journal.publications import Published
     from scheduler.journal.reading import JournalReader

@@ -9,10 +9,8 @@ import json
 import logging
 import resource
 import sys
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from collections.abc import Callable
+from typing import Any
 
 MOST_MEMORY_BYTES = 2 * 2**30
 MOST_OUTPUT_BYTES = 2**30

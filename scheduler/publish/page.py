@@ -5,24 +5,27 @@ from __future__ import annotations
 import html
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from environments.text import printable
+from scheduler.availability import figures
 from scheduler.availability.reports.report_data import COLUMNS
+from scheduler.model import instants
 from scheduler.model.instants import seconds, to_the_second, write_instant, write_seconds
-from scheduler.publish import apart, charts, writing
+from scheduler.publish import apart, charts
 from scheduler.publish.apart import UndrawnError
 from scheduler.show.availability_view import partly_observed
 
 if TYPE_CHECKING:
     from jinja2 import Template
 
-    from scheduler.availability.reports.report_data import WindowShown
+    from scheduler.availability.reports.report_shape import Seconds, WindowShown
     from scheduler.publish.charts import Spec
     from scheduler.publish.sheet import Sheet
+
 
 CHARTS = (
     ("Timelines", "of those that lost most time; on the page, drag to move and turn the wheel to zoom", charts.strips),
@@ -107,14 +110,14 @@ def _render(
         alerting=any(one.burns for one in sheet.standings),
         colours=charts.STATES,
         overlays=charts.OVERLAYS,
-        percent=writing.percent,
-        duration=writing.duration,
-        budget=writing.budget,
+        percent=percent,
+        duration=duration,
+        budget=budget,
         exactly=write_seconds,
         seconds=seconds,
         partly=partly_observed,
-        clock=writing.clock,
-        instant=lambda at: writing.clock(write_instant(at, sheet.report.zone)),
+        clock=clock,
+        instant=lambda at: clock(write_instant(at, sheet.report.zone)),
     )
 
 
@@ -145,3 +148,26 @@ def _script_safe(data: object) -> str:
     """Write JSON that cannot end the script it stands in, whatever somebody called a service."""
     text = json.dumps(data, ensure_ascii=True, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def percent(figure: Fraction | str | None, against: Iterable[Fraction] = ()) -> str:
+    """Write a figure in percent: two digits, and as many more as it takes to tell it from 100 % and from each target."""
+    return figures.compared(None if figure is None else Fraction(figure), tuple(against))
+
+
+def duration(seconds: Seconds) -> str:
+    """Write a time that is given in seconds."""
+    return instants.write_duration(int(seconds * instants.SECOND))
+
+
+def budget(left: Fraction) -> str:
+    """Write what is left of an error budget, in microseconds, or by how much it is overdrawn."""
+    said = instants.write_duration(int(abs(left)))
+    return f"overdrawn by {said}" if left < 0 else said
+
+
+def clock(instant: str) -> str:
+    """Write an instant for a table: date, time to the second, and the offset that tells an hour which comes twice."""
+    date, _, rest = instant.partition("T")
+    time, offset = (rest[:-1], "UTC") if rest.endswith("Z") else (rest[:-6], rest[-6:])
+    return f"{date} {time[:8]} {offset}"

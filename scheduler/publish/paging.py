@@ -5,7 +5,7 @@ Nothing is sent from within a decision: a page that is written will be sent, who
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,19 +18,15 @@ from scheduler.journal.outbox import Letter
 from scheduler.journal.records import Note
 from scheduler.loop.runner import unexpected
 from scheduler.model.instants import Instant, in_seconds, shown_instant, to_the_second
-from scheduler.model.ports import Notice, SourceError
+from scheduler.model.ports import Notice, Notifier, SourceError
 from scheduler.oncall.follow import FollowResult, follow, remembered
-from scheduler.oncall.incident import Incident, IncidentEvent, OncallDecision, Rules, What
+from scheduler.oncall.incident import Book, Incident, IncidentEvent, OncallDecision, Page, Rules, What
 from scheduler.oncall.quiet import spread
 from scheduler.oncall.standing import Structure, with_groups
 from scheduler.oncall.watch import Watching, told
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from scheduler.journal.writing import JournalWriter
-    from scheduler.model.ports import Notifier
-    from scheduler.oncall.incident import Book, Page
 
 SENDERS = 4
 """Addresses tried at the same time."""

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import asdict
+from decimal import Decimal
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from rich.console import Group
+from rich.console import Group, RenderableType
 from rich.text import Text
 
+from scheduler.availability import figures
 from scheduler.availability.figures import UNDEFINED, compared, decimal, percent
+from scheduler.availability.measuring.explaining import FigureDifference, sentence, write_points
 from scheduler.availability.reports.report_data import COLUMNS
-from scheduler.model.instants import micro, to_the_second, write_duration, write_seconds
+from scheduler.model.instants import micro, seconds, shown_instant, to_the_second, write_duration, write_instant, write_seconds
 from scheduler.show.terminal import Table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from decimal import Decimal
+    from scheduler.availability.reports.report_shape import CorrectionShown, ExclusionShown, Report, ReportRow
 
-    from rich.console import RenderableType
-
-    from scheduler.availability.reports.report_data import ExclusionShown, Report, ReportRow
-    from scheduler.availability.reports.report_shape import CorrectionShown
 
 STYLES = {"PASS": "green", "FAIL": "bold red", "UNDECIDED": "yellow", "not applicable": "dim"}
 _JUDGED = ("PASS", "FAIL", "UNDECIDED")
@@ -92,7 +92,7 @@ def _objectives(report: Report) -> Iterator[tuple[str, str]]:
     if report.objectives:
         yield "Objectives, each in its own window:", "dim"
     for one in report.objectives:
-        target = _percent_of(one.target)
+        target = f"{decimal(Fraction(one.target) * 100)} %"
         unknown = f", {write_seconds(one.unknown)} unknown" if one.unknown else ""
         where = f"{one.window.name} ({one.zone})"
         measured = "no figure" if one.figure is None else compared(Fraction(one.figure), (Fraction(one.target),))
@@ -204,5 +204,65 @@ def _percent(written: str | None) -> str:
     return UNDEFINED if written is None else percent(Fraction(written))
 
 
-def _percent_of(ratio: str) -> str:
-    return f"{decimal(Fraction(ratio) * 100)} %"
+STRETCHES_SHOWN = 200
+"""So many stretches are listed; JSON has them all."""
+
+
+def explanation(why: FigureDifference, zone: str) -> RenderableType:
+    """Return the figures, what each reason does to them, and the stretches that both count differently."""
+    one, other, window = why.one, why.other, why.one.window
+    first, second = (figures.percent(measure.figure, 4) for measure in (one, other))
+    span = f"{shown_instant(window.start, zone)} to {shown_instant(window.end, zone)}"
+    lines = [
+        Text(f"{one.object}, {window.name or 'window'}: {span}", style="bold"),
+        Text(f"{one.profile} {first}, {other.profile} {second}: {write_points(why.difference)}"),
+        *(Text(f"  {sentence(each)} in {write_duration(each.length)}") for each in why.contributions),
+    ]
+    if not why.stretches:
+        return Group(*lines, Text("No second is counted differently.", style="dim"))
+    table = Table()
+    for column in ("from", "to", "length", "seen", "downtime", "excluded", one.profile, other.profile, "why", "points"):
+        table.add_column(column, no_wrap=column in {"from", "to"})
+    for each in why.stretches[:STRETCHES_SHOWN]:
+        table.add_row(
+            *(shown_instant(each.start, zone), shown_instant(each.end, zone), write_duration(each.length), each.status),
+            *(each.downtime or "-", "yes" if each.excluded else "-", str(each.one), str(each.other), each.reason),
+            write_points(each.points),
+        )
+    hidden = len(why.stretches) - STRETCHES_SHOWN
+    return Group(*lines, table, *([Text(f"... and {hidden} more (--json lists all)", style="dim")] if hidden > 0 else []))
+
+
+def explanation_data(why: FigureDifference, zone: str) -> dict[str, Any]:
+    """Return an explanation as plain data: times in seconds, figures and points as exact fractions."""
+    window = why.one.window
+    return {
+        "object": why.one.object,
+        "window": window.name,
+        "start": write_instant(window.start, zone),
+        "end": write_instant(window.end, zone),
+        "profiles": [
+            {"profile": one.profile, "figure": figures.fraction(one.figure), "figure_decimal": figures.decimal(one.figure)}
+            for one in (why.one, why.other)
+        ],
+        "difference": figures.fraction(why.difference),
+        "contributions": [
+            {
+                "reason": one.reason,
+                "seconds": seconds(one.length),
+                "points": figures.fraction(one.points),
+                "sentence": sentence(one),
+            }
+            for one in why.contributions
+        ],
+        "stretches": [
+            asdict(one)
+            | {
+                "start": write_instant(one.start, zone),
+                "end": write_instant(one.end, zone),
+                "length": seconds(one.length),
+                "points": figures.fraction(one.points),
+            }
+            for one in why.stretches
+        ],
+    }

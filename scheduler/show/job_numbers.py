@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from scheduler.model.queues import QueueReading
+from scheduler.model.queues import JobCount, JobCounts, QueueReading, RequestCluster
 from scheduler.observe import counting
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
     from scheduler.model.observation import Observation
-    from scheduler.model.queues import JobCount, JobCounts, RequestCluster
 
 UNMAPPED = "(no VO)"
 

@@ -4,28 +4,23 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from rich.console import Group
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from scheduler.model.actions import Action
+from scheduler.model.actions import Action, Plan
 from scheduler.show import rows
-from scheduler.show.terminal import Table
+from scheduler.show.terminal import Table, bar, duration, number, plain_table
 from scheduler.show.view import action_line
-from scheduler.show.writing import bar, duration, number, plain_table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from types import TracebackType
-
-    from rich.console import Console, RenderableType
-
     from scheduler.loop.engine import Cycle, Engine
-    from scheduler.model.actions import Plan
     from scheduler.model.observation import Observation
     from scheduler.model.policy import Policy
     from scheduler.show.rows import EnvironmentRow, HostRow, VORow

@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from scheduler.decide.promising import over_promised
-from scheduler.model.hosts import DomainState, HostReading
+from scheduler.model.hosts import DiscoveryReading, DomainState, HostReading
 from scheduler.model.lifecycle import ALIVE, IN_FLIGHT, SERVING
 from scheduler.model.queues import QueueReading
 from scheduler.model.readings import Unanswered, is_silent
-from scheduler.model.workers import WorkerState
+from scheduler.model.workers import Worker, WorkerState
 from scheduler.observe import counting
 from scheduler.show.job_numbers import NO_JOBS, JobNumbers, Jobs, all_of, jobs_by_vo
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from environments.environment import VO
     from scheduler.model.actions import Plan, Verdict
-    from scheduler.model.hosts import DiscoveryReading
     from scheduler.model.observation import Observation
     from scheduler.model.policy import Policy
-    from scheduler.model.workers import Worker
 
 _TOLD_BY_QUEUE = SERVING | {WorkerState.DRAINING, WorkerState.DRAINED}
 """States that a batch system tells of."""

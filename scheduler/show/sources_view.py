@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from rich.text import Text
 
 from scheduler.show import rows
-from scheduler.show.writing import bar, duration, jobs, memory, number, plain_table
+from scheduler.show.terminal import Table, bar, duration, jobs, memory, number, plain_table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
     from scheduler.model.observation import Observation
     from scheduler.show.rows import HostRow, SourceRow
-    from scheduler.show.terminal import Table
 
 HOSTS_SHOWN = 40
 SILENT_NAMED = 3

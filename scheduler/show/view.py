@@ -2,44 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from rich.console import Group
+from rich.cells import cell_len
+from rich.console import Group, RenderableType
 from rich.text import Text
 
 from scheduler.decide.submit import sentence
-from scheduler.model.actions import Action, Adopt, Boot, CancelDrain, Drain, PowerOff, host_of
+from scheduler.model.actions import Action, Adopt, Boot, CancelDrain, Drain, Plan, PowerOff, host_of
 from scheduler.show import rows
-from scheduler.show.fitting import fitted
 from scheduler.show.job_numbers import UNMAPPED
 from scheduler.show.sources_view import host_table, source_table, unheard
-from scheduler.show.writing import cores, duration, jobs, memory, number, plain_table
+from scheduler.show.terminal import Table, cores, duration, jobs, memory, number, plain_table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
-    from rich.console import RenderableType
+    from rich.table import Column
 
     from environments.reason import Number
     from scheduler.decide.explanation import Explanation
-    from scheduler.model.actions import Plan
     from scheduler.model.observation import Observation
     from scheduler.model.policy import Policy
     from scheduler.model.queues import RequestCluster
     from scheduler.show.rows import EnvironmentRow, VORow, WorkerRow
-    from scheduler.show.terminal import Table
 
+
+LEAST_FOR_REASONS = 36
+"""Columns that reasons need to be read beside the rest."""
+_GAP = 2
 WORKERS_SHOWN = 40
 NOT_SEEN = frozenset({"silent", "unseen"})
 """States of workers that say themselves that nothing is heard."""
 _TABLES_ALWAYS = 4
-_STYLES: dict[type, str] = {
-    Boot: "green",
-    Drain: "yellow",
-    CancelDrain: "cyan",
-    PowerOff: "red",
-    Adopt: "magenta",
-}
+_STYLES: dict[type, str] = {Boot: "green", Drain: "yellow", CancelDrain: "cyan", PowerOff: "red", Adopt: "magenta"}
 """What does not matter to who reads a plan is dim."""
 
 
@@ -200,3 +195,31 @@ def waiting(clusters: Iterable[RequestCluster], plan: Plan, *, width: int = 160)
         says = cluster.problem or "; ".join(reason.sentence for reason in (verdict.reasons if verdict else ()))
         table.add_row(cluster.example_job, cluster.vo or UNMAPPED, str(cluster.idle), wants, Text(says))
     return fitted(table, width)
+
+
+# --- narrow terminals: names stay whole, and reasons stand below a table instead of in its last column -------------------
+
+
+def fitted(table: Table, width: int) -> RenderableType:
+    """Fit a table whose first column names and whose last one says why into so many columns of a terminal."""
+    widths = [_width(column) for column in table.columns]
+    beside = width - sum(one + _GAP for one in widths[:-1])
+    if beside >= min(LEAST_FOR_REASONS, widths[-1]):
+        return table
+    names, reasons = table.columns[0], table.columns.pop()
+    table.padding = (0, 1, 0, 0)
+    names.min_width = widths[0]
+    told = [
+        Text(f"  {_plain(name)}: ").append(_plain(reason), style="dim")
+        for name, reason in zip(names.cells, reasons.cells, strict=True)
+        if _plain(reason)
+    ]
+    return Group(table, *told)
+
+
+def _width(column: Column) -> int:
+    return max(cell_len(_plain(one)) for one in (column.header, *column.cells))
+
+
+def _plain(cell: RenderableType) -> str:
+    return cell.plain if isinstance(cell, Text) else str(cell)

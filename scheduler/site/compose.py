@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,18 +17,22 @@ from environments.names import nearest, one_of
 from environments.problems import ConfigurationError, KeyPath, Problem
 from scheduler.model.ports import BatchSystem, Discovery, Hypervisor
 from scheduler.site.discovered import FarmList, reading
-from scheduler.site.machines import HostEntry
-from scheduler.site.settings import BATCH_SYSTEMS, DISCOVERIES, HYPERVISORS, entry_points
+from scheduler.site.settings import (
+    BATCH_SYSTEMS,
+    DISCOVERIES,
+    HYPERVISORS,
+    BatchSystemSettings,
+    DiscoverySettings,
+    entry_points,
+)
+from scheduler.site.site_file import HostEntry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
     from scheduler.journal.journal import Journal
     from scheduler.loop.engine import Engine
     from scheduler.model.clock import Clock
     from scheduler.model.hosts import DiscoveryReading
     from scheduler.site.definitions import Definitions
-    from scheduler.site.settings import BatchSystemSettings, DiscoverySettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,11 +192,7 @@ def _discovery(connecting: _Connecting, settings: DiscoverySettings, index: int)
 def _batch_system(connecting: _Connecting, settings: BatchSystemSettings, index: int) -> Any:
     site = connecting.definitions.site
     directory = connecting.definitions.file.directory / settings.name
-    keywords = {
-        "site": site.site,
-        "deadline_seconds": float(site.limits.reading_deadline_seconds),
-        "directory": directory,
-    }
+    keywords = {"site": site.site, "deadline_seconds": float(site.limits.reading_deadline_seconds), "directory": directory}
     place = ("batch_systems", index)
     return connecting.call(BATCH_SYSTEMS, settings.kind, place, (settings.name, settings.options), keywords)
 

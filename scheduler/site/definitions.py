@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from environments import addresses
-from environments.catalogue import VODefinitions, join, load_vo
+from environments.catalogue import Owned, VODefinitions, join, load_vo
 from environments.environment import VO, Environment
 from environments.names import can_be_read, nearest, nearest_file, one_of
 from environments.problems import ConfigurationError, Problem, ordered, problem_at
@@ -18,11 +18,9 @@ from environments.roots import outside
 from scheduler.model.hosts import Host
 from scheduler.model.policy import Policy
 from scheduler.site.discovered import FarmList, list_path, remembered
-from scheduler.site.machines import HostEntry
-from scheduler.site.site_file import SiteFile, read_site
+from scheduler.site.site_file import HostEntry, SiteFile, read_site
 
 if TYPE_CHECKING:
-    from environments.catalogue import Owned
     from environments.nodes import YamlNode
     from scheduler.site.settings import Site
 

@@ -9,8 +9,9 @@ Rules:
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import TypeAdapter, ValidationError
@@ -20,9 +21,6 @@ from scheduler.model.hosts import DiscoveryReading
 from scheduler.model.ports import FoundHost
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
-    from pathlib import Path
-
     from scheduler.site.settings import DiscoverySettings
 
 NAMED = 3

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scheduler.loop.lanes import ThreadRunner
-from scheduler.loop.runner import Answered, Call
-from scheduler.model.clock import WallClock
+from scheduler.loop.runner import Answered, Call, Runner
+from scheduler.model.clock import Clock, WallClock
 from scheduler.site import compose, discovered
-from scheduler.site.definitions import rehosted
+from scheduler.site.definitions import Definitions, rehosted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
-    from pathlib import Path
-
-    from scheduler.loop.runner import Runner
-    from scheduler.model.clock import Clock
     from scheduler.model.observation import Observation
     from scheduler.model.ports import Discovery
     from scheduler.site.compose import Farm
-    from scheduler.site.definitions import Definitions
     from scheduler.site.discovered import FarmList
     from scheduler.site.settings import DiscoverySettings
 

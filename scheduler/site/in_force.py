@@ -11,8 +11,10 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -25,10 +27,6 @@ from scheduler.site.definitions import Definitions, with_discovered
 from scheduler.site.discovered import list_path, remembered
 from scheduler.site.settings import DaemonSettings, Site
 from scheduler.site.site_file import SiteFile, expanded
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
 
 FORMAT = 1
 _POLICY = TypeAdapter(Policy)

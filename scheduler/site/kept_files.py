@@ -5,7 +5,7 @@ The running daemon keeps them in its state directory; while they are wrong, a co
 
 from __future__ import annotations
 
-import os
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,17 +13,15 @@ from typing import TYPE_CHECKING
 from environments.names import can_be_read
 from environments.problems import ConfigurationError
 from environments.reader import read, read_content
+from environments.whole import written_whole
 from scheduler.oncall import reading as oncall
 from scheduler.site import promises, services
-from scheduler.site.definitions import Stamp, stamp_of
+from scheduler.site.definitions import Definitions, Stamp, stamp_of
 from scheduler.site.in_force import running
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
     from scheduler.model.instants import Instant
     from scheduler.oncall.reading import OnCallFile
-    from scheduler.site.definitions import Definitions
 
 SERVICES, ONCALL, OBJECTIVES = "services.yaml", "oncall.yaml", "objectives"
 
@@ -100,10 +98,8 @@ def _write(directory: Path, files: Mapping[str, Path], begins: tuple[str, ...]) 
     for name, content in contents.items():
         place = directory / name
         place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        beside = place.with_name(f".{place.name}.{os.getpid()}")
-        with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        with written_whole(place, 0o600) as file:
             file.write(content)
-        beside.replace(place)
     for place in [path for path in directory.rglob("*") if path.is_file()]:
         name = str(place.relative_to(directory))
         if name.startswith(begins) and name not in contents:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from environments.environment import Environment
 from environments.names import nearest
@@ -14,18 +14,14 @@ from environments.problems import Problem
 from scheduler.decide.promising import over_promised
 from scheduler.decide.trust import same_machine
 from scheduler.model.hosts import HostReading
-from scheduler.model.ports import SourceError
+from scheduler.model.ports import BatchSystem, Hypervisor, SourceError
 from scheduler.observe.machines import count_machines_once
 from scheduler.site import compose
-from scheduler.site.definitions import unlabelled
+from scheduler.site.definitions import Definitions, unlabelled
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
     from environments.catalogue import Owned
-    from scheduler.model.ports import BatchSystem, Hypervisor
     from scheduler.site.compose import Farm
-    from scheduler.site.definitions import Definitions
 
 PARALLEL = 32
 HOSTS_NAMED = 3
@@ -55,11 +51,6 @@ class _HostAnswer:
     reading: HostReading | None
     refusals: Mapping[str, tuple[str, ...]]
     error: str = ""
-
-
-def as_data(finding: Finding) -> dict[str, Any]:
-    """Return a finding as plain data."""
-    return asdict(finding)
 
 
 def check(definitions: Definitions, farm: Farm) -> tuple[Finding, ...]:
@@ -153,7 +144,7 @@ def _discovered(definitions: Definitions, farm: Farm) -> Iterator[Finding]:
     """Say which discovery gave no good answer just now, and which labels no host carries that it found."""
     for index, reading in enumerate(compose.readings(definitions, farm).values()):
         if said := reading.problem or reading.doubt:
-            known = f"{said} ({plural_hosts(reading.hosts)} known from before)" if reading.problem else said
+            known = f"{said} ({reading.hosts} host{'s' * (reading.hosts != 1)} known from before)" if reading.problem else said
             problem = definitions.file.node.problem(("discover", index), f"{reading.source}: {known}")
             yield Finding(f"discovery {reading.source}", known, unanswered=bool(reading.problem), problem=problem)
     if not definitions.site.discover:
@@ -162,11 +153,6 @@ def _discovered(definitions: Definitions, farm: Farm) -> Iterator[Finding]:
         for owned in definitions_of_vo.environments.values():
             for problem in unlabelled(owned, [entry.labels for entry in definitions.file.hosts.values()]):
                 yield Finding(f"environment {owned.environment.name}", problem.message, problem=problem)
-
-
-def plural_hosts(count: int) -> str:
-    """Write a count of hosts."""
-    return f"{count} host{'s' * (count != 1)}"
 
 
 def _ask_queue(batch_system: BatchSystem, environments: Iterable[Environment]) -> Finding | None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scheduler.availability.promises import openslo
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
-    from pathlib import Path
-
     from scheduler.availability.promises.burn_rate import Alert
     from scheduler.model.instants import Instant
     from scheduler.site.definitions import Definitions

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from environments.problems import ConfigurationError, Problem
@@ -15,17 +16,14 @@ from scheduler.availability.reports import publication
 from scheduler.availability.reports.publication import Version
 from scheduler.journal import publications as kept
 from scheduler.journal.publications import Published
-from scheduler.model.instants import in_seconds, write_instant
+from scheduler.model.instants import Instant, in_seconds, write_instant
 from scheduler.site import services
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from scheduler.availability.history import Window
     from scheduler.availability.timelines.prepared import Prepared
     from scheduler.journal.reading import JournalReader
     from scheduler.journal.writing import JournalWriter
-    from scheduler.model.instants import Instant
     from scheduler.site.definitions import Definitions
 
 FILE = "published.json"

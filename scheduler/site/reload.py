@@ -6,25 +6,73 @@ force and the loop goes round.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from environments.problems import ConfigurationError, Problem, ordered
 from scheduler.loop.runner import unexpected
 from scheduler.site import compose, services
-from scheduler.site.beside import BackgroundReader, Late
 from scheduler.site.definitions import Definitions, assemble, refresh, rehosted, stamp_of
-from scheduler.site.discovering import begin
+from scheduler.site.discovering import Discovering, begin
 from scheduler.site.services import Services
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
     from scheduler.loop.engine import Engine
     from scheduler.model.policy import Policy
     from scheduler.site.compose import Farm
     from scheduler.site.discovered import FarmList
-    from scheduler.site.discovering import Discovering
+
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Late:
+    """Still being read."""
+
+    since: float
+    """Monotonic time at which that began."""
+
+
+@dataclass(slots=True)
+class _Look(Generic[T]):
+    since: float
+    done: threading.Event = field(default_factory=threading.Event)
+    value: T | None = None
+    error: Exception | None = None
+
+
+class BackgroundReader(Generic[T]):
+    """Reads in a thread of its own, one thing at a time; an answer that comes late is handed to whoever asks next."""
+
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        self._monotonic = monotonic
+        self._look: _Look[T] | None = None
+
+    def ask(self, read: Callable[[], T], seconds: float) -> T | Late:
+        """Begin to read, unless something is being read already; return that if it ends in time. Its error is raised."""
+        look = self._look
+        if look is None:
+            look = self._look = _Look(self._monotonic())
+            threading.Thread(target=_work, args=(look, read), name="ambienti-files", daemon=True).start()
+        if not look.done.wait(seconds):
+            return Late(look.since)
+        self._look = None
+        if look.error is not None:
+            raise look.error
+        assert look.value is not None
+        return look.value
+
+
+def _work(look: _Look[T], read: Callable[[], T]) -> None:
+    try:
+        look.value = read()
+    except Exception as error:  # noqa: BLE001 - raised in the thread of whoever asked
+        look.error = error
+    look.done.set()
+
 
 FILES_SECONDS = 5.0
 """So long a cycle waits for the files to be read; a file system that takes longer keeps nobody waiting."""
@@ -201,7 +249,7 @@ class _Found:
 def _look(last: Definitions, discovered: Mapping[str, FarmList], known: object) -> _Found:
     """Look at the site file, the files of the VOs and the services; what has not changed since is not read."""
     looked = refresh(last, discovered)
-    stamp = (stamp_of(services.services_path(looked)), services.own_objects(looked))
+    stamp = (stamp_of(looked.file.services), services.own_objects(looked))
     if stamp == known:
         return _Found(looked, stamp)
     try:

@@ -5,6 +5,7 @@ It has the format of the history file of `ambienti report --history`, without wh
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -15,28 +16,27 @@ from environments.reader import read
 from scheduler.availability.files import crosscheck
 from scheduler.availability.files.reading import algebras, context, exact, made, shaped
 from scheduler.availability.files.written import WrittenHistory
-from scheduler.availability.history import Algebra, Group, Monitored, Objective
-from scheduler.availability.timelines.prepared import prepare
+from scheduler.availability.history import Algebra, Group, History, Monitored, Objective
+from scheduler.availability.promises.standing import stand
+from scheduler.availability.timelines.prepared import Prepared, prepare
+from scheduler.journal import incidents as kept
 from scheduler.journal.following import Followed
 from scheduler.journal.histories import load_columns, load_history
 from scheduler.journal.records import Declared
-from scheduler.model.instants import micro
+from scheduler.model.instants import Instant, in_seconds, micro
 from scheduler.observe.provisioning import name_of
 from scheduler.observe.statuses import DAEMON, workers_of
-from scheduler.oncall.alarms import beginning
+from scheduler.oncall.alarms import beginning, told
 from scheduler.oncall.standing import Structure
 from scheduler.site import promises
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
-    from pathlib import Path
-
     from environments.nodes import YamlNode
-    from scheduler.availability.history import History
-    from scheduler.availability.timelines.prepared import Prepared
+    from scheduler.journal.journal import Journal
     from scheduler.journal.reading import JournalReader
-    from scheduler.model.instants import Instant
+    from scheduler.oncall.incident import IncidentEvent
     from scheduler.site.definitions import Definitions
+
 
 DEFINES = ("objects", "groups", "objectives", "algebras", "algebra")
 
@@ -83,15 +83,10 @@ def _leaves(name: str, inner: Mapping[str, set[str]]) -> Iterator[str]:
         yield from _leaves(one, inner)
 
 
-def services_path(definitions: Definitions) -> Path:
-    """Return where the file stands, if there is one."""
-    return definitions.file.services
-
-
 def load(definitions: Definitions) -> Services:
     """Read the services file; a ConfigurationError holds all that is wrong with it. There need not be one."""
     own = own_objects(definitions)
-    path = services_path(definitions)
+    path = definitions.file.services
     if not can_be_read(path) and "services" not in definitions.file.node.items:
         return Services(own=own)
     problems: list[Problem] = []
@@ -192,3 +187,21 @@ def live_prepared(definitions: Definitions, journal: JournalReader, now: float) 
     """Return the same made ready for measuring, read as columns."""
     history = live_history(definitions, journal, now, with_results=False)
     return prepare(history, load_columns(journal, history))
+
+
+def alarms(
+    definitions: Definitions, journal: Journal, now: Instant, prepared: Callable[[float], Prepared] | None = None
+) -> tuple[IncidentEvent, ...]:
+    """Return what burn-rate alerts have to tell the book now; nothing is measured where no objective has alerts.
+
+    `prepared` gives the history up to an instant where somebody follows it; else it is read.
+    """
+    with journal.read("incidents") as connection:
+        book = kept.open_book(connection)
+    known = load(definitions)
+    alerting = [one for one in promises.load(definitions, known.names, now).promises if one.alerts]
+    if not alerting:
+        return tuple(told(book, (), now))
+    at = in_seconds(now)
+    ready = live_prepared(definitions, journal, at) if prepared is None else prepared(at)
+    return tuple(told(book, [stand(ready, one.objective, one.alerts) for one in alerting], now))

@@ -7,9 +7,10 @@ import re
 import string
 import sys
 import zoneinfo
+from collections.abc import Mapping
 from functools import cache
 from importlib import metadata
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
@@ -20,9 +21,6 @@ from environments.names import nearest
 from environments.text import OneLine
 from scheduler.model.policy import Limits
 from scheduler.site.report_written import ReportSettings
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 BATCH_SYSTEMS = "ambienti.batch_systems"
 HYPERVISORS = "ambienti.hypervisors"

@@ -136,12 +136,11 @@ def one_worker(serial: int, environment: Environment, host: str, situation: str,
         free = environment.vcpus - used
         return Worker(
             *common, memory, WorkerState.BUSY, registered - 60, NOW - 500, None, free, free * 1024, (job,), True,
-            None, registered, NOW + chance.uniform(100, 40_000), "", 0, NOW,
+            registered_at=registered, busy_until=NOW + chance.uniform(100, 40_000), seen_at=NOW,
         )  # fmt: skip
     since = NOW - chance.uniform(0, 600)
     return Worker(
-        *common, memory, WorkerState.IDLE, registered - 60, since, None, environment.vcpus, environment.slot_memory_mib, (), False,
-        since, registered, None, "", 0, NOW,
+        *common, memory, WorkerState.IDLE, registered - 60, since, None, environment.vcpus, environment.slot_memory_mib, idle_since=since, registered_at=registered, seen_at=NOW,
     )  # fmt: skip
 
 

@@ -31,12 +31,12 @@ from scheduler.availability.history import (
 )
 from scheduler.availability.measuring import accounting
 from scheduler.availability.timelines import windows
-from scheduler.availability.timelines.appending import append
 from scheduler.availability.timelines.columns import Columns
 from scheduler.availability.timelines.prepared import prepare
 from scheduler.model.instants import SECOND
 from tests.bench.kept import measured
 from tests.bench.report import Report, Table, Target, growth, main, median
+from tests.pure.growing import append
 
 PARTS = (8, 4, 2, 1)
 """Sizes: an eighth, a quarter, half, and all of events, services and groups."""

@@ -24,6 +24,7 @@ from scheduler.journal.records import Declared, Look, Memo, Push, Said
 from scheduler.journal.segments import MOST, Kept, packed
 from scheduler.journal.statuses import declare, push
 from scheduler.model.instants import SECOND
+from tests.pure.growing import touched
 
 if TYPE_CHECKING:
     from scheduler.availability.history import History
@@ -112,7 +113,7 @@ def followed(year: Year, now: int) -> dict[str, Any]:
         pushed = time.perf_counter()
         ready = follow.at(at)
         week = windows.named("this-week", ready.history.now, ready.history.zone)
-        accounting.tabulate(ready, week, "excuse", names=accounting.touched(ready, name)).all()
+        accounting.tabulate(ready, week, "excuse", names=touched(ready, name)).all()
         done, spent = time.perf_counter(), time.process_time()
         accounting.tabulate(ready, week, "excuse").all()
         ended = time.perf_counter()

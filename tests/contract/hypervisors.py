@@ -75,7 +75,7 @@ class Simulated:
         from simulations.plant import Machine, Plant
 
         self.plant = Plant(Agenda(SimulatedClock()), random.Random(1), {}, SITE)
-        self.host = self.plant.add(Machine("sim1", pools=(PoolSpace("default", 100.0, 100.0),)))
+        self.host = self.plant.add(Machine("sim1", pools=(PoolSpace("default", 100.0),)))
         self.environment = Environment(
             name="sim-env", vo="atlas", virtualization=Virtualization.XEN_PV, memory_mib=512, disk={"mode": "overlay", "pool": "default"},
             image={"path": "/images/base.qcow2"},

@@ -7,7 +7,7 @@ import pytest
 
 from environments.identity import Signature
 from scheduler.availability.history import Exclusion, Group, Member, Operator, Revision, Status
-from scheduler.availability.measuring.accounting import measure, tabulate, touched
+from scheduler.availability.measuring.accounting import measure, tabulate
 from scheduler.availability.timelines.prepared import prepare, timeline_of
 from scheduler.availability.timelines.windows import between
 from scheduler.journal.agreements import accept_exclusion, add_downtime, add_exclusion
@@ -17,6 +17,7 @@ from scheduler.journal.histories import load_columns, load_history
 from scheduler.journal.records import Declared, Look, Memo, Push, Said
 from scheduler.journal.segments import MOST
 from scheduler.journal.statuses import HELD, correct, declare, push
+from tests.pure.growing import touched
 
 SECOND = 1_000_000
 

@@ -16,11 +16,11 @@ from scheduler.model.ports import SourceError
 from scheduler.oncall.hours import ResponseTimes
 from scheduler.oncall.incident import DecisionKind, IncidentEvent, Level, Rules, What
 from scheduler.oncall.rotation import Roster
-from scheduler.oncall.simulate import simulate
 from scheduler.oncall.standing import Structure
 from scheduler.oncall.states import State
 from scheduler.oncall.watch import Watching
 from scheduler.publish.paging import PagingRules, deliver, happened
+from tests.pure.oncall_oracle import simulate
 
 MINUTE = 60 * SECOND
 NOW = 1_772_438_400 * SECOND

@@ -7,8 +7,8 @@ import sqlalchemy as sa
 
 from environments.reason import Reason
 from scheduler.journal.journal import Journal, JournalError, LeaseLostError
+from scheduler.journal.opening import SideFile
 from scheduler.journal.records import Intent
-from scheduler.journal.side_file import SideFile
 from scheduler.loop.leading import ACTS_SHARE, Holder, Leadership
 from scheduler.model.actions import Drain
 from simulations.clock import START, SimulatedClock

@@ -148,7 +148,7 @@ def an_outcome(host="h1", *, ago=100.0, cause="its domain ended", environment="e
 
 
 def a_pool(name="shared", available_gib=1000.0, active=True):
-    return PoolSpace(name, 2000.0, available_gib, active)
+    return PoolSpace(name, available_gib, active)
 
 
 def plan_for(*clusters, policy=None, **changes):

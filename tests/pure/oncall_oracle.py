@@ -3,6 +3,9 @@
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
+from scheduler.oncall.incident import Book
+from scheduler.oncall.story import StoryTold
+
 MINUTE = 60_000_000
 
 
@@ -151,3 +154,17 @@ class Oracle:
             if incident["state"] != "acknowledged":
                 close_call(incident, one.at, "resolved", one.by)
             incident["state"], incident["closed"] = "resolved", one.at
+
+
+def simulate(changes, rules, now):
+    """Follow all changes up to `now`, as a daemon would have that never slept.
+
+    At one instant, what happened comes before what the clock does: an acknowledgement at the very instant of an escalation
+    stops it, a recovery at the end of a downtime pages nobody. Events of one instant keep their order.
+    """
+    told = sorted((change for change in changes if change.at <= now), key=lambda change: change.at)
+    telling = StoryTold(rules, Book(at=told[0].at if told else now))
+    for change in told:
+        telling.wait(change.at)
+        telling.take(change)
+    return telling.until(now)

@@ -3,13 +3,13 @@
 from dataclasses import replace
 
 import pytest
+from growing import append
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from test_availability_oracle import histories
 
 from scheduler.availability.history import Group, History, Member, Monitored, Operator, Result, Status, Window
 from scheduler.availability.measuring.accounting import measure
-from scheduler.availability.timelines.appending import append
 from scheduler.availability.timelines.columns import columns, joined
 from scheduler.availability.timelines.prepared import prepare, timeline_of
 from scheduler.model.instants import SECOND

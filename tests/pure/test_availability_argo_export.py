@@ -5,11 +5,12 @@ from datetime import datetime
 from fractions import Fraction
 from zoneinfo import ZoneInfo
 
+from argo_lines import lines
 from hypothesis import given
 from hypothesis import strategies as st
 
 from scheduler.availability.history import Group, Measure, Member, Operator, Window
-from scheduler.availability.reports.argo_export import Kinds, document, lines
+from scheduler.availability.reports.argo_export import Kinds, document
 from scheduler.model.instants import SECOND
 
 ROME = "Europe/Rome"

@@ -21,8 +21,8 @@ from scheduler.availability.history import (
     Window,
 )
 from scheduler.availability.measuring.accounting import measure
-from scheduler.availability.promises.budget import budget, parts, recovery
-from scheduler.availability.promises.burn_rate import Alert, Burning, Rate, burns, faults, rate, usual
+from scheduler.availability.promises.burn_rate import Alert, Burning, Rate, burns, faults, rate
+from scheduler.availability.promises.standing import budget, parts, recovery
 from scheduler.availability.timelines.algebra import shipped
 from scheduler.model.instants import SECOND
 
@@ -146,6 +146,17 @@ def test_what_would_have_been_excused_spends_nothing_where_nothing_was_up():
 # --- burn rates -------------------------------------------------------------------------------------------------------
 
 FAST = Alert("fast", Fraction(144, 10), HOUR, 300 * SECOND)
+
+
+def usual(window):
+    """The alerts of the Site Reliability Workbook for a window: 2 % of it in 1 h, 5 % in 6 h, 10 % in 3 d."""
+    hour = 3600 * SECOND
+    chosen = (("fast", 2, hour, "page"), ("slow", 5, 6 * hour, "page"), ("creeping", 10, 72 * hour, "ticket"))
+    made = (
+        Alert(name, Fraction(percent * window, 100 * long), long, long // 12, severity)
+        for name, percent, long, severity in chosen
+    )
+    return tuple(alert for alert in made if alert.factor >= 1 and alert.long < window)
 
 
 def test_the_usual_alerts_of_thirty_days_are_those_of_the_workbook():

@@ -7,6 +7,7 @@ from dataclasses import replace
 from fractions import Fraction
 
 import pytest
+from bundles import bundle, unpacked
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -31,7 +32,7 @@ from scheduler.availability.history import (
     Status,
     Window,
 )
-from scheduler.availability.reports.bundle import FILES, BundleError, bundle, canonical, unpacked, verify
+from scheduler.availability.reports.bundle import FILES, BundleError, canonical, verify
 from scheduler.availability.reports.evidence import marked
 from scheduler.availability.reports.publication import ChangedFigure, NotOverError, changes, publish, version_data, version_of
 from scheduler.availability.timelines.prepared import prepare

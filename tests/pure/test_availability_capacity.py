@@ -9,7 +9,7 @@ from test_availability_oracle import histories
 
 from scheduler.availability.files.reading import history_of_text
 from scheduler.availability.history import Operator, Window
-from scheduler.availability.measuring.capacity import capacity
+from scheduler.availability.measuring.accounting import capacity
 from scheduler.availability.measuring.profiles import PROFILES
 from scheduler.availability.reports import report_data
 from scheduler.availability.timelines.prepared import prepare

@@ -5,7 +5,7 @@ from test_availability_oracle import histories
 
 from scheduler.availability.history import Exclusion, History, Monitored, Result, Status, Window
 from scheduler.availability.measuring.accounting import measure
-from scheduler.availability.measuring.excused import excused_by
+from scheduler.availability.measuring.explaining import excused_by
 from scheduler.availability.timelines.prepared import prepare
 from scheduler.model.instants import SECOND
 

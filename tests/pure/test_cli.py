@@ -17,14 +17,14 @@ from builders import a_cluster, a_host, a_policy, a_vo, a_worker, an_environment
 from environments.problems import Problem
 from environments.reason import Reason
 from scheduler.commands.cli import COMMANDS, main, name_of
-from scheduler.commands.login import login
+from scheduler.commands.journaled import login
 from scheduler.daemon.listening import Web
 from scheduler.daemon.metrics import Metrics
 from scheduler.daemon.web import Shown
 from scheduler.decide.plan import decide
 from scheduler.journal.journal import Journal
+from scheduler.journal.opening import SideFile
 from scheduler.journal.records import Entry, Intent, Memo, Outcome
-from scheduler.journal.side_file import SideFile
 from scheduler.journal.upgrading import newest_form
 from scheduler.loop.engine import Cycle
 from scheduler.model.actions import Boot

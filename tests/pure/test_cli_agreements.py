@@ -8,7 +8,7 @@ import pytest
 
 from scheduler.commands import journaled
 from scheduler.commands.cli import main
-from scheduler.commands.login import login
+from scheduler.commands.journaled import login
 from scheduler.journal.agreements import Token, hashed, holder
 from scheduler.journal.histories import load_history
 from scheduler.journal.journal import Journal

@@ -52,7 +52,7 @@ def test_jobs_that_take_whatever_a_worker_has_take_whole_workers():
 def test_disk_and_gpus_count_when_jobs_are_packed(disk_mib, gpus, per_worker):
     environment = an_environment(vcpus=4, disk={"mode": "overlay", "pool": "p", "size_gib": 10}, provides={"GPUs": 2})
     asked = a_cluster(idle=8, memory_mib=100, disk_mib=disk_mib, gpus=gpus)
-    pool = (PoolSpace("p", 1000, 1000),)
+    pool = (PoolSpace("p", 1000),)
     plan = decide(an_observation(queues=[a_queue(asked)], hosts=[a_host(pools=pool)]), a_policy(environment))
     assert len(boots(plan)) == 8 // per_worker
 
@@ -62,7 +62,7 @@ def test_a_worker_without_free_disk_or_gpus_is_no_room():
     for asked, used in (({"disk_mib": 5000}, {"used_disk_mib": 8000}), ({"gpus": 1}, {"used_gpus": 1})):
         for taken, booted in ((used, 1), ({}, 0)):
             worker = a_worker(state=WorkerState.BUSY, free_cpus=1, free_memory_mib=3000, **taken)
-            host = a_host(pools=(PoolSpace("p", 1000, 1000),))
+            host = a_host(pools=(PoolSpace("p", 1000),))
             observation = an_observation(queues=[a_queue(a_cluster(idle=1, **asked))], hosts=[host], workers=[worker])
             assert len(boots(decide(observation, a_policy(environment)))) == booted
 

@@ -7,7 +7,7 @@ import pytest
 from environments.identity import Signature, objection
 from environments.matching import Catalogue
 from scheduler.commands.daemon import TokenError, ask, read_token, url_of
-from scheduler.commands.login import UNSET, uid_of
+from scheduler.commands.journaled import UNSET, uid_of
 from scheduler.daemon.limits import Allowance, counted_as
 from scheduler.daemon.receiver import Refusal, ReportReceiver
 from scheduler.daemon.web import is_called

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from scheduler.commands.login import login
+from scheduler.commands.journaled import login
 from tests.pure.test_cli_agreements import ambienti, site  # noqa: F401 - fixtures
 
 ON_CALL = """\

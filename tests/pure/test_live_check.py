@@ -127,7 +127,7 @@ def test_a_host_of_another_kind_or_without_the_label_is_not_asked_for_what_other
 
 
 def test_what_stops_an_environment_is_told_before_what_only_hinders_another(tmp_path):
-    hosts = [machine("q1"), machine("q2", pools=(PoolSpace("fast", 1.0, 1.0),))]
+    hosts = [machine("q1"), machine("q2", pools=(PoolSpace("fast", 1.0),))]
     slow = DISK.replace("overlay}", "overlay, pool: fast}").replace("disk:", "adisk:", 1)
     found, farm, plant = simulated(tmp_path, slow + DISK.replace("el9", "gone"), hosts, {"q1": "", "q2": ""})
     plant.missing_images.add("/gone.qcow2")

@@ -474,3 +474,19 @@ def test_forty_hosts_that_fall_silent_together_are_one_line_and_so_is_their_retu
     told = [json.loads(line) for line in out.getvalue().splitlines()]
     assert [one["count"] for one in told if one["event"] == "no answer"] == [40]
     assert [one["count"] for one in told if one["event"] == "answer again"] == [40]
+
+
+def test_a_source_that_is_silent_for_another_reason_is_told_again_but_not_for_another_number(logged):
+    out = io.StringIO()
+    log.configure("json", stream=out)
+    teller = Teller(structlog.get_logger("ambienti"), "me")
+    for reason in ("no answer for 30 s", "no answer for 60 s", "connection refused"):
+        silent = {name: Unanswered(name, reason, NOW) for name in ("h2", "h1")}
+        teller.tell(cycle(observation=Observation(NOW, {}, silent, ())))
+    told = [json.loads(line) for line in out.getvalue().splitlines()]
+    assert [(one["source"], one["reason"]) for one in told if one["event"] == "no answer"] == [
+        ("h1", "no answer for 30 s"),
+        ("h2", "no answer for 30 s"),
+        ("h1", "connection refused"),
+        ("h2", "connection refused"),
+    ]

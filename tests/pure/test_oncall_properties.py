@@ -14,11 +14,9 @@ from scheduler.oncall.follow import follow, next_due
 from scheduler.oncall.hours import ResponseClass, ResponseTimes, Weekly
 from scheduler.oncall.incident import Book, CallEnd, DecisionKind, IncidentEvent, Level, Quiet, Rules, What
 from scheduler.oncall.response import Cut, Response, of_incident, report
-from scheduler.oncall.rotation import Layer, Override, Roster, Swap
-from scheduler.oncall.schedule import schedule
-from scheduler.oncall.simulate import simulate
+from scheduler.oncall.rotation import Layer, Override, Roster, Swap, schedule
 from scheduler.oncall.states import MEANING, OVER, TRANSITIONS, State
-from tests.pure.oncall_oracle import Oracle
+from tests.pure.oncall_oracle import Oracle, simulate
 
 ZONES = (
     "Europe/Rome",

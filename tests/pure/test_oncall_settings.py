@@ -11,7 +11,7 @@ from environments.problems import ConfigurationError
 from scheduler.commands.cli import main
 from scheduler.oncall import reading as oncall
 from scheduler.oncall import simulation as oncall_simulation
-from scheduler.publish import addresses, oncall_check
+from scheduler.publish import addresses
 
 HOW_TO = Path(__file__).parents[2] / "docs/howto/on-call.md"
 GOOD = """\
@@ -453,5 +453,5 @@ rotations:
   fair: {{layers: [{{people: [{", ".join(people)}], start: 2026-01-05, shift_days: 30}}]}}
 escalation: {{levels: [{{notify: daily}}]}}
 """)
-    (finding,) = oncall_check._never(oncall.load(tmp_path / "oncall.yaml"))
+    (finding,) = addresses._never(oncall.load(tmp_path / "oncall.yaml"))
     assert "rotation 'daily': p06, p07, p13, p14 never get a turn" in finding.message

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from bundles import bundle, unpacked
 
 from environments.problems import ConfigurationError
 from environments.reader import parse
@@ -11,7 +12,7 @@ from scheduler.availability.files.reading import history_of_text, read_history
 from scheduler.availability.history import Operator, Status
 from scheduler.availability.measuring.accounting import measure
 from scheduler.availability.reports import report_data
-from scheduler.availability.reports.bundle import bundle, canonical, unpacked, verify
+from scheduler.availability.reports.bundle import canonical, verify
 from scheduler.availability.timelines import algebra
 from scheduler.availability.timelines.algebra import DOWNTIME, STATES
 from scheduler.commands.report_bundle import compute

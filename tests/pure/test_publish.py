@@ -16,10 +16,11 @@ from scheduler.oncall.follow import follow
 from scheduler.oncall.hours import ResponseTimes
 from scheduler.oncall.incident import Book, IncidentEvent, Level, Rules, What
 from scheduler.oncall.rotation import Roster
-from scheduler.publish import apart, charts, sheet, writing
+from scheduler.publish import apart, charts, sheet
 from scheduler.publish import page as pages
+from scheduler.publish import page as writing
 from scheduler.publish.page import page, pdf
-from scheduler.publish.versions import PublicationStatus, VersionLine
+from scheduler.publish.sheet import PublicationStatus, VersionLine
 from tests.pure.report_sample import EVIL, HOUR, NAMES, NOW, history, sample
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from scheduler.availability.files.reading import history_of_text
 from scheduler.availability.files.written import WrittenHistory
-from scheduler.availability.reports.report_data import ReportRow
+from scheduler.availability.reports.report_shape import ReportRow
 from scheduler.commands import reference
 from scheduler.commands.cli import COMMANDS, GROUPS, name_of
 from scheduler.daemon.metrics import METRICS

@@ -3,8 +3,8 @@
 import json
 
 import pytest
+from argo_lines import lines
 
-from scheduler.availability.reports.argo_export import lines
 from scheduler.availability.timelines import windows
 from scheduler.commands.cli import main
 

@@ -6,9 +6,9 @@ import tarfile
 import time
 
 import pytest
+from bundles import unpacked
 
 from scheduler.availability.history import Status
-from scheduler.availability.reports.bundle import unpacked
 from scheduler.commands.cli import main
 from scheduler.journal.journal import Journal
 from scheduler.journal.records import Declared, Push

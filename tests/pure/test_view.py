@@ -27,7 +27,8 @@ from scheduler.decide.plan import decide
 from scheduler.model.actions import Boot, Drain, Plan, Verdict
 from scheduler.model.queues import JobCount, JobCounts
 from scheduler.model.workers import WorkerState
-from scheduler.show import rows, sources_view, view, writing
+from scheduler.show import rows, sources_view, view
+from scheduler.show import terminal as writing
 from scheduler.show.job_numbers import UNMAPPED, JobNumbers
 from scheduler.show.live_view import LiveView
 

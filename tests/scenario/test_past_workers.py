@@ -2,7 +2,7 @@
 
 from contextlib import contextmanager
 
-from scheduler.commands.past import run_before
+from scheduler.commands.questions import run_before
 from scheduler.decide.explain import explain_job
 from scheduler.decide.plan import decide
 from scheduler.decide.worker_story import explain_worker

@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import threading
 import zoneinfo
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import icalendar
 import recurring_ical_events
 from icalendar.timezone import tzp
 
 from environments.problems import ConfigurationError, Problem
-from scheduler.availability.files import calendar_settled as settled
 from scheduler.availability.files import calendar_times as times
 from scheduler.availability.history import Span
 from scheduler.model.instants import Instant, as_micro, as_time
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
 
 MAXIMUM_OCCURRENCES = 20_000
 _ZONES = threading.Lock()
@@ -97,10 +93,10 @@ def _events(calendar: Any, file: str, until: Instant, zone: str) -> Events:
         try:
             for part in together:
                 times.check(part, file)
-                settled.check_further(part, file)
-            parts = settled.newest(together, file) if uid else together
+                times.check_further(part, file)
+            parts = times.newest(together, file) if uid else together
             for part in parts:
-                settled.settle(part, usual, shown=bool(shown_in))
+                times.settle(part, usual, shown=bool(shown_in))
             found += _comings(_alone(calendar, parts), parts, (file, until, usual))
             empty += [times.named(part) for part in parts if not _cancelled(part) and not times.lasts(part, usual)]
             stamps = [as_micro(times.moment(part["LAST-MODIFIED"].dt, usual)) for part in parts if "LAST-MODIFIED" in part]

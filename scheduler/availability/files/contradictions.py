@@ -1,4 +1,4 @@
-"""Lines of a history that contradict each other: two that mean one event and say different things, corrections and events.
+"""What contradicts itself in a history: two lines that mean one event and say different things, corrections, keys of a group.
 
 Which of them holds would be decided by their order in the file, and so would the figures: such a file is refused. What says the
 same twice is a repetition and counts once; when it was received, and the words that came with it, decide no figure.
@@ -6,16 +6,19 @@ same twice is a repetition and counts once; when it was received, and the words 
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Iterator
 from typing import TYPE_CHECKING
 
-from scheduler.model.instants import write_instant
+from scheduler.availability.files.strategies import Strategy, operator_of
+from scheduler.availability.history import History, Operator
+from scheduler.availability.timelines.columns import columns
+from scheduler.availability.timelines.prepared import left_out
+from scheduler.model.instants import Instant, write_instant
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterator
-
     from environments.nodes import YamlNode
-    from environments.problems import Problem
-    from scheduler.availability.files.written import WrittenCorrection, WrittenEvent, WrittenHistory
+    from environments.problems import KeyPath, Problem
+    from scheduler.availability.files.written import WrittenCorrection, WrittenEvent, WrittenGroup, WrittenHistory
 
 
 def contradictions(written: WrittenHistory, node: YamlNode) -> Iterator[Problem]:
@@ -107,3 +110,110 @@ def _told(event: WrittenEvent, other: WrittenEvent) -> str:
         for name, value in values.items()
     }
     return " ".join(f"{name} {'none' if value in {None, ''} else value}" for name, value in written.items())
+
+
+# --- keys of a group that its operator does not use: passed over, another rule would be measured than the one written -
+
+_OF_WEIGHTS = f"operator: {Operator.CAPACITY}, or strategy: {Strategy.SEGMENTED_POOLS}"
+
+
+def unused(group: WrittenGroup, node: YamlNode, path: KeyPath) -> Iterator[Problem]:
+    """Yield the keys of a group that say nothing beside its operator or strategy, and what contradicts it."""
+    operator = _meant(group)
+    if operator is None:
+        return
+    named = f"operator {group.operator}" if group.operator is not None else f"strategy {group.strategy}"
+    given = group.model_fields_set
+    # Ambienti itself writes both `k` and `need` of each group: the one that is not used is 1, and says nothing else.
+    as_we_write = {"k", "need"} <= given
+    if group.operator is not Operator.AT_LEAST and "k" in given and not (as_we_write and group.k == 1):
+        yield node.problem((*path, "k"), f"is not used by {named}", f"operator: {Operator.AT_LEAST}; or no k", key=True)
+    if operator is not Operator.CAPACITY:
+        if "need" in given and not (as_we_write and group.need == 1):
+            yield node.problem((*path, "need"), f"is not used by {named}", f"{_OF_WEIGHTS}; or no need", key=True)
+        for number, member in enumerate(group.members):
+            if member.weight != 1:  # all alike they weigh nothing more than without
+                place = (*path, "members", number, "weight")
+                yield node.problem(place, f"is not used by {named}", f"{_OF_WEIGHTS}; or no weight", key=True)
+    yield from _never(group, node, path)
+    yield from _contradicts(group, node, path)
+
+
+def _meant(group: WrittenGroup) -> Operator | None:
+    if group.operator is not None or not group.strategy:
+        return group.operator
+    return operator_of(Strategy(group.strategy), len(group.members))
+
+
+def _names(group: WrittenGroup) -> int:
+    """Count the members; one that comes back is one."""
+    return len({member.name for member in group.members})
+
+
+def _never(group: WrittenGroup, node: YamlNode, path: KeyPath) -> Iterator[Problem]:
+    count = _names(group)
+    if group.operator is Operator.AT_LEAST and group.k > max(count, 1):
+        there = f"there {'is' if count == 1 else 'are'} {count or 'none'}"
+        yield node.problem((*path, "k"), f"{group.k} members can never be up: {there}", f"at most {max(count, 1)}")
+
+
+def _contradicts(group: WrittenGroup, node: YamlNode, path: KeyPath) -> Iterator[Problem]:
+    """Find an operator beside a strategy that means another one. Of a single member all of them say the same."""
+    count = _names(group)
+    if group.operator is None or not group.strategy or count < 2:
+        return
+    wanted = operator_of(Strategy(group.strategy), count)
+    same = {wanted} | ({Operator.AT_LEAST} if wanted is Operator.CAPACITY else set())
+    if wanted is Operator.OR:
+        same |= {Operator.AT_LEAST} if group.k == 1 else set()
+        same |= {Operator.QUORUM} if group.strategy == Strategy.REPLICATED_DATABASE else set()
+    if group.operator not in same:
+        message = f"{group.strategy} means operator {wanted}, and the operator here is {group.operator}"
+        yield node.problem((*path, "strategy"), message, "one of them")
+
+
+# --- what is told of the time after `now` -----------------------------------------------------------------------------
+
+
+def after_now(written: WrittenHistory, history: History, node: YamlNode) -> Iterator[Problem]:
+    """Yield what was seen, declared or accepted after `now`, when nobody can have done so yet; `history`: what the file says.
+
+    Left out silently, a wrong year would make a FAIL a PASS. What is planned may lie ahead: downtimes, exclusions, memberships.
+    """
+    for path, instant in (*_after(written, history), *_declared(written)):
+        if instant is not None and instant > history.now:
+            shown, now = write_instant(instant, history.zone), write_instant(history.now, history.zone)
+            expected = "an instant that has passed, or a later `now`; an earlier window of time is asked for by --from and --to"
+            yield node.problem(path, f"{shown} lies after `now` ({now}), for which the report is made", expected)
+
+
+def _after(written: WrittenHistory, history: History) -> Iterator[tuple[KeyPath, Instant | None]]:
+    late = [index for index, event in enumerate(written.events) if event.at > history.now]
+    if late:
+        # A clock that was set back leaves events behind that are past all the same: they count.
+        places = {one.name: place for place, one in enumerate(history.objects)}
+        found = left_out(columns(history.results, places), history)
+        missed = set(zip(found.object.tolist(), found.at.tolist(), strict=True))
+        for index in late:
+            if (places[written.events[index].object], written.events[index].at) in missed:
+                yield ("events", index, "at"), written.events[index].at
+    newest = max((event.sequence or 0 for event in written.events if event.at <= history.now), default=0)
+    for index, event in enumerate(written.events):
+        if event.at <= history.now and (event.sequence is None or event.sequence >= newest):  # else a later one proves it past
+            yield ("events", index, "confirmed"), event.confirmed
+    for index, gap in enumerate(written.gaps):
+        edge, instant = ("start", gap.start) if gap.start > history.now else ("end", gap.end)
+        yield ("gaps", index, edge), instant
+
+
+def _declared(written: WrittenHistory) -> Iterator[tuple[KeyPath, Instant | None]]:
+    for index, downtime in enumerate(written.downtimes):
+        yield ("downtimes", index, "declared"), downtime.declared
+        for number, revision in enumerate(downtime.revisions):
+            yield ("downtimes", index, "revisions", number, "declared"), revision.declared
+    for index, exclusion in enumerate(written.exclusions):
+        yield ("exclusions", index, "accepted_at"), exclusion.accepted_at
+    for index, one in enumerate(written.corrections):
+        yield ("corrections", index, "at"), one.at
+        yield ("corrections", index, "received"), one.received
+        yield ("corrections", index, "accepted_at"), one.accepted_at

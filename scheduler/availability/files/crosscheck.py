@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import zoneinfo
+from collections.abc import Iterator
 from datetime import datetime
 from functools import cache
 from typing import TYPE_CHECKING
@@ -11,8 +12,7 @@ from typing import TYPE_CHECKING
 from pydantic_core import PydanticCustomError
 
 from environments.names import nearest
-from scheduler.availability.files.contradictions import contradictions, unheeded
-from scheduler.availability.files.group_keys import unused
+from scheduler.availability.files.contradictions import contradictions, unheeded, unused
 from scheduler.availability.files.strategies import instances_of
 from scheduler.availability.history import EVERYTHING, Operator
 from scheduler.availability.timelines import windows
@@ -20,8 +20,6 @@ from scheduler.availability.timelines.downtimes import rule_problem
 from scheduler.model.instants import write_instant
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from environments.nodes import YamlNode
     from environments.problems import KeyPath, Problem
     from scheduler.availability.files.written import WrittenDowntime, WrittenGroup, WrittenHistory, WrittenMember, WrittenSpan
@@ -35,11 +33,6 @@ MOST_HINTED = 100
 def is_zone(name: str) -> bool:
     """Tell whether a time zone of this name is known here."""
     return name in zoneinfo.available_timezones()
-
-
-def near_zone(name: str) -> str:
-    """Return the known time zone whose name is most like this one."""
-    return nearest(name, zoneinfo.available_timezones())
 
 
 def problems(written: WrittenHistory, node: YamlNode, *, whole: bool = True) -> Iterator[Problem]:

@@ -10,7 +10,7 @@ import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from typing import TYPE_CHECKING
-from xml.etree.ElementTree import ParseError
+from xml.etree.ElementTree import Element, ParseError
 
 import defusedxml
 import defusedxml.ElementTree
@@ -24,8 +24,6 @@ from scheduler.availability.history import Revision
 from scheduler.model.instants import SECOND, Instant, as_micro
 
 if TYPE_CHECKING:
-    from xml.etree.ElementTree import Element
-
     from environments.nodes import YamlNode
 
 
@@ -243,7 +241,7 @@ def _coming(one: calendars.Occurrence, found: ReadImport, objects: tuple[str, ..
     title, series = f"event {one.summary or one.uid!r}", f"ical-{short(one.uid)}"
     if not (one.names or objects):
         message = "does not say what it concerns"
-        place = "its categories, resources or location; or --object"
+        place = "a name in its categories, resources or location"
         found.wrong(series, Problem(found.file, 0, 0, title, message, place))
         return
     named: list[str] = []

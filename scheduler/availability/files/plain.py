@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from environments.text import printable, unprintable
 from scheduler.availability.timelines import algebra
-from scheduler.model.instants import SECOND, write_instant
+from scheduler.model.instants import SECOND, Duration, Instant, write_instant
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from scheduler.availability.history import (
         Correction,
         Downtime,
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
         Result,
         Span,
     )
-    from scheduler.model.instants import Duration, Instant
 
 Data = dict[str, Any]
 MOST_SAID = 10_000

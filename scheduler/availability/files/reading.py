@@ -7,7 +7,7 @@ name instead of a list, `from` and `to` for `start` and `end`.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -19,7 +19,7 @@ from environments.nodes import YamlNode
 from environments.problems import ConfigurationError, Problem
 from environments.reader import parse, read_content
 from scheduler.availability.files import crosscheck
-from scheduler.availability.files.after_now import after_now
+from scheduler.availability.files.contradictions import after_now
 from scheduler.availability.files.strategies import Strategy, groups_of
 from scheduler.availability.files.written import (
     WrittenCorrection,
@@ -47,8 +47,6 @@ from scheduler.availability.history import (
 from scheduler.availability.timelines import algebra
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from scheduler.model.instants import Instant
 
 Value = Any
@@ -319,15 +317,11 @@ def _groups(one: WrittenGroup, usual: str) -> tuple[Group, ...]:
 
 
 def _exclusion(one: WrittenExclusion, index: int) -> Exclusion:
-    number = one.id or f"exclusion {index}"
-    signed = (one.author, one.reason, one.accepted_by)
-    return Exclusion(number, one.objects, one.start, one.end, one.cause, *signed, accepted_at=one.accepted_at)
+    return Exclusion(**dict(one) | {"id": one.id or f"exclusion {index}"})
 
 
 def _correction(one: WrittenCorrection, index: int) -> Correction:
-    number = one.id or f"correction {index}"
-    told = (one.object, one.at, one.status, one.received, one.by, one.text, one.accepted_by, one.accepted_at)
-    return Correction(number, *told)
+    return Correction(**dict(one) | {"id": one.id or f"correction {index}"})
 
 
 def _downtime(one: WrittenDowntime, index: int, zone: str) -> Downtime:

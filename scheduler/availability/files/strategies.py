@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 from fractions import Fraction
-from typing import TYPE_CHECKING
 
 from scheduler.availability.history import Group, Member, Operator
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 
 class Strategy(StrEnum):

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from json.encoder import encode_basestring as quoted
-from typing import TYPE_CHECKING, Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -20,16 +21,9 @@ from scheduler.availability.files.reading import history_of_text
 from scheduler.availability.history import History, Result, Status
 from scheduler.availability.timelines.axis import ABSENT, Whole
 from scheduler.availability.timelines.columns import Columns
-from scheduler.availability.timelines.prepared import prepare
+from scheduler.availability.timelines.prepared import Prepared, prepare
 from scheduler.availability.timelines.timeline import CAUSE_CODES
-from scheduler.model.instants import SECOND, write_instant
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-    from typing import BinaryIO
-
-    from scheduler.availability.timelines.prepared import Prepared
-    from scheduler.model.instants import Duration, Instant
+from scheduler.model.instants import SECOND, Duration, Instant, write_instant
 
 BLOCK = 1 << 22
 """So many bytes are read at a time."""
@@ -308,8 +302,4 @@ def _whole_numbers(written: list[Any]) -> Whole:
     return np.array(written, np.int64)
 
 
-_OPTIONAL: dict[str, Callable[[list[Any]], Whole]] = {
-    "confirmed": _instants,
-    "monotonic": _lengths,
-    "sequence": _whole_numbers,
-}
+_OPTIONAL: dict[str, Callable[[list[Any]], Whole]] = {"confirmed": _instants, "monotonic": _lengths, "sequence": _whole_numbers}

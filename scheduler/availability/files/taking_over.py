@@ -12,17 +12,12 @@ Rules:
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
 
-from scheduler.availability.files.imported import short
+from scheduler.availability.files.imported import Imported, short
 from scheduler.availability.history import Downtime, Revision
 from scheduler.model.instants import Instant
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
-
-    from scheduler.availability.files.imported import Imported
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ nothing; all of them together are the second figure less the first.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
@@ -14,20 +15,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scheduler.availability.history import Measure, Status
-from scheduler.availability.measuring.accounting import stretches, tabulate
-from scheduler.availability.measuring.pieces import packed
+from scheduler.availability.history import EVERYTHING, Measure, Status, Window
+from scheduler.availability.measuring.accounting import packed, stretches, tabulate
 from scheduler.availability.measuring.profiles import counted, seen
 from scheduler.availability.timelines.algebra import STATES
-from scheduler.availability.timelines.axis import Elapsed, wall_at
+from scheduler.availability.timelines.axis import common, lived, united, wall_at
+from scheduler.availability.timelines.downtimes import without
 from scheduler.availability.timelines.timeline import ARGO, CODE, EXCLUDED, PENDING, SCHEDULED, UNSCHEDULED
 from scheduler.model.instants import Duration, Instant
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-
-    from scheduler.availability.history import Span, Window
     from scheduler.availability.timelines.prepared import Prepared
+
 
 _NAMES = {code: name for name, code in STATES.items()}
 
@@ -83,34 +82,24 @@ class FigureDifference:
     stretches: tuple[Stretched, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Piece:
-    start: Elapsed
-    end: Elapsed
-    state: int
-
-
-def explain(
-    prepared: Prepared, name: str, window: Window, one: str, other: str, *, within: Iterable[Span] | None = None
-) -> FigureDifference:
+def explain(prepared: Prepared, name: str, window: Window, one: str, other: str) -> FigureDifference:
     """Explain why a profile gives an object or group another figure than the one before."""
-    periods = None if within is None else tuple(within)
-    first, second = (tabulate(prepared, window, profile, periods).of(name) for profile in (one, other))
+    first, second = (tabulate(prepared, window, profile).of(name) for profile in (one, other))
     is_host = prepared.rows[prepared.places[name]].is_host
-    lived = packed(prepared, name, stretches(prepared, first.window, periods))
-    pieces = [_Piece(*piece) for piece in lived if piece[2] & CODE < PENDING]
+    lived = packed(prepared, name, stretches(prepared, first.window))
+    pieces = [piece for piece in lived if piece[2] & CODE < PENDING]
     classes = {
         state: (_class(one, state, is_host=is_host), _class(other, state, is_host=is_host))
-        for state in {piece.state for piece in pieces}
+        for state in {state for _, _, state in pieces}
     }
-    base, count = first.figure, sum(p.end - p.start for p in pieces if classes[p.state][1] is not Counted.OUT)
+    base, count = first.figure, sum(end - start for start, end, state in pieces if classes[state][1] is not Counted.OUT)
     found: list[Stretched] = []
     for piece in pieces:
-        before, after = classes[piece.state]
+        before, after = classes[piece[2]]
         if before is not after:
-            why = "; ".join(reason for profile in (one, other) if (reason := _reason(profile, piece.state, is_host=is_host)))
+            why = "; ".join(reason for profile in (one, other) if (reason := _reason(profile, piece[2], is_host=is_host)))
             moved = None if base is None or not count else (_worth(after, base) - _worth(before, base)) / count
-            found += _written(prepared, piece, (before, after), why, moved)
+            found.append(_written(prepared, piece, (before, after), why, moved))
     difference = None if base is None or second.figure is None else second.figure - base
     return FigureDifference(first, second, difference, tuple(_contributions(found)), tuple(found))
 
@@ -163,11 +152,15 @@ def _reason(profile: str, state: int, *, is_host: bool) -> str:
 
 
 def _written(
-    prepared: Prepared, piece: _Piece, classes: tuple[Counted, Counted], reason: str, moved: Fraction | None
-) -> Iterator[Stretched]:
-    state, length = piece.state, piece.end - piece.start
-    start = wall_at(prepared.axis, piece.start)
-    yield Stretched(
+    prepared: Prepared,
+    piece: tuple[int, int, int],
+    counted_as: tuple[Counted, Counted],
+    why: str,
+    moved: Fraction | None,
+) -> Stretched:
+    begin, end, state = piece
+    start, length = wall_at(prepared.axis, begin), end - begin
+    return Stretched(
         start,
         start + length,
         length,
@@ -175,8 +168,8 @@ def _written(
         "scheduled" if state & SCHEDULED else "unscheduled" if state & UNSCHEDULED else "",
         bool(state & EXCLUDED),
         _NAMES[state >> ARGO & CODE],
-        *classes,
-        reason,
+        *counted_as,
+        why,
         None if moved is None else moved * length,
     )
 
@@ -189,3 +182,29 @@ def _contributions(found: Sequence[Stretched]) -> list[Contribution]:
         total = sum(points, Fraction(0)) if len(points) == len(mine) else None
         made.append(Contribution(reason, sum(one.length for one in mine), total))
     return sorted(made, key=lambda one: (-abs(one.points or 0), -one.length))
+
+
+# --- how much bad time each exclusion excuses -------------------------------------------------------------------------
+
+
+def excused_by(prepared: Prepared, name: str, window: Window) -> dict[str, Duration]:
+    """Return by the id of each accepted exclusion the bad time that it excuses; together they are the X of `excuse`.
+
+    What several cover is given to the one that was accepted first, and among those to the first listed.
+    """
+    asked = stretches(prepared, window)
+    left = united([(start, end) for start, end, state in packed(prepared, name, asked) if _is_excused(state)])
+    mine = [one for one in prepared.history.exclusions if one.accepted_by and {name, EVERYTHING} & set(one.objects)]
+    mine.sort(key=lambda one: (one.accepted_at is None, one.accepted_at or 0))
+    found: dict[str, Duration] = {}
+    for one in mine:
+        covered = lived(prepared.axis, one.start, one.end)
+        length = sum(end - start for start, end in common(left, covered))
+        if length:
+            found[one.id] = found.get(one.id, 0) + length
+        left = without(left, covered)
+    return found
+
+
+def _is_excused(state: int) -> bool:
+    return bool(state & EXCLUDED) and state & CODE == Status.CRITICAL

@@ -7,17 +7,13 @@ fires when the rate is reached over its long window, so that it matters, and ove
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
-from typing import TYPE_CHECKING
 
 from scheduler.availability.history import Measure, Window
-from scheduler.model.instants import SECOND, Duration, Instant, write_duration
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+from scheduler.model.instants import Duration, Instant, write_duration
 
 Measuring = Callable[[Window], Measure]
 """What one window measured of the objective's object, under its profile."""
@@ -64,17 +60,6 @@ class Burn:
     state: Burning
     long: Rate
     short: Rate
-
-
-def usual(window: Duration) -> tuple[Alert, ...]:
-    """Return the alerts of the Site Reliability Workbook for a window: 2 % of it in 1 h, 5 % in 6 h, 10 % in 3 d."""
-    hour = 3600 * SECOND
-    chosen = (("fast", 2, hour, "page"), ("slow", 5, 6 * hour, "page"), ("creeping", 10, 72 * hour, "ticket"))
-    made = (
-        Alert(name, Fraction(percent * window, 100 * long), long, long // 12, severity)
-        for name, percent, long, severity in chosen
-    )
-    return tuple(alert for alert in made if alert.factor >= 1 and alert.long < window)
 
 
 def faults(alert: Alert, target: Fraction) -> Iterator[tuple[str, str]]:

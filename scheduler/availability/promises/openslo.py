@@ -7,6 +7,7 @@ import zoneinfo
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic_core import PydanticCustomError
@@ -17,15 +18,13 @@ from environments.problems import ConfigurationError, KeyPath, Problem
 from environments.reader import documents, read_content
 from scheduler.availability.files.reading import exact
 from scheduler.availability.history import Objective, Span
-from scheduler.availability.promises import burn_rate
+from scheduler.availability.promises import burn_rate, openslo_window
 from scheduler.availability.promises import openslo_model as model
 from scheduler.availability.promises.openslo_alerts import OpenSLODocuments, alerts_of
 from scheduler.availability.promises.openslo_window import PromiseError, window_name
 from scheduler.model import instants
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from environments.nodes import YamlNode
     from scheduler.model.instants import Instant
 
@@ -294,9 +293,7 @@ def periods_near(directory: Path, until: Instant, zone: str) -> Periods:
 
     def find(named: str) -> tuple[Span, ...]:
         if re.search(r"\.(ics|ical|ya?ml)$", named):
-            from scheduler.availability.promises import periods  # late: the daemon of a site that promises nothing is lighter
-
-            return periods.read(directory / named, until, zone)
+            return openslo_window.read(directory / named, until, zone)
         return intervals(named, zone)
 
     return find

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import TYPE_CHECKING
 
 from environments.names import nearest
 from environments.nodes import YamlNode
@@ -12,9 +12,6 @@ from environments.problems import KeyPath, Problem
 from scheduler.availability.promises import burn_rate
 from scheduler.availability.promises import openslo_model as model
 from scheduler.model.instants import SECOND, write_duration
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
 
 LENGTHS = {"m": 60 * SECOND, "h": 3600 * SECOND, "d": 86400 * SECOND, "w": 604800 * SECOND}
 LONGEST = LENGTHS | {"M": 31 * LENGTHS["d"], "Q": 92 * LENGTHS["d"], "Y": 366 * LENGTHS["d"]}

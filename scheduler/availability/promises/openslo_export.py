@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from decimal import Decimal, localcontext
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from environments.writer import write
 from scheduler.availability.promises.openslo_alerts import LENGTHS
 from scheduler.availability.promises.openslo_model import PREFIX, SOURCE, VERSION
 from scheduler.availability.promises.openslo_window import DURATIONS, PAST, SAME, STARTS, UTC
-from scheduler.model.instants import in_seconds, write_instant
+from scheduler.model.instants import Duration, in_seconds, write_instant
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from fractions import Fraction
-
     from scheduler.availability.history import Objective
     from scheduler.availability.promises.burn_rate import Alert
     from scheduler.availability.promises.openslo import Promise, Promises
-    from scheduler.model.instants import Duration
 
 DIGITS = 40
 

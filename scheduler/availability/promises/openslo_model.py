@@ -218,46 +218,43 @@ class SloSpec(Frozen):
     """Names of AlertPolicies, or policies that stand here."""
 
 
-class Slo(Frozen):
-    """A document of kind SLO."""
+class Document(Frozen):
+    """What all documents have."""
 
     apiVersion: Literal["openslo/v1"]
-    kind: Literal["SLO"]
     metadata: Metadata
+
+
+class Slo(Document):
+    """A document of kind SLO."""
+
+    kind: Literal["SLO"]
     spec: SloSpec
 
 
-class Service(Frozen):
+class Service(Document):
     """A document of kind Service."""
 
-    apiVersion: Literal["openslo/v1"]
     kind: Literal["Service"]
-    metadata: Metadata
     spec: ServiceSpec
 
 
-class Sli(Frozen):
+class Sli(Document):
     """A document of kind SLI."""
 
-    apiVersion: Literal["openslo/v1"]
     kind: Literal["SLI"]
-    metadata: Metadata
     spec: IndicatorSpec
 
 
-class AlertPolicy(Frozen):
+class AlertPolicy(Document):
     """A document of kind AlertPolicy."""
 
-    apiVersion: Literal["openslo/v1"]
     kind: Literal["AlertPolicy"]
-    metadata: Metadata
     spec: PolicySpec
 
 
-class AlertCondition(Frozen):
+class AlertCondition(Document):
     """A document of kind AlertCondition."""
 
-    apiVersion: Literal["openslo/v1"]
     kind: Literal["AlertCondition"]
-    metadata: Metadata
     spec: ConditionSpec

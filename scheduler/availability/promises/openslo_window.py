@@ -1,17 +1,73 @@
-"""Windows as OpenSLO writes them, and as reports name them."""
+"""Windows as OpenSLO writes them and as reports name them, and periods from a file: iCalendar, or YAML with start and end."""
 
 from __future__ import annotations
 
 import zoneinfo
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pydantic import BaseModel, ConfigDict, Field
+
+from environments.checking import checked
 from environments.names import nearest
-from environments.problems import KeyPath
+from environments.nodes import YamlNode
+from environments.problems import ConfigurationError, KeyPath, Problem
+from environments.reader import documents, read_content
+from scheduler.availability.files.reading import exact
+from scheduler.availability.files.written import WrittenSpan, Zone
+from scheduler.availability.history import Span
 
 if TYPE_CHECKING:
     from scheduler.availability.promises.openslo_model import TimeWindow
+    from scheduler.model.instants import Instant
+
+
+class _Periods(BaseModel):
+    """A file of periods."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    zone: Zone = ""
+    """Zone of times without an offset."""
+    periods: tuple[WrittenSpan, ...] = Field(min_length=1)
+    """A list of start and end."""
+
+
+def read(path: Path, until: Instant, zone: str) -> tuple[Span, ...]:
+    """Read the periods of a file, as far as they begin before `until`; `zone` is that of times that name none."""
+    content = read_content(path)
+    if path.suffix in {".ics", ".ical"}:
+        from scheduler.availability.files import calendars  # late: few sites have such a file, and all have the daemon
+
+        return calendars.periods(calendars.read(content, str(path), until, zone))
+    return of_yaml(content, str(path), zone)
+
+
+def of_yaml(content: bytes | str, file: str, zone: str) -> tuple[Span, ...]:
+    """Read periods from YAML: a list of start and end, alone or under `periods` with a `zone` beside it."""
+    node, problems = documents(content, file)[0], list[Problem]()
+    top = YamlNode({"periods": node}, node.mark) if isinstance(node.value, tuple) else node
+    data = exact(top)
+    if isinstance(data.get("periods"), list):
+        data["periods"] = [_renamed(one) for one in data["periods"]]
+    written = checked(_Periods, top, problems, data=data, context={"zone": data.get("zone") or zone})
+    if written is None or problems:
+        raise ConfigurationError(problems)
+    for index, one in enumerate(written.periods):
+        if one.end is not None and one.end <= one.start:
+            problems.append(top.problem(("periods", index), "ends before it begins", "an end after its start"))
+    if problems:
+        raise ConfigurationError(problems)
+    return tuple(Span(one.start, one.end) for one in written.periods)
+
+
+def _renamed(one: object) -> object:
+    """Accept `from` and `to` for start and end."""
+    names = {"from": "start", "to": "end"}
+    return {names.get(key, key): value for key, value in one.items()} if isinstance(one, dict) else one
+
 
 CALENDAR = {"1d": "today", "1w": "this-week", "1M": "month", "1Q": "quarter", "1Y": "year"}
 PAST = {"yesterday": "1d", "past-week": "1w", "past-month": "1M", "past-quarter": "1Q", "past-year": "1Y"}
@@ -21,13 +77,7 @@ SAME = {"this-day": "today", "past-day": "yesterday", "week": "this-week"} | {
     f"this-{name}": name for name in ("month", "quarter", "year")
 }
 """Other names of the same windows."""
-STARTS = {
-    "1d": "2026-01-01 00:00:00",
-    "1w": "2026-01-05 00:00:00",
-    "1M": "2026-01-01 00:00:00",
-    "1Q": "2026-01-01 00:00:00",
-    "1Y": "2026-01-01 00:00:00",
-}
+STARTS = dict.fromkeys(CALENDAR, "2026-01-01 00:00:00") | {"1w": "2026-01-05 00:00:00"}
 """A start on which our windows of the calendar begin."""
 UTC = "Etc/UTC"
 """OpenSLO's schema wants a region and a city."""

@@ -6,6 +6,7 @@ uptime, unknown and downtime are parts of the time in which the object existed, 
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Decimal, localcontext
 from fractions import Fraction
@@ -14,10 +15,8 @@ from typing import TYPE_CHECKING, Any
 from scheduler.model.instants import as_time
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
-
     from scheduler.availability.history import Group, Measure, Window
-    from scheduler.availability.measuring.capacity import Capacity
+    from scheduler.availability.measuring.accounting import Capacity
 
 UNDEFINED = "-1"
 PLACES = Decimal(1).scaleb(-14)
@@ -33,19 +32,6 @@ class Kinds:
     supergroup: str = "GROUP"
     group: str = "SITES"
     service: str = "service"
-
-
-@dataclass(frozen=True, slots=True)
-class ArgoResult:
-    """One result as it was exported: parts of one, not per cent; None: undefined."""
-
-    name: str
-    date: str
-    availability: Fraction | None
-    reliability: Fraction | None
-    unknown: Fraction | None = None
-    uptime: Fraction | None = None
-    downtime: Fraction | None = None
 
 
 def weighted(found: Iterable[tuple[str, Window, Capacity]], zone: str, granularity: str) -> dict[str, Any]:
@@ -102,16 +88,6 @@ def document(
     return {"results": results, "endpoints": endpoints} | ({} if rests_on is None else {OURS: dict(rests_on)})
 
 
-def lines(exported: Mapping[str, Any]) -> Iterator[ArgoResult]:
-    """Read back what `document` wrote, or what ARGO's web API answers in that shape."""
-    for top in exported.get("results", ()):
-        yield from (_line(top["name"], one) for one in top["results"])
-        for group in top.get("groups", ()):
-            yield from (_line(group["name"], one) for one in group["results"])
-    for endpoint in exported.get("endpoints", ()):
-        yield from (_line(endpoint["name"], one) for one in endpoint["results"])
-
-
 def _below(top: Group, known: Mapping[str, Group]) -> Iterator[Group]:
     """Yield all groups below one, in the order they are listed; each once."""
     seen: set[str] = set()
@@ -160,13 +136,3 @@ def _written(value: Fraction) -> str:
         context.prec = 60
         found = (Decimal(value.numerator) / value.denominator).quantize(PLACES, ROUND_HALF_EVEN)
         return f"{found.normalize():f}"
-
-
-def _line(name: str, one: Mapping[str, str]) -> ArgoResult:
-    def value(key: str, scale: int = 1) -> Fraction | None:
-        written = Fraction(one[key]) if key in one else Fraction(-1)
-        return None if written < 0 else written / scale
-
-    date = one.get("date", one.get("timestamp", ""))
-    parts = (value("unknown"), value("uptime"), value("downtime"))
-    return ArgoResult(name, date, value("availability", 100), value("reliability", 100), *parts)

@@ -12,20 +12,17 @@ import json
 import re
 import tarfile
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from scheduler.availability.files import streamed
-from scheduler.availability.reports.publication import version_data
+from scheduler.availability.reports.publication import Version, version_data
 from scheduler.availability.timelines.algebra import of_group
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
     from scheduler.availability.history import History, Result
-    from scheduler.availability.reports.publication import Version
     from scheduler.availability.timelines.prepared import Prepared
 
 FORMAT = "ambienti-report-bundle-1"
@@ -74,13 +71,6 @@ def refuse_floats(data: object, path: tuple[object, ...]) -> None:
     elif isinstance(data, (list, tuple)):
         for index, inner in enumerate(data):
             refuse_floats(inner, (*path, index))
-
-
-def bundle(history: History, parameters: Mapping[str, Any], compute: Compute, versions: Sequence[Version] = ()) -> bytes:
-    """Return the bundle of a report; `parameters` may hold text, whole numbers, booleans, lists and mappings of them."""
-    target = io.BytesIO()
-    write(target, history, history.results, parameters, compute, versions=versions)
-    return target.getvalue()
 
 
 def write(
@@ -155,13 +145,6 @@ def different(before: object, after: object, path: str = "report") -> Iterator[s
 def _short(value: object) -> str:
     text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= 80 else f"{text[:77]}..."
-
-
-def unpacked(content: bytes) -> dict[str, bytes]:
-    """Return the files of a bundle; nothing is written anywhere."""
-    with _opened(io.BytesIO(content)) as files:
-        _manifest(files)
-        return {name: file.read() for name, file in files.items()}
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -11,14 +12,11 @@ import numpy as np
 
 from scheduler.availability.files.plain import event
 from scheduler.availability.timelines.columns import columns, joined
-from scheduler.model.instants import write_instant
+from scheduler.model.instants import Instant, write_instant
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
-
     from scheduler.availability.history import Result, Window
     from scheduler.availability.timelines.prepared import Prepared
-    from scheduler.model.instants import Instant
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +52,8 @@ def evidence_of(whole: Iterable[Result], period: Window, published_at: Instant |
     before = frozenset(known)
     late, identities = [], set()
     for one, mark in zip(results, marks, strict=True):
-        if _is_late(one, published_at) or (before and mark not in before):
+        came_late = published_at is not None and one.received is not None and one.received > published_at
+        if came_late or (before and mark not in before):
             late.append(one)
         else:
             identities.add(_identity(one))
@@ -103,10 +102,6 @@ def fingerprint(value: object) -> str:
 def _until(one: Result, end: Instant) -> Result:
     """Leave out what a result says of the time after an instant."""
     return one if one.confirmed is None or one.confirmed <= end else replace(one, confirmed=end)
-
-
-def _is_late(one: Result, published_at: Instant | None) -> bool:
-    return published_at is not None and one.received is not None and one.received > published_at
 
 
 def _identity(one: Result) -> object:

@@ -6,21 +6,19 @@ can say what is different.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from scheduler.availability.files.plain import definitions
-from scheduler.availability.history import Span, Window
+from scheduler.availability.history import Group, History, Measure, Member, Monitored, Span, Window
 from scheduler.availability.measuring.accounting import measure
 from scheduler.availability.measuring.profiles import PROFILES
 from scheduler.availability.reports.evidence import Evidence, evidence_of, fingerprint
 from scheduler.model.instants import Duration, Instant, write_instant
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
-
-    from scheduler.availability.history import Group, History, Measure, Member, Monitored
     from scheduler.availability.timelines.prepared import Prepared
 
 SHOWN = 5

@@ -5,14 +5,27 @@ Its shape, the documented output of `ambienti report --json`, stands in `report_
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
 from fractions import Fraction
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from scheduler.availability import figures
-from scheduler.availability.history import EVERYTHING, History, ObjectiveVerdict, ObjectKind, Window
+from scheduler.availability.history import (
+    EVERYTHING,
+    Correction,
+    Downtime,
+    Exclusion,
+    History,
+    Measure,
+    ObjectiveVerdict,
+    ObjectKind,
+    Span,
+    Window,
+)
 from scheduler.availability.measuring import accounting
-from scheduler.availability.measuring.capacity import Capacity, capacity
+from scheduler.availability.measuring.accounting import Capacity, capacity
 from scheduler.availability.measuring.profiles import DURATIONS
 from scheduler.availability.reports.report_shape import (
     CorrectionShown,
@@ -24,51 +37,19 @@ from scheduler.availability.reports.report_shape import (
     ObjectiveShown,
     Report,
     ReportRow,
-    Seconds,
     WindowShown,
 )
 from scheduler.availability.timelines import algebra, windows
-from scheduler.availability.timelines.prepared import prepare
+from scheduler.availability.timelines.prepared import Prepared, prepare
 from scheduler.model import instants
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-
-    from scheduler.availability.history import Correction, Downtime, Exclusion, Measure, Span
-    from scheduler.availability.timelines.prepared import Prepared
-    from scheduler.model.instants import Duration
+    from scheduler.model.instants import Duration, Instant
 
     Said = dict[str, tuple[ObjectiveVerdict, Duration]]
 
-__all__ = [
-    "COLUMNS",
-    "FORMAT",
-    "DowntimeShown",
-    "ExclusionShown",
-    "GapShown",
-    "JumpShown",
-    "Kind",
-    "ObjectiveShown",
-    "Report",
-    "ReportRow",
-    "Seconds",
-    "WindowShown",
-    "data",
-    "make",
-    "named",
-    "schema",
-    "table_windows",
-    "worst",
-]
-
 FORMAT = "ambienti-report-1"
-COLUMNS = {
-    "this-week": "This week",
-    "past-week": "Past week",
-    "month": "Month",
-    "quarter": "Quarter",
-    "year": "Year",
-}
+COLUMNS = {"this-week": "This week", "past-week": "Past week", "month": "Month", "quarter": "Quarter", "year": "Year"}
 """The windows of the table, and their titles."""
 
 
@@ -89,7 +70,7 @@ def make(
         algebras=_algebras(history),
         windows=tuple(_window(one, zone) for one in asked),
         downtimes=tuple(_downtime(one, zone) for one in history.downtimes if _touches(one, objects)),
-        exclusions=_exclusions([one for one in history.exclusions if _touches(one, objects)], zone),
+        exclusions=tuple(_exclusion(one, zone) for one in history.exclusions if _touches(one, objects)),
         corrections=tuple(_correction(one, zone) for one in history.corrections if not objects or one.object in objects),
         clock_jumps=tuple(
             JumpShown(before=instants.write_instant(one.before, zone), after=instants.write_instant(one.after, zone))
@@ -258,8 +239,7 @@ def _downtime(one: Downtime, zone: str) -> DowntimeShown:
 
 
 def _gap(one: Span, zone: str) -> GapShown:
-    end = None if one.end is None else instants.write_instant(one.end, zone)
-    return GapShown(start=instants.write_instant(one.start, zone), end=end)
+    return GapShown(start=instants.write_instant(one.start, zone), end=_when(one.end, zone))
 
 
 def _touches(one: Downtime | Exclusion, objects: Sequence[str]) -> bool:
@@ -267,31 +247,14 @@ def _touches(one: Downtime | Exclusion, objects: Sequence[str]) -> bool:
 
 
 def _correction(one: Correction, zone: str) -> CorrectionShown:
-    return CorrectionShown(
-        id=one.id,
-        object=one.object,
-        at=instants.write_instant(one.at, zone),
-        status=one.status.name,
-        received=instants.write_instant(one.received, zone),
-        by=one.by,
-        text=one.text,
-        accepted_by=one.accepted_by,
-        accepted_at=None if one.accepted_at is None else instants.write_instant(one.accepted_at, zone),
-    )
+    written = {"at": instants.write_instant(one.at, zone), "received": instants.write_instant(one.received, zone)}
+    return CorrectionShown(**asdict(one) | written | {"status": one.status.name, "accepted_at": _when(one.accepted_at, zone)})
 
 
-def _exclusions(exclusions: Iterable[Exclusion], zone: str) -> tuple[ExclusionShown, ...]:
-    return tuple(
-        ExclusionShown(
-            id=one.id,
-            objects=one.objects,
-            start=instants.write_instant(one.start, zone),
-            end=instants.write_instant(one.end, zone),
-            cause=one.cause,
-            author=one.author,
-            reason=one.reason,
-            accepted_by=one.accepted_by,
-            accepted_at=None if one.accepted_at is None else instants.write_instant(one.accepted_at, zone),
-        )
-        for one in exclusions
-    )
+def _exclusion(one: Exclusion, zone: str) -> ExclusionShown:
+    span = {"start": instants.write_instant(one.start, zone), "end": instants.write_instant(one.end, zone)}
+    return ExclusionShown(**asdict(one) | span | {"accepted_at": _when(one.accepted_at, zone)})
+
+
+def _when(instant: Instant | None, zone: str) -> str | None:
+    return None if instant is None else instants.write_instant(instant, zone)

@@ -8,16 +8,12 @@ Rules:
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING
 
 from scheduler.model.instants import Instant, as_time, instant_of
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from datetime import date
 
 
 class Every(StrEnum):

@@ -7,38 +7,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scheduler.availability.timelines.axis import ABSENT, BEGINNING, TOLERANCE, wall_at
-from scheduler.availability.timelines.columns import columns, joined
-from scheduler.availability.timelines.prepared import LastResult, Prepared, Stamp, group_timeline, prepare
+from scheduler.availability.timelines.axis import ABSENT, BEGINNING, TOLERANCE, Elapsed, wall_at
+from scheduler.availability.timelines.prepared import LastResult, Prepared, Stamp, group_timeline
 from scheduler.availability.timelines.strips import timeline, with_ends
 from scheduler.availability.timelines.timeline import CAUSE_CODES, Findings, Timeline, of_results, overlaid, since
 
 if TYPE_CHECKING:
     from scheduler.availability.history import Result
-    from scheduler.availability.timelines.axis import Elapsed
     from scheduler.model.instants import Duration, Instant
-
-
-def append(
-    prepared: Prepared, result: Result, now: Instant | None = None, monotonic_now: Duration | None = None, boot: str = ""
-) -> Prepared:
-    """Add a result, and move on to `now`; left out: as late as it was, or the result's own instant if that is later.
-
-    Quick, but for a clock that jumped or a numbered result that comes late: then all is made ready anew.
-    """
-    until = max(prepared.history.now, result.at) if now is None else now
-    grown = extended(prepared, result, until, monotonic_now, boot)
-    if grown is not None:
-        return grown
-    history = replace(prepared.history, now=until, monotonic_now=monotonic_now, boot=boot)
-    added = columns((*prepared.added, result), prepared.places)
-    return prepare(history, joined(prepared.results, added))
 
 
 def extended(
     prepared: Prepared, result: Result, until: Instant, monotonic_now: Duration | None = None, boot: str = ""
 ) -> Prepared | None:
-    """Add a result as `append` does where that is quick; None: the axis itself would change."""
+    """Add a result and move on to an instant; None: the axis itself would change, all must be made ready anew."""
     place = _placed(prepared, result)
     now_lived = None if place is None else _reached(prepared, place[1], until, monotonic_now, boot)
     if place is None or now_lived is None or result.at > until:

@@ -6,6 +6,7 @@ The axis is in microseconds too and agrees with the wall clock up to the first j
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,8 +16,6 @@ import numpy.typing as npt
 from scheduler.model.instants import SECOND, Duration, Instant
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from scheduler.availability.history import Span
 
 Whole = npt.NDArray[np.int64]

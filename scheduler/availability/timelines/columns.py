@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +13,6 @@ from scheduler.availability.timelines.axis import ABSENT, Whole
 from scheduler.availability.timelines.timeline import CAUSE_CODES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
     from scheduler.availability.history import Result
 
 

@@ -4,22 +4,16 @@ from __future__ import annotations
 
 import re
 import zoneinfo
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import islice, pairwise
-from typing import TYPE_CHECKING
 
 from dateutil.rrule import rrulestr
 
-from scheduler.availability.history import NOTICE
+from scheduler.availability.history import NOTICE, Downtime, Recurrence, Revision
 from scheduler.availability.timelines.axis import BEGINNING, END, Stretch, common, united
-from scheduler.model.instants import as_micro, as_time
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from scheduler.availability.history import Downtime, Recurrence, Revision
-    from scheduler.model.instants import Instant
+from scheduler.model.instants import Instant, as_micro, as_time
 
 _UNTIL = re.compile(r"UNTIL=(\d{8}T\d{6})Z", re.IGNORECASE)
 _LAST_DAY = re.compile(r"(UNTIL=\d{8})(?=;|$)", re.IGNORECASE)

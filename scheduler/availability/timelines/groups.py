@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache, reduce
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from scheduler.availability.history import Operator, Status
+from scheduler.availability.history import Algebra, Group, Operator, Status
 from scheduler.availability.timelines.algebra import DOWNTIME, FOLDED, of_group, table
 from scheduler.availability.timelines.axis import END, Stretch, Whole
 from scheduler.availability.timelines.timeline import (
@@ -31,9 +31,6 @@ from scheduler.availability.timelines.timeline import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from scheduler.availability.history import Algebra, Group
     from scheduler.availability.timelines.algebra import Table
 
 _NOWHERE = np.int16(NOT_THERE | NOT_THERE << ARGO)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scheduler.availability.history import EVERYTHING, Group, History, ObjectKind, Result
+from scheduler.availability.history import EVERYTHING, Group, History, Monitored, ObjectKind, Result
 from scheduler.availability.timelines import axis as axes
-from scheduler.availability.timelines.axis import ABSENT, BEGINNING, END, Axis, Elapsed, Stretch, lived, reached, united
+from scheduler.availability.timelines.axis import ABSENT, BEGINNING, END, Axis, Elapsed, Stretch, Whole, lived, reached, united
 from scheduler.availability.timelines.columns import Columns, columns, joined, picked
 from scheduler.availability.timelines.downtimes import agreed, without
 from scheduler.availability.timelines.groups import Part, in_order, of_members
@@ -19,11 +20,6 @@ from scheduler.availability.timelines.timeline import EXCLUDED, SCHEDULED, UNSCH
 from scheduler.model.instants import SECOND, Duration, Instant
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from scheduler.availability.history import Monitored
-    from scheduler.availability.timelines.axis import Whole
-
     Overlay = tuple[tuple[Sequence[Stretch], int], ...]
 
 HORIZON = 400 * 24 * 3600 * SECOND

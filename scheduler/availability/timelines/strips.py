@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from scheduler.availability.timelines.axis import END, Places, Whole
+from scheduler.availability.timelines.axis import END, Elapsed, Places, Stretch, Whole
 from scheduler.availability.timelines.timeline import KINDS, States, Timeline, since, tidy
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from scheduler.availability.timelines.axis import Elapsed, Stretch
 
 _BLOCK = 1 << 17
 """So many pieces are summed at a time: it bounds the memory."""

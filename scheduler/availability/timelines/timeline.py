@@ -6,6 +6,7 @@ is lost. Observed is a code of `Status`, or PENDING, or NOT_THERE.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,12 +15,9 @@ import numpy.typing as npt
 
 from scheduler.availability.history import Cause, Status
 from scheduler.availability.timelines.algebra import DOWNTIME
-from scheduler.availability.timelines.axis import BEGINNING, END, Whole
+from scheduler.availability.timelines.axis import BEGINNING, END, Elapsed, Stretch, Whole
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from scheduler.availability.timelines.axis import Elapsed, Stretch
     from scheduler.model.instants import Duration
 
 States = npt.NDArray[np.int16]

@@ -7,15 +7,11 @@ import re
 import zoneinfo
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from environments.checking import named_error
 from environments.names import nearest
 from scheduler.availability.history import Window
-from scheduler.model.instants import CALENDAR_BEGINS, CALENDAR_ENDS, as_micro, as_time
-
-if TYPE_CHECKING:
-    from scheduler.model.instants import Instant
+from scheduler.model.instants import CALENDAR_BEGINS, CALENDAR_ENDS, Instant, as_micro, as_time
 
 PERIODS = {"day": "today", "week": "this-week", "month": "month", "quarter": "quarter", "year": "year"}
 """Periods of the calendar, and the name of the window that is one of them to date."""

@@ -5,8 +5,6 @@ from alembic import op
 
 revision = "0001"
 down_revision = None
-branch_labels = None
-depends_on = None
 
 
 def upgrade() -> None:
@@ -123,9 +121,3 @@ def upgrade() -> None:
     assert config is not None
     op.bulk_insert(one, [{"id": 1, "made_at": config.attributes["now"], "next_serial": 1}])
     op.bulk_insert(lease, [{"id": 1, "owner": "", "until": 0.0, "epoch": 0, "locked": False}])
-
-
-def downgrade() -> None:
-    """Remove everything."""
-    for name in ("events", "drained_hosts", "sightings", "boots", "intents", "workers", "lease", "journal"):
-        op.drop_table(name)

@@ -4,17 +4,9 @@ from alembic import op
 
 revision = "0002"
 down_revision = "0001"
-branch_labels = None
-depends_on = None
 
 
 def upgrade() -> None:
     """Add the two indexes."""
     op.create_index("ix_sightings_worker", "sightings", ["worker"])
     op.create_index("ix_events_subject", "events", ["subject", "at"])
-
-
-def downgrade() -> None:
-    """Drop them."""
-    op.drop_index("ix_events_subject", "events")
-    op.drop_index("ix_sightings_worker", "sightings")

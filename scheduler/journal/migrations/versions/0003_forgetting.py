@@ -4,15 +4,8 @@ from alembic import op
 
 revision = "0003"
 down_revision = "0002"
-branch_labels = None
-depends_on = None
 
 
 def upgrade() -> None:
     """Add the index."""
     op.create_index("ix_sightings_last_seen", "sightings", ["last_seen"])
-
-
-def downgrade() -> None:
-    """Drop it."""
-    op.drop_index("ix_sightings_last_seen", "sightings")

@@ -5,8 +5,6 @@ from alembic import op
 
 revision = "0004"
 down_revision = "0003"
-branch_labels = None
-depends_on = None
 
 
 def upgrade() -> None:
@@ -111,13 +109,3 @@ def upgrade() -> None:
     op.create_index("ix_statuses_object", "statuses", ["object", "id"])
     op.create_index("ix_statuses_last", "statuses", ["last"])
     op.create_index("ix_revisions_downtime", "revisions", ["downtime"])
-
-
-def downgrade() -> None:
-    """Remove what was added."""
-    for name in ("exclusions", "revisions", "downtimes", "tokens", "pushes", "statuses", "existences", "objects", "watches"):
-        op.drop_table(name)
-    op.drop_index("ix_events_kind", "events")
-    with op.batch_alter_table("events") as events:
-        for name in ("received", "boot", "monotonic"):
-            events.drop_column(name)

@@ -5,8 +5,6 @@ from alembic import op
 
 revision = "0005"
 down_revision = "0004"
-branch_labels = None
-depends_on = None
 
 
 def upgrade() -> None:
@@ -42,9 +40,3 @@ def upgrade() -> None:
     op.create_index("ix_incidents_forgotten", "incidents", ["forgotten"])
     op.create_index("ix_incidents_opened", "incidents", ["opened_at"])
     op.create_index("ix_notices_due", "notices", ["ended_at", "due_at"])
-
-
-def downgrade() -> None:
-    """Drop them."""
-    op.drop_table("notices")
-    op.drop_table("incidents")

@@ -5,15 +5,8 @@ from alembic import op
 
 revision = "0006"
 down_revision = "0005"
-branch_labels = None
-depends_on = None
 
 
 def upgrade() -> None:
     """Add the column; what stands in the outbox has none."""
     op.add_column("notices", sa.Column("attachments", sa.JSON, nullable=False, server_default="[]"))
-
-
-def downgrade() -> None:
-    """Drop it."""
-    op.drop_column("notices", "attachments")

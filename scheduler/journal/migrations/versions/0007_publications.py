@@ -5,8 +5,6 @@ from alembic import op
 
 revision = "0007"
 down_revision = "0006"
-branch_labels = None
-depends_on = None
 
 
 def upgrade() -> None:
@@ -27,8 +25,3 @@ def upgrade() -> None:
         comment="Append-only: published versions of periods; `checked`: the line of the event log up to which nothing is new.",
     )
     op.create_index("ix_publications_end", "publications", ["end"])
-
-
-def downgrade() -> None:
-    """Drop it."""
-    op.drop_table("publications")

@@ -5,8 +5,6 @@ from alembic import op
 
 revision = "0008"
 down_revision = "0007"
-branch_labels = None
-depends_on = None
 
 
 def upgrade() -> None:
@@ -19,8 +17,3 @@ def upgrade() -> None:
         sa.Column("why", sa.Text, nullable=False),
         comment="Hosts that somebody says are off for good; a row goes when the daemon has acted upon it.",
     )
-
-
-def downgrade() -> None:
-    """Drop it."""
-    op.drop_table("hosts_off")

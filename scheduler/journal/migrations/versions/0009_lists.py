@@ -5,15 +5,8 @@ from alembic import op
 
 revision = "0009"
 down_revision = "0008"
-branch_labels = None
-depends_on = None
 
 
 def upgrade() -> None:
     """Add the column; of what was taken over before nobody knows it."""
     op.add_column("downtimes", sa.Column("list", sa.String(400), nullable=False, server_default=""))
-
-
-def downgrade() -> None:
-    """Drop it."""
-    op.drop_column("downtimes", "list")

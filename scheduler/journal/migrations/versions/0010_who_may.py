@@ -5,8 +5,6 @@ from alembic import op
 
 revision = "0010"
 down_revision = "0009"
-branch_labels = None
-depends_on = None
 
 BACK = 900_000_000
 """Microseconds: so far back may tokens report that were made before they had a bound."""
@@ -46,11 +44,3 @@ def upgrade() -> None:
         comment="Results that came when their time had been told of already: they count once somebody else accepted them.",
     )
     op.create_index("ix_corrections_waiting", "corrections", ["decided", "applied_at"])
-
-
-def downgrade() -> None:
-    """Drop them."""
-    op.drop_table("corrections")
-    for table, columns in ADDED.items():
-        for name, _, _ in columns:
-            op.drop_column(table, name)

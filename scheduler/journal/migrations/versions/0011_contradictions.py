@@ -5,17 +5,9 @@ from alembic import op
 
 revision = "0011"
 down_revision = "0010"
-branch_labels = None
-depends_on = None
 
 
 def upgrade() -> None:
     """Add the columns; of ids of before nothing is known."""
     op.add_column("pushes", sa.Column("at", sa.BigInteger))
     op.add_column("pushes", sa.Column("status", sa.Integer))
-
-
-def downgrade() -> None:
-    """Drop them."""
-    op.drop_column("pushes", "status")
-    op.drop_column("pushes", "at")

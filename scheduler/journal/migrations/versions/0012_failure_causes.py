@@ -5,8 +5,6 @@ from alembic import op
 
 revision = "0012"
 down_revision = "0011"
-branch_labels = None
-depends_on = None
 
 _WORDS = (
     ("batch-system", ("enrol ",)),
@@ -41,9 +39,3 @@ def upgrade() -> None:
         text = sa.func.lower(told.c[words])
         cases = [(sa.or_(*(text.contains(word) for word in some)), code) for code, some in _WORDS]
         op.execute(told.update().where(told.c[words] != "").values({column: sa.case(*cases, else_="unknown")}))
-
-
-def downgrade() -> None:
-    """Drop them."""
-    op.drop_column("workers", "boot_failure")
-    op.drop_column("boots", "failure")

@@ -5,8 +5,6 @@ from alembic import op
 
 revision = "0013"
 down_revision = "0012"
-branch_labels = None
-depends_on = None
 
 SAYS = (
     "One row: which daemon may act. A standby watches the counter of renewals; the epoch grows with each change of hands; "
@@ -23,10 +21,3 @@ def upgrade() -> None:
     op.drop_column("lease", "locked")
     if op.get_bind().dialect.name == "postgresql":  # SQLite keeps none
         op.create_table_comment("lease", SAYS)
-
-
-def downgrade() -> None:
-    """Forget both: of who holds the lease it is not known whether he lives."""
-    op.add_column("lease", sa.Column("locked", sa.Boolean, nullable=False, server_default=sa.false()))
-    op.drop_column("lease", "lock")
-    op.drop_column("lease", "renewals")

@@ -5,8 +5,6 @@ from alembic import op
 
 revision = "0014"
 down_revision = "0013"
-branch_labels = None
-depends_on = None
 
 
 def upgrade() -> None:
@@ -21,8 +19,3 @@ def upgrade() -> None:
     host = sa.table("workers", sa.column("host", sa.String)).c.host
     known = sa.select(sa.literal("host"), host, sa.true()).distinct()
     op.execute(heard.insert().from_select(["kind", "name", "heard"], known))
-
-
-def downgrade() -> None:
-    """Drop it."""
-    op.drop_table("sources_heard")
