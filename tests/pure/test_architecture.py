@@ -17,7 +17,7 @@ DOORS = {
     "sqlalchemy": "scheduler/journal",
     "alembic": "scheduler/journal",
     "yaml": ("environments/reader", "environments/writer"),
-    "apscheduler": "scheduler/daemon",
+    "apscheduler": "scheduler/daemon/calendar",
     "subprocess": ("connectors/command", "scheduler/publish/apart"),
     "typer": ("scheduler/commands", "simulations/cli", "simulations/demo"),
     "prometheus_client": "scheduler/daemon",
