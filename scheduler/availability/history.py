@@ -287,6 +287,11 @@ class History:
     corrections: tuple[Correction, ...] = ()
     """Accepted ones are among the results too: here they are told, not counted."""
 
+    @property
+    def names(self) -> list[str]:
+        """Of all objects and groups."""
+        return [*(one.name for one in self.objects), *(one.name for one in self.groups)]
+
 
 @dataclass(frozen=True, slots=True)
 class Measure:

@@ -1,1 +1,1 @@
-"""The process that goes round: ticker, signals, pages, metrics and log."""
+"""The process that goes round: rhythms, signals, pages, metrics and log."""

@@ -1,4 +1,4 @@
-"""The daemon: the ticker, signals, events of the hosts, and the page it shows.
+"""The daemon: its rhythms, signals, events of the hosts, and the page it shows.
 
 Rules:
 1. One cycle at a time. A host's event starts one at once, many events start one together.
@@ -9,7 +9,6 @@ Rules:
 
 from __future__ import annotations
 
-import datetime as dt
 import os
 import select
 import signal
@@ -19,14 +18,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import structlog
-from apscheduler.schedulers.background import BackgroundScheduler
 
+from scheduler.daemon.calendar import CalendarJobs
 from scheduler.daemon.changes import Changes
 from scheduler.daemon.listening import Web
 from scheduler.daemon.metrics import Metrics
 from scheduler.daemon.notify import notify
 from scheduler.daemon.promised import Promised
 from scheduler.daemon.receiver import ReportReceiver
+from scheduler.daemon.rhythm import Rhythm
 from scheduler.daemon.signals import signals_to_read
 from scheduler.daemon.stuck import Stuck, longest_cycle_seconds, where
 from scheduler.daemon.telling import Teller, in_a_line
@@ -111,13 +111,22 @@ class Daemon:
         self._listen = listen
         self._local = local
         self._called = names
-        self._pager = pager
-        self._reporter = reporter
         self._log = structlog.get_logger("ambienti")
         self._changes = Changes(self._log)
         self._teller = Teller(self._log, engine.owner)
         self._shown = Shown(engine.policy.limits.poll_seconds, engine.clock.monotonic, refused=refused)
-        self._ticker = BackgroundScheduler(timezone=dt.UTC)
+        clock, lease = engine.clock, engine.lease.seconds
+        look = lease / LOOKS_IN_A_LEASE
+        self._cycles = Rhythm("cycle", self._tick, engine.policy.limits.poll_seconds, clock)
+        self._rhythms: list[Rhythm | CalendarJobs] = [
+            self._cycles,
+            Rhythm("lease", self._safely("lease", self._renew), lease / 3, clock, first=lease / 3),
+            Rhythm("watch", self._safely("watch", self._look_at_lease), look, clock, first=look),
+        ]
+        if pager is not None:
+            self._rhythms.append(Rhythm("pager", self._safely("pager", pager), PAGER_SECONDS, clock))
+        if reporter is not None:
+            self._rhythms.append(CalendarJobs(self._safely("reporter", reporter), REPORTER_SECONDS))
         self._turn = _Turn()
         self._stop = threading.Event()
         self._reload = threading.Event()
@@ -150,7 +159,6 @@ class Daemon:
         """Wait for signals until one says stop."""
         while True:
             ready, _, _ = select.select([signals], [], [], 1.0)
-            self._keep_ticking()
             self._watch()
             for number in os.read(signals, 64) if ready else b"":
                 if number != signal.SIGHUP:
@@ -159,22 +167,11 @@ class Daemon:
                 self._want_cycle()
 
     def start(self) -> None:
-        """Start the ticker and listen to the hosts; returns at once."""
+        """Begin, and listen to the hosts; returns at once."""
         self.engine.watch(self._on_event)
-        limits = self.engine.policy.limits
-        once_only: dict[str, Any] = {"max_instances": 1, "coalesce": True, "misfire_grace_time": None}
-        first: dict[str, Any] = {"next_run_time": self._now()}
-        self._ticker.add_job(self._tick, "interval", seconds=limits.poll_seconds, id="cycle", **first, **once_only)
-        self._ticker.add_job(self._renew, "interval", seconds=self.engine.lease.seconds / 3, id="lease", **once_only)
-        self._ticker.add_job(
-            self._look_at_lease, "interval", seconds=self.engine.lease.seconds / LOOKS_IN_A_LEASE, id="watch", **once_only
-        )
-        if self._pager is not None:
-            self._beside("pager", self._pager, PAGER_SECONDS, first | once_only)
-        if self._reporter is not None:
-            self._beside("reporter", self._reporter, REPORTER_SECONDS, first | once_only)
         self._turn.begun_at = self.engine.clock.monotonic()
-        self._ticker.start()
+        for rhythm in self._rhythms:
+            rhythm.start()
         threading.Thread(target=self._follow_events, name="ambienti-events", daemon=True).start()
 
     def stop(self) -> None:
@@ -185,7 +182,8 @@ class Daemon:
         seconds = self.engine.policy.limits.reading_deadline_seconds + 5
         self._log.info("stopping", under_way=self.engine.under_way, at_most_seconds=seconds)
         self.engine.begin_nothing_more()
-        self._ticker.shutdown(wait=False)
+        for rhythm in self._rhythms:
+            rhythm.stop()
         until = self.engine.clock.monotonic() + seconds
         while (self._turn.running or self.engine.under_way) and self.engine.clock.monotonic() < until:
             self.engine.clock.sleep(0.02)
@@ -235,24 +233,7 @@ class Daemon:
             if turn.running or self._stop.is_set():
                 return
             since = self.engine.clock.monotonic() - turn.ended_at
-            self._bring_forward(max(GATHER_SECONDS, GAP_SECONDS - since))
-
-    def _now(self) -> dt.datetime:
-        return dt.datetime.fromtimestamp(self.engine.clock.now(), dt.UTC)
-
-    def _keep_ticking(self) -> None:
-        """Start the cycle that the ticker, which lives by the wall clock, would start an hour late after that was set back."""
-        turn, poll = self._turn, self.engine.policy.limits.poll_seconds
-        with turn.lock:
-            overdue = not turn.running and self.engine.clock.monotonic() - turn.begun_at > 1.5 * poll + GAP_SECONDS
-            if overdue and not self._stop.is_set():
-                self._bring_forward(0.0)
-
-    def _bring_forward(self, seconds: float) -> None:
-        at = self._now() + dt.timedelta(seconds=seconds)
-        job = self._ticker.get_job("cycle")
-        if job is not None and (job.next_run_time is None or job.next_run_time > at):
-            job.modify(next_run_time=at)
+            self._cycles.bring_forward(max(GATHER_SECONDS, GAP_SECONDS - since))
 
     # --- cycles -------------------------------------------------------------------------------------------------------
 
@@ -277,26 +258,16 @@ class Daemon:
 
     def _renew(self) -> None:
         """Keep the lease while a cycle takes long; not for one that does not end: another daemon may do better."""
-        if self._stands() is not None:
-            return
-        try:
-            if self.engine.leading and not self.engine.lease.renew():
-                self._log.warning("lease lost", owner=self.engine.owner)
-        except JournalError as error:
-            self._changes.wrong("lease", str(error))
-        else:
-            self._changes.right("lease")
+        if self._stands() is None and self.engine.leading and not self.engine.lease.renew():
+            self._log.warning("lease lost", owner=self.engine.owner)
 
     def _look_at_lease(self) -> None:
         """Watch the lease of the daemon that leads, and go round as soon as it may be taken."""
-        try:
-            if self.engine.lease.can_be_taken():
-                self._want_cycle()
-        except JournalError as error:
-            self._changes.wrong("lease", str(error))
+        if self.engine.lease.can_be_taken():
+            self._want_cycle()
 
-    def _beside(self, name: str, work: Callable[[], object], seconds: float, options: dict[str, Any]) -> None:
-        """Do something again and again, whatever the cycles do; what goes wrong is told, and tried again."""
+    def _safely(self, name: str, work: Callable[[], object]) -> Callable[[], None]:
+        """Make something that is done beside the cycles; what goes wrong is told, and tried again."""
 
         def once() -> None:
             if self._stop.is_set():
@@ -310,7 +281,7 @@ class Daemon:
             else:
                 self._changes.right(name)
 
-        self._ticker.add_job(once, "interval", seconds=seconds, id=name, **options)
+        return once
 
     def _tick(self) -> None:
         turn = self._turn
@@ -326,7 +297,7 @@ class Daemon:
                 turn.running = False
                 turn.ended_at = self.engine.clock.monotonic()
                 if turn.wanted and not self._stop.is_set():
-                    self._bring_forward(GAP_SECONDS)
+                    self._cycles.bring_forward(GAP_SECONDS)
 
     def _round(self) -> None:
         """Go round once; whatever goes wrong is told, and the next round is tried."""
@@ -371,4 +342,5 @@ class Daemon:
         self._log.info("reload", result="new definitions are in force", environments=len(policy.catalogue.environments))
         if policy.limits.poll_seconds != before:
             self._shown.poll_seconds = policy.limits.poll_seconds
-            self._ticker.reschedule_job("cycle", trigger="interval", seconds=policy.limits.poll_seconds)
+            self._cycles.seconds = policy.limits.poll_seconds
+            self._cycles.bring_forward(policy.limits.poll_seconds)

@@ -111,6 +111,6 @@ def configure(form: Literal["human", "json"] = "human", *, verbose: bool = False
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(logging.DEBUG if verbose else logging.INFO)
-    # The ticker tells every tick, and warns of each that a long cycle swallows; the migrations tell every step.
+    # The calendar tells every look, and warns of each that a long report swallows; the migrations tell every step.
     logging.getLogger("apscheduler").setLevel(logging.ERROR)
     logging.getLogger("alembic").setLevel(logging.WARNING)

@@ -14,6 +14,7 @@ from scheduler.decide.submit import in_submit_file, plainly
 from scheduler.decide.submit import sentence as a_sentence
 from scheduler.decide.trust import distrust_demand
 from scheduler.decide.verdicts import SERVED
+from scheduler.decide.waiting import Waiting
 from scheduler.model.actions import Boot
 from scheduler.model.clock import clock_time
 from scheduler.model.lifecycle import IN_FLIGHT
@@ -106,7 +107,7 @@ def _ran_before(run: PastRun, worker: PastWorker | None, now: float, zone: str) 
 def _waits(job: JobRecord, observation: Observation, policy: Policy, plan: Plan) -> Explanation:
     subject = f"job {job.job}"
     reading = observation.queues.get(job.batch_system)
-    distrust = distrust_demand(reading, observation.now, policy)
+    distrust = distrust_demand(reading, Waiting(observation.now), policy)
     if distrust is not None or not isinstance(reading, QueueReading):
         reason = distrust or Reason("batch-unread", "its batch system has not been read yet")
         told = _for_one_reason(subject, reason, policy)

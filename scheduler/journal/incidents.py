@@ -54,11 +54,10 @@ def save(journal: JournalWriter, connection: Connection, before: Book, outcome: 
     journal.note(connection, in_seconds(now), [_told(decision) for decision in outcome.decisions])
 
 
-def all_incidents(journal: JournalReader, *, opened_since: Instant | None = None, standing: bool = False) -> list[Incident]:
+def all_incidents(journal: JournalReader, *, standing: bool = False) -> list[Incident]:
     """Return incidents, the oldest first; `standing`: only those that are not over."""
     asked = sa.select(t.incidents.c.data).order_by(t.incidents.c.number)
     asked = asked.where(t.incidents.c.closed_at.is_(None)) if standing else asked
-    asked = asked if opened_since is None else asked.where(t.incidents.c.opened_at >= opened_since)
     with journal.read("incidents") as connection:
         return [incident_of(data) for data in connection.execute(asked).scalars()]
 

@@ -18,11 +18,12 @@ from scheduler.journal import tables as t
 from scheduler.journal.holds import keep_holds
 from scheduler.journal.opening import JournalError, RefusedError
 from scheduler.journal.reading import NAMES_PER_QUERY, as_words
-from scheduler.journal.records import ADOPTION_GAP, TIMES_OF_WORKER, Entry, Note, Outcome, Sighting
+from scheduler.journal.records import ADOPTION_GAP, TIMES_OF_WORKER, Entry, IntentEnd, Note, Outcome, Sighting
 from scheduler.journal.statuses import keep_look
 from scheduler.journal.writing import JournalWriter, LeaseLostError
 from scheduler.model.actions import host_of
 from scheduler.model.instants import SECOND
+from scheduler.model.workers import telling
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -126,19 +127,31 @@ class Journal(JournalWriter):
         changes: Mapping[str, Value] | None = None,
         notes: Sequence[Note] = (),
     ) -> None:
-        """Write how an intent ended, with what it changed of its worker's row.
+        """Write how one intent ended."""
+        self.end_all([IntentEnd(number, now, outcome, detail, changes or {}, notes)])
+
+    def end_all(self, ends: Sequence[IntentEnd]) -> None:
+        """Write how intents ended, in one commit.
 
         Not fenced: what happened, happened, whoever may act now.
         """
+        if not ends:
+            return
         with self.write("end") as connection:
-            intent = connection.execute(sa.select(t.intents).where(t.intents.c.id == number)).one()
-            ended = {"ended_at": now, "outcome": outcome.value, "detail": detail}
-            connection.execute(t.intents.update().where(t.intents.c.id == number).values(ended))
-            if changes:
-                self._change(connection, {intent.worker: changes})
-            told: dict[str, Any] = {"outcome": outcome.value} | ({"detail": detail} if detail else {})
-            note = Note(f"{intent.kind}-ended", intent.worker, intent.cause, f"intent-{number}", told)
-            self.note(connection, now, [note, *notes])
+            numbers = [end.number for end in ends]
+            begun = {row.id: row for row in connection.execute(sa.select(t.intents).where(t.intents.c.id.in_(numbers)))}
+            to: dict[str, Any] = {name: sa.bindparam(f"to_{name}") for name in ("ended_at", "outcome", "detail")}
+            rows = [
+                {"of": end.number, "to_ended_at": end.at, "to_outcome": end.outcome.value, "to_detail": end.detail}
+                for end in ends
+            ]
+            connection.execute(t.intents.update().where(t.intents.c.id == sa.bindparam("of")).values(to), rows)
+            self._change(connection, {begun[end.number].worker: end.changes for end in ends if end.changes})
+            for end in ends:
+                intent = begun[end.number]
+                told: dict[str, Any] = {"outcome": end.outcome.value} | ({"detail": end.detail} if end.detail else {})
+                note = Note(f"{intent.kind}-ended", intent.worker, intent.cause, f"intent-{end.number}", told)
+                self.note(connection, end.at, [note, *end.notes])
 
     def remember(self, owner: str, now: float, memo: Memo) -> None:
         """Write what an observation added: changed workers, ends of boots, jobs seen, notes."""
@@ -203,7 +216,8 @@ class Journal(JournalWriter):
         self.upsert(connection, t.boots, ["worker"], rows, each=True)
         if self._cache is not None:
             told = {outcome.worker for outcome in outcomes}
-            boots = tuple(boot for boot in self._cache.boots if boot.worker not in told) + tuple(outcomes)
+            others = (boot for boot in self._cache.boots if boot.worker not in told)
+            boots = telling(sorted((*others, *outcomes), key=lambda boot: (boot.at, boot.worker)))
             proven = self._cache.proven | {(o.environment, o.version) for o in outcomes if o.registered}
             self._cache = replace(self._cache, boots=boots, proven=proven)
 

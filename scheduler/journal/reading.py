@@ -16,7 +16,7 @@ from scheduler.journal.opening import BROKEN, DAMAGED, JournalError, connect, ex
 from scheduler.journal.records import Entry, Event, HostOff, Lease, Ledger, Note, OpenIntent, Sighting
 from scheduler.journal.upgrading import check_form
 from scheduler.model.failures import FailureCause
-from scheduler.model.workers import BootOutcome, WorkerState
+from scheduler.model.workers import BootOutcome, WorkerState, telling
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -67,7 +67,7 @@ class JournalReader:
             return lease_of(connection)
 
     def ledger(self, history_since: float = 0.0) -> Ledger:
-        """Read open workers, open intents, past boots since `history_since`, proven versions and drained hosts.
+        """Read open workers, open intents, past boots that still tell something, proven versions and drained hosts.
 
         While this daemon holds the lease nobody else writes workers, so those are read once and kept.
         """
@@ -93,7 +93,7 @@ class JournalReader:
             next_serial=one.next_serial,
             entries={entry.name: entry for entry in map(_entry, opened)},
             epoch=self._epoch,
-            boots=tuple(map(_outcome, connection.execute(recent))),
+            boots=telling(map(_outcome, connection.execute(recent))),
             proven=frozenset((row.environment, row.version) for row in connection.execute(proven)),
             heard={(row.kind, row.name): row.heard for row in connection.execute(sa.select(t.sources_heard))},
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -120,6 +120,18 @@ class Note:
     detail: Mapping[str, Number | None] = field(default_factory=dict)
     at: float | None = None
     """When it happened; None: when it is written."""
+
+
+@dataclass(frozen=True, slots=True)
+class IntentEnd:
+    """How an intent ended, with what it changed of its worker's row."""
+
+    number: int
+    at: float
+    outcome: Outcome
+    detail: str = ""
+    changes: Mapping[str, Value] = field(default_factory=dict)
+    notes: Sequence[Note] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import logging
 from contextlib import contextmanager
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import insert as postgresql_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.exc import SQLAlchemyError
 
 from environments.text import printable
@@ -221,7 +220,7 @@ class JournalWriter(JournalReader):
     ) -> None:
         """Insert rows, or replace those of the same key except for the columns to `keep`; `each`: see `each`."""
         if rows:
-            insert = _INSERT[connection.dialect.name](table)
+            insert = _insert(connection.dialect.name)(table)
             new = {name: insert.excluded[name] for name in rows[0] if name not in key and name not in keep}
             statement = insert.on_conflict_do_update(index_elements=key, set_=new) if new else insert.on_conflict_do_nothing()
             if each:
@@ -274,4 +273,6 @@ class JournalWriter(JournalReader):
         ]
 
 
-_INSERT: dict[str, Any] = {"sqlite": sqlite_insert, "postgresql": postgresql_insert}
+def _insert(dialect: str) -> Any:
+    """Return the INSERT of a dialect that can also replace; the other dialect is not loaded."""
+    return import_module(f"sqlalchemy.dialects.{dialect}").insert

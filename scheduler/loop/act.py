@@ -4,6 +4,7 @@ Rules:
 1. The intents of a plan are committed before its first side effect, in one transaction that holds the lease.
 2. Nobody waits long: an act that has not ended goes on by itself, and its end is told with those of a later plan.
 3. One act at a time on each worker.
+4. The ends that come while they are waited for are written in one commit: nothing of this cycle depends on them.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from scheduler.journal.records import Entry, Intent, Outcome
-from scheduler.loop.errands import Act, Tools, errand_of
+from scheduler.loop.errands import Act, Tools, errand_of, write_ends
 from scheduler.loop.under_way import ActionResult
 from scheduler.model.actions import Action, Adopt, Boot, CleanUp, PowerOff, Sweep
 from scheduler.model.hosts import HostReading, worker_uuid
@@ -36,7 +37,11 @@ def perform(
     steps = _begin(actions, observation, policy, tools)
     acts = [step for step in steps if isinstance(step, Act)]
     if acts:
-        tools.runner.start(map(errand_of, acts), seconds)
+        tools.under_way.gather()
+        try:
+            tools.runner.start(map(errand_of, acts), seconds)
+        finally:
+            write_ends(tools, tools.under_way.take_gathered())
     ended = tools.under_way.take_ended()
     results = [step if isinstance(step, ActionResult) else ended.pop(step.number, _goes_on(step)) for step in steps]
     return [*results, *ended.values()]

@@ -15,9 +15,9 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from environments.domain_identity import Identity
-from scheduler.decide.lingering import is_stuck
+from scheduler.decide.lingering import stuck_at
 from scheduler.journal.journal import Journal
-from scheduler.journal.records import Entry, Note, Outcome, Value
+from scheduler.journal.records import Entry, IntentEnd, Note, Outcome, Value
 from scheduler.loop.leading import Leadership
 from scheduler.loop.runner import Call, NotBegunError, Runner, unexpected
 from scheduler.loop.under_way import ActionResult, UnderWay
@@ -111,25 +111,34 @@ def host_lane(name: str) -> str:
 
 
 def errand_of(step: Act) -> Errand:
-    """Perform one action and write its end."""
+    """Perform one action; its end is written with those of others, or now if nobody gathers them."""
     tools, begun_at = step.tools, step.tools.clock.monotonic()
     tools.under_way.begin(step.number, step.action)
     try:
-        try:
-            done = yield from _PERFORM[type(step.action)](step)
-        except NotBegunError as error:
-            # A boot whose call was never made leaves nothing behind, so its entry can be closed.
-            done = Done(Outcome.LATE, str(error), _closed(tools.clock.now()) if isinstance(step.action, Boot) else {})
-        except SourceError as error:
-            done = _failed(step, error)
-        except Exception as error:  # noqa: BLE001 - a fault of ours ends this act, never those of others
-            done = _failed(step, unexpected(step.action.worker, step.action.kind.code, error))
-        tools.journal.end(tools.clock.now(), step.number, done.outcome, done.detail, changes=done.changes, notes=done.notes)
-        result = ActionResult(step.action, done.outcome, done.detail, tools.clock.monotonic() - begun_at)
-        tools.under_way.tell(step.number, result)
+        done = yield from _PERFORM[type(step.action)](step)
+    except NotBegunError as error:
+        # A boot whose call was never made leaves nothing behind, so its entry can be closed.
+        done = Done(Outcome.LATE, str(error), _closed(tools.clock.now()) if isinstance(step.action, Boot) else {})
+    except SourceError as error:
+        done = _failed(step, error)
+    except Exception as error:  # noqa: BLE001 - a fault of ours ends this act, never those of others
+        done = _failed(step, unexpected(step.action.worker, step.action.kind.code, error))
+    end = IntentEnd(step.number, tools.clock.now(), done.outcome, done.detail, done.changes, done.notes)
+    result = ActionResult(step.action, done.outcome, done.detail, tools.clock.monotonic() - begun_at)
+    if not tools.under_way.keep(end, result):
+        write_ends(tools, [(end, result)])
+
+
+def write_ends(tools: Tools, ends: Sequence[tuple[IntentEnd, ActionResult]]) -> None:
+    """Write ends of acts in one commit, and tell of them."""
+    try:
+        tools.journal.end_all([end for end, _ in ends])
+        for end, result in ends:
+            tools.under_way.tell(end.number, result)
     finally:
-        # Also when its end could not be written: then it counts as cut off, and the next observation tells what became of it.
-        tools.under_way.end(step.number)
+        # Also when they could not be written: then they count as cut off, and the next observation tells what became of them.
+        for end, _ in ends:
+            tools.under_way.end(end.number)
 
 
 def _failed(step: Act, error: SourceError) -> Done:
@@ -220,7 +229,7 @@ def _power_off(step: Act) -> Calls[Done]:
     if not (action.reason.code == "batch-removed" and step.entry.batch_system not in step.tools.batch_systems):
         # Once more, just before: what was decided on is older than what the batch system has matched since.
         node = yield from _ask_batch(step, f"look at {worker}", lambda b: b.node(worker))
-    stuck = node is not None and node.draining and is_stuck(node, step.tools.clock.now(), step.policy.limits)
+    stuck = node is not None and node.draining and stuck_at(node, step.policy.limits) <= step.tools.clock.now()
     if against := "" if stuck else why_keep(node):
         return Done(Outcome.REFUSED, against)
     # What a batch system tells of a worker may be old: the worker itself says whether it drains and has nothing.

@@ -6,7 +6,7 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from scheduler.journal.records import Outcome
+from scheduler.journal.records import IntentEnd, Outcome
 from scheduler.model.actions import Action
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ class UnderWay:
         self._lock = threading.Lock()
         self._acts: dict[int, Action] = {}
         self._ended: dict[int, ActionResult] = {}
+        self._gathered: list[tuple[IntentEnd, ActionResult]] | None = None
         self._explained: set[str] = set()
         self._stored: dict[str, tuple[Stored, ...]] = {}
 
@@ -50,6 +51,24 @@ class UnderWay:
         """Strike an intent out."""
         with self._lock:
             self._acts.pop(number, None)
+
+    def gather(self) -> None:
+        """Keep the ends that come from now on, to be written together."""
+        with self._lock:
+            self._gathered = []
+
+    def keep(self, end: IntentEnd, result: ActionResult) -> bool:
+        """Keep an end to be written with others; False when it is to be written now. Its act counts as under way till then."""
+        with self._lock:
+            if self._gathered is not None:
+                self._gathered.append((end, result))
+            return self._gathered is not None
+
+    def take_gathered(self) -> list[tuple[IntentEnd, ActionResult]]:
+        """Return the ends that were kept; those that come from now on are to be written at once."""
+        with self._lock:
+            gathered, self._gathered = self._gathered or [], None
+            return gathered
 
     def take_ended(self) -> dict[int, ActionResult]:
         """Return the ends since this was last asked, by intent, in their order."""

@@ -7,10 +7,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from scheduler.model.deciding import ASIDE, only
 from scheduler.model.failures import FailureCause
 from scheduler.model.queues import Lingering, RunningJob
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 class WorkerState(StrEnum):
@@ -86,6 +90,24 @@ class BootOutcome:
     """Why it failed, in the words of the source: for people."""
     failure: FailureCause = FailureCause.UNKNOWN
     """Why it failed: decides whether the image, the host or a stock-out is to blame."""
+
+
+def telling(boots: Iterable[BootOutcome]) -> tuple[BootOutcome, ...]:
+    """Return those of past boots, in their order, that still tell something of an image, a host, or both.
+
+    A boot that registered says all that boots before it of the same image on the same host said: they are forgotten. So what is
+    remembered does not grow with the boots of a farm that is well.
+    """
+    kept: dict[tuple[str, str, str], list[BootOutcome]] = {}
+    ordered = tuple(boots)
+    for boot in ordered:
+        pair = boot.environment, boot.version, boot.host
+        if boot.registered:
+            kept[pair] = [boot]
+        else:
+            kept.setdefault(pair, []).append(boot)
+    still = {id(boot) for some in kept.values() for boot in some}
+    return tuple(boot for boot in ordered if id(boot) in still)
 
 
 @dataclass(frozen=True, slots=True)

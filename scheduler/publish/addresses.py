@@ -98,6 +98,9 @@ LOOKED_AHEAD_DAYS = 3660
 """Whose turn comes later than that, never has one."""
 
 
+# --- the on-call file as `ambienti check` sees it: does it name what there is, and who cannot be reached --------------
+
+
 def check_oncall(definitions: Definitions, names: Sequence[str]) -> tuple[Finding, ...]:
     """Return what hinders paging; a wrong on-call file is a ConfigurationError. There need be none.
 

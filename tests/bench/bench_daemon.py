@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 SIZES = (1, 500, 1_500, 5_000, 10_000)
 MEASURED_SECONDS = 2 * POLL_SECONDS
 CHURNING_WORKERS = 200
-CHURN_SECONDS = 150
-CHURN_WARMS_UP_SECONDS = 30
+CHURN_SECONDS = 120
+CHURN_WARMS_UP_SECONDS = 20
 _FRAME_HEADER, _WAL_HEADER = 24, 32
 
 
@@ -42,6 +42,13 @@ class Process:
         # As an installed one has its bytecode ready: compiling it takes memory that is never given back.
         environment |= {"PYTHONPATH": path, "PYTHONPYCACHEPREFIX": str(known_to_python() / "bytecode")}
         program = Path(sys.executable).with_name("ambienti")
+        # A journal is made once in its life, by what is loaded for that alone.
+        subprocess.run(
+            [program, "journal", "upgrade", "--site", directory / "site.yaml"],
+            env=environment,
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
         with (directory / "daemon.log").open("wb") as log:
             self.child = subprocess.Popen(
                 [program, "run", "--site", directory / "site.yaml"],

@@ -417,7 +417,7 @@ def test_only_the_daemon_that_acts_forgets(journal, opened):
 @pytest.mark.parametrize("seed", range(6))
 def test_what_is_kept_in_memory_is_what_stands_in_the_database(journal, opened, seed):
     chance, names = random.Random(seed), count(1)
-    open_numbers = []
+    open_numbers, registered = [], set()
     for step in range(60):
         now = 200.0 + step
         kind = chance.choice(["begin", "begin", "end", "remember", "shift", "close"])
@@ -432,7 +432,9 @@ def test_what_is_kept_in_memory_is_what_stands_in_the_database(journal, opened, 
         elif kind == "remember" and entries:
             worker = chance.choice(entries)
             state = chance.choice(list(WorkerState)).value
-            outcome = BootOutcome(worker, "el9", str(chance.randint(1, 3)), "h1", now, chance.random() < 0.5)
+            if chance.random() < 0.5:
+                registered.add(worker)  # which no boot that has registered ever takes back
+            outcome = BootOutcome(worker, "el9", str(len(worker) % 3), "h1", now, worker in registered)
             journal.remember("a", now, Memo(changes={worker: {"state": state, "since": now}}, outcomes=(outcome,)))
         elif kind == "shift":
             journal.shift("a", now, chance.choice([-3600.0, 7200.5]))

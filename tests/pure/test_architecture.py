@@ -18,7 +18,7 @@ DOORS = {
     "sqlalchemy": "scheduler/journal",
     "alembic": "scheduler/journal",
     "yaml": ("environments/reader", "environments/writer"),
-    "apscheduler": "scheduler/daemon",
+    "apscheduler": "scheduler/daemon/calendar",
     "subprocess": ("connectors/command", "scheduler/publish/apart"),
     "typer": ("scheduler/commands", "simulations/cli", "simulations/demo"),
     "prometheus_client": "scheduler/daemon",
@@ -32,7 +32,6 @@ DOORS = {
     "icalendar": (
         "scheduler/availability/files/calendars",
         "scheduler/availability/files/calendar_times",
-        "scheduler/availability/files/calendar_settled",
     ),
     "recurring_ical_events": "scheduler/availability/files/calendars",
     "defusedxml": "scheduler/availability/files/imports",

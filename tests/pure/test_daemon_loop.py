@@ -1,6 +1,5 @@
 """The daemon's own loop, in this process: storms of events, errors, the ticker, files taken up."""
 
-import datetime as dt
 import threading
 import time
 from dataclasses import replace
@@ -81,20 +80,6 @@ def test_the_loop_outlives_an_error_of_its_own_and_says_so(farm, daemon):
     assert (well, told["problem"]) == (False, "cycle: ZeroDivisionError: a bug")
     daemon._want_cycle()
     until(lambda: daemon._shown.health()[0])
-
-
-def test_a_ticker_that_sleeps_because_the_clock_was_set_back_is_woken(farm, daemon):
-    farm.engine.policy = replace(farm.policy, limits=Limits(poll_seconds=1))
-    daemon.start()
-    until(lambda: farm.orders.asked >= 1)
-    daemon._ticker.get_job("cycle").modify(next_run_time=dt.datetime.now(dt.UTC) + dt.timedelta(hours=1))
-    asked = farm.orders.asked
-    daemon._keep_ticking()
-    time.sleep(0.3)
-    assert farm.orders.asked == asked, "not overdue yet"
-    daemon._turn.begun_at -= 10
-    daemon._keep_ticking()
-    until(lambda: farm.orders.asked > asked)
 
 
 def test_new_definitions_come_into_force_before_the_next_cycle_and_change_its_pace(farm):

@@ -15,7 +15,6 @@ from environments.names import nearest
 from environments.nodes import YamlNode
 from environments.problems import ConfigurationError, KeyPath, Problem
 from environments.reader import documents, read_content
-from scheduler.availability.files import calendars
 from scheduler.availability.files.reading import exact
 from scheduler.availability.files.written import WrittenSpan, Zone
 from scheduler.availability.history import Span
@@ -40,6 +39,8 @@ def read(path: Path, until: Instant, zone: str) -> tuple[Span, ...]:
     """Read the periods of a file, as far as they begin before `until`; `zone` is that of times that name none."""
     content = read_content(path)
     if path.suffix in {".ics", ".ical"}:
+        from scheduler.availability.files import calendars  # late: few sites have such a file, and all have the daemon
+
         return calendars.periods(calendars.read(content, str(path), until, zone))
     return of_yaml(content, str(path), zone)
 
