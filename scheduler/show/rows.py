@@ -46,7 +46,7 @@ class VORow:
     guarantee_cpus: int
     ceiling_cpus: int | None
     known: JobNumbers = NO_JOBS
-    """Jobs that are seen now: at least so many there are."""
+    """Jobs that are seen now: there are at least so many."""
     last: JobNumbers | None = None
     """The jobs as all batch systems told of them last, while `idle` is None; None if some never did."""
     known_workers: int = 0
@@ -79,9 +79,9 @@ class EnvironmentRow:
     defined: bool = True
     """False: workers of it run, but no file defines it any more."""
     known_wanted: int = 0
-    """Idle jobs that name it and are seen now: at least so many there are."""
+    """Idle jobs that name it and are seen now: there are at least so many."""
     known_workers: Mapping[str, int] = field(default_factory=dict)
-    """By state, as above: at least so many there are."""
+    """By state, as above: there are at least so many."""
     says: str = ""
 
 
@@ -342,7 +342,7 @@ def _source_row(name: str, kind: str, reading: QueueReading | HostReading | Unan
 def _discovery_row(reading: DiscoveryReading, now: float) -> SourceRow:
     age = None if reading.answered_at is None else max(0.0, now - reading.answered_at)
     state = "silent" if reading.problem else "suspect" if reading.doubt else "ok"
-    leaving = f"; emptied, as they are named no longer: {', '.join(reading.leaving)}" if reading.leaving else ""
+    leaving = f"; emptied, because it no longer names them: {', '.join(reading.leaving)}" if reading.leaving else ""
     held = f"{reading.problem}; its last known hosts stay ({reading.hosts})" if reading.problem else ""
     said = held or reading.doubt or f"{reading.asks}: {reading.hosts} host{'s' * (reading.hosts != 1)}"
     return SourceRow(reading.source, "discovery", age, state, said + leaving)
