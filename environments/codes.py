@@ -308,9 +308,7 @@ CODES: dict[str, Code] = {
         _MANAGER,
         "look at the log of a failed job",
     ),
-    "drains-limit": Code(
-        _N, "It leaves in a later cycle: this cycle orders as many drains as it may.", _WAIT, "`drains_per_cycle`"
-    ),
+    "drains-limit": Code(_N, "It leaves later: this cycle orders no more drains.", _WAIT, "`drains_per_cycle`"),
     "drain-percent": Code(
         _N, "It leaves later: enough workers of its environment drain at the moment.", _WAIT, "`drain_percent`"
     ),
@@ -404,9 +402,7 @@ CODES: dict[str, Code] = {
         _SITE,
         "bring it back, or `ambienti host forget` if it is off for good",
     ),
-    "host-unread": Code(
-        _S, "The host is not asked: the site does not name it, or nobody has read it yet.", _SITE, "put it back"
-    ),
+    "host-unread": Code(_S, "The host is not asked: the site does not name it, or it was not read yet.", _SITE, "put it back"),
     "host-incomplete": Code(_S, "The host answered only in part.", _SITE, "see the log"),
     "host-stale": Code(_S, "What is known of the host is too old to decide by.", _SITE, "see why it is read so rarely"),
 }

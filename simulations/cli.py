@@ -111,7 +111,7 @@ def seeds(
             if log and not as_json:
                 progress.console.print(result.log, markup=False, highlight=False, soft_wrap=True, end="")
             if result.violations and not as_json:
-                progress.console.print(_told(result), markup=False, highlight=False, soft_wrap=True)
+                progress.console.print(failure(result), markup=False, highlight=False, soft_wrap=True)
     bad = [result for result in results if result.violations]
     if as_json:
         print_json([{**asdict(result), "log": result.log if log else None, "ok": not result.violations} for result in results])
@@ -125,7 +125,8 @@ def seeds(
     raise typer.Exit(int(Exit.PROBLEM if bad else Exit.OK))
 
 
-def _told(result: SeedResult) -> str:
+def failure(result: SeedResult) -> str:
+    """Say what failed of a seed, and how to see it again."""
     shown = "\n  ".join(result.violations[:5])
     more = f"\n  ... and {len(result.violations) - 5} more" if len(result.violations) > 5 else ""
     return f"seed {result.seed} failed:\n  {shown}{more}\nreplay: ambienti simulate seeds --start {result.seed} --count 1 --log"

@@ -255,10 +255,11 @@ def _period_row(period: PeriodView) -> list[str | Text]:
     counts: list[str | Text] = [str(n) for n in (period.incidents, period.met)]
     counts += [Text(str(period.breached), style="red" if period.breached else ""), str(period.self_healed), str(period.pending)]
     people = ", ".join(f"{person} {count}" for person, count in period.by_person.items())
-    return [period.name, *counts, _minutes(period.median_seconds), _minutes(period.longest_seconds), people]
+    return [period.name, *counts, minutes(period.median_seconds), minutes(period.longest_seconds), people]
 
 
-def _minutes(seconds: float | None) -> str:
+def minutes(seconds: float | None) -> str:
+    """Write a time in minutes and seconds."""
     if seconds is None:
         return "-"
     whole, rest = divmod(seconds, 60)

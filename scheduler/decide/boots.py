@@ -16,8 +16,8 @@ from environments.reason import Reason, counted
 from scheduler.decide.demand import jobs_per_worker
 from scheduler.decide.facts import Facts
 from scheduler.decide.health import failed_there, hosts_to_avoid, image_gate
-from scheduler.decide.keeping import Hold, Reservations, against_what_is_kept, close, hold_of, keep_one, use
 from scheduler.decide.placement import HostCapacity, find_host, occupy, survey
+from scheduler.decide.reservations import Hold, Reservations, against_what_is_kept, close, hold_of, keep_one, use
 from scheduler.decide.shares import Shares, over_ceiling
 from scheduler.decide.shortage import shortage
 from scheduler.decide.suitability import sources_of

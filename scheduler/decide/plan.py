@@ -16,7 +16,7 @@ from scheduler.decide.idleness import drain_idle
 from scheduler.decide.reclaim import take_room_back
 from scheduler.decide.retirement import Orders, forced_drains
 from scheduler.decide.returning import take_drains_back
-from scheduler.decide.shares import open_ledger
+from scheduler.decide.shares import booked_shares
 from scheduler.decide.standing import standing_wants
 from scheduler.decide.supply import build_supply, take_room
 from scheduler.decide.sweeping import sweep
@@ -63,7 +63,7 @@ def deliberate(observation: Observation, policy: Policy) -> Decision:
     supply = build_supply(demand, facts, orders.leaving)
     for want in demand.wants:
         take_room(want, supply)
-    shares = open_ledger(facts)
+    shares = booked_shares(facts)
     hold = facts.limits.reclaim and any(want.missing and shares.of(want.vo).below_guarantee for want in demand.wants)
     take_drains_back(demand.wants, facts, orders, supply, hold=hold)
     left = count_what_is_left(facts, shares, supply, hold=hold)

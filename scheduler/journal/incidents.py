@@ -14,7 +14,7 @@ from scheduler.availability.timelines.downtimes import agreed
 from scheduler.journal import tables as t
 from scheduler.journal.agreements import downtimes_in
 from scheduler.journal.records import Note
-from scheduler.journal.statuses import PUSHED, shelves_of
+from scheduler.journal.statuses import PUSHED, objects_stored
 from scheduler.model.instants import SECOND, Duration, Instant, in_seconds
 from scheduler.oncall.hours import ResponseClass
 from scheduler.oncall.incident import Book, CallEnd, Incident, IncidentEvent, OncallDecision, Page, Quiet, ResponseDue, What
@@ -96,7 +96,7 @@ def standing(journal: JournalWriter, connection: Connection, now: Instant) -> di
     gaps = sa.select(sa.func.max(t.watches.c.began_at)).where(t.watches.c.began != "clock")
     looked_since = connection.execute(gaps).scalar() or 0
     found: dict[str, ObjectStanding] = {}
-    for name, stored in shelves_of(journal, connection).items():
+    for name, stored in objects_stored(journal, connection).items():
         last = stored.last
         if last is not None:
             missing = _missing_since(stored, last, looked_since, now)

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from environments.environment import Environment
 from scheduler.model.ports import SourceError
-from simulations.cli import _told, simulate
+from simulations.cli import failure, simulate
 from simulations.clock import START, Agenda, SimulatedClock
 from simulations.interrupted import cuts
 from simulations.interruptions import Killed, Knife
@@ -155,14 +155,16 @@ EL9 = Environment(
 
 @pytest.fixture
 def queue():
-    queue = SimulatedQueue("pool", Agenda(SimulatedClock()), habits=Habits(leave_seconds=5))
-    queue.clock = queue._agenda._clock
+    clock = SimulatedClock()
+    agenda = Agenda(clock)
+    queue = SimulatedQueue("pool", agenda, habits=Habits(leave_seconds=5))
+    queue.clock, queue.agenda = clock, agenda
     return queue
 
 
 def later(queue, seconds):
     queue.clock.sleep(seconds)
-    queue._agenda.catch_up()
+    queue.agenda.catch_up()
 
 
 def joined(queue, name="el9-1", environment=EL9):
@@ -278,9 +280,9 @@ def test_of_many_rounds_in_which_nothing_happened_one_is_cut():
 
 
 def test_every_deed_can_be_done():
-    from simulations.faults import _DEEDS
+    from simulations.faults import DEEDS
 
-    assert set(_DEEDS) == set(Deed)
+    assert set(DEEDS) == set(Deed)
 
 
 # --- the command line -------------------------------------------------------------------------------------------------
@@ -319,7 +321,7 @@ def test_scenarios_and_seeds_are_told_as_json():
 
 def test_a_seed_that_fails_prints_the_command_that_replays_it(tmp_path):
     failed = SeedResult(42, tuple(f"sentence {n}" for n in range(7)), 1.0, 1, 1, 1, 0, "")
-    told = _told(failed)
+    told = failure(failed)
     assert told.startswith("seed 42 failed:\n  sentence 0\n")
     assert "... and 2 more" in told
     replay = told.splitlines()[-1].removeprefix("replay: ambienti simulate ")
