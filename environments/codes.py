@@ -406,14 +406,3 @@ CODES: dict[str, Code] = {
     "host-incomplete": Code(_S, "The host answered only in part.", _SITE, "see the log"),
     "host-stale": Code(_S, "What is known of the host is too old to decide by.", _SITE, "see why it is read so rarely"),
 }
-
-SOURCE_STATES: dict[str, str] = {
-    "ok": "It answered, and all of it is believed.",
-    "carried over": "A cheap summary says that nothing has changed since the last exact answer, whose rows stand.",
-    "partial": "It answered in part: what it shows counts, what it does not show means nothing.",
-    "suspect": "Its answer is doubtful (empty right after full, too many hosts gone): not followed until confirmed.",
-    "slow": "It has not answered yet and still may; what was known of it stands.",
-    "silent": "It does not answer: nothing is concluded from that.",
-    "removed": "The site file no longer has it, but some of its workers are left.",
-}
-"""What `ambienti status` says of a batch system, host or discovery."""

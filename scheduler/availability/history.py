@@ -253,7 +253,7 @@ class ObjectiveVerdict(StrEnum):
 
 
 class Cause(StrEnum):
-    """Why a second was lost."""
+    """Why a second was lost. The journal keeps a cause by its place here: a new one is added at the end."""
 
     DETECTION = "detection"
     FENCING = "fencing"

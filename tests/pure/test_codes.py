@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from environments.codes import CODES, SOURCE_STATES, About
+from environments.codes import CODES, About
 from environments.reason import Reason
 from scheduler.commands import reference
 from scheduler.journal.kinds import KINDS
 from scheduler.model.actions import ACTIONS, Drain, PowerOff, host_of
+from scheduler.show.sources_view import SOURCE_STATES
 
 ROOT = Path(__file__).parents[2]
 COMPUTED = {
