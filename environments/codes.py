@@ -279,36 +279,36 @@ CODES: dict[str, Code] = {
     "drift": Code(_N, "It runs an older version of its environment, and is replaced when idle.", _WAIT, "nothing"),
     "lifetime": Code(_N, "It has lived as long as its environment allows.", _MANAGER, "`lifetime_seconds`"),
     "reclaim": Code(
-        _N, "Its room was lent, and is taken back for a VO below its guarantee; running jobs finish.", _SITE, "`guarantee_cpus`"
+        _N, "Its room was lent and is taken back for a VO below its guarantee; running jobs finish.", _SITE, "`guarantee_cpus`"
     ),
     "unwanted": Code(_N, "No file defines its environment any more.", _MANAGER, "define it again, if that was not meant"),
     "host-drain": Code(
-        _N, "Its host is drained, or named no longer by its discovery.", _SITE, "`ambienti host undrain`, if that was not meant"
+        _N, "Its host is drained, or its discovery no longer names it.", _SITE, "`ambienti host undrain`, if that was not meant"
     ),
     "black-hole": Code(
         _N, "Jobs fail in it at once, one after the other.", _SITE, "look at the worker, and at the log of a failed job"
     ),
     "lingering": Code(
         _N,
-        "A job of it no longer runs, or its claim holds none, and the slot is not free yet: that is waited for for a while.",
+        "A job of it no longer runs, or a claim holds no job, but the slot is not free yet; Ambienti waits for a while.",
         _WAIT,
-        "its batch system's time for it is `vacate_seconds` (HTCondor)",
+        "the batch system frees it within `vacate_seconds` (HTCondor)",
     ),
     "tried": Code(_N, "It was booted by `ambienti env try`, and has been tried.", _WAIT, "nothing"),
     "stuck": Code(
         _N,
-        "A slot in which nothing runs by right was not let go in time: other jobs finish, then the worker is powered off.",
+        "A slot in which no job has a right to run was not freed in time: other jobs finish, then the worker is powered off.",
         _SITE,
         "look at the worker's start daemon; `linger_seconds`",
     ),
-    "by-hand": Code(_N, "Somebody drained it by hand, past Ambienti.", _SITE, "cancel the drain by hand"),
+    "by-hand": Code(_N, "Somebody drained it by hand, without Ambienti.", _SITE, "cancel the drain by hand"),
     "fails-everywhere": Code(
         _N,
         "Jobs fail at once in so many workers of the environment that the jobs or the image are suspected, not the workers.",
         _MANAGER,
         "look at the log of a failed job",
     ),
-    "drains-limit": Code(_N, "It leaves in a later cycle: enough drains are ordered in this one.", _WAIT, "`drains_per_cycle`"),
+    "drains-limit": Code(_N, "It leaves later: this cycle orders no more drains.", _WAIT, "`drains_per_cycle`"),
     "drain-percent": Code(
         _N, "It leaves later: enough workers of its environment drain at the moment.", _WAIT, "`drain_percent`"
     ),
@@ -319,7 +319,7 @@ CODES: dict[str, Code] = {
         "read the worker's console",
     ),
     "boot-failed": Code(
-        _N, "It did not come up; why is shown with it and with its environment.", _SITE, "what the failure tells"
+        _N, "It did not come up; the cause is shown with it and with its environment.", _SITE, "what the failure tells"
     ),
     "gone": Code(_N, "Its domain is gone: its disks and ads are removed.", _WAIT, "nothing"),
     "left-behind": Code(_N, "No worker needs what lies on a host's storage by this name: it is removed.", _WAIT, "nothing"),
@@ -386,13 +386,13 @@ CODES: dict[str, Code] = {
     ),
     "batch-removed": Code(
         _S,
-        "The site file has this batch system no longer, so nobody can say what runs in its workers.",
+        "The site file no longer has this batch system, so nobody can say what runs in its workers.",
         _SITE,
         "put it back, under its old name, to have its workers drained",
     ),
     "mass-silence": Code(
         _S,
-        "So many workers fell silent at once that their batch system is suspected, not they.",
+        "So many workers fell silent at once that their batch system is suspected, not the workers.",
         _SITE,
         "look at the batch system",
     ),
@@ -406,14 +406,3 @@ CODES: dict[str, Code] = {
     "host-incomplete": Code(_S, "The host answered only in part.", _SITE, "see the log"),
     "host-stale": Code(_S, "What is known of the host is too old to decide by.", _SITE, "see why it is read so rarely"),
 }
-
-SOURCE_STATES: dict[str, str] = {
-    "ok": "It answered, and all of it is believed.",
-    "carried over": "A cheap summary says that nothing has changed since the last exact answer, whose rows stand.",
-    "partial": "It answered in part: what it shows counts, what it does not show means nothing.",
-    "suspect": "Its answer is doubtful (empty right after full, too many hosts gone): not followed until confirmed.",
-    "slow": "It has not answered yet and still may; what was known of it stands.",
-    "silent": "It does not answer: nothing is concluded from that.",
-    "removed": "The site file has it no longer, and workers of it are left.",
-}
-"""What `ambienti status` says of a batch system, host or discovery."""

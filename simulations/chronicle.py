@@ -5,19 +5,26 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
+from environments.reason import Reason
+
 
 @dataclass(frozen=True, slots=True)
 class ChronicleLine:
-    """One line: when, who, what."""
+    """One line: when, who, what, why, and what came of it."""
 
     seconds: float
     who: str
     text: str
+    reason: Reason | None = None
+    outcome: str = ""
 
-    def __str__(self) -> str:
-        """Return `h:mm:ss who text`."""
-        whole = int(self.seconds)
-        return f"{whole // 3600}:{whole // 60 % 60:02}:{whole % 60:02}  {self.who:<9} {self.text}"
+    def written(self, *, sentences: bool) -> str:
+        """Return `h:mm:ss who text [code]`, for people with the reason's sentence before its code."""
+        whole, why = int(self.seconds), ""
+        if self.reason is not None:
+            why = f": {self.reason.sentence} [{self.reason.code}]" if sentences else f" [{self.reason.code}]"
+        after = f": {self.outcome}" if self.outcome else ""
+        return f"{whole // 3600}:{whole // 60 % 60:02}:{whole % 60:02}  {self.who:<9} {self.text}{why}{after}"
 
 
 class Chronicle:
@@ -28,10 +35,10 @@ class Chronicle:
         self._counts: Counter[tuple[str, str]] = Counter()
         self._shown: dict[tuple[str, str], str] = {}
 
-    def tell(self, seconds: float, who: str, text: str) -> None:
+    def tell(self, seconds: float, who: str, text: str, reason: Reason | None = None, outcome: str = "") -> None:
         """Add a line."""
         self.flush(seconds)
-        self.lines.append(ChronicleLine(seconds, who, text))
+        self.lines.append(ChronicleLine(seconds, who, text, reason, outcome))
 
     def count(self, who: str, text: str, by: int = 1) -> None:
         """Count something that happens often; `flush` writes it with its number."""
@@ -43,11 +50,12 @@ class Chronicle:
             self.lines.append(ChronicleLine(seconds, who, f"{count} {'job' if count == 1 else 'jobs'} {text}"))
         self._counts.clear()
 
-    def tell_if_new(self, seconds: float, who: str, subject: str, text: str) -> None:
-        """Add a line about a subject, unless the last one about it said the same."""
-        if self._shown.get((who, subject)) != text:
-            self._shown[who, subject] = text
-            self.tell(seconds, who, f"{subject}: {text}" if text else subject)
+    def tell_if_new(self, seconds: float, who: str, subject: str, text: str, reason: Reason | None = None) -> None:
+        """Add a line about a subject, unless the last one about it said the same; of a reason its code counts."""
+        said = reason.code if reason else text
+        if self._shown.get((who, subject)) != said:
+            self._shown[who, subject] = said
+            self.tell(seconds, who, f"{subject}: {text}" if text else subject, reason)
 
     def take_since(self, mark: int) -> list[ChronicleLine]:
         """Take the lines after the first `mark` out: what came of a plan is told after the plan."""
@@ -59,6 +67,10 @@ class Chronicle:
         """Whether anything was ever told about a subject."""
         return (who, subject) in self._shown
 
-    def text(self) -> str:
-        """Return all lines."""
-        return "".join(f"{line}\n" for line in self.lines)
+    def text(self, *, sentences: bool) -> str:
+        """Return all lines: for people with the sentences of the reasons, else as `log.expect` holds them, with codes alone."""
+        return "".join(f"{line.written(sentences=sentences)}\n" for line in self.lines)
+
+    def first_sentences(self) -> dict[str, str]:
+        """Return of each code of a reason the sentence that came first."""
+        return {line.reason.code: line.reason.sentence for line in reversed(self.lines) if line.reason is not None}

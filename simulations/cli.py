@@ -41,6 +41,9 @@ simulate = typer.Typer(no_args_is_help=True, help="The same engine against a far
 def scenario(
     names: Annotated[list[str] | None, typer.Argument(help="Names of scenarios, or directories; all by default.")] = None,
     show: Annotated[bool, typer.Option("--show", help="Print the log instead of comparing it.")] = False,
+    codes: Annotated[
+        bool, typer.Option("--codes", help="Print it as `log.expect` holds it: only the codes of reasons.")
+    ] = False,
     names_only: Annotated[bool, typer.Option("--list", help="List the scenarios and what they show.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -60,10 +63,11 @@ def scenario(
             continue
         with tempfile.TemporaryDirectory(prefix="ambienti-") as state:
             run = run_scenario(directory.scenario, Path(state))
-        if show:
-            told.append({"scenario": directory.name, "shows": sentence, "log": run.log})
+        if show or codes:
+            log = run.log if codes else run.told
+            told.append({"scenario": directory.name, "shows": sentence, "log": log})
             if not as_json:
-                typer.echo(run.log, nl=False)
+                typer.echo(log, nl=False)
             continue
         wrong = complaint(directory, run)
         failed += bool(wrong)
@@ -107,7 +111,7 @@ def seeds(
             if log and not as_json:
                 progress.console.print(result.log, markup=False, highlight=False, soft_wrap=True, end="")
             if result.violations and not as_json:
-                progress.console.print(_told(result), markup=False, highlight=False, soft_wrap=True)
+                progress.console.print(failure(result), markup=False, highlight=False, soft_wrap=True)
     bad = [result for result in results if result.violations]
     if as_json:
         print_json([{**asdict(result), "log": result.log if log else None, "ok": not result.violations} for result in results])
@@ -121,7 +125,8 @@ def seeds(
     raise typer.Exit(int(Exit.PROBLEM if bad else Exit.OK))
 
 
-def _told(result: SeedResult) -> str:
+def failure(result: SeedResult) -> str:
+    """Say what failed of a seed, and how to see it again."""
     shown = "\n  ".join(result.violations[:5])
     more = f"\n  ... and {len(result.violations) - 5} more" if len(result.violations) > 5 else ""
     return f"seed {result.seed} failed:\n  {shown}{more}\nreplay: ambienti simulate seeds --start {result.seed} --count 1 --log"
@@ -176,7 +181,7 @@ def snapshot(
             raise fail(f"{file}: {error}", Exit.WRONG) from error
         farm.run(hours * 3600)
         if log:
-            typer.echo(farm.chronicle.text(), nl=False)
+            typer.echo(farm.chronicle.text(sentences=True), nl=False)
         _print_farm(farm, f"{hours:g} h from {file.name} on", as_json=as_json)
         farm.close()
 

@@ -17,7 +17,6 @@ from simulations.lanes import AgendaRunner
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from scheduler.loop.under_way import ActionResult
     from scheduler.model.hosts import HostReading
     from scheduler.model.policy import Policy
     from simulations.world import World
@@ -125,14 +124,16 @@ class SimulatedDaemon:
         for name, before, after in cycle.illegal:
             farm.tell("illegal", f"{name}: {before.value} -> {after.value}")
         for result in cycle.results:
-            farm.tell("plan", _told(result))
+            order = result.action.kind.order.format(one=result.action)
+            outcome = "" if result.outcome is Outcome.DONE else f"{result.outcome.value}: {result.detail}"
+            farm.chronicle.tell(at, "plan", order, result.action.reason, outcome)
         self._tell_shares(at)
         plan = cycle.plan
         for who, verdicts in (("cluster", plan.clusters), ("vo", plan.vos), ("image", plan.environments), ("host", plan.hosts)):
             for subject, verdict in verdicts.items():
                 if verdict.reasons and verdict.reasons[0].code in _EVERYDAY:
                     continue
-                tell_if_new(at, "why", f"{who} {subject}", verdict.reasons[0].code if verdict.reasons else "")
+                tell_if_new(at, "why", f"{who} {subject}", "", verdict.reasons[0] if verdict.reasons else None)
 
     def _tell_shares(self, at: float) -> None:
         """Tell which VO's share is not there, and when it is again."""
@@ -156,10 +157,3 @@ def _doubt(reading: QueueReading | HostReading | Unanswered) -> str:
     if not reading.complete:
         return "incomplete answer"
     return "empty right after full: doubted" if isinstance(reading, QueueReading) and reading.suspect else ""
-
-
-def _told(result: ActionResult) -> str:
-    text = f"{result.action.kind.order.format(one=result.action)} [{result.action.reason.code}]"
-    if result.outcome is Outcome.DONE:
-        return text
-    return f"{text}: {result.outcome.value}: {result.detail}"

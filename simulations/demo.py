@@ -52,7 +52,7 @@ def run(seconds: int, seed: int, console: Console) -> int:
     """Run the daemon for so long and print what came of it; return its exit code."""
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ambienti-demo-")))
-        found = definitions.load(_lay_out(directory, seed))
+        found = definitions.load(lay_out(directory, seed))
         log.configure(stream=stack.enter_context((directory / "ambienti.log").open("w")))
         farm = compose.connect(found)
         stack.callback(farm.close)
@@ -77,7 +77,7 @@ def run(seconds: int, seed: int, console: Console) -> int:
     return code
 
 
-def _lay_out(directory: Path, seed: int) -> Path:
+def lay_out(directory: Path, seed: int) -> Path:
     """Write the site's files; return the site file."""
     with resources.as_file(resources.files("simulations") / "demo") as source:
         shutil.copytree(source, directory, dirs_exist_ok=True)

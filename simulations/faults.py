@@ -24,7 +24,7 @@ def befall(farm: SimulatedFarm, fault: FaultLines) -> None:
     """Let a fault begin; it ends by itself after `lasts`."""
     farm.tell("fault", describe(fault))
     farm.disturbed_at = farm.agenda.monotonic()
-    end = _DEEDS[fault.do](farm, fault)
+    end = DEEDS[fault.do](farm, fault)
     if end is None:
         return
     ending, mark = end, len(farm.endings)
@@ -176,7 +176,7 @@ def _journal_lost(farm: SimulatedFarm, _fault: FaultLines) -> None:
     farm.lose_journal()
 
 
-_DEEDS: dict[Deed, Callable[[SimulatedFarm, FaultLines], Callable[[], None] | None]] = {
+DEEDS: dict[Deed, Callable[[SimulatedFarm, FaultLines], Callable[[], None] | None]] = {
     Deed.QUEUE_SILENT: _queue("silent"),
     Deed.QUEUE_SLOW: _queue("slow_seconds", 3600.0),
     Deed.QUEUE_PARTIAL: _queue("partial"),

@@ -84,7 +84,7 @@ def tell(scenario: Scenario, directory: Path, cut_after: int | None = None) -> T
         started_twice=len(started) - len(set(started)),
         violations=tuple(watch.violations),
         killed=farm.kills > 0,
-        log=farm.chronicle.text(),
+        log=farm.chronicle.text(sentences=True),
     )
     farm.close()
     return told

@@ -185,7 +185,7 @@ class SimulatedHost:
         if domain.identity is not None and domain.identity.batch_system in self._plant.queues:
             self._plant.queues[domain.identity.batch_system].die(domain.identity.worker)
         self._plant.tell(what, name)
-        self._notify(name, what, detail)
+        self.notify(name, what, detail)
 
     def add_stranger(self, name: str, memory_mib: int, cpus: int = 1) -> None:
         """Start a domain that is not ours."""
@@ -203,24 +203,25 @@ class SimulatedHost:
         self.strangers.clear()
         for name in list(self.domains):
             self.stop(name, EventKind.STOPPED, "power lost")
-        self._notify("", EventKind.HOST_LOST, "power lost")
+        self.notify("", EventKind.HOST_LOST, "power lost")
 
     def power_on(self) -> None:
         """Start it again, empty."""
         self.faults.dead = False
-        self._notify("", EventKind.HOST_BACK)
+        self.notify("", EventKind.HOST_BACK)
 
     def fall_silent(self) -> None:
         """Stop its libvirt daemon; the domains run on."""
-        self._notify("", EventKind.HOST_LOST, "connection reset")
+        self.notify("", EventKind.HOST_LOST, "connection reset")
         self.faults.silent = True
 
     def answer_again(self) -> None:
         """Start its libvirt daemon."""
         self.faults.silent = False
-        self._notify("", EventKind.HOST_BACK)
+        self.notify("", EventKind.HOST_BACK)
 
-    def _notify(self, domain: str, what: EventKind, detail: str = "") -> None:
+    def notify(self, domain: str, what: EventKind, detail: str = "") -> None:
+        """Tell whoever watches of an event, as libvirt does."""
         if self.faults.mute or self.faults.silent or (self.faults.dead and domain):
             return
         for tell in self._watchers:
@@ -301,7 +302,7 @@ class SimulatedHost:
         token = order.enrolment.files.get("token", b"")
         takes = self.machine.boot_seconds * plant.chance.uniform(0.9, 1.1)
         plant.agenda.after(takes, lambda: plant.arrive(self, domain, token))
-        self._notify(order.worker, EventKind.STARTED)
+        self.notify(order.worker, EventKind.STARTED)
 
     def power_off(self, worker: str, uuid: str) -> None:
         """Destroy the domain if it is ours."""

@@ -222,9 +222,10 @@ class SimulatedQueue:
             self.book.complete(job, self._agenda.monotonic())
             node.quick_failures = 0
             self.tell("done", node.worker)
-        self._release(node, job)
+        self.release(node, job)
 
-    def _release(self, node: SimulatedNode, job: Job) -> None:
+    def release(self, node: SimulatedNode, job: Job) -> None:
+        """Free what a job had of a worker."""
         del node.jobs[job.id]
         node.take(job.request, -1)
         if not node.jobs:
@@ -293,7 +294,7 @@ class SimulatedQueue:
         node.draining = True
         for job in [job for job in node.jobs.values() if job.state is JobState.CLAIMED]:
             self.book.give_back(job)
-            self._release(node, job)
+            self.release(node, job)
         if not node.jobs:
             self._leave_soon(node)
         return ""

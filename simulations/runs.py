@@ -21,6 +21,11 @@ class ScenarioRun:
     """What came of a scenario."""
 
     log: str
+    """As `log.expect` holds it: of each reason its code."""
+    told: str
+    """The same for people: with the sentences of the reasons."""
+    sentences: dict[str, str]
+    """By code: the sentence that came first."""
     violations: tuple[str, ...]
     cycles: int
     simulated_seconds: float
@@ -34,9 +39,11 @@ def run_scenario(scenario: Scenario, directory: Path) -> ScenarioRun:
     farm.run(scenario.lasts)
     if scenario.comes_to_rest:
         watch.rest(farm)
-    log = farm.chronicle.text()
+    chronicle = farm.chronicle
+    log, told = chronicle.text(sentences=False), chronicle.text(sentences=True)
     farm.close()
-    return ScenarioRun(log, tuple(watch.violations), sum(daemon.cycles for daemon in farm.daemons), farm.clock.monotonic())
+    cycles, seconds = sum(daemon.cycles for daemon in farm.daemons), farm.clock.monotonic()
+    return ScenarioRun(log, told, chronicle.first_sentences(), tuple(watch.violations), cycles, seconds)
 
 
 def complaint(directory: Directory, run: ScenarioRun) -> str:
@@ -45,8 +52,8 @@ def complaint(directory: Directory, run: ScenarioRun) -> str:
         return "forbidden things happened:\n  " + "\n  ".join(run.violations)
     if directory.expected is None:
         return (
-            f"there is no {directory.path / 'log.expect'}: read what "
-            f"`ambienti simulate scenario {directory.name} --show` prints, and put it there if every line is as it should be"
+            f"there is no {directory.path / 'log.expect'}: read what `ambienti simulate scenario {directory.name} --show` "
+            "prints. If every line is right, write what `--codes` prints to that file"
         )
     if directory.expected == run.log:
         return ""

@@ -75,7 +75,7 @@ def run_seed(seed: int, directory: Path) -> SeedResult:
         boots=sum(call.started for call in farm.plant.calls),
         jobs_done=sum(one.completed for one in served),
         kills=farm.kills,
-        log=farm.chronicle.text(),
+        log=farm.chronicle.text(sentences=True),
     )
     farm.close()
     return result

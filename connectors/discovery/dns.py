@@ -34,11 +34,11 @@ def _record(text: str) -> str:
 
 
 def _server(text: str) -> str:
-    _split(text)
+    name_server(text)
     return text
 
 
-def _split(text: str) -> tuple[str, int]:
+def name_server(text: str) -> tuple[str, int]:
     """Return address and port of `192.0.2.1`, `192.0.2.1:5353`, `2001:db8::1` or `[2001:db8::1]:5353`."""
     bracketed = re.fullmatch(r"\[([^]]+)\](?::(\d+))?", text)
     plain = re.fullmatch(r"([0-9.]+)(?::(\d+))?", text)
@@ -95,7 +95,7 @@ class ServiceRecords:
         """Make a resolver; without servers of our own it reads /etc/resolv.conf, as it stands now."""
         asker = resolver.Resolver(configure=not self._options.servers)
         if self._options.servers:
-            asker.nameservers = [Do53Nameserver(*_split(server)) for server in self._options.servers]
+            asker.nameservers = [Do53Nameserver(*name_server(server)) for server in self._options.servers]
         asker.lifetime = self._deadline_seconds
         asker.timeout = max(0.5, min(2.0, self._deadline_seconds / 3))
         return asker

@@ -88,7 +88,8 @@ class HTCondorPool:
         self.options = options
         self._deadline_seconds = deadline_seconds
         self._schedds = KnownSchedds(name, directory / f"{name}-schedds.json", options.schedds)
-        self._companions: dict[str, Companion] = {}
+        self.companions: dict[str, Companion] = {}
+        """By the daemon with which each speaks."""
         self._remembered = Remembered()
         self._domain = options.trust_domain
 
@@ -98,7 +99,7 @@ class HTCondorPool:
         """Read request clusters and nodes."""
         until = time.monotonic() + self._deadline_seconds
         at = time.time()
-        pool: PoolAnswer = self._ask_collector("read schedds and workers", Question("pool"))
+        pool: PoolAnswer = self.ask_collector("read schedds and workers", Question("pool"))
         schedds, missing = self._schedds.sort(pool.schedds, at)
         if not schedds:
             known = f"; missing: {', '.join(missing)}" if missing else ""
@@ -129,7 +130,7 @@ class HTCondorPool:
 
     def node(self, worker: str) -> Node | None:
         """Look at one worker afresh."""
-        pool: PoolAnswer = self._ask_collector(f"look at worker {worker}", Question("slots", {"worker": worker}))
+        pool: PoolAnswer = self.ask_collector(f"look at worker {worker}", Question("slots", {"worker": worker}))
         nodes, _ = nodes_of(pool.slots, self._remembered.idleness, self._remembered.failures, time.time())
         return nodes[0] if nodes else None
 
@@ -145,7 +146,7 @@ class HTCondorPool:
         records: list[JobRecord] = []
         for schedd in schedds:
             told = {"schedd": schedd, "cluster": cluster, "process": process, "prototypes": prototypes}
-            record: JobRecord | None = self._ask(_LOOK_UP, asked, Question("job", told), self._deadline_seconds)
+            record: JobRecord | None = self.ask(_LOOK_UP, asked, Question("job", told), self._deadline_seconds)
             records += [record] if record is not None else []
         if len(records) > 1:
             names = ", ".join(f"{record.job}@{record.batch_system}" for record in records)
@@ -165,7 +166,7 @@ class HTCondorPool:
         told: list[Submission] = []
         for schedd in schedds:
             question = Question("submission", {"schedd": schedd, "cluster": cluster})
-            answer: Submission | None = self._ask(_LOOK_UP, asked, question, self._deadline_seconds)
+            answer: Submission | None = self.ask(_LOOK_UP, asked, question, self._deadline_seconds)
             told += [answer] if answer is not None else []
         if len(told) > 1:
             names = ", ".join(f"{one.name}@{one.batch_system}" for one in told)
@@ -180,7 +181,7 @@ class HTCondorPool:
     def _schedds_of(self, named: str, asked: str) -> tuple[list[Located], list[str]]:
         """Return the schedds to ask for a job, one or all, and the names of those that are not in the collector."""
         try:
-            pool: PoolAnswer = self._ask_collector("read schedds", Question("schedds"))
+            pool: PoolAnswer = self.ask_collector("read schedds", Question("schedds"))
         except SourceError as error:
             if not named or self._schedds.knows(named):
                 raise
@@ -227,7 +228,7 @@ class HTCondorPool:
         """Invalidate the ads of a worker that is gone: a claimed one would stall its whole accounting group."""
         asked = f"invalidate the ads of {worker}"
         machine = machine_name(worker, self.options.worker_domain or self._trust_domain())
-        left: LeftAds = self._ask_collector(asked, Question("forget", {"worker": worker, "machine": machine}))
+        left: LeftAds = self.ask_collector(asked, Question("forget", {"worker": worker, "machine": machine}))
         if left.slots and not left.renewed:
             sentence = f"the collector still shows {left.slots} of its slots: is ADVERTISE_STARTD allowed?"
             raise SourceError(self.name, asked, sentence)
@@ -239,12 +240,12 @@ class HTCondorPool:
     def announce(self, environments: Sequence[Environment], vos: Sequence[str]) -> None:
         """Tell the schedds, through the collector, which environments there are."""
         ad = announcement(environments, vos)
-        self._ask_collector("announce the environments", Question("announce", {"ad": ad}))
+        self.ask_collector("announce the environments", Question("announce", {"ad": ad}))
 
     def close(self) -> None:
         """End the companions."""
-        while self._companions:
-            self._companions.popitem()[1].close()
+        while self.companions:
+            self.companions.popitem()[1].close()
 
     # --- inside -------------------------------------------------------------------------------------------------------
 
@@ -270,7 +271,7 @@ class HTCondorPool:
                 },
             )
             try:
-                answer: QueueAnswer = self._ask(schedd.name, f"read the queue of schedd {schedd.name}", question, _left(until))
+                answer: QueueAnswer = self.ask(schedd.name, f"read the queue of schedd {schedd.name}", question, _left(until))
             except SourceError as error:
                 return error
             return answer
@@ -324,7 +325,7 @@ class HTCondorPool:
         for schedd in schedds:
             try:
                 asked = f"read ended jobs of schedd {schedd.name}"
-                runs += self._ask(schedd.name, asked, Question("runs", {"schedd": schedd, **question}), _left(until))
+                runs += self.ask(schedd.name, asked, Question("runs", {"schedd": schedd, **question}), _left(until))
             except SourceError as error:
                 warnings.append(str(error))
                 return
@@ -341,7 +342,7 @@ class HTCondorPool:
     def _trust_domain(self) -> str:
         if not self._domain:
             names = ("TRUST_DOMAIN", "UID_DOMAIN")
-            values: dict[str, str] = self._ask_collector(
+            values: dict[str, str] = self.ask_collector(
                 "read HTCondor's configuration", Question("configuration", {"names": names})
             )
             self._domain = next((values[name] for name in names if values[name]), "")
@@ -368,15 +369,16 @@ class HTCondorPool:
     def _environment(self) -> dict[str, str]:
         return {"CONDOR_CONFIG": self.options.config} if self.options.config else {}
 
-    def _ask_collector(self, asked: str, question: Question) -> Any:
-        return self._ask(_COLLECTOR, asked, question, self._deadline_seconds)
+    def ask_collector(self, asked: str, question: Question) -> Any:
+        """Ask the companion that speaks with the collector."""
+        return self.ask(_COLLECTOR, asked, question, self._deadline_seconds)
 
-    def _ask(self, whom: str, asked: str, question: Question, deadline_seconds: float) -> Any:
+    def ask(self, whom: str, asked: str, question: Question, deadline_seconds: float) -> Any:
         """Ask the companion that speaks with one daemon; its refusal becomes ours."""
-        companion = self._companions.get(whom)
+        companion = self.companions.get(whom)
         if companion is None:
             self._check_installation(asked)
-            companion = self._companions[whom] = Companion(self.name, _DOOR, self._environment(), wire.write(self._setting()))
+            companion = self.companions[whom] = Companion(self.name, _DOOR, self._environment(), wire.write(self._setting()))
         content = companion.ask(wire.write(question), asked=asked, deadline_seconds=deadline_seconds)
         try:
             answer = wire.read_answer(question.function, content)

@@ -94,8 +94,8 @@ class Queue:
             return QueueAnswer(self._judged(last), exact=False, how="summary", ended=ended, warning=warning)
         begun = time.monotonic()
         groups, how = self._groups(schedd)
-        alike = self._alike(groups)
-        told = self._with_queue_times(schedd, self._rows(alike))
+        alike = self.alike(groups)
+        told = self._with_queue_times(schedd, self.rows(alike))
         moved = before is None or last is None or before != last.pulse
         held = self.holds.since(schedd) if moved and any(row.held for row in told) else ()
         # Only now, when nothing can fail any more: what is remembered here is not asked, or told, a second time.
@@ -106,7 +106,7 @@ class Queue:
     def _judged(self, last: LastReading) -> tuple[ClusterRow, ...]:
         """Return the rows by the environments and the time of now, which may be others than those of the last exact reading."""
         if last.judged_by != self.judge.prototypes or any(one.ask.moving for one in last.alike):
-            last.rows = tuple(self._with_known_times(self._rows(last.alike)))
+            last.rows = tuple(self._with_known_times(self.rows(last.alike)))
             last.judged_by = self.judge.prototypes
         return last.rows
 
@@ -165,7 +165,7 @@ class Queue:
         ]
         return list(dict.fromkeys(wanted))
 
-    def _alike(self, groups: Iterable[classad2.ClassAd]) -> tuple[Alike, ...]:
+    def alike(self, groups: Iterable[classad2.ClassAd]) -> tuple[Alike, ...]:
         """Put groups together whose ads say the same in all that is looked at."""
         found: dict[str, Alike] = {}
         for ad in groups:
@@ -175,7 +175,7 @@ class Queue:
             one.first = min(one.first, (status not in _IDLE, first_job(str(ad.get("JobIds", "")))))
         return tuple(found.values())
 
-    def _rows(self, alike: Iterable[Alike]) -> list[ClusterRow]:
+    def rows(self, alike: Iterable[Alike]) -> list[ClusterRow]:
         """Make one row of all jobs for which the decision is the same."""
         judged: dict[str, Judged] = {}
         counts: defaultdict[str, Counter[int]] = defaultdict(Counter)

@@ -29,7 +29,7 @@ from scheduler.model.ports import JobRecord, Submission
 
 MOST_CHARACTERS = 1_000_000
 """Of one line of a text."""
-_ANSWERS: dict[str, TypeAdapter[Any]] = {
+ANSWERS: dict[str, TypeAdapter[Any]] = {
     "pool": TypeAdapter(PoolAnswer),
     "schedds": TypeAdapter(PoolAnswer),
     "slots": TypeAdapter(PoolAnswer),
@@ -41,7 +41,7 @@ _ANSWERS: dict[str, TypeAdapter[Any]] = {
     "job": TypeAdapter(JobRecord | None),
     "submission": TypeAdapter(Submission | None),
 }
-_ARGUMENTS: dict[str, TypeAdapter[Any]] = {
+ARGUMENTS: dict[str, TypeAdapter[Any]] = {
     "ad": TypeAdapter(str),
     "cheap": TypeAdapter(bool),
     "cluster": TypeAdapter(int),
@@ -81,7 +81,7 @@ def read_setting(content: bytes) -> Setting:
 def read_question(content: bytes) -> Question:
     """Read a question."""
     told = json.loads(content)
-    return Question(told["function"], {name: _checked(_ARGUMENTS[name], one) for name, one in told["arguments"].items()})
+    return Question(told["function"], {name: _checked(ARGUMENTS[name], one) for name, one in told["arguments"].items()})
 
 
 def read_answer(function: str, content: bytes) -> Any:
@@ -90,7 +90,7 @@ def read_answer(function: str, content: bytes) -> Any:
         told = json.loads(content)
         if "refused" in told:
             return Refused(str(told["refused"]["asked"]), str(told["refused"]["answer"]))
-        return _checked(_ANSWERS[function], told["answer"])
+        return _checked(ANSWERS[function], told["answer"])
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise WireError(f"{type(error).__name__}: {error}") from error
 

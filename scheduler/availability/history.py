@@ -253,7 +253,7 @@ class ObjectiveVerdict(StrEnum):
 
 
 class Cause(StrEnum):
-    """Why a second was lost."""
+    """Why a second was lost. The journal keeps a cause by its place here: a new one is added at the end."""
 
     DETECTION = "detection"
     FENCING = "fencing"
@@ -286,6 +286,11 @@ class History:
     """Truth tables of its own; those that we ship need not stand here."""
     corrections: tuple[Correction, ...] = ()
     """Accepted ones are among the results too: here they are told, not counted."""
+
+    @property
+    def names(self) -> list[str]:
+        """Of all objects and groups."""
+        return [*(one.name for one in self.objects), *(one.name for one in self.groups)]
 
 
 @dataclass(frozen=True, slots=True)

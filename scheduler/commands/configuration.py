@@ -132,11 +132,11 @@ def _beside(found: Definitions) -> tuple[Finding, ...]:
     from scheduler.commands import journaled
     from scheduler.oncall import reading as oncall
     from scheduler.publish import addresses, reports
-    from scheduler.site import promises, services
+    from scheduler.site import services
 
     on_call = [partial(oncall.load, found.file.oncall)] if can_be_read(found.file.oncall) else []
     known = _each(partial(services.load, found), partial(reports.check, found), *on_call)[0]
-    promised = partial(promises.load, found, known.names, journaled.now())
+    promised = partial(services.load_promises, found, known.names, journaled.now())
     return tuple(_each(promised, partial(addresses.check_oncall, found, known.names))[1])
 
 

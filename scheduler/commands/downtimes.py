@@ -170,17 +170,12 @@ def _recurs(one: Downtime, zone: str) -> str:
 
 
 def _data(one: Downtime, zone: str) -> dict[str, Any]:
+    def at(instant: Instant) -> str:
+        return write_instant(instant, zone)
+
     parts = _scheduled(one.revisions) if one.revisions else []
-    spans = [{"start": write_instant(start, zone), "end": write_instant(end, zone)} for start, end in parts]
-    revisions = [
-        {
-            "declared": write_instant(r.declared_at, zone),
-            "start": write_instant(r.start, zone),
-            "end": write_instant(r.end, zone),
-        }
-        | {"by": r.by}
-        for r in one.revisions
-    ]
+    spans = [{"start": at(start), "end": at(end)} for start, end in parts]
+    revisions = [{"declared": at(r.declared_at), "start": at(r.start), "end": at(r.end), "by": r.by} for r in one.revisions]
     recurrence = asdict(one.recurrence) if one.recurrence else None
     told = {"id": one.id, "objects": list(one.objects), "reason": one.reason, "by": one.by, "revisions": revisions}
     return {**told, "scheduled": spans, "recurring": recurrence}

@@ -102,17 +102,14 @@ def _show(lines: Sequence[Event], zone: str, *, as_json: bool) -> None:
     console().print(table)
 
 
-def _when(at: float, zone: str) -> str:
-    return write_instant(micro(at), zone)
-
-
 def _shown(key: str, value: object, zone: str) -> object:
-    return _when(in_seconds(value), zone) if key in _INSTANTS and isinstance(value, int) else value
+    return write_instant(value, zone) if key in _INSTANTS and isinstance(value, int) else value
 
 
 def _data(line: Event, zone: str) -> dict[str, Any]:
     note = line.note
-    told = {"sequence": line.id, "at": _when(line.at, zone), "kind": note.kind, "object": note.subject, "cause": note.cause}
+    at = write_instant(micro(line.at), zone)
+    told = {"sequence": line.id, "at": at, "kind": note.kind, "object": note.subject, "cause": note.cause}
     received = None if line.received is None else write_instant(line.received, zone)
     stamps = {"received": received, "monotonic_microseconds": line.monotonic, "boot": line.boot}
     return {**told, "correlation": note.correlation, "detail": dict(note.detail), **stamps}

@@ -206,7 +206,7 @@ def report(
     as_json: JsonOption = False,
 ) -> None:
     """Show the response report: incidents, met and breached, self-healed apart, time to acknowledge, and who answered."""
-    found, zone = [one for one, _ in _views(site, standing=False)], _zone(site)
+    found, zone = [one for one, _ in _views(site, standing=False)], loaded.load(site).site.timezone
     views = [period_view(one, zone) for one in response.report(found, cut, zone, journaled.now())]
     if as_json:
         print_json([view.model_dump(mode="json") for view in views])
@@ -220,11 +220,6 @@ def _views(site: Path | None, *, standing: bool) -> list[tuple[Incident, Inciden
     with journaled.looked_into(site) as (definitions, journal):
         zone, now = definitions.file.site.timezone, journaled.now()
         return [(one, incident_view(one, zone, now)) for one in all_incidents(journal, standing=standing)]
-
-
-def _zone(site: Path | None) -> str:
-
-    return loaded.load(site).site.timezone
 
 
 def _known(journal: JournalReader, number: int) -> Incident:

@@ -53,14 +53,14 @@ def run(
     from scheduler.daemon.reporter import Reporter
     from scheduler.publish import reports
     from scheduler.show.live_view import watching
-    from scheduler.site import compose, definitions, discovering, in_force, promises, services
+    from scheduler.site import compose, definitions, discovering, in_force, services
     from scheduler.site.kept_files import KeptFiles
     from scheduler.site.reload import Reload
 
     os.umask(0o077)  # whatever the daemon writes names users and tells of the inside: it is for nobody else
     found = definitions.load(find_site(site))
     # What is wrong in these files is told before anything starts.
-    promises.load(found, services.load(found).names, journaled.now())
+    services.load_promises(found, services.load(found).names, journaled.now())
     reports.check(found)
     with ExitStack() as stack:
         stream = stack.enter_context(_private(found.file.path.parent / "ambienti.log", "a")) if view else sys.stderr

@@ -11,7 +11,7 @@ import typer
 from rich.text import Text
 
 from scheduler.availability.figures import fraction, percent
-from scheduler.availability.history import History, Objective, ObjectiveVerdict
+from scheduler.availability.history import Objective, ObjectiveVerdict
 from scheduler.commands import loaded
 from scheduler.commands.common import (
     PLACES,
@@ -163,7 +163,7 @@ def _known(history: Path | None, site: Path | None) -> tuple[list[str] | None, s
 
     if history is not None:
         read = read_history(history)
-        return _names(read), read.zone
+        return read.names, read.zone
     if site is None and not any(place.is_file() for place in PLACES):
         return None, "UTC"
     found = loaded.load(site)
@@ -177,22 +177,22 @@ def _offline(files: Iterable[Path], history: Path) -> tuple[Prepared, list[Promi
     from scheduler.availability.timelines.prepared import prepare
 
     found = read_history(history)
-    read = openslo.read_files(files, found.now, found.zone, _names(found))
+    read = openslo.read_files(files, found.now, found.zone, found.names)
     return prepare(found), [*_own(found.objectives), *read.promises]
 
 
 def _live(files: Iterable[Path], site: Path | None) -> tuple[Prepared, list[Promise]]:
     """Read the site's journal, its own promises, and those of further OpenSLO files."""
     from scheduler.availability.promises import openslo
-    from scheduler.site import promises, services
+    from scheduler.site import services
 
     with looked_into(site) as (asked, journal):
         now = WallClock().now()
         found, prepared = loaded.answered(asked, lambda known: (known, services.live_prepared(known, journal, now)))
         history = prepared.history
         known = services.load(found)
-        own = promises.load(found, known.names, history.now).promises
-        read = openslo.read_files(files, history.now, history.zone, _names(history)).promises
+        own = services.load_promises(found, known.names, history.now).promises
+        read = openslo.read_files(files, history.now, history.zone, history.names).promises
     return prepared, [*_own(known.objectives), *own, *read]
 
 
@@ -200,10 +200,6 @@ def _own(objectives: Iterable[Objective]) -> list[Promise]:
     from scheduler.availability.promises.openslo import Promise
 
     return [Promise(one, one.name, "", one.object) for one in objectives]
-
-
-def _names(history: History) -> list[str]:
-    return [*(one.name for one in history.objects), *(one.name for one in history.groups)]
 
 
 def _standing_row(promise: Promise, one: ObjectiveStanding) -> list[Text]:

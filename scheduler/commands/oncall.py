@@ -19,7 +19,7 @@ from scheduler.commands.common import Exit, JsonOption, console, examples, fail,
 from scheduler.commands.journaled import instant
 from scheduler.commands.loaded import load_oncall
 from scheduler.model.clock import WallClock
-from scheduler.model.instants import micro, to_the_second, write_instant
+from scheduler.model.instants import to_the_second, write_instant
 from scheduler.model.ports import Notice, SourceError
 from scheduler.oncall.rotation import schedule as laid_out
 from scheduler.oncall.rows import IncidentView, PeriodView, StoryView, story_view
@@ -99,19 +99,19 @@ def who(
     """Say who is on call at an instant: per level of the escalation and per rotation."""
     found = _read(file)
     zone, roster = found.settings.zone, found.rules.roster
-    instant = _instant(at, "--at", found)
+    at_instant = instant(at or "now", "--at", zone)
     rows = [
         {"what": f"level {number}", "target": level.target, "person": duty.person, "because": duty.because}
         for number, level in enumerate(found.rules.levels, 1)
-        for duty in [roster.on_call(level.target, instant)]
+        for duty in [roster.on_call(level.target, at_instant)]
     ]
     for name in roster.rotations:
-        duty = roster.on_call(name, instant)
+        duty = roster.on_call(name, at_instant)
         rows.append({"what": "rotation", "target": name, "person": duty.person, "because": duty.because})
     if as_json:
-        print_json({"at": write_instant(instant, zone), "on_call": rows})
+        print_json({"at": write_instant(at_instant, zone), "on_call": rows})
         return
-    table = Table("", "rotation", "on call", "because", box=None, pad_edge=False, title=write_instant(instant, zone))
+    table = Table("", "rotation", "on call", "because", box=None, pad_edge=False, title=write_instant(at_instant, zone))
     for row in rows:
         full = found.settings.people[row["person"]].name
         table.add_row(
@@ -131,7 +131,7 @@ def schedule(
 ) -> None:
     """Show who is on call from when to when; hand-overs, swaps and overrides to the instant."""
     found = _read(file)
-    roster, zone, start = found.rules.roster, found.settings.zone, _instant(at, "--from", found)
+    roster, zone, start = found.rules.roster, found.settings.zone, instant(at or "now", "--from", found.settings.zone)
     if rotation and rotation not in roster.rotations:
         hint = meant(rotation, roster.rotations, "see the on-call file")
         raise fail(f"there is no rotation {rotation!r}; {hint}", Exit.PROBLEM)
@@ -185,12 +185,6 @@ def notify(
     if failures or not places:
         say(f"{failures} of {len(places)} failed." if places else f"{person} has no address.")
         raise typer.Exit(int(Exit.PROBLEM))
-
-
-def _instant(at: str, option: str, found: OnCallFile) -> int:
-    if not at:
-        return micro(WallClock().now())
-    return instant(at, option, found.settings.zone)
 
 
 # --- for people -------------------------------------------------------------------------------------------------------
@@ -261,10 +255,11 @@ def _period_row(period: PeriodView) -> list[str | Text]:
     counts: list[str | Text] = [str(n) for n in (period.incidents, period.met)]
     counts += [Text(str(period.breached), style="red" if period.breached else ""), str(period.self_healed), str(period.pending)]
     people = ", ".join(f"{person} {count}" for person, count in period.by_person.items())
-    return [period.name, *counts, _minutes(period.median_seconds), _minutes(period.longest_seconds), people]
+    return [period.name, *counts, minutes(period.median_seconds), minutes(period.longest_seconds), people]
 
 
-def _minutes(seconds: float | None) -> str:
+def minutes(seconds: float | None) -> str:
+    """Write a time in minutes and seconds."""
     if seconds is None:
         return "-"
     whole, rest = divmod(seconds, 60)

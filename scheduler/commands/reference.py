@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
-from environments.codes import CODES, SOURCE_STATES, About
+from environments.codes import CODES, About
 from environments.environment import DiskMode, NetworkKind, Virtualization
 from scheduler.availability.files.written import WrittenHistory
 from scheduler.commands.cli import EPILOG, build
@@ -21,6 +21,7 @@ from scheduler.journal.kinds import KINDS
 from scheduler.model.lifecycle import MEANING, TRANSITIONS
 from scheduler.model.workers import WorkerState
 from scheduler.oncall import states as incident_states
+from scheduler.show.sources_view import SOURCE_STATES
 from scheduler.site.schemas import (
     Schema,
     oncall_schema,

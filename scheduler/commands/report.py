@@ -126,7 +126,7 @@ def read(history: Path) -> History:
 
 def known(history: History, objects: Sequence[str]) -> None:
     """Refuse the name of an object or group that the history does not have."""
-    names = [*(one.name for one in history.objects), *(one.name for one in history.groups)]
+    names = history.names
     for name in objects:
         if name not in names:
             hint = meant(name, names, f"there are {', '.join(names[:12])}")

@@ -12,6 +12,7 @@ import typer
 
 from environments.names import can_be_read
 from environments.reader import opened_content
+from environments.whole import written_whole
 from scheduler.availability.history import History, Result, Window
 from scheduler.availability.timelines.windows import zone_data
 from scheduler.commands.common import Exit, JsonOption, SiteOption, examples, fail, optional, print_json, say
@@ -61,15 +62,12 @@ def bundle(
         windows = _windows(found, window_of(found, window, start, end, zone), zone)
         parameters = _parameters(found, windows, zone)
         published = _versions(windows, versions, site, live=history is None)
-        partial = out.with_name(f"{out.name}.part")
         try:
-            with partial.open("wb") as target:
+            with written_whole(out) as target:
                 digest = bundles.write(target, found, events, parameters, compute, versions=published)
-            size = partial.replace(out).stat().st_size
+            size = out.stat().st_size
         except OSError as error:
             raise fail(f"cannot write {out}: {error.strerror}", Exit.WRONG) from error
-        finally:
-            partial.unlink(missing_ok=True)
     say(f"{out}: {size} bytes, SHA-256 {digest}. `ambienti report verify {out}` computes it again.")
 
 

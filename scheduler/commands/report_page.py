@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from environments.problems import ConfigurationError
+from environments.whole import written_whole
 from scheduler.availability.history import History, Window
 from scheduler.availability.reports import report_data
 from scheduler.availability.timelines.prepared import Prepared, prepare
@@ -106,10 +105,9 @@ def _published(site: Path | None, prepared: Prepared, window: Window, zone: str)
 
 
 def _alerts(site: Path | None, history: History) -> dict[str, tuple[Alert, ...]]:
-    from scheduler.site import promises
+    from scheduler.site import services
 
-    names = [*(one.name for one in history.objects), *(one.name for one in history.groups)]
-    return loaded.answered(loaded.load(site), lambda known: promises.alerts(known, names, history.now))
+    return loaded.answered(loaded.load(site), lambda known: services.alerts_of(known, history.names, history.now))
 
 
 def name_of(site: Path | None) -> str:
@@ -124,13 +122,10 @@ def name_of(site: Path | None) -> str:
 
 def save(file: Path, content: bytes, *, quietly: bool = False) -> None:
     """Write a file whole or not at all."""
-    beside = file.with_name(f".{file.name}.{os.getpid()}")
     try:
-        beside.write_bytes(content)
-        beside.replace(file)
+        with written_whole(file) as out:
+            out.write(content)
     except OSError as error:
-        with contextlib.suppress(OSError):  # where the directory is a file there is nothing to remove, and that is an error too
-            beside.unlink()
         raise fail(f"cannot write {file}: {error.strerror}", Exit.WRONG) from error
     if not quietly:
         say(f"written: {file}")

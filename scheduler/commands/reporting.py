@@ -18,8 +18,6 @@ from environments.text import printable, unprintable
 from scheduler.commands import daemon, loaded
 from scheduler.commands.common import Exit, JsonOption, SiteOption, console, examples, fail, meant, optional, print_json, say
 from scheduler.commands.journaled import ByOption, asker, duration, instant, looked_into, now, opened
-from scheduler.journal import agreements
-from scheduler.journal.agreements import Token, add_token, revoke_token
 from scheduler.model.instants import in_seconds, shown_instant, write_instant
 from scheduler.show.terminal import Table
 from scheduler.show.terminal import duration as shown_length
@@ -143,6 +141,7 @@ def add(
 
     It can also say who you are, where several people share a login: `exclusion accept x1 --token-file FILE`.
     """
+    from scheduler.journal.agreements import Token, add_token
     from scheduler.site import services
 
     if found := unprintable(name) or ("" if name.strip() and "(" not in name else "is no name"):
@@ -192,6 +191,8 @@ def revoke(
     site: SiteOption = None,
 ) -> None:
     """End a token: nobody can use it from now on."""
+    from scheduler.journal.agreements import revoke_token
+
     with opened(site) as (_, journal):
         revoke_token(journal, name, asker(by), now())
     say(f"The token of {name} is worth nothing any more.")
@@ -200,6 +201,8 @@ def revoke(
 @tokens.command("list", epilog=examples("ambienti token list", "ambienti token list --json"))
 def show(site: SiteOption = None, as_json: JsonOption = False) -> None:
     """List all tokens: who holds them, who made them, which are revoked."""
+    from scheduler.journal import agreements
+
     with looked_into(site) as (found, journal):
         listed = agreements.tokens(journal)
     zone = found.site.timezone

@@ -94,7 +94,8 @@ def looked(site: Path | None, snapshot: str | None, *, beside: Asking | None = N
     `beside` is asked of the batch systems meanwhile, unless it is a snapshot; with `live` no daemon is asked.
     """
     if snapshot is not None:
-        yield _from_snapshot(_content(snapshot), f"snapshot {snapshot}")
+        content = sys.stdin.buffer.read() if snapshot == "-" else read_content(Path(snapshot), given=True)
+        yield _from_snapshot(content, f"snapshot {snapshot}")
         return
     with ExitStack() as stack:
         asking = BatchQuestion(beside, stack) if beside is not None else None
@@ -207,12 +208,6 @@ def _from_snapshot(content: bytes, origin: str, *, keep_plan: bool = False) -> F
     kept = read.plan if keep_plan else None
     plan = kept or _decide(read.observation, read.policy)
     return FarmView(read.observation, read.policy, plan, f"{origin}, {when}", ordered=kept is not None, standing=read.standing)
-
-
-def _content(snapshot: str) -> bytes:
-    if snapshot == "-":
-        return sys.stdin.buffer.read()
-    return read_content(Path(snapshot), given=True)
 
 
 def _ask_daemon(file: SiteFile) -> tuple[bytes, str]:

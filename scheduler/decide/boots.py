@@ -16,8 +16,8 @@ from environments.reason import Reason, counted
 from scheduler.decide.demand import jobs_per_worker
 from scheduler.decide.facts import Facts
 from scheduler.decide.health import failed_there, hosts_to_avoid, image_gate
-from scheduler.decide.keeping import Hold, Reservations, against_what_is_kept, close, hold_of, keep_one, use
 from scheduler.decide.placement import HostCapacity, find_host, occupy, survey
+from scheduler.decide.reservations import Hold, Reservations, against_what_is_kept, close, hold_of, keep_one, use
 from scheduler.decide.shares import Shares, over_ceiling
 from scheduler.decide.shortage import shortage
 from scheduler.decide.suitability import sources_of
@@ -79,10 +79,10 @@ def count_what_is_left(facts: Facts, shares: Shares, supply: Supply, *, hold: bo
 
 def adopting(facts: Facts) -> Reason | None:
     """Say that nothing boots yet because hosts unheard since the journal began may hold workers, or None."""
-    until, now = facts.observation.adopting_until, facts.now
-    if until is None or now >= until:
+    until = facts.observation.adopting_until
+    if until is None or facts.waiting.over(until):
         return None
-    latest = clock_time(until, now, facts.policy.zone)
+    latest = clock_time(until, facts.now, facts.policy.zone)
     return Reason(
         "adopting",
         f"{_never_heard(facts)}: nothing boots until all have answered, or until {latest}",
@@ -206,7 +206,7 @@ def _host_for(environment: Environment, left: CapacityLeft, *, guaranteed: bool)
     name = environment.name
     if name not in left.avoid:
         image = (name, environment.version)
-        left.avoid[name] = hosts_to_avoid(left.facts.health, image, left.facts.now)
+        left.avoid[name] = hosts_to_avoid(left.facts.health, image)
     soft, hard = left.avoid[name]
     host = find_host(environment, left.capacity, avoid=soft | hard, guaranteed=guaranteed)
     if host is None and soft:
@@ -214,7 +214,7 @@ def _host_for(environment: Environment, left: CapacityLeft, *, guaranteed: bool)
     if host is None and hard:
         resting = find_host(environment, left.capacity, guaranteed=guaranteed)
         if resting is not None:
-            return failed_there(left.facts.health, (name, environment.version), resting, left.facts.now)
+            return failed_there(left.facts.health, (name, environment.version), resting)
     if host is not None and left.keeping.places:
         return _beside_what_is_kept(environment, host, left, avoid=soft | hard, guaranteed=guaranteed)
     return host or shortage(environment, left.capacity)
@@ -235,7 +235,7 @@ def _beside_what_is_kept(
 def _limits_of(environment: Environment, left: CapacityLeft) -> Reason | None:
     """Say which limit of an environment stands against one more worker, or None."""
     name = environment.name
-    allowed, reason = image_gate(left.facts.health, environment, left.booting[name, environment.version], left.facts.now)
+    allowed, reason = image_gate(left.facts.health, environment, left.booting[name, environment.version])
     if allowed == 0 and reason is not None:
         return reason
     maximum = environment.maximum_workers
@@ -265,7 +265,7 @@ def _at_maximum(name: str, workers: int, maximum: int, unseen: int) -> Reason:
     sentence = f"environment {name} has {counted(workers, 'worker')} and may have at most {maximum}"
     numbers: dict[str, int | float | str] = {"workers": workers, "maximum_workers": maximum}
     if unseen:
-        sentence += f"; {unseen} of them are on hosts that do not answer"
+        sentence += f"; {unseen} of them on hosts that do not answer"
         numbers["unseen"] = unseen
     remedy = f"let the VO manager raise maximum_workers of {name}"
     if maximum:
@@ -326,8 +326,8 @@ def _why(want: Want, environment: str, waiting: int, each: int) -> Reason:
         )
         return Reason("demand", sentence, {"missing_jobs": waiting, "jobs_per_worker": each, "cluster": want.key})
     sentences = {
-        "minimum": f"{environment} keeps a minimum of workers and {waiting} are missing",
-        "spare": f"{environment} keeps spare workers while there is demand and {waiting} are missing",
+        "minimum": f"{environment} is short of its minimum by {counted(waiting, 'worker')}",
+        "spare": f"{environment} keeps spare workers while there is demand; it is short by {counted(waiting, 'worker')}",
         "canary": f"a first worker of the new version of {environment} proves it before the old ones are replaced",
     }
     return Reason(want.purpose, sentences[want.purpose], {"missing_workers": waiting})

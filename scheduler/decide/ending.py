@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from environments.reason import Reason
-from scheduler.decide.lingering import is_stuck, why_lingering
+from scheduler.decide.lingering import stuck_at, why_lingering
 from scheduler.decide.trust import removed_batch
 from scheduler.model.actions import CleanUp, PowerOff
 from scheduler.model.clock import clock_time
@@ -59,29 +59,24 @@ def _end_stuck(fleet: Fleet, facts: Facts, orders: Orders) -> None:
             continue
         if worker.name in orders.leaving or worker.name in orders.cancelled:
             continue
-        against, reason = facts.trust.of(worker), why_lingering(worker, facts.now, facts.policy)
-        stuck = worker.state is WorkerState.DRAINING and is_stuck(worker, facts.now, facts.limits)
+        against, reason = facts.trust.of(worker), why_lingering(worker, facts)
+        stuck = worker.state is WorkerState.DRAINING and facts.waiting.over(stuck_at(worker, facts.limits))
         if stuck and against is None:
             orders.ends.append(PowerOff(worker.name, worker.host, reason))
         else:
             orders.kept.setdefault(worker.name, against if stuck and against else reason)
 
 
-def removed_until(worker: Worker, facts: Facts) -> float:
-    """Return until when a worker stays whose batch system the site has no longer.
+def _end_removed(worker: Worker, facts: Facts, orders: Orders) -> None:
+    """Power a worker off that cannot be drained, but only once no job can be left in it.
 
     After one lifetime it takes no more jobs; one without a walltime that began just then is given another.
     """
-    environment = facts.environments.get(worker.environment)
-    return worker.requested_at + 2 * (environment.lifetime_seconds if environment else LIFETIME_SECONDS)
-
-
-def _end_removed(worker: Worker, facts: Facts, orders: Orders) -> None:
-    """Power a worker off that cannot be drained, but only once no job can be left in it."""
     if worker.name in facts.observation.unjournaled or facts.trust.of_host(worker.host) is not None:
         return
-    removed, until = removed_batch(worker.batch_system), removed_until(worker, facts)
-    if until > facts.now:
+    removed, environment = removed_batch(worker.batch_system), facts.environments.get(worker.environment)
+    until = worker.requested_at + 2 * (environment.lifetime_seconds if environment else LIFETIME_SECONDS)
+    if not facts.waiting.over(until):
         end = clock_time(until, facts.now, facts.policy.zone)
         sentence = f"{removed.sentence}; it serves on and is powered off at {end}, when no job can be left in it"
         orders.kept[worker.name] = Reason(removed.code, sentence, {**removed.numbers, "until": until}, removed.remedy)
@@ -112,7 +107,7 @@ def _end(worker: Worker, trust: Trust, orders: Orders) -> None:
     if against is not None:
         orders.kept[worker.name] = against
         return
-    age = round(trust.observation.now - worker.requested_at)
+    age = round(trust.waiting.now - worker.requested_at)
     reason = Reason("boot-failed", f"it did not register within {age} s", {"age_seconds": age})
     orders.ends.append(PowerOff(worker.name, worker.host, reason))
 
@@ -126,18 +121,18 @@ def _domain_state(worker: Worker, trust: Trust) -> DomainState | None:
 
 
 def _end_silent(fleet: Fleet, brake: Reason | None, trust: Trust, orders: Orders) -> None:
-    now, patience = trust.observation.now, trust.policy.limits.silence_seconds
+    patience = trust.policy.limits.silence_seconds
     if brake is not None:
         patience *= 4
     for worker in fleet.silent:
-        silent = round(now - worker.since)
-        if silent < patience or worker.name in trust.observation.unjournaled:
+        if not trust.waiting.over(worker.since + patience) or worker.name in trust.observation.unjournaled:
             if brake is not None:
                 orders.kept[worker.name] = brake
             continue
         against = trust.of(worker)
         if against is None:
-            sentence = f"its batch system has not seen it for {silent} s, more than {patience} s"
+            silent = round(trust.waiting.now - worker.since)
+            sentence = f"its batch system has not seen it for {silent} s; {patience} s are allowed"
             reason = Reason("silent", sentence, {"silent_seconds": silent, "patience_seconds": patience})
             orders.ends.append(PowerOff(worker.name, worker.host, reason))
         else:

@@ -14,6 +14,7 @@ from scheduler.decide.submit import in_submit_file, plainly
 from scheduler.decide.submit import sentence as a_sentence
 from scheduler.decide.trust import distrust_demand
 from scheduler.decide.verdicts import SERVED
+from scheduler.decide.waiting import Waiting
 from scheduler.model.actions import Boot
 from scheduler.model.clock import clock_time
 from scheduler.model.lifecycle import IN_FLIGHT
@@ -106,7 +107,7 @@ def _ran_before(run: PastRun, worker: PastWorker | None, now: float, zone: str) 
 def _waits(job: JobRecord, observation: Observation, policy: Policy, plan: Plan) -> Explanation:
     subject = f"job {job.job}"
     reading = observation.queues.get(job.batch_system)
-    distrust = distrust_demand(reading, observation.now, policy)
+    distrust = distrust_demand(reading, Waiting(observation.now), policy)
     if distrust is not None or not isinstance(reading, QueueReading):
         reason = distrust or Reason("batch-unread", "its batch system has not been read yet")
         told = _for_one_reason(subject, reason, policy)
@@ -204,7 +205,7 @@ def _serial_of_ours(worker: str, policy: Policy) -> int | None:
 def _worker_gone(subject: str, job: JobRecord) -> Explanation:
     sentence = (
         f"{subject} still counts as running in {job.worker}, which is gone: {job.batch_system} starts it again when the job's "
-        "lease ends, for only then it is sure that it runs nowhere"
+        "lease ends, because only then is it sure that the job runs nowhere"
     )
     change = ("shorten lease_seconds in the batch system's options for jobs to come (docs: Connect a pool)",)
     return _told(Explanation(subject, "worker-gone", sentence, would_change=change))
@@ -215,7 +216,7 @@ def _of_running(job: JobRecord, worker: Worker, now: float, zone: str) -> tuple[
     details = [f"worker {worker.name}: {worker.state.value}, {size}, version {worker.version}"]
     mine = next((running for running in worker.jobs if running.job == job.job), None)
     if mine is not None and mine.since is not None:
-        details.append(f"it runs since {clock_time(mine.since, now, zone)}")
+        details.append(f"it has run since {clock_time(mine.since, now, zone)}")
     if worker.drain_cause:
         details.append(f"the worker drains ({worker.drain_cause}): it takes no new jobs, this one finishes")
     return tuple(details)
@@ -276,7 +277,7 @@ def _coming(cluster: RequestCluster, found: Match, observation: Observation, pol
         and worker.batch_system == cluster.batch_system
     ]
     lines = [
-        f"worker {worker.name} boots on host {worker.host} since {clock_time(worker.requested_at, now, zone)}, and may until "
+        f"worker {worker.name} boots on host {worker.host} since {clock_time(worker.requested_at, now, zone)}, and has until "
         + clock_time(worker.requested_at + environments[worker.environment].boot_seconds, now, zone)
         for worker in sorted(flying, key=lambda one: one.requested_at)
     ]
@@ -288,7 +289,7 @@ def _coming(cluster: RequestCluster, found: Match, observation: Observation, pol
     more = len(lines) - _WORKERS_NAMED
     return [
         *lines[:_WORKERS_NAMED],
-        *([f"and {counted(more, 'worker')} more that {'boots' if more == 1 else 'boot'}"] if more > 0 else []),
+        *([f"and {counted(more, 'more worker', 'boot')}"] if more > 0 else []),
     ]
 
 

@@ -11,6 +11,7 @@ from scheduler.decide.census import Census, take_census
 from scheduler.decide.health import Health, judge
 from scheduler.decide.suitability import lonely
 from scheduler.decide.trust import Trust, draining_hosts, mass_silence
+from scheduler.decide.waiting import Waiting
 from scheduler.model.observation import Observation
 from scheduler.model.policy import Policy
 
@@ -32,6 +33,7 @@ class Facts:
     """Hosts that the administrators drain."""
     suspected: Mapping[str, Reason]
     """Batch systems that lost sight of so many workers at once that they are suspected, not the workers."""
+    waiting: Waiting
 
     @property
     def now(self) -> float:
@@ -59,14 +61,15 @@ def gather(observation: Observation, policy: Policy) -> Facts:
             known[name] = name in environments and lonely(environments[name], observation, policy)
         return known[name]
 
-    census = take_census(observation)
+    census, waiting = take_census(observation), Waiting(observation.now)
     silences = {name: mass_silence(census.fleets.values(), name) for name in observation.queues}
     return Facts(
         observation,
         policy,
         census,
-        Trust(observation, policy),
-        judge(observation, policy.limits, alone, policy.zone),
+        Trust(observation, policy, waiting),
+        judge(observation, policy.limits, alone, waiting, policy.zone),
         draining_hosts(observation, policy),
         {name: reason for name, reason in silences.items() if reason is not None},
+        waiting,
     )

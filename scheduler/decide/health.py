@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from environments.reason import Number, Reason, counted
 from scheduler.decide.blame import Culprit, advice, culprit_of, told
+from scheduler.decide.waiting import Waiting
 from scheduler.model.clock import clock_time
 from scheduler.model.failures import FailureCause
 from scheduler.model.workers import BootOutcome
@@ -58,6 +59,7 @@ class Streak:
 class Health:
     """What the history says of images, hosts and pairs of both."""
 
+    waiting: Waiting
     images: dict[ImageKey, Streak] = field(default_factory=dict)
     hosts: dict[str, Streak] = field(default_factory=dict)
     pairs: dict[ImageKey, dict[str, Streak]] = field(default_factory=dict)
@@ -73,25 +75,23 @@ class Health:
     """Whether a single host can take an environment at all."""
     zone: str = "UTC"
 
-    def open_times(self, now: float) -> list[float]:
-        """Return when breakers that are open now let their probe through."""
-        of_pairs = (streak for hosts in self.pairs.values() for streak in hosts.values())
-        streaks = (*self.images.values(), *self.hosts.values(), *of_pairs)
-        return [s.until for s in streaks if s.opened_at is not None and s.until > now]
 
-
-def judge(observation: Observation, limits: Limits, lonely: Callable[[str], bool], zone: str = "UTC") -> Health:
+def judge(
+    observation: Observation, limits: Limits, lonely: Callable[[str], bool], waiting: Waiting, zone: str = "UTC"
+) -> Health:
     """Judge the history of boots.
 
     `lonely(environment)` tells whether a single host can take the environment at all: then nobody else can bear witness, and
     failures there are the image's.
     """
-    health = Health(proven=set(observation.proven), lonely=lonely, zone=zone)
+    health = Health(waiting, proven=set(observation.proven), lonely=lonely, zone=zone)
     health.proven.update((w.environment, w.version) for w in observation.workers if w.registered_at is not None)
     since = observation.now - limits.history_seconds
     boots = [boot for boot in observation.boots if boot.at >= since]
-    if all(boot.registered for boot in boots):
+    failed = [boot.at for boot in boots if not boot.registered]
+    if not failed:
         return health
+    waiting.past(min(failed) + limits.history_seconds)  # until the first of them is forgotten
     blamed = _blame_images(boots, health, limits, lonely)
     for boot in boots:
         image = (boot.environment, boot.version)
@@ -150,7 +150,7 @@ def _blame_images(boots: list[BootOutcome], health: Health, limits: Limits, lone
     return blamed
 
 
-def image_gate(health: Health, environment: Environment, in_flight: int, now: float) -> tuple[int | None, Reason | None]:
+def image_gate(health: Health, environment: Environment, in_flight: int) -> tuple[int | None, Reason | None]:
     """Return how many boots of an environment may start now (None: no limit of this kind), and why not more."""
     image = (environment.name, environment.version)
     name = f"{environment.name} version {environment.version}"
@@ -158,13 +158,11 @@ def image_gate(health: Health, environment: Environment, in_flight: int, now: fl
     if streak is not None and streak.opened_at is not None and streak.last is not None:
         story = f"{counted(streak.failures, 'boot')} in a row of {name} failed on {counted(len(streak.hosts), 'host')}"
         remedy = advice(_culprit(health, streak, streak.last), streak.last)
-        return _through(
-            streak, ("breaker-open", "breaker-probing"), story, remedy, in_flight=in_flight, zone=health.zone, now=now
-        )
+        return _through(health, streak, ("breaker-open", "breaker-probing"), story, remedy, in_flight=in_flight)
     if image not in health.proven:
         left = max(0, 1 - in_flight)
         sentence = f"no worker of {name} has registered yet: one canary boots first, {in_flight} under way"
-        trouble = failing(health, image, now)
+        trouble = failing(health, image)
         if trouble is None:
             return left, Reason("canary", sentence, {"in_flight": in_flight}, "wait for the canary to register")
         numbers = {"in_flight": in_flight, **trouble.numbers}
@@ -172,7 +170,7 @@ def image_gate(health: Health, environment: Environment, in_flight: int, now: fl
     return None, None
 
 
-def host_gate(health: Health, host: str, in_flight: int, now: float) -> tuple[int | None, Reason | None]:
+def host_gate(health: Health, host: str, in_flight: int) -> tuple[int | None, Reason | None]:
     """Return how many boots may start on a host now (None: no limit of this kind), and why not more."""
     streak = health.hosts.get(host)
     if streak is None or streak.opened_at is None or streak.last is None:
@@ -180,18 +178,16 @@ def host_gate(health: Health, host: str, in_flight: int, now: float) -> tuple[in
     story = f"{counted(streak.failures, 'boot')} in a row failed on host {host}"
     elsewhere = any(health.registered.get(image, set()) - {host} for image in streak.images)
     remedy = f"look at host {host}" + (": the same images boot elsewhere" if elsewhere else "")
-    return _through(
-        streak, ("host-breaker-open", "host-breaker-probing"), story, remedy, in_flight=in_flight, zone=health.zone, now=now
-    )
+    return _through(health, streak, ("host-breaker-open", "host-breaker-probing"), story, remedy, in_flight=in_flight)
 
 
 def _through(
-    streak: Streak, codes: tuple[str, str], story: str, remedy: str, *, in_flight: int, zone: str, now: float
+    health: Health, streak: Streak, codes: tuple[str, str], story: str, remedy: str, *, in_flight: int
 ) -> tuple[int, Reason]:
     """Return how many boots an opened breaker lets through, with its state, since when, and when the next probe comes."""
     assert streak.last is not None
     assert streak.opened_at is not None
-    is_open = now < streak.until
+    is_open, now, zone = not health.waiting.over(streak.until), health.waiting.now, health.zone
     numbers: dict[str, Number] = {
         "breaker": "open" if is_open else "half-open",
         "opened_at": streak.opened_at,
@@ -212,7 +208,7 @@ def _through(
     return max(0, 1 - in_flight), Reason(codes[1], f"{story} ({since}); {probe}; {last}", numbers, remedy)
 
 
-def failing(health: Health, image: ImageKey, now: float) -> Reason | None:
+def failing(health: Health, image: ImageKey) -> Reason | None:
     """Say that boots of an image have failed since it last registered, why, and what to do; None when none has."""
     streak = health.failing.get(image)
     if streak is None or streak.last is None:
@@ -220,7 +216,7 @@ def failing(health: Health, image: ImageKey, now: float) -> Reason | None:
     culprit = _culprit(health, streak, streak.last)
     many = "the last boot" if streak.failures == 1 else f"the last {streak.failures} boots"
     numbers: dict[str, Number] = {"failures": streak.failures, "failed_at": streak.last.at, "blame": culprit.value}
-    sentence = f"{many} of {image[0]} failed; {told(streak.last, now, health.zone)}"
+    sentence = f"{many} of {image[0]} failed; {told(streak.last, health.waiting.now, health.zone)}"
     return Reason("boots-fail", sentence, numbers, advice(culprit, streak.last))
 
 
@@ -235,19 +231,19 @@ def _culprit(health: Health, streak: Streak, boot: BootOutcome) -> Culprit:
     )
 
 
-def hosts_to_avoid(health: Health, image: ImageKey, now: float) -> tuple[set[str], set[str]]:
+def hosts_to_avoid(health: Health, image: ImageKey) -> tuple[set[str], set[str]]:
     """Return the hosts where this image failed lately: (those to avoid if another can take it, those not to use at all)."""
     soft: set[str] = set()
     hard: set[str] = set()
     for host, streak in health.pairs.get(image, {}).items():
-        if now < streak.until:
+        if not health.waiting.over(streak.until):
             (soft if streak.failures == 1 else hard).add(host)
     return soft, hard
 
 
-def failed_there(health: Health, image: ImageKey, host: str, now: float) -> Reason:
+def failed_there(health: Health, image: ImageKey, host: str) -> Reason:
     """Say that the only host with room has just failed to boot this image, and when it is tried again."""
-    streak = health.pairs[image][host]
+    streak, now = health.pairs[image][host], health.waiting.now
     assert streak.last is not None
     again = clock_time(streak.until, now, health.zone)
     story = f"the last {streak.failures} boots of {image[0]} on {host}, the only host with room, failed"

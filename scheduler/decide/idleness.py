@@ -52,11 +52,14 @@ def _idle_of(fleet: Fleet, environment: Environment, facts: Facts, orders: Order
 
     Those past their lifetime are neither: they go for that.
     """
-    state, leaving, since = WorkerState.IDLE, orders.leaving, facts.now - environment.lifetime_seconds
+    state, leaving, waiting, lifetime = WorkerState.IDLE, orders.leaving, facts.waiting, environment.lifetime_seconds
     idle = [
         worker
         for worker in fleet.serving
-        if worker.state is state and not worker.claimed and worker.name not in leaving and worker.requested_at > since
+        if worker.state is state
+        and not worker.claimed
+        and worker.name not in leaving
+        and not ((ends := worker.requested_at + lifetime) < waiting.soonest and waiting.over(ends))
     ]
     idle.sort(key=lambda w: (w.version == environment.version, w.requested_at, w.name))
     roomless = [worker for worker in idle if worker.free_cpus <= 0]
@@ -75,18 +78,18 @@ def _drain_unneeded(
     idle: list[Worker], unneeded: int, environment: Environment, facts: Facts, demand: Demand, *, orders: Orders
 ) -> list[Worker]:
     """Drain at most `unneeded` of a fleet's idle workers; return those that could go early, the first to go first."""
-    now, limits = facts.now, facts.limits
+    over, limits = facts.waiting.over, facts.limits
     good = _version_is_good(environment, facts.health)
     early: list[Worker] = []
     keeping: Reason | None = None
     bound: Reason | None = None
     for worker in idle:
-        settled = worker.registered_at is None or worker.registered_at + limits.minimum_life_seconds <= now
+        settled = worker.registered_at is None or over(worker.registered_at + limits.minimum_life_seconds)
         if not settled or worker.name in facts.observation.unjournaled:
             continue
         since = worker.since if worker.idle_since is None else worker.idle_since
         cause = "drift" if worker.version != environment.version and good else "idle"
-        if cause == "idle" and since + environment.idle_seconds > now:
+        if cause == "idle" and not over(since + environment.idle_seconds):
             early.append(worker)
             continue
         if unneeded <= 0:
@@ -102,13 +105,13 @@ def _drain_unneeded(
             orders.kept[worker.name] = against
             continue
         unneeded -= 1
-        orders.drain(worker, cause, _why_idle(cause, worker, environment, now - since))
+        orders.drain(worker, cause, _why_idle(cause, worker, environment, facts.now - since))
     return early[: max(0, unneeded)]
 
 
 def _why_idle(cause: str, worker: Worker, environment: Environment, seconds: float) -> Reason:
     if cause == "drift":
-        sentence = f"it runs version {worker.version}, {environment.name} is now version {environment.version}, and it is idle"
+        sentence = f"it is idle and runs version {worker.version}; {environment.name} is now version {environment.version}"
         return Reason(cause, sentence, {"version": worker.version, "current_version": environment.version})
     idle = round(seconds)
     sentence = f"idle for {idle} s, {environment.name} allows {environment.idle_seconds} s, and no waiting job needs it"

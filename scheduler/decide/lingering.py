@@ -9,6 +9,7 @@ from environments.reason import Number, Reason
 from scheduler.model.clock import clock_time
 
 if TYPE_CHECKING:
+    from scheduler.decide.facts import Facts
     from scheduler.model.policy import Limits, Policy
     from scheduler.model.queues import Lingering, Node
     from scheduler.model.workers import Worker
@@ -19,20 +20,19 @@ def overdue_at(one: Lingering, limits: Limits) -> float:
     return math.inf if one.until is None else one.until + limits.linger_seconds
 
 
-def is_stuck(worker: Worker | Node, now: float, limits: Limits) -> bool:
-    """Whether nothing is left in a worker but slots that should have been let go long since."""
-    slots = worker.lingering
-    return bool(slots) and not worker.jobs and all(overdue_at(one, limits) <= now for one in slots)
+def stuck_at(worker: Worker | Node, limits: Limits) -> float:
+    """Return from when on nothing is left in a worker but slots that should have been let go long since."""
+    return math.inf if worker.jobs else max((overdue_at(one, limits) for one in worker.lingering), default=math.inf)
 
 
-def overdue(worker: Worker, now: float, limits: Limits) -> bool:
-    """Whether a slot of a worker should have been let go long since, whatever else runs in it."""
-    return any(overdue_at(one, limits) <= now for one in worker.lingering)
+def first_overdue_at(worker: Worker, limits: Limits) -> float:
+    """Return from when on a slot of a worker should have been let go long since, whatever else runs in it."""
+    return min((overdue_at(one, limits) for one in worker.lingering), default=math.inf)
 
 
-def why_lingering(worker: Worker, now: float, policy: Policy) -> Reason:
+def why_lingering(worker: Worker, facts: Facts) -> Reason:
     """Say what lingers in a worker, and when that is reason enough to take it back; code `stuck` once it is."""
-    limits = policy.limits
+    now, policy, limits = facts.now, facts.policy, facts.limits
     one = min(worker.lingering, key=lambda slot: (overdue_at(slot, limits), slot.slot))
     numbers: dict[str, Number] = {"slot": one.slot, "state": one.state}
     numbers |= {"job": one.job} if one.job else {}
@@ -40,7 +40,7 @@ def why_lingering(worker: Worker, now: float, policy: Policy) -> Reason:
     if one.until is None:
         return Reason("lingering", what_lingers(one, now, policy), numbers)
     end = clock_time(one.until, now, policy.zone)
-    if overdue_at(one, limits) > now:
+    if not facts.waiting.over(overdue_at(one, limits)):
         late = clock_time(overdue_at(one, limits), now, policy.zone)
         sentence = f"{what_lingers(one, now, policy)}; its batch system ends that by {end}, else the worker goes at {late}"
         return Reason("lingering", sentence, numbers)

@@ -88,7 +88,7 @@ def survey(facts: Facts, *, hold: bool) -> HostCapacity:
             capacity.closed[name] = drained_host(name, hosts[name], "host-draining")
             continue
         room = measure(hosts[name], reading, facts.census.on_host.get(name, ()))
-        allowed, reason = host_gate(facts.health, name, hosts[name].max_boots - room.boots_left, facts.now)
+        allowed, reason = host_gate(facts.health, name, hosts[name].max_boots - room.boots_left)
         if allowed is not None and reason is not None:
             if allowed == 0:
                 capacity.closed[name] = reason

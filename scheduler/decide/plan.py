@@ -13,15 +13,13 @@ from scheduler.decide.demand import Demand, Want, read_demand
 from scheduler.decide.ending import end_workers
 from scheduler.decide.facts import gather
 from scheduler.decide.idleness import drain_idle
-from scheduler.decide.quiet import next_change
 from scheduler.decide.reclaim import take_room_back
 from scheduler.decide.retirement import Orders, forced_drains
 from scheduler.decide.returning import take_drains_back
-from scheduler.decide.shares import open_ledger
+from scheduler.decide.shares import booked_shares
 from scheduler.decide.standing import standing_wants
 from scheduler.decide.supply import build_supply, take_room
 from scheduler.decide.sweeping import sweep
-from scheduler.decide.trust import distrust_demand
 from scheduler.decide.verdicts import (
     cluster_verdicts,
     environment_verdicts,
@@ -65,7 +63,7 @@ def deliberate(observation: Observation, policy: Policy) -> Decision:
     supply = build_supply(demand, facts, orders.leaving)
     for want in demand.wants:
         take_room(want, supply)
-    shares = open_ledger(facts)
+    shares = booked_shares(facts)
     hold = facts.limits.reclaim and any(want.missing and shares.of(want.vo).below_guarantee for want in demand.wants)
     take_drains_back(demand.wants, facts, orders, supply, hold=hold)
     left = count_what_is_left(facts, shares, supply, hold=hold)
@@ -87,7 +85,7 @@ def decide(observation: Observation, policy: Policy) -> Plan:
     orders, left = decision.orders, decision.left
     adopts = [Adopt(w.name, w.host, _ADOPT) for w in observation.workers if w.name in observation.unjournaled]
     adopts.sort(key=_BY_WORKER)
-    all_told = all(distrust_demand(each, observation.now, policy) is None for each in observation.queues.values())
+    all_told = all(left.facts.trust.of_demand(name) is None for name in observation.queues)
     workers = worker_verdicts(orders)
     workers.update((adopt.worker, Verdict(adopt.worker, (adopt.reason,))) for adopt in adopts)
     actions = (*adopts, *orders.cancelled.values(), *left.boots, *orders.drains, *sorted(orders.ends, key=_BY_WORKER))
@@ -99,8 +97,7 @@ def decide(observation: Observation, policy: Policy) -> Plan:
         vo_verdicts(decision.demand.wants, left.shares, all_told=all_told),
         environment_verdicts(left, decision.standing, decision.troubled),
         host_verdicts(left),
-        # After actions the farm is another one: such a plan never stands.
-        observation.now if actions else next_change(left.facts, left.supply),
+        left.facts.waiting.until,  # last: the verdicts wait for instants too
     )
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from environments.reason import Reason, counted
-from scheduler.decide.lingering import overdue, why_lingering
+from scheduler.decide.lingering import first_overdue_at, why_lingering
 from scheduler.decide.trust import drained_host
 from scheduler.model.actions import CancelDrain, CleanUp, Drain, PowerOff, Sweep
 from scheduler.model.workers import Worker
@@ -90,7 +90,7 @@ _FORCED = ("black-hole", "host-drain", "unwanted", "lifetime", "stuck")
 
 def _forced(fleet: Fleet, facts: Facts, suspected: dict[str, Reason]) -> list[tuple[int, float, Worker]]:
     """Return (index into `_FORCED`, urgency, worker) of a fleet's serving workers that must go."""
-    now, limit, drained = facts.now, facts.limits.black_hole_failures, facts.drained
+    waiting, limit, drained = facts.waiting, facts.limits.black_hole_failures, facts.drained
     environment = facts.environments.get(fleet.environment)
     unwanted = environment is None
     lifetime = 0.0 if environment is None else float(environment.lifetime_seconds)
@@ -104,15 +104,15 @@ def _forced(fleet: Fleet, facts: Facts, suspected: dict[str, Reason]) -> list[tu
             found.append((1, worker.busy_until or 0.0, worker))
         elif unwanted:
             found.append((2, begun, worker))
-        elif begun + lifetime <= now:
+        elif begun + lifetime < waiting.soonest and waiting.over(begun + lifetime):
             found.append((3, begun, worker))
-        elif worker.lingering and overdue(worker, now, facts.limits):
+        elif worker.lingering and waiting.over(first_overdue_at(worker, facts.limits)):
             found.append((4, begun, worker))
     if len(holes) >= _MANY_HOLES and 2 * len(holes) >= len(fleet.serving):
         suspected[fleet.environment] = Reason(
             "fails-everywhere",
             f"in {len(holes)} of {len(fleet.serving)} workers of {fleet.environment} jobs fail at once: "
-            "that is the jobs or the image rather than single workers, which are kept",
+            "the jobs or the image are suspected, and the workers are kept",
             {"workers": len(holes), "serving": len(fleet.serving)},
             "look at the log of one of the failed jobs",
         )
@@ -128,7 +128,7 @@ def _why_forced(cause: str, worker: Worker, facts: Facts) -> Reason:
             cause, sentence, {"quick_failures": worker.quick_failures}, f"look at the worker before it ends: {worker.name}"
         )
     if cause == "stuck":
-        return why_lingering(worker, facts.now, facts.policy)
+        return why_lingering(worker, facts)
     if cause == "host-drain":
         return drained_host(worker.host, facts.policy.hosts.get(worker.host))
     if cause == "unwanted" or environment is None:
@@ -136,7 +136,7 @@ def _why_forced(cause: str, worker: Worker, facts: Facts) -> Reason:
             "unwanted", f"no environment is called {worker.environment} any more", {"environment": worker.environment}
         )
     age = round(facts.now - worker.requested_at)
-    sentence = f"it lives for {age} s, its lifetime is {environment.lifetime_seconds} s"
+    sentence = f"it has lived for {age} s; its lifetime is {environment.lifetime_seconds} s"
     return Reason(cause, sentence, {"age_seconds": age, "lifetime_seconds": environment.lifetime_seconds})
 
 

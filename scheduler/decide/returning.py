@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from scheduler.decide.facts import Facts
     from scheduler.decide.retirement import Orders
     from scheduler.decide.supply import Supply
+    from scheduler.decide.waiting import Waiting
     from scheduler.model.workers import Worker
 
 CANCELLABLE = frozenset({"idle", "surplus", "reclaim", "host-drain", "unwanted"})
@@ -45,7 +46,7 @@ def take_drains_back(wants: list[Want], facts: Facts, orders: Orders, supply: Su
                 if not (want.missing and fitting) or worker.host in facts.drained or worker.name in orders.cancelled:
                     continue
                 if worker.name in _registered(want.batch_system, facts, known):
-                    _cancel_for(want, worker, environment, bins, facts.now, orders=orders)
+                    _cancel_for(want, worker, environment, bins, facts.waiting, orders=orders)
 
 
 def _registered(batch_system: str, facts: Facts, known: dict[str, frozenset[str]]) -> frozenset[str]:
@@ -56,21 +57,22 @@ def _registered(batch_system: str, facts: Facts, known: dict[str, frozenset[str]
     return known[batch_system]
 
 
-def _cancel_for(want: Want, worker: Worker, environment: Environment, bins: SupplyBins, now: float, *, orders: Orders) -> None:
+def _cancel_for(
+    want: Want, worker: Worker, environment: Environment, bins: SupplyBins, waiting: Waiting, *, orders: Orders
+) -> None:
     """Take one drain back if the want's jobs fit in the worker."""
     empty = worker.state is WorkerState.DRAINED or not (worker.jobs or worker.claimed)
     beside_jobs = free_room(worker, environment.slot_disk_mib, environment.slot_gpus)
     free, asked = full_room(worker, environment) if empty else beside_jobs, want.of(environment.name)
-    left = ends_at(worker, environment) - now
+    ends, asks_for = ends_at(worker, environment), asked.walltime_seconds or 0
     each = how_many(asked, free)
-    if each <= 0 or left <= (asked.walltime_seconds or 0):
+    if each <= 0 or waiting.over(ends - asks_for):
         return
-    waiting = f"{counted(want.missing, 'job')} of {want.key} without room"
-    sentence = f"demand returned while it drained ({worker.drain_cause}): {waiting}, it takes {each}"
+    without = f"{counted(want.missing, 'job')} of {want.key} without room"
+    sentence = f"demand returned while it drained ({worker.drain_cause}): {without}; it takes {each}"
     reason = Reason("demand-returned", sentence, {"missing_jobs": want.missing, "jobs_per_worker": each})
     orders.cancelled[worker.name] = CancelDrain(worker.name, reason)
     jobs = min(each, want.missing)
     want.missing -= jobs
     want.cancelled += jobs
-    level = bins.level(left)
-    bins.put(SupplyKind.RUNNING_PART, less(free, asked, jobs), level)
+    bins.put(SupplyKind.RUNNING_PART, less(free, asked, jobs), bins.level(ends, waiting))

@@ -75,7 +75,7 @@ class Shares:
         return (1, self.dominant_share(vo) / share.weight, vo)
 
 
-def open_ledger(facts: Facts) -> Shares:
+def booked_shares(facts: Facts) -> Shares:
     """Book what living workers hold; the total is what the hosts that answer can give."""
     shares = Shares(0, 0, all_heard=not facts.observation.unheard)
     for name, host in facts.policy.hosts.items():

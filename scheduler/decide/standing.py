@@ -47,8 +47,8 @@ def _lacking(environment: Environment, demand: Demand, left: CapacityLeft, order
     found: list[tuple[str, int]] = []
     if environment.minimum_workers:
         present = here + sum(len(fleet.serving) + len(fleet.in_flight) for fleet in fleets)
-        missed_since = left.facts.now - left.facts.limits.silence_seconds
-        present += sum(1 for fleet in fleets for worker in fleet.unseen if worker.since >= missed_since)
+        past, patience = left.facts.waiting.past, left.facts.limits.silence_seconds
+        present += sum(1 for fleet in fleets for worker in fleet.unseen if not past(worker.since + patience))
         present += sum(1 for fleet in fleets for worker in fleet.leaving if worker.name in orders.cancelled)
         present -= sum(1 for worker in orders.leaving.values() if worker.environment == name)
         found.append(("minimum", environment.minimum_workers - present))

@@ -62,7 +62,7 @@ def sentence(text: str) -> str:
 
 def _name_another(wanted: str, usable: Sequence[Environment]) -> str:
     if not usable:
-        return "Nothing in the submit file helps: your VO has no environment on this farm."
+        return "No line in the submit file helps: your VO has no environment on this farm."
     names = [environment.name for environment in usable]
     near = nearest(wanted, names)
     if near:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from scheduler.decide.census import Fleet
     from scheduler.decide.demand import Demand, Want
     from scheduler.decide.facts import Facts
+    from scheduler.decide.waiting import Waiting
     from scheduler.model.workers import Worker
 
 
@@ -82,9 +83,12 @@ class SupplyBins:
             self.rooms[room] = count
             insort(self.order, room)
 
-    def level(self, seconds_left: float) -> int:
-        """Return how many of the walltimes asked for fit into what is left of a lifetime."""
-        return bisect_right(self.walltimes, seconds_left)
+    def level(self, ends: float, waiting: Waiting) -> int:
+        """Return how many of the walltimes asked for fit in before a lifetime ends; wait until that is one less."""
+        level = bisect_right(self.walltimes, ends - waiting.now)
+        if level:
+            waiting.past(ends - self.walltimes[level - 1])
+        return level
 
     def level_needed(self, walltime_seconds: int | None) -> int:
         """Return the level that jobs of this walltime need."""
@@ -116,22 +120,24 @@ def build_supply(demand: Demand, facts: Facts, leaving: Collection[str]) -> Supp
         fleet = facts.census.fleets.get(key)
         environment = facts.environments.get(key[1])
         if fleet is not None and environment is not None:
-            _stock_serving(bins, fleet, environment, facts.now, leaving)
+            _stock_serving(bins, fleet, environment, facts.waiting, leaving)
             _stock_others(bins, fleet, environment, facts)
     return supply
 
 
-def _stock_serving(bins: SupplyBins, fleet: Fleet, environment: Environment, now: float, leaving: Collection[str]) -> None:
+def _stock_serving(
+    bins: SupplyBins, fleet: Fleet, environment: Environment, waiting: Waiting, leaving: Collection[str]
+) -> None:
     timed, idle = bool(bins.walltimes), WorkerState.IDLE
     lifetime, disk_mib, gpus = environment.lifetime_seconds, environment.slot_disk_mib, environment.slot_gpus
     rooms: Counter[tuple[SupplyKind, Free, int]] = Counter()
     for worker in fleet.serving:
         if worker.free_cpus <= 0 or worker.name in leaving:
             continue
-        left = worker.requested_at + lifetime - now
-        if left <= 0:
+        ends = worker.requested_at + lifetime
+        if ends < waiting.soonest and waiting.over(ends):
             continue
-        level = bins.level(left) if timed else 0
+        level = bins.level(ends, waiting) if timed else 0
         whole = worker.state is idle and not worker.claimed
         kind = SupplyKind.RUNNING_WHOLE if whole else SupplyKind.RUNNING_PART
         rooms[kind, free_room(worker, disk_mib, gpus), level] += 1
@@ -146,13 +152,13 @@ def _stock_others(bins: SupplyBins, fleet: Fleet, environment: Environment, fact
         bins.put(SupplyKind.COMING_WHOLE, full_room(worker, environment), every)
     doubtful = [*fleet.unseen, *(fleet.silent if fleet.batch_system in facts.suspected else ())]
     for worker in doubtful:
-        if facts.now - worker.since > patience:
+        if facts.waiting.past(worker.since + patience):
             continue
         empty = worker.state is WorkerState.SILENT and not (worker.jobs or worker.claimed)
         if worker.registered_at is None or empty:
             bins.put(SupplyKind.DOUBTFUL, full_room(worker, environment), every)
         else:
-            level = bins.level(ends_at(worker, environment) - facts.now)
+            level = bins.level(ends_at(worker, environment), facts.waiting)
             bins.put(SupplyKind.DOUBTFUL, free_room(worker, environment.slot_disk_mib, environment.slot_gpus), level)
 
 

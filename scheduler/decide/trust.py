@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from environments.reason import Number, Reason
+from scheduler.decide.waiting import Waiting
 from scheduler.model.clock import clock_time
 from scheduler.model.observation import Observation
 from scheduler.model.policy import Policy
@@ -29,6 +30,7 @@ class Trust:
 
     observation: Observation
     policy: Policy
+    waiting: Waiting
     batch: dict[str, Reason | None] = field(default_factory=dict)
     """The systems asked about so far."""
     hosts: dict[str, Reason | None] = field(default_factory=dict)
@@ -38,7 +40,7 @@ class Trust:
         """Say why a batch system may not be believed, or None."""
         if name not in self.batch:
             reading = self.observation.queues.get(name)
-            against = distrust_absence(reading, self.observation.now, self.policy)
+            against = distrust_absence(reading, self.waiting, self.policy)
             self.batch[name] = removed_batch(name) if self.removed(name) else against
         return self.batch[name]
 
@@ -48,13 +50,13 @@ class Trust:
 
     def of_demand(self, name: str) -> Reason | None:
         """Say why a batch system's demand is not known now, or None."""
-        return distrust_demand(self.observation.queues.get(name), self.observation.now, self.policy)
+        return distrust_demand(self.observation.queues.get(name), self.waiting, self.policy)
 
     def of_host(self, name: str) -> Reason | None:
         """Say why a host may not be believed, or None."""
         if name not in self.hosts:
             reading = self.observation.hosts.get(name)
-            self.hosts[name] = distrust_host(name, reading, self.observation.now, self.policy)
+            self.hosts[name] = distrust_host(name, reading, self.waiting, self.policy)
         return self.hosts[name]
 
     def of(self, worker: Worker) -> Reason | None:
@@ -62,7 +64,7 @@ class Trust:
         return self.of_batch(worker.batch_system) or self.of_host(worker.host)
 
 
-def distrust_demand(reading: QueueReading | Unanswered | None, now: float, policy: Policy) -> Reason | None:
+def distrust_demand(reading: QueueReading | Unanswered | None, waiting: Waiting, policy: Policy) -> Reason | None:
     """Say why a batch system's demand is not known now, or None when boots may be based on its reading.
 
     A partial reading still counts: the jobs it shows are real, only absent rows mean nothing.
@@ -72,13 +74,13 @@ def distrust_demand(reading: QueueReading | Unanswered | None, now: float, polic
     if isinstance(reading, Unanswered):
         return Reason(
             "batch-silent",
-            f"batch system {reading.source} {_silent(reading, now, policy.zone)}: {reading.reason}",
+            f"batch system {reading.source} {_silent(reading, waiting.now, policy.zone)}: {reading.reason}",
             {"source": reading.source, "reason": reading.reason, **_answered(reading)},
             f"bring {reading.source} back; until then nothing is booted or retired for it",
         )
     limits = policy.limits
-    if now - reading.at > limits.stale_seconds:
-        age, at = round(now - reading.at), clock_time(reading.at, now, policy.zone)
+    if waiting.past(reading.at + limits.stale_seconds):
+        age, at = round(waiting.now - reading.at), clock_time(reading.at, waiting.now, policy.zone)
         return Reason(
             "batch-stale",
             f"the reading of batch system {reading.source} is of {at}, older than {limits.stale_seconds} s",
@@ -110,9 +112,9 @@ def removed_batch(name: str) -> Reason:
     )
 
 
-def distrust_absence(reading: QueueReading | Unanswered | None, now: float, policy: Policy) -> Reason | None:
+def distrust_absence(reading: QueueReading | Unanswered | None, waiting: Waiting, policy: Policy) -> Reason | None:
     """Say why what a reading does *not* show means nothing, or None when drains may be based on it."""
-    reason, limits = distrust_demand(reading, now, policy), policy.limits
+    reason, limits = distrust_demand(reading, waiting, policy), policy.limits
     if reason is not None or not isinstance(reading, QueueReading):
         return reason
     if not reading.complete:
@@ -133,7 +135,7 @@ def distrust_absence(reading: QueueReading | Unanswered | None, now: float, poli
     return None
 
 
-def distrust_host(name: str, reading: HostReading | Unanswered | None, now: float, policy: Policy) -> Reason | None:
+def distrust_host(name: str, reading: HostReading | Unanswered | None, waiting: Waiting, policy: Policy) -> Reason | None:
     """Say why nothing is placed on or ended on a host now, or None when its reading may be used."""
     if reading is None:
         sentence = f"host {name} is not asked: the site names no host of this name"
@@ -142,15 +144,15 @@ def distrust_host(name: str, reading: HostReading | Unanswered | None, now: floa
     if isinstance(reading, Unanswered):
         return Reason(
             "host-silent",
-            f"host {name} {_silent(reading, now, policy.zone)}: {reading.reason}",
+            f"host {name} {_silent(reading, waiting.now, policy.zone)}: {reading.reason}",
             {"host": name, "reason": reading.reason, **_answered(reading)},
             f"bring {name} back; nothing is started or ended there until then, or until `ambienti host forget {name}`",
         )
     if not reading.complete:
         return Reason("host-incomplete", f"host {name} answered only in part", {"host": name}, f"see the log of {name}")
     limits = policy.limits
-    if now - reading.at > limits.stale_seconds:
-        age, at = round(now - reading.at), clock_time(reading.at, now, policy.zone)
+    if waiting.past(reading.at + limits.stale_seconds):
+        age, at = round(waiting.now - reading.at), clock_time(reading.at, waiting.now, policy.zone)
         return Reason(
             "host-stale",
             f"the reading of host {name} is of {at}, older than {limits.stale_seconds} s",
@@ -164,7 +166,7 @@ def same_machine(name: str, reading: HostReading) -> Reason:
     numbers = {"host": name, "same_as": reading.same_as, "machine": reading.machine}
     return Reason(
         "same-machine",
-        f"host {name} is the same machine as {reading.same_as}, whose cores and memory count already: nothing starts there",
+        f"host {name} is the same machine as {reading.same_as}, whose cores and memory count already; nothing starts on {name}",
         numbers,
         "take one of them out of the site file, or, for two drivers of one machine, give each a `machine_percent`; "
         f"if they are two machines that both say they are {reading.machine}, set `host_uuid` in their libvirtd.conf",
@@ -194,7 +196,7 @@ def mass_silence(fleets: Iterable[Fleet], batch_system: str) -> Reason | None:
         return None
     return Reason(
         "mass-silence",
-        f"batch system {batch_system} no longer sees {silent} of {known} workers: it is suspected, not they",
+        f"batch system {batch_system} no longer sees {silent} of {known} workers: it is suspected, not the workers",
         {"silent": silent, "workers": known},
         f"look at {batch_system}; its workers are kept four times as long as silence_seconds",
     )

@@ -39,7 +39,7 @@ def reasons_of(want: Want) -> tuple[Reason, ...]:
         reasons += [want.blockers[name] for name in want.environments if name in want.blockers]
     if want.free_slots:
         sentence = (
-            f"{counted(want.free_slots, 'job', 'fit')} in running workers: only the batch system's negotiator is waited for"
+            f"{counted(want.free_slots, 'job', 'fit')} in running workers; they wait only for the batch system's negotiator"
         )
         reasons.append(Reason("free-slot", sentence, {"jobs": want.free_slots}, "wait for the next negotiation"))
     if want.ordered:
@@ -134,7 +134,7 @@ def environment_verdicts(left: CapacityLeft, standing: Iterable[Want], untold: M
     for name in sorted(left.facts.environments):
         environment = left.facts.environments[name]
         flying = left.booting[name, environment.version]
-        reason = image_gate(left.facts.health, environment, flying, left.facts.now)[1]
+        reason = image_gate(left.facts.health, environment, flying)[1]
         if reason is not None and (reason.code != "canary" or flying):
             found.setdefault(name, []).append(reason)
     blocked = [(name, reason) for (name, _), reason in left.blocked.items()]
@@ -144,7 +144,7 @@ def environment_verdicts(left: CapacityLeft, standing: Iterable[Want], untold: M
         if all(reason.code != known.code for known in reasons):
             reasons.append(reason)
     for name, environment in left.facts.environments.items():
-        trouble = failing(left.facts.health, (name, environment.version), left.facts.now)
+        trouble = failing(left.facts.health, (name, environment.version))
         if trouble is not None and all("failures" not in known.numbers for known in found.get(name, ())):
             found.setdefault(name, []).append(trouble)
     return {name: Verdict(name, tuple(reasons)) for name, reasons in sorted(found.items())}

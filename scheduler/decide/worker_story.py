@@ -11,6 +11,7 @@ from scheduler.decide.explanation import Explanation
 from scheduler.decide.lingering import what_lingers
 from scheduler.decide.submit import sentence
 from scheduler.decide.trust import distrust_absence, distrust_host
+from scheduler.decide.waiting import Waiting
 from scheduler.model.clock import clock_time
 from scheduler.model.lifecycle import MEANING
 from scheduler.model.queues import QueueReading
@@ -90,15 +91,15 @@ def explain_ended(past: PastWorker, now: float, zone: str) -> Explanation:
 def why_kept(worker: Worker, environment: Environment | None, observation: Observation, policy: Policy) -> Reason:
     """Say why nothing was decided about a worker."""
     now, state = observation.now, worker.state
-    against = distrust_host(worker.host, observation.hosts.get(worker.host), now, policy)
-    against = against or distrust_absence(observation.queues.get(worker.batch_system), now, policy)
+    against = distrust_host(worker.host, observation.hosts.get(worker.host), Waiting(now), policy)
+    against = against or distrust_absence(observation.queues.get(worker.batch_system), Waiting(now), policy)
     if against is not None:
         return Reason(against.code, f"nothing is done about it: {against.sentence}", against.numbers, against.remedy)
     if state in (S.REQUESTED, S.BOOTING):
         age = round(now - worker.requested_at)
         allowed = environment.boot_seconds if environment else 0
         latest = clock_time(worker.requested_at + allowed, now, policy.zone)
-        sentence = f"it boots since {clock_time(worker.requested_at, now, policy.zone)} and may until {latest} ({allowed} s)"
+        sentence = f"it boots since {clock_time(worker.requested_at, now, policy.zone)} and has until {latest} ({allowed} s)"
         return Reason("booting", sentence, {"age_seconds": age, "allowed_seconds": allowed})
     if state is S.BUSY:
         count = max(1, len(worker.jobs))

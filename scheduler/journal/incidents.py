@@ -14,7 +14,7 @@ from scheduler.availability.timelines.downtimes import agreed
 from scheduler.journal import tables as t
 from scheduler.journal.agreements import downtimes_in
 from scheduler.journal.records import Note
-from scheduler.journal.statuses import PUSHED, shelves_of
+from scheduler.journal.statuses import PUSHED, objects_stored
 from scheduler.model.instants import SECOND, Duration, Instant, in_seconds
 from scheduler.oncall.hours import ResponseClass
 from scheduler.oncall.incident import Book, CallEnd, Incident, IncidentEvent, OncallDecision, Page, Quiet, ResponseDue, What
@@ -54,11 +54,10 @@ def save(journal: JournalWriter, connection: Connection, before: Book, outcome: 
     journal.note(connection, in_seconds(now), [_told(decision) for decision in outcome.decisions])
 
 
-def all_incidents(journal: JournalReader, *, opened_since: Instant | None = None, standing: bool = False) -> list[Incident]:
+def all_incidents(journal: JournalReader, *, standing: bool = False) -> list[Incident]:
     """Return incidents, the oldest first; `standing`: only those that are not over."""
     asked = sa.select(t.incidents.c.data).order_by(t.incidents.c.number)
     asked = asked.where(t.incidents.c.closed_at.is_(None)) if standing else asked
-    asked = asked if opened_since is None else asked.where(t.incidents.c.opened_at >= opened_since)
     with journal.read("incidents") as connection:
         return [incident_of(data) for data in connection.execute(asked).scalars()]
 
@@ -97,7 +96,7 @@ def standing(journal: JournalWriter, connection: Connection, now: Instant) -> di
     gaps = sa.select(sa.func.max(t.watches.c.began_at)).where(t.watches.c.began != "clock")
     looked_since = connection.execute(gaps).scalar() or 0
     found: dict[str, ObjectStanding] = {}
-    for name, stored in shelves_of(journal, connection).items():
+    for name, stored in objects_stored(journal, connection).items():
         last = stored.last
         if last is not None:
             missing = _missing_since(stored, last, looked_since, now)

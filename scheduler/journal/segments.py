@@ -10,12 +10,14 @@ import struct
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from scheduler.availability.history import Cause
+
 RECORD = struct.Struct("<qqqqqibbh")
 MOST = 128
 """Records in one row: what is written again when a status changes stays small, and a year is read in few rows."""
 NONE = -1
-CAUSES = ("", "detection", "fencing", "placement", "boot", "service start", "waiting for a human", "excluded", "unknown")
-"""Causes of lost time by their number in a record; a new one is added at the end."""
+CAUSES = ("", *(cause.value for cause in Cause))
+"""Causes of lost time by their number in a record; "" where none was told."""
 
 
 class Kept(NamedTuple):

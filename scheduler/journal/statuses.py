@@ -51,7 +51,7 @@ class UnknownObjectError(Exception):
 
 def keep_look(journal: JournalWriter, connection: Connection, now: float, look: Look) -> None:
     """Write what a look adds, in the transaction of all else that an observation adds."""
-    stored_objects = shelves_of(journal, connection)
+    stored_objects = objects_stored(journal, connection)
     before = journal.watch or _last_watch(connection)
     began = look.began or ("start" if journal.watch is None else "")
     changes = sorted(look.changes, key=lambda said: look.at if said.at is None else said.at)
@@ -124,7 +124,7 @@ def declare(journal: JournalWriter, owner: str, now: float, declared: Iterable[D
     wanted = {one.name: one for one in declared}
     with journal.write("declare") as connection:
         journal.fence(connection, owner)
-        stored_objects, rows = shelves_of(journal, connection), _StatusRows()
+        stored_objects, rows = objects_stored(journal, connection), _StatusRows()
         for name, one in wanted.items():
             stored = stored_objects.get(name)
             if stored is None or not stored.exists or stored.feed != PUSHED:
@@ -152,7 +152,7 @@ def push(journal: JournalWriter, owner: str, now: float, monotonic: float, pushe
     """
     with journal.write("push") as connection:
         journal.fence(connection, owner)
-        stored_objects = shelves_of(journal, connection)
+        stored_objects = objects_stored(journal, connection)
         stored = stored_objects.get(pushed.object)
         if stored is not None and _is_pushed(stored):
             return _keep_push(journal, connection, now, monotonic, pushed)
@@ -165,7 +165,7 @@ def _is_pushed(stored: ObjectRecords) -> bool:
 
 
 def _keep_push(journal: JournalWriter, connection: Connection, now: float, monotonic: float, pushed: Push) -> str:
-    stored = shelves_of(journal, connection)[pushed.object]
+    stored = objects_stored(journal, connection)[pushed.object]
     if pushed.id and (before := _said_before(connection, stored, pushed, micro(now))):
         if before != DUPLICATE:
             detail = {"status": Status(pushed.status).name, "text": pushed.text[:MOST_TEXT], "by": pushed.by, "id": pushed.id}
@@ -207,7 +207,7 @@ def correct(journal: JournalWriter, owner: str, now: float) -> int:
             return 0
     with journal.write("correct") as connection:
         journal.fence(connection, owner)
-        rows, stored_objects = accepted_in(connection), shelves_of(journal, connection)
+        rows, stored_objects = accepted_in(connection), objects_stored(journal, connection)
         for row in rows:
             stored = stored_objects.get(row.object)
             if stored is None or stored.feed != PUSHED:
@@ -286,7 +286,7 @@ def _place(connection: Connection, stored: ObjectRecords, record: Kept) -> None:
 # --- objects and rows -------------------------------------------------------------------------------------------------
 
 
-def shelves_of(journal: JournalWriter, connection: Connection) -> dict[str, ObjectRecords]:
+def objects_stored(journal: JournalWriter, connection: Connection) -> dict[str, ObjectRecords]:
     """Return all objects with their newest row of records; they are read once and kept."""
     if journal.stored_objects is None:
         existing = set(connection.execute(sa.select(t.existences.c.object).where(t.existences.c.end.is_(None))).scalars())

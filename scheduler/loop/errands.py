@@ -15,7 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from environments.domain_identity import Identity
-from scheduler.decide.lingering import is_stuck
+from scheduler.decide.lingering import stuck_at
 from scheduler.journal.journal import Journal
 from scheduler.journal.records import Entry, IntentEnd, Note, Outcome, Value
 from scheduler.loop.leading import Leadership
@@ -229,7 +229,7 @@ def _power_off(step: Act) -> Calls[Done]:
     if not (action.reason.code == "batch-removed" and step.entry.batch_system not in step.tools.batch_systems):
         # Once more, just before: what was decided on is older than what the batch system has matched since.
         node = yield from _ask_batch(step, f"look at {worker}", lambda b: b.node(worker))
-    stuck = node is not None and node.draining and is_stuck(node, step.tools.clock.now(), step.policy.limits)
+    stuck = node is not None and node.draining and stuck_at(node, step.policy.limits) <= step.tools.clock.now()
     if against := "" if stuck else why_keep(node):
         return Done(Outcome.REFUSED, against)
     # What a batch system tells of a worker may be old: the worker itself says whether it drains and has nothing.

@@ -67,7 +67,7 @@ def statuses(waiting: Mapping[Pair, UnmetDemand], observation: Observation, poli
         for vo in sorted(environment.vos):
             name, found = name_of(vo, environment.name), waiting.get((vo, environment.name))
             if blind:
-                yield Said(name, Status.UNKNOWN, text="a batch system is silent: nobody knows what is asked for")
+                yield Said(name, Status.UNKNOWN, text="a batch system is silent, so nobody knows what jobs ask for")
                 continue
             over = 0.0 if found is None else monotonic - found.since - environment.boot_seconds
             if found is None or over <= 0:
@@ -79,7 +79,7 @@ def statuses(waiting: Mapping[Pair, UnmetDemand], observation: Observation, poli
                 continue
             cause = Cause.BOOT if environment.name in booting else Cause.PLACEMENT
             wait = counted(found.jobs, "job", "wait")
-            text = f"{wait} for longer than {environment.boot_seconds:g} s within the entitlement of {vo}"
+            text = f"{wait} for longer than {environment.boot_seconds:g} s, within the entitlement of {vo}"
             if environment.name in failed:
                 text += f"; the last boot failed: {told(failed[environment.name], observation.now, policy.zone)}"
             yield Said(name, Status.CRITICAL, cause=cause.value, text=text, at=observation.now - over)

@@ -98,6 +98,9 @@ LOOKED_AHEAD_DAYS = 3660
 """Whose turn comes later than that, never has one."""
 
 
+# --- the on-call file as `ambienti check` sees it: does it name what there is, and who cannot be reached --------------
+
+
 def check_oncall(definitions: Definitions, names: Sequence[str]) -> tuple[Finding, ...]:
     """Return what hinders paging; a wrong on-call file is a ConfigurationError. There need be none.
 
@@ -113,7 +116,7 @@ def check_oncall(definitions: Definitions, names: Sequence[str]) -> tuple[Findin
     found = oncall.load(path)
     if problems := tuple(_unknown(found, names)):
         raise ConfigurationError(problems)
-    return (*_idle(found, names), *_never(found), *_unreached(found))
+    return (*_idle(found, names), *without_turn(found), *_unreached(found))
 
 
 def _unknown(found: OnCallFile, names: Sequence[str]) -> Iterator[Problem]:
@@ -131,7 +134,7 @@ def _idle(found: OnCallFile, names: Sequence[str]) -> Iterator[Finding]:
             yield Finding(found.path.name, f"`objects`: {pattern!r} fits no object and no group", fatal=False)
 
 
-def _never(found: OnCallFile) -> Iterator[Finding]:
+def without_turn(found: OnCallFile) -> Iterator[Finding]:
     """Find people of a rotation whose turn never comes: the layers above take it over each time."""
     for name, layers in found.rules.roster.rotations.items():
         begun = max(layer.handover(0) for layer in layers)

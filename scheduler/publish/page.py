@@ -43,7 +43,7 @@ MOST_DETAILS = 40
 def page(sheet: Sheet) -> str:
     """Return the page: HTML with its style, its charts and the library that draws them."""
     try:
-        drawn, library, undrawn = _drawn(sheet), _library(), ""
+        drawn, library, undrawn = _drawn(sheet), chart_library(), ""
     except UndrawnError as error:
         _log.error("a page has no charts", extra={"problem": str(error)})
         drawn, library, undrawn = [], "", str(error)
@@ -140,7 +140,8 @@ def _template() -> Template:
 
 
 @cache
-def _library() -> str:
+def chart_library() -> str:
+    """Return the library that draws the charts; it is made once."""
     return apart.made("library", None).decode()
 
 

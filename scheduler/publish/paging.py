@@ -21,8 +21,7 @@ from scheduler.model.instants import Instant, in_seconds, shown_instant, to_the_
 from scheduler.model.ports import Notice, Notifier, SourceError
 from scheduler.oncall.follow import FollowResult, follow, remembered
 from scheduler.oncall.incident import Book, Incident, IncidentEvent, OncallDecision, Page, Rules, What
-from scheduler.oncall.quiet import spread
-from scheduler.oncall.standing import Structure, with_groups
+from scheduler.oncall.standing import Structure, spread, with_groups
 from scheduler.oncall.watch import Watching, told
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ from scheduler.oncall import reading as oncall
 from scheduler.publish import addresses, page, sheet
 from scheduler.publish.apart import UndrawnError
 from scheduler.publish.mailing import Publication, corrections
-from scheduler.site import promises, publications, services
+from scheduler.site import publications, services
 
 if TYPE_CHECKING:
     from scheduler.availability.reports.schedule import Due
@@ -106,7 +106,7 @@ def publish(definitions: Definitions, journal: JournalReader, report: ReportSett
         incidents=all_incidents(journal),
         used=used(journal, prepared, window, definitions.policy.limits.journal_days * DAY),
         published=told,
-        alerts=promises.alerts(definitions, services.load(definitions).names, now),
+        alerts=services.alerts_of(definitions, services.load(definitions).names, now),
     )
     paths, lacking = _files(definitions, report, made, f"{as_time(window.end, zone):%Y-%m-%d}")
     return Publication(

@@ -30,6 +30,17 @@ _SOURCE_STYLES = {
     "silent": "bold red",
 }
 
+SOURCE_STATES: dict[str, str] = {
+    "ok": "It answered, and all of it is believed.",
+    "carried over": "A cheap summary says that nothing has changed since the last exact answer, whose rows stand.",
+    "partial": "It answered in part: what it shows counts, what it does not show means nothing.",
+    "suspect": "Its answer is doubtful (empty right after full, too many hosts gone): not followed until confirmed.",
+    "slow": "It has not answered yet and still may; what was known of it stands.",
+    "silent": "It does not answer: nothing is concluded from that.",
+    "removed": "The site file no longer has it, but some of its workers are left.",
+}
+"""What `ambienti status` says of a batch system, host or discovery."""
+
 
 def source_table(sources: Iterable[SourceRow]) -> Table:
     """Draw the batch systems and those hosts that are not fine; many of one state are one line."""

@@ -7,7 +7,7 @@ styles of a column or row, never inside a text.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 from rich import console as rich_console
 from rich import table as rich_table
@@ -29,8 +29,10 @@ MOST_IN_A_LINE = 1_000_000
 class Console(rich_console.Console):
     """Rich's console without markup, emoji codes and highlighting, through which no control character passes."""
 
-    def __init__(self, file: TextIO, width: int | None = None) -> None:
-        super().__init__(file=file, width=width, highlight=False, markup=False, emoji=False, soft_wrap=False)
+    def __init__(self, file: TextIO, width: int | None = None, *, colors: Literal["auto", "standard"] = "auto") -> None:
+        super().__init__(
+            file=file, width=width, color_system=colors, highlight=False, markup=False, emoji=False, soft_wrap=False
+        )
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         """Render as rich does; a text that holds what cannot be printed is written with numbers in its place."""

@@ -15,7 +15,7 @@ from environments.problems import ConfigurationError
 from environments.reader import read, read_content
 from environments.whole import written_whole
 from scheduler.oncall import reading as oncall
-from scheduler.site import promises, services
+from scheduler.site import services
 from scheduler.site.definitions import Definitions, Stamp, stamp_of
 from scheduler.site.in_force import running
 
@@ -38,7 +38,7 @@ class KeptFiles:
         file = definitions.file
         reported = (self._stamps_of((*_objectives(definitions), file.services)), services.own_objects(definitions))
         if self._done.get(SERVICES) != reported:
-            if _right(lambda: promises.load(definitions, services.load(definitions).names, now)):
+            if _right(lambda: services.load_promises(definitions, services.load(definitions).names, now)):
                 named = {str(path.relative_to(file.objectives.parent)): path for path in _objectives(definitions)}
                 _write(_directory(definitions), {**named, SERVICES: file.services}, (SERVICES, f"{OBJECTIVES}/"))
             self._done[SERVICES] = reported

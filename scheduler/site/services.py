@@ -5,8 +5,9 @@ It has the format of the history file of `ambienti report --history`, without wh
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from environments.checking import checked
@@ -17,6 +18,7 @@ from scheduler.availability.files import crosscheck
 from scheduler.availability.files.reading import algebras, context, exact, made, shaped
 from scheduler.availability.files.written import WrittenHistory
 from scheduler.availability.history import Algebra, Group, History, Monitored, Objective
+from scheduler.availability.promises import openslo
 from scheduler.availability.promises.standing import stand
 from scheduler.availability.timelines.prepared import Prepared, prepare
 from scheduler.journal import incidents as kept
@@ -28,12 +30,13 @@ from scheduler.observe.provisioning import name_of
 from scheduler.observe.statuses import DAEMON, workers_of
 from scheduler.oncall.alarms import beginning, told
 from scheduler.oncall.standing import Structure
-from scheduler.site import promises
 
 if TYPE_CHECKING:
     from environments.nodes import YamlNode
+    from scheduler.availability.promises.burn_rate import Alert
     from scheduler.journal.journal import Journal
     from scheduler.journal.reading import JournalReader
+    from scheduler.model.instants import Instant
     from scheduler.oncall.incident import IncidentEvent
     from scheduler.site.definitions import Definitions
 
@@ -146,7 +149,7 @@ def _understood(node: YamlNode, own: Iterable[str], zone: str, problems: list[Pr
 def structure(definitions: Definitions, now: Instant) -> Structure:
     """Return what belongs together, as paging sees it: groups, and what alerts on error budgets are about."""
     services = load(definitions)
-    promised = promises.load(definitions, services.names, now).promises
+    promised = load_promises(definitions, services.names, now).promises
     return Structure(services.groups, {beginning(one.objective.name): one.objective.object for one in promised})
 
 
@@ -159,7 +162,7 @@ def live_history(definitions: Definitions, journal: JournalReader, now: float, *
     history = load_history(journal, now, definitions.site.timezone, with_results=with_results)
     known = {one.name for one in history.objects}
     named = {member.name for group in services.groups for member in group.members}
-    promised = promises.load(definitions, services.names, history.now).promises
+    promised = load_promises(definitions, services.names, history.now).promises
     objectives = (*services.objectives, *(promise.objective for promise in promised))
     named |= {objective.object for objective in objectives}
     unheard = [Monitored(name) for name in services.own if name in named - known]
@@ -174,7 +177,7 @@ def follower(definitions: Callable[[], Definitions], journal: JournalReader) -> 
 
     def prepared(now: float) -> Prepared:
         found = load(definitions())
-        promised = promises.load(definitions(), found.names, micro(now)).promises
+        promised = load_promises(definitions(), found.names, micro(now)).promises
         # The periods of an objective are read as far as now: they are new each time.
         objectives = (*found.objectives, *(promise.objective for promise in promised))
         ready = followed.at(now, (found, frozenset(one.object for one in objectives)))
@@ -199,9 +202,31 @@ def alarms(
     with journal.read("incidents") as connection:
         book = kept.open_book(connection)
     known = load(definitions)
-    alerting = [one for one in promises.load(definitions, known.names, now).promises if one.alerts]
+    alerting = [one for one in load_promises(definitions, known.names, now).promises if one.alerts]
     if not alerting:
         return tuple(told(book, (), now))
     at = in_seconds(now)
     ready = live_prepared(definitions, journal, at) if prepared is None else prepared(at)
     return tuple(told(book, [stand(ready, one.objective, one.alerts) for one in alerting], now))
+
+
+# --- the site's objectives in OpenSLO ---------------------------------------------------------------------------------
+
+
+def objective_files(definitions: Definitions) -> list[Path]:
+    """Return the OpenSLO files of the directory `objectives` beside the site file, by name; there need be none.
+
+    Periods in YAML stand in a directory of their own below it.
+    """
+    directory = definitions.file.objectives
+    return sorted(path for pattern in ("*.yaml", "*.yml") for path in directory.glob(pattern))
+
+
+def alerts_of(definitions: Definitions, names: Collection[str], now: Instant) -> dict[str, tuple[Alert, ...]]:
+    """Return the burn-rate alerts of each objective that has any."""
+    return {one.objective.name: one.alerts for one in load_promises(definitions, names, now).promises if one.alerts}
+
+
+def load_promises(definitions: Definitions, names: Collection[str], now: Instant) -> openslo.Promises:
+    """Read them all together; a ConfigurationError holds all that is wrong. `names`: of all objects and groups."""
+    return openslo.read_files(objective_files(definitions), now, definitions.site.timezone, names)

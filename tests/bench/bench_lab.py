@@ -20,7 +20,7 @@ from environments.environment import Environment
 from scheduler.model.ports import WorkerOrder
 from tests.bench.report import Report, Table, Target, main, median
 from tests.lab import lanes
-from tests.lab.farm import Farm
+from tests.lab.farm import LabFarm
 from tests.lab.libvirtd import Libvirtd
 from tests.lab.pool import Pool, test_pool
 from tests.lab.xen import worker as xen_worker
@@ -90,7 +90,7 @@ def _rounds(
 ) -> tuple[float, float]:
     through = xen_worker.BATCH_OPTIONS if name == "xen" else {}
     limits = {"poll_seconds": POLL_SECONDS[name]}
-    farm = Farm(directory, pool, [host], {"atlas": {"bench": definition}}, limits, batch_options=through)
+    farm = LabFarm(directory, pool, [host], {"atlas": {"bench": definition}}, limits, batch_options=through)
     pool.configure("60-ambienti.conf", farm.ambienti("hooks", "htcondor"))
     hand = _Hand(pool, through, host, Environment(name="bench", vo="atlas", **definition), ADDRESSES.get(name))
     by_hand, by_ambienti = [], []
@@ -168,7 +168,7 @@ def _until_running(pool: Pool, cluster: int, began: float) -> tuple[float, float
     return registered or running, running
 
 
-def _open_workers(farm: Farm) -> bool:
+def _open_workers(farm: LabFarm) -> bool:
     with farm.journal() as journal:
         return bool(journal.ledger().entries)
 

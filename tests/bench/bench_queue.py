@@ -112,7 +112,7 @@ class Reader:
     def memory_mib(self) -> int:
         """Return the peak memory of the largest companion in MiB."""
         peaks = []
-        for companion in self.system._companions.values():
+        for companion in self.system.companions.values():
             lines = Path(f"/proc/{companion.pid}/status").read_text().splitlines()
             peaks.append(int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) // 1024)
         return max(peaks)

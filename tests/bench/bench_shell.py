@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from simulations.demo import _lay_out
+from simulations.demo import lay_out
 from tests.bench import report
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def measure(_arguments: argparse.Namespace) -> report.Report:
         rows.append(row(f"check of {HOSTS:,} hosts", "check", "--site", str(large / "site.yaml")))
         farm = Path(place, "farm")
         farm.mkdir()
-        site = _lay_out(farm, seed=1)
+        site = lay_out(farm, seed=1)
         daemon = subprocess.Popen([AMBIENTI, "run", "--site", site], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
             job = waiting_job(site)

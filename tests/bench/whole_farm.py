@@ -126,8 +126,8 @@ class BenchQueue(SimulatedQueue):
     def _arrives(self, worker: str, environment: Environment) -> None:
         self._agenda.after(0.1, lambda: self.register(worker, environment, self.token(worker)))
 
-    def _release(self, node: SimulatedNode, job: Job) -> None:
-        super()._release(node, job)
+    def release(self, node: SimulatedNode, job: Job) -> None:
+        super().release(node, job)
         del self.book.jobs[job.id]
         self.submit(self._request, 1, JOB_SECONDS)
 

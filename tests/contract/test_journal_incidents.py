@@ -52,8 +52,6 @@ def test_an_incident_comes_back_from_the_journal_as_it_was(journal, opened):
     ]
     assert [incident(opened(), 1)] == list(simulate(changes, RULES, NOW + 9 * MINUTE).incidents)
     assert all_incidents(journal, standing=True) == []
-    assert [one.number for one in all_incidents(journal, opened_since=NOW)] == [1]
-    assert all_incidents(journal, opened_since=NOW + 1) == []
     assert incident(journal, 2) is None
 
 

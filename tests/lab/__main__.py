@@ -31,7 +31,7 @@ from rich.table import Table
 
 from scheduler.journal.records import Sighting
 from tests.lab import lanes
-from tests.lab.farm import PROGRAM, Farm
+from tests.lab.farm import PROGRAM, LabFarm
 from tests.lab.libvirtd import Libvirtd
 from tests.lab.paths import lab_path
 from tests.lab.pool import Pool, lab_pool
@@ -100,7 +100,7 @@ def _start(chosen: list[str]) -> None:
     with _step("Ambienti's daemon"):
         through = xen_worker.BATCH_OPTIONS if "xen" in chosen else {}
         environments = _environments(chosen, xen)
-        farm = Farm(_directory(), pool, hosts, environments, {"poll_seconds": 2}, listen=LISTEN, batch_options=through)
+        farm = LabFarm(_directory(), pool, hosts, environments, {"poll_seconds": 2}, listen=LISTEN, batch_options=through)
         pool.configure("60-ambienti.conf", farm.ambienti("hooks", "htcondor"))
         pool.restart_schedd()
         pid = farm.start(stays=True)
@@ -217,14 +217,14 @@ def _listens() -> bool:
     return False
 
 
-def _running_farm() -> Farm:
+def _running_farm() -> LabFarm:
     if not _daemon():
         OUT.print("The lab does not run: `make lab` first.")
         raise SystemExit(1)
-    return Farm.found(_directory())
+    return LabFarm.found(_directory())
 
 
-def _lanes_of(farm: Farm) -> list[str]:
+def _lanes_of(farm: LabFarm) -> list[str]:
     """Return the lanes that the running farm was started with."""
     hosts = json.loads(farm.site_file.read_text())["hosts"]
     return [lane for lane in LANES if any(str(host["uri"]).startswith(lane) for host in hosts)]
@@ -258,7 +258,7 @@ def _finished(pool: Pool, cluster: int, deadline: float) -> dict[str, object] | 
     return None
 
 
-def _seen(farm: Farm, cluster: int, environment: str, seconds: float) -> list[Sighting]:
+def _seen(farm: LabFarm, cluster: int, environment: str, seconds: float) -> list[Sighting]:
     """Wait until the journal knows where a job has run: what ended between two polls is found at the next in the history."""
     deadline = time.monotonic() + seconds
     while True:

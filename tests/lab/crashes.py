@@ -108,7 +108,7 @@ class CrashFarm:
             return [domain.name() for domain in self._hand.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE)]
         with contextlib.suppress(libvirt.libvirtError):
             self._hand = libvirt.open(self.libvirtd.uri("lxc"))
-        return list(self.queue._seen)
+        return list(self.queue.seen)
 
     def uuids(self) -> dict[str, str]:
         """Return the domains there are, with their UUIDs."""

@@ -29,7 +29,7 @@ LIMITS = {
 PROGRAM = Path(sys.executable).with_name("ambienti")
 
 
-class Farm:
+class LabFarm:
     """Holds a site's directory and, once started, its daemon."""
 
     def __init__(
@@ -48,7 +48,7 @@ class Farm:
         """
         self.directory = directory
         self.site_file = directory / "site.yaml"
-        self._process: subprocess.Popen[bytes] | None = None
+        self.process: subprocess.Popen[bytes] | None = None
         site = {
             "site": "lab",
             "batch_systems": [{"name": "pool", "kind": "htcondor", "options": {**pool.options(), **(batch_options or {})}}],
@@ -64,10 +64,10 @@ class Farm:
             (directory / f"vos/{vo}.yaml").write_text(json.dumps({"vo": vo, "environments": definitions}, indent=2))
 
     @classmethod
-    def found(cls, directory: Path) -> Farm:
+    def found(cls, directory: Path) -> LabFarm:
         """Return the farm whose files stand in `directory` already."""
         farm = cls.__new__(cls)
-        farm.directory, farm.site_file, farm._process = directory, directory / "site.yaml", None
+        farm.directory, farm.site_file, farm.process = directory, directory / "site.yaml", None
         return farm
 
     def ambienti(self, *words: str, seconds: float = 60) -> str:
@@ -84,7 +84,7 @@ class Farm:
         """Start the daemon and return its pid; unless it `stays` it dies with this process."""
         bound = [] if stays else ["setpriv", "--pdeathsig=TERM"]
         with (self.directory / "daemon.log").open("ab") as log:
-            self._process = subprocess.Popen(
+            self.process = subprocess.Popen(
                 [*bound, str(interpreted_here(PROGRAM)), "run", "--site", str(self.site_file)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -92,7 +92,7 @@ class Farm:
                 env={**os.environ, "NO_COLOR": "1"},
                 start_new_session=True,
             )
-        return self._process.pid
+        return self.process.pid
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
         """End the daemon and return its exit status; one that does not end in time is killed, and that is an error.
@@ -100,7 +100,7 @@ class Farm:
         It may wait as long as a source may take to answer and 5 s more for what is under way; then it gives its own things back.
         """
         seconds = 5 * LIMITS["reading_deadline_seconds"]
-        process, self._process = self._process, None
+        process, self.process = self.process, None
         if process is None:
             return 0
         process.send_signal(how)
@@ -134,7 +134,7 @@ class Farm:
             answer = holds()
             if answer:
                 return answer
-            ended = self._process.poll() if self._process else None
+            ended = self.process.poll() if self.process else None
             if ended is not None or time.monotonic() > deadline:
                 why = f"the daemon ended with {ended}" if ended is not None else f"not within {seconds} s"
                 raise AssertionError(f"{what}: {why}\n{self.log()}")

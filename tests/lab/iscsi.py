@@ -66,7 +66,7 @@ def bootable_disk(text: str, directory: Path) -> bytes:
     return out.read_bytes() + f"{text}\n".encode().ljust(512, b"\0") + bytes(2**20 - 1024)
 
 
-class Target:
+class StorageTarget:
     """One tgtd with one target, which asks for a password; LUNs are files."""
 
     def __init__(self, name: str) -> None:

@@ -45,11 +45,11 @@ class OutsideQueue:
         self.started: set[str] = set()
         self._agenda = Agenda(WallClock())
         self.queue = SimulatedQueue(name, self._agenda, habits=Habits(negotiation_seconds=0.2, start_seconds=0.1))
-        self.queue.on_enrol = lambda worker, environment: self._enrolled.__setitem__(worker, environment)
-        self._enrolled: dict[str, object] = {}
+        self.queue.on_enrol = lambda worker, environment: self.enrolled.__setitem__(worker, environment)
+        self.enrolled: dict[str, object] = {}
         self._domains = domains
         self._boot_seconds = boot_seconds
-        self._seen: dict[str, float] = {}
+        self.seen: dict[str, float] = {}
         self._forgets = 0
         self._lock = threading.Lock()
         self._over = threading.Event()
@@ -66,14 +66,14 @@ class OutsideQueue:
     def complete_all(self) -> None:
         """Let every job end now, and none be left."""
         with self._lock:
-            for cluster in self.queue.book._clusters.values():
-                cluster.idle.clear()
+            for vo in {job.request.vo for job in self.queue.book.jobs.values()}:
+                self.queue.book.remove_idle(vo)
             for node in list(self.queue.nodes.values()):
                 for job in list(node.jobs.values()):
                     if job.state is JobState.CLAIMED:
                         self.queue.book.start(job, self._agenda.now(), self._agenda.monotonic())
                     self.queue.book.complete(job, self._agenda.monotonic())
-                    self.queue._release(node, job)
+                    self.queue.release(node, job)
             self.queue.book.changes += 1
 
     def running(self) -> dict[str, str]:
@@ -126,7 +126,7 @@ class OutsideQueue:
         while not self._over.wait(TICK_SECONDS):
             forgets = self._forgets
             now, running = time.monotonic(), set(self._domains())
-            self._seen = {name: self._seen.get(name, now) for name in running}
+            self.seen = {name: self.seen.get(name, now) for name in running}
             self.started |= running
             with self._lock:
                 self._agenda.catch_up()
@@ -134,10 +134,10 @@ class OutsideQueue:
                     self.queue.die(name)
                 if forgets != self._forgets:
                     continue  # a look from before somebody forgot a worker would let it register once more
-                for name, since in self._seen.items():
-                    known = name in self.queue.nodes or name not in self._enrolled
+                for name, since in self.seen.items():
+                    known = name in self.queue.nodes or name not in self.enrolled
                     if not known and now - since >= self._boot_seconds:
-                        self.queue.register(name, self._enrolled[name], self.queue.token(name), "lxc1")
+                        self.queue.register(name, self.enrolled[name], self.queue.token(name), "lxc1")
 
 
 class OutsideClient:

@@ -71,7 +71,7 @@ class Pool:
             "config": str(self.client("ambienti")),
             "signing_key": WORKER_KEY,
             "token_create": str(self.release / "bin/condor_token_create"),
-            "drain": str(self._program("condor_drain")),
+            "drain": str(self.program("condor_drain")),
             "settle_seconds": 0,
             "history_seconds": 0,
         }
@@ -281,7 +281,7 @@ class Pool:
             "CONDOR_CONFIG": str(self.client(user or self.user)),
         }
         done = subprocess.run(
-            [str(self._program(program)), *arguments],
+            [str(self.program(program)), *arguments],
             input=given,
             env=environment,
             capture_output=True,
@@ -307,7 +307,8 @@ class Pool:
         if files:
             os.kill(self.running(), signal.SIGHUP)
 
-    def _program(self, name: str) -> Path:
+    def program(self, name: str) -> Path:
+        """Return where a program of HTCondor lies."""
         path = self.release / "bin" / name
         return path if path.exists() else self.release / "sbin" / name
 

@@ -210,7 +210,6 @@ def test_an_event_that_was_changed_counts_as_declared_when_it_was_changed():
 def test_an_event_that_names_nothing_needs_an_object():
     bare = EVENT.replace("CATEGORIES:ce1\n", "").encode()
     assert "does not say what it concerns" in str(problems(imports.ical, bare, "d.ics", CE1, UNTIL)[0])
-    assert imports.ical(bare, "d.ics", CE1, UNTIL, objects=("se",)).downtimes[0].objects == ("se",)
 
 
 def test_an_event_about_something_unknown_names_the_nearest_or_is_skipped():

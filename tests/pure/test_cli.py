@@ -52,7 +52,7 @@ environments:
 
 
 @pytest.fixture(autouse=True)
-def _plain(monkeypatch):
+def plain(monkeypatch):
     for name in ("AMBIENTI_SITE", "COLUMNS", "FORCE_COLOR"):
         monkeypatch.delenv(name, raising=False)
 

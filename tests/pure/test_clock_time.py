@@ -10,8 +10,8 @@ COUNTDOWNS = re.compile(r"\b(in|for|within) \{(round|wait|left|age|max|idle|sile
 LENGTHS_THAT_ENDED = {
     "has not answered for {max(0, round(now - reading.answered_at))} s (since {since})",
     "it did not register within {age} s",
-    "it lives for {age} s, its lifetime",
-    "for {silent} s, more than {patience} s",
+    "it has lived for {age} s; its lifetime",
+    "for {silent} s; {patience} s are allowed",
     "idle for {idle} s, {environment.name} allows",
 }
 """Reasons of acts, of a time that is over; and what is said only while somebody asks, with its clock time beside it."""

@@ -45,10 +45,10 @@ def test_a_storm_of_events_starts_one_cycle_not_a_storm_of_them(farm, daemon):
     daemon.start()
     until(lambda: farm.orders.asked == 1)
     for _ in range(300):
-        farm.hosts["h1"]._notify("el9-1", EventKind.CRASHED)
+        farm.hosts["h1"].notify("el9-1", EventKind.CRASHED)
     until(lambda: farm.orders.asked == 2)
     for _ in range(300):
-        farm.hosts["h1"]._notify("", EventKind.HOST_BACK)
+        farm.hosts["h1"].notify("", EventKind.HOST_BACK)
     time.sleep(1.0)
     assert farm.orders.asked == 2, "the next one waits for its gap"
     until(lambda: farm.orders.asked == 3)
@@ -59,13 +59,13 @@ def test_a_storm_of_events_starts_one_cycle_not_a_storm_of_them(farm, daemon):
 def test_started_domains_wake_nobody(farm, daemon):
     daemon.start()
     until(lambda: farm.orders.asked == 1)
-    farm.hosts["h1"]._notify("el9-1", EventKind.STARTED)
+    farm.hosts["h1"].notify("el9-1", EventKind.STARTED)
     time.sleep(0.8)
     assert farm.orders.asked == 1
 
 
 def test_the_loop_outlives_an_error_of_its_own_and_says_so(farm, daemon):
-    real, broken = farm.engine._decide, []
+    real, broken = farm.orders.decide, []
 
     def decide(observation, policy):
         if not broken:
@@ -73,7 +73,7 @@ def test_the_loop_outlives_an_error_of_its_own_and_says_so(farm, daemon):
             raise ZeroDivisionError("a bug")
         return real(observation, policy)
 
-    farm.engine._decide = decide
+    farm.orders.decide = decide
     daemon.start()
     until(lambda: broken and not daemon._turn.running)
     well, told = daemon._shown.health()

@@ -14,7 +14,7 @@ MISSING = "h1: boot el9-7: image.path: there is no such file /srv/el9.qcow2"
 def trouble(*history, policy=None, hosts=TWO):
     """What is said of el9 after a history of boots."""
     observation = an_observation(boots=tuple(history), hosts=[a_host(host) for host in hosts], proven=())
-    return failing(gather(observation, policy or a_policy(hosts=hosts)).health, ("el9", "1"), NOW)
+    return failing(gather(observation, policy or a_policy(hosts=hosts)).health, ("el9", "1"))
 
 
 @pytest.mark.parametrize(
@@ -110,10 +110,10 @@ def test_a_breaker_of_a_host_tells_its_state_and_claims_nothing_of_other_hosts_t
         for n, name in enumerate(("a", "b", "c"))
     ]
     observation = an_observation(boots=tuple(history))
-    allowed, reason = host_gate(gather(observation, a_policy()).health, "h1", 0, NOW)
+    allowed, reason = host_gate(gather(observation, a_policy()).health, "h1", 0)
     assert allowed == 0
     assert (reason.code, reason.numbers["breaker"], reason.numbers["opened_at"]) == ("host-breaker-open", "open", NOW - 48)
     assert reason.remedy == "look at host h1"
     elsewhere = [an_outcome("h2", registered=True, ago=400, environment="a"), *history]
-    _, reason = host_gate(gather(an_observation(boots=tuple(elsewhere)), a_policy(hosts=TWO)).health, "h1", 0, NOW)
+    _, reason = host_gate(gather(an_observation(boots=tuple(elsewhere)), a_policy(hosts=TWO)).health, "h1", 0)
     assert reason.remedy == "look at host h1: the same images boot elsewhere"

@@ -50,7 +50,7 @@ def test_why_a_running_job_names_its_worker_environment_and_host():
     answer = why(job=a_job("running", worker="el9-1"), workers=[worker])
     assert answer.code == "runs"
     assert answer.headline == "job 12.0 runs in el9-1 (environment el9) on host h1"
-    assert "it runs since 13:45:10 UTC" in answer.details
+    assert "it has run since 13:45:10 UTC" in answer.details
 
 
 def test_why_a_job_whose_worker_is_gone_waits_for_the_end_of_its_lease():
@@ -121,7 +121,7 @@ def test_why_a_job_waits_for_a_booting_worker():
     answer = why(a_cluster(idle=2), workers=[a_worker(state=WorkerState.BOOTING)])
     assert answer.code == "booting"
     assert answer.waits_for == ("2 jobs fit in workers that are booting",)
-    assert answer.details[0] == "worker el9-1 boots on host h1 since 13:46:10 UTC, and may until 13:56:10 UTC"
+    assert answer.details[0] == "worker el9-1 boots on host h1 since 13:46:10 UTC, and has until 13:56:10 UTC"
 
 
 def test_why_a_worker_is_being_booted_for_it_now():
@@ -134,7 +134,7 @@ def test_why_names_the_workers_that_boot_longest_and_counts_the_others():
     booting = [a_worker(f"el9-{n}", WorkerState.BOOTING, requested_at=NOW - 10 * n) for n in range(1, 6)]
     answer = why(a_cluster(idle=20), workers=booting, hosts=[a_host(cpus=10)])
     assert [line.split()[1] for line in answer.details if " boots on " in line] == ["el9-5", "el9-4", "el9-3"]
-    assert "and 2 workers more that boot" in answer.details
+    assert "and 2 more workers boot" in answer.details
 
 
 def test_why_over_the_ceiling_of_its_vo():

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from scheduler.decide.waiting import Waiting
 from scheduler.model.clock import clock_time
 from scheduler.model.failures import FailureCause
 from scheduler.model.hosts import Host
@@ -78,7 +79,7 @@ def wait_after(history, ago):
     from scheduler.model.policy import Limits
     from tests.pure.builders import an_observation
 
-    health = judge(an_observation(boots=tuple(history)), Limits(breaker_maximum_seconds=2000), lambda _: False)
+    health = judge(an_observation(boots=tuple(history)), Limits(breaker_maximum_seconds=2000), lambda _: False, Waiting(NOW))
     return health.images["el9", "1"].until - (NOW - ago)
 
 

@@ -1,5 +1,6 @@
 """What holds for every decision, whatever the farm looks like."""
 
+import math
 import os
 import random
 from collections import Counter
@@ -13,7 +14,7 @@ from scheduler.decide.plan import decide, still_holds
 from scheduler.model.actions import CancelDrain, CleanUp, Drain, Plan, PowerOff
 from scheduler.model.hosts import Host, HostReading
 from scheduler.model.observation import Observation
-from scheduler.model.queues import QueueReading
+from scheduler.model.queues import Lingering, QueueReading
 from scheduler.model.readings import Unanswered
 from scheduler.model.workers import Worker, WorkerState
 from tests.pure.builders import (
@@ -359,14 +360,77 @@ def test_what_was_just_ordered_is_counted_and_neither_ordered_again_nor_taken_ba
     assert not set(cancels(after)) & {name for name, cause in drains(plan).items() if cause in ("idle", "drift")}
 
 
+def a_farm_of_many_clocks(seed):
+    """A random farm in which much is about to happen: lifetimes, idle times, silences, breakers, slots that linger."""
+    observation, policy = a_random_farm(seed)
+    chance = random.Random(seed)
+    limits = policy.limits
+
+    def soon(seconds):
+        """An instant from which so many seconds pass within the next minutes, or have just passed."""
+        return NOW - seconds + chance.choice((0, 0.5, 30, 60, 100, 400, -0.5, -200))
+
+    def lingering():
+        until = chance.choice((None, soon(limits.linger_seconds), soon(limits.linger_seconds)))
+        return Lingering(f"slot{chance.randrange(9)}", "Preempting", NOW - 900, until, "7.0")
+
+    def timed(worker):
+        environment = policy.catalogue.environments.get(worker.environment)
+        lifetime, idle = (environment.lifetime_seconds, environment.idle_seconds) if environment else (172_800, 300)
+        ages = (lifetime, lifetime, lifetime - 3600, lifetime - 100_000, 2 * lifetime, 500)
+        changes = {"requested_at": soon(chance.choice(ages)), "since": soon(chance.choice((900, 3600, 300)))}
+        if worker.registered_at is not None:
+            changes["registered_at"] = max(changes["requested_at"], soon(chance.choice((limits.minimum_life_seconds, 5000))))
+        if worker.idle_since is not None:
+            changes["idle_since"] = soon(idle)
+        if worker.state in (WorkerState.BUSY, WorkerState.DRAINING) and chance.random() < 0.3:
+            changes |= {"lingering": tuple(lingering() for _ in range(chance.randint(1, 2))), "jobs": ()}
+        batch_system = "removed" if chance.random() < 0.1 else worker.batch_system
+        return replace(worker, batch_system=batch_system, **changes)
+
+    workers = tuple(timed(worker) for worker in observation.workers)
+    ages = (limits.breaker_seconds, 2 * limits.breaker_seconds, limits.history_seconds, 1000)
+    outcomes = sorted((replace(one, at=soon(chance.choice(ages))) for one in observation.boots), key=lambda one: one.at)
+    readings = {
+        name: replace(reading, at=soon(limits.stale_seconds))
+        if isinstance(reading, HostReading) and chance.random() < 0.3
+        else reading
+        for name, reading in observation.hosts.items()
+    }
+    queue = observation.queues["pool"]
+    if isinstance(queue, QueueReading) and chance.random() < 0.2:
+        queue = replace(queue, at=soon(limits.stale_seconds))
+    adopting = NOW + chance.choice((-1, 0, 50)) if chance.random() < 0.1 else None
+    told = {"workers": workers, "boots": tuple(outcomes), "hosts": readings, "queues": {"pool": queue}}
+    return replace(observation, adopting_until=adopting, **told), policy
+
+
+def codes_of(plan):
+    """What was decided, without the ages in its sentences."""
+    actions = [replace(one, reason=one.reason.code) for one in plan.actions]
+    verdicts = [
+        {key: [reason.code for reason in verdict.reasons] for key, verdict in getattr(plan, kind).items()}
+        for kind in ("clusters", "workers", "vos", "environments", "hosts")
+    ]
+    return actions, verdicts
+
+
+def just_before(instant):
+    return math.nextafter(instant, -math.inf)
+
+
 @settings(max_examples=EXAMPLES, deadline=None)
-@given(farms())
-def test_a_plan_without_actions_holds_for_the_same_farm_a_little_later(farm):
+@given(st.integers(0, 2**32).map(a_farm_of_many_clocks), st.floats(0, 1))
+def test_a_decision_that_time_alone_could_change_is_never_called_quiet(farm, part):
     observation, policy = farm
-    plan = decide(observation, policy)
-    later = replace(observation, now=observation.now + 1)
-    if still_holds(plan, observation, later):
-        assert decide(later, policy).actions == ()
+    at = NOW
+    for _ in range(6):
+        plan = decide(replace(observation, now=at), policy)
+        assert plan.quiet_until is None or plan.quiet_until > at
+        end = at + 3600 if plan.quiet_until is None else plan.quiet_until
+        for later in (at + part * (end - at), just_before(end)):
+            assert later == end or codes_of(decide(replace(observation, now=later), policy)) == codes_of(plan), (at, later, end)
+        at = end
 
 
 def with_other_words(observation):
@@ -396,15 +460,7 @@ def with_other_words(observation):
 def test_what_is_said_to_decide_nothing_decides_nothing(farm):
     observation, policy = farm
     plan, other = decide(observation, policy), decide(with_other_words(observation), policy)
-    assert [(type(one), one.worker, one.reason.code) for one in plan.actions] == [
-        (type(one), one.worker, one.reason.code) for one in other.actions
-    ]
-    for kind in ("clusters", "workers", "vos", "environments", "hosts"):
-        codes = [
-            {key: [reason.code for reason in verdict.reasons] for key, verdict in getattr(each, kind).items()}
-            for each in (plan, other)
-        ]
-        assert codes[0] == codes[1], kind
+    assert codes_of(plan) == codes_of(other)
 
 
 def test_each_field_that_decides_ends_the_quiet():

@@ -41,10 +41,11 @@ class Orders:
     def __init__(self):
         self.actions = ()
         self.asked = 0
+        self.decide = lambda observation, _policy: Plan(observation.now, self.actions)
 
     def __call__(self, observation, policy):
         self.asked += 1
-        return Plan(observation.now, self.actions)
+        return self.decide(observation, policy)
 
 
 class Farm:
@@ -355,11 +356,7 @@ def test_drains_and_ends_are_decided_on_exact_readings_only(farm):
     asked = cheap.append
     before = farm.orders.asked
 
-    def decide(observation, policy):
-        farm.orders.asked += 1
-        return Plan(observation.now, (Drain(name, "idle", WHY),))
-
-    farm.engine._decide = decide
+    farm.orders.decide = lambda observation, _policy: Plan(observation.now, (Drain(name, "idle", WHY),))
     farm.engine.cycle()
     assert cheap == [True, False]
     assert farm.orders.asked == before + 2
@@ -430,7 +427,7 @@ def test_a_worker_that_migrated_has_not_ended_even_where_it_is_no_longer_found(f
     wakes = []
     farm.engine.watch(wakes.append)
     farm.hosts["h1"].domains.pop(name)
-    farm.hosts["h1"]._notify(name, EventKind.MIGRATED)
+    farm.hosts["h1"].notify(name, EventKind.MIGRATED)
     assert farm.engine.attend() == []
     assert [event.what.wakes for event in wakes] == [True], "the farm is looked at again"
     assert farm.queue.nodes[name].alive
@@ -465,7 +462,7 @@ def test_an_event_alone_proves_nothing(farm):
     name = farm.worker()
     wakes = []
     farm.engine.watch(wakes.append)
-    farm.hosts["h1"]._notify(name, EventKind.STOPPED)
+    farm.hosts["h1"].notify(name, EventKind.STOPPED)
     assert [event.what for event in wakes] == [EventKind.STOPPED]
     assert farm.engine.attend() == []
     assert farm.queue.nodes[name].alive

@@ -18,9 +18,8 @@ from scheduler.model.instants import SECOND
 from scheduler.oncall.follow import follow
 from scheduler.oncall.hours import ResponseTimes
 from scheduler.oncall.incident import Book, DecisionKind, IncidentEvent, Level, Quiet, Rules, What
-from scheduler.oncall.quiet import spread
 from scheduler.oncall.rotation import Roster
-from scheduler.oncall.standing import ObjectStanding, Structure, culprits, root, with_groups
+from scheduler.oncall.standing import ObjectStanding, Structure, culprits, root, spread, with_groups
 from scheduler.oncall.states import OVER, State
 from scheduler.oncall.watch import Watching, told
 from scheduler.publish.paging import PagingRules, happened

@@ -58,7 +58,7 @@ def test_texts_that_look_like_the_end_of_an_event_are_texts():
     content = written(history)
     assert history_of_text(content, "x") == history
     for block in (1, 7, 1000):
-        assert len(streamed._read(io.BytesIO(content), "x", block)[1].at) == 8
+        assert len(streamed.read(io.BytesIO(content), "x", block).results.at) == 8
 
 
 @pytest.mark.parametrize("old", ['"at":"1970-01-01T00:00:00Z"', '"object":"a"', '"status":"OK"'])

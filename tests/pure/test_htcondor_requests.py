@@ -83,7 +83,7 @@ def rows(*ads):
     queue = Queue(judge())
     for number, ad in enumerate(ads):
         ad["JobCount"], ad["JobIds"] = 1, f"{number}.0"
-    return queue._rows(queue._alike(ads))
+    return queue.rows(queue.alike(ads))
 
 
 def asked(**texts):
@@ -432,9 +432,9 @@ def test_what_a_companion_is_told_and_what_it_answers_pass_the_line_unchanged():
 
 def test_everything_that_a_companion_can_be_asked_can_pass_the_line():
     functions = {name: one for name, one in vars(CompanionServer).items() if not name.startswith("_")}
-    assert set(functions) == set(wire._ANSWERS)
+    assert set(functions) == set(wire.ANSWERS)
     asked = {name for one in functions.values() for name in inspect.signature(one).parameters} - {"self"}
-    assert asked == set(wire._ARGUMENTS)
+    assert asked == set(wire.ARGUMENTS)
 
 
 def test_a_job_of_a_schedd_that_nobody_knows_is_asked_for_by_a_wrong_name(tmp_path):

@@ -161,10 +161,10 @@ def test_a_wrong_discovery_is_refused_at_its_line_before_it_has_found_any_host(s
 
 
 def test_the_addresses_of_name_servers_may_carry_a_port():
-    assert dns._split("192.0.2.1") == ("192.0.2.1", 53)
-    assert dns._split("192.0.2.1:5353") == ("192.0.2.1", 5353)
-    assert dns._split("2001:db8::1") == ("2001:db8::1", 53)
-    assert dns._split("[2001:db8::1]:5353") == ("2001:db8::1", 5353)
+    assert dns.name_server("192.0.2.1") == ("192.0.2.1", 53)
+    assert dns.name_server("192.0.2.1:5353") == ("192.0.2.1", 5353)
+    assert dns.name_server("2001:db8::1") == ("2001:db8::1", 53)
+    assert dns.name_server("[2001:db8::1]:5353") == ("2001:db8::1", 5353)
 
 
 # --- while running ----------------------------------------------------------------------------------------------------

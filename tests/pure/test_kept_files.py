@@ -4,7 +4,7 @@ import os
 import stat
 
 import pytest
-from test_cli import _plain, ambienti, site  # noqa: F401 - fixtures
+from test_cli import ambienti, plain, site  # noqa: F401 - fixtures
 
 from scheduler.site import definitions, in_force
 from scheduler.site.kept_files import KeptFiles

@@ -453,5 +453,5 @@ rotations:
   fair: {{layers: [{{people: [{", ".join(people)}], start: 2026-01-05, shift_days: 30}}]}}
 escalation: {{levels: [{{notify: daily}}]}}
 """)
-    (finding,) = addresses._never(oncall.load(tmp_path / "oncall.yaml"))
+    (finding,) = addresses.without_turn(oncall.load(tmp_path / "oncall.yaml"))
     assert "rotation 'daily': p06, p07, p13, p14 never get a turn" in finding.message

@@ -298,8 +298,8 @@ def test_a_report_without_its_charts_is_a_report_all_the_same(monkeypatch):
         raise apart.UndrawnError(f"{task} could not be drawn")
 
     monkeypatch.setattr(apart, "made", failing)
-    pages._library.cache_clear()
+    pages.chart_library.cache_clear()
     written = page(sample())
     assert "library could not be drawn" in written
     assert 'id="chart-' not in written
-    pages._library.cache_clear()
+    pages.chart_library.cache_clear()

@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 
 import pytest
 from hypothesis import given
@@ -10,7 +11,7 @@ from typer.testing import CliRunner
 
 from environments.environment import Environment
 from scheduler.model.ports import SourceError
-from simulations.cli import _told, simulate
+from simulations.cli import failure, simulate
 from simulations.clock import START, Agenda, SimulatedClock
 from simulations.interrupted import cuts
 from simulations.interruptions import Killed, Knife
@@ -154,14 +155,16 @@ EL9 = Environment(
 
 @pytest.fixture
 def queue():
-    queue = SimulatedQueue("pool", Agenda(SimulatedClock()), habits=Habits(leave_seconds=5))
-    queue.clock = queue._agenda._clock
+    clock = SimulatedClock()
+    agenda = Agenda(clock)
+    queue = SimulatedQueue("pool", agenda, habits=Habits(leave_seconds=5))
+    queue.clock, queue.agenda = clock, agenda
     return queue
 
 
 def later(queue, seconds):
     queue.clock.sleep(seconds)
-    queue._agenda.catch_up()
+    queue.agenda.catch_up()
 
 
 def joined(queue, name="el9-1", environment=EL9):
@@ -277,9 +280,9 @@ def test_of_many_rounds_in_which_nothing_happened_one_is_cut():
 
 
 def test_every_deed_can_be_done():
-    from simulations.faults import _DEEDS
+    from simulations.faults import DEEDS
 
-    assert set(_DEEDS) == set(Deed)
+    assert set(DEEDS) == set(Deed)
 
 
 # --- the command line -------------------------------------------------------------------------------------------------
@@ -308,13 +311,17 @@ def test_scenarios_and_seeds_are_told_as_json():
     assert (ran["ok"], ran["differences"]) == (True, "")
     (shown,) = json.loads(invoked("scenario", "zero-jobs-zero-workers", "--show", "--json").output)
     assert shown["log"]
+    (told,), (expected,) = (json.loads(invoked("scenario", "ceiling", way, "--json").output) for way in ("--show", "--codes"))
+    assert re.search(r" why .*: VO atlas holds 4 of at most 4 cores, .* \[over-ceiling\]\n", told["log"])
+    assert re.search(r" why .*\S+ \[over-ceiling\]\n", expected["log"])
+    assert "holds 4 of at most" not in expected["log"]
     (seed,) = json.loads(invoked("seeds", "--start", 3, "--count", 1, "--json").output)
     assert (seed["seed"], seed["ok"], seed["log"]) == (3, True, None)
 
 
 def test_a_seed_that_fails_prints_the_command_that_replays_it(tmp_path):
     failed = SeedResult(42, tuple(f"sentence {n}" for n in range(7)), 1.0, 1, 1, 1, 0, "")
-    told = _told(failed)
+    told = failure(failed)
     assert told.startswith("seed 42 failed:\n  sentence 0\n")
     assert "... and 2 more" in told
     replay = told.splitlines()[-1].removeprefix("replay: ambienti simulate ")

@@ -6,7 +6,7 @@ import pytest
 from builders import a_host, a_policy, a_queue, a_worker, an_observation, silent
 
 from scheduler.availability.history import Status
-from scheduler.journal.segments import Kept, packed, spliced, unpacked
+from scheduler.journal.segments import CAUSES, Kept, packed, spliced, unpacked
 from scheduler.model.actions import Plan
 from scheduler.model.ports import DomainEvent, EventKind
 from scheduler.model.workers import WorkerState
@@ -221,3 +221,9 @@ def test_records_are_packed_and_read_back():
 def test_a_late_record_cuts_the_stretch_it_falls_into_and_that_goes_on_from_its_last_confirmation(late, expected):
     made = spliced([kept(10, 30), kept(40, 40, 1)], kept(late, late, 2))
     assert [(one.at, one.confirmed, one.status) for one in made] == expected
+
+
+def test_causes_keep_the_numbers_by_which_the_journal_stores_them():
+    assert CAUSES[:9] == (
+        "", "detection", "fencing", "placement", "boot", "service start", "waiting for a human", "excluded", "unknown",
+    )  # fmt: skip

@@ -3,7 +3,6 @@
 import io
 
 import pytest
-from rich.color import ColorSystem
 from rich.console import Group
 from rich.text import Text
 
@@ -43,8 +42,7 @@ def test_a_hostile_cell_is_shown_as_it_was_written_and_moves_no_cursor(text):
 def test_styles_are_escape_sequences_of_ours_and_still_come_through(monkeypatch):
     monkeypatch.delenv("NO_COLOR", raising=False)
     out = io.StringIO()
-    console = Console(out, width=80)
-    console._color_system = ColorSystem.STANDARD
+    console = Console(out, width=80, colors="standard")
 
     console.print(Text("red", style="red"))
 

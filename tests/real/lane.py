@@ -8,7 +8,7 @@ import time
 import libvirt
 
 from tests.lab import pool as pools
-from tests.lab.farm import Farm
+from tests.lab.farm import LabFarm
 from tests.lab.lanes import host_entry
 from tests.lab.libvirtd import Libvirtd
 
@@ -135,7 +135,7 @@ def lane(driver, directory, environments, batch_options=None, **limits):
     with pools.test_pool(f"{driver}-lane") as pool:
         try:
             daemon.start()
-            farm = Farm(directory, pool, [host_entry(daemon, driver)], environments, limits, batch_options=batch_options)
+            farm = LabFarm(directory, pool, [host_entry(daemon, driver)], environments, limits, batch_options=batch_options)
             pool.configure("60-ambienti.conf", farm.ambienti("hooks", "htcondor"))
             farm.start()
             try:

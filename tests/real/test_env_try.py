@@ -54,7 +54,7 @@ def tried(lxc, *words):
 def without_daemon(lxc):
     assert lxc.farm.stop() == 0
     yield lxc
-    if lxc.farm._process is None:
+    if lxc.farm.process is None:
         lxc.farm.start()
 
 

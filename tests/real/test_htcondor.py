@@ -245,9 +245,9 @@ def test_counts_are_read_exactly_every_few_minutes_even_when_nothing_seems_to_ch
 
 def how(system):
     """Return how the connector's companion reads the queue exactly now."""
-    (schedd,) = system._ask_collector("look", Question("pool")).schedds
+    (schedd,) = system.ask_collector("look", Question("pool")).schedds
     question = Question("queue", {"schedd": schedd, "prototypes": (), "cheap": False, "exact_seconds": 300.0})
-    return system._ask(schedd.name, "look", question, 10.0).how
+    return system.ask(schedd.name, "look", question, 10.0).how
 
 
 def test_jobs_without_an_autocluster_id_are_counted_all_the_same(pool, system):
@@ -327,7 +327,7 @@ def test_a_job_that_is_no_job_is_refused_in_words(pool, system):
 def test_a_companion_that_dies_is_started_anew(pool, system):
     pool.sleep()
     system.read(ENVIRONMENTS, cheap=False)
-    for companion in system._companions.values():
+    for companion in system.companions.values():
         os.kill(companion.pid, signal.SIGKILL)
     time.sleep(0.2)
     assert only(system.read(ENVIRONMENTS, cheap=True)).idle == 1

@@ -363,7 +363,7 @@ def thief(pool, system, tmp_path):
         def steal(program, *arguments, given=""):
             environment = {"CONDOR_CONFIG": str(config), "PATH": os.environ["PATH"]}
             return subprocess.run(
-                [str(pool._program(program)), *arguments],
+                [str(pool.program(program)), *arguments],
                 input=given,
                 env=environment,
                 capture_output=True,

@@ -10,7 +10,7 @@ from connectors.libvirt import connect
 from environments.environment import Environment
 from scheduler.model.ports import SourceError
 from tests.contract.hypervisors import SITE, order
-from tests.lab.iscsi import PASSWORD, Target, bootable_disk
+from tests.lab.iscsi import PASSWORD, StorageTarget, bootable_disk
 from tests.lab.libvirtd import Libvirtd
 
 pytestmark = pytest.mark.real
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.real
 
 @pytest.fixture(scope="module")
 def target():
-    target = Target(f"real-{os.getpid()}")
+    target = StorageTarget(f"real-{os.getpid()}")
     yield target
     target.remove()
 

@@ -103,6 +103,6 @@ def started_since(lxc, before):
 
 
 def kill_the_daemon(lxc):
-    os.kill(lxc.farm._process.pid, signal.SIGKILL)
-    lxc.farm._process.wait(120)
+    os.kill(lxc.farm.process.pid, signal.SIGKILL)
+    lxc.farm.process.wait(120)
     lxc.farm.start()

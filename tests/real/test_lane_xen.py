@@ -12,7 +12,7 @@ from scheduler.model.hosts import DomainState
 from scheduler.model.ports import SourceError
 from tests.contract.hypervisors import order
 from tests.lab import pool as pools
-from tests.lab.farm import Farm
+from tests.lab.farm import LabFarm
 from tests.lab.xen.host import POOL, host_of_the_tests
 from tests.lab.xen.worker import (
     BATCH_OPTIONS,
@@ -57,7 +57,7 @@ def farm(host, pool, tmp_path_factory):
         "cms": {"cms-xen": with_disk(finder, image, vo="cms", memory_mib=256)},
         "theory": {"theory-xen": environment(ramdisk, vo="theory", provides={"OpSysAndVer": "Lab1"})},
     }
-    farm = Farm(
+    farm = LabFarm(
         tmp_path_factory.mktemp("farm"),
         pool,
         [host_entry(host)],

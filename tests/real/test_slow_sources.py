@@ -121,7 +121,7 @@ def test_while_one_libvirtd_is_frozen_in_a_boot_the_other_host_s_workers_boot_me
     freezes = threading.Event()
 
     def on_enrol(worker, environment):
-        farm.queue._enrolled[worker] = environment
+        farm.queue.enrolled[worker] = environment
         if environment.name == "near":
             farm.boxes["near"].freeze()
             freezes.set()
@@ -145,7 +145,7 @@ def test_while_one_batch_system_hangs_in_an_enrolment_the_other_s_workers_boot_m
     goes_on = threading.Event()
 
     def on_enrol(worker, environment):
-        farm.slow._enrolled[worker] = environment
+        farm.slow.enrolled[worker] = environment
         goes_on.wait(DEADLINE_SECONDS)
 
     farm.slow.queue.on_enrol = on_enrol

@@ -5,15 +5,29 @@ import pytest
 from environments.problems import ConfigurationError
 from simulations.runs import complaint, run_scenario
 from simulations.scenario import Scenario, directories, load
+from tests.scenario import sentences
 
 PATHS = directories()
+SENTENCES = sentences.expected()
 
 
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: path.name)
 def test_a_scenario_happens_as_its_log_says(path, tmp_path):
     directory = load(path)
-    wrong = complaint(directory, run_scenario(directory.scenario, tmp_path))
+    run = run_scenario(directory.scenario, tmp_path)
+    wrong = complaint(directory, run)
     assert not wrong, f"{path.name}: {wrong}"
+    for code, sentence in run.sentences.items():
+        ((first, _),) = SENTENCES[code].items()
+        assert first <= path.name, f"{code} comes here first: see tests/scenario/sentences.py"
+        assert f": {sentence} [{code}]" in run.told
+    expected = {code: one[path.name] for code, one in SENTENCES.items() if path.name in one}
+    assert {code: run.sentences.get(code, "") for code in expected} == expected
+
+
+def test_each_sentence_of_the_golden_file_comes_from_a_scenario_that_is_there():
+    assert len(SENTENCES) > 40
+    assert {name for one in SENTENCES.values() for name in one} <= {path.name for path in PATHS}
 
 
 def test_there_are_at_least_twenty_five_scenarios_with_a_sentence_each():

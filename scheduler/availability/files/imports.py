@@ -220,10 +220,8 @@ def _osg_time(entry: YamlNode, key: str, number: str, found: ReadImport) -> Inst
 # --- iCalendar --------------------------------------------------------------------------------------------------------
 
 
-def ical(
-    content: bytes, file: str, naming: Naming, until: Instant, *, zone: str = "UTC", objects: tuple[str, ...] = ()
-) -> Imported:
-    """Read downtimes from a calendar: what an event concerns stands in its categories, resources or location, or in `objects`.
+def ical(content: bytes, file: str, naming: Naming, until: Instant, *, zone: str = "UTC") -> Imported:
+    """Read downtimes from a calendar: what an event concerns stands in its categories, resources or location.
 
     What an event says now was declared when it was last changed: what it said before is not known.
     """
@@ -233,13 +231,13 @@ def ical(
     for uid, problem in events.wrong:
         found.wrong(f"ical-{short(uid)}" if uid else "", problem)
     for one in events.occurrences:
-        _coming(one, found, objects)
+        _coming(one, found)
     return found.done(events)
 
 
-def _coming(one: calendars.Occurrence, found: ReadImport, objects: tuple[str, ...]) -> None:
+def _coming(one: calendars.Occurrence, found: ReadImport) -> None:
     title, series = f"event {one.summary or one.uid!r}", f"ical-{short(one.uid)}"
-    if not (one.names or objects):
+    if not one.names:
         message = "does not say what it concerns"
         place = "a name in its categories, resources or location"
         found.wrong(series, Problem(found.file, 0, 0, title, message, place))
@@ -250,7 +248,7 @@ def _coming(one: calendars.Occurrence, found: ReadImport, objects: tuple[str, ..
             named.append(ours)
         else:
             found.unknown(series, Problem(found.file, 0, 0, title, f"concerns {name}"), [name])
-    if named or not one.names:
+    if named:
         said = [moment for moment in (one.created, one.modified) if moment is not None]
         revision = Revision(max(said, default=one.start), one.start, one.end, one.by)
-        found.add(f"{series}-{one.start // SECOND}", named or objects, revision, one.summary)
+        found.add(f"{series}-{one.start // SECOND}", named, revision, one.summary)

@@ -39,8 +39,9 @@ def groups_of(
 
     A service behind an address is measured at the address: what its clients see, seconds of a takeover included.
     """
-    inner = instances_of(name) if address else name
-    behind = Group(inner, *_rule(strategy, tuple(instances), need), strategy=str(strategy), algebra=algebra)
+    inner, operator = instances_of(name) if address else name, operator_of(strategy, len(instances))
+    needed = need if operator is Operator.CAPACITY else Fraction(1)
+    behind = Group(inner, operator, tuple(instances), need=needed, strategy=str(strategy), algebra=algebra)
     if not address:
         return (behind,)
     front = Group(name, Operator.AND, (Member(address),), strategy=str(strategy), algebra=algebra)
@@ -57,10 +58,3 @@ def operator_of(strategy: Strategy, instances: int) -> Operator:
     if strategy is Strategy.SEGMENTED_POOLS:
         return Operator.CAPACITY
     return Operator.QUORUM if strategy is Strategy.REPLICATED_DATABASE and instances > 2 else Operator.OR
-
-
-def _rule(
-    strategy: Strategy, members: tuple[Member, ...], need: Fraction
-) -> tuple[Operator, tuple[Member, ...], int, Fraction]:
-    operator = operator_of(strategy, len(members))
-    return operator, members, 1, need if operator is Operator.CAPACITY else Fraction(1)

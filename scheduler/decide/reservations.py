@@ -103,7 +103,7 @@ def against_what_is_kept(environment: Environment, host: str, keeping: Reservati
     told = ", ".join(f"{count} of {name}" for name, count in kept.items())
     return Reason(
         "kept-for-canary",
-        f"the room that is left is kept for workers of other VOs ({told}): their images are being proven by a canary each",
+        f"the room that is left is kept for workers of other VOs ({told}) while a canary proves the image of each",
         {**kept},
         "wait until the canaries have registered or failed",
     )
