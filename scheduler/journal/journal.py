@@ -290,7 +290,7 @@ def _old_rows(
 def _intent_row(action: Action) -> dict[str, Any]:
     return {
         "kind": action.kind.code,
-        "worker": action.worker,
+        "worker": action.machine,
         "host": host_of(action),
         "cause": action.reason.code,
         "sentence": action.reason.sentence,
@@ -301,7 +301,7 @@ def _intent_row(action: Action) -> dict[str, Any]:
 
 def _begun_note(action: Action, number: int) -> Note:
     detail = {**action.reason.numbers, "sentence": action.reason.sentence, "host": host_of(action)}
-    return Note(f"{action.kind.code}-begun", action.worker, action.reason.code, f"intent-{number}", detail)
+    return Note(f"{action.kind.code}-begun", action.machine, action.reason.code, f"intent-{number}", detail)
 
 
 def _row(entry: Entry) -> dict[str, Any]:

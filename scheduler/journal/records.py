@@ -103,7 +103,7 @@ class OpenIntent:
 
     id: int
     kind: str
-    worker: str
+    machine: str
     cause: str
     epoch: int
     begun_at: float

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar, cast
 
-from environments.domain_identity import Identity
+from environments.domain_identity import WorkerIdentity
 from scheduler.decide.lingering import stuck_at
 from scheduler.journal.journal import Journal
 from scheduler.journal.records import Entry, IntentEnd, Note, Outcome, Value
@@ -122,7 +122,7 @@ def errand_of(step: Act) -> Errand:
     except SourceError as error:
         done = _failed(step, error)
     except Exception as error:  # noqa: BLE001 - a fault of ours ends this act, never those of others
-        done = _failed(step, unexpected(step.action.worker, step.action.kind.code, error))
+        done = _failed(step, unexpected(step.action.machine, step.action.kind.code, error))
     end = IntentEnd(step.number, tools.clock.now(), done.outcome, done.detail, done.changes, done.notes)
     result = ActionResult(step.action, done.outcome, done.detail, tools.clock.monotonic() - begun_at)
     if not tools.under_way.keep(end, result):
@@ -179,9 +179,9 @@ def _make(step: Act, lane: str, asked: str, function: Callable[[], T], within: f
 
 def _boot(step: Act) -> Calls[Done]:
     entry, environment = step.entry, step.policy.catalogue.environments[step.entry.environment]
-    identity = Identity(
+    identity = WorkerIdentity(
         site=step.policy.site,
-        worker=entry.name,
+        machine=entry.name,
         environment=entry.environment,
         version=entry.version,
         vo=entry.vo,
@@ -212,18 +212,18 @@ def _drain(step: Act) -> Calls[Done]:
 
 
 def _order_drain(step: Act, *, idle_only: bool) -> Calls[str]:
-    worker, why = step.action.worker, step.action.reason.sentence
+    worker, why = step.action.machine, step.action.reason.sentence
     return (yield from _ask_batch(step, f"drain {worker}", lambda b: b.drain(worker, why, idle_only=idle_only)))
 
 
 def _cancel_drain(step: Act) -> Calls[Done]:
-    worker = step.action.worker
+    worker = step.action.machine
     yield from _ask_batch(step, f"cancel the drain of {worker}", lambda b: b.cancel_drain(worker))
     return Done(changes={"drain_cause": "", "drained_at": None, "cancelled_at": step.tools.clock.now()})
 
 
 def _power_off(step: Act) -> Calls[Done]:
-    action, worker = step.action, step.action.worker
+    action, worker = step.action, step.action.machine
     assert isinstance(action, PowerOff)
     node: Node | None = None
     if not (action.reason.code == "batch-removed" and step.entry.batch_system not in step.tools.batch_systems):
@@ -257,7 +257,7 @@ def why_keep(node: Node | None) -> str:
 
 
 def _clean_up(step: Act) -> Calls[Done]:
-    action, worker, uuid = step.action, step.action.worker, step.entry.uuid
+    action, worker, uuid = step.action, step.action.machine, step.entry.uuid
     assert isinstance(action, CleanUp)
 
     def remove_the_dead(hypervisor: Hypervisor) -> Domain | None:
@@ -282,12 +282,12 @@ def _sweep(step: Act) -> Calls[Done]:
 
     def remove(hypervisor: Hypervisor) -> Domain | None:
         """Remove what lies there, unless a domain of that name is there after all."""
-        domain = hypervisor.domain(action.worker)
+        domain = hypervisor.domain(action.machine)
         if domain is None:
-            hypervisor.clean_up(action.worker, action.uuid)
+            hypervisor.clean_up(action.machine, action.uuid)
         return domain
 
-    found = yield from _ask_host(step, action.host, f"sweep what is left of {action.worker}", remove)
+    found = yield from _ask_host(step, action.host, f"sweep what is left of {action.machine}", remove)
     return Done() if found is None else Done(Outcome.REFUSED, f"its domain is {found.state.value} on {action.host}")
 
 

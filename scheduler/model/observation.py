@@ -28,6 +28,8 @@ class Observation:
     draining_hosts: frozenset[str] = frozenset()
     """Hosts that the administrator drains (kept in the journal)."""
     next_serial: int = field(default=1, metadata=ASIDE)
+    services: tuple[tuple[str, str], ...] = field(default=(), metadata=ASIDE)
+    """(host, domain name) of machines of our services."""
     strangers: tuple[tuple[str, str], ...] = field(default=(), metadata=ASIDE)
     """(host, domain name) of domains that are not ours."""
     unjournaled: frozenset[str] = frozenset()

@@ -111,7 +111,7 @@ def merge(readings: Readings, ledger: Ledger, memory: Memory, policy: Policy) ->
     for intent in ledger.intents:
         if intent.kind == "boot":
             boots = round_.performing if intent.id in readings.performing else round_.cut_off
-            boots[intent.worker] = intent.begun_at
+            boots[intent.machine] = intent.begun_at
     news = Additions()
     busy = readings.acted_on | round_.performing.keys()
     given_up = give_up(ledger, hosts, farm.domains.keys(), busy, news, now=readings.now) if ledger.hosts_off else set()
@@ -136,6 +136,7 @@ def merge(readings: Readings, ledger: Ledger, memory: Memory, policy: Policy) ->
         proven=ledger.proven | {(one.environment, one.version) for one in news.outcomes if one.registered},
         draining_hosts=ledger.draining_hosts,
         next_serial=_next_serial(ledger, entries, unjournaled, never_heard=never_heard),
+        services=tuple(farm.services),
         strangers=tuple(farm.strangers),
         unjournaled=unjournaled,
         unheard=tuple(name for kind, name in unheard if kind == "host"),

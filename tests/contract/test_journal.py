@@ -80,7 +80,7 @@ def test_a_boot_stands_in_the_journal_before_it_is_done(journal, opened):
     assert seen.entries == {"el9-7": entry(7)}
     assert seen.next_serial == 8
     (intent,) = seen.intents
-    assert (intent.kind, intent.worker, intent.cause, intent.begun_at) == ("boot", "el9-7", "demand", 101.0)
+    assert (intent.kind, intent.machine, intent.cause, intent.begun_at) == ("boot", "el9-7", "demand", 101.0)
 
 
 def test_the_end_of_an_intent_closes_it_and_changes_its_worker(journal, opened):
@@ -489,7 +489,7 @@ def test_an_intent_that_the_database_refuses_does_not_stop_the_others(journal, o
     assert isinstance(third, int)
     assert "cannot write (begin)" in refusal
     assert set(opened().ledger().entries) == set(journal.ledger().entries) == {"el9-1", "el9-3"}
-    assert [one.worker for one in journal.ledger().intents] == ["el9-1", "el9-3"]
+    assert [one.machine for one in journal.ledger().intents] == ["el9-1", "el9-3"]
 
 
 @pytest.mark.parametrize("number", [2**40, 2**70, -(2**70)])

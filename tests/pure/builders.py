@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from environments.domain_identity import Identity
+from environments.domain_identity import WorkerIdentity
 from environments.environment import VO, Environment, Network, NetworkKind, Share, Virtualization
 from environments.matching import Catalogue, Requirements
 from scheduler.decide.plan import decide
@@ -108,7 +108,7 @@ def node_of(worker):
 
 
 def domain_of(worker):
-    identity = Identity(
+    identity = WorkerIdentity(
         "test",
         worker.name,
         worker.environment,
@@ -160,19 +160,19 @@ def boots(plan):
 
 
 def drains(plan):
-    return {action.worker: action.cause for action in plan.actions if isinstance(action, Drain)}
+    return {action.machine: action.cause for action in plan.actions if isinstance(action, Drain)}
 
 
 def cancels(plan):
-    return [action.worker for action in plan.actions if isinstance(action, CancelDrain)]
+    return [action.machine for action in plan.actions if isinstance(action, CancelDrain)]
 
 
 def power_offs(plan):
-    return [action.worker for action in plan.actions if isinstance(action, PowerOff)]
+    return [action.machine for action in plan.actions if isinstance(action, PowerOff)]
 
 
 def clean_ups(plan):
-    return [action.worker for action in plan.actions if isinstance(action, CleanUp)]
+    return [action.machine for action in plan.actions if isinstance(action, CleanUp)]
 
 
 def codes(verdict):

@@ -128,7 +128,7 @@ def test_plan_shows_each_action_with_its_reason_and_tells_who_is_silent(ambienti
 def test_plan_as_json_has_the_kind_the_reason_and_its_numbers(ambienti, farm):
     _, out, _ = ambienti("plan", "--snapshot", farm, "--json")
     first = json.loads(out)["actions"][0]
-    assert (first["action"], first["worker"], first["host"]) == ("Boot", "el9-4", "h1")
+    assert (first["action"], first["machine"], first["host"]) == ("Boot", "el9-4", "h1")
     assert first["reason"]["code"]
     assert first["reason"]["sentence"]
 

@@ -29,7 +29,7 @@ from tests.pure.builders import (
 def test_a_burst_of_jobs_is_answered_at_once_with_as_many_workers_as_it_needs():
     plan = plan_for(a_cluster(idle=21))
     assert len(boots(plan)) == 11  # two cores each, 32 cores in all
-    assert [boot.worker for boot in boots(plan)] == [f"el9-{n}" for n in range(1, 12)]
+    assert [boot.machine for boot in boots(plan)] == [f"el9-{n}" for n in range(1, 12)]
     assert codes(plan.clusters["pool:1"]) == ["boot-ordered"]
 
 

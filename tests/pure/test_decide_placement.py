@@ -251,4 +251,4 @@ def test_large_workers_are_placed_before_small_ones_take_their_room():
 
 def test_names_are_numbered_upward_from_the_next_serial():
     plan = plan_for(a_cluster(idle=4), next_serial=41)
-    assert [(boot.worker, boot.serial) for boot in boots(plan)] == [("el9-41", 41), ("el9-42", 42)]
+    assert [(boot.machine, boot.serial) for boot in boots(plan)] == [("el9-41", 41), ("el9-42", 42)]

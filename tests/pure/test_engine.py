@@ -743,7 +743,7 @@ def test_an_act_that_hangs_goes_on_by_itself_and_what_waits_behind_it_is_given_u
     assert [result.outcome for result in quickly(real, boot(4, "h2")).results] == [Outcome.DONE], "others are served meanwhile"
     time.sleep(1.1)
     (late,) = quickly(real).results
-    assert (late.action.worker, late.outcome) == ("el9-2", Outcome.LATE)
+    assert (late.action.machine, late.outcome) == ("el9-2", Outcome.LATE)
     assert real.journal.entry("el9-2").closed_at is not None
     cycle = quickly(real)
     late = cycle.observation.hosts["h1"]
@@ -752,7 +752,7 @@ def test_an_act_that_hangs_goes_on_by_itself_and_what_waits_behind_it_is_given_u
     real.hang.set()
     until(lambda: not real.engine.under_way)
     (done,) = quickly(real).results
-    assert (done.action.worker, done.outcome) == ("el9-1", Outcome.DONE), "its end is told when it comes"
+    assert (done.action.machine, done.outcome) == ("el9-1", Outcome.DONE), "its end is told when it comes"
     assert real.state("el9-1") is S.BOOTING
     assert list(real.hosts["h1"].domains) == ["el9-1"]
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from environments.domain_identity import Identity
+from environments.domain_identity import ServiceIdentity, WorkerIdentity
 from environments.environment import VO, Environment
 from environments.matching import Catalogue, Requirements
 from scheduler.journal.records import ADOPTION_GAP, Entry, HostOff, Ledger, OpenIntent, Sighting
@@ -59,7 +59,7 @@ def registered(name="el9-1", **changes):
 
 def domain(name="el9-1", state=DomainState.RUNNING, site="hill", **changes):
     serial = int(name.rpartition("-")[2])
-    identity = Identity(site, name, "el9", "1", "atlas", "pool", serial, changes.pop("requested_at", NOW - 30))
+    identity = WorkerIdentity(site, name, "el9", "1", "atlas", "pool", serial, changes.pop("requested_at", NOW - 30))
     return Domain(name, worker_uuid("hill", name, 1), state, 2, 4096, identity)
 
 
@@ -545,6 +545,14 @@ def test_domains_of_others_are_strangers():
     seen = see(h1=host(other, bare))
     assert seen.observation.strangers == (("h1", "theirs"), ("h1", "nas"))
     assert seen.observation.workers == ()
+
+
+def test_a_machine_of_a_service_is_neither_a_worker_nor_a_stranger():
+    service = Domain("ce-1", "uuid-ce-1", DomainState.RUNNING, 2, 4096, ServiceIdentity("hill", "ce-1", 3, NOW - 30))
+    seen = see(registered(), h1=host(domain(), service))
+    assert (seen.observation.services, seen.observation.strangers) == ((("h1", "ce-1"),), ())
+    assert [worker.name for worker in seen.observation.workers] == ["el9-1"]
+    assert seen.observation.unjournaled == frozenset()
 
 
 def test_a_copy_of_a_worker_under_another_name_is_a_stranger():

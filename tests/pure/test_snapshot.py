@@ -87,9 +87,9 @@ def test_a_real_plan_survives():
     [
         (b"", "not JSON"),
         (b"[1, 2]", "no snapshot"),
-        (b'{"format": "ambienti-snapshot", "version": 99}', "has version 99, this program reads version 1"),
-        (b'{"format": "ambienti-snapshot", "version": 1}', "'observation' is missing"),
-        (b'{"format": "ambienti-snapshot", "version": 1, "observation": {}, "policy": {}}', "damaged at now"),
+        (b'{"format": "ambienti-snapshot", "version": 99}', "has version 99, this program reads version 2"),
+        (b'{"format": "ambienti-snapshot", "version": 2}', "'observation' is missing"),
+        (b'{"format": "ambienti-snapshot", "version": 2, "observation": {}, "policy": {}}', "damaged at now"),
         (b"\xff\xfe", "not JSON"),
         (b"[" * 100_000, "not JSON"),
     ],
