@@ -4,6 +4,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from scheduler.decide.health import judge
+from scheduler.decide.waiting import Waiting
 from scheduler.model.failures import FailureCause
 from scheduler.model.policy import Limits
 from scheduler.model.workers import BootOutcome, telling
@@ -27,7 +28,7 @@ def made(drawn):
 
 
 def judged(history, lonely):
-    found = judge(an_observation(boots=history), Limits(history_seconds=3000), lambda _: lonely)
+    found = judge(an_observation(boots=history), Limits(history_seconds=3000), lambda _: lonely, Waiting(NOW))
     pairs = {image: hosts for image, hosts in found.pairs.items() if hosts}
     return found.images, found.hosts, pairs, found.failing, found.unheard
 
