@@ -24,6 +24,7 @@ from scheduler.loop.under_way import ActionResult, UnderWay
 from scheduler.model.actions import WHILE_IDLE, Action, Adopt, Boot, CancelDrain, CleanUp, Drain, PowerOff, Sweep
 from scheduler.model.clock import Clock
 from scheduler.model.failures import FailureCause
+from scheduler.model.machines import PlacementEnd
 from scheduler.model.policy import Policy
 from scheduler.model.ports import BatchSystem, Enrolment, Hypervisor, SourceError, WorkerOrder
 from scheduler.model.workers import WorkerState
@@ -118,7 +119,11 @@ def errand_of(step: Act) -> Errand:
         done = yield from _PERFORM[type(step.action)](step)
     except NotBegunError as error:
         # A boot whose call was never made leaves nothing behind, so its entry can be closed.
-        done = Done(Outcome.LATE, str(error), _closed(tools.clock.now()) if isinstance(step.action, Boot) else {})
+        done = Done(
+            Outcome.LATE,
+            str(error),
+            _closed(tools.clock.now(), PlacementEnd.NOT_BEGUN) if isinstance(step.action, Boot) else {},
+        )
     except SourceError as error:
         done = _failed(step, error)
     except Exception as error:  # noqa: BLE001 - a fault of ours ends this act, never those of others
@@ -299,7 +304,8 @@ def _leave_nothing(step: Act, host: str) -> Calls[Done]:
         if came_back:  # its entry stays open, so that the next look orders this again
             return Done(Outcome.AGAIN, came_back)
     yield from _ask_host(step, host, f"clean up after {entry.name}", lambda h: h.clean_up(entry.name, entry.uuid))
-    return Done(changes=_closed(step.tools.clock.now()), notes=[_stepped(step, WorkerState.GONE)])
+    ended_by = PlacementEnd.POWER_OFF if isinstance(step.action, PowerOff) else PlacementEnd.DIED
+    return Done(changes=_closed(step.tools.clock.now(), ended_by), notes=[_stepped(step, WorkerState.GONE)])
 
 
 def _adopt(step: Act) -> Calls[Done]:
@@ -308,8 +314,8 @@ def _adopt(step: Act) -> Calls[Done]:
     return Done(notes=[note])
 
 
-def _closed(now: float) -> dict[str, Value]:
-    return {"state": WorkerState.GONE.value, "since": now, "closed_at": now}
+def _closed(now: float, ended_by: PlacementEnd) -> dict[str, Value]:
+    return {"state": WorkerState.GONE.value, "since": now, "closed_at": now, "ended_by": ended_by.value}
 
 
 def _stepped(step: Act, state: WorkerState) -> Note:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from scheduler.journal.hosts import BY_WORD
 from scheduler.journal.records import Note
 from scheduler.model.hosts import HostReading
+from scheduler.model.machines import PlacementEnd
 from scheduler.model.workers import WorkerState
 
 if TYPE_CHECKING:
@@ -58,6 +59,6 @@ def give_up(
 
 def _tell(entry: Entry, word: HostOff, now: float, news: Additions) -> None:
     gone = WorkerState.GONE.value
-    news.changes[entry.name] = {"state": gone, "since": now, "closed_at": now}
+    news.changes[entry.name] = {"state": gone, "since": now, "closed_at": now, "ended_by": PlacementEnd.GIVEN_UP.value}
     detail = {"from": entry.state.value, "host": entry.host, "environment": entry.environment, "vo": entry.vo}
     news.notes.append(Note("state", entry.name, gone, detail=detail | {BY_WORD: word.by}))

@@ -435,7 +435,7 @@ def test_why_worker_explains_a_worker_and_knows_its_neighbours(ambienti, farm):
 def test_why_worker_of_one_that_is_over_tells_from_the_journal_when_and_why(ambienti, site):
     journal = a_worker_on(site, "xen1")
     journal.end(1010.0, 1, Outcome.FAILED, changes={"boot_error": "xen1: boot atlas-el9-1: there is no such file /srv/el9"})
-    over = {"state": "gone", "since": 1030.0, "closed_at": 1030.0}
+    over = {"state": "gone", "since": 1030.0, "closed_at": 1030.0, "ended_by": "power-off"}
     journal.remember("daemon", 1030.0, Memo({"atlas-el9-1": over}))
     journal.close()
     code, out, _ = ambienti("why-worker", "atlas-el9-1")

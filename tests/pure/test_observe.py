@@ -118,7 +118,7 @@ def test_the_workers_of_a_host_that_is_off_are_given_up_on_somebody_s_word(gone)
     hosts = {"h2": host(name="h2")} | ({"h1": gone} if gone else {})
     seen = merge(replace(readings(), hosts=hosts), ledger(registered(), booting("el9-2", host="h2"), **WORD), Memory(), POLICY)
     assert [w.name for w in seen.observation.workers] == ["el9-2"]
-    assert seen.memo.changes["el9-1"] == {"state": S.GONE.value, "since": NOW, "closed_at": NOW}
+    assert seen.memo.changes["el9-1"] == {"state": S.GONE.value, "since": NOW, "closed_at": NOW, "ended_by": "given-up"}
     assert seen.memo.words == ("h1",)
     told = {(note.kind, note.subject): note for note in seen.memo.notes}
     assert told["state", "el9-1"].detail["off_by_word_of"] == "anna"
