@@ -226,22 +226,6 @@ class Journal(JournalWriter):
                 self.note(connection, now, [Note("journal", "journal", "forgotten", detail=numbers)])
         return any(len(values) == most for _, values in old)
 
-    # --- hosts that an administrator drains ---------------------------------------------------------------------------
-
-    def drain_host(self, host: str, why: str, now: float, by: str = "") -> None:
-        """Drain a host from now on, across restarts, until `undrain_host`; one that is drained gets another `why` only."""
-        with self.write("drain-host") as connection:
-            self.upsert(connection, t.drained_hosts, ["host"], [{"host": host, "since": now, "why": why}], keep=["since"])
-            self.note(connection, now, [Note("host-drain", host, "by-hand", detail={"why": why, "by": by})])
-
-    def undrain_host(self, host: str, now: float, by: str = "") -> bool:
-        """Take a drain back; False if the host was not drained."""
-        with self.write("undrain-host") as connection:
-            found = connection.execute(t.drained_hosts.delete().where(t.drained_hosts.c.host == host)).rowcount
-            if found:
-                self.note(connection, now, [Note("host-undrain", host, "by-hand", detail={"by": by})])
-            return bool(found)
-
 
 KEPT_KINDS = (
     *("status", "object", "watch", "clock", "downtime", "exclusion", "correction", "contradiction", "token"),

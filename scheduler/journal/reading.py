@@ -12,9 +12,10 @@ import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from scheduler.journal import tables as t
+from scheduler.journal.hosts import host_words_in
 from scheduler.journal.machines import ENTRIES, entries_of, entry_of
 from scheduler.journal.opening import BROKEN, DAMAGED, JournalError, connect, explain, told
-from scheduler.journal.records import Entry, Event, HostOff, Lease, Ledger, Note, OpenIntent, Sighting
+from scheduler.journal.records import Entry, Event, Lease, Ledger, Note, OpenIntent, Sighting
 from scheduler.journal.upgrading import check_form
 from scheduler.model.failures import FailureCause
 from scheduler.model.workers import BootOutcome, telling
@@ -65,21 +66,20 @@ class JournalReader:
             return lease_of(connection)
 
     def ledger(self, history_since: float = 0.0) -> Ledger:
-        """Read open workers, open intents, past boots that still tell something, proven versions and drained hosts.
+        """Read open workers, open intents, past boots that still tell something, proven versions and what is said of hosts.
 
         While this daemon holds the lease nobody else writes workers, so those are read once and kept.
         """
         with self._turn, self.read("ledger") as connection:
             cache = self._cache or self._load(connection, history_since)
             self._cache = cache if self._epoch else None
-            drained = frozenset(connection.execute(sa.select(t.drained_hosts.c.host)).scalars())
-            off = {row.host: HostOff(*row) for row in connection.execute(_OFF)}
+            words = host_words_in(connection)
             columns = [t.intents.c[name] for name in ("id", "kind", "machine", "cause", "epoch", "begun_at")]
             rows = connection.execute(sa.select(*columns).where(t.intents.c.ended_at.is_(None)).order_by(t.intents.c.id))
             intents = tuple(OpenIntent(*row) for row in rows)
         recent = tuple(boot for boot in cache.boots if boot.at >= history_since)
         entries = dict(cache.entries)
-        return replace(cache, entries=entries, intents=intents, boots=recent, draining_hosts=drained, hosts_off=off)
+        return replace(cache, entries=entries, intents=intents, boots=recent, host_words=words)
 
     def _load(self, connection: Connection, history_since: float) -> Ledger:
         one = connection.execute(sa.select(t.journal)).one()
@@ -95,11 +95,6 @@ class JournalReader:
             proven=frozenset((row.environment, row.version) for row in connection.execute(proven)),
             heard={(row.kind, row.name): row.heard for row in connection.execute(sa.select(t.sources_heard))},
         )
-
-    def drained_hosts(self) -> dict[str, tuple[float, str]]:
-        """Return the drained hosts: since when, and why."""
-        with self.read("drained hosts") as connection:
-            return {row.host: (row.since, row.why) for row in connection.execute(sa.select(t.drained_hosts))}
 
     def entry(self, worker: str) -> Entry | None:
         """Return one worker, closed ones included."""
@@ -149,7 +144,6 @@ def lease_of(connection: Connection) -> Lease:
 
 
 _BOOT = [t.boots.c[name] for name in BootOutcome.__dataclass_fields__]
-_OFF = sa.select(*(t.hosts_off.c[name] for name in ("host", "at", "by", "why")))
 _SIGHTING = [t.sightings.c[name] for name in Sighting.__dataclass_fields__]
 
 

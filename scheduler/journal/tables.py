@@ -137,22 +137,15 @@ sightings = Table(
     UniqueConstraint("batch_system", "job", "worker", name="uq_sightings_job"),
     comment="Which job was seen in which worker of which environment.",
 )
-drained_hosts = Table(
-    "drained_hosts",
+host_words = Table(
+    "host_words",
     metadata,
     Column("host", BoundedText(200), primary_key=True),
+    Column("state", BoundedText(20), primary_key=True),
     Column("since", Float, nullable=False),
-    Column("why", Words, nullable=False),
-    comment="Hosts that an administrator drains.",
-)
-hosts_off = Table(
-    "hosts_off",
-    metadata,
-    Column("host", BoundedText(200), primary_key=True),
-    Column("at", Float, nullable=False),
     Column("by", BoundedText(200), nullable=False),
     Column("why", Words, nullable=False),
-    comment="Hosts that somebody says are off for good; a row goes when the daemon has acted upon it.",
+    comment="What somebody says of a host, until it is taken back or acted upon: draining, off.",
 )
 sources_heard = Table(
     "sources_heard",

@@ -21,15 +21,16 @@ from alembic.runtime.migration import MigrationContext
 from environments.reason import Reason
 from scheduler.journal.histories import load_columns, load_history
 from scheduler.journal.holds import JobHolds, holds_in
-from scheduler.journal.hosts import say_off
+from scheduler.journal.hosts import drain, drained_hosts, say_off, undrain
 from scheduler.journal.journal import Journal, JournalError, LeaseLostError
 from scheduler.journal.machines import placements
-from scheduler.journal.records import ADOPTION_GAP, Declared, Entry, HostOff, Intent, Memo, Note, Outcome, Push, Sighting
+from scheduler.journal.records import ADOPTION_GAP, Declared, Entry, Intent, Memo, Note, Outcome, Push, Sighting
 from scheduler.journal.statuses import declare, push
 from scheduler.journal.tables import metadata
 from scheduler.journal.upgrading import UPGRADE_LOCK, StillLedError, newest_form, upgrade
 from scheduler.model.actions import Adopt, Boot, Drain, PowerOff
 from scheduler.model.failures import FailureCause
+from scheduler.model.host_states import HostState, HostWord
 from scheduler.model.hosts import worker_uuid
 from scheduler.model.machines import Placement
 from scheduler.model.queues import HeldJob
@@ -360,13 +361,13 @@ def test_when_the_clock_is_set_all_open_times_move_along(journal, opened):
 
 def test_the_word_that_a_host_is_off_reaches_the_daemon_at_once_and_goes_when_it_has_acted_upon_it(journal, opened):
     administrator = opened()
-    administrator.drain_host("h1", "burns", 199.0)
-    say_off(administrator, HostOff("h1", 200.0, "anna", "burnt"))
-    say_off(administrator, HostOff("h1", 201.0, "otto", "burnt down"))
-    assert journal.ledger().hosts_off == {"h1": HostOff("h1", 201.0, "otto", "burnt down")}
+    drain(administrator, "h1", "burns", 199.0)
+    say_off(administrator, "h1", "burnt", 200.0, "anna")
+    say_off(administrator, "h1", "burnt down", 201.0, "otto")
+    drained, off = journal.ledger().host_words
+    assert (drained.state, off) == (HostState.DRAINING, HostWord("h1", HostState.OFF, 201.0, "otto", "burnt down"))
     journal.remember("a", 210.0, Memo(words=("h1",)))
-    assert journal.ledger().hosts_off == {}
-    assert journal.ledger().draining_hosts == frozenset()
+    assert journal.ledger().host_words == ()
     assert [event.note.detail["by"] for event in journal.events(subject="h1") if event.note.kind == "host-forget"] == [
         "anna",
         "otto",
@@ -382,23 +383,23 @@ def test_of_whom_the_journal_knows_all_workers_is_kept(journal, opened):
 
 def test_a_word_that_was_void_leaves_a_drained_host_drained(journal, opened):
     administrator = opened()
-    administrator.drain_host("h1", "burns", 199.0)
-    say_off(administrator, HostOff("h1", 200.0, "anna", "burnt"))
+    drain(administrator, "h1", "burns", 199.0)
+    say_off(administrator, "h1", "burnt", 200.0, "anna")
     journal.remember("a", 210.0, Memo(void=("h1",)))
-    assert journal.ledger().hosts_off == {}
-    assert journal.ledger().draining_hosts == {"h1"}
+    assert journal.ledger().host_words == (HostWord("h1", HostState.DRAINING, 199.0, "", "burns"),)
 
 
 def test_drained_hosts_survive_and_are_seen_by_the_daemon_at_once(journal, opened):
     administrator = opened()
     journal.ledger()
-    administrator.drain_host("h1", "new memory", 200.0)
-    administrator.drain_host("h1", "new board", 201.0)
-    assert journal.ledger().draining_hosts == {"h1"}
-    assert administrator.drained_hosts() == {"h1": (200.0, "new board")}, "drained since the first time"
-    assert administrator.undrain_host("h1", 300.0)
-    assert not administrator.undrain_host("h1", 301.0)
-    assert journal.ledger().draining_hosts == frozenset()
+    drain(administrator, "h1", "new memory", 200.0, "anna")
+    drain(administrator, "h1", "new board", 201.0, "otto")
+    word = HostWord("h1", HostState.DRAINING, 200.0, "otto", "new board")
+    assert journal.ledger().host_words == (word,)
+    assert drained_hosts(administrator) == {"h1": word}, "drained since the first time"
+    assert undrain(administrator, "h1", 300.0)
+    assert not undrain(administrator, "h1", 301.0)
+    assert journal.ledger().host_words == ()
 
 
 def test_what_ended_long_ago_is_forgotten_little_by_little_and_what_is_open_stays(journal, opened):
@@ -679,7 +680,7 @@ def test_a_journal_of_the_first_version_is_brought_up_to_date_with_its_content(u
     assert upgrade(url, SimulatedClock(), 60) == (newest_form(), newest_form())
     journal = opened(now=100.0)
     assert (journal.ledger().made_at, journal.ledger().next_serial) == (50.0, 42)
-    assert journal.drained_hosts() == {"h9": (7.0, "dust")}
+    assert drained_hosts(journal) == {"h9": HostWord("h9", HostState.DRAINING, 7.0, "", "dust")}
     names = {index["name"] for index in sa.inspect(engine).get_indexes("events")}
     assert "ix_events_subject" in names
     engine.dispose()
@@ -718,6 +719,19 @@ def test_workers_and_acts_of_a_journal_without_machines_are_kept(url, opened):
     (number,) = journal.begin("a", 101.0, [boot(50)])
     assert number == 2
     assert set(journal.ledger().entries) == {"el9-3", "el9-50"}
+
+
+def test_what_was_said_of_hosts_is_kept_when_it_comes_into_one_table(url, opened):
+    engine = to_form(url, "0015")
+    with engine.begin() as connection:
+        connection.execute(sa.text("INSERT INTO drained_hosts (host, since, why) VALUES ('h1', 7.0, 'dust')"))
+        connection.execute(sa.text("INSERT INTO hosts_off (host, at, by, why) VALUES ('h1', 9.0, 'anna', 'burnt')"))
+    engine.dispose()
+    upgrade(url, SimulatedClock(), 60)
+    assert opened(now=100.0).ledger().host_words == (
+        HostWord("h1", HostState.DRAINING, 7.0, "", "dust"),
+        HostWord("h1", HostState.OFF, 9.0, "anna", "burnt"),
+    )
 
 
 def test_whoever_opens_a_journal_of_an_older_version_is_told_what_to_do_and_changes_nothing(url, opened):

@@ -7,6 +7,7 @@ from environments.environment import VO, Environment, Network, NetworkKind, Shar
 from environments.matching import Catalogue, Requirements
 from scheduler.decide.plan import decide
 from scheduler.model.actions import Boot, CancelDrain, CleanUp, Drain, PowerOff
+from scheduler.model.host_states import HostState, HostWord
 from scheduler.model.hosts import Domain, DomainState, Host, HostReading, PoolSpace
 from scheduler.model.observation import Observation
 from scheduler.model.policy import Limits, Policy
@@ -15,6 +16,7 @@ from scheduler.model.readings import Unanswered
 from scheduler.model.workers import BootOutcome, Worker, WorkerState
 
 NOW = 1_000_000.0
+DRAINED = HostWord("h1", HostState.DRAINING, NOW - 60, "anna", "new memory")
 POOL = "pool"
 
 

@@ -7,6 +7,7 @@ from scheduler.decide.plan import decide
 from scheduler.model.hosts import PoolSpace
 from scheduler.model.workers import WorkerState
 from tests.pure.builders import (
+    DRAINED,
     NOW,
     a_cluster,
     a_host,
@@ -264,7 +265,7 @@ def test_the_drain_of_a_worker_on_a_drained_host_is_not_taken_back():
     leaving = a_worker(state=WorkerState.DRAINED, drain_cause="idle")
     policy = a_policy(hosts=("h1", "h2"))
     hosts = [a_host(), a_host("h2")]
-    plan = plan_for(a_cluster(), workers=[leaving], policy=policy, hosts=hosts, draining_hosts=frozenset({"h1"}))
+    plan = plan_for(a_cluster(), workers=[leaving], policy=policy, hosts=hosts, host_words=(DRAINED,))
     assert cancels(plan) == []
     assert [boot.host for boot in boots(plan)] == ["h2"]
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from environments.domain_identity import ServiceIdentity, WorkerIdentity
 from environments.environment import VO, Environment
 from environments.matching import Catalogue, Requirements
-from scheduler.journal.records import ADOPTION_GAP, Entry, HostOff, Ledger, OpenIntent, Sighting
+from scheduler.journal.records import ADOPTION_GAP, Entry, Ledger, OpenIntent, Sighting
+from scheduler.model.host_states import HostState, HostWord
 from scheduler.model.hosts import DiscoveryReading, Domain, DomainState, Host, HostReading, worker_uuid
 from scheduler.model.lifecycle import allowed
 from scheduler.model.policy import Limits, Policy
@@ -105,7 +106,7 @@ def worker(seen, name="el9-1"):
 
 # --- hosts that are off for good --------------------------------------------------------------------------------------
 
-WORD = {"hosts_off": {"h1": HostOff("h1", NOW - 5, "anna", "scrapped")}}
+WORD = {"host_words": (HostWord("h1", HostState.OFF, NOW - 5, "anna", "scrapped"),)}
 
 
 def give_up(*entries, intents=(), word=WORD, **changes):
@@ -616,8 +617,8 @@ def test_the_journal_knows_the_workers_of_a_host_once_it_has_answered_and_they_a
 
 
 def test_of_a_host_that_somebody_gave_up_the_journal_knows_all():
-    word = HostOff("h1", NOW, "anna")
-    seen = merge(readings(h1=DEAD), ledger(heard={H1: False, H2: True}, hosts_off={"h1": word}), Memory(), POLICY)
+    word = HostWord("h1", HostState.OFF, NOW, "anna")
+    seen = merge(readings(h1=DEAD), ledger(heard={H1: False, H2: True}, host_words=(word,)), Memory(), POLICY)
     assert (seen.observation.unheard, seen.memo.heard) == ((), {H1: True})
 
 

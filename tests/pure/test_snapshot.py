@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 from environments.reason import Reason
 from scheduler.decide.plan import decide
 from scheduler.model.actions import Adopt, Boot, CancelDrain, CleanUp, Drain, Plan, PowerOff, Verdict
+from scheduler.model.host_states import HostState, HostWord
 from scheduler.model.observation import Observation
 from scheduler.model.snapshot import Snapshot, SnapshotError, dump, load
 from scheduler.model.workers import WorkerState
@@ -44,7 +45,7 @@ def a_farm():
         hosts=[a_host("h1", a_domain()), silent("h2")],
         boots=(an_outcome(), an_outcome(registered=True)),
         strangers=(("h1", "stranger"),),
-        draining_hosts=frozenset({"h1"}),
+        host_words=(HostWord("h1", HostState.DRAINING, 50.0, "anna", "dust"),),
     )
     return observation, policy
 
