@@ -132,9 +132,19 @@ def test_a_worker_that_moves_has_another_placement_from_then_on(journal, opened)
     journal.remember("a", 120.0, Memo(changes={"el9-1": {"state": "gone", "closed_at": 120.0, "ended_by": "died"}}))
     assert placements(opened(), "el9-1") == [
         Placement("el9-1", "h1", 1, 101.0, 110.0, "moved"),
-        Placement("el9-1", "h2", 2, 110.0, 120.0, "died"),
+        Placement("el9-1", "h2", 1, 110.0, 120.0, "died"),
     ]
     assert opened().entry("el9-1").host == "h2"
+
+
+def test_a_look_from_before_its_end_places_no_machine_anew(journal):
+    (number,) = journal.begin("a", 101.0, [boot(1)])
+    journal.end(110.0, number, Outcome.DONE, changes={"state": "gone", "closed_at": 110.0, "ended_by": "power-off"})
+    journal.remember("a", 111.0, Memo(changes={"el9-1": {"host": "h2"}}))
+    assert [one.ended_by for one in placements(journal, "el9-1")] == ["power-off"]
+    adopted = entry(1, origin="adopted", state=WorkerState.BOOTING, since=120.0)
+    assert journal.begin("a", 120.0, [Intent(Adopt("el9-1", "h1", WHY), adopted)]) == [2]
+    assert [one.generation for one in placements(journal, "el9-1")] == [1, 2]
 
 
 def test_a_machine_is_never_placed_twice_at_once(url, journal):
