@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from scheduler.journal import tables as t
-from scheduler.journal.machines import entries_of
 from scheduler.journal.records import Note
 from scheduler.model.workers import WorkerState
 
@@ -41,7 +40,7 @@ def given_up(journal: JournalReader, since: float) -> list[tuple[Entry, float]]:
     asked = sa.select(c.subject, c.at, c.detail).where(c.kind == "state", c.cause == WorkerState.GONE.value, c.at >= since)
     with journal.read("workers that were given up") as connection:
         at = {row.subject: row.at for row in connection.execute(asked) if BY_WORD in row.detail}
-    return [(entry, at[name]) for name, entry in entries_of(journal, at).items()]
+    return [(entry, at[name]) for name, entry in journal.entries_of(at).items()]
 
 
 BY_WORD = "off_by_word_of"

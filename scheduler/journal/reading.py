@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from scheduler.journal import tables as t
-from scheduler.journal.machines import ENTRIES, entries_of, entry_of
+from scheduler.journal.machines import ENTRIES, entries_in, entry_of, placements_in
 from scheduler.journal.opening import BROKEN, DAMAGED, JournalError, connect, explain, told
 from scheduler.journal.records import Entry, Event, HostOff, Lease, Ledger, Note, OpenIntent, Sighting
 from scheduler.journal.upgrading import check_form
@@ -21,6 +21,8 @@ from scheduler.model.workers import BootOutcome, telling
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
+
+    from scheduler.model.machines import Placement
 
 
 class JournalReader:
@@ -103,7 +105,17 @@ class JournalReader:
 
     def entry(self, worker: str) -> Entry | None:
         """Return one worker, closed ones included."""
-        return entries_of(self, [worker]).get(worker)
+        return self.entries_of([worker]).get(worker)
+
+    def entries_of(self, workers: Collection[str]) -> dict[str, Entry]:
+        """Return those of these workers that the journal knows, closed ones included."""
+        with self.read("workers") as connection:
+            return entries_in(connection, workers)
+
+    def placements(self, machine: str) -> list[Placement]:
+        """Return where a machine was, the first place first."""
+        with self.read("placements") as connection:
+            return placements_in(connection, machine)
 
     def sightings(self, *, worker: str = "", job: str = "", opened: bool = False, limit: int | None = None) -> list[Sighting]:
         """Return which job ran in which worker, the oldest first; `opened`: only those still seen."""
