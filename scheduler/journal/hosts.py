@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from scheduler.journal import tables as t
-from scheduler.journal.machines import entries_of
+from scheduler.journal.reading import host_words_in
 from scheduler.journal.records import Note
 from scheduler.model.host_states import HostState, HostWord
 from scheduler.model.workers import WorkerState
@@ -21,13 +21,6 @@ if TYPE_CHECKING:
     from scheduler.journal.reading import JournalReader
     from scheduler.journal.records import Entry
     from scheduler.journal.writing import JournalWriter
-
-
-def host_words_in(connection: Connection) -> tuple[HostWord, ...]:
-    """Return what is said of hosts, by host and state."""
-    c = t.host_words.c
-    rows = connection.execute(sa.select(c.host, c.state, c.since, c.by, c.why).order_by(c.host, c.state))
-    return tuple(HostWord(row.host, HostState(row.state), row.since, row.by, row.why) for row in rows)
 
 
 def drained_hosts(journal: JournalReader) -> dict[str, HostWord]:
@@ -81,7 +74,7 @@ def given_up(journal: JournalReader, since: float) -> list[tuple[Entry, float]]:
     asked = sa.select(c.subject, c.at, c.detail).where(c.kind == "state", c.cause == WorkerState.GONE.value, c.at >= since)
     with journal.read("workers that were given up") as connection:
         at = {row.subject: row.at for row in connection.execute(asked) if BY_WORD in row.detail}
-    return [(entry, at[name]) for name, entry in entries_of(journal, at).items()]
+    return [(entry, at[name]) for name, entry in journal.entries_of(at).items()]
 
 
 BY_WORD = "off_by_word_of"

@@ -180,7 +180,7 @@ class Journal(JournalWriter):
             self._cache = None
 
     def _change(self, connection: Connection, changes: Mapping[str, Mapping[str, Value]], at: float) -> None:
-        machines.change(self, connection, changes, at)
+        machines.change(connection, changes, at, self.each)
         if self._cache is not None and changes:
             _change_kept(self._cache.entries, changes)
 

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Connection
 
-    from scheduler.journal.reading import JournalReader
     from scheduler.journal.records import Value
-    from scheduler.journal.writing import JournalWriter
+
+    Each = Callable[[Connection, sa.Executable, list[dict[str, Any]]], None]
 
 NAMES_PER_QUERY = 500
 _KEYS = ((t.machines, t.machines.c.name), (t.workers, t.workers.c.machine))
@@ -43,20 +43,17 @@ def as_words(values: Mapping[str, Any]) -> dict[str, Any]:
     return {name: kind(values[name]) for name, kind in _WORDS.items() if name in values}
 
 
-def entries_of(journal: JournalReader, machines: Collection[str]) -> dict[str, Entry]:
+def entries_in(connection: Connection, machines: Collection[str]) -> dict[str, Entry]:
     """Return those of these workers that the journal knows, closed ones included."""
-    names = sorted(machines)
-    with journal.read("workers") as connection:
-        some = (ENTRIES.where(t.machines.c.name.in_(part)) for part in _parts(names))
-        return {entry.name: entry for asked in some for entry in map(entry_of, connection.execute(asked))}
+    some = (ENTRIES.where(t.machines.c.name.in_(part)) for part in _parts(sorted(machines)))
+    return {entry.name: entry for asked in some for entry in map(entry_of, connection.execute(asked))}
 
 
-def placements(journal: JournalReader, machine: str) -> list[Placement]:
+def placements_in(connection: Connection, machine: str) -> list[Placement]:
     """Return where a machine was, the first place first."""
     columns = [t.placements.c[name] for name in Placement.__dataclass_fields__]
-    asked = sa.select(*columns).where(t.placements.c.machine == machine).order_by(t.placements.c.generation)
-    with journal.read("placements") as connection:
-        return [Placement(*row) for row in connection.execute(asked)]
+    asked = sa.select(*columns).where(t.placements.c.machine == machine).order_by(t.placements.c.id)
+    return [Placement(*row) for row in connection.execute(asked)]
 
 
 def closed_at(connection: Connection, names: Sequence[str]) -> dict[str, float | None]:
@@ -82,8 +79,11 @@ def open_again(connection: Connection, entry: Entry) -> None:
     _place(connection, [row])
 
 
-def change(journal: JournalWriter, connection: Connection, changes: Mapping[str, Mapping[str, Value]], at: float) -> None:
-    """Change workers. `closed_at`, with `ended_by`, ends a placement; another `host` ends one and begins the next at `at`."""
+def change(connection: Connection, changes: Mapping[str, Mapping[str, Value]], at: float, each: Each) -> None:
+    """Change workers. `closed_at`, with `ended_by`, ends a placement; another `host` ends one and begins the next at `at`.
+
+    `each` executes a statement for many rows, of which the database may refuse some.
+    """
     for table, key in _KEYS:
         by_columns: dict[tuple[str, ...], list[dict[str, Value]]] = {}
         for name, changed in changes.items():
@@ -91,15 +91,12 @@ def change(journal: JournalWriter, connection: Connection, changes: Mapping[str,
                 by_columns.setdefault(tuple(sorted(mine)), []).append({f"to_{k}": v for k, v in mine.items()} | {"of": name})
         for columns, rows in by_columns.items():
             values: dict[str, Any] = {column: sa.bindparam(f"to_{column}") for column in columns}
-            journal.each(connection, table.update().where(key == sa.bindparam("of")).values(values), rows)
-    moved = [{"name": name, "host": one["host"], "requested_at": at} for name, one in changes.items() if one.get("host")]
-    left = [{"of": one["name"], "at": at, "by": PlacementEnd.MOVED.value} for one in moved]
-    over = {name: one for name, one in changes.items() if one.get("closed_at") is not None}
-    left += [{"of": name, "at": one["closed_at"], "by": one["ended_by"]} for name, one in over.items()]
-    if left:
-        ended = t.placements.update().where(t.placements.c.machine == sa.bindparam("of"), _PLACED)
-        journal.each(connection, ended.values(ended=sa.bindparam("at"), ended_by=sa.bindparam("by")), left)
-    _place(connection, [one for one in moved if one["name"] not in over])
+            each(connection, table.update().where(key == sa.bindparam("of")).values(values), rows)
+    for name, one in changes.items():
+        if one.get("host") and _leave(connection, name, at, PlacementEnd.MOVED):
+            _place(connection, [{"name": name, "host": one["host"], "requested_at": at}], started=False)
+        if one.get("closed_at") is not None:
+            _leave(connection, name, float(one["closed_at"] or 0), PlacementEnd(str(one["ended_by"])))
 
 
 def shift(connection: Connection, seconds: float) -> None:
@@ -117,8 +114,14 @@ def forget(connection: Connection, names: Sequence[str]) -> None:
         connection.execute(column.table.delete().where(column.in_(names)))
 
 
-def _place(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Begin another placement of each of these machines."""
+def _leave(connection: Connection, machine: str, at: float, by: PlacementEnd) -> bool:
+    """End the open placement of a machine, if it has one."""
+    is_open = sa.and_(t.placements.c.machine == machine, _PLACED)
+    return bool(connection.execute(t.placements.update().where(is_open).values(ended=at, ended_by=by.value)).rowcount)
+
+
+def _place(connection: Connection, rows: Sequence[Mapping[str, Any]], *, started: bool = True) -> None:
+    """Begin another placement of each of these machines: a start has the next generation, a move keeps the one that runs."""
     if not rows:
         return
     of = sa.bindparam("of", type_=sa.String)
@@ -128,7 +131,7 @@ def _place(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
         host=sa.bindparam("on"),
         begun=sa.bindparam("at"),
         ended_by="",
-        generation=before.scalar_subquery() + 1,
+        generation=before.scalar_subquery() + int(started),
     )
     connection.execute(insert, [{"of": one["name"], "on": one["host"], "at": one["requested_at"]} for one in rows])
 

@@ -12,16 +12,18 @@ import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from scheduler.journal import tables as t
-from scheduler.journal.hosts import host_words_in
-from scheduler.journal.machines import ENTRIES, entries_of, entry_of
+from scheduler.journal.machines import ENTRIES, entries_in, entry_of, placements_in
 from scheduler.journal.opening import BROKEN, DAMAGED, JournalError, connect, explain, told
 from scheduler.journal.records import Entry, Event, Lease, Ledger, Note, OpenIntent, Sighting
 from scheduler.journal.upgrading import check_form
 from scheduler.model.failures import FailureCause
+from scheduler.model.host_states import HostState, HostWord
 from scheduler.model.workers import BootOutcome, telling
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
+
+    from scheduler.model.machines import Placement
 
 
 class JournalReader:
@@ -98,7 +100,17 @@ class JournalReader:
 
     def entry(self, worker: str) -> Entry | None:
         """Return one worker, closed ones included."""
-        return entries_of(self, [worker]).get(worker)
+        return self.entries_of([worker]).get(worker)
+
+    def entries_of(self, workers: Collection[str]) -> dict[str, Entry]:
+        """Return those of these workers that the journal knows, closed ones included."""
+        with self.read("workers") as connection:
+            return entries_in(connection, workers)
+
+    def placements(self, machine: str) -> list[Placement]:
+        """Return where a machine was, the first place first."""
+        with self.read("placements") as connection:
+            return placements_in(connection, machine)
 
     def sightings(self, *, worker: str = "", job: str = "", opened: bool = False, limit: int | None = None) -> list[Sighting]:
         """Return which job ran in which worker, the oldest first; `opened`: only those still seen."""
@@ -141,6 +153,13 @@ class JournalReader:
 def lease_of(connection: Connection) -> Lease:
     """Read the row of the lease."""
     return Lease(*connection.execute(sa.select(t.lease.c.owner, t.lease.c.epoch, t.lease.c.renewals, t.lease.c.lock)).one())
+
+
+def host_words_in(connection: Connection) -> tuple[HostWord, ...]:
+    """Return what is said of hosts, by host and state."""
+    c = t.host_words.c
+    rows = connection.execute(sa.select(c.host, c.state, c.since, c.by, c.why).order_by(c.host, c.state))
+    return tuple(HostWord(row.host, HostState(row.state), row.since, row.by, row.why) for row in rows)
 
 
 _BOOT = [t.boots.c[name] for name in BootOutcome.__dataclass_fields__]

@@ -70,7 +70,6 @@ placements = Table(
     Column("begun", Float, nullable=False),
     Column("ended", Float),
     Column("ended_by", BoundedText(20), nullable=False),
-    UniqueConstraint("machine", "generation", name="uq_placements_generation"),
     comment="Where each machine was, one after the other; the last one is open while it is, or may be, there.",
 )
 workers = Table(
@@ -353,6 +352,7 @@ Index("ix_incidents_opened", incidents.c.opened_at)
 Index("ix_notices_due", notices.c.ended_at, notices.c.due_at)
 Index("ix_publications_end", publications.c.end)
 Index("ix_machines_open", machines.c.closed_at)
+Index("ix_placements_machine", placements.c.machine)
 _PLACED = placements.c.ended.is_(None)
 Index("ix_placements_open", placements.c.machine, unique=True, sqlite_where=_PLACED, postgresql_where=_PLACED)
 Index("ix_intents_open", intents.c.ended_at)

@@ -11,7 +11,6 @@ from scheduler.availability.measuring.accounting import pieces
 from scheduler.availability.timelines.axis import united
 from scheduler.journal.histories import worker_steps
 from scheduler.journal.holds import holds_in
-from scheduler.journal.machines import entries_of
 from scheduler.journal.usage import Casualties, Fallen, Hours, JournaledWork, StateEntered, casualties, fallen, worker_hours
 
 if TYPE_CHECKING:
@@ -55,7 +54,7 @@ def used(journal: JournalReader, prepared: Prepared, window: Window, kept: Durat
 def _owned(journal: JournalReader, steps: list[StateEntered]) -> list[StateEntered]:
     """Add whose the workers are of which the log does not tell it yet: a boot was ordered, and nobody has looked since."""
     told = {one.worker for one in steps if one.environment}
-    entries = entries_of(journal, {one.worker for one in steps} - told)
+    entries = journal.entries_of({one.worker for one in steps} - told)
     return [
         replace(one, vo=entries[one.worker].vo, environment=entries[one.worker].environment) if one.worker in entries else one
         for one in steps

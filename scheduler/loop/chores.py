@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 from zlib import crc32
 
-from scheduler.journal.machines import entries_of
 from scheduler.loop.errands import Tools, host_lane
 from scheduler.loop.runner import Call
 from scheduler.model.ports import Hypervisor, SourceError
@@ -92,7 +91,7 @@ class StorageLooks:
         if not stored:
             return readings
         workers = {one.worker for found in stored.values() for one in found}
-        return replace(readings, stored=stored, closed=entries_of(self.tools.journal, workers))
+        return replace(readings, stored=stored, closed=self.tools.journal.entries_of(workers))
 
     def _ask(self, host: Hypervisor, within_seconds: float) -> Errand:
         """Ask one host; one that errs is asked again when its turn comes."""

@@ -305,6 +305,8 @@ def _leave_nothing(step: Act, host: str) -> Calls[Done]:
             return Done(Outcome.AGAIN, came_back)
     yield from _ask_host(step, host, f"clean up after {entry.name}", lambda h: h.clean_up(entry.name, entry.uuid))
     ended_by = PlacementEnd.POWER_OFF if isinstance(step.action, PowerOff) else PlacementEnd.DIED
+    if entry.state is WorkerState.FAILED:
+        ended_by = PlacementEnd.BOOT_FAILED
     return Done(changes=_closed(step.tools.clock.now(), ended_by), notes=[_stepped(step, WorkerState.GONE)])
 
 

@@ -18,6 +18,8 @@ class PlacementEnd(StrEnum):
     """Its domain ended without an order of ours."""
     GIVEN_UP = "given-up"
     """Somebody said that its host is off."""
+    BOOT_FAILED = "boot-failed"
+    """It did not come up."""
     NOT_BEGUN = "not-begun"
     """It was ordered, and the host was never asked."""
     MOVED = "moved"
@@ -28,7 +30,7 @@ class PlacementEnd(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """One stay of a machine on a host. The generation counts the stays of a machine: of two the newer one is right."""
+    """One stay of a machine on a host. The generation counts the starts of a machine: of two copies the newer is right."""
 
     machine: str
     host: str

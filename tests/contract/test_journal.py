@@ -23,7 +23,6 @@ from scheduler.journal.histories import load_columns, load_history
 from scheduler.journal.holds import JobHolds, holds_in
 from scheduler.journal.hosts import drain, drained_hosts, say_off, undrain
 from scheduler.journal.journal import Journal, JournalError, LeaseLostError
-from scheduler.journal.machines import placements
 from scheduler.journal.records import ADOPTION_GAP, Declared, Entry, Intent, Memo, Note, Outcome, Push, Sighting
 from scheduler.journal.statuses import declare, push
 from scheduler.journal.tables import metadata
@@ -118,7 +117,7 @@ def test_a_domain_that_comes_late_reopens_its_entry_by_adoption(journal):
     adopted = entry(1, origin="adopted", state=WorkerState.BOOTING, since=110.0)
     assert journal.begin("a", 110.0, [Intent(Adopt("el9-1", "h1", WHY), adopted)]) == [2]
     assert journal.ledger().entries == {"el9-1": adopted}
-    assert placements(journal, "el9-1") == [
+    assert journal.placements("el9-1") == [
         Placement("el9-1", "h1", 1, 101.0, 102.0, "not-begun"),
         Placement("el9-1", "h1", 2, 101.0),
     ]
@@ -131,11 +130,21 @@ def test_a_worker_that_moves_has_another_placement_from_then_on(journal, opened)
     journal.begin("a", 101.0, [boot(1)])
     journal.remember("a", 110.0, Memo(changes={"el9-1": {"host": "h2"}}))
     journal.remember("a", 120.0, Memo(changes={"el9-1": {"state": "gone", "closed_at": 120.0, "ended_by": "died"}}))
-    assert placements(opened(), "el9-1") == [
+    assert opened().placements("el9-1") == [
         Placement("el9-1", "h1", 1, 101.0, 110.0, "moved"),
-        Placement("el9-1", "h2", 2, 110.0, 120.0, "died"),
+        Placement("el9-1", "h2", 1, 110.0, 120.0, "died"),
     ]
     assert opened().entry("el9-1").host == "h2"
+
+
+def test_a_look_from_before_its_end_places_no_machine_anew(journal):
+    (number,) = journal.begin("a", 101.0, [boot(1)])
+    journal.end(110.0, number, Outcome.DONE, changes={"state": "gone", "closed_at": 110.0, "ended_by": "power-off"})
+    journal.remember("a", 111.0, Memo(changes={"el9-1": {"host": "h2"}}))
+    assert [one.ended_by for one in journal.placements("el9-1")] == ["power-off"]
+    adopted = entry(1, origin="adopted", state=WorkerState.BOOTING, since=120.0)
+    assert journal.begin("a", 120.0, [Intent(Adopt("el9-1", "h1", WHY), adopted)]) == [2]
+    assert [one.generation for one in journal.placements("el9-1")] == [1, 2]
 
 
 def test_a_machine_is_never_placed_twice_at_once(url, journal):
@@ -713,8 +722,8 @@ def test_workers_and_acts_of_a_journal_without_machines_are_kept(url, opened):
     assert (kept.name, kept.uuid, kept.host, kept.state, kept.booted_at) == ("el9-3", "u-3", "h3", WorkerState.BOOTING, 11.5)
     assert journal.entry("el9-4").closed_at == 12.5
     assert [one.machine for one in journal.ledger().intents] == ["el9-3"]
-    assert placements(journal, "el9-3") == [Placement("el9-3", "h3", 1, 10.5)]
-    assert placements(journal, "el9-4") == [Placement("el9-4", "h4", 1, 10.5, 12.5, "unknown")]
+    assert journal.placements("el9-3") == [Placement("el9-3", "h3", 1, 10.5)]
+    assert journal.placements("el9-4") == [Placement("el9-4", "h4", 1, 10.5, 12.5, "unknown")]
     assert journal.hold_lease("a", 100.0, 60)
     (number,) = journal.begin("a", 101.0, [boot(50)])
     assert number == 2

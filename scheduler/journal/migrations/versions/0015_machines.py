@@ -37,7 +37,6 @@ def upgrade() -> None:
         sa.Column("begun", sa.Float, nullable=False),
         sa.Column("ended", sa.Float),
         sa.Column("ended_by", sa.String(20), nullable=False),
-        sa.UniqueConstraint("machine", "generation", name="uq_placements_generation"),
         comment="Where each machine was, one after the other; the last one is open while it is, or may be, there.",
     )
     workers = sa.table("workers", *(sa.column(name) for name in ("id", "name", *_COMMON)))
@@ -58,6 +57,7 @@ def upgrade() -> None:
     op.execute("ALTER TABLE workers RENAME COLUMN name TO machine")
     op.execute("ALTER TABLE intents RENAME COLUMN worker TO machine")
     op.create_index("ix_machines_open", "machines", ["closed_at"])
+    op.create_index("ix_placements_machine", "placements", ["machine"])
     is_open = sa.text("ended IS NULL")
     op.create_index(
         "ix_placements_open", "placements", ["machine"], unique=True, sqlite_where=is_open, postgresql_where=is_open
