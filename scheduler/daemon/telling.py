@@ -63,7 +63,7 @@ class Teller:
             action = result.action
             tell = self._log.info if result.outcome in _AS_EXPECTED else self._log.warning
             further = {"detail": result.detail} if result.detail else {}
-            told: dict[str, Any] = {"worker": action.worker, "outcome": result.outcome.value, **further}
+            told: dict[str, Any] = {"worker": action.machine, "outcome": result.outcome.value, **further}
             if host := host_of(action):
                 told["host"] = host
             tell(action.kind.code, **told, reason=action.reason.code, why=action.reason.sentence)

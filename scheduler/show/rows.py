@@ -121,6 +121,13 @@ class HostRow:
     """Of the journal: those that are, or may be, alive there. None while the host has never been heard."""
     strangers: int | None
     draining: bool
+    state: str
+    """Of `scheduler.model.host_states`; "" before the first look."""
+    state_seconds: float | None
+    """For how long it has been in it."""
+    state_by: str
+    """On whose word; "" where the host itself tells it."""
+    state_why: str
     answered_seconds_ago: float | None
     known_workers: int = 0
     """At least so many there are."""
@@ -270,6 +277,7 @@ def host_rows(observation: Observation, policy: Policy, plan: Plan | None = None
     for name, host in policy.hosts.items():
         reading = observation.hosts.get(name)
         answered = reading if isinstance(reading, HostReading) else None
+        stands = observation.host_states.get(name)
         running = [domain for domain in answered.domains if domain.state is not DomainState.STOPPED] if answered else []
         row = HostRow(
             host=name,
@@ -280,6 +288,10 @@ def host_rows(observation: Observation, policy: Policy, plan: Plan | None = None
             workers=None if reading is None or name in observation.unheard else workers[name],
             strangers=strangers[name] if answered else None,
             draining=host.draining or name in observation.draining_hosts,
+            state=stands.state.value if stands else "",
+            state_seconds=max(0.0, observation.now - stands.since) if stands else None,
+            state_by=stands.by if stands else "",
+            state_why=stands.why if stands else "",
             answered_seconds_ago=_age(reading, observation.now),
             known_workers=workers[name],
             says=reading.reason if isinstance(reading, Unanswered) else _says(plan.hosts.get(name) if plan else None),
