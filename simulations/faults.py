@@ -54,6 +54,8 @@ def mend_everything(farm: SimulatedFarm) -> None:
 def describe(fault: FaultLines) -> str:
     """Name a fault and what it befalls."""
     subject = fault.host or fault.worker or fault.environment or fault.vo
+    if fault.do is Deed.WORKER_MIGRATES:
+        subject = f"{fault.worker} to {fault.host}"
     if fault.do is Deed.CLOCK_JUMP:
         subject = f"by {fault.seconds} s"
     if fault.do is Deed.CHANGE:
@@ -134,6 +136,11 @@ def _worker_cut_off(farm: SimulatedFarm, fault: FaultLines) -> Callable[[], None
     return lambda: farm.queue.cut_off(fault.worker, back=True)
 
 
+def _worker_migrates(farm: SimulatedFarm, fault: FaultLines) -> Callable[[], None] | None:
+    source = farm.plant.where(fault.worker)
+    return None if source is None else farm.plant.hosts[fault.host].receive(source, fault.worker)
+
+
 def _black_hole(farm: SimulatedFarm, fault: FaultLines) -> Callable[[], None]:
     farm.queue.faults.black_holes.add(fault.worker)
     return lambda: farm.queue.faults.black_holes.discard(fault.worker)
@@ -200,6 +207,7 @@ DEEDS: dict[Deed, Callable[[SimulatedFarm, FaultLines], Callable[[], None] | Non
     Deed.WORKER_DIES: _worker_dies,
     Deed.WORKER_CUT_OFF: _worker_cut_off,
     Deed.WORKER_BLACK_HOLE: _black_hole,
+    Deed.WORKER_MIGRATES: _worker_migrates,
     Deed.JOBS_REMOVED: _jobs_removed,
     Deed.JOBS_HELD: _jobs_held,
     Deed.CHANGE: _change,

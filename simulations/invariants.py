@@ -10,13 +10,14 @@ from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
 from environments.matching import match
+from scheduler.model.hosts import DomainState
 from simulations.jobs import requirements
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from simulations.farm import SimulatedFarm
-    from simulations.plant import HostCall
+    from simulations.plant import HostCall, SimulatedDomain
 
     Invariant = Callable[[SimulatedFarm], Iterator[str]]
 
@@ -81,13 +82,18 @@ def no_host_is_above_its_memory(farm: SimulatedFarm) -> Iterator[str]:
             yield f"{host.name} holds {host.used_memory_mib} of {host.machine.memory_mib} MiB"
 
 
+def _running(farm: SimulatedFarm) -> Iterator[tuple[str, SimulatedDomain]]:
+    """Yield all domains that run, with their hosts; the copy that a live migration makes waits."""
+    for host in farm.plant.hosts.values():
+        yield from ((host.name, domain) for domain in host.domains.values() if domain.state is DomainState.RUNNING)
+
+
 def no_disk_is_writable_on_two_hosts(farm: SimulatedFarm) -> Iterator[str]:
     """A volume has at most one running domain that writes to it."""
     writers: dict[tuple[str, str], list[str]] = defaultdict(list)
-    for host in farm.plant.hosts.values():
-        for domain in host.domains.values():
-            if domain.volume is not None:
-                writers[domain.volume].append(host.name)
+    for host, domain in _running(farm):
+        if domain.volume is not None:
+            writers[domain.volume].append(host)
     for (pool, volume), hosts in writers.items():
         if len(hosts) > 1:
             yield f"volume {volume} of pool {pool} on {', '.join(hosts)}"
@@ -95,7 +101,7 @@ def no_disk_is_writable_on_two_hosts(farm: SimulatedFarm) -> Iterator[str]:
 
 def no_worker_runs_twice(farm: SimulatedFarm) -> Iterator[str]:
     """A name runs on one host at most."""
-    names = Counter(name for host in farm.plant.hosts.values() for name, d in host.domains.items() if d.identity is not None)
+    names = Counter(domain.name for _, domain in _running(farm) if domain.identity is not None)
     for name, count in names.items():
         if count > 1:
             yield f"{name} runs on {count} hosts"
@@ -116,10 +122,9 @@ def no_vo_is_above_its_ceiling(farm: SimulatedFarm) -> Iterator[str]:
     if farm.journals_lost:
         return
     cores: Counter[str] = Counter()
-    for host in farm.plant.hosts.values():
-        for domain in host.domains.values():
-            if domain.environment is not None and domain.environment.vos == (domain.environment.vo,):
-                cores[domain.environment.vo] += domain.cpus
+    for _, domain in _running(farm):
+        if domain.environment is not None and domain.environment.vos == (domain.environment.vo,):
+            cores[domain.environment.vo] += domain.cpus
     for name, vo in farm.policy.catalogue.vos.items():
         ceiling = vo.share.ceiling_cpus
         if ceiling is not None and cores[name] > ceiling:
@@ -130,12 +135,7 @@ def no_environment_is_above_its_maximum(farm: SimulatedFarm) -> Iterator[str]:
     """No more workers than the definition allows."""
     if farm.journals_lost:
         return
-    counts = Counter(
-        domain.identity.environment
-        for host in farm.plant.hosts.values()
-        for domain in host.domains.values()
-        if domain.identity is not None
-    )
+    counts = Counter(domain.identity.environment for _, domain in _running(farm) if domain.identity is not None)
     for name, environment in farm.policy.catalogue.environments.items():
         if environment.maximum_workers is not None and counts[name] > environment.maximum_workers:
             yield f"{name} has {counts[name]} workers, its maximum is {environment.maximum_workers}"

@@ -125,7 +125,8 @@ class Plant:
 
     def where(self, worker: str) -> SimulatedHost | None:
         """Return the host that really runs a worker."""
-        return next((host for host in self.hosts.values() if worker in host.domains), None)
+        on = [host for host in self.hosts.values() if worker in host.domains]
+        return next((host for host in on if host.domains[worker].state is DomainState.RUNNING), on[0] if on else None)
 
     def worker_exits(self, worker: str) -> None:
         """Let the domain of a drained worker end by itself."""
@@ -186,6 +187,20 @@ class SimulatedHost:
             self._plant.queues[domain.identity.batch_system].die(domain.identity.machine)
         self._plant.tell(what, name)
         self.notify(name, what, detail)
+
+    def receive(self, source: SimulatedHost, name: str) -> Callable[[], None]:
+        """Begin a live migration to this host: a copy waits here, paused; return what hands over to it."""
+        self.domains[name] = replace(source.domains[name], state=DomainState.PAUSED)
+
+        def hand_over() -> None:
+            if source.domains.pop(name, None) is None:
+                self.domains.pop(name, None)  # it ended at its source: the copy ends too
+                return
+            self.domains[name].state = DomainState.RUNNING
+            source.notify(name, EventKind.MIGRATED, "it migrated")
+            self.notify(name, EventKind.STARTED)
+
+        return hand_over
 
     def add_stranger(self, name: str, memory_mib: int, cpus: int = 1) -> None:
         """Start a domain that is not ours."""

@@ -51,6 +51,7 @@ class Deed(StrEnum):
     WORKER_DIES = "worker-dies"
     WORKER_CUT_OFF = "worker-cut-off"
     WORKER_BLACK_HOLE = "worker-black-hole"
+    WORKER_MIGRATES = "worker-migrates"
     JOBS_REMOVED = "jobs-removed"
     JOBS_HELD = "jobs-held"
     CHANGE = "change"
@@ -163,6 +164,8 @@ class FaultLines(Frozen):
         needed = _NEEDS.get(self.do)
         if needed and getattr(self, needed) in {"", None}:
             raise ValueError(f"{self.do.value} needs `{needed}`")
+        if self.do is Deed.WORKER_MIGRATES and not (self.host and self.lasts):
+            raise ValueError("worker-migrates needs `host`, where it goes, and `lasts`, for how long it is copied")
         return self
 
 

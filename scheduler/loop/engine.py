@@ -270,7 +270,9 @@ class Engine:
             self._invalidator.recall(self.journal, readings.now, self.clock.monotonic())
             self._epoch = ledger.epoch
         explained = self._tools.under_way.forget_others(ledger.entries)
-        return merge(replace(readings, performing=performing, explained=explained), ledger, self._memory, self.policy)
+        departed = self._events.departed()
+        readings = replace(readings, performing=performing, explained=explained, departed=departed)
+        return merge(readings, ledger, self._memory, self.policy)
 
 
 def _ending_on_carried(plan: Plan, observation: Observation, readings: Readings) -> set[str]:

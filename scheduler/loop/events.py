@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING
 from scheduler.journal.records import Memo, Note
 from scheduler.loop.errands import Tools, batch_lane, host_lane
 from scheduler.loop.runner import unexpected
-from scheduler.model.ports import DomainEvent, Hypervisor, SourceError
+from scheduler.model.ports import DomainEvent, EventKind, Hypervisor, SourceError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 EVENT_SECONDS = 2.0
 """So long may the look at one domain take that an event tells of; the next cycle looks at it anyway."""
+MIGRATED_SECONDS = 120.0
+"""For so long after a migration another host may still answer with what it was asked before."""
 Wake = Callable[[DomainEvent], None]
 HostDomain = tuple[str, str]
 """A host and a domain of it; "" for the host itself."""
@@ -32,6 +34,8 @@ class HostEvents:
     """What was told last of each host, and the ends that were found true."""
     _watched: dict[str, Hypervisor] = field(default_factory=dict)
     _wake: Wake | None = None
+    _departed: dict[str, float] = field(default_factory=dict)
+    """Worker -> when, on the monotonic clock, its host told that it migrated."""
 
     def watch(self, wake: Wake) -> None:
         """Listen to all hosts; `wake` is called from their threads, after the event was queued."""
@@ -68,6 +72,8 @@ class HostEvents:
             event = self._queued.popleft()
             if not event.domain:
                 self._newest[event.host, ""] = event
+            elif event.what is EventKind.MIGRATED:
+                self._departed[event.domain] = self.tools.clock.monotonic()
             elif event.what.is_end and leading and self._attend_end(event, looked_at):
                 self._newest[event.host, event.domain] = event
                 ended.append(event.domain)
@@ -79,6 +85,12 @@ class HostEvents:
             if event.domain and looked_at is not None and event.at <= looked_at:
                 del self._newest[key]
         return dict(self._newest)
+
+    def departed(self) -> frozenset[str]:
+        """Return the workers that migrated so lately that the host where they are may have been asked before."""
+        now = self.tools.clock.monotonic()
+        self._departed = {name: at for name, at in self._departed.items() if now - at < MIGRATED_SECONDS}
+        return frozenset(self._departed)
 
     def _attend_end(self, event: DomainEvent, looked_at: float | None) -> bool:
         """Invalidate the ads of a worker whose domain really ended."""

@@ -55,6 +55,8 @@ class WorkerFacts:
     """When a boot that a crash cut off had begun."""
     twins: bool = False
     """Domains of this name run on two hosts."""
+    departed: bool = False
+    """Its host told just now that it migrated: where it is, the next look at the other host tells."""
     shown_at: float | None = None
     """When its host last answered."""
 
@@ -67,7 +69,7 @@ def state_of(facts: WorkerFacts) -> WorkerState:
     if domain is None:
         if facts.entry.state is S.GONE:
             return S.GONE
-        if facts.host_pending:
+        if facts.host_pending or facts.departed:
             return _as_shown(facts)
         return _without_domain(facts) if facts.host_answers else S.UNSEEN
     if not domain.state.alive:

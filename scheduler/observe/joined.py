@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from environments.domain_identity import WorkerIdentity
-from scheduler.model.hosts import Domain, HostReading
+from scheduler.model.hosts import Domain, DomainState, HostReading
 from scheduler.model.queues import Node, QueueReading
 from scheduler.model.readings import Unanswered
 
@@ -22,6 +22,7 @@ class JoinedFarm:
     """Worker -> host, domain, identity; a running one before a stopped one."""
     showing: dict[str, int]
     twins: dict[str, tuple[str, ...]]
+    """Running on more than one host; a copy that a live migration makes waits, paused, until the first one stops."""
     services: list[tuple[str, str]]
     strangers: list[tuple[str, str]]
     nodes: dict[tuple[str, str], Node]
@@ -31,8 +32,6 @@ class JoinedFarm:
 def join(queues: Queues, hosts: Hosts, site: str) -> JoinedFarm:
     """Join what the sources show; domains of other sites, and those without identity, are strangers."""
     farm = JoinedFarm({}, {}, {}, [], [], {})
-    running: dict[str, list[str]] = {}
-    domains = farm.domains
     for host, reading in hosts.items():
         if isinstance(reading, Unanswered):
             continue
@@ -46,14 +45,27 @@ def join(queues: Queues, hosts: Hosts, site: str) -> JoinedFarm:
                 farm.services.append((host, domain.name))
                 continue
             farm.showing[host] += 1
-            worker, alive = identity.machine, domain.state.alive
-            if alive or worker not in domains:
-                if alive and worker in domains and domains[worker][1].state.alive:
-                    running.setdefault(worker, [domains[worker][0]]).append(host)
-                domains[worker] = (host, domain, identity)
-    farm.twins = {worker: tuple(on) for worker, on in running.items()}
+            _take(farm, host, domain, identity)
     for name, queue in queues.items():
         if isinstance(queue, QueueReading):
             for node in queue.nodes:
                 farm.nodes[name, node.worker] = node
     return farm
+
+
+def _take(farm: JoinedFarm, host: str, domain: Domain, identity: WorkerIdentity) -> None:
+    """Keep a worker's domain: one that runs before its copy by a live migration, both before a stopped one."""
+    worker = identity.machine
+    known_on, known, _ = farm.domains.get(worker, ("", None, None))
+    if known is not None and known.state.alive:
+        if not domain.state.alive or _is_copy(domain, known):
+            return
+        if not _is_copy(known, domain):
+            farm.twins[worker] = (*farm.twins.get(worker, (known_on,)), host)
+    if known is None or domain.state.alive:
+        farm.domains[worker] = (host, domain, identity)
+
+
+def _is_copy(one: Domain, of: Domain) -> bool:
+    """Whether a domain is what a live migration makes of a running one."""
+    return one.uuid == of.uuid and (one.state, of.state) == (DomainState.PAUSED, DomainState.RUNNING)

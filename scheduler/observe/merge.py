@@ -57,6 +57,8 @@ class Readings:
     """Workers with an act under way when the sources were asked: what was read of them is from before or after it."""
     being_booted: frozenset[str] = frozenset()
     """Those of them whose act was a boot."""
+    departed: frozenset[str] = frozenset()
+    """Workers that have just migrated, as the hosts that they left told."""
     stored: Mapping[str, tuple[Stored, ...]] = field(default_factory=dict)
     """What hosts told of their storage since the last look; asked for now and then only."""
     closed: Mapping[str, Entry] = field(default_factory=dict)
@@ -284,6 +286,7 @@ def _facts(round_: _Round, entry: Entry) -> WorkerFacts:
         performing=name in round_.performing or name in readings.being_booted,
         cut_off_at=round_.cut_off.get(name),
         twins=name in round_.farm.twins,
+        departed=name in readings.departed,
         shown_at=round_.memory.hosts_at.get(host),
     )
 

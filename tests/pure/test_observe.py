@@ -579,6 +579,30 @@ def test_one_name_on_two_hosts_is_shouted_about_once_and_touched_never():
     assert not [n for n in again.memo.notes if n.kind == "twins"]
 
 
+@pytest.mark.parametrize("first", ["h1", "h2"])
+def test_the_copy_that_a_live_migration_makes_is_no_twin_and_its_worker_serves_on(first):
+    running, copy = host(domain()), host(domain(state=DomainState.PAUSED), name="h2")
+    hosts = {"h1": running, "h2": copy} if first == "h1" else {"h2": copy, "h1": running}
+    seen = merge(replace(readings(pool=queue(node())), hosts=hosts), ledger(registered()), Memory(), POLICY)
+    assert not seen.twins
+    assert (worker(seen).state, worker(seen).host) == (S.IDLE, "h1")
+    assert "host" not in seen.memo.changes.get("el9-1", {})
+    over = see(registered(), memory=seen.memory, h1=host(), h2=host(domain(), name="h2"), pool=queue(node()))
+    assert (worker(over).state, worker(over).host, over.memo.changes["el9-1"]["host"]) == (S.IDLE, "h2", "h2")
+
+
+def test_a_paused_domain_of_another_uuid_beside_a_running_one_is_a_twin():
+    other = replace(domain(state=DomainState.PAUSED), uuid="another")
+    assert see(registered(), h1=host(domain()), h2=host(other, name="h2"), pool=queue(node())).twins
+
+
+@pytest.mark.parametrize(("departed", "state"), [({"el9-1"}, S.IDLE), (set(), S.GONE)])
+def test_a_worker_that_has_just_left_its_host_is_not_gone_before_the_other_host_was_asked_again(departed, state):
+    before = see(registered(), h1=host(domain()), h2=host(name="h2"), pool=queue(node()))
+    changes = {"h1": host(), "h2": host(name="h2"), "pool": queue(), "departed": frozenset(departed)}
+    assert worker(see(registered(), memory=before.memory, **changes)).state is state
+
+
 def test_a_stopped_domain_beside_a_running_one_of_the_same_name_is_no_twin():
     seen = see(registered(), h1=host(domain()), h2=host(domain(state=DomainState.STOPPED), name="h2"), pool=queue(node()))
     assert not seen.twins
