@@ -598,9 +598,16 @@ def test_a_paused_domain_of_another_uuid_beside_a_running_one_is_a_twin():
 
 @pytest.mark.parametrize(("departed", "state"), [({"el9-1"}, S.IDLE), (set(), S.GONE)])
 def test_a_worker_that_has_just_left_its_host_is_not_gone_before_the_other_host_was_asked_again(departed, state):
-    before = see(registered(), h1=host(domain()), h2=host(name="h2"), pool=queue(node()))
-    changes = {"h1": host(), "h2": host(name="h2"), "pool": queue(), "departed": frozenset(departed)}
-    assert worker(see(registered(), memory=before.memory, **changes)).state is state
+    entries = (registered(), registered("el9-2"))
+    nodes = queue(node(), node("el9-2"))
+    before = see(*entries, h1=host(domain(), domain("el9-2")), h2=host(name="h2"), pool=nodes)
+    changes = {
+        "h1": host(domain("el9-2")),
+        "h2": host(name="h2"),
+        "pool": queue(node("el9-2")),
+        "departed": frozenset(departed),
+    }
+    assert worker(see(*entries, memory=before.memory, **changes)).state is state
 
 
 def test_a_stopped_domain_beside_a_running_one_of_the_same_name_is_no_twin():
