@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from environments.environment import Environment
+    from environments.footprint import Footprint
     from scheduler.decide.demand import Want
 
 _COMING = frozenset({SupplyKind.COMING_PART})
@@ -170,7 +171,7 @@ def _serve(queue: deque[Want], holds: deque[Hold], left: CapacityLeft) -> None:
     if want.missing > 0 and _boot_one(want, left):
         queue.append(want)
     elif want.missing > 0:
-        hold = hold_of(want, left.facts.environments, left.alive)
+        hold = hold_of(want, left.facts, left.alive)
         if hold is not None:
             holds.append(hold)
 
@@ -208,27 +209,28 @@ def _host_for(environment: Environment, left: CapacityLeft, *, guaranteed: bool)
         image = (name, environment.version)
         left.avoid[name] = hosts_to_avoid(left.facts.health, image)
     soft, hard = left.avoid[name]
-    host = find_host(environment, left.capacity, avoid=soft | hard, guaranteed=guaranteed)
+    footprint = left.facts.footprints[name]
+    host = find_host(footprint, left.capacity, avoid=soft | hard, guaranteed=guaranteed)
     if host is None and soft:
-        host = find_host(environment, left.capacity, avoid=hard, guaranteed=guaranteed)
+        host = find_host(footprint, left.capacity, avoid=hard, guaranteed=guaranteed)
     if host is None and hard:
-        resting = find_host(environment, left.capacity, guaranteed=guaranteed)
+        resting = find_host(footprint, left.capacity, guaranteed=guaranteed)
         if resting is not None:
             return failed_there(left.facts.health, (name, environment.version), resting)
     if host is not None and left.keeping.places:
-        return _beside_what_is_kept(environment, host, left, avoid=soft | hard, guaranteed=guaranteed)
-    return host or shortage(environment, left.capacity)
+        return _beside_what_is_kept(footprint, host, left, avoid=soft | hard, guaranteed=guaranteed)
+    return host or shortage(footprint, left.capacity)
 
 
 def _beside_what_is_kept(
-    environment: Environment, host: str, left: CapacityLeft, *, avoid: set[str], guaranteed: bool
+    footprint: Footprint, host: str, left: CapacityLeft, *, avoid: set[str], guaranteed: bool
 ) -> str | Reason:
     """Return a host where a worker takes no room that is kept for others, or that there is none."""
-    against = against_what_is_kept(environment, host, left.keeping, left.capacity)
+    against = against_what_is_kept(footprint, host, left.keeping, left.capacity)
     if against is None:
         return host
     kept = left.keeping.members
-    elsewhere = find_host(environment, left.capacity, avoid=avoid | kept if avoid else kept, guaranteed=guaranteed)
+    elsewhere = find_host(footprint, left.capacity, avoid=avoid | kept if avoid else kept, guaranteed=guaranteed)
     return elsewhere or against
 
 
@@ -308,8 +310,9 @@ def _order(want: Want, environment: Environment, host: str, left: CapacityLeft) 
     for source in sources_of(environment):
         left.storms[source] += 1
     left.shares.charge(want.vo, environment)
-    use(environment, host, left.keeping, left.capacity)
-    occupy(host, environment, left.capacity)
+    footprint = left.facts.footprints[name]
+    use(footprint, host, left.keeping, left.capacity)
+    occupy(host, footprint, left.capacity)
     want.missing -= jobs
     want.ordered += jobs
     bins = left.supply.setdefault((want.batch_system, name), SupplyBins())

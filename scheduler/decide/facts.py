@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from environments.footprint import Footprint, footprint_of
 from environments.reason import Reason
 from scheduler.decide.census import Census, take_census
 from scheduler.decide.health import Health, judge
@@ -34,6 +35,8 @@ class Facts:
     suspected: Mapping[str, Reason]
     """Batch systems that lost sight of so many workers at once that they are suspected, not the workers."""
     waiting: Waiting
+    footprints: Mapping[str, Footprint]
+    """Of the environments of the catalogue, by name."""
 
     @property
     def now(self) -> float:
@@ -54,11 +57,12 @@ class Facts:
 def gather(observation: Observation, policy: Policy) -> Facts:
     """Count the workers, judge the readings and the history of boots."""
     environments = policy.catalogue.environments
+    footprints = {name: footprint_of(environment) for name, environment in environments.items()}
     known: dict[str, bool] = {}
 
     def alone(name: str) -> bool:
         if name not in known:
-            known[name] = name in environments and lonely(environments[name], observation, policy)
+            known[name] = name in environments and lonely(footprints[name], observation, policy)
         return known[name]
 
     census, waiting = take_census(observation), Waiting(observation.now)
@@ -72,4 +76,5 @@ def gather(observation: Observation, policy: Policy) -> Facts:
         draining_hosts(observation, policy),
         {name: reason for name, reason in silences.items() if reason is not None},
         waiting,
+        footprints,
     )

@@ -10,10 +10,9 @@ from bisect import bisect_left, insort
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from environments.environment import DiskMode, NetworkKind
 from environments.reason import Reason
 from scheduler.decide.health import host_gate
-from scheduler.decide.suitability import pools_of, unsuitable
+from scheduler.decide.suitability import unsuitable
 from scheduler.decide.trust import drained_host, same_machine
 from scheduler.model.hosts import DomainState, Host, HostReading
 from scheduler.model.workers import WorkerState
@@ -21,7 +20,7 @@ from scheduler.model.workers import WorkerState
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from environments.environment import Environment
+    from environments.footprint import Footprint
     from scheduler.decide.facts import Facts
     from scheduler.model.workers import Worker
 
@@ -150,26 +149,20 @@ def _signature(room: HostRoom) -> tuple[object, ...]:
     )
 
 
-def class_of(environment: Environment, capacity: HostCapacity) -> HostClass:
-    """Return the hosts that can take an environment, ordered; built at the first call."""
-    network = environment.network
-    key = (
-        environment.virtualization.value,
-        tuple(sorted(environment.labels.items())),
-        network.source if network.kind is NetworkKind.LIBVIRT else "",
-        pools_of(environment),
-    )
+def class_of(footprint: Footprint, capacity: HostCapacity) -> HostClass:
+    """Return the hosts that can take an footprint, ordered; built at the first call."""
+    key = footprint.needs
     found = capacity.classes.get(key)
     if found is None:
-        found = capacity.classes[key] = _build_class(environment, capacity)
+        found = capacity.classes[key] = _build_class(footprint, capacity)
     return found
 
 
-def _build_class(environment: Environment, capacity: HostCapacity) -> HostClass:
+def _build_class(footprint: Footprint, capacity: HostCapacity) -> HostClass:
     members: list[str] = []
     for names in capacity.signatures.values():
         first = capacity.open[names[0]]
-        if unsuitable(environment, first.host, first.reading) is None:
+        if unsuitable(footprint, first.host, first.reading) is None:
             members += names
     rooms = [(name, capacity.open[name]) for name in members]
     sizes = frozenset((cores(room.host, room.reading), room.reading.memory_mib) for _, room in rooms)
@@ -184,62 +177,55 @@ def _build_class(environment: Environment, capacity: HostCapacity) -> HostClass:
 
 
 def find_host(
-    environment: Environment, capacity: HostCapacity, *, avoid: Collection[str] = (), guaranteed: bool = False
+    footprint: Footprint, capacity: HostCapacity, *, avoid: Collection[str] = (), guaranteed: bool = False
 ) -> str | None:
     """Return the host on which a worker leaves the least memory free, or None.
 
     `guaranteed`: the worker is for a VO below its guarantee, so it may use room that is being taken back.
     """
-    host_class = class_of(environment, capacity)
+    host_class = class_of(footprint, capacity)
     best: tuple[int, int, str] | None = None
     if guaranteed:
         for name in capacity.held:
             room = capacity.open[name]
             free = room.boots_left > 0 and name in host_class.members and name not in avoid
-            if free and fits(environment, room):
+            if free and fits(footprint, room):
                 candidate = (room.memory_mib, room.cpus, name)
                 best = candidate if best is None else min(best, candidate)
     for cpus, bucket in host_class.ready.items():
-        if cpus < environment.vcpus:
+        if cpus < footprint.cpus:
             continue
-        for index in range(bisect_left(bucket, (environment.memory_mib, "")), len(bucket)):
+        for index in range(bisect_left(bucket, (footprint.memory_mib, "")), len(bucket)):
             memory_mib, name = bucket[index]
             if best is not None and (memory_mib, cpus, name) >= best:
                 break
-            if name not in avoid and disk_fits(environment, capacity.open[name]):
+            if name not in avoid and disk_fits(footprint, capacity.open[name]):
                 best = (memory_mib, cpus, name)
                 break
     return best[2] if best else None
 
 
-def fits(environment: Environment, room: HostRoom) -> bool:
+def fits(footprint: Footprint, room: HostRoom) -> bool:
     """Whether one more worker fits on a host that can take the environment at all."""
-    enough = room.cpus >= environment.vcpus and room.memory_mib >= environment.memory_mib
-    return enough and disk_fits(environment, room)
+    enough = room.cpus >= footprint.cpus and room.memory_mib >= footprint.memory_mib
+    return enough and disk_fits(footprint, room)
 
 
-def disk_fits(environment: Environment, room: HostRoom) -> bool:
+def disk_fits(footprint: Footprint, room: HostRoom) -> bool:
     """Whether a host's storage pool has room for the disk of one more worker."""
-    pool = filled_pool(environment)
-    return not pool or room.pools.get(pool, 0.0) >= environment.disk.size_gib
+    return not footprint.filled_pool or room.pools.get(footprint.filled_pool, 0.0) >= footprint.filled_gib
 
 
-def filled_pool(environment: Environment) -> str:
-    """Return the storage pool in which each worker takes its whole size; "" where there is none."""
-    disk = environment.disk
-    return disk.pool or "" if disk.mode in (DiskMode.COPY, DiskMode.LVM) else ""
-
-
-def occupy(name: str, environment: Environment, capacity: HostCapacity) -> None:
+def occupy(name: str, footprint: Footprint, capacity: HostCapacity) -> None:
     """Book one worker on a host, in every class that knows the host."""
     room = capacity.open[name]
     before = (room.memory_mib, name)
     cpus_before = room.cpus
-    room.cpus -= environment.vcpus
-    room.memory_mib -= environment.memory_mib
+    room.cpus -= footprint.cpus
+    room.memory_mib -= footprint.memory_mib
     room.boots_left -= 1
-    if pool := filled_pool(environment):
-        room.pools[pool] -= environment.disk.size_gib
+    if footprint.filled_pool:
+        room.pools[footprint.filled_pool] -= footprint.filled_gib
     for host_class in capacity.classes.values():
         if name not in host_class.members:
             continue

@@ -121,7 +121,7 @@ def _less(room: Room, environment: Environment) -> Room:
 
 def _use_coming_room(want: Want, environment: Environment, count: int, state: Reclaim) -> int:
     """Promise room that drains under way will free; return how many of `count` workers it serves."""
-    members = class_of(environment, state.left.capacity).members
+    members = class_of(state.left.facts.footprints[environment.name], state.left.capacity).members
     served = 0
     for host in sorted(state.coming):
         while served < count and host in members and _takes(state.coming[host], environment):
@@ -161,7 +161,7 @@ def _free(want: Want, environment: Environment, count: int, victims: Iterable[Wo
     Victims are gathered host by host in their order; a host is drained only once what is gathered there suffices.
     """
     left, orders = state.left, state.orders
-    members = class_of(environment, left.capacity).members
+    members = class_of(left.facts.footprints[environment.name], left.capacity).members
     shape = (cause, want.vo, members, environment.vcpus, environment.memory_mib)
     if shape in state.hopeless:
         return 0

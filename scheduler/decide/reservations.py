@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from environments.environment import Environment
+from environments.footprint import Footprint
 from environments.reason import Reason
 from scheduler.decide.demand import jobs_per_worker
 from scheduler.decide.placement import HostCapacity, HostRoom, class_of
@@ -21,14 +22,15 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from scheduler.decide.demand import Want
+    from scheduler.decide.facts import Facts
 
 
 @dataclass(slots=True)
 class Place:
     """The hosts that can take environments of one shape whose canaries boot, and what is kept there."""
 
-    environment: Environment
-    """One of them."""
+    footprint: Footprint
+    """Of one of them."""
     members: frozenset[str]
     slots: int
     """Workers of this shape that fit there now."""
@@ -43,6 +45,7 @@ class Hold:
 
     vo: str
     environment: Environment
+    footprint: Footprint
     each: int
     """Jobs that one worker takes."""
     missing: int
@@ -66,20 +69,21 @@ class Reservations:
     """Workers booked on VOs for what is kept."""
 
 
-def hold_of(want: Want, environments: Mapping[str, Environment], alive: Mapping[str, int]) -> Hold | None:
+def hold_of(want: Want, facts: Facts, alive: Mapping[str, int]) -> Hold | None:
     """Return what is to be kept for a want that nothing but a canary stands against, or None."""
     name = next((name for name in want.environments if (b := want.blockers.get(name)) and b.code == "canary"), None)
     if name is None or want.purpose != "demand":
         return None
-    environment = environments[name]
+    environment = facts.environments[name]
     room_for = None if environment.maximum_workers is None else environment.maximum_workers - alive[name]
-    return Hold(want.vo, environment, jobs_per_worker(want.of(name), environment), want.missing, room_for)
+    footprint = facts.footprints[name]
+    return Hold(want.vo, environment, footprint, jobs_per_worker(want.of(name), environment), want.missing, room_for)
 
 
 def keep_one(hold: Hold, keeping: Reservations, capacity: HostCapacity, shares: Shares) -> bool:
     """Keep room for one worker in a VO's turn; False when nothing (more) can be kept for it."""
     environment = hold.environment
-    place = hold.place = hold.place or _place_of(environment, keeping, capacity)
+    place = hold.place = hold.place or _place_of(hold.footprint, keeping, capacity)
     if hold.missing <= 0 or over_ceiling(shares, hold.vo, environment) is not None:
         return False
     if hold.room_for is not None and place.kept[environment.name] >= hold.room_for:
@@ -95,9 +99,9 @@ def keep_one(hold: Hold, keeping: Reservations, capacity: HostCapacity, shares: 
     return True
 
 
-def against_what_is_kept(environment: Environment, host: str, keeping: Reservations, capacity: HostCapacity) -> Reason | None:
+def against_what_is_kept(footprint: Footprint, host: str, keeping: Reservations, capacity: HostCapacity) -> Reason | None:
     """Say that a worker on a host would take room that is kept for others, or None."""
-    if _used(keeping, _losses(environment, host, keeping, capacity)) <= 1.0 + _ROUNDING:
+    if _used(keeping, _losses(footprint, host, keeping, capacity)) <= 1.0 + _ROUNDING:
         return None
     kept = dict(sorted(sum((place.kept for place in keeping.places.values()), Counter()).items()))
     told = ", ".join(f"{count} of {name}" for name, count in kept.items())
@@ -109,9 +113,9 @@ def against_what_is_kept(environment: Environment, host: str, keeping: Reservati
     )
 
 
-def use(environment: Environment, host: str, keeping: Reservations, capacity: HostCapacity) -> None:
+def use(footprint: Footprint, host: str, keeping: Reservations, capacity: HostCapacity) -> None:
     """Take note, before it is booked, of a worker on a host."""
-    for key, loss in _losses(environment, host, keeping, capacity).items():
+    for key, loss in _losses(footprint, host, keeping, capacity).items():
         keeping.places[key].slots -= loss
     keeping.used = _used(keeping, {})
 
@@ -126,35 +130,33 @@ def close(keeping: Reservations, shares: Shares) -> None:
     keeping.used = 0.0
 
 
-def _place_of(environment: Environment, keeping: Reservations, capacity: HostCapacity) -> Place:
-    host_class = class_of(environment, capacity)
-    key = (id(host_class), environment.vcpus, environment.memory_mib)
+def _place_of(footprint: Footprint, keeping: Reservations, capacity: HostCapacity) -> Place:
+    host_class = class_of(footprint, capacity)
+    key = (id(host_class), footprint.cpus, footprint.memory_mib)
     place = keeping.places.get(key)
     if place is None:
         members = host_class.members
-        slots = sum(_fit(environment, room, 0, 0) for name in members if not (room := capacity.open[name]).held)
-        place = keeping.places[key] = Place(environment, members, slots)
+        slots = sum(_fit(footprint, room, 0, 0) for name in members if not (room := capacity.open[name]).held)
+        place = keeping.places[key] = Place(footprint, members, slots)
         keeping.members |= members
     return place
 
 
-def _fit(environment: Environment, room: HostRoom, cpus: int, memory_mib: int) -> int:
+def _fit(footprint: Footprint, room: HostRoom, cpus: int, memory_mib: int) -> int:
     """Return how many workers fit on a host when so much more of it is used."""
-    by_cpus = (room.cpus - cpus) // environment.vcpus
-    by_memory = (room.memory_mib - memory_mib) // environment.memory_mib
+    by_cpus = (room.cpus - cpus) // footprint.cpus
+    by_memory = (room.memory_mib - memory_mib) // footprint.memory_mib
     return max(0, min(by_cpus, by_memory))
 
 
-def _losses(
-    environment: Environment, host: str, keeping: Reservations, capacity: HostCapacity
-) -> dict[tuple[int, int, int], int]:
+def _losses(footprint: Footprint, host: str, keeping: Reservations, capacity: HostCapacity) -> dict[tuple[int, int, int], int]:
     """Return, for each place that the host belongs to, how many workers fewer fit there with one of this environment more."""
     room = capacity.open[host]
     if room.held:
         return {}
-    cpus, memory_mib = environment.vcpus, environment.memory_mib
+    cpus, memory_mib = footprint.cpus, footprint.memory_mib
     return {
-        key: _fit(place.environment, room, 0, 0) - _fit(place.environment, room, cpus, memory_mib)
+        key: _fit(place.footprint, room, 0, 0) - _fit(place.footprint, room, cpus, memory_mib)
         for key, place in keeping.places.items()
         if host in place.members
     }

@@ -4,54 +4,51 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from environments.environment import NetworkKind, Virtualization
+from environments.environment import Virtualization
+from environments.footprint import pools_of
 from environments.reason import Reason
 from scheduler.model.hosts import HostReading
 
 if TYPE_CHECKING:
     from environments.environment import Environment
+    from environments.footprint import Footprint
     from scheduler.model.hosts import Host
     from scheduler.model.observation import Observation
     from scheduler.model.policy import Policy
 
 
-def lonely(environment: Environment, observation: Observation, policy: Policy) -> bool:
+def lonely(footprint: Footprint, observation: Observation, policy: Policy) -> bool:
     """Whether at most one of the hosts that answer can take an environment at all."""
     able = 0
     for name, host in policy.hosts.items():
         reading = observation.hosts.get(name)
-        if isinstance(reading, HostReading) and unsuitable(environment, host, reading) is None:
+        if isinstance(reading, HostReading) and unsuitable(footprint, host, reading) is None:
             able += 1
             if able > 1:
                 return False
     return True
 
 
-def unsuitable(environment: Environment, described: Host, reading: HostReading) -> Reason | None:
+def unsuitable(footprint: Footprint, described: Host, reading: HostReading) -> Reason | None:
     """Say why a host can never take an environment as both stand now, or None."""
     host = described.name
-    if environment.virtualization not in reading.virtualizations:
+    if footprint.virtualization not in reading.virtualizations:
         offered = ", ".join(sorted(Virtualization(v).value for v in reading.virtualizations)) or "nothing"
         return Reason(
             "virtualization",
-            f"host {host} offers {offered}, not {environment.virtualization.value}",
-            {"host": host, "asked": environment.virtualization.value},
+            f"host {host} offers {offered}, not {footprint.virtualization.value}",
+            {"host": host, "asked": footprint.virtualization.value},
         )
-    for label, value in environment.labels.items():
+    for label, value in footprint.labels:
         if described.labels.get(label) != value:
             return Reason("labels", f"host {host} does not carry {label}: {value}", {"host": host, "label": label})
-    network = environment.network
-    if network.kind is NetworkKind.LIBVIRT and network.source not in reading.networks:
-        return Reason("network", f"host {host} has no network {network.source}", {"host": host, "network": network.source})
-    for pool in pools_of(environment):
+    network = footprint.network
+    if network and network not in reading.networks:
+        return Reason("network", f"host {host} has no network {network}", {"host": host, "network": network})
+    for pool in footprint.pools:
         if not any(found.name == pool and found.active for found in reading.pools):
             return Reason("pool", f"host {host} has no active storage pool {pool}", {"host": host, "pool": pool})
     return None
-
-
-def pools_of(environment: Environment) -> tuple[str, ...]:
-    """Return the storage pools that a host must have for an environment."""
-    return tuple(sorted({pool for pool in (environment.image.pool, environment.disk.pool) if pool}))
 
 
 def sources_of(environment: Environment) -> tuple[str, ...]:
