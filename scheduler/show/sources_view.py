@@ -113,7 +113,8 @@ def _stands(row: HostRow) -> str:
     by = f" by {row.state_by}" if row.state_by else ""
     why = f": {row.state_why}" if row.state_why and row.state_why != row.says else ""
     also = ", drained" if row.draining and row.state != HostState.DRAINING else ""
-    return f"{row.state} for {duration(row.state_seconds)}{by}{why}{also}"
+    since = f" for {duration(row.state_seconds)}" if row.state_seconds >= 1 else ""
+    return f"{row.state}{since}{by}{why}{also}"
 
 
 def _workers(hosts: Sequence[HostRow]) -> str:

@@ -195,7 +195,7 @@ class _Libvirtd:
         from environments.domain import DomainPieces, Driver, domain_xml
 
         asked = order(self.environment)
-        pieces = DomainPieces(str(uuid.uuid4()), self.environment, replace(asked.identity, worker=name))
+        pieces = DomainPieces(str(uuid.uuid4()), self.environment, replace(asked.identity, machine=name))
         root = ET.fromstring(domain_xml(pieces, Driver(self.driver)))
         root.remove(root.find("metadata"))
         return ET.tostring(root, encoding="unicode")
