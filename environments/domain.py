@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, dataclass, field, fields
 from enum import StrEnum
+from typing import Any
 from xml.etree import ElementTree as ET
 
-from environments.domain_identity import Identity
+from environments.domain_identity import Identity, Role, ServiceIdentity, WorkerIdentity
 from environments.environment import Environment, NetworkKind, Virtualization
 
 NAMESPACE = "urn:ambienti:identity:1"
@@ -83,7 +84,7 @@ class DomainPieces:
 
     uuid: str
     environment: Environment
-    identity: Identity
+    identity: WorkerIdentity
     parameters: Mapping[str, str] = field(default_factory=dict)
     """Not secret; `ambienti.NAME=VALUE` on the kernel command line."""
     disk: DiskSource | None = None
@@ -98,7 +99,7 @@ def domain_xml(pieces: DomainPieces, driver: Driver) -> str:
     """Return the domain XML; a ValueError says what the hypervisor would silently cut off or could not do."""
     environment = pieces.environment
     root = ET.Element("domain", type=_domain_type(environment.virtualization, driver))
-    _text(root, "name", pieces.identity.worker)
+    _text(root, "name", pieces.identity.machine)
     _text(root, "uuid", pieces.uuid)
     _metadata(root, pieces.identity)
     _text(root, "memory", str(environment.memory_mib), unit="MiB")
@@ -118,6 +119,7 @@ def domain_xml(pieces: DomainPieces, driver: Driver) -> str:
 
 
 MOST_SERIAL = 10**9
+_IDENTITIES: dict[str, type[Identity]] = {one.role.value: one for one in (WorkerIdentity, ServiceIdentity)}
 
 
 def parse_identity(xml: str) -> Identity | None:
@@ -126,22 +128,47 @@ def parse_identity(xml: str) -> Identity | None:
         root = ET.fromstring(xml)  # noqa: S314 - it comes from libvirt, which has parsed and written it anew
     except (ET.ParseError, ValueError):  # the latter for characters that no text of ours has
         return None
-    element = root if root.tag in {_tag("worker"), "worker"} else root.find(f"metadata/{_tag('worker')}")
+    element = root if root.tag.rpartition("}")[2] in _ELEMENTS else None
+    for name in _ELEMENTS:
+        element = root.find(f"metadata/{_tag(name)}") if element is None else element
     if element is None:
         return None
     # libvirt hands a metadata element out without its prefix and namespace, a whole domain with them
     found = {child.tag.rpartition("}")[2]: child.text or "" for child in element}
-    needed = {one.name for one in fields(Identity)} - {"address"}
-    if not needed <= found.keys():
-        return None
+    if "worker" in found:
+        found |= {"role": Role.WORKER, "machine": found["worker"]}
+    kind = _IDENTITIES.get(found.get("role", ""))
     try:
-        numbers = int(found["serial"]), float(found["requested_at"])
-    except ValueError:
+        return _identity(kind, found) if kind else None
+    except (KeyError, ValueError):
         return None
-    if not (0 <= numbers[0] <= MOST_SERIAL and math.isfinite(numbers[1])):
-        return None
-    words = {name: found[name] for name in needed - {"serial", "requested_at"}}
-    return Identity(**words, serial=numbers[0], requested_at=numbers[1], address=found.get("address") or None)
+
+
+_ELEMENTS = ("machine", "worker")
+"""Domains of before name their worker; they run on."""
+
+
+def _identity(kind: type[Identity], found: Mapping[str, str]) -> Identity:
+    values: dict[str, Any] = {}
+    for one in fields(kind):
+        if one.default is MISSING or found.get(one.name):
+            values[one.name] = _NUMBERS.get(one.name, str)(found[one.name])
+    return kind(**values)
+
+
+def _whole(text: str) -> int:
+    if not 0 <= int(text) <= MOST_SERIAL:
+        raise ValueError(f"{text} is no number of ours")
+    return int(text)
+
+
+def _instant(text: str) -> float:
+    if not math.isfinite(float(text)):
+        raise ValueError(f"{text} is no instant")
+    return float(text)
+
+
+_NUMBERS: dict[str, Callable[[str], object]] = {"serial": _whole, "generation": _whole, "requested_at": _instant}
 
 
 def mac_address(uuid: str, *, xen: bool) -> str:
@@ -189,12 +216,13 @@ def _domain_type(virtualization: Virtualization, driver: Driver) -> str:
     return driver.value
 
 
-def _metadata(root: ET.Element, identity: Identity) -> None:
-    worker = ET.SubElement(ET.SubElement(root, "metadata"), _tag("worker"))
-    for one in fields(Identity):
+def _metadata(root: ET.Element, identity: WorkerIdentity) -> None:
+    machine = ET.SubElement(ET.SubElement(root, "metadata"), _tag("machine"))
+    _text(machine, _tag("role"), identity.role.value)
+    for one in fields(identity):
         value = getattr(identity, one.name)
         if value is not None:
-            _text(worker, _tag(one.name), repr(value) if isinstance(value, float) else str(value))
+            _text(machine, _tag(one.name), repr(value) if isinstance(value, float) else str(value))
 
 
 def _system(root: ET.Element, pieces: DomainPieces, driver: Driver) -> None:

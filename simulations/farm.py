@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from environments.environment import Environment
 from environments.matching import Catalogue
-from scheduler.journal.hosts import say_off
+from scheduler.journal.hosts import drain, say_off, undrain
 from scheduler.journal.journal import Journal
-from scheduler.journal.records import HostOff
 from simulations.daemons import SimulatedDaemon
 from simulations.jobs import Request
 from simulations.workload import Arrival
@@ -90,15 +89,15 @@ class SimulatedFarm(World):
         """Drain a host, or take that back, as an administrator at the command line."""
         journal = Journal(self.journal_url, now=self.clock.now(), durable=False)
         if back:
-            journal.undrain_host(host, self.clock.now())
+            undrain(journal, host, self.clock.now())
         else:
-            journal.drain_host(host, "maintenance", self.clock.now())
+            drain(journal, host, "maintenance", self.clock.now(), "admin")
         journal.close()
 
     def forget_host(self, host: str) -> None:
         """Say that a host is off for good, as an administrator at the command line."""
         journal = Journal(self.journal_url, now=self.clock.now(), durable=False)
-        say_off(journal, HostOff(host, self.clock.now(), "admin", "gone for good"))
+        say_off(journal, host, "gone for good", self.clock.now(), "admin")
         journal.close()
 
     # --- daemons ------------------------------------------------------------------------------------------------------

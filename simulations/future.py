@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from environments.domain_identity import WorkerIdentity
 from scheduler.model.hosts import HostReading
 from scheduler.model.queues import QueueReading
 from simulations.farm import SimulatedFarm
@@ -62,7 +63,7 @@ def _populate(farm: SimulatedFarm, name: str, reading: HostReading) -> None:
     host = farm.plant.hosts[name]
     host.machine = replace(host.machine, pools=reading.pools)
     for domain in reading.domains:
-        identity = replace(domain.identity, batch_system=POOL) if domain.identity else None
+        identity = replace(domain.identity, batch_system=POOL) if isinstance(domain.identity, WorkerIdentity) else None
         environment = farm.policy.catalogue.environments.get(identity.environment) if identity else None
         host.domains[domain.name] = SimulatedDomain(
             name=domain.name,

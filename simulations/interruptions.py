@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from environments.domain_identity import Identity
+    from environments.domain_identity import WorkerIdentity
     from environments.environment import Environment
     from scheduler.model.hosts import Domain, HostReading, Stored
     from scheduler.model.ports import BatchSystem, DomainEvent, Enrolment, Hypervisor, JobRecord, Submission, WorkerOrder
@@ -60,11 +60,11 @@ class MortalBatchSystem:
         """Look at one worker afresh."""
         return self._inner.node(worker)
 
-    def enrol(self, order: Identity, environment: Environment) -> Enrolment:
+    def enrol(self, order: WorkerIdentity, environment: Environment) -> Enrolment:
         """Make what a new worker needs to join."""
         self._knife.check()
         made = self._inner.enrol(order, environment)
-        self._knife.step(f"enrol {order.worker}")
+        self._knife.step(f"enrol {order.machine}")
         return made
 
     def drain(self, worker: str, why: str, *, idle_only: bool = False) -> str:
@@ -111,9 +111,9 @@ class MortalHost:
         """Read capacity and all domains."""
         return self._inner.read()
 
-    def domain(self, worker: str) -> Domain | None:
+    def domain(self, machine: str) -> Domain | None:
         """Look at one domain afresh."""
-        return self._inner.domain(worker)
+        return self._inner.domain(machine)
 
     def boot(self, order: WorkerOrder) -> None:
         """Make the worker's disks and start its domain."""
@@ -121,11 +121,11 @@ class MortalHost:
         self._inner.boot(order)
         self._knife.step(f"boot {order.worker}")
 
-    def power_off(self, worker: str, uuid: str) -> None:
+    def power_off(self, machine: str, uuid: str) -> None:
         """Destroy the domain if it is ours."""
         self._knife.check()
-        self._inner.power_off(worker, uuid)
-        self._knife.step(f"power-off {worker}")
+        self._inner.power_off(machine, uuid)
+        self._knife.step(f"power-off {machine}")
 
     def clean_up(self, worker: str, uuid: str) -> None:
         """Remove what was made for a worker whose domain is gone."""

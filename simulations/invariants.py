@@ -279,7 +279,7 @@ def nothing_is_left_behind(farm: SimulatedFarm) -> Iterator[str]:
         if daemon.alive and daemon.journal.lease().owner == daemon.owner:
             ledger = daemon.journal.ledger()
             yield from (f"entry {name} in the journal" for name in ledger.entries if name not in running)
-            yield from (f"open intent {intent.kind} {intent.worker}" for intent in ledger.intents)
+            yield from (f"open intent {intent.kind} {intent.machine}" for intent in ledger.intents)
 
 
 def no_job_is_lost(farm: SimulatedFarm) -> Iterator[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from environments.domain_identity import Identity
+from environments.domain_identity import WorkerIdentity
 from environments.environment import DiskMode, Environment, NetworkKind, Virtualization
 from scheduler.model.failures import FailureCause
 from scheduler.model.hosts import Domain, DomainState, HostReading, PoolSpace, Stored
@@ -49,7 +49,7 @@ class SimulatedDomain:
     uuid: str
     memory_mib: int
     cpus: int
-    identity: Identity | None = None
+    identity: WorkerIdentity | None = None
     environment: Environment | None = None
     state: DomainState = DomainState.RUNNING
     volume: tuple[str, str] | None = None
@@ -152,7 +152,7 @@ class Plant:
             host.stop(domain.name, EventKind.CRASHED, "kernel panic: no root file system")
         elif not broken and not host.faults.black_hole:
             queue = self.queues[identity.batch_system]
-            domain.registered = queue.register(identity.worker, environment, token, host.name)
+            domain.registered = queue.register(identity.machine, environment, token, host.name)
             self.proven.add((identity.environment, identity.version))
 
 
@@ -183,7 +183,7 @@ class SimulatedHost:
         if domain is None:
             return
         if domain.identity is not None and domain.identity.batch_system in self._plant.queues:
-            self._plant.queues[domain.identity.batch_system].die(domain.identity.worker)
+            self._plant.queues[domain.identity.batch_system].die(domain.identity.machine)
         self._plant.tell(what, name)
         self.notify(name, what, detail)
 
@@ -247,10 +247,10 @@ class SimulatedHost:
             driver=self.machine.driver,
         )
 
-    def domain(self, worker: str) -> Domain | None:
+    def domain(self, machine: str) -> Domain | None:
         """Look at one domain afresh."""
-        self._answer(f"domain {worker}")
-        found = self.domains.get(worker)
+        self._answer(f"domain {machine}")
+        found = self.domains.get(machine)
         return _seen(found) if found is not None else None
 
     def boot(self, order: WorkerOrder) -> None:
@@ -304,15 +304,15 @@ class SimulatedHost:
         plant.agenda.after(takes, lambda: plant.arrive(self, domain, token))
         self.notify(order.worker, EventKind.STARTED)
 
-    def power_off(self, worker: str, uuid: str) -> None:
+    def power_off(self, machine: str, uuid: str) -> None:
         """Destroy the domain if it is ours."""
-        found = self.domains.get(worker)
+        found = self.domains.get(machine)
         stopped = found is not None and found.uuid == uuid and not (self.faults.silent or self.faults.dead)
-        self._plant.calls.append(self._call("power-off", worker, stopped=stopped, uuid=uuid))
-        self._answer(f"power off {worker}", done=stopped)
+        self._plant.calls.append(self._call("power-off", machine, stopped=stopped, uuid=uuid))
+        self._answer(f"power off {machine}", done=stopped)
         if stopped:
-            self.stop(worker, EventKind.STOPPED, "destroyed")
-        self._answer(f"power off {worker}")
+            self.stop(machine, EventKind.STOPPED, "destroyed")
+        self._answer(f"power off {machine}")
 
     def clean_up(self, worker: str, uuid: str) -> None:
         """Remove the volume made for a worker whose domain is gone."""

@@ -19,7 +19,7 @@ from simulations.node import SimulatedNode, seen
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from environments.domain_identity import Identity
+    from environments.domain_identity import WorkerIdentity
     from environments.environment import Environment
     from scheduler.model.ports import JobRecord, Submission
     from scheduler.model.queues import RequestCluster
@@ -278,11 +278,11 @@ class SimulatedQueue:
         node = self.nodes.get(worker)
         return seen(node, self._wall) if node is not None and node.connected and not self.faults.empty else None
 
-    def enrol(self, order: Identity, environment: Environment) -> Enrolment:
+    def enrol(self, order: WorkerIdentity, environment: Environment) -> Enrolment:
         """Make the parameters and the token of a new worker."""
-        self._answer(f"a token for {order.worker}")
-        self.on_enrol(order.worker, environment)
-        return Enrolment({"pool": self.name, "worker": order.worker}, {"token": self.token(order.worker)})
+        self._answer(f"a token for {order.machine}")
+        self.on_enrol(order.machine, environment)
+        return Enrolment({"pool": self.name, "worker": order.machine}, {"token": self.token(order.machine)})
 
     def drain(self, worker: str, why: str, *, idle_only: bool = False) -> str:
         """Let running jobs finish; claims that have not started go back to the queue."""

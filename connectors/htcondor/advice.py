@@ -34,7 +34,7 @@ def not_learned(schedd: Located, environments: Sequence[Environment], options: H
         return ""
     if schedd.learned is None:
         return (
-            f"schedd {schedd.name} learns no environments yet and knows those its hooks were written with: restart it once "
+            f"schedd {schedd.name} does not learn environments yet, and knows only those in its hooks: restart it once "
             f"after their installation (condor_restart -daemon schedd), and see that the daemon may announce them"
         )
     missing = sorted({one.name for one in environments} - schedd.learned)

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from connectors.htcondor.messages import LeftAds, Located, PoolAnswer, Prototype
-    from environments.domain_identity import Identity
+    from environments.domain_identity import WorkerIdentity
     from environments.environment import Environment
     from scheduler.model.ports import JobRecord, Submission
     from scheduler.model.queues import Node
@@ -190,21 +190,21 @@ class HTCondorPool:
 
     # --- acting -------------------------------------------------------------------------------------------------------
 
-    def enrol(self, order: Identity, environment: Environment) -> Enrolment:
+    def enrol(self, order: WorkerIdentity, environment: Environment) -> Enrolment:
         """Make the configuration and the token of a new worker."""
         domain = self._trust_domain()
-        text = worker_config(order.worker, environment, self.options, requested_at=order.requested_at, trust_domain=domain)
+        text = worker_config(order.machine, environment, self.options, requested_at=order.requested_at, trust_domain=domain)
         token = self._run(
-            f"make a token for {order.worker}",
+            f"make a token for {order.machine}",
             self.options.token_create,
-            *("-identity", worker_identity(order.worker, domain)),
+            *("-identity", worker_identity(order.machine, domain)),
             *("-key", self.options.signing_key),
             *("-lifetime", str(environment.lifetime_seconds + self.options.token_grace_seconds)),
             *(word for permission in _ADVERTISE for word in ("-authz", permission)),
         ).strip()
         if token.count(".") != 2:
-            raise SourceError(self.name, f"make a token for {order.worker}", f"{self.options.token_create} printed no token")
-        parameters = parameters_of(order.worker, environment, self.options, order.address)
+            raise SourceError(self.name, f"make a token for {order.machine}", f"{self.options.token_create} printed no token")
+        parameters = parameters_of(order.machine, environment, self.options, order.address)
         return Enrolment(parameters, {"condor_config": text.encode(), "token": token.encode() + b"\n"})
 
     def drain(self, worker: str, why: str, *, idle_only: bool = False) -> str:

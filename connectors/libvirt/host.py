@@ -60,14 +60,14 @@ class LibvirtHost:
 
         return self._line.run("read the host", operation)
 
-    def domain(self, worker: str) -> Domain | None:
+    def domain(self, machine: str) -> Domain | None:
         """Look at one domain afresh."""
 
         def operation(talk: Talk) -> Domain | None:
-            handle = workers.find(talk, worker)
+            handle = workers.find(talk, machine)
             return None if handle is None else read_domain(talk, handle, {})
 
-        return self._line.run(f"look at domain {worker}", operation)
+        return self._line.run(f"look at domain {machine}", operation)
 
     def boot(self, order: WorkerOrder) -> None:
         """Make the worker's disks and start its domain."""
@@ -86,14 +86,14 @@ class LibvirtHost:
         seconds = max(self._deadline_seconds, self._options.storage_seconds) if copies else self._deadline_seconds
         self._line.run(f"boot {order.worker}", operation, seconds)
 
-    def power_off(self, worker: str, uuid: str) -> None:
+    def power_off(self, machine: str, uuid: str) -> None:
         """Destroy the domain if it is ours."""
         graceful = self._options.graceful_seconds
 
         def operation(talk: Talk) -> None:
-            workers.power_off(talk, worker, uuid, self._site, graceful)
+            workers.power_off(talk, machine, uuid, self._site, graceful)
 
-        self._line.run(f"power off {worker}", operation, self._deadline_seconds + graceful)
+        self._line.run(f"power off {machine}", operation, self._deadline_seconds + graceful)
 
     def clean_up(self, worker: str, uuid: str) -> None:
         """Remove the volumes and directories made for a worker whose domain is gone."""

@@ -121,20 +121,7 @@ def read_identity(handle: Any) -> Identity | None:
         if not unsupported(error):
             raise
         text = handle.XMLDesc()
-    found = parse_identity(text)
-    if found is None:
-        return None
-    return Identity(
-        site=found.site,
-        worker=found.worker,
-        environment=found.environment,
-        version=found.version,
-        vo=found.vo,
-        batch_system=found.batch_system,
-        serial=found.serial,
-        requested_at=found.requested_at,
-        address=found.address,
-    )
+    return parse_identity(text)
 
 
 def read_networks(talk: Talk) -> frozenset[str]:

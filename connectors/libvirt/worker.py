@@ -49,7 +49,7 @@ def power_off(talk: Talk, worker: str, uuid: str, site: str, graceful_seconds: f
         return
     with talk.asking(asked):
         identity = read_identity(handle)
-    if identity is None or identity.site != site or identity.worker != worker:
+    if identity is None or identity.site != site or identity.machine != worker:
         raise SourceError(talk.host, asked, "left alone: the domain of that name and UUID does not carry our identity")
     if graceful_seconds:
         _shut_down(talk, handle, asked, graceful_seconds)

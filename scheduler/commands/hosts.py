@@ -10,8 +10,7 @@ import typer
 from environments.names import as_known, nearest
 from scheduler.commands.common import Exit, JsonOption, SiteOption, console, examples, fail, plural, print_json, say
 from scheduler.commands.journaled import ByOption, asker, looked_into, opened
-from scheduler.journal.hosts import say_off
-from scheduler.journal.records import HostOff
+from scheduler.journal.hosts import drain, drained_hosts, say_off, undrain
 from scheduler.model.clock import WallClock, clock_time
 from scheduler.model.ports import SourceError
 from scheduler.show.terminal import Table
@@ -34,7 +33,7 @@ def _known(host: str, found: Definitions) -> None:
 
 
 @hosts.command("drain", epilog=examples('ambienti host drain xen07 --why "replace fan"'))
-def drain(
+def drain_host(
     host: HostArgument,
     why: Annotated[str, typer.Option("--why", help="Shown wherever the host is listed.")] = "",
     site: SiteOption = None,
@@ -43,16 +42,16 @@ def drain(
     with opened(site) as (found, journal):
         host = as_known(host, found.policy.hosts)
         _known(host, found)
-        journal.drain_host(host, why, WallClock().now(), str(asker()))
+        drain(journal, host, why, WallClock().now(), str(asker()))
     say(f"{host} is drained from the next cycle on; `ambienti host undrain {host}` takes it back.")
 
 
 @hosts.command("undrain", epilog=examples("ambienti host undrain xen07"))
-def undrain(host: HostArgument, site: SiteOption = None) -> None:
+def undrain_host(host: HostArgument, site: SiteOption = None) -> None:
     """Take a host back into service."""
     with opened(site) as (found, journal):
-        host = as_known(host, [*found.policy.hosts, *journal.drained_hosts()])
-        if not journal.undrain_host(host, WallClock().now(), str(asker())):
+        host = as_known(host, [*found.policy.hosts, *drained_hosts(journal)])
+        if not undrain(journal, host, WallClock().now(), str(asker())):
             _known(host, found)
             raise fail(f"{host} was not drained", Exit.PROBLEM)
     say(f"{host} is in service again from the next cycle on.")
@@ -82,12 +81,12 @@ def forget(
     with opened(site) as (found, journal):
         host = as_known(host, dict.fromkeys([*found.policy.hosts, *(e.host for e in journal.ledger().entries.values())]))
         theirs = sorted((e for e in journal.ledger().entries.values() if e.host == host), key=lambda entry: entry.serial)
-        _may_be_forgotten(host, found, traces=bool(theirs) or host in journal.drained_hosts())
+        _may_be_forgotten(host, found, traces=bool(theirs) or host in drained_hosts(journal))
         if not as_json:
             _tell_what_is_given_up(host, theirs)
         if not confirmed:
             _ask_for_the_word(host)
-        say_off(journal, HostOff(host, WallClock().now(), str(asker(by)), why))
+        say_off(journal, host, why, WallClock().now(), str(asker(by)))
     if as_json:
         workers = [
             {"worker": one.name, "state": one.state.value, "vo": one.vo, "environment": one.environment} for one in theirs
@@ -144,7 +143,7 @@ def _ask_for_the_word(host: str) -> None:
 def list_hosts(site: SiteOption = None, as_json: JsonOption = False) -> None:
     """List the hosts of the site with their labels, and which are drained since when and why."""
     with looked_into(site) as (found, journal):
-        drained = journal.drained_hosts()
+        drained = drained_hosts(journal)
     rows = [
         {
             "host": name,
@@ -152,23 +151,24 @@ def list_hosts(site: SiteOption = None, as_json: JsonOption = False) -> None:
             "labels": dict(entry.labels),
             "discovery": entry.discovery,
             "left": entry.left,
-            "drained_since": drained[name][0] if name in drained else None,
-            "why": drained[name][1] if name in drained else "",
+            "drained_since": drained[name].since if name in drained else None,
+            "drained_by": drained[name].by if name in drained else "",
+            "why": drained[name].why if name in drained else "",
         }
         for name, entry in found.file.hosts.items()
     ]
     if as_json:
         print_json(rows)
         return
-    columns = ["host", "URI", "labels", *(["named by"] if found.site.discover else []), "drained since", "why"]
+    columns = ["host", "URI", "labels", *(["named by"] if found.site.discover else []), "drained since", "by", "why"]
     table = Table(*columns, box=None, pad_edge=False)
     for name, entry in found.file.hosts.items():
-        since, why = drained.get(name, (None, ""))
-        shown = "" if since is None else clock_time(since, 0, found.policy.zone)
+        word = drained.get(name)
+        said = ("", "", "") if word is None else (clock_time(word.since, 0, found.policy.zone), word.by, word.why)
         labels = " ".join(f"{key}={value}" for key, value in entry.labels.items())
         named = f"{entry.discovery or 'the site file'}{', no longer: it is emptied' if entry.left else ''}"
         by = [named] if found.site.discover else []
-        table.add_row(name, entry.uri, labels, *by, shown, why, style="yellow" if since or entry.left else "")
+        table.add_row(name, entry.uri, labels, *by, *said, style="yellow" if word or entry.left else "")
     console().print(table)
     for name in sorted(set(drained) - set(found.file.hosts)):
         say(f"{name} is drained too, but the site file does not name it any more.", style="yellow")

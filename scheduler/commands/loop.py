@@ -237,4 +237,4 @@ def _say_discovery(name: str, problem: str) -> None:
 
 
 def _result(result: Any) -> dict[str, Any]:
-    return {"worker": result.action.worker, "outcome": str(result.outcome), "detail": result.detail, "seconds": result.seconds}
+    return {"worker": result.action.machine, "outcome": str(result.outcome), "detail": result.detail, "seconds": result.seconds}

@@ -262,6 +262,6 @@ def minutes(seconds: float | None) -> str:
     """Write a time in minutes and seconds."""
     if seconds is None:
         return "-"
-    whole, rest = divmod(seconds, 60)
-    shown = f"{rest:.6f}".rstrip("0").rstrip(".")
+    whole, rest = divmod(round(seconds, 1), 60)
+    shown = f"{rest:.1f}".removesuffix(".0")
     return f"{int(whole)} min {shown} s" if whole else f"{shown} s"

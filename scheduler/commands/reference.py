@@ -18,6 +18,7 @@ from scheduler.availability.files.written import WrittenHistory
 from scheduler.commands.cli import EPILOG, build
 from scheduler.daemon.metrics import METRICS
 from scheduler.journal.kinds import KINDS
+from scheduler.model import host_states
 from scheduler.model.lifecycle import MEANING, TRANSITIONS
 from scheduler.model.workers import WorkerState
 from scheduler.oncall import states as incident_states
@@ -270,6 +271,14 @@ def lifecycle() -> str:
     return "\n".join(lines) + "\n"
 
 
+def hosts() -> str:
+    """Return the page on the life of a host: the diagram, what each state means, and every step."""
+    lines = ["# The life of a host", "", *_diagram(list(host_states.TRANSITIONS), host_states.TRANSITIONS), ""]
+    lines += ["Fencing and maintenance are described here, and not done yet.", ""]
+    lines += _steps(host_states.MEANING, host_states.TRANSITIONS)
+    return "\n".join(lines) + "\n"
+
+
 def incidents() -> str:
     """Return the page on incidents: the diagram, what each state means, every step, and the files of the on-call rules."""
     steps = incident_states.TRANSITIONS
@@ -307,6 +316,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "codes": codes,
     "command-line": command_line,
     "configuration": configuration,
+    "hosts": hosts,
     "incidents": incidents,
     "lifecycle": lifecycle,
     "metrics": metrics,

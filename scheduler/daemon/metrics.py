@@ -47,7 +47,7 @@ METRICS: tuple[Described, ...] = (
         ("vo", "status"),
         "jobs in the queues: idle, running, held; no series while a batch system does not tell of all its jobs",
     ),
-    Described("ambienti_jobs_seen", "gauge", ("vo", "status"), "jobs that are seen now: at least so many there are"),
+    Described("ambienti_jobs_seen", "gauge", ("vo", "status"), "jobs that are seen now: there are at least so many"),
     Described("ambienti_jobs_age_seconds", "gauge", (), "for how long not all batch systems have told of all their jobs"),
     Described(
         "ambienti_waiting_jobs",

@@ -36,13 +36,13 @@ if TYPE_CHECKING:
 MOST_BYTES = 16_384
 """Of one report."""
 PER_SECOND = 200.0
-"""Reports of one token that are taken in the long run; the rest is asked to come again."""
+"""Reports of one token that are taken in the long run; the rest is asked to try again later."""
 BURST = 2000.0
 WRONG_PER_SECOND = 5.0
 """Wrong tokens of one address that are looked at in the long run."""
 WRONG_BURST = 200.0
 NO_REPORT = "a report is a JSON object with object and status"
-NO_JOURNAL = "the journal does not answer just now: come again"
+NO_JOURNAL = "the journal does not answer just now: try again later"
 REST_SECONDS = 5.0
 """After the journal did not answer, nobody waits for it again for so long."""
 TOLD_SECONDS = 60.0
@@ -162,13 +162,13 @@ class ReportReceiver:
         if now - self._failed_at < REST_SECONDS:
             return Refusal(_refused(503, NO_JOURNAL))
         if not self._wrong.take(address, now, 0.0):
-            return Refusal(_refused(429, "too many wrong tokens from this address: come again"))
+            return Refusal(_refused(429, "too many wrong tokens from this address: try again later"))
         by = holder(self.engine.journal, token) if token else None
         if by is None:
             self._wrong.take(address, now)
             return Refusal(_refused(401, "no token, or one that is not in force (ambienti token list)"))
         if not self._reports.take(by.name, now):
-            return Refusal(_refused(429, "too many reports at a time: come again"))
+            return Refusal(_refused(429, "too many reports at a time: try again later"))
         return by
 
     def _journal_fails(self, error: JournalError) -> Answer:
@@ -182,7 +182,9 @@ class ReportReceiver:
         now = self.engine.clock.monotonic()
         if now - self._told_at >= TOLD_SECONDS:
             self._told_at = now
-            structlog.get_logger("ambienti").error("door", problem=str(error), consequence="reports are asked to come again")
+            structlog.get_logger("ambienti").error(
+                "door", problem=str(error), consequence="reports are asked to try again later"
+            )
         return _refused(503, NO_JOURNAL)
 
     def _take(self, content: bytes, by: Token) -> Answer:
@@ -213,7 +215,7 @@ class ReportReceiver:
             return _refused(404, f"nobody may report on {error.name!r}: the services file does not name it; {hint}")
         answer = {"object": push.object, "status": Status(push.status).name, "told": told}
         if told.startswith(HELD):
-            return 202, answer | {"problem": f"of that time something was told already: {told}, until somebody else accepts it"}
+            return 202, answer | {"problem": f"something was told of that time already: {told}, until somebody else accepts it"}
         if told.startswith(CONTRADICTS):
             return 409, answer | {"problem": f"{told}: the first stands"}
         return 200, answer

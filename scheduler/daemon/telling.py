@@ -63,7 +63,7 @@ class Teller:
             action = result.action
             tell = self._log.info if result.outcome in _AS_EXPECTED else self._log.warning
             further = {"detail": result.detail} if result.detail else {}
-            told: dict[str, Any] = {"worker": action.worker, "outcome": result.outcome.value, **further}
+            told: dict[str, Any] = {"worker": action.machine, "outcome": result.outcome.value, **further}
             if host := host_of(action):
                 told["host"] = host
             tell(action.kind.code, **told, reason=action.reason.code, why=action.reason.sentence)
@@ -96,10 +96,10 @@ class Teller:
             self._log.info("its submit hooks are told of environments again", source=name)
         self._unannounced = cycle.unannounced
         for name in _news(self._uninvalidated, cycle.uninvalidated):
-            problem = "what the batch system shows of a worker that was given up cannot be taken out of it"
+            problem = "the batch system still shows a worker that was given up, and does not let its ads be removed"
             self._log.warning(problem, worker=name, reason=cycle.uninvalidated[name])
         for name in sorted(self._uninvalidated.keys() - cycle.uninvalidated.keys()):
-            self._log.info("nothing is shown any more of a worker that was given up", worker=name)
+            self._log.info("the batch system no longer shows a worker that was given up", worker=name)
         self._uninvalidated = cycle.uninvalidated
         self._tell_hosts(cycle)
 
@@ -112,7 +112,7 @@ class Teller:
         )
         for what, names in (
             ("hosts joined", hosts - before),
-            ("hosts are emptied: they are named no longer", leaving - left),
+            ("hosts are emptied: no discovery names them any more", leaving - left),
             ("hosts are forgotten", before - hosts),
         ):
             if names:

@@ -43,12 +43,12 @@ if TYPE_CHECKING:
 
 INDEX = "Ambienti: /healthz /metrics /snapshot\n"
 PER_SECOND = 200.0
-"""Requests of one address, in the long run; the rest is asked to come again."""
+"""Requests of one address, in the long run; the rest is asked to try again later."""
 BURST = 2000.0
 AT_A_TIME = 4
 """Requests of a kind that are worked on at a time: they are short, and share the processor with the cycle."""
 MOST_WAITING = 64
-"""Requests of a kind that wait for their turn; the rest is asked to come again."""
+"""Requests of a kind that wait for their turn; the rest is asked to try again later."""
 MOST_HEADER_BYTES = 16_384
 """Of one request; a line that is longer is not even read to its end."""
 MOST_HEADERS = 100
@@ -271,7 +271,7 @@ class Pages:
             self._turns[kind] = anyio.CapacityLimiter(AT_A_TIME)
         turns = self._turns[kind]
         if turns.statistics().tasks_waiting >= MOST_WAITING:
-            return _json(503, {"problem": "too much is asked at a time: come again"}, close=True)
+            return _json(503, {"problem": "too much is asked at a time: try again later"}, close=True)
         return await anyio.to_thread.run_sync(work, limiter=turns)
 
 
@@ -306,7 +306,7 @@ class Entrance:
         if request.scope["state"]["local"]:
             return None
         if not self._allowance.take(counted_as(_address(request)), self._now()):
-            told = {"problem": "too many requests from this address: come again"}
+            told = {"problem": "too many requests from this address: try again later"}
             return _json(429, told, close=True, further={"Retry-After": "1"})
         headers = request.scope["headers"]
         if len(headers) > MOST_HEADERS or sum(len(name) + len(value) for name, value in headers) > MOST_HEADER_BYTES:

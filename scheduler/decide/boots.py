@@ -287,7 +287,7 @@ def _order(want: Want, environment: Environment, host: str, left: CapacityLeft) 
     waiting = want.missing
     left.boots.append(
         Boot(
-            worker=f"{name}-{left.serial}",
+            machine=f"{name}-{left.serial}",
             serial=left.serial,
             environment=name,
             version=environment.version,

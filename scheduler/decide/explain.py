@@ -282,7 +282,7 @@ def _coming(cluster: RequestCluster, found: Match, observation: Observation, pol
         for worker in sorted(flying, key=lambda one: one.requested_at)
     ]
     lines += [
-        f"worker {one.worker} is to be booted on host {one.host}, and may take {environments[one.environment].boot_seconds} s"
+        f"worker {one.machine} is to be booted on host {one.host}, and may take {environments[one.environment].boot_seconds} s"
         for one in plan.actions
         if isinstance(one, Boot) and one.reason.numbers.get("cluster") == cluster.key
     ]

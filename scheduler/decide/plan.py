@@ -84,11 +84,11 @@ def decide(observation: Observation, policy: Policy) -> Plan:
     decision = deliberate(observation, policy)
     orders, left = decision.orders, decision.left
     adopts = [Adopt(w.name, w.host, _ADOPT) for w in observation.workers if w.name in observation.unjournaled]
-    adopts.sort(key=_BY_WORKER)
+    adopts.sort(key=_BY_MACHINE)
     all_told = all(left.facts.trust.of_demand(name) is None for name in observation.queues)
     workers = worker_verdicts(orders)
-    workers.update((adopt.worker, Verdict(adopt.worker, (adopt.reason,))) for adopt in adopts)
-    actions = (*adopts, *orders.cancelled.values(), *left.boots, *orders.drains, *sorted(orders.ends, key=_BY_WORKER))
+    workers.update((adopt.machine, Verdict(adopt.machine, (adopt.reason,))) for adopt in adopts)
+    actions = (*adopts, *orders.cancelled.values(), *left.boots, *orders.drains, *sorted(orders.ends, key=_BY_MACHINE))
     return Plan(
         observation.now,
         actions,
@@ -101,7 +101,7 @@ def decide(observation: Observation, policy: Policy) -> Plan:
     )
 
 
-_BY_WORKER = attrgetter("worker")
+_BY_MACHINE = attrgetter("machine")
 _ADOPT = Reason("adopt", "its domain carries our identity, and the journal does not know it")
 
 _OF_OBSERVATION, _OF_WORKER, _OF_QUEUE, _OF_HOST = map(what_decides, (Observation, Worker, QueueReading, HostReading))

@@ -159,5 +159,5 @@ def worker_verdicts(orders: Orders) -> dict[str, Verdict]:
     """Say of every worker that something was decided about why, and of those kept against a rule what keeps them."""
     verdicts = {name: Verdict(name, (reason,)) for name, reason in orders.kept.items()}
     for action in (*orders.cancelled.values(), *orders.drains, *orders.ends):
-        verdicts[action.worker] = Verdict(action.worker, (action.reason,))
+        verdicts[action.machine] = Verdict(action.machine, (action.reason,))
     return verdicts

@@ -67,7 +67,7 @@ def runs_of_job(journal: JournalReader, job: str, batch_system: str) -> list[tup
 
 def names_like(journal: JournalReader, environment: str, most: int = 200) -> list[str]:
     """Return the names of the newest workers, of one environment if it is known."""
-    asked = sa.select(t.workers.c.name).order_by(t.workers.c.id.desc()).limit(most)
+    asked = sa.select(t.workers.c.machine).order_by(t.workers.c.id.desc()).limit(most)
     asked = asked.where(t.workers.c.environment == environment) if environment else asked
     with journal.read("names of workers") as connection:
         return list(connection.scalars(asked))
@@ -76,7 +76,7 @@ def names_like(journal: JournalReader, environment: str, most: int = 200) -> lis
 def _intents(journal: JournalReader, name: str) -> Sequence[Any]:
     columns = [t.intents.c[column] for column in ("kind", "cause", "sentence", "begun_at", "ended_at", "outcome", "detail")]
     with journal.read("acts on a worker") as connection:
-        return connection.execute(sa.select(*columns).where(t.intents.c.worker == name).order_by(t.intents.c.id)).all()
+        return connection.execute(sa.select(*columns).where(t.intents.c.machine == name).order_by(t.intents.c.id)).all()
 
 
 def _boot_failure(journal: JournalReader, name: str) -> str:

@@ -1,13 +1,16 @@
-"""What administrators say of hosts: a host that is off for good, on somebody's word."""
+"""What is said of hosts: that one is drained, or off for good on somebody's word."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
 from scheduler.journal import tables as t
+from scheduler.journal.reading import host_words_in
 from scheduler.journal.records import Note
+from scheduler.model.host_states import HostState, HostWord
 from scheduler.model.workers import WorkerState
 
 if TYPE_CHECKING:
@@ -16,22 +19,53 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
     from scheduler.journal.reading import JournalReader
-    from scheduler.journal.records import Entry, HostOff
+    from scheduler.journal.records import Entry
     from scheduler.journal.writing import JournalWriter
 
 
-def say_off(journal: JournalWriter, word: HostOff) -> None:
+def drained_hosts(journal: JournalReader) -> dict[str, HostWord]:
+    """Return the hosts that somebody drains."""
+    with journal.read("drained hosts") as connection:
+        return {word.host: word for word in host_words_in(connection) if word.state is HostState.DRAINING}
+
+
+def drain(journal: JournalWriter, host: str, why: str, now: float, by: str = "") -> None:
+    """Drain a host from now on, across restarts, until `undrain`; one that is drained gets another `why` only."""
+    with journal.write("drain-host") as connection:
+        _keep(journal, connection, HostWord(host, HostState.DRAINING, now, by, why), keep=("since",))
+        journal.note(connection, now, [Note("host-drain", host, "by-hand", detail={"why": why, "by": by})])
+
+
+def undrain(journal: JournalWriter, host: str, now: float, by: str = "") -> bool:
+    """Take a drain back; False if the host was not drained."""
+    with journal.write("undrain-host") as connection:
+        found = _take_away(connection, [host], HostState.DRAINING)
+        if found:
+            journal.note(connection, now, [Note("host-undrain", host, "by-hand", detail={"by": by})])
+        return bool(found)
+
+
+def say_off(journal: JournalWriter, host: str, why: str, now: float, by: str) -> None:
     """Keep somebody's word that a host is off for good; the daemon gives its workers up, unless the host answers."""
     with journal.write("host-off") as connection:
-        row = {"host": word.host, "at": word.at, "by": word.by, "why": word.why}
-        journal.upsert(connection, t.hosts_off, ["host"], [row])
-        journal.note(connection, word.at, [Note("host-forget", word.host, "asked", detail={"by": word.by, "why": word.why})])
+        _keep(journal, connection, HostWord(host, HostState.OFF, now, by, why))
+        journal.note(connection, now, [Note("host-forget", host, "asked", detail={"by": by, "why": why})])
 
 
 def settle(connection: Connection, hosts: Sequence[str], void: Sequence[str]) -> None:
-    """Take away words: acted upon, with the drain marks of their hosts; or void, and their hosts stay as they are."""
-    for table, names in ((t.hosts_off, (*hosts, *void)), (t.drained_hosts, hosts)):
-        connection.execute(table.delete().where(table.c.host.in_(names)))
+    """Take away words that hosts are off: acted upon, with their drains; or void, and their hosts stay as they are."""
+    _take_away(connection, (*hosts, *void), HostState.OFF)
+    _take_away(connection, hosts, HostState.DRAINING)
+
+
+def _keep(journal: JournalWriter, connection: Connection, word: HostWord, keep: Sequence[str] = ()) -> None:
+    row = asdict(word) | {"state": word.state.value}
+    journal.upsert(connection, t.host_words, ["host", "state"], [row], keep=keep)
+
+
+def _take_away(connection: Connection, hosts: Sequence[str], state: HostState) -> int:
+    c = t.host_words.c
+    return connection.execute(t.host_words.delete().where(c.host.in_(hosts), c.state == state.value)).rowcount
 
 
 def given_up(journal: JournalReader, since: float) -> list[tuple[Entry, float]]:

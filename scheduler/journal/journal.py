@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from scheduler.journal import hosts
+from scheduler.journal import hosts, machines
 from scheduler.journal import tables as t
 from scheduler.journal.holds import keep_holds
 from scheduler.journal.opening import JournalError, RefusedError
-from scheduler.journal.reading import NAMES_PER_QUERY, as_words
-from scheduler.journal.records import ADOPTION_GAP, TIMES_OF_WORKER, Entry, IntentEnd, Note, Outcome, Sighting
+from scheduler.journal.records import ADOPTION_GAP, Entry, IntentEnd, Note, Outcome, Sighting
 from scheduler.journal.statuses import keep_look
 from scheduler.journal.writing import JournalWriter, LeaseLostError
 from scheduler.model.actions import host_of
@@ -81,7 +80,7 @@ class Journal(JournalWriter):
     def _open_rows(self, connection: Connection, entries: Sequence[Entry]) -> list[str]:
         """Insert rows, or open closed ones again for adoption; for each why not, or ""."""
         refusals: list[str] = []
-        closed_at = self._known(connection, [entry.name for entry in entries])
+        closed_at = machines.closed_at(connection, [entry.name for entry in entries])
         new: list[Entry] = []
         again: list[Entry] = []
         for entry in entries:
@@ -92,10 +91,9 @@ class Journal(JournalWriter):
             refusals.append("")
             (again if known else new).append(entry)
             closed_at[entry.name] = None
-        if new:
-            connection.execute(t.workers.insert(), [_row(entry) for entry in new])
+        machines.open_new(connection, new)
         for entry in again:
-            connection.execute(t.workers.update().where(t.workers.c.name == entry.name).values(_row(entry)))
+            machines.open_again(connection, entry)
         opened = [*new, *again]
         # From the next look on the journal knows those adopted: only here can it keep that it has lost names.
         lost = [entry.serial + ADOPTION_GAP - 1 for entry in new if entry.origin == "adopted"]
@@ -105,17 +103,6 @@ class Journal(JournalWriter):
             self._cache.entries.update((entry.name, entry) for entry in opened)
             self._cache = replace(self._cache, next_serial=max(self._cache.next_serial, highest + 1))
         return refusals
-
-    def _known(self, connection: Connection, names: Sequence[str]) -> dict[str, float | None]:
-        """Return the workers among `names` that the journal knows, with when they were closed."""
-        found: dict[str, float | None] = {}
-        for start in range(0, len(names), NAMES_PER_QUERY):
-            some = t.workers.c.name.in_(names[start : start + NAMES_PER_QUERY])
-            found |= {
-                row.name: row.closed_at
-                for row in connection.execute(sa.select(t.workers.c.name, t.workers.c.closed_at).where(some))
-            }
-        return found
 
     def end(
         self,
@@ -146,11 +133,11 @@ class Journal(JournalWriter):
                 for end in ends
             ]
             connection.execute(t.intents.update().where(t.intents.c.id == sa.bindparam("of")).values(to), rows)
-            self._change(connection, {begun[end.number].worker: end.changes for end in ends if end.changes})
+            self._change(connection, {begun[end.number].machine: end.changes for end in ends if end.changes}, ends[-1].at)
             for end in ends:
                 intent = begun[end.number]
                 told: dict[str, Any] = {"outcome": end.outcome.value} | ({"detail": end.detail} if end.detail else {})
-                note = Note(f"{intent.kind}-ended", intent.worker, intent.cause, f"intent-{end.number}", told)
+                note = Note(f"{intent.kind}-ended", intent.machine, intent.cause, f"intent-{end.number}", told)
                 self.note(connection, end.at, [note, *end.notes])
 
     def remember(self, owner: str, now: float, memo: Memo) -> None:
@@ -161,7 +148,7 @@ class Journal(JournalWriter):
             return
         with self.write("remember") as connection:
             self.fence(connection, owner)
-            self._change(connection, memo.changes)
+            self._change(connection, memo.changes, now)
             self._keep_outcomes(connection, memo.outcomes)
             self._keep_sightings(connection, memo.appeared, ended=False)
             self._keep_sightings(connection, memo.ended, ended=True)
@@ -185,21 +172,15 @@ class Journal(JournalWriter):
         """
         with self.write("shift") as connection:
             self.fence(connection, owner)
-            moved = {c.name: c + seconds for c in t.workers.c if c.name in TIMES_OF_WORKER}
-            connection.execute(t.workers.update().where(t.workers.c.closed_at.is_(None)).values(moved))
+            machines.shift(connection, seconds)
             opened = t.intents.c.ended_at.is_(None)
             connection.execute(t.intents.update().where(opened).values(begun_at=t.intents.c.begun_at + seconds))
             connection.execute(t.boots.update().values(at=t.boots.c.at + seconds))
             self.note(connection, now, [Note("clock", "clock", "stepped", detail={"seconds": round(seconds, 3)})])
             self._cache = None
 
-    def _change(self, connection: Connection, changes: Mapping[str, Mapping[str, Value]]) -> None:
-        by_columns: dict[tuple[str, ...], list[dict[str, Value]]] = {}
-        for name, change in changes.items():
-            by_columns.setdefault(tuple(sorted(change)), []).append({f"to_{k}": v for k, v in change.items()} | {"of": name})
-        for columns, rows in by_columns.items():
-            values: dict[str, Any] = {column: sa.bindparam(f"to_{column}") for column in columns}
-            self.each(connection, t.workers.update().where(t.workers.c.name == sa.bindparam("of")).values(values), rows)
+    def _change(self, connection: Connection, changes: Mapping[str, Mapping[str, Value]], at: float) -> None:
+        machines.change(connection, changes, at, self.each)
         if self._cache is not None and changes:
             _change_kept(self._cache.entries, changes)
 
@@ -239,25 +220,11 @@ class Journal(JournalWriter):
                 for key, values in old:
                     if values:
                         connection.execute(key.table.delete().where(key.in_(values)))
+                    if key.table is t.machines:
+                        machines.forget(connection, values)
                 numbers = {f"{key.table.name}_rows": len(values) for key, values in old}
                 self.note(connection, now, [Note("journal", "journal", "forgotten", detail=numbers)])
         return any(len(values) == most for _, values in old)
-
-    # --- hosts that an administrator drains ---------------------------------------------------------------------------
-
-    def drain_host(self, host: str, why: str, now: float, by: str = "") -> None:
-        """Drain a host from now on, across restarts, until `undrain_host`; one that is drained gets another `why` only."""
-        with self.write("drain-host") as connection:
-            self.upsert(connection, t.drained_hosts, ["host"], [{"host": host, "since": now, "why": why}], keep=["since"])
-            self.note(connection, now, [Note("host-drain", host, "by-hand", detail={"why": why, "by": by})])
-
-    def undrain_host(self, host: str, now: float, by: str = "") -> bool:
-        """Take a drain back; False if the host was not drained."""
-        with self.write("undrain-host") as connection:
-            found = connection.execute(t.drained_hosts.delete().where(t.drained_hosts.c.host == host)).rowcount
-            if found:
-                self.note(connection, now, [Note("host-undrain", host, "by-hand", detail={"by": by})])
-            return bool(found)
 
 
 KEPT_KINDS = (
@@ -270,7 +237,7 @@ _FORGETTABLE: list[tuple[sa.Column[Any], sa.ColumnElement[Any]]] = [
     (t.intents.c.id, t.intents.c.ended_at),
     (t.boots.c.worker, t.boots.c.at),
     (t.sightings.c.id, t.sightings.c.last_seen),
-    (t.workers.c.id, t.workers.c.closed_at),
+    (t.machines.c.name, t.machines.c.closed_at),
     (t.pushes.c.id, t.pushes.c.received / SECOND),
 ]
 """Key of each table that grows, and when its rows ended; rows that have not are kept."""
@@ -290,7 +257,7 @@ def _old_rows(
 def _intent_row(action: Action) -> dict[str, Any]:
     return {
         "kind": action.kind.code,
-        "worker": action.worker,
+        "machine": action.machine,
         "host": host_of(action),
         "cause": action.reason.code,
         "sentence": action.reason.sentence,
@@ -301,17 +268,14 @@ def _intent_row(action: Action) -> dict[str, Any]:
 
 def _begun_note(action: Action, number: int) -> Note:
     detail = {**action.reason.numbers, "sentence": action.reason.sentence, "host": host_of(action)}
-    return Note(f"{action.kind.code}-begun", action.worker, action.reason.code, f"intent-{number}", detail)
-
-
-def _row(entry: Entry) -> dict[str, Any]:
-    return asdict(entry) | {"state": entry.state.value, "boot_failure": entry.boot_failure.value}
+    return Note(f"{action.kind.code}-begun", action.machine, action.reason.code, f"intent-{number}", detail)
 
 
 def _change_kept(entries: dict[str, Entry], changes: Mapping[str, Mapping[str, Value]]) -> None:
     for name, change in changes.items():
         if name not in entries:
             continue
-        entries[name] = replace(entries[name], **{**change, **as_words(change)})
+        known = {column: value for column, value in change.items() if column != "ended_by"}
+        entries[name] = replace(entries[name], **{**known, **machines.as_words(known)})
         if entries[name].closed_at is not None:
             del entries[name]

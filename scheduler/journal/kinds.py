@@ -42,7 +42,7 @@ KINDS: dict[str, LineKind] = {
         "A batch system or host.", {"unanswered": "it fell silent; `reason` says why", "answers": "it answers again"}
     ),
     "host-drain": LineKind("A host is drained.", {"by-hand": "by `ambienti host drain`"}),
-    "host-undrain": LineKind("A host is drained no longer.", {"by-hand": "by `ambienti host undrain`"}),
+    "host-undrain": LineKind("A host is no longer drained.", {"by-hand": "by `ambienti host undrain`"}),
     "host-forget": LineKind(
         "A host that is off is given up.",
         {"asked": "by `ambienti host forget`", "done": "its workers are closed", "refused": "it answered after all"},
@@ -65,7 +65,7 @@ KINDS: dict[str, LineKind] = {
             "gap": "it had not looked for too long: what was between is unknown",
             "clock": "the clock jumped",
             "tells-holds": "a batch system tells of jobs on hold from now on",
-            "tells-no-holds": "it tells of them no longer",
+            "tells-no-holds": "it no longer tells of them",
         },
         free="",
     ),
@@ -82,12 +82,12 @@ KINDS: dict[str, LineKind] = {
     ),
     "exclusion": LineKind("An exclusion.", {"accepted": "somebody else accepted it"}, free="the cause that was asked for"),
     "correction": LineKind(
-        "A report on a time of which something was told already.",
+        "A report on a time of which something had been told.",
         {"proposed": "it waits until somebody else accepts it"},
         free="how it was decided: accepted, refused",
     ),
     "contradiction": LineKind("A report that was refused.", {"same-id": "its id said something else before; the first stands"}),
-    "token": LineKind("A token of a reporter.", {"added": "it is good from now on", "revoked": "it is good no longer"}),
+    "token": LineKind("A token of a reporter.", {"added": "it is good from now on", "revoked": "it is no longer good"}),
     "incident": LineKind("A decision about an incident.", free="what was decided ([incidents](incidents.md))"),
     "notice": LineKind("A notice to a person.", {"no-address": "nobody could be reached"}, free="sent, failed, expired"),
     "report": LineKind(

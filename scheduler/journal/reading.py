@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
@@ -12,17 +12,18 @@ import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from scheduler.journal import tables as t
+from scheduler.journal.machines import ENTRIES, entries_in, entry_of, placements_in
 from scheduler.journal.opening import BROKEN, DAMAGED, JournalError, connect, explain, told
-from scheduler.journal.records import Entry, Event, HostOff, Lease, Ledger, Note, OpenIntent, Sighting
+from scheduler.journal.records import Entry, Event, Lease, Ledger, Note, OpenIntent, Sighting
 from scheduler.journal.upgrading import check_form
 from scheduler.model.failures import FailureCause
-from scheduler.model.workers import BootOutcome, WorkerState, telling
+from scheduler.model.host_states import HostState, HostWord
+from scheduler.model.workers import BootOutcome, telling
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
-
-NAMES_PER_QUERY = 500
+    from scheduler.model.machines import Placement
 
 
 class JournalReader:
@@ -67,58 +68,49 @@ class JournalReader:
             return lease_of(connection)
 
     def ledger(self, history_since: float = 0.0) -> Ledger:
-        """Read open workers, open intents, past boots that still tell something, proven versions and drained hosts.
+        """Read open workers, open intents, past boots that still tell something, proven versions and what is said of hosts.
 
         While this daemon holds the lease nobody else writes workers, so those are read once and kept.
         """
         with self._turn, self.read("ledger") as connection:
             cache = self._cache or self._load(connection, history_since)
             self._cache = cache if self._epoch else None
-            drained = frozenset(connection.execute(sa.select(t.drained_hosts.c.host)).scalars())
-            off = {row.host: HostOff(*row) for row in connection.execute(_OFF)}
-            columns = [t.intents.c[name] for name in ("id", "kind", "worker", "cause", "epoch", "begun_at")]
+            words = host_words_in(connection)
+            columns = [t.intents.c[name] for name in ("id", "kind", "machine", "cause", "epoch", "begun_at")]
             rows = connection.execute(sa.select(*columns).where(t.intents.c.ended_at.is_(None)).order_by(t.intents.c.id))
             intents = tuple(OpenIntent(*row) for row in rows)
         recent = tuple(boot for boot in cache.boots if boot.at >= history_since)
         entries = dict(cache.entries)
-        return replace(cache, entries=entries, intents=intents, boots=recent, draining_hosts=drained, hosts_off=off)
+        return replace(cache, entries=entries, intents=intents, boots=recent, host_words=words)
 
     def _load(self, connection: Connection, history_since: float) -> Ledger:
         one = connection.execute(sa.select(t.journal)).one()
-        opened = connection.execute(sa.select(*ENTRY).where(t.workers.c.closed_at.is_(None)).order_by(t.workers.c.id))
+        opened = connection.execute(ENTRIES.where(t.machines.c.closed_at.is_(None)).order_by(t.machines.c.id))
         recent = sa.select(*_BOOT).where(t.boots.c.at >= history_since).order_by(t.boots.c.at, t.boots.c.worker)
         proven = sa.select(t.boots.c.environment, t.boots.c.version).where(t.boots.c.registered).distinct()
         return Ledger(
             made_at=one.made_at,
             next_serial=one.next_serial,
-            entries={entry.name: entry for entry in map(_entry, opened)},
+            entries={entry.name: entry for entry in map(entry_of, opened)},
             epoch=self._epoch,
             boots=telling(map(_outcome, connection.execute(recent))),
             proven=frozenset((row.environment, row.version) for row in connection.execute(proven)),
             heard={(row.kind, row.name): row.heard for row in connection.execute(sa.select(t.sources_heard))},
         )
 
-    def drained_hosts(self) -> dict[str, tuple[float, str]]:
-        """Return the drained hosts: since when, and why."""
-        with self.read("drained hosts") as connection:
-            return {row.host: (row.since, row.why) for row in connection.execute(sa.select(t.drained_hosts))}
-
     def entry(self, worker: str) -> Entry | None:
         """Return one worker, closed ones included."""
-        with self.read("worker") as connection:
-            row = connection.execute(sa.select(*ENTRY).where(t.workers.c.name == worker)).one_or_none()
-        return None if row is None else _entry(row)
+        return self.entries_of([worker]).get(worker)
 
     def entries_of(self, workers: Collection[str]) -> dict[str, Entry]:
         """Return those of these workers that the journal knows, closed ones included."""
-        names = sorted(workers)
-        found: dict[str, Entry] = {}
         with self.read("workers") as connection:
-            for start in range(0, len(names), NAMES_PER_QUERY):
-                some = t.workers.c.name.in_(names[start : start + NAMES_PER_QUERY])
-                rows = connection.execute(sa.select(*ENTRY).where(some))
-                found |= {entry.name: entry for entry in map(_entry, rows)}
-        return found
+            return entries_in(connection, workers)
+
+    def placements(self, machine: str) -> list[Placement]:
+        """Return where a machine was, the first place first."""
+        with self.read("placements") as connection:
+            return placements_in(connection, machine)
 
     def sightings(self, *, worker: str = "", job: str = "", opened: bool = False, limit: int | None = None) -> list[Sighting]:
         """Return which job ran in which worker, the oldest first; `opened`: only those still seen."""
@@ -163,25 +155,17 @@ def lease_of(connection: Connection) -> Lease:
     return Lease(*connection.execute(sa.select(t.lease.c.owner, t.lease.c.epoch, t.lease.c.renewals, t.lease.c.lock)).one())
 
 
-ENTRY = [t.workers.c[name] for name in Entry.__dataclass_fields__]
+def host_words_in(connection: Connection) -> tuple[HostWord, ...]:
+    """Return what is said of hosts, by host and state."""
+    c = t.host_words.c
+    rows = connection.execute(sa.select(c.host, c.state, c.since, c.by, c.why).order_by(c.host, c.state))
+    return tuple(HostWord(row.host, HostState(row.state), row.since, row.by, row.why) for row in rows)
+
+
 _BOOT = [t.boots.c[name] for name in BootOutcome.__dataclass_fields__]
-_OFF = sa.select(*(t.hosts_off.c[name] for name in ("host", "at", "by", "why")))
 _SIGHTING = [t.sightings.c[name] for name in Sighting.__dataclass_fields__]
-
-
-def _entry(row: Any) -> Entry:
-    values = dict(row._mapping)  # noqa: SLF001 - public in all but name
-    return Entry(**values | as_words(values))
 
 
 def _outcome(row: Any) -> BootOutcome:
     values = dict(row._mapping)  # noqa: SLF001 - public in all but name
     return BootOutcome(**values | {"failure": FailureCause(values["failure"])})
-
-
-def as_words(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return those of a worker's values that are words of the model, as such."""
-    return {name: kind(values[name]) for name, kind in _ENUMS.items() if name in values}
-
-
-_ENUMS: dict[str, Callable[[str], object]] = {"state": WorkerState, "boot_failure": FailureCause}

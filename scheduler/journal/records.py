@@ -9,6 +9,7 @@ from enum import StrEnum
 from environments.reason import Number
 from scheduler.model.actions import Action
 from scheduler.model.failures import FailureCause
+from scheduler.model.host_states import HostWord
 from scheduler.model.queues import HeldJob
 from scheduler.model.workers import BootOutcome, WorkerState
 
@@ -103,7 +104,7 @@ class OpenIntent:
 
     id: int
     kind: str
-    worker: str
+    machine: str
     cause: str
     epoch: int
     begun_at: float
@@ -225,16 +226,6 @@ Source = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class HostOff:
-    """Somebody's word that a host is off for good."""
-
-    host: str
-    at: float
-    by: str
-    why: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class Ledger:
     """All that an observation needs of the journal, read at once."""
 
@@ -247,9 +238,8 @@ class Ledger:
     """The lease under which this daemon acts; intents of older ones were cut off by a crash."""
     boots: tuple[BootOutcome, ...] = ()
     proven: frozenset[tuple[str, str]] = frozenset()
-    draining_hosts: frozenset[str] = frozenset()
-    hosts_off: Mapping[str, HostOff] = field(default_factory=dict)
-    """Hosts that somebody says are off for good, and that nobody has acted upon yet."""
+    host_words: tuple[HostWord, ...] = ()
+    """What is said of hosts; that one is off goes when it was acted upon."""
     heard: Mapping[Source, bool] = field(default_factory=dict)
     """Hosts and discoveries named since the journal began or was restored: whether it knows of all workers there."""
 

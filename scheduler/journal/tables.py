@@ -42,41 +42,61 @@ lease = Table(
     comment="One row: which daemon may act. A standby watches the counter of renewals; the epoch grows with each change of "
     "hands; until when, by its holder's clock, the farm counts as looked at is for reports alone.",
 )
-workers = Table(
-    "workers",
+machines = Table(
+    "machines",
     metadata,
     Column("id", Integer, primary_key=True),
     Column("name", BoundedText(80), nullable=False, unique=True),
-    Column("serial", Integer, nullable=False),
+    Column("role", BoundedText(20), nullable=False),
     Column("uuid", BoundedText(36), nullable=False),
-    Column("environment", BoundedText(80), nullable=False),
-    Column("version", BoundedText(200), nullable=False),
-    Column("vo", BoundedText(80), nullable=False),
-    Column("batch_system", BoundedText(80), nullable=False),
     Column("host", BoundedText(200), nullable=False),
     Column("cpus", Integer, nullable=False),
     Column("memory_mib", Integer, nullable=False),
-    Column("address", BoundedText(80)),
     Column("origin", BoundedText(20), nullable=False),
     Column("state", BoundedText(20), nullable=False),
     Column("since", Float, nullable=False),
     Column("requested_at", Float, nullable=False),
     Column("booted_at", Float),
+    Column("closed_at", Float),
+    comment="Every domain of ours ever ordered or adopted; open while its domain, disks or ads may exist.",
+)
+placements = Table(
+    "placements",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("machine", BoundedText(80), nullable=False),
+    Column("host", BoundedText(200), nullable=False),
+    Column("generation", Integer, nullable=False),
+    Column("begun", Float, nullable=False),
+    Column("ended", Float),
+    Column("ended_by", BoundedText(20), nullable=False),
+    comment="Where each machine was, one after the other; the last one is open while it is, or may be, there.",
+)
+workers = Table(
+    "workers",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("machine", BoundedText(80), nullable=False, unique=True),
+    Column("serial", Integer, nullable=False),
+    Column("environment", BoundedText(80), nullable=False),
+    Column("version", BoundedText(200), nullable=False),
+    Column("vo", BoundedText(80), nullable=False),
+    Column("batch_system", BoundedText(80), nullable=False),
+    Column("address", BoundedText(80)),
     Column("registered_at", Float),
     Column("drain_cause", BoundedText(40), nullable=False),
     Column("drained_at", Float),
     Column("cancelled_at", Float),
     Column("boot_error", Words, nullable=False),
     Column("boot_failure", BoundedText(20), nullable=False, server_default="unknown"),
-    Column("closed_at", Float),
-    comment="Every worker ever ordered or adopted; open while its domain, disks or ads may exist.",
+    comment="What only machines that are workers have.",
 )
 intents = Table(
     "intents",
     metadata,
     Column("id", Integer, primary_key=True),
     Column("kind", BoundedText(20), nullable=False),
-    Column("worker", BoundedText(80), nullable=False),
+    Column("machine", BoundedText(80), nullable=False),
     Column("host", BoundedText(200), nullable=False),
     Column("cause", BoundedText(80), nullable=False),
     Column("sentence", Words, nullable=False),
@@ -116,22 +136,15 @@ sightings = Table(
     UniqueConstraint("batch_system", "job", "worker", name="uq_sightings_job"),
     comment="Which job was seen in which worker of which environment.",
 )
-drained_hosts = Table(
-    "drained_hosts",
+host_words = Table(
+    "host_words",
     metadata,
     Column("host", BoundedText(200), primary_key=True),
+    Column("state", BoundedText(20), primary_key=True),
     Column("since", Float, nullable=False),
-    Column("why", Words, nullable=False),
-    comment="Hosts that an administrator drains.",
-)
-hosts_off = Table(
-    "hosts_off",
-    metadata,
-    Column("host", BoundedText(200), primary_key=True),
-    Column("at", Float, nullable=False),
     Column("by", BoundedText(200), nullable=False),
     Column("why", Words, nullable=False),
-    comment="Hosts that somebody says are off for good; a row goes when the daemon has acted upon it.",
+    comment="What somebody says of a host, until it is taken back or acted upon: draining, off.",
 )
 sources_heard = Table(
     "sources_heard",
@@ -338,7 +351,10 @@ Index("ix_incidents_forgotten", incidents.c.forgotten)
 Index("ix_incidents_opened", incidents.c.opened_at)
 Index("ix_notices_due", notices.c.ended_at, notices.c.due_at)
 Index("ix_publications_end", publications.c.end)
-Index("ix_workers_open", workers.c.closed_at)
+Index("ix_machines_open", machines.c.closed_at)
+Index("ix_placements_machine", placements.c.machine)
+_PLACED = placements.c.ended.is_(None)
+Index("ix_placements_open", placements.c.machine, unique=True, sqlite_where=_PLACED, postgresql_where=_PLACED)
 Index("ix_intents_open", intents.c.ended_at)
 Index("ix_boots_at", boots.c.at)
 Index("ix_boots_environment", boots.c.environment, boots.c.version)

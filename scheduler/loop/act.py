@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from environments.domain_identity import WorkerIdentity
 from scheduler.journal.records import Entry, Intent, Outcome
 from scheduler.loop.errands import Act, Tools, errand_of, write_ends
 from scheduler.loop.under_way import ActionResult
@@ -59,7 +60,7 @@ def _begin(actions: Sequence[Action], observation: Observation, policy: Policy, 
     for action, intent in prepared:
         number = next(numbered) if isinstance(intent, Intent) else intent
         if isinstance(intent, Intent) and isinstance(number, int):
-            steps.append(Act(number, action, intent.entry or known.get(action.worker), tools, policy))
+            steps.append(Act(number, action, intent.entry or known.get(action.machine), tools, policy))
         else:
             steps.append(ActionResult(action, Outcome.REFUSED, str(number)))
     return steps
@@ -86,9 +87,9 @@ def _possible(intent: Intent | str, tools: Tools, known: Mapping[str, Entry], bu
     if isinstance(intent, str):
         return intent
     action = intent.action
-    if action.worker in busy:
-        return f"a {busy[action.worker].kind.code} of it is still under way"
-    if intent.entry is None and (action.worker in known) == isinstance(action, Sweep):
+    if action.machine in busy:
+        return f"a {busy[action.machine].kind.code} of it is still under way"
+    if intent.entry is None and (action.machine in known) == isinstance(action, Sweep):
         swept = "its worker stands in the journal again"
         return swept if isinstance(action, Sweep) else "the journal does not know this worker, or has closed it"
     if isinstance(action, (Boot, PowerOff, CleanUp, Sweep)) and action.host not in tools.hypervisors:
@@ -101,9 +102,9 @@ def _possible(intent: Intent | str, tools: Tools, known: Mapping[str, Entry], bu
 def _ordered(action: Boot, policy: Policy, now: float) -> Entry:
     environment = policy.catalogue.environments[action.environment]
     return Entry(
-        name=action.worker,
+        name=action.machine,
         serial=action.serial,
-        uuid=worker_uuid(policy.site, action.worker, action.serial),
+        uuid=worker_uuid(policy.site, action.machine, action.serial),
         environment=action.environment,
         version=action.version,
         vo=action.vo,
@@ -122,7 +123,7 @@ def _adopted(action: Adopt, observation: Observation, policy: Policy, now: float
     reading = observation.hosts.get(action.host)
     for domain in reading.domains if isinstance(reading, HostReading) else ():
         identity = domain.of_site(policy.site)
-        if identity is not None and identity.worker == action.worker:
+        if isinstance(identity, WorkerIdentity) and identity.machine == action.machine:
             environment = policy.catalogue.environments.get(identity.environment)
             return entry_of(domain, identity, action.host, now, environment.boot_seconds if environment else BOOT_SECONDS)
     return None

@@ -280,5 +280,5 @@ def _ending_on_carried(plan: Plan, observation: Observation, readings: Readings)
     carried = {name for name, one in readings.queues.items() if isinstance(one, QueueReading) and not one.exact}
     if not carried:
         return set()
-    ended = {action.worker for action in plan.actions if isinstance(action, (Drain, PowerOff))}
+    ended = {action.machine for action in plan.actions if isinstance(action, (Drain, PowerOff))}
     return carried & {worker.batch_system for worker in observation.workers if worker.name in ended}

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar, cast
 
-from environments.domain_identity import Identity
+from environments.domain_identity import WorkerIdentity
 from scheduler.decide.lingering import stuck_at
 from scheduler.journal.journal import Journal
 from scheduler.journal.records import Entry, IntentEnd, Note, Outcome, Value
@@ -24,6 +24,7 @@ from scheduler.loop.under_way import ActionResult, UnderWay
 from scheduler.model.actions import WHILE_IDLE, Action, Adopt, Boot, CancelDrain, CleanUp, Drain, PowerOff, Sweep
 from scheduler.model.clock import Clock
 from scheduler.model.failures import FailureCause
+from scheduler.model.machines import PlacementEnd
 from scheduler.model.policy import Policy
 from scheduler.model.ports import BatchSystem, Enrolment, Hypervisor, SourceError, WorkerOrder
 from scheduler.model.workers import WorkerState
@@ -118,11 +119,15 @@ def errand_of(step: Act) -> Errand:
         done = yield from _PERFORM[type(step.action)](step)
     except NotBegunError as error:
         # A boot whose call was never made leaves nothing behind, so its entry can be closed.
-        done = Done(Outcome.LATE, str(error), _closed(tools.clock.now()) if isinstance(step.action, Boot) else {})
+        done = Done(
+            Outcome.LATE,
+            str(error),
+            _closed(tools.clock.now(), PlacementEnd.NOT_BEGUN) if isinstance(step.action, Boot) else {},
+        )
     except SourceError as error:
         done = _failed(step, error)
     except Exception as error:  # noqa: BLE001 - a fault of ours ends this act, never those of others
-        done = _failed(step, unexpected(step.action.worker, step.action.kind.code, error))
+        done = _failed(step, unexpected(step.action.machine, step.action.kind.code, error))
     end = IntentEnd(step.number, tools.clock.now(), done.outcome, done.detail, done.changes, done.notes)
     result = ActionResult(step.action, done.outcome, done.detail, tools.clock.monotonic() - begun_at)
     if not tools.under_way.keep(end, result):
@@ -179,9 +184,9 @@ def _make(step: Act, lane: str, asked: str, function: Callable[[], T], within: f
 
 def _boot(step: Act) -> Calls[Done]:
     entry, environment = step.entry, step.policy.catalogue.environments[step.entry.environment]
-    identity = Identity(
+    identity = WorkerIdentity(
         site=step.policy.site,
-        worker=entry.name,
+        machine=entry.name,
         environment=entry.environment,
         version=entry.version,
         vo=entry.vo,
@@ -212,18 +217,18 @@ def _drain(step: Act) -> Calls[Done]:
 
 
 def _order_drain(step: Act, *, idle_only: bool) -> Calls[str]:
-    worker, why = step.action.worker, step.action.reason.sentence
+    worker, why = step.action.machine, step.action.reason.sentence
     return (yield from _ask_batch(step, f"drain {worker}", lambda b: b.drain(worker, why, idle_only=idle_only)))
 
 
 def _cancel_drain(step: Act) -> Calls[Done]:
-    worker = step.action.worker
+    worker = step.action.machine
     yield from _ask_batch(step, f"cancel the drain of {worker}", lambda b: b.cancel_drain(worker))
     return Done(changes={"drain_cause": "", "drained_at": None, "cancelled_at": step.tools.clock.now()})
 
 
 def _power_off(step: Act) -> Calls[Done]:
-    action, worker = step.action, step.action.worker
+    action, worker = step.action, step.action.machine
     assert isinstance(action, PowerOff)
     node: Node | None = None
     if not (action.reason.code == "batch-removed" and step.entry.batch_system not in step.tools.batch_systems):
@@ -257,7 +262,7 @@ def why_keep(node: Node | None) -> str:
 
 
 def _clean_up(step: Act) -> Calls[Done]:
-    action, worker, uuid = step.action, step.action.worker, step.entry.uuid
+    action, worker, uuid = step.action, step.action.machine, step.entry.uuid
     assert isinstance(action, CleanUp)
 
     def remove_the_dead(hypervisor: Hypervisor) -> Domain | None:
@@ -282,12 +287,12 @@ def _sweep(step: Act) -> Calls[Done]:
 
     def remove(hypervisor: Hypervisor) -> Domain | None:
         """Remove what lies there, unless a domain of that name is there after all."""
-        domain = hypervisor.domain(action.worker)
+        domain = hypervisor.domain(action.machine)
         if domain is None:
-            hypervisor.clean_up(action.worker, action.uuid)
+            hypervisor.clean_up(action.machine, action.uuid)
         return domain
 
-    found = yield from _ask_host(step, action.host, f"sweep what is left of {action.worker}", remove)
+    found = yield from _ask_host(step, action.host, f"sweep what is left of {action.machine}", remove)
     return Done() if found is None else Done(Outcome.REFUSED, f"its domain is {found.state.value} on {action.host}")
 
 
@@ -299,7 +304,10 @@ def _leave_nothing(step: Act, host: str) -> Calls[Done]:
         if came_back:  # its entry stays open, so that the next look orders this again
             return Done(Outcome.AGAIN, came_back)
     yield from _ask_host(step, host, f"clean up after {entry.name}", lambda h: h.clean_up(entry.name, entry.uuid))
-    return Done(changes=_closed(step.tools.clock.now()), notes=[_stepped(step, WorkerState.GONE)])
+    ended_by = PlacementEnd.POWER_OFF if isinstance(step.action, PowerOff) else PlacementEnd.DIED
+    if entry.state is WorkerState.FAILED:
+        ended_by = PlacementEnd.BOOT_FAILED
+    return Done(changes=_closed(step.tools.clock.now(), ended_by), notes=[_stepped(step, WorkerState.GONE)])
 
 
 def _adopt(step: Act) -> Calls[Done]:
@@ -308,8 +316,8 @@ def _adopt(step: Act) -> Calls[Done]:
     return Done(notes=[note])
 
 
-def _closed(now: float) -> dict[str, Value]:
-    return {"state": WorkerState.GONE.value, "since": now, "closed_at": now}
+def _closed(now: float, ended_by: PlacementEnd) -> dict[str, Value]:
+    return {"state": WorkerState.GONE.value, "since": now, "closed_at": now, "ended_by": ended_by.value}
 
 
 def _stepped(step: Act, state: WorkerState) -> Note:

@@ -148,7 +148,7 @@ class Trials:
         """Return the plan with the drains that end trials; alone: without what is not for a trial."""
         actions = list(plan.actions)
         by_name = {worker.name: worker for worker in observation.workers}
-        about = {action.worker for action in actions}
+        about = {action.machine for action in actions}
         for trial in self._open():
             worker = by_name.get(trial.worker)
             if (
@@ -164,7 +164,7 @@ class Trials:
             for one in actions:
                 if isinstance(one, Boot) and one.environment in boots:
                     first.setdefault(one.environment, one)
-            actions = [one for one in actions if one.worker in ours or one in first.values()]
+            actions = [one for one in actions if one.machine in ours or one in first.values()]
         return replace(plan, actions=tuple(actions))
 
     def follow(self, cycle: Round, policy: Policy, now: float, monotonic: float) -> None:
@@ -199,9 +199,9 @@ def _follow(trial: Trial, cycle: Round, policy: Policy, now: float, *, nobody_as
 def _find_worker(trial: Trial, cycle: Round, now: float) -> None:
     for action in cycle.plan.actions:
         if isinstance(action, Boot) and action.environment == trial.environment:
-            trial.worker, trial.ordered_at, trial.waits = action.worker, now, ""
+            trial.worker, trial.ordered_at, trial.waits = action.machine, now, ""
             trial.needed = action.reason.code not in _FOR_ITSELF
-            trial.tell(now, "ordered", f"{action.worker} is ordered on host {action.host}, for {action.batch_system}")
+            trial.tell(now, "ordered", f"{action.machine} is ordered on host {action.host}, for {action.batch_system}")
             return
     verdict = cycle.plan.environments.get(trial.environment)
     trial.waits = verdict.reasons[0].sentence if verdict else "the loop has not decided about it yet"
@@ -209,7 +209,7 @@ def _find_worker(trial: Trial, cycle: Round, now: float) -> None:
 
 def _follow_acts(trial: Trial, cycle: Round, now: float) -> None:
     for result in cycle.results:
-        if result.action.worker != trial.worker or not isinstance(result.action, Boot):
+        if result.action.machine != trial.worker or not isinstance(result.action, Boot):
             continue
         if result.outcome is Outcome.DONE:
             trial.tell(now, "started", f"its image was found and its domain started, {result.seconds:.1f} s after the order")
@@ -239,7 +239,7 @@ def _follow_worker(trial: Trial, cycle: Round, policy: Policy, now: float, *, no
         trial.tell(now, "kept", f"{trial.worker} has taken job {worker.jobs[0].job}: it stays in service")
         trial.end()
     elif worker is None and now > trial.ordered_at:
-        ordered_now = any(action.worker == trial.worker for action in cycle.plan.actions)
+        ordered_now = any(action.machine == trial.worker for action in cycle.plan.actions)
         if not ordered_now:
             trial.tell(now, "gone", f"{trial.worker} is gone and nothing of it is left")
             trial.end(TrialVerdict.FAILED if trial.verdict is TrialVerdict.OPEN else None)

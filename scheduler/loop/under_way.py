@@ -84,7 +84,7 @@ class UnderWay:
     def busy(self) -> dict[str, Action]:
         """Return the workers with an act under way, and which."""
         with self._lock:
-            return {action.worker: action for action in self._acts.values()}
+            return {action.machine: action for action in self._acts.values()}
 
     def explain(self, worker: str) -> None:
         """Take note that a worker's domain has ended: powered off by us, or told by an event and read again."""

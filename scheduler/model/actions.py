@@ -30,8 +30,8 @@ class ActionKind:
 class Boot:
     """Start one worker on a host. Its name is new and never used again; its UUID derives from it."""
 
-    kind: ClassVar = ActionKind("boot", "The boot of a worker", "boot {one.worker} on {one.host} for {one.vo}")
-    worker: str
+    kind: ClassVar = ActionKind("boot", "The boot of a worker", "boot {one.machine} on {one.host} for {one.vo}")
+    machine: str
     serial: int
     environment: str
     version: str
@@ -50,8 +50,8 @@ WHILE_IDLE = frozenset({"idle", "surplus", "drift", "tried"})
 class Drain:
     """Let a worker finish its jobs and take no new ones."""
 
-    kind: ClassVar = ActionKind("drain", "The drain of a worker", "drain {one.worker}")
-    worker: str
+    kind: ClassVar = ActionKind("drain", "The drain of a worker", "drain {one.machine}")
+    machine: str
     cause: str
     """Why: idle, lifetime, drift, reclaim, host-drain, black-hole, stuck, unwanted, surplus."""
     reason: Reason
@@ -61,8 +61,8 @@ class Drain:
 class CancelDrain:
     """Demand returned: let a draining worker take jobs again."""
 
-    kind: ClassVar = ActionKind("cancel-drain", "The end of a worker's drain", "cancel the drain of {one.worker}")
-    worker: str
+    kind: ClassVar = ActionKind("cancel-drain", "The end of a worker's drain", "cancel the drain of {one.machine}")
+    machine: str
     reason: Reason
 
 
@@ -70,8 +70,8 @@ class CancelDrain:
 class PowerOff:
     """Stop a worker's domain: only after a last look that its batch system neither has a job in it nor could start one."""
 
-    kind: ClassVar = ActionKind("power-off", "The power-off of a worker", "power off {one.worker} on {one.host}")
-    worker: str
+    kind: ClassVar = ActionKind("power-off", "The power-off of a worker", "power off {one.machine} on {one.host}")
+    machine: str
     host: str
     reason: Reason
 
@@ -80,8 +80,8 @@ class PowerOff:
 class CleanUp:
     """A worker whose domain is gone: remove its volumes, invalidate its ads, close its entry in the journal."""
 
-    kind: ClassVar = ActionKind("clean-up", "The removal of what a worker left", "clean up {one.worker} on {one.host}")
-    worker: str
+    kind: ClassVar = ActionKind("clean-up", "The removal of what a worker left", "clean up {one.machine} on {one.host}")
+    machine: str
     host: str
     reason: Reason
 
@@ -91,9 +91,9 @@ class Sweep:
     """Storage of ours that no worker needs any more, nor any journal entry tells of: remove it."""
 
     kind: ClassVar = ActionKind(
-        "sweep", "The removal of storage that no worker needs any more", "sweep what is left of {one.worker} on {one.host}"
+        "sweep", "The removal of storage that no worker needs any more", "sweep what is left of {one.machine} on {one.host}"
     )
-    worker: str
+    machine: str
     uuid: str
     host: str
     reason: Reason
@@ -103,8 +103,8 @@ class Sweep:
 class Adopt:
     """A domain with our identity that the journal does not know: take it into the journal as it is."""
 
-    kind: ClassVar = ActionKind("adopt", "The adoption of a worker", "adopt {one.worker} on {one.host}")
-    worker: str
+    kind: ClassVar = ActionKind("adopt", "The adoption of a worker", "adopt {one.machine} on {one.host}")
+    machine: str
     host: str
     reason: Reason
 

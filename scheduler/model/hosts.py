@@ -57,9 +57,9 @@ class Domain:
     identity: Identity | None = None
 
     def of_site(self, site: str) -> Identity | None:
-        """Return the identity of a worker of this site; a copy of one, under a name of its own (virt-clone), is a stranger."""
+        """Return the identity of a machine of this site; a copy of one, under a name of its own (virt-clone), is a stranger."""
         found = self.identity
-        return found if found is not None and (found.site, found.worker) == (site, self.name) else None
+        return found if found is not None and (found.site, found.machine) == (site, self.name) else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from scheduler.model.deciding import ASIDE
+from scheduler.model.deciding import ASIDE, only
+from scheduler.model.host_states import HostStanding, HostState, HostWord
 from scheduler.model.hosts import DiscoveryReading, HostReading
 from scheduler.model.queues import JobCounts, QueueReading
 from scheduler.model.readings import Unanswered
@@ -25,9 +26,13 @@ class Observation:
     """Recent ended boots, oldest first (the policy's `history_seconds`)."""
     proven: frozenset[tuple[str, str]] = frozenset()
     """(environment, version) pairs of which a worker has registered at least once."""
-    draining_hosts: frozenset[str] = frozenset()
-    """Hosts that the administrator drains (kept in the journal)."""
+    host_words: tuple[HostWord, ...] = field(default=(), metadata=only("draining_hosts"))
+    """What is said of hosts (kept in the journal)."""
+    host_states: Mapping[str, HostStanding] = field(default_factory=dict, metadata=ASIDE)
+    """How each host stands: derived, to be shown."""
     next_serial: int = field(default=1, metadata=ASIDE)
+    services: tuple[tuple[str, str], ...] = field(default=(), metadata=ASIDE)
+    """(host, domain name) of machines of our services."""
     strangers: tuple[tuple[str, str], ...] = field(default=(), metadata=ASIDE)
     """(host, domain name) of domains that are not ours."""
     unjournaled: frozenset[str] = frozenset()
@@ -43,3 +48,8 @@ class Observation:
     """By batch system that does not tell of all its jobs now: what it told last. Shown, with its age; never decided upon."""
     adopting_until: float | None = None
     """Set while the journal is new and some of them have never answered: until then nothing boots, a name could be taken."""
+
+    @property
+    def draining_hosts(self) -> frozenset[str]:
+        """Hosts that an administrator drains."""
+        return frozenset(word.host for word in self.host_words if word.state is HostState.DRAINING)

@@ -15,7 +15,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from environments.domain_identity import Identity
+from environments.domain_identity import WorkerIdentity
 from environments.environment import Environment
 from environments.text import printable
 from scheduler.model.failures import FailureCause
@@ -55,7 +55,7 @@ class WorkerOrder:
     worker: str
     uuid: str
     environment: Environment
-    identity: Identity
+    identity: WorkerIdentity
     enrolment: Enrolment
 
 
@@ -227,7 +227,7 @@ class BatchSystem(Protocol):
         """Look at one worker afresh; None: the batch system answers that it does not know it."""
         ...
 
-    def enrol(self, order: Identity, environment: Environment) -> Enrolment:
+    def enrol(self, order: WorkerIdentity, environment: Environment) -> Enrolment:
         """Make what a new worker needs to join: configuration and a short-lived token of its own."""
         ...
 
@@ -284,7 +284,7 @@ class Hypervisor(Protocol):
         """Read capacity and all domains, strangers included."""
         ...
 
-    def domain(self, worker: str) -> Domain | None:
+    def domain(self, machine: str) -> Domain | None:
         """Look at one domain afresh; None: the host answers that there is none."""
         ...
 
@@ -292,7 +292,7 @@ class Hypervisor(Protocol):
         """Make the worker's disks and start its domain; a domain with the same UUID that runs already is success."""
         ...
 
-    def power_off(self, worker: str, uuid: str) -> None:
+    def power_off(self, machine: str, uuid: str) -> None:
         """Destroy the domain if it is ours (same UUID); gone already is success."""
         ...
 

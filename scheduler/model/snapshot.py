@@ -15,7 +15,7 @@ from scheduler.model.observation import Observation
 from scheduler.model.policy import Policy
 
 FORMAT = "ambienti-snapshot"
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from scheduler.model.queues import Node
 from scheduler.model.workers import Worker, WorkerState
 
 if TYPE_CHECKING:
-    from environments.domain_identity import Identity
+    from environments.domain_identity import WorkerIdentity
     from scheduler.model.queues import RunningJob
 
 S = WorkerState
@@ -149,7 +149,7 @@ def _as_before(facts: WorkerFacts) -> WorkerState:
     return S.DRAINING if facts.entry.drain_cause else S.BUSY
 
 
-def entry_of(domain: Domain, identity: Identity, host: str, now: float, boot_seconds: float) -> Entry:
+def entry_of(domain: Domain, identity: WorkerIdentity, host: str, now: float, boot_seconds: float) -> Entry:
     """Make the entry of a domain that carries our identity and that the journal does not know.
 
     One that is older than its boot deadline counts as registered: it may be serving a batch system that is silent just now.
@@ -157,9 +157,9 @@ def entry_of(domain: Domain, identity: Identity, host: str, now: float, boot_sec
     requested_at = min(identity.requested_at, now)
     old = now - requested_at > boot_seconds
     return Entry(
-        name=identity.worker,
+        name=identity.machine,
         serial=identity.serial,
-        uuid=domain.uuid or worker_uuid(identity.site, identity.worker, identity.serial),
+        uuid=domain.uuid or worker_uuid(identity.site, identity.machine, identity.serial),
         environment=identity.environment,
         version=identity.version,
         vo=identity.vo,

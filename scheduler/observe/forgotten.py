@@ -12,14 +12,17 @@ from typing import TYPE_CHECKING
 
 from scheduler.journal.hosts import BY_WORD
 from scheduler.journal.records import Note
+from scheduler.model.host_states import HostState
 from scheduler.model.hosts import HostReading
+from scheduler.model.machines import PlacementEnd
 from scheduler.model.workers import WorkerState
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from collections.abc import Set as AbstractSet
 
-    from scheduler.journal.records import Entry, HostOff, Ledger
+    from scheduler.journal.records import Entry, Ledger
+    from scheduler.model.host_states import HostWord
     from scheduler.model.readings import Unanswered
     from scheduler.observe.remember import Additions
 
@@ -35,7 +38,10 @@ def give_up(
 ) -> set[str]:
     """Return the workers that are given up; `seen`: those whose domain some host shows, `busy`: those with an act under way."""
     given_up: set[str] = set()
-    for host, word in ledger.hosts_off.items():
+    for word in ledger.host_words:
+        if word.state is not HostState.OFF:
+            continue
+        host = word.host
         reading = hosts.get(host)
         if isinstance(reading, HostReading):
             news.void.append(host)
@@ -56,8 +62,8 @@ def give_up(
     return given_up
 
 
-def _tell(entry: Entry, word: HostOff, now: float, news: Additions) -> None:
+def _tell(entry: Entry, word: HostWord, now: float, news: Additions) -> None:
     gone = WorkerState.GONE.value
-    news.changes[entry.name] = {"state": gone, "since": now, "closed_at": now}
+    news.changes[entry.name] = {"state": gone, "since": now, "closed_at": now, "ended_by": PlacementEnd.GIVEN_UP.value}
     detail = {"from": entry.state.value, "host": entry.host, "environment": entry.environment, "vo": entry.vo}
     news.notes.append(Note("state", entry.name, gone, detail=detail | {BY_WORD: word.by}))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from environments.domain_identity import Identity
+from environments.domain_identity import WorkerIdentity
 from scheduler.model.hosts import Domain, HostReading
 from scheduler.model.queues import Node, QueueReading
 from scheduler.model.readings import Unanswered
@@ -18,10 +18,11 @@ Hosts = Mapping[str, HostReading | Unanswered]
 class JoinedFarm:
     """All domains and nodes, by worker."""
 
-    domains: dict[str, tuple[str, Domain, Identity]]
+    domains: dict[str, tuple[str, Domain, WorkerIdentity]]
     """Worker -> host, domain, identity; a running one before a stopped one."""
     showing: dict[str, int]
     twins: dict[str, tuple[str, ...]]
+    services: list[tuple[str, str]]
     strangers: list[tuple[str, str]]
     nodes: dict[tuple[str, str], Node]
     """By batch system and worker."""
@@ -29,24 +30,27 @@ class JoinedFarm:
 
 def join(queues: Queues, hosts: Hosts, site: str) -> JoinedFarm:
     """Join what the sources show; domains of other sites, and those without identity, are strangers."""
-    farm = JoinedFarm({}, {}, {}, [], {})
+    farm = JoinedFarm({}, {}, {}, [], [], {})
     running: dict[str, list[str]] = {}
     domains = farm.domains
     for host, reading in hosts.items():
         if isinstance(reading, Unanswered):
             continue
-        strangers = len(farm.strangers)
+        farm.showing[host] = 0
         for domain in reading.domains:
             identity = domain.of_site(site)
             if identity is None:
                 farm.strangers.append((host, domain.name))
                 continue
-            worker, alive = identity.worker, domain.state.alive
+            if not isinstance(identity, WorkerIdentity):
+                farm.services.append((host, domain.name))
+                continue
+            farm.showing[host] += 1
+            worker, alive = identity.machine, domain.state.alive
             if alive or worker not in domains:
                 if alive and worker in domains and domains[worker][1].state.alive:
                     running.setdefault(worker, [domains[worker][0]]).append(host)
                 domains[worker] = (host, domain, identity)
-        farm.showing[host] = len(reading.domains) - (len(farm.strangers) - strangers)
     farm.twins = {worker: tuple(on) for worker, on in running.items()}
     for name, queue in queues.items():
         if isinstance(queue, QueueReading):

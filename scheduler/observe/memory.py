@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from scheduler.journal.records import Entry, Sighting
+from scheduler.model.host_states import HostStanding
 from scheduler.model.hosts import DomainState
 from scheduler.model.queues import JobCounts, Node
 from scheduler.model.workers import Worker
@@ -36,6 +37,7 @@ class Memory:
     twins: frozenset[str] = frozenset()
     silent: frozenset[str] = frozenset()
     """Sources that did not answer at the last look."""
+    host_states: Mapping[str, HostStanding] = field(default_factory=dict)
     left_since: Mapping[tuple[str, str], float] = field(default_factory=dict)
     """By host and worker: monotonic time since which storage lies there that no worker needs."""
 
@@ -63,4 +65,5 @@ def moved(memory: Memory, seconds: float) -> Memory:
         queues_at={name: at + seconds for name, at in memory.queues_at.items()},
         hosts_at={name: at + seconds for name, at in memory.hosts_at.items()},
         jobs={name: replace(one, at=one.at + seconds) for name, one in memory.jobs.items()},
+        host_states={name: replace(one, since=one.since + seconds) for name, one in memory.host_states.items()},
     )

@@ -13,7 +13,9 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from scheduler.journal.records import ADOPTION_GAP, Entry, Memo
+from scheduler.journal.records import ADOPTION_GAP, Entry, Memo, Note
+from scheduler.model.host_states import HostStanding, HostWord, said_of, standing
+from scheduler.model.host_states import allowed as steps_of_hosts
 from scheduler.model.hosts import DiscoveryReading, HostReading, Stored
 from scheduler.model.lifecycle import SERVING
 from scheduler.model.observation import Observation
@@ -111,10 +113,10 @@ def merge(readings: Readings, ledger: Ledger, memory: Memory, policy: Policy) ->
     for intent in ledger.intents:
         if intent.kind == "boot":
             boots = round_.performing if intent.id in readings.performing else round_.cut_off
-            boots[intent.worker] = intent.begun_at
+            boots[intent.machine] = intent.begun_at
     news = Additions()
     busy = readings.acted_on | round_.performing.keys()
-    given_up = give_up(ledger, hosts, farm.domains.keys(), busy, news, now=readings.now) if ledger.hosts_off else set()
+    given_up = give_up(ledger, hosts, farm.domains.keys(), busy, news, now=readings.now)
     entries, unjournaled = _entries(round_, ledger, given_up)
     workers, settled = _workers(round_, ledger, entries, unjournaled, news)
     ended = {name: reading.ended for name, reading in queues.items() if isinstance(reading, QueueReading)}
@@ -126,6 +128,7 @@ def merge(readings: Readings, ledger: Ledger, memory: Memory, policy: Policy) ->
     news.tell_twins(farm.twins, memory.twins)
     unheard = _unheard(round_, ledger, hosts, {entries[name].host for name in unjournaled}, news)
     never_heard = bool(unheard)
+    host_states = _standings(hosts, ledger.host_words, round_, news)
     left, left_since = left_behind(_shelves(readings, entries), farm, hosts, memory.left_since)
     observation = Observation(
         now=readings.now,
@@ -134,8 +137,10 @@ def merge(readings: Readings, ledger: Ledger, memory: Memory, policy: Policy) ->
         workers=tuple(workers.values()),
         boots=_with_news(ledger.boots, news.outcomes),
         proven=ledger.proven | {(one.environment, one.version) for one in news.outcomes if one.registered},
-        draining_hosts=ledger.draining_hosts,
+        host_words=ledger.host_words,
+        host_states=host_states,
         next_serial=_next_serial(ledger, entries, unjournaled, never_heard=never_heard),
+        services=tuple(farm.services),
         strangers=tuple(farm.strangers),
         unjournaled=unjournaled,
         unheard=tuple(name for kind, name in unheard if kind == "host"),
@@ -157,9 +162,24 @@ def merge(readings: Readings, ledger: Ledger, memory: Memory, policy: Policy) ->
         twins=frozenset(farm.twins),
         silent=silent,
         left_since=left_since,
+        host_states=host_states,
     )
     forgotten = tuple(ledger.entries[name] for name in given_up)
     return Merged(observation, kept, news.memo(), tuple(news.illegal), farm.twins, forgotten)
+
+
+def _standings(
+    hosts: Mapping[str, HostReading | Unanswered], words: tuple[HostWord, ...], round_: _Round, news: Additions
+) -> dict[str, HostStanding]:
+    """Say how each host stands; a step that its life does not hold is told."""
+    found = {}
+    for name, reading in hosts.items():
+        before = round_.memory.host_states.get(name)
+        said = said_of(name, words, round_.policy.hosts.get(name))
+        now = found[name] = standing(reading, said, before, round_.readings.now)
+        if before is not None and not steps_of_hosts(before.state, now.state):
+            news.notes.append(Note("illegal-step", name, now.state.value, detail={"from": before.state.value}))
+    return found
 
 
 def _shelves(readings: Readings, entries: Mapping[str, Entry]) -> StorageFound:

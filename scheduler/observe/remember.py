@@ -188,12 +188,12 @@ class Additions:
     def settle(self, intents: Sequence[OpenIntent], performing: frozenset[int], workers: Mapping[str, Worker]) -> None:
         """Close the intents that a crash cut off, once the farm shows what became of them."""
         for intent in intents:
-            worker = workers.get(intent.worker)
+            worker = workers.get(intent.machine)
             unknown = worker is not None and worker.state in {S.UNSEEN, S.REQUESTED}
             if intent.id not in performing and not unknown:
                 self.settled.append(intent.id)
                 state = worker.state.value if worker else S.GONE.value
-                note = Note(f"{intent.kind}-ended", intent.worker, intent.cause, f"intent-{intent.id}")
+                note = Note(f"{intent.kind}-ended", intent.machine, intent.cause, f"intent-{intent.id}")
                 self.notes.append(replace(note, detail={"outcome": "cut-off", "state": state}))
 
     def tell_twins(self, twins: Mapping[str, tuple[str, ...]], before: frozenset[str]) -> None:
@@ -208,7 +208,7 @@ def _drain_change(facts: WorkerFacts, worker: Worker, ledger: Ledger) -> dict[st
     if facts.node is None or facts.twins:
         return {}
     if worker.state in {S.DRAINING, S.DRAINED} and not entry.drain_cause:
-        ordered = next((i for i in ledger.intents if i.kind == "drain" and i.worker == entry.name), None)
+        ordered = next((i for i in ledger.intents if i.kind == "drain" and i.machine == entry.name), None)
         return {"drain_cause": ordered.cause if ordered else "by-hand", "drained_at": facts.now}
     if worker.state in _SERVES and entry.drain_cause:
         return {"drain_cause": "", "drained_at": None}

@@ -46,7 +46,7 @@ class VORow:
     guarantee_cpus: int
     ceiling_cpus: int | None
     known: JobNumbers = NO_JOBS
-    """Jobs that are seen now: at least so many there are."""
+    """Jobs that are seen now: there are at least so many."""
     last: JobNumbers | None = None
     """The jobs as all batch systems told of them last, while `idle` is None; None if some never did."""
     known_workers: int = 0
@@ -79,9 +79,9 @@ class EnvironmentRow:
     defined: bool = True
     """False: workers of it run, but no file defines it any more."""
     known_wanted: int = 0
-    """Idle jobs that name it and are seen now: at least so many there are."""
+    """Idle jobs that name it and are seen now: there are at least so many."""
     known_workers: Mapping[str, int] = field(default_factory=dict)
-    """By state, as above: at least so many there are."""
+    """By state, as above: there are at least so many."""
     says: str = ""
 
 
@@ -121,6 +121,13 @@ class HostRow:
     """Of the journal: those that are, or may be, alive there. None while the host has never been heard."""
     strangers: int | None
     draining: bool
+    state: str
+    """Of `scheduler.model.host_states`; "" before the first look."""
+    state_seconds: float | None
+    """For how long it has been in it."""
+    state_by: str
+    """On whose word; "" where the host itself tells it."""
+    state_why: str
     answered_seconds_ago: float | None
     known_workers: int = 0
     """At least so many there are."""
@@ -270,6 +277,7 @@ def host_rows(observation: Observation, policy: Policy, plan: Plan | None = None
     for name, host in policy.hosts.items():
         reading = observation.hosts.get(name)
         answered = reading if isinstance(reading, HostReading) else None
+        stands = observation.host_states.get(name)
         running = [domain for domain in answered.domains if domain.state is not DomainState.STOPPED] if answered else []
         row = HostRow(
             host=name,
@@ -280,6 +288,10 @@ def host_rows(observation: Observation, policy: Policy, plan: Plan | None = None
             workers=None if reading is None or name in observation.unheard else workers[name],
             strangers=strangers[name] if answered else None,
             draining=host.draining or name in observation.draining_hosts,
+            state=stands.state.value if stands else "",
+            state_seconds=max(0.0, observation.now - stands.since) if stands else None,
+            state_by=stands.by if stands else "",
+            state_why=stands.why if stands else "",
             answered_seconds_ago=_age(reading, observation.now),
             known_workers=workers[name],
             says=reading.reason if isinstance(reading, Unanswered) else _says(plan.hosts.get(name) if plan else None),
@@ -342,7 +354,7 @@ def _source_row(name: str, kind: str, reading: QueueReading | HostReading | Unan
 def _discovery_row(reading: DiscoveryReading, now: float) -> SourceRow:
     age = None if reading.answered_at is None else max(0.0, now - reading.answered_at)
     state = "silent" if reading.problem else "suspect" if reading.doubt else "ok"
-    leaving = f"; emptied, as they are named no longer: {', '.join(reading.leaving)}" if reading.leaving else ""
+    leaving = f"; emptied, because it no longer names them: {', '.join(reading.leaving)}" if reading.leaving else ""
     held = f"{reading.problem}; its last known hosts stay ({reading.hosts})" if reading.problem else ""
     said = held or reading.doubt or f"{reading.asks}: {reading.hosts} host{'s' * (reading.hosts != 1)}"
     return SourceRow(reading.source, "discovery", age, state, said + leaving)

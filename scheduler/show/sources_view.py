@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
+from scheduler.model.host_states import HostState
 from scheduler.show import rows
 from scheduler.show.terminal import Table, bar, duration, jobs, memory, number, plain_table
 
@@ -96,13 +97,23 @@ def host_table(hosts: Iterable[HostRow], *, everything: bool = False) -> Table:
     for row in shown:
         used = "?" if row.memory_mib is None else f"{memory(row.used_memory_mib)} of {memory(row.memory_mib)}"
         cores = f"{number(row.used_cpus)}/{number(row.cpus)}"
-        says = "; ".join(filter(None, ("draining" if row.draining else "", row.says)))
+        says = "; ".join(dict.fromkeys(filter(None, (_stands(row), row.says))))
         full = bar(row.used_memory_mib, row.memory_mib)
         table.add_row(row.host, full, used, cores, number(row.workers, row.known_workers), number(row.strangers), says)
     if len(shown) < len(listed):
         rest = [row for row in listed if row not in shown]
         table.add_row(f"and {len(rest)} more", "", "", "", _workers(rest), "", "--all shows them")
     return table
+
+
+def _stands(row: HostRow) -> str:
+    """Write how a host stands, unless it is simply up: for how long, on whose word, and why."""
+    if row.state in {"", HostState.UP} or row.state_seconds is None:
+        return "draining" if row.draining else ""
+    by = f" by {row.state_by}" if row.state_by else ""
+    why = f": {row.state_why}" if row.state_why and row.state_why != row.says else ""
+    also = ", drained" if row.draining and row.state != HostState.DRAINING else ""
+    return f"{row.state} for {duration(row.state_seconds)}{by}{why}{also}"
 
 
 def _workers(hosts: Sequence[HostRow]) -> str:

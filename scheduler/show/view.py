@@ -121,7 +121,7 @@ def status(
 
 def action_line(action: Action) -> Text:
     """Write one action and its reason in a line."""
-    line = Text(f"{action.kind.verb:12}", style=_STYLES.get(type(action), "dim")).append(f" {action.worker}", style="bold")
+    line = Text(f"{action.kind.verb:12}", style=_STYLES.get(type(action), "dim")).append(f" {action.machine}", style="bold")
     host = host_of(action)
     return line.append(f" on {host}" if host else "").append(f"  {action.reason.sentence}", style="dim")
 

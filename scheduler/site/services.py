@@ -124,7 +124,7 @@ def _understood(node: YamlNode, own: Iterable[str], zone: str, problems: list[Pr
     for key in node.items:
         if key not in {*DEFINES, "zone", "timezone"}:
             expected = f"one of: {', '.join(DEFINES)}"
-            problems.append(node.problem((key,), "this does not stand here: what happens is in the journal", expected))
+            problems.append(node.problem((key,), "this does not belong here: what happens is in the journal", expected))
     if problems:
         return None
     data: dict[str, Any] = {"now": "0", "zone": zone, **(exact(node) or {})}

@@ -19,7 +19,7 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from environments.domain_identity import Identity
+from environments.domain_identity import WorkerIdentity
 from environments.environment import VO, Environment, Network, NetworkKind, Share, Virtualization
 from environments.matching import Catalogue, Requirements
 from scheduler.decide.plan import decide, still_holds
@@ -154,7 +154,9 @@ def one_node(worker: Worker) -> Node:
 
 def one_domain(worker: Worker) -> Domain:
     """What the host says of a worker."""
-    identity = Identity("bench", worker.name, worker.environment, "1", worker.vo, "pool", worker.serial, worker.requested_at)
+    identity = WorkerIdentity(
+        "bench", worker.name, worker.environment, "1", worker.vo, "pool", worker.serial, worker.requested_at
+    )
     return Domain(worker.name, f"uuid-{worker.serial}", DomainState.RUNNING, worker.cpus, worker.memory_mib, identity)
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from connectors.htcondor import connect as connect_pool
 from connectors.libvirt import connect as connect_host
-from environments.domain_identity import Identity
+from environments.domain_identity import WorkerIdentity
 from environments.environment import Environment
 from scheduler.model.ports import WorkerOrder
 from tests.bench.report import Report, Table, Target, main, median
@@ -132,7 +132,7 @@ class _Hand:
     def measure(self, serial: int) -> tuple[float, float]:
         """Boot one worker for one job; return seconds from the call to registered and from submission to running."""
         worker = f"bench-{1000 + serial}"
-        identity = Identity("hand", worker, "bench", "1", "atlas", "pool", serial, time.time(), self.address)
+        identity = WorkerIdentity("hand", worker, "bench", "1", "atlas", "pool", serial, time.time(), self.address)
         began = time.monotonic()
         cluster = self.pool.sleep(0.5, environment="bench")
         key = str(uuid.uuid5(uuid.NAMESPACE_URL, f"urn:hand:{worker}"))

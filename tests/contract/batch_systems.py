@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from environments.domain_identity import Identity
+from environments.domain_identity import WorkerIdentity
 from environments.environment import Environment
 
 REQUESTED_AT = 1732233600.5
@@ -146,4 +146,4 @@ class HTCondor:
 
 
 def identity(name, environment, serial):
-    return Identity("contract", name, environment.name, environment.version, environment.vo, "pool", serial, REQUESTED_AT)
+    return WorkerIdentity("contract", name, environment.name, environment.version, environment.vo, "pool", serial, REQUESTED_AT)

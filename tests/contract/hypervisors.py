@@ -9,7 +9,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from environments.domain_identity import Identity
+from environments.domain_identity import WorkerIdentity
 from environments.environment import Environment, Image, Virtualization
 from scheduler.model.hosts import PoolSpace, worker_uuid
 from scheduler.model.ports import DomainEvent, Enrolment, WorkerOrder
@@ -50,9 +50,9 @@ class Listener:
 def order(environment, serial=1, *, site=SITE, address=None):
     """An order for one worker of an environment; its UUID derives from its name, as the engine's do."""
     name = f"{environment.name}-{serial}"
-    identity = Identity(
+    identity = WorkerIdentity(
         site=site,
-        worker=name,
+        machine=name,
         environment=environment.name,
         version=environment.version,
         vo=environment.vo,

@@ -21,15 +21,17 @@ from alembic.runtime.migration import MigrationContext
 from environments.reason import Reason
 from scheduler.journal.histories import load_columns, load_history
 from scheduler.journal.holds import JobHolds, holds_in
-from scheduler.journal.hosts import say_off
+from scheduler.journal.hosts import drain, drained_hosts, say_off, undrain
 from scheduler.journal.journal import Journal, JournalError, LeaseLostError
-from scheduler.journal.records import ADOPTION_GAP, Declared, Entry, HostOff, Intent, Memo, Note, Outcome, Push, Sighting
+from scheduler.journal.records import ADOPTION_GAP, Declared, Entry, Intent, Memo, Note, Outcome, Push, Sighting
 from scheduler.journal.statuses import declare, push
 from scheduler.journal.tables import metadata
 from scheduler.journal.upgrading import UPGRADE_LOCK, StillLedError, newest_form, upgrade
 from scheduler.model.actions import Adopt, Boot, Drain, PowerOff
 from scheduler.model.failures import FailureCause
+from scheduler.model.host_states import HostState, HostWord
 from scheduler.model.hosts import worker_uuid
+from scheduler.model.machines import Placement
 from scheduler.model.queues import HeldJob
 from scheduler.model.workers import BootOutcome, WorkerState
 from simulations.clock import SimulatedClock
@@ -80,7 +82,7 @@ def test_a_boot_stands_in_the_journal_before_it_is_done(journal, opened):
     assert seen.entries == {"el9-7": entry(7)}
     assert seen.next_serial == 8
     (intent,) = seen.intents
-    assert (intent.kind, intent.worker, intent.cause, intent.begun_at) == ("boot", "el9-7", "demand", 101.0)
+    assert (intent.kind, intent.machine, intent.cause, intent.begun_at) == ("boot", "el9-7", "demand", 101.0)
 
 
 def test_the_end_of_an_intent_closes_it_and_changes_its_worker(journal, opened):
@@ -94,7 +96,7 @@ def test_the_end_of_an_intent_closes_it_and_changes_its_worker(journal, opened):
 def test_a_name_is_used_once_for_ever(journal, opened):
     first, second = journal.begin("a", 101.0, [boot(1), boot(1)])
     assert (first, second) == (1, "worker el9-1 stands in the journal already")
-    journal.end(102.0, 1, Outcome.DONE, changes={"state": "gone", "closed_at": 102.0})
+    journal.end(102.0, 1, Outcome.DONE, changes={"state": "gone", "closed_at": 102.0, "ended_by": "power-off"})
     assert journal.ledger().entries == {}
     assert journal.begin("a", 103.0, [boot(1)]) == ["worker el9-1 stands in the journal already"]
     assert journal.entry("el9-1").closed_at == 102.0
@@ -111,13 +113,47 @@ def test_names_go_on_well_behind_those_that_were_adopted(journal):
 
 def test_a_domain_that_comes_late_reopens_its_entry_by_adoption(journal):
     journal.begin("a", 101.0, [boot(1)])
-    journal.end(102.0, 1, Outcome.LATE, changes={"state": "gone", "closed_at": 102.0})
+    journal.end(102.0, 1, Outcome.LATE, changes={"state": "gone", "closed_at": 102.0, "ended_by": "not-begun"})
     adopted = entry(1, origin="adopted", state=WorkerState.BOOTING, since=110.0)
     assert journal.begin("a", 110.0, [Intent(Adopt("el9-1", "h1", WHY), adopted)]) == [2]
     assert journal.ledger().entries == {"el9-1": adopted}
+    assert journal.placements("el9-1") == [
+        Placement("el9-1", "h1", 1, 101.0, 102.0, "not-begun"),
+        Placement("el9-1", "h1", 2, 101.0),
+    ]
     assert journal.begin("a", 111.0, [Intent(Adopt("el9-1", "h1", WHY), adopted)]) == [
         "worker el9-1 stands in the journal already"
     ]
+
+
+def test_a_worker_that_moves_has_another_placement_from_then_on(journal, opened):
+    journal.begin("a", 101.0, [boot(1)])
+    journal.remember("a", 110.0, Memo(changes={"el9-1": {"host": "h2"}}))
+    journal.remember("a", 120.0, Memo(changes={"el9-1": {"state": "gone", "closed_at": 120.0, "ended_by": "died"}}))
+    assert opened().placements("el9-1") == [
+        Placement("el9-1", "h1", 1, 101.0, 110.0, "moved"),
+        Placement("el9-1", "h2", 1, 110.0, 120.0, "died"),
+    ]
+    assert opened().entry("el9-1").host == "h2"
+
+
+def test_a_look_from_before_its_end_places_no_machine_anew(journal):
+    (number,) = journal.begin("a", 101.0, [boot(1)])
+    journal.end(110.0, number, Outcome.DONE, changes={"state": "gone", "closed_at": 110.0, "ended_by": "power-off"})
+    journal.remember("a", 111.0, Memo(changes={"el9-1": {"host": "h2"}}))
+    assert [one.ended_by for one in journal.placements("el9-1")] == ["power-off"]
+    adopted = entry(1, origin="adopted", state=WorkerState.BOOTING, since=120.0)
+    assert journal.begin("a", 120.0, [Intent(Adopt("el9-1", "h1", WHY), adopted)]) == [2]
+    assert [one.generation for one in journal.placements("el9-1")] == [1, 2]
+
+
+def test_a_machine_is_never_placed_twice_at_once(url, journal):
+    journal.begin("a", 101.0, [boot(1)])
+    engine = sa.create_engine(url)
+    second = "INSERT INTO placements (machine, host, generation, begun, ended_by) VALUES ('el9-1', 'h2', 2, 102.0, '')"
+    with pytest.raises(sa.exc.IntegrityError), engine.begin() as connection:
+        connection.execute(sa.text(second))
+    engine.dispose()
 
 
 def test_intents_of_other_acts_open_no_entry(journal):
@@ -334,13 +370,13 @@ def test_when_the_clock_is_set_all_open_times_move_along(journal, opened):
 
 def test_the_word_that_a_host_is_off_reaches_the_daemon_at_once_and_goes_when_it_has_acted_upon_it(journal, opened):
     administrator = opened()
-    administrator.drain_host("h1", "burns", 199.0)
-    say_off(administrator, HostOff("h1", 200.0, "anna", "burnt"))
-    say_off(administrator, HostOff("h1", 201.0, "otto", "burnt down"))
-    assert journal.ledger().hosts_off == {"h1": HostOff("h1", 201.0, "otto", "burnt down")}
+    drain(administrator, "h1", "burns", 199.0)
+    say_off(administrator, "h1", "burnt", 200.0, "anna")
+    say_off(administrator, "h1", "burnt down", 201.0, "otto")
+    drained, off = journal.ledger().host_words
+    assert (drained.state, off) == (HostState.DRAINING, HostWord("h1", HostState.OFF, 201.0, "otto", "burnt down"))
     journal.remember("a", 210.0, Memo(words=("h1",)))
-    assert journal.ledger().hosts_off == {}
-    assert journal.ledger().draining_hosts == frozenset()
+    assert journal.ledger().host_words == ()
     assert [event.note.detail["by"] for event in journal.events(subject="h1") if event.note.kind == "host-forget"] == [
         "anna",
         "otto",
@@ -356,29 +392,29 @@ def test_of_whom_the_journal_knows_all_workers_is_kept(journal, opened):
 
 def test_a_word_that_was_void_leaves_a_drained_host_drained(journal, opened):
     administrator = opened()
-    administrator.drain_host("h1", "burns", 199.0)
-    say_off(administrator, HostOff("h1", 200.0, "anna", "burnt"))
+    drain(administrator, "h1", "burns", 199.0)
+    say_off(administrator, "h1", "burnt", 200.0, "anna")
     journal.remember("a", 210.0, Memo(void=("h1",)))
-    assert journal.ledger().hosts_off == {}
-    assert journal.ledger().draining_hosts == {"h1"}
+    assert journal.ledger().host_words == (HostWord("h1", HostState.DRAINING, 199.0, "", "burns"),)
 
 
 def test_drained_hosts_survive_and_are_seen_by_the_daemon_at_once(journal, opened):
     administrator = opened()
     journal.ledger()
-    administrator.drain_host("h1", "new memory", 200.0)
-    administrator.drain_host("h1", "new board", 201.0)
-    assert journal.ledger().draining_hosts == {"h1"}
-    assert administrator.drained_hosts() == {"h1": (200.0, "new board")}, "drained since the first time"
-    assert administrator.undrain_host("h1", 300.0)
-    assert not administrator.undrain_host("h1", 301.0)
-    assert journal.ledger().draining_hosts == frozenset()
+    drain(administrator, "h1", "new memory", 200.0, "anna")
+    drain(administrator, "h1", "new board", 201.0, "otto")
+    word = HostWord("h1", HostState.DRAINING, 200.0, "otto", "new board")
+    assert journal.ledger().host_words == (word,)
+    assert drained_hosts(administrator) == {"h1": word}, "drained since the first time"
+    assert undrain(administrator, "h1", 300.0)
+    assert not undrain(administrator, "h1", 301.0)
+    assert journal.ledger().host_words == ()
 
 
 def test_what_ended_long_ago_is_forgotten_little_by_little_and_what_is_open_stays(journal, opened):
     numbers = journal.begin("a", 101, [boot(n) for n in range(1, 6)])
     for n, number in enumerate(numbers[:4], 1):
-        journal.end(110.0 + n, number, Outcome.DONE, changes={"state": "gone", "closed_at": 110.0 + n})
+        journal.end(110.0 + n, number, Outcome.DONE, changes={"state": "gone", "closed_at": 110.0 + n, "ended_by": "power-off"})
     ran = [Sighting("pool", f"{n}.0", f"el9-{n}", "atlas", "anna", "el9", 105.0, 110.0 + n) for n in range(1, 6)]
     old = BootOutcome("el9-1", "el9", "1", "h1", 108.0, True)
     journal.remember("a", 109, Memo(outcomes=(old, replace(old, worker="el9-4", at=120.0)), ended=ran[:4], appeared=ran[4:]))
@@ -439,7 +475,9 @@ def test_what_is_kept_in_memory_is_what_stands_in_the_database(journal, opened, 
         elif kind == "shift":
             journal.shift("a", now, chance.choice([-3600.0, 7200.5]))
         elif kind == "close" and entries:
-            journal.remember("a", now, Memo(changes={chance.choice(entries): {"state": "gone", "closed_at": now}}))
+            journal.remember(
+                "a", now, Memo(changes={chance.choice(entries): {"state": "gone", "closed_at": now, "ended_by": "power-off"}})
+            )
     kept, fresh = journal.ledger(), opened().ledger()
     assert sorted(kept.boots, key=lambda b: b.worker) == sorted(fresh.boots, key=lambda b: b.worker)
     assert replace(kept, boots=()) == replace(fresh, boots=(), epoch=1)
@@ -489,7 +527,7 @@ def test_an_intent_that_the_database_refuses_does_not_stop_the_others(journal, o
     assert isinstance(third, int)
     assert "cannot write (begin)" in refusal
     assert set(opened().ledger().entries) == set(journal.ledger().entries) == {"el9-1", "el9-3"}
-    assert [one.worker for one in journal.ledger().intents] == ["el9-1", "el9-3"]
+    assert [one.machine for one in journal.ledger().intents] == ["el9-1", "el9-3"]
 
 
 @pytest.mark.parametrize("number", [2**40, 2**70, -(2**70)])
@@ -651,10 +689,58 @@ def test_a_journal_of_the_first_version_is_brought_up_to_date_with_its_content(u
     assert upgrade(url, SimulatedClock(), 60) == (newest_form(), newest_form())
     journal = opened(now=100.0)
     assert (journal.ledger().made_at, journal.ledger().next_serial) == (50.0, 42)
-    assert journal.drained_hosts() == {"h9": (7.0, "dust")}
+    assert drained_hosts(journal) == {"h9": HostWord("h9", HostState.DRAINING, 7.0, "", "dust")}
     names = {index["name"] for index in sa.inspect(engine).get_indexes("events")}
     assert "ix_events_subject" in names
     engine.dispose()
+
+
+_OLD_WORKER = (
+    "INSERT INTO workers (id, name, serial, uuid, environment, version, vo, batch_system, host, cpus, memory_mib, address, origin, "
+    "state, since, requested_at, booted_at, registered_at, drain_cause, boot_error, closed_at) VALUES "
+    "({0}, 'el9-{0}', {0}, 'u-{0}', 'el9', '1', 'atlas', 'pool', 'h{0}', 2, 4096, NULL, 'booted', "
+    "'{1}', 12.5, 10.5, 11.5, NULL, '', '', {2})"
+)
+"""A row in the form of before machines."""
+
+
+def test_workers_and_acts_of_a_journal_without_machines_are_kept(url, opened):
+    engine = to_form(url, "0014")
+    with engine.begin() as connection:
+        connection.execute(sa.text(_OLD_WORKER.format(3, "booting", "NULL")))
+        connection.execute(sa.text(_OLD_WORKER.format(4, "gone", "12.5")))
+        connection.execute(
+            sa.text(
+                "INSERT INTO intents (kind, worker, host, cause, sentence, epoch, begun_at, outcome, detail) "
+                "VALUES ('boot', 'el9-3', 'h3', 'demand', 'jobs wait', 1, 10.5, '', '')"
+            )
+        )
+    engine.dispose()
+    upgrade(url, SimulatedClock(), 60)
+    journal = opened(now=100.0)
+    (kept,) = journal.ledger().entries.values()
+    assert (kept.name, kept.uuid, kept.host, kept.state, kept.booted_at) == ("el9-3", "u-3", "h3", WorkerState.BOOTING, 11.5)
+    assert journal.entry("el9-4").closed_at == 12.5
+    assert [one.machine for one in journal.ledger().intents] == ["el9-3"]
+    assert journal.placements("el9-3") == [Placement("el9-3", "h3", 1, 10.5)]
+    assert journal.placements("el9-4") == [Placement("el9-4", "h4", 1, 10.5, 12.5, "unknown")]
+    assert journal.hold_lease("a", 100.0, 60)
+    (number,) = journal.begin("a", 101.0, [boot(50)])
+    assert number == 2
+    assert set(journal.ledger().entries) == {"el9-3", "el9-50"}
+
+
+def test_what_was_said_of_hosts_is_kept_when_it_comes_into_one_table(url, opened):
+    engine = to_form(url, "0015")
+    with engine.begin() as connection:
+        connection.execute(sa.text("INSERT INTO drained_hosts (host, since, why) VALUES ('h1', 7.0, 'dust')"))
+        connection.execute(sa.text("INSERT INTO hosts_off (host, at, by, why) VALUES ('h1', 9.0, 'anna', 'burnt')"))
+    engine.dispose()
+    upgrade(url, SimulatedClock(), 60)
+    assert opened(now=100.0).ledger().host_words == (
+        HostWord("h1", HostState.DRAINING, 7.0, "", "dust"),
+        HostWord("h1", HostState.OFF, 9.0, "anna", "burnt"),
+    )
 
 
 def test_whoever_opens_a_journal_of_an_older_version_is_told_what_to_do_and_changes_nothing(url, opened):

@@ -2,11 +2,12 @@
 
 from dataclasses import replace
 
-from environments.domain_identity import Identity
+from environments.domain_identity import WorkerIdentity
 from environments.environment import VO, Environment, Network, NetworkKind, Share, Virtualization
 from environments.matching import Catalogue, Requirements
 from scheduler.decide.plan import decide
 from scheduler.model.actions import Boot, CancelDrain, CleanUp, Drain, PowerOff
+from scheduler.model.host_states import HostState, HostWord
 from scheduler.model.hosts import Domain, DomainState, Host, HostReading, PoolSpace
 from scheduler.model.observation import Observation
 from scheduler.model.policy import Limits, Policy
@@ -15,6 +16,7 @@ from scheduler.model.readings import Unanswered
 from scheduler.model.workers import BootOutcome, Worker, WorkerState
 
 NOW = 1_000_000.0
+DRAINED = HostWord("h1", HostState.DRAINING, NOW - 60, "anna", "new memory")
 POOL = "pool"
 
 
@@ -108,7 +110,7 @@ def node_of(worker):
 
 
 def domain_of(worker):
-    identity = Identity(
+    identity = WorkerIdentity(
         "test",
         worker.name,
         worker.environment,
@@ -160,19 +162,19 @@ def boots(plan):
 
 
 def drains(plan):
-    return {action.worker: action.cause for action in plan.actions if isinstance(action, Drain)}
+    return {action.machine: action.cause for action in plan.actions if isinstance(action, Drain)}
 
 
 def cancels(plan):
-    return [action.worker for action in plan.actions if isinstance(action, CancelDrain)]
+    return [action.machine for action in plan.actions if isinstance(action, CancelDrain)]
 
 
 def power_offs(plan):
-    return [action.worker for action in plan.actions if isinstance(action, PowerOff)]
+    return [action.machine for action in plan.actions if isinstance(action, PowerOff)]
 
 
 def clean_ups(plan):
-    return [action.worker for action in plan.actions if isinstance(action, CleanUp)]
+    return [action.machine for action in plan.actions if isinstance(action, CleanUp)]
 
 
 def codes(verdict):

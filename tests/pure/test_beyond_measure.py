@@ -190,7 +190,7 @@ def test_a_line_with_many_problems_is_looked_at_once(tmp_path):
     )
 
 
-# --- rules that come again ------------------------------------------------------------------------------------------------
+# --- rules that try again later ------------------------------------------------------------------------------------------------
 
 RULES = {
     "FREQ=DAILY;INTERVAL=0": "needs at least 1 as its INTERVAL",

@@ -22,6 +22,7 @@ from scheduler.daemon.listening import Web
 from scheduler.daemon.metrics import Metrics
 from scheduler.daemon.web import Shown
 from scheduler.decide.plan import decide
+from scheduler.journal.hosts import drain, drained_hosts
 from scheduler.journal.journal import Journal
 from scheduler.journal.opening import SideFile
 from scheduler.journal.records import Entry, Intent, Memo, Outcome
@@ -128,7 +129,7 @@ def test_plan_shows_each_action_with_its_reason_and_tells_who_is_silent(ambienti
 def test_plan_as_json_has_the_kind_the_reason_and_its_numbers(ambienti, farm):
     _, out, _ = ambienti("plan", "--snapshot", farm, "--json")
     first = json.loads(out)["actions"][0]
-    assert (first["action"], first["worker"], first["host"]) == ("Boot", "el9-4", "h1")
+    assert (first["action"], first["machine"], first["host"]) == ("Boot", "el9-4", "h1")
     assert first["reason"]["code"]
     assert first["reason"]["sentence"]
 
@@ -283,9 +284,9 @@ def test_whoever_only_reads_makes_no_journal_and_is_told_that_nothing_is_known(a
 def test_following_the_log_waits_for_what_the_daemon_will_write(ambienti, site, monkeypatch):
     def write_one(_, seconds):
         with closing(Journal(f"sqlite:///{site.parent}/ambienti.db", now=100.0)) as journal:
-            if journal.drained_hosts():
+            if drained_hosts(journal):
                 raise KeyboardInterrupt
-            journal.drain_host("xen2", "burns", 100.0, "anna")
+            drain(journal, "xen2", "burns", 100.0, "anna")
 
     monkeypatch.setattr(WallClock, "sleep", write_one)
     code, out, err = ambienti("events", "--follow")
@@ -435,7 +436,7 @@ def test_why_worker_explains_a_worker_and_knows_its_neighbours(ambienti, farm):
 def test_why_worker_of_one_that_is_over_tells_from_the_journal_when_and_why(ambienti, site):
     journal = a_worker_on(site, "xen1")
     journal.end(1010.0, 1, Outcome.FAILED, changes={"boot_error": "xen1: boot atlas-el9-1: there is no such file /srv/el9"})
-    over = {"state": "gone", "since": 1030.0, "closed_at": 1030.0}
+    over = {"state": "gone", "since": 1030.0, "closed_at": 1030.0, "ended_by": "power-off"}
     journal.remember("daemon", 1030.0, Memo({"atlas-el9-1": over}))
     journal.close()
     code, out, _ = ambienti("why-worker", "atlas-el9-1")
@@ -602,7 +603,7 @@ def test_a_host_is_forgotten_only_on_somebody_s_word(ambienti, site):
     assert "atlas-el9-1" in out
     assert "nothing is given up without your word" in err
     assert "--i-confirm-it-is-off" in err
-    assert journal.ledger().hosts_off == {}
+    assert journal.ledger().host_words == ()
     words = ("--i-confirm-it-is-off", "--why", "scrapped", "--by", "anna", "--json")
     code, out, _ = ambienti("host", "forget", "xen9", *words)
     assert code == 0
@@ -612,7 +613,7 @@ def test_a_host_is_forgotten_only_on_somebody_s_word(ambienti, site):
         "why": "scrapped",
         "workers": [{"worker": "atlas-el9-1", "state": "requested", "vo": "atlas", "environment": "atlas-el9"}],
     }
-    (word,) = journal.ledger().hosts_off.values()
+    (word,) = journal.ledger().host_words
     assert (word.host, word.by, word.why) == ("xen9", f"anna (login {login()})", "scrapped")
     assert "is taken as off on the word of anna" in ambienti("host", "forget", "xen9", *words[:-1])[1]
     journal.close()
@@ -632,7 +633,7 @@ def test_the_word_is_given_by_typing_the_host_s_name(ambienti, site, monkeypatch
     found, out, err = ambienti("host", "forget", "xen9")
     assert found == code
     assert "type its name" in out + err
-    assert list(journal.ledger().hosts_off) == ([] if code else ["xen9"])
+    assert [word.host for word in journal.ledger().host_words] == ([] if code else ["xen9"])
     assert ("its workers may still run" in err) == bool(code)
     journal.close()
 

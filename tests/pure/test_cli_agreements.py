@@ -344,7 +344,7 @@ def test_a_wrong_services_file_is_told_at_its_line_with_the_rest_of_the_configur
     assert (code, "services.yaml:4:" in out, "did you mean voms?" in out) == (2, True, True), out
     (site / "services.yaml").write_text("objects: [pool]\nevents: []\n")
     code, out, _ = ambienti("check")
-    assert (code, "this does not stand here" in out) == (2, True), out
+    assert (code, "this does not belong here" in out) == (2, True), out
     (site / "services.yaml").write_text("objects: [pool]\n")
     assert "Ambienti looks at 'pool' itself" in ambienti("check")[1]
     (site / "services.yaml").unlink()

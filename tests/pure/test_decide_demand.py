@@ -7,6 +7,7 @@ from scheduler.decide.plan import decide
 from scheduler.model.hosts import PoolSpace
 from scheduler.model.workers import WorkerState
 from tests.pure.builders import (
+    DRAINED,
     NOW,
     a_cluster,
     a_host,
@@ -29,7 +30,7 @@ from tests.pure.builders import (
 def test_a_burst_of_jobs_is_answered_at_once_with_as_many_workers_as_it_needs():
     plan = plan_for(a_cluster(idle=21))
     assert len(boots(plan)) == 11  # two cores each, 32 cores in all
-    assert [boot.worker for boot in boots(plan)] == [f"el9-{n}" for n in range(1, 12)]
+    assert [boot.machine for boot in boots(plan)] == [f"el9-{n}" for n in range(1, 12)]
     assert codes(plan.clusters["pool:1"]) == ["boot-ordered"]
 
 
@@ -264,7 +265,7 @@ def test_the_drain_of_a_worker_on_a_drained_host_is_not_taken_back():
     leaving = a_worker(state=WorkerState.DRAINED, drain_cause="idle")
     policy = a_policy(hosts=("h1", "h2"))
     hosts = [a_host(), a_host("h2")]
-    plan = plan_for(a_cluster(), workers=[leaving], policy=policy, hosts=hosts, draining_hosts=frozenset({"h1"}))
+    plan = plan_for(a_cluster(), workers=[leaving], policy=policy, hosts=hosts, host_words=(DRAINED,))
     assert cancels(plan) == []
     assert [boot.host for boot in boots(plan)] == ["h2"]
 

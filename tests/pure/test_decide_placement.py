@@ -8,6 +8,7 @@ from environments.environment import Disk, DiskMode, Image, Network, NetworkKind
 from scheduler.model.hosts import DomainState, Host
 from scheduler.model.workers import WorkerState
 from tests.pure.builders import (
+    DRAINED,
     NOW,
     a_cluster,
     a_domain,
@@ -91,7 +92,7 @@ def test_disk_space_of_the_pool_bounds_full_copies():
     assert len(boots(plan)) == 2
 
 
-@pytest.mark.parametrize("drained", [{"draining_hosts": frozenset({"h1"})}, {}])
+@pytest.mark.parametrize("drained", [{"host_words": (DRAINED,)}, {}])
 def test_nothing_starts_on_a_host_that_is_drained(drained):
     policy = a_policy(hosts=[Host("h1", draining=not drained)])
     plan = plan_for(a_cluster(idle=1), policy=policy, **drained)
@@ -251,4 +252,4 @@ def test_large_workers_are_placed_before_small_ones_take_their_room():
 
 def test_names_are_numbered_upward_from_the_next_serial():
     plan = plan_for(a_cluster(idle=4), next_serial=41)
-    assert [(boot.worker, boot.serial) for boot in boots(plan)] == [("el9-41", 41), ("el9-42", 42)]
+    assert [(boot.machine, boot.serial) for boot in boots(plan)] == [("el9-41", 41), ("el9-42", 42)]

@@ -208,7 +208,7 @@ def test_nothing_is_ended_or_drained_on_the_word_of_a_source_that_cannot_be_beli
     for action in plan.actions:
         if not isinstance(action, (Drain, PowerOff)):
             continue
-        worker = workers[action.worker]
+        worker = workers[action.machine]
         reading = observation.hosts[worker.host]
         assert isinstance(reading, HostReading)
         assert reading.complete
@@ -226,14 +226,14 @@ def test_running_work_is_never_ended_and_no_worker_gets_two_orders(farm):
     states = {worker.name: worker.state for worker in observation.workers}
     for action in plan.actions:
         if isinstance(action, PowerOff):
-            assert states[action.worker] in (WorkerState.DRAINED, WorkerState.SILENT, WorkerState.FAILED)
+            assert states[action.machine] in (WorkerState.DRAINED, WorkerState.SILENT, WorkerState.FAILED)
         if isinstance(action, CleanUp):
-            assert states[action.worker] in ENDED
-        if isinstance(action, Drain) and states[action.worker] is WorkerState.BUSY:
+            assert states[action.machine] in ENDED
+        if isinstance(action, Drain) and states[action.machine] is WorkerState.BUSY:
             assert action.cause in ("lifetime", "host-drain", "unwanted", "black-hole", "reclaim")
         if isinstance(action, CancelDrain):
-            assert states[action.worker] in (WorkerState.DRAINING, WorkerState.DRAINED)
-    assert max(Counter(action.worker for action in plan.actions).values(), default=0) <= 1
+            assert states[action.machine] in (WorkerState.DRAINING, WorkerState.DRAINED)
+    assert max(Counter(action.machine for action in plan.actions).values(), default=0) <= 1
 
 
 @settings(max_examples=EXAMPLES, deadline=None)
@@ -250,7 +250,7 @@ def test_limits_hold_whatever_is_asked_for(farm):
     assert len(addresses) == len(set(addresses))
     serials = [boot.serial for boot in ordered]
     assert serials == list(range(observation.next_serial, observation.next_serial + len(ordered)))
-    assert len({boot.worker for boot in ordered} | {w.name for w in observation.workers}) == len(ordered) + len(
+    assert len({boot.machine for boot in ordered} | {w.name for w in observation.workers}) == len(ordered) + len(
         observation.workers
     )
     alive = [worker for worker in observation.workers if worker.state not in ENDED]
@@ -326,7 +326,7 @@ def obeyed(observation, plan, environments):
         shape = environments[boot.environment]
         workers.append(
             a_worker(
-                boot.worker,
+                boot.machine,
                 WorkerState.REQUESTED,
                 serial=boot.serial,
                 environment=boot.environment,

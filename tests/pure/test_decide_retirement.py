@@ -10,6 +10,7 @@ from scheduler.model.hosts import DomainState, Host
 from scheduler.model.queues import Lingering, RunningJob
 from scheduler.model.workers import WorkerState
 from tests.pure.builders import (
+    DRAINED,
     NOW,
     a_cluster,
     a_domain,
@@ -127,7 +128,7 @@ def test_workers_of_an_environment_that_is_no_longer_defined_are_drained():
 def test_workers_on_a_drained_host_are_drained_whatever_they_do(by_command):
     workers = [a_worker("el9-1"), a_worker("el9-2", WorkerState.BUSY)]
     policy = a_policy(hosts=[Host("h1", draining=not by_command)])
-    changes = {"draining_hosts": frozenset({"h1"})} if by_command else {}
+    changes = {"host_words": (DRAINED,)} if by_command else {}
     assert drains(plan_for(workers=workers, policy=policy, **changes)) == {"el9-1": "host-drain", "el9-2": "host-drain"}
 
 
@@ -289,7 +290,7 @@ def test_a_plan_without_actions_holds_while_nothing_changes_and_its_time_has_not
     assert not still_holds(plan, before, later(30, workers=(a_worker(state=WorkerState.BUSY),)))
     assert not still_holds(plan, before, later(30, queues={"pool": a_queue(a_cluster())}))
     assert not still_holds(plan, before, later(30, hosts={"h1": silent("h1")}))
-    assert not still_holds(plan, before, later(30, draining_hosts=frozenset({"h1"})))
+    assert not still_holds(plan, before, later(30, host_words=(DRAINED,)))
 
 
 def test_a_plan_stands_until_a_worker_is_too_old_for_the_jobs_it_is_kept_for():

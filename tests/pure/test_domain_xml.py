@@ -18,7 +18,7 @@ from environments.domain import (
     mac_address,
     parse_identity,
 )
-from environments.domain_identity import Identity
+from environments.domain_identity import ServiceIdentity, WorkerIdentity
 from environments.environment import Environment
 
 GOLDEN = Path(__file__).parent / "domains"
@@ -33,7 +33,7 @@ LVM = DiskSource("/dev/vg0/atlas-el9-17-7c1b2b1e.disk", "raw", block=True)
 def identity(**changes):
     values = {
         "site": "pi",
-        "worker": "atlas-el9-17",
+        "machine": "atlas-el9-17",
         "environment": "atlas-el9",
         "version": "2024-11-05",
         "vo": "atlas",
@@ -42,7 +42,7 @@ def identity(**changes):
         "requested_at": 1732233600.25,
         "address": None,
     }
-    return Identity(**{**values, **changes})
+    return WorkerIdentity(**{**values, **changes})
 
 
 def pieces(virtualization, *, disk=None, config=CONFIG, console_log=None, address=None, **fields):
@@ -113,11 +113,11 @@ TEXT = st.text(st.characters(codec="utf-8", min_codepoint=32), min_size=1, max_s
 
 
 @given(
-    site=TEXT, worker=TEXT, version=TEXT, vo=TEXT, serial=st.integers(0, 10**9),
+    site=TEXT, machine=TEXT, version=TEXT, vo=TEXT, serial=st.integers(0, 10**9),
     at=st.floats(0, 4e9), address=st.none() | st.just("10.0.2.16/24"),
 )  # fmt: skip
-def test_any_identity_survives_the_journey_through_xml(*, site, worker, version, vo, serial, at, address):
-    carried = identity(site=site, worker=worker, version=version, vo=vo, serial=serial, requested_at=at, address=address)
+def test_any_identity_survives_the_journey_through_xml(*, site, machine, version, vo, serial, at, address):
+    carried = identity(site=site, machine=machine, version=version, vo=vo, serial=serial, requested_at=at, address=address)
     made_of = replace(CASES["qemu-diskless-user"][1], identity=carried)
     assert parse_identity(domain_xml(made_of, Driver.QEMU)) == carried
 
@@ -131,6 +131,8 @@ def test_any_identity_survives_the_journey_through_xml(*, site, worker, version,
         "<domain><metadata><other xmlns='urn:x'/></metadata></domain>",
         "<domain><metadata><worker xmlns='urn:x'><site>pi</site></worker></metadata></domain>",
         "<domain><metadata><a:worker xmlns:a='urn:ambienti:identity:1'><a:site>pi</a:site></a:worker></metadata></domain>",
+        "<machine><role>database</role><site>pi</site><machine>ce-1</machine></machine>",
+        "<machine><role>service</role><site>pi</site><machine>ce-1</machine></machine>",
     ],
 )
 def test_a_domain_without_our_whole_identity_is_a_stranger(xml):
@@ -144,10 +146,23 @@ def test_an_identity_with_a_serial_that_is_no_number_is_a_strangers():
 
 def test_an_identity_is_read_from_the_metadata_element_alone_as_libvirt_hands_it_out():
     fields = "".join(f"<{name}>{value}</{name}>" for name, value in {
-        "site": "pi", "worker": "atlas-el9-17", "environment": "atlas-el9", "version": "2024-11-05", "vo": "atlas",
+        "role": "worker", "site": "pi", "machine": "atlas-el9-17", "environment": "atlas-el9", "version": "2024-11-05", "vo": "atlas",
         "batch_system": "pool", "serial": 17, "requested_at": 1732233600.25,
     }.items())  # fmt: skip
-    assert parse_identity(f"<worker>{fields}</worker>") == identity()
+    assert parse_identity(f"<machine>{fields}</machine>") == identity()
+
+
+def test_a_worker_of_before_machines_is_known_by_the_metadata_that_it_carries():
+    xml = (Path(__file__).parent / "old_domains" / "0.1-worker.xml").read_text()
+    assert parse_identity(xml) == CASES["xen-hvm-overlay-vlan"][1].identity
+    inner = xml.partition("<metadata>")[2].partition("</metadata>")[0].replace("ambienti:", "")
+    assert parse_identity(inner) == CASES["xen-hvm-overlay-vlan"][1].identity, "as libvirt hands it out"
+
+
+def test_a_machine_of_a_service_is_known_with_the_generation_of_its_placement():
+    fields = "<site>pi</site><machine>ce-1</machine><generation>3</generation><requested_at>1732233600.25</requested_at>"
+    found = parse_identity(f"<machine><role>service</role>{fields}</machine>")
+    assert found == ServiceIdentity("pi", "ce-1", 3, 1732233600.25)
 
 
 def test_markup_in_a_value_does_not_become_markup():

@@ -178,7 +178,7 @@ def test_a_wrong_report_is_told_what_is_expected(door, content, says):
 def test_what_was_told_already_is_only_corrected(door):
     assert reported(door, "ce01", "CRITICAL") == (200, "kept")
     code, said = reported(door, "ce01", "OK", at=NOW - 60)
-    assert (code, said) == (202, "of that time something was told already: held as c1, until somebody else accepts it")
+    assert (code, said) == (202, "something was told of that time already: held as c1, until somebody else accepts it")
 
 
 def test_an_id_that_says_otherwise_is_told_and_the_first_stands(door):
@@ -204,7 +204,7 @@ def test_nobody_waits_again_for_a_journal_that_did_not_answer(door):
 
     kept, door.engine.journal = door.engine.journal, Silent()
     answers = [reported(door, "ce01") for _ in range(5)]
-    assert set(answers) == {(503, "the journal does not answer just now: come again")}
+    assert set(answers) == {(503, "the journal does not answer just now: try again later")}
     assert door.engine.journal.asked == 1
     door.engine.journal = kept
     door.engine.clock.sleep(6)

@@ -12,7 +12,7 @@ from environments.matching import Catalogue
 from environments.reason import Reason
 from scheduler.journal.hosts import say_off
 from scheduler.journal.journal import KEPT_KINDS, Journal, JournalError, LeaseLostError
-from scheduler.journal.records import HostOff, Outcome
+from scheduler.journal.records import Outcome
 from scheduler.loop.engine import Engine
 from scheduler.loop.errands import why_keep
 from scheduler.loop.lanes import ThreadRunner
@@ -549,10 +549,10 @@ def test_a_host_that_was_forgotten_and_comes_back_has_its_workers_adopted(farm):
     name, host = farm.worker(), farm.hosts["h1"]
     host.faults.silent = True
     assert [w.state for w in farm.order().observation.workers] == [S.UNSEEN]
-    say_off(farm.journal, HostOff("h1", farm.clock.now(), "anna", "burnt"))
+    say_off(farm.journal, "h1", "burnt", farm.clock.now(), "anna")
     assert farm.order().observation.workers == ()
     assert farm.journal.entry(name).closed_at is not None
-    assert farm.journal.ledger().hosts_off == {}
+    assert farm.journal.ledger().host_words == ()
     host.faults.silent = False
     assert farm.order().observation.unjournaled == {name}
     (adopted,) = farm.order(Adopt(name, "h1", WHY)).results
@@ -566,7 +566,7 @@ def given_up(farm):
     farm.hosts["h1"].faults.silent = True
     farm.order()
     assert name in farm.queue.nodes
-    say_off(farm.journal, HostOff("h1", farm.clock.now(), "anna", "burnt"))
+    say_off(farm.journal, "h1", "burnt", farm.clock.now(), "anna")
     return name
 
 
@@ -743,7 +743,7 @@ def test_an_act_that_hangs_goes_on_by_itself_and_what_waits_behind_it_is_given_u
     assert [result.outcome for result in quickly(real, boot(4, "h2")).results] == [Outcome.DONE], "others are served meanwhile"
     time.sleep(1.1)
     (late,) = quickly(real).results
-    assert (late.action.worker, late.outcome) == ("el9-2", Outcome.LATE)
+    assert (late.action.machine, late.outcome) == ("el9-2", Outcome.LATE)
     assert real.journal.entry("el9-2").closed_at is not None
     cycle = quickly(real)
     late = cycle.observation.hosts["h1"]
@@ -752,7 +752,7 @@ def test_an_act_that_hangs_goes_on_by_itself_and_what_waits_behind_it_is_given_u
     real.hang.set()
     until(lambda: not real.engine.under_way)
     (done,) = quickly(real).results
-    assert (done.action.worker, done.outcome) == ("el9-1", Outcome.DONE), "its end is told when it comes"
+    assert (done.action.machine, done.outcome) == ("el9-1", Outcome.DONE), "its end is told when it comes"
     assert real.state("el9-1") is S.BOOTING
     assert list(real.hosts["h1"].domains) == ["el9-1"]
 

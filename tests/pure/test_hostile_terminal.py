@@ -19,12 +19,11 @@ from environments.text import csv_cell
 from scheduler.availability.history import Exclusion, Recurrence, Revision
 from scheduler.commands.cli import build, main
 from scheduler.journal.agreements import Token, add_downtime, add_exclusion, add_token
-from scheduler.journal.hosts import say_off
+from scheduler.journal.hosts import drain, say_off
 from scheduler.journal.journal import Journal
 from scheduler.journal.records import (
     Declared,
     Entry,
-    HostOff,
     Intent,
     Look,
     Memo,
@@ -163,8 +162,8 @@ def fill(book, number, text):
             look=Look(now, 5.0 + number, said, began="start" if number == 0 else ""),
         ),
     )
-    book.drain_host(text, text, now)
-    say_off(book, HostOff(f"{text}2", now, text, text))
+    drain(book, text, text, now)
+    say_off(book, f"{text}2", text, now, text)
     span = Revision(micro, micro - 60 * SECOND, micro + 3600 * SECOND, text)
     add_downtime(book, [text, "pool"], span, reason=text, author=text, now=micro)
     weekly = Recurrence("FREQ=WEEKLY", "UTC", "2026-01-01T00:00:00", 60 * SECOND)

@@ -225,7 +225,7 @@ def test_hosts_join_and_leave_while_running_and_the_others_keep_their_connection
         cycle = go_round()
         assert reload.definitions.policy.hosts["a"].left == "racks"
         (row,) = (row for row in rows.source_rows(cycle.observation) if row.kind == "discovery")
-        assert (row.state, row.says) == ("ok", f"file {site}/hosts.txt: 2 hosts; emptied, as they are named no longer: a")
+        assert (row.state, row.says) == ("ok", f"file {site}/hosts.txt: 2 hosts; emptied, because it no longer names them: a")
         assert set(go_round().observation.hosts) == {"b"}
         assert set(reload.farm.hypervisors) == {"b"}
 

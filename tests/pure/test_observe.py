@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from environments.domain_identity import Identity
+from environments.domain_identity import ServiceIdentity, WorkerIdentity
 from environments.environment import VO, Environment
 from environments.matching import Catalogue, Requirements
-from scheduler.journal.records import ADOPTION_GAP, Entry, HostOff, Ledger, OpenIntent, Sighting
+from scheduler.journal.records import ADOPTION_GAP, Entry, Ledger, OpenIntent, Sighting
+from scheduler.model.host_states import HostState, HostWord
 from scheduler.model.hosts import DiscoveryReading, Domain, DomainState, Host, HostReading, worker_uuid
 from scheduler.model.lifecycle import allowed
 from scheduler.model.policy import Limits, Policy
@@ -59,7 +60,7 @@ def registered(name="el9-1", **changes):
 
 def domain(name="el9-1", state=DomainState.RUNNING, site="hill", **changes):
     serial = int(name.rpartition("-")[2])
-    identity = Identity(site, name, "el9", "1", "atlas", "pool", serial, changes.pop("requested_at", NOW - 30))
+    identity = WorkerIdentity(site, name, "el9", "1", "atlas", "pool", serial, changes.pop("requested_at", NOW - 30))
     return Domain(name, worker_uuid("hill", name, 1), state, 2, 4096, identity)
 
 
@@ -105,7 +106,7 @@ def worker(seen, name="el9-1"):
 
 # --- hosts that are off for good --------------------------------------------------------------------------------------
 
-WORD = {"hosts_off": {"h1": HostOff("h1", NOW - 5, "anna", "scrapped")}}
+WORD = {"host_words": (HostWord("h1", HostState.OFF, NOW - 5, "anna", "scrapped"),)}
 
 
 def give_up(*entries, intents=(), word=WORD, **changes):
@@ -118,7 +119,7 @@ def test_the_workers_of_a_host_that_is_off_are_given_up_on_somebody_s_word(gone)
     hosts = {"h2": host(name="h2")} | ({"h1": gone} if gone else {})
     seen = merge(replace(readings(), hosts=hosts), ledger(registered(), booting("el9-2", host="h2"), **WORD), Memory(), POLICY)
     assert [w.name for w in seen.observation.workers] == ["el9-2"]
-    assert seen.memo.changes["el9-1"] == {"state": S.GONE.value, "since": NOW, "closed_at": NOW}
+    assert seen.memo.changes["el9-1"] == {"state": S.GONE.value, "since": NOW, "closed_at": NOW, "ended_by": "given-up"}
     assert seen.memo.words == ("h1",)
     told = {(note.kind, note.subject): note for note in seen.memo.notes}
     assert told["state", "el9-1"].detail["off_by_word_of"] == "anna"
@@ -547,6 +548,14 @@ def test_domains_of_others_are_strangers():
     assert seen.observation.workers == ()
 
 
+def test_a_machine_of_a_service_is_neither_a_worker_nor_a_stranger():
+    service = Domain("ce-1", "uuid-ce-1", DomainState.RUNNING, 2, 4096, ServiceIdentity("hill", "ce-1", 3, NOW - 30))
+    seen = see(registered(), h1=host(domain(), service))
+    assert (seen.observation.services, seen.observation.strangers) == ((("h1", "ce-1"),), ())
+    assert [worker.name for worker in seen.observation.workers] == ["el9-1"]
+    assert seen.observation.unjournaled == frozenset()
+
+
 def test_a_copy_of_a_worker_under_another_name_is_a_stranger():
     """As virt-clone makes them, with all metadata: nothing of its own would be found by the worker's name."""
     copy = replace(domain(), name="backup-of-el9-1", uuid="another", memory_mib=9999)
@@ -608,8 +617,8 @@ def test_the_journal_knows_the_workers_of_a_host_once_it_has_answered_and_they_a
 
 
 def test_of_a_host_that_somebody_gave_up_the_journal_knows_all():
-    word = HostOff("h1", NOW, "anna")
-    seen = merge(readings(h1=DEAD), ledger(heard={H1: False, H2: True}, hosts_off={"h1": word}), Memory(), POLICY)
+    word = HostWord("h1", HostState.OFF, NOW, "anna")
+    seen = merge(readings(h1=DEAD), ledger(heard={H1: False, H2: True}, host_words=(word,)), Memory(), POLICY)
     assert (seen.observation.unheard, seen.memo.heard) == ((), {H1: True})
 
 

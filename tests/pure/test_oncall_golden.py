@@ -107,7 +107,8 @@ def test_there_are_enough_cases():
 
 
 @pytest.mark.parametrize(
-    ("seconds", "shown"), [(3600.000001, "60 min 0.000001 s"), (2250.0, "37 min 30 s"), (10.5, "10.5 s"), (0, "0 s")]
+    ("seconds", "shown"),
+    [(3600.000001, "60 min 0 s"), (59.99, "1 min 0 s"), (2250.0, "37 min 30 s"), (10.5, "10.5 s"), (0, "0 s")],
 )
 def test_a_duration_of_the_response_report_is_written_out(seconds, shown):
     assert oncall_command.minutes(seconds) == shown

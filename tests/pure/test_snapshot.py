@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 from environments.reason import Reason
 from scheduler.decide.plan import decide
 from scheduler.model.actions import Adopt, Boot, CancelDrain, CleanUp, Drain, Plan, PowerOff, Verdict
+from scheduler.model.host_states import HostState, HostWord
 from scheduler.model.observation import Observation
 from scheduler.model.snapshot import Snapshot, SnapshotError, dump, load
 from scheduler.model.workers import WorkerState
@@ -44,7 +45,7 @@ def a_farm():
         hosts=[a_host("h1", a_domain()), silent("h2")],
         boots=(an_outcome(), an_outcome(registered=True)),
         strangers=(("h1", "stranger"),),
-        draining_hosts=frozenset({"h1"}),
+        host_words=(HostWord("h1", HostState.DRAINING, 50.0, "anna", "dust"),),
     )
     return observation, policy
 
@@ -87,9 +88,9 @@ def test_a_real_plan_survives():
     [
         (b"", "not JSON"),
         (b"[1, 2]", "no snapshot"),
-        (b'{"format": "ambienti-snapshot", "version": 99}', "has version 99, this program reads version 1"),
-        (b'{"format": "ambienti-snapshot", "version": 1}', "'observation' is missing"),
-        (b'{"format": "ambienti-snapshot", "version": 1, "observation": {}, "policy": {}}', "damaged at now"),
+        (b'{"format": "ambienti-snapshot", "version": 99}', "has version 99, this program reads version 2"),
+        (b'{"format": "ambienti-snapshot", "version": 2}', "'observation' is missing"),
+        (b'{"format": "ambienti-snapshot", "version": 2, "observation": {}, "policy": {}}', "damaged at now"),
         (b"\xff\xfe", "not JSON"),
         (b"[" * 100_000, "not JSON"),
     ],

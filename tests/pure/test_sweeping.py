@@ -24,7 +24,7 @@ def left(**changes):
 
 def swept(*found, policy=None, **changes):
     plan = plan_for(left=found, policy=policy or a_policy(hosts=("h1", "h2")), **changes)
-    return [(action.worker, action.host) for action in plan.actions if isinstance(action, Sweep)]
+    return [(action.machine, action.host) for action in plan.actions if isinstance(action, Sweep)]
 
 
 BOTH = {"hosts": [a_host("h1"), a_host("h2")]}

@@ -23,7 +23,7 @@ def test_no_end_is_lost_or_told_twice_whichever_threads_tell_and_ask():
     def ask():
         while not over.is_set():
             told.extend(table.take_ended())
-            assert set(table.busy()) <= {drain.worker for drain in DRAINS}
+            assert set(table.busy()) <= {drain.machine for drain in DRAINS}
 
     asker = threading.Thread(target=ask)
     actors = [threading.Thread(target=act, args=(range(first, 400, 4),)) for first in range(4)]

@@ -6,7 +6,7 @@ import os
 import time
 
 from connectors.htcondor import connect
-from environments.domain_identity import Identity
+from environments.domain_identity import WorkerIdentity
 from environments.environment import Environment
 from tests.lab.bare_worker import BareWorker
 
@@ -47,7 +47,7 @@ def worker_of(system, environment, *, requested_at=None, register=True):
     """Start a worker of an environment with the enrolment that the connector makes; power off at the end."""
     serial = next(_serials)
     name = f"{environment.name}-{os.getpid()}-{serial}"
-    order = Identity(
+    order = WorkerIdentity(
         "test",
         name,
         environment.name,

@@ -121,9 +121,9 @@ def test_a_schedd_that_keeps_its_history_to_itself_is_read_all_the_same_and_it_i
 
 
 def test_a_worker_is_enrolled_even_while_the_pool_is_silent(pool, patient):
-    from environments.domain_identity import Identity
+    from environments.domain_identity import WorkerIdentity
 
-    order = Identity("test", "atlas-el9-9", "atlas-el9", "1", "atlas", "pool", 9, time.time())
+    order = WorkerIdentity("test", "atlas-el9-9", "atlas-el9", "1", "atlas", "pool", 9, time.time())
     patient.enrol(order, ATLAS)
     with pool.stopped("collector"), pool.stopped("schedd"):
         assert patient.enrol(order, ATLAS).files["token"]
@@ -157,9 +157,9 @@ def test_what_we_are_not_allowed_is_an_error_that_names_the_right_that_is_missin
 
 
 def test_signing_that_fails_is_an_error_that_says_how(pool, tmp_path):
-    from environments.domain_identity import Identity
+    from environments.domain_identity import WorkerIdentity
 
-    order = Identity("test", "atlas-el9-9", "atlas-el9", "1", "atlas", "pool", 9, time.time())
+    order = WorkerIdentity("test", "atlas-el9-9", "atlas-el9", "1", "atlas", "pool", 9, time.time())
     with connected(pool, signing_key="NOSUCHKEY") as system, pytest.raises(SourceError, match="make a token for atlas-el9-9"):
         system.enrol(order, ATLAS)
     with connected(pool, token_create="/no/such/program") as system, pytest.raises(SourceError, match="cannot be run"):
