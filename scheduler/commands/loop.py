@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import os
 import socket
 import sys
@@ -30,6 +29,7 @@ from scheduler.commands.common import (
 )
 from scheduler.commands.source import looked, silent_sources, tell_standing
 from scheduler.model.clock import WallClock
+from scheduler.model.instants import micro, shown_instant
 from scheduler.model.snapshot import dump, plan_data
 
 if TYPE_CHECKING:
@@ -224,7 +224,7 @@ def _log_other(path: Path, other: Running) -> None:
         "the same site file is served by another daemon on this machine: this one does nothing while that one lives",
         site_file=str(path),
         pid=other.pid,
-        since=dt.datetime.fromtimestamp(other.since, dt.UTC).isoformat(timespec="seconds"),
+        since=shown_instant(micro(other.since)),
     )
 
 

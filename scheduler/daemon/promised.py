@@ -16,7 +16,7 @@ from scheduler.availability.promises.standing import stand
 from scheduler.availability.reports.report_data import table_windows
 from scheduler.daemon.metrics import METRICS
 from scheduler.journal.journal import JournalError
-from scheduler.model.instants import SECOND
+from scheduler.model.instants import in_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -72,7 +72,7 @@ def gauges(prepared: Prepared) -> Iterator[GaugeMetricFamily]:
         for said in ObjectiveVerdict:
             verdict.add_metric((one.objective.name, said.value), float(one.verdict is said))
         if one.verdict is not ObjectiveVerdict.NOT_APPLICABLE:
-            left.add_metric((one.objective.name,), float(one.budget.left / SECOND))
+            left.add_metric((one.objective.name,), in_seconds(one.budget.left))
     yield verdict
     yield left
 

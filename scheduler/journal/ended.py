@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from scheduler.decide.explanation import ITS_HOST, ITSELF, PastRun, PastWorker
 from scheduler.journal import tables as t
+from scheduler.model.actions import PowerOff
 from scheduler.model.ports import EventKind
 from scheduler.model.workers import WorkerState
 
@@ -112,7 +113,7 @@ def _end(entry: Entry, intents: Sequence[Any], events: Sequence[Event], boot_fai
 def _ordered_end(entry: Entry, intents: Sequence[Any]) -> tuple[str, str, str] | None:
     """Return the end that was ordered, with the reason; None if none was."""
     drain = next((row for row in reversed(intents) if row.kind == "drain" and row.outcome == "done"), None)
-    off = next((row for row in reversed(intents) if row.kind == "power-off" and row.outcome == "done"), None)
+    off = next((row for row in reversed(intents) if row.kind == PowerOff.kind.code and row.outcome == "done"), None)
     if drain is not None and (off is not None or entry.drain_cause):
         return f"it was drained ({drain.cause}): {drain.sentence}", AMBIENTI, str(drain.cause)
     return None if off is None else (f"it was powered off: {off.sentence}", AMBIENTI, str(off.cause))

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-import zoneinfo
-from datetime import datetime
 from typing import Protocol
+
+from scheduler.model.instants import as_time, micro
 
 
 class Clock(Protocol):
@@ -45,8 +45,7 @@ def clock_time(at: float, now: float, zone: str) -> str:
 
     Sentences tell instants in this form: a number of seconds until then would stand still wherever it is kept.
     """
-    place = zoneinfo.ZoneInfo(zone)
-    moment = datetime.fromtimestamp(round(at), place)
+    moment = as_time(micro(round(at)), zone)
     written = f"{moment:%H:%M:%S} {moment.tzname()}"
-    same_day = moment.date() == datetime.fromtimestamp(now, place).date()
+    same_day = moment.date() == as_time(micro(now), zone).date()
     return written if same_day else f"{moment:%Y-%m-%d} {written}"

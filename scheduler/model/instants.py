@@ -56,9 +56,9 @@ def micro(seconds: float | Decimal) -> int:
     return int(whole) * SECOND + round(part * SECOND)
 
 
-def in_seconds(microseconds: int) -> float:
+def in_seconds(microseconds: int | Fraction) -> float:
     """Return an instant or a duration in seconds, as clocks tell them; from 1716 to 2223 `micro` of it is the same again."""
-    return microseconds / SECOND
+    return float(microseconds / SECOND)
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------

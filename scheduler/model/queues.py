@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from environments.matching import Requirements
-from scheduler.model.deciding import ASIDE, only
+from scheduler.model.deciding import ASIDE, only, what_decides
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,14 +22,22 @@ class RequestCluster:
     """After the site's mapping; "" where no rule maps these jobs to a VO."""
     requirements: Requirements
     idle: int
-    running: int = 0
-    held: int = 0
-    oldest_idle_at: float | None = None
+    running: int = field(default=0, metadata=only("has_running"))
+    held: int = field(default=0, metadata=ASIDE)
+    oldest_idle_at: float | None = field(default=None, metadata=ASIDE)
     """When the longest waiting idle job was queued."""
     example_job: str = ""
     """An id of one of the jobs, as the batch system writes it (`12.0`)."""
     problem: str = ""
     """Why this row cannot be understood (a malformed ad); such a row asks for nothing and is shown."""
+
+    @property
+    def has_running(self) -> bool:
+        """Whether any of these jobs runs."""
+        return self.running > 0
+
+
+_OF_CLUSTER = what_decides(RequestCluster)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +141,7 @@ class QueueReading:
 
     source: str = field(metadata=ASIDE)
     at: float = field(metadata=ASIDE)
-    clusters: tuple[RequestCluster, ...]
+    clusters: tuple[RequestCluster, ...] = field(metadata=only("asked"))
     nodes: tuple[Node, ...] = field(metadata=only("registered"))
     complete: bool = True
     exact: bool = field(default=True, metadata=ASIDE)
@@ -147,6 +155,11 @@ class QueueReading:
     warnings: tuple[str, ...] = field(default=(), metadata=ASIDE)
     advice: tuple[str, ...] = field(default=(), metadata=ASIDE)
     """What somebody should do so that jobs are accepted as the files say; nothing that was read is in doubt."""
+
+    @property
+    def asked(self) -> tuple[object, ...]:
+        """What of its clusters decides."""
+        return tuple(map(_OF_CLUSTER, self.clusters))
 
     @property
     def registered(self) -> frozenset[str]:

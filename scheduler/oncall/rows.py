@@ -7,7 +7,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from environments.environment import Frozen
-from scheduler.model.instants import SECOND, Instant, write_instant
+from scheduler.model.instants import Instant, in_seconds, write_instant
 from scheduler.oncall import response
 
 if TYPE_CHECKING:
@@ -202,5 +202,5 @@ def _written(instant: Instant | None, zone: str) -> str | None:
 
 
 def _seconds(microseconds: int | Fraction) -> Number:
-    exact = microseconds / SECOND if isinstance(microseconds, int) else float(microseconds / SECOND)
+    exact = in_seconds(microseconds)
     return int(exact) if exact == int(exact) else exact

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 
 from scheduler.availability.history import Status
 from scheduler.availability.timelines.axis import BEGINNING
-from scheduler.model.instants import SECOND, Instant
+from scheduler.model.instants import Instant, in_seconds
 from scheduler.oncall.follow import follow, next_due, remembered
 from scheduler.oncall.incident import Book, DecisionKind, Incident, IncidentEvent, OncallDecision, Rules, What
 from scheduler.oncall.standing import ObjectStanding
@@ -123,7 +123,7 @@ def _nothing(at: Instant, sentence: str) -> OncallDecision:
 
 
 def _too_short(name: str, watching: Watching) -> str:
-    return f"{name} was bad for less than {watching.confirm / SECOND:g} s (`confirm_seconds`)"
+    return f"{name} was bad for less than {in_seconds(watching.confirm):g} s (`confirm_seconds`)"
 
 
 def _looks(watched: _Watched) -> Iterator[Instant]:

@@ -158,7 +158,7 @@ def percent(figure: Fraction | str | None, against: Iterable[Fraction] = ()) -> 
 
 def duration(seconds: Seconds) -> str:
     """Write a time that is given in seconds."""
-    return instants.write_duration(int(seconds * instants.SECOND))
+    return instants.write_duration(instants.micro(seconds))
 
 
 def budget(left: Fraction) -> str:

@@ -440,6 +440,7 @@ def with_other_words(observation):
         name: replace(
             reading,
             exact=not reading.exact,
+            clusters=tuple(replace(one, running=3 * one.running, held=7, oldest_idle_at=NOW - 77) for one in reading.clusters),
             nodes=tuple(replace(node, free_cpus=0) for node in reading.nodes),
             warnings=reading.warnings and ("other words",),
             advice=("do this",),
