@@ -735,10 +735,16 @@ def test_what_was_said_of_hosts_is_kept_when_it_comes_into_one_table(url, opened
     with engine.begin() as connection:
         connection.execute(sa.text("INSERT INTO drained_hosts (host, since, why) VALUES ('h1', 7.0, 'dust')"))
         connection.execute(sa.text("INSERT INTO hosts_off (host, at, by, why) VALUES ('h1', 9.0, 'anna', 'burnt')"))
+        connection.execute(
+            sa.text(
+                "INSERT INTO events (at, kind, subject, cause, correlation, detail) "
+                """VALUES (7.0, 'host-drain', 'h1', 'by-hand', '', '{"by": "otto", "why": "dust"}')"""
+            )
+        )
     engine.dispose()
     upgrade(url, SimulatedClock(), 60)
     assert opened(now=100.0).ledger().host_words == (
-        HostWord("h1", HostState.DRAINING, 7.0, "", "dust"),
+        HostWord("h1", HostState.DRAINING, 7.0, "otto", "dust"),
         HostWord("h1", HostState.OFF, 9.0, "anna", "burnt"),
     )
 

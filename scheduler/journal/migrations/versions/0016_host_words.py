@@ -8,7 +8,7 @@ down_revision = "0015"
 
 
 def upgrade() -> None:
-    """Take over drained hosts and hosts that are off; who drains one was not kept in a table of its own before."""
+    """Take over drained hosts and hosts that are off; who drains one stood in the event log alone."""
     words = op.create_table(
         "host_words",
         sa.Column("host", sa.String(200), primary_key=True),
@@ -25,5 +25,10 @@ def upgrade() -> None:
     op.execute(words.insert().from_select(columns, of_drains))
     of_words = sa.select(off.c.host, sa.literal("off"), off.c.at, off.c.by, off.c.why)
     op.execute(words.insert().from_select(columns, of_words))
+    log = sa.table("events", sa.column("id"), sa.column("kind"), sa.column("subject"), sa.column("detail", sa.JSON))
+    told = sa.select(log.c.subject, log.c.detail).where(log.c.kind == "host-drain").order_by(log.c.id)
+    for host, detail in op.get_bind().execute(told).all():
+        by = str((detail or {}).get("by", ""))[:200]
+        op.execute(words.update().where(words.c.host == host, words.c.state == "draining").values(by=by))
     op.drop_table("drained_hosts")
     op.drop_table("hosts_off")
