@@ -181,7 +181,7 @@ class SimulatedHost:
     def stop(self, name: str, what: EventKind, detail: str = "") -> None:
         """End a domain, whatever the cause; its worker goes without a word."""
         domain = self.domains.pop(name, None)
-        if domain is None:
+        if domain is None or domain.state is DomainState.PAUSED:  # the copy of a worker that runs elsewhere
             return
         if domain.identity is not None and domain.identity.batch_system in self._plant.queues:
             self._plant.queues[domain.identity.batch_system].die(domain.identity.machine)
@@ -193,8 +193,10 @@ class SimulatedHost:
         self.domains[name] = replace(source.domains[name], state=DomainState.PAUSED)
 
         def hand_over() -> None:
+            if name not in self.domains:
+                return  # the migration failed: it runs on where it was
             if source.domains.pop(name, None) is None:
-                self.domains.pop(name, None)  # it ended at its source: the copy ends too
+                del self.domains[name]  # it ended at its source: the copy ends too
                 return
             self.domains[name].state = DomainState.RUNNING
             source.notify(name, EventKind.MIGRATED, "it migrated")

@@ -6,6 +6,7 @@ that it can and comes to rest.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from functools import partial
 from random import Random
@@ -204,6 +205,21 @@ def _a_worker(farm: SimulatedFarm, chance: Random) -> dict[str, Any] | None:
     return {"worker": chance.choice(running)} if running else None
 
 
+def _a_migration(farm: SimulatedFarm, chance: Random) -> dict[str, Any] | None:
+    """Choose a worker that is not being copied, and another host with power and room for it."""
+    powered = {name: host for name, host in sorted(farm.plant.hosts.items()) if not host.faults.dead}
+    on = [(worker, name) for name, host in powered.items() for worker, one in sorted(host.domains.items()) if one.identity]
+    counts = Counter(worker for worker, _ in on)
+    fitting = [
+        {"worker": worker, "host": name}
+        for worker, source in on
+        for name, host in powered.items()
+        if counts[worker] == 1 and name != source
+        if host.used_memory_mib + powered[source].domains[worker].memory_mib <= host.machine.memory_mib
+    ]
+    return chance.choice(fitting) if fitting else None
+
+
 def _a_dead_host(farm: SimulatedFarm, chance: Random) -> dict[str, Any] | None:
     """Let only hosts without power be given up: who lies about that has what he asked for."""
     dead = sorted(name for name, host in farm.plant.hosts.items() if host.faults.dead)
@@ -243,6 +259,7 @@ _DETAILS: dict[Deed, Callable[[SimulatedFarm, Random], dict[str, Any] | None]] =
     Deed.WORKER_DIES: _a_worker,
     Deed.WORKER_CUT_OFF: _a_worker,
     Deed.WORKER_BLACK_HOLE: _a_worker,
+    Deed.WORKER_MIGRATES: _a_migration,
     Deed.IMAGE_HANGS: _an_environment,
     Deed.IMAGE_CRASHES: _an_environment,
     Deed.JOBS_REMOVED: _a_vo,
