@@ -183,6 +183,9 @@ class SimulatedHost:
         domain = self.domains.pop(name, None)
         if domain is None or domain.state is DomainState.PAUSED:  # the copy of a worker that runs elsewhere
             return
+        for other in self._plant.hosts.values():  # whose copy is worth nothing without it
+            if name in other.domains and other.domains[name].uuid == domain.uuid:
+                del other.domains[name]
         if domain.identity is not None and domain.identity.batch_system in self._plant.queues:
             self._plant.queues[domain.identity.batch_system].die(domain.identity.machine)
         self._plant.tell(what, name)
@@ -194,10 +197,8 @@ class SimulatedHost:
 
         def hand_over() -> None:
             if name not in self.domains:
-                return  # the migration failed: it runs on where it was
-            if source.domains.pop(name, None) is None:
-                del self.domains[name]  # it ended at its source: the copy ends too
-                return
+                return  # it failed: the worker runs on where it was, or has ended
+            del source.domains[name]
             self.domains[name].state = DomainState.RUNNING
             source.notify(name, EventKind.MIGRATED, "it migrated")
             self.notify(name, EventKind.STARTED)

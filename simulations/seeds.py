@@ -208,7 +208,7 @@ def _a_worker(farm: SimulatedFarm, chance: Random) -> dict[str, Any] | None:
 def _a_migration(farm: SimulatedFarm, chance: Random) -> dict[str, Any] | None:
     """Choose a worker that is not being copied, and another host with power and room for it."""
     powered = {name: host for name, host in sorted(farm.plant.hosts.items()) if not host.faults.dead}
-    on = [(worker, name) for name, host in powered.items() for worker, one in sorted(host.domains.items()) if one.identity]
+    on = [(worker, name) for name, host in powered.items() for worker, one in sorted(host.domains.items()) if one.registered]
     counts = Counter(worker for worker, _ in on)
     fitting = [
         {"worker": worker, "host": name}

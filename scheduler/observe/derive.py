@@ -55,6 +55,8 @@ class WorkerFacts:
     """When a boot that a crash cut off had begun."""
     twins: bool = False
     """Domains of this name run on two hosts."""
+    hides: bool = False
+    """Some host does not answer, and nobody knows of an end of this worker's domain."""
     departed: bool = False
     """Its host told just now that it migrated: where it is, the next look at the other host tells."""
     shown_at: float | None = None
@@ -71,7 +73,7 @@ def state_of(facts: WorkerFacts) -> WorkerState:
             return S.GONE
         if facts.host_pending or facts.departed:
             return _as_shown(facts)
-        return _without_domain(facts) if facts.host_answers else S.UNSEEN
+        return _without_domain(facts) if facts.host_answers and not _may_be_elsewhere(facts) else S.UNSEEN
     if not domain.state.alive:
         return _stopped(facts)
     return _with_node(facts, facts.node) if facts.node else _without_node(facts)
@@ -89,6 +91,11 @@ def _without_domain(facts: WorkerFacts) -> WorkerState:
     if entry.registered_at is not None:
         return S.GONE
     return S.REQUESTED if _boot_may_come(facts) else S.FAILED
+
+
+def _may_be_elsewhere(facts: WorkerFacts) -> bool:
+    """Whether somebody may have migrated it to a host that does not answer: nothing tells of its end, and it is still shown."""
+    return facts.entry.registered_at is not None and facts.hides and (facts.node is not None or not facts.batch_answers)
 
 
 def _stopped(facts: WorkerFacts) -> WorkerState:

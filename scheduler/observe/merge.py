@@ -91,6 +91,8 @@ class _Round:
     answering_hosts: frozenset[str]
     answering_queues: frozenset[str]
     pending_hosts: frozenset[str]
+    hides: bool = False
+    """Some host does not answer: a worker may run there."""
     performing: dict[str, float] = field(default_factory=dict)
     """Worker -> when its boot began that is under way."""
     cut_off: dict[str, float] = field(default_factory=dict)
@@ -111,7 +113,8 @@ def merge(readings: Readings, ledger: Ledger, memory: Memory, policy: Policy) ->
     confirm = policy.limits.confirm_empty_seconds
     doubted = {host for host, since in vanished.items() if readings.monotonic - since < confirm}
     pending = frozenset(name for name, reading in hosts.items() if is_pending(reading))
-    round_ = _Round(readings, memory, policy, farm, _believed(hosts, doubted), _believed(queues, set()), pending)
+    believed = _believed(hosts, doubted)
+    round_ = _Round(readings, memory, policy, farm, believed, _believed(queues, set()), pending, hides=hosts.keys() > believed)
     for intent in ledger.intents:
         if intent.kind == "boot":
             boots = round_.performing if intent.id in readings.performing else round_.cut_off
@@ -286,6 +289,7 @@ def _facts(round_: _Round, entry: Entry) -> WorkerFacts:
         performing=name in round_.performing or name in readings.being_booted,
         cut_off_at=round_.cut_off.get(name),
         twins=name in round_.farm.twins,
+        hides=round_.hides and name not in readings.explained,
         departed=name in readings.departed,
         shown_at=round_.memory.hosts_at.get(host),
     )

@@ -610,6 +610,23 @@ def test_a_worker_that_has_just_left_its_host_is_not_gone_before_the_other_host_
     assert worker(see(*entries, memory=before.memory, **changes)).state is state
 
 
+@pytest.mark.parametrize(
+    ("other_host", "pool", "explained", "state"),
+    [
+        ("silent", queue(node(), node("el9-2")), (), S.UNSEEN),
+        ("silent", Unanswered("pool", "no answer", NOW), (), S.UNSEEN),
+        ("silent", queue(node("el9-2")), (), S.GONE),
+        ("silent", queue(node(), node("el9-2")), ("el9-1",), S.GONE),
+        ("answers", queue(node(), node("el9-2")), (), S.GONE),
+    ],
+)
+def test_a_worker_that_its_batch_system_shows_may_run_on_a_host_that_does_not_answer(other_host, pool, explained, state):
+    """Somebody may have migrated it there, unheard: its disks are not those of a dead worker."""
+    other = Unanswered("h2", "no route to host", NOW) if other_host == "silent" else host(name="h2")
+    seen = see(registered(), registered("el9-2"), h1=host(domain("el9-2")), h2=other, pool=pool, explained=frozenset(explained))
+    assert worker(seen).state is state
+
+
 def test_a_stopped_domain_beside_a_running_one_of_the_same_name_is_no_twin():
     seen = see(registered(), h1=host(domain()), h2=host(domain(state=DomainState.STOPPED), name="h2"), pool=queue(node()))
     assert not seen.twins
