@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from scheduler.journal.records import ADOPTION_GAP, Entry, Memo, Note
 from scheduler.model.host_states import HostStanding, HostWord, said_of, standing
 from scheduler.model.host_states import allowed as steps_of_hosts
-from scheduler.model.hosts import DiscoveryReading, HostReading, Stored
+from scheduler.model.hosts import DiscoveryReading, DomainState, HostReading, Stored
 from scheduler.model.lifecycle import SERVING
 from scheduler.model.observation import Observation
 from scheduler.model.policy import Policy
@@ -274,6 +274,8 @@ def _entries(round_: _Round, ledger: Ledger, given_up: AbstractSet[str]) -> tupl
 def _facts(round_: _Round, entry: Entry) -> WorkerFacts:
     readings, name = round_.readings, entry.name
     host, domain, _ = round_.farm.domains.get(name, (entry.host, None, None))
+    if domain is not None and domain.state is DomainState.PAUSED and entry.host not in round_.answering_hosts:
+        host, domain = entry.host, None  # a copy under way, perhaps: whether it runs where it was, that host alone can tell
     return WorkerFacts(
         now=readings.now,
         entry=entry,

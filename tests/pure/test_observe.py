@@ -591,6 +591,13 @@ def test_the_copy_that_a_live_migration_makes_is_no_twin_and_its_worker_serves_o
     assert (worker(over).state, worker(over).host, over.memo.changes["el9-1"]["host"]) == (S.IDLE, "h2", "h2")
 
 
+def test_a_copy_alone_is_not_the_worker_while_the_host_that_it_comes_from_is_silent():
+    copy = domain(state=DomainState.PAUSED)
+    seen = see(registered(), h1=DEAD, h2=host(copy, name="h2"), pool=queue(node()))
+    assert (worker(seen).state, worker(seen).host) == (S.UNSEEN, "h1")
+    assert "host" not in seen.memo.changes["el9-1"]
+
+
 def test_a_paused_domain_of_another_uuid_beside_a_running_one_is_a_twin():
     other = replace(domain(state=DomainState.PAUSED), uuid="another")
     assert see(registered(), h1=host(domain()), h2=host(other, name="h2"), pool=queue(node())).twins
