@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from environments.reason import Number, Reason
+from scheduler.model.machines import Placement
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,8 @@ class PastWorker:
     """The jobs that ran in it, the last ones first."""
     jobs: int = 0
     """How many they are."""
+    places: tuple[Placement, ...] = ()
+    """Where it was, the first place first."""
 
     @property
     def died(self) -> bool:

@@ -80,6 +80,9 @@ def explain_ended(past: PastWorker, now: float, zone: str) -> Explanation:
     else:
         lines.append(f"ordered at {began}, registered at {clock_time(past.registered_at, now, zone)}")
     lines.append(f"{counted(past.jobs, 'job')} ran in it" if past.jobs else "no job ran in it")
+    for place in past.places[:-1]:
+        left = clock_time(place.ended, now, zone) if place.ended is not None else "now"
+        lines.append(f"before, it was on host {place.host} until {left} ({place.ended_by})")
     for run in past.runs:
         span = f"{clock_time(run.first_seen, now, zone)} to {clock_time(run.last_seen, now, zone)}"
         lines.append(f"job {run.job} of {run.vo or 'an unknown VO'} ({run.user or 'unknown user'}): {span}")

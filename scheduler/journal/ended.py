@@ -53,6 +53,7 @@ def past_worker(journal: JournalReader, name: str) -> PastWorker | None:
         code=code,
         runs=tuple(runs[:RUNS_SHOWN]),
         jobs=len(runs),
+        places=tuple(journal.placements(name)),
     )
 
 

@@ -94,7 +94,7 @@ def change(connection: Connection, changes: Mapping[str, Mapping[str, Value]], a
             each(connection, table.update().where(key == sa.bindparam("of")).values(values), rows)
     for name, one in changes.items():
         if one.get("host") and _leave(connection, name, at, PlacementEnd.MOVED):
-            _place(connection, [{"name": name, "host": one["host"], "requested_at": at}], started=False)
+            _place(connection, [{"name": name, "host": one["host"], "since": at}], started=False)
         if one.get("closed_at") is not None:
             _leave(connection, name, float(one["closed_at"] or 0), PlacementEnd(str(one["ended_by"])))
 
@@ -133,7 +133,7 @@ def _place(connection: Connection, rows: Sequence[Mapping[str, Any]], *, started
         ended_by="",
         generation=before.scalar_subquery() + int(started),
     )
-    connection.execute(insert, [{"of": one["name"], "on": one["host"], "at": one["requested_at"]} for one in rows])
+    connection.execute(insert, [{"of": one["name"], "on": one["host"], "at": one["since"]} for one in rows])
 
 
 def _row(entry: Entry) -> dict[str, Any]:

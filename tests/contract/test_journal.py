@@ -119,7 +119,7 @@ def test_a_domain_that_comes_late_reopens_its_entry_by_adoption(journal):
     assert journal.ledger().entries == {"el9-1": adopted}
     assert journal.placements("el9-1") == [
         Placement("el9-1", "h1", 1, 101.0, 102.0, "not-begun"),
-        Placement("el9-1", "h1", 2, 101.0),
+        Placement("el9-1", "h1", 2, 110.0),
     ]
     assert journal.begin("a", 111.0, [Intent(Adopt("el9-1", "h1", WHY), adopted)]) == [
         "worker el9-1 stands in the journal already"

@@ -48,6 +48,15 @@ def test_a_worker_that_died_says_when_and_that_nobody_had_ordered_it(tmp_path):
     assert any(line.startswith("job 1.0 of atlas (") for line in answer.details)
 
 
+def test_a_worker_that_was_migrated_says_where_it_was_before(tmp_path):
+    with after("worker-migrates", 1100, tmp_path) as (farm, journal):
+        answer = told(farm, journal, "atlas-el9-1")
+        stays = [(one.host, one.generation, one.ended_by) for one in journal.placements("atlas-el9-1")]
+    assert stays == [("xen1", 1, "moved"), ("xen2", 1, "power-off")]
+    assert answer.details[0] == "environment atlas-el9 version 1, on host xen2"
+    assert any(line.startswith("before, it was on host xen1 until ") and line.endswith(" (moved)") for line in answer.details)
+
+
 def test_a_worker_that_was_drained_says_why_and_by_whom(tmp_path):
     with after("worker-dies", 660, tmp_path) as (farm, journal):
         answer = told(farm, journal, "atlas-el9-2")
