@@ -183,8 +183,8 @@ class SimulatedHost:
         domain = self.domains.pop(name, None)
         if domain is None or domain.state is DomainState.PAUSED:  # the copy of a worker that runs elsewhere
             return
-        for other in self._plant.hosts.values():  # whose copy is worth nothing without it
-            if name in other.domains and other.domains[name].uuid == domain.uuid:
+        for other in self._plant.hosts.values():
+            if name in other.domains and other.domains[name].state is DomainState.PAUSED:  # a copy, worth nothing without it
                 del other.domains[name]
         if domain.identity is not None and domain.identity.batch_system in self._plant.queues:
             self._plant.queues[domain.identity.batch_system].die(domain.identity.machine)
@@ -196,12 +196,11 @@ class SimulatedHost:
         self.domains[name] = replace(source.domains[name], state=DomainState.PAUSED)
 
         def hand_over() -> None:
-            if name not in self.domains:
-                return  # it failed: the worker runs on where it was, or has ended
-            del source.domains[name]
-            self.domains[name].state = DomainState.RUNNING
-            source.notify(name, EventKind.MIGRATED, "it migrated")
-            self.notify(name, EventKind.STARTED)
+            if name in self.domains:  # else it failed: the worker runs on where it was, or has ended
+                del source.domains[name]
+                self.domains[name].state = DomainState.RUNNING
+                source.notify(name, EventKind.MIGRATED, "it migrated")
+                self.notify(name, EventKind.STARTED)
 
         return hand_over
 

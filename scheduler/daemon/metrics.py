@@ -80,7 +80,7 @@ METRICS: tuple[Described, ...] = (
     Described("ambienti_phase_seconds", "histogram", ("phase",), "time of the parts of a cycle: read, decide, act"),
     Described("ambienti_actions_total", "counter", ("action", "outcome"), "actions by kind and how they ended"),
     Described("ambienti_boot_seconds", "histogram", ("environment",), "from the order of a worker to its registration"),
-    Described("ambienti_illegal_steps_total", "counter", (), "steps of workers that the lifecycle does not hold"),
+    Described("ambienti_illegal_steps_total", "counter", (), "steps of workers and hosts that their lives do not hold"),
     Described("ambienti_clock_steps_total", "counter", (), "how often somebody set the clock"),
     Described("ambienti_ended_workers_total", "counter", (), "workers whose domain ended by itself, told by an event"),
     Described(

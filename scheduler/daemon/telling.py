@@ -50,8 +50,8 @@ class Teller:
         if not cycle.leading:
             return
         self._tell_sources(cycle)
-        for worker, before, after in cycle.illegal:
-            self._log.error("illegal step", worker=worker, before=before.value, after=after.value)
+        for subject, before, after in cycle.illegal:
+            self._log.error("illegal step", subject=subject, before=before.value, after=after.value)
         for worker, hosts in sorted(cycle.twins.items() - self._twins.items()):
             self._log.error("one worker runs twice; neither is touched", worker=worker, hosts=", ".join(hosts))
         for worker in sorted(self._twins.keys() - cycle.twins.keys()):

@@ -33,6 +33,9 @@ KINDS: dict[str, LineKind] = {
     },
     "state": LineKind("A worker entered another state.", free="the state ([the life of a worker](lifecycle.md))"),
     "illegal-step": LineKind("A worker took a step that its life does not have.", free="the state"),
+    "illegal-host-step": LineKind(
+        "A host took a step that its life does not have.", free="the state ([the life of a host](hosts.md))"
+    ),
     "adopted": LineKind("A worker was taken in.", {"found": "its domain carries our identity, the journal did not know it"}),
     "moved": LineKind("A worker is on another host than the journal says.", {"seen-elsewhere": "its domain was seen there"}),
     "twins": LineKind("A worker's name runs more than once.", {"runs-twice": "on the hosts that the line names"}),

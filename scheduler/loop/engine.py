@@ -22,9 +22,9 @@ from scheduler.loop.under_way import ActionResult, UnderWay
 from scheduler.model.actions import Drain, Plan, PowerOff
 from scheduler.model.observation import Observation
 from scheduler.model.queues import QueueReading
-from scheduler.model.workers import WorkerState
 from scheduler.observe.memory import Memory, moved
 from scheduler.observe.merge import Merged, Readings, merge
+from scheduler.observe.remember import IllegalStep
 
 if TYPE_CHECKING:
     from scheduler.journal.journal import Journal
@@ -59,8 +59,7 @@ class Cycle:
     """Nothing had changed that the last decision depends on, so it stands."""
     phases: Mapping[str, float] = field(default_factory=dict)
     """Seconds of each part: read, decide, act."""
-    illegal: tuple[tuple[str, WorkerState, WorkerState], ...] = ()
-    """(worker, before, after): steps that the lifecycle does not hold."""
+    illegal: tuple[IllegalStep, ...] = ()
     twins: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Worker -> hosts, for names that run more than once."""
     clock_step_seconds: float = 0.0

@@ -54,6 +54,7 @@ _TRUTH = {
     _H.MAINTENANCE: "somebody works on it",
 }
 _SAID_OFF = {_H.OFF: "somebody says that it is off"}
+_WORK = {_H.MAINTENANCE: "somebody works on it"}
 _BACK = {_H.RETURNING: "it answers again", _H.LATE: "its answer is not there yet"}
 
 
@@ -64,12 +65,21 @@ def _answering(state: HostState) -> dict[HostState, str]:
 TRANSITIONS: dict[HostState, dict[HostState, str]] = {
     _H.UP: _answering(_H.UP),
     _H.LATE: _answering(_H.LATE) | {_H.RETURNING: "it answers again"},
-    _H.SILENT: _BACK | _SAID_OFF | {_H.SUSPECTED: "it has been silent for too long"},
+    _H.SILENT: _BACK | _SAID_OFF | _WORK | {_H.SUSPECTED: "it has been silent for too long"},
     _H.DRAINING: _answering(_H.DRAINING) | {_H.UP: "the drain was taken back"},
     _H.MAINTENANCE: _answering(_H.MAINTENANCE) | {_H.UP: "the work is over"},
-    _H.SUSPECTED: _BACK | _SAID_OFF | {_H.FENCING: "a majority agrees that it is gone"},
-    _H.FENCING: _BACK | _SAID_OFF | {_H.FENCED: "it is confirmed to be off"},
-    _H.FENCED: _BACK | _SAID_OFF,
+    _H.SUSPECTED: _BACK
+    | _SAID_OFF
+    | _WORK
+    | {
+        _H.SILENT: "many hosts are silent together, so that the network is suspected",
+        _H.FENCING: "a majority agrees that it is gone",
+        _H.FENCED: "its storage lease has ended, or somebody confirms that it is off",
+    },
+    _H.FENCING: _BACK
+    | _SAID_OFF
+    | {_H.FENCED: "it is confirmed to be off", _H.SUSPECTED: "no fence device has switched it off, or fencing was disarmed"},
+    _H.FENCED: _BACK | _SAID_OFF | _WORK,
     _H.OFF: _BACK | {_H.SILENT: "the word was taken back, or acted upon"},
     _H.RETURNING: _answering(_H.RETURNING),
 }

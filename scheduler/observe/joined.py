@@ -67,5 +67,5 @@ def _take(farm: JoinedFarm, host: str, domain: Domain, identity: WorkerIdentity)
 
 
 def _is_copy(one: Domain, of: Domain) -> bool:
-    """Whether a domain is what a live migration makes of a running one."""
-    return one.uuid == of.uuid and (one.state, of.state) == (DomainState.PAUSED, DomainState.RUNNING)
+    """Whether a domain is what a live migration makes of another one; while it hands over, both are paused."""
+    return one.uuid == of.uuid and one.state is DomainState.PAUSED

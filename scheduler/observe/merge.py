@@ -22,7 +22,6 @@ from scheduler.model.observation import Observation
 from scheduler.model.policy import Policy
 from scheduler.model.queues import QueueReading
 from scheduler.model.readings import Unanswered, is_pending, is_silent
-from scheduler.model.workers import BootOutcome, Worker, WorkerState
 from scheduler.observe.believe import Shape, believe_queue, first_shape, vanished_hosts, with_last_answer
 from scheduler.observe.counting import counted, tells_all
 from scheduler.observe.derive import BOOT_SECONDS, WorkerFacts, entry_of, state_of, worker_of
@@ -31,10 +30,11 @@ from scheduler.observe.joined import Hosts, JoinedFarm, Queues, join
 from scheduler.observe.left import StorageFound, left_behind
 from scheduler.observe.machines import WHOLE, count_machines_once
 from scheduler.observe.memory import Memory, Settled
-from scheduler.observe.remember import Additions
+from scheduler.observe.remember import Additions, IllegalStep
 
 if TYPE_CHECKING:
     from scheduler.journal.records import Ledger, Source
+    from scheduler.model.workers import BootOutcome, Worker
 
 Sources = Mapping[str, QueueReading | HostReading | Unanswered]
 
@@ -72,8 +72,7 @@ class Merged:
     observation: Observation
     memory: Memory
     memo: Memo
-    illegal: tuple[tuple[str, WorkerState, WorkerState], ...] = ()
-    """(worker, before, after): steps that the lifecycle does not hold."""
+    illegal: tuple[IllegalStep, ...] = ()
     twins: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Worker -> hosts, for names that run more than once."""
     given_up: tuple[Entry, ...] = ()
@@ -183,7 +182,8 @@ def _standings(
         said = said_of(name, words, round_.policy.hosts.get(name))
         now = found[name] = standing(reading, said, before, round_.readings.now)
         if before is not None and not steps_of_hosts(before.state, now.state):
-            news.notes.append(Note("illegal-step", name, now.state.value, detail={"from": before.state.value}))
+            news.illegal.append((name, before.state, now.state))
+            news.notes.append(Note("illegal-host-step", name, now.state.value, detail={"from": before.state.value}))
     return found
 
 
@@ -274,7 +274,12 @@ def _entries(round_: _Round, ledger: Ledger, given_up: AbstractSet[str]) -> tupl
 def _facts(round_: _Round, entry: Entry) -> WorkerFacts:
     readings, name = round_.readings, entry.name
     host, domain, _ = round_.farm.domains.get(name, (entry.host, None, None))
-    if domain is not None and domain.state is DomainState.PAUSED and entry.host not in round_.answering_hosts:
+    if (
+        domain is not None
+        and domain.state is DomainState.PAUSED
+        and host != entry.host
+        and entry.host not in round_.answering_hosts
+    ):
         host, domain = entry.host, None  # a copy under way, perhaps: whether it runs where it was, that host alone can tell
     return WorkerFacts(
         now=readings.now,

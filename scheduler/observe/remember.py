@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from scheduler.journal.records import Memo, Note, Sighting, Source, Value
 from scheduler.model.failures import FailureCause
+from scheduler.model.host_states import HostState
 from scheduler.model.lifecycle import allowed
 from scheduler.model.queues import HeldJob, Node, QueueReading
 from scheduler.model.readings import Unanswered
@@ -26,6 +27,10 @@ _SERVES = frozenset({S.IDLE, S.BUSY})
 Sightings = Mapping[tuple[str, str, str], Sighting]
 
 
+IllegalStep = tuple[str, S, S] | tuple[str, HostState, HostState]
+"""(worker or host, before, after): a step that its life does not hold."""
+
+
 @dataclass(slots=True)
 class Additions:
     """Collects what one observation adds."""
@@ -40,7 +45,7 @@ class Additions:
     void: list[str] = field(default_factory=list)
     heard: dict[Source, bool] = field(default_factory=dict)
     holds: dict[str, tuple[HeldJob, ...] | None] = field(default_factory=dict)
-    illegal: list[tuple[str, S, S]] = field(default_factory=list)
+    illegal: list[IllegalStep] = field(default_factory=list)
 
     def memo(self) -> Memo:
         """Return all of it as one value."""

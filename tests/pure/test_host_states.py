@@ -6,9 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scheduler.model.host_states import MEANING, TRANSITIONS, HostState, HostWord, allowed, said_of, standing
+from scheduler.journal.records import Ledger
+from scheduler.model.host_states import MEANING, TRANSITIONS, HostStanding, HostState, HostWord, allowed, said_of, standing
 from scheduler.model.hosts import Host
 from scheduler.model.readings import Unanswered
+from scheduler.observe.memory import Memory
+from scheduler.observe.merge import Readings, merge
 from scheduler.show.rows import host_rows
 from scheduler.show.sources_view import host_table
 from tests.pure.builders import DRAINED, NOW, a_host, a_policy, an_observation
@@ -75,6 +78,16 @@ def test_a_state_lasts_since_it_began_and_a_word_since_it_was_said():
     assert drained.state is H.RETURNING
     drained = standing(ANSWERS, said_of("h1", (DRAINED,), None), drained, NOW + 90)
     assert (drained.since, drained.by, drained.why) == (NOW - 60, "anna", "new memory")
+
+
+def test_a_step_that_the_table_does_not_hold_is_reported(monkeypatch):
+    before = Memory(host_states={"h1": HostStanding(H.MAINTENANCE, NOW - 5, "anna", "dust")})
+    monkeypatch.setitem(TRANSITIONS, H.MAINTENANCE, {})
+    seen = merge(Readings(NOW, 500.0, {}, {"h1": ANSWERS}), Ledger(NOW, 1, {}), before, a_policy())
+    assert seen.illegal == (("h1", H.MAINTENANCE, H.UP),)
+    assert [(note.kind, note.subject, note.cause) for note in seen.memo.notes if note.kind.startswith("illegal")] == [
+        ("illegal-host-step", "h1", "up")
+    ]
 
 
 @pytest.mark.parametrize(

@@ -598,6 +598,12 @@ def test_a_copy_alone_is_not_the_worker_while_the_host_that_it_comes_from_is_sil
     assert "host" not in seen.memo.changes["el9-1"]
 
 
+def test_while_a_migration_hands_over_both_domains_are_paused_and_no_twins():
+    paused = domain(state=DomainState.PAUSED)
+    seen = see(registered(), h1=host(paused), h2=host(paused, name="h2"), pool=queue(node()))
+    assert (seen.twins, worker(seen).state) == ({}, S.IDLE)
+
+
 def test_a_paused_domain_of_another_uuid_beside_a_running_one_is_a_twin():
     other = replace(domain(state=DomainState.PAUSED), uuid="another")
     assert see(registered(), h1=host(domain()), h2=host(other, name="h2"), pool=queue(node())).twins
