@@ -274,12 +274,8 @@ def _entries(round_: _Round, ledger: Ledger, given_up: AbstractSet[str]) -> tupl
 def _facts(round_: _Round, entry: Entry) -> WorkerFacts:
     readings, name = round_.readings, entry.name
     host, domain, _ = round_.farm.domains.get(name, (entry.host, None, None))
-    if (
-        domain is not None
-        and domain.state is DomainState.PAUSED
-        and host != entry.host
-        and entry.host not in round_.answering_hosts
-    ):
+    paused_elsewhere = domain is not None and domain.state is DomainState.PAUSED and host != entry.host
+    if paused_elsewhere and entry.host not in round_.answering_hosts:
         host, domain = entry.host, None  # a copy under way, perhaps: whether it runs where it was, that host alone can tell
     return WorkerFacts(
         now=readings.now,
