@@ -150,7 +150,7 @@ def _signature(room: HostRoom) -> tuple[object, ...]:
 
 
 def class_of(footprint: Footprint, capacity: HostCapacity) -> HostClass:
-    """Return the hosts that can take an footprint, ordered; built at the first call."""
+    """Return the hosts that can take a footprint, ordered; built at the first call."""
     key = footprint.needs
     found = capacity.classes.get(key)
     if found is None:

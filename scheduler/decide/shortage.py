@@ -1,4 +1,4 @@
-"""Shortage: why no host takes one more worker of an footprint, with the numbers of the host that comes closest."""
+"""Shortage: why no host takes one more worker of a footprint, with the numbers of the host that comes closest."""
 
 from __future__ import annotations
 
