@@ -109,7 +109,8 @@ class HostStanding:
     """In which state a host is, since when, on whose word, and why."""
 
     state: HostState
-    since: float
+    since: float | None
+    """None: it was so already at the first look, and nobody knows since when."""
     by: str = ""
     """Who said so; "" where the host itself tells it."""
     why: str = ""
@@ -118,8 +119,8 @@ class HostStanding:
 
 
 def said_of(host: str, words: Iterable[HostWord], described: Host | None) -> dict[HostState, HostWord]:
-    """Return what is said of a host: by an administrator, else by the site file, else by the discovery that named it."""
-    said = {word.state: word for word in words if word.host == host}
+    """Return what is said of a host: by an administrator in `words`, else by the site file, else by its discovery."""
+    said = {word.state: word for word in words}
     if described is not None and HostState.DRAINING not in said:
         if described.draining:
             said[HostState.DRAINING] = HostWord(host, HostState.DRAINING, 0.0, "the site file", "drain: true")
@@ -145,7 +146,7 @@ def standing(
     else:
         away, word, why = True, said.get(HostState.OFF), reading.reason
         state = HostState.SILENT if word is None else HostState.OFF
-    since = before.since if before is not None and before.state is state else now
+    since = None if before is None else before.since if before.state is state else now
     if word is None or state is HostState.RETURNING:
         return HostStanding(state, since, why=why, away=away)
     return HostStanding(state, word.since or since, word.by, word.why or why, away)

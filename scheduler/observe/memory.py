@@ -65,5 +65,5 @@ def moved(memory: Memory, seconds: float) -> Memory:
         queues_at={name: at + seconds for name, at in memory.queues_at.items()},
         hosts_at={name: at + seconds for name, at in memory.hosts_at.items()},
         jobs={name: replace(one, at=one.at + seconds) for name, one in memory.jobs.items()},
-        host_states={name: replace(one, since=one.since + seconds) for name, one in memory.host_states.items()},
+        host_states={name: replace(one, since=later(one.since)) for name, one in memory.host_states.items()},
     )

@@ -8,6 +8,7 @@ Rules:
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
@@ -176,10 +177,12 @@ def _standings(
     hosts: Mapping[str, HostReading | Unanswered], words: tuple[HostWord, ...], round_: _Round, news: Additions
 ) -> dict[str, HostStanding]:
     """Say how each host stands; a step that its life does not hold is told."""
-    found = {}
+    found, of_host = {}, defaultdict(list)
+    for word in words:
+        of_host[word.host].append(word)
     for name, reading in hosts.items():
         before = round_.memory.host_states.get(name)
-        said = said_of(name, words, round_.policy.hosts.get(name))
+        said = said_of(name, of_host.get(name, ()), round_.policy.hosts.get(name))
         now = found[name] = standing(reading, said, before, round_.readings.now)
         if before is not None and not steps_of_hosts(before.state, now.state):
             news.illegal.append((name, before.state, now.state))

@@ -124,7 +124,7 @@ class HostRow:
     state: str
     """Of `scheduler.model.host_states`; "" before the first look."""
     state_seconds: float | None
-    """For how long it has been in it."""
+    """For how long it has been in it; None: nobody knows."""
     state_by: str
     """On whose word; "" where the host itself tells it."""
     state_why: str
@@ -289,7 +289,7 @@ def host_rows(observation: Observation, policy: Policy, plan: Plan | None = None
             strangers=strangers[name] if answered else None,
             draining=host.draining or name in observation.draining_hosts,
             state=stands.state.value if stands else "",
-            state_seconds=max(0.0, observation.now - stands.since) if stands else None,
+            state_seconds=max(0.0, observation.now - stands.since) if stands and stands.since is not None else None,
             state_by=stands.by if stands else "",
             state_why=stands.why if stands else "",
             answered_seconds_ago=_age(reading, observation.now),

@@ -108,12 +108,12 @@ def host_table(hosts: Iterable[HostRow], *, everything: bool = False) -> Table:
 
 def _stands(row: HostRow) -> str:
     """Write how a host stands, unless it is simply up: for how long, on whose word, and why."""
-    if row.state in {"", HostState.UP} or row.state_seconds is None:
+    if row.state in {"", HostState.UP}:
         return "draining" if row.draining else ""
     by = f" by {row.state_by}" if row.state_by else ""
     why = f": {row.state_why}" if row.state_why and row.state_why != row.says else ""
     also = ", drained" if row.draining and row.state != HostState.DRAINING else ""
-    since = f" for {duration(row.state_seconds)}" if row.state_seconds >= 1 else ""
+    since = "" if row.state_seconds is None else f" for {duration(row.state_seconds)}"
     return f"{row.state}{since}{by}{why}{also}"
 
 

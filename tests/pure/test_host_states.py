@@ -72,7 +72,9 @@ def test_a_host_that_answers_again_is_returning_for_one_look_also_when_it_was_la
 
 
 def test_a_state_lasts_since_it_began_and_a_word_since_it_was_said():
-    first = standing(SILENT, {}, None, NOW)
+    unknown = standing(SILENT, {}, None, NOW - 60)
+    assert (unknown.since, standing(SILENT, {}, unknown, NOW).since) == (None, None), "silent already at the first look"
+    first = standing(SILENT, {}, standing(ANSWERS, {}, None, NOW - 60), NOW)
     assert standing(SILENT, {}, first, NOW + 60).since == NOW
     drained = standing(ANSWERS, said_of("h1", (DRAINED,), None), first, NOW + 60)
     assert drained.state is H.RETURNING
@@ -95,7 +97,7 @@ def test_a_step_that_the_table_does_not_hold_is_reported(monkeypatch):
 )
 def test_a_drain_without_a_command_tells_who_wants_it(host, by):
     found = standing(ANSWERS, said_of("h1", (), host), None, NOW)
-    assert (found.state, found.by, found.since) == (H.DRAINING, by, NOW)
+    assert (found.state, found.by, found.since) == (H.DRAINING, by, None)
 
 
 @given(st.lists(st.tuples(st.sampled_from(sorted(READINGS)), st.sets(st.sampled_from([DRAINED, OFF])))))
@@ -110,7 +112,7 @@ def test_whatever_happens_to_a_host_the_table_holds_each_step(history):
 def test_status_tells_of_a_host_that_is_not_simply_up_for_how_long_on_whose_word_and_why():
     states = {
         "h1": standing(ANSWERS, said_of("h1", (DRAINED,), None), None, NOW),
-        "h2": standing(SILENT, {}, None, NOW - 90),
+        "h2": standing(SILENT, {}, standing(a_host("h2"), {}, None, NOW - 99), NOW - 90),
         "h3": standing(ANSWERS, {}, None, NOW),
     }
     hosts = {"h1": ANSWERS, "h2": replace(SILENT, source="h2"), "h3": a_host("h3")}
